@@ -1,0 +1,249 @@
+"""What the source looks like: imports point downwards, heavy packages load late, one place per mechanism."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "emjax"
+
+# From the bottom to the top. At module level a module imports from its own layer and from those below it.
+LAYERS = (
+    {"errors", "clock", "samples", "result"},
+    {"align", "datasets", "families"},
+    {"mixture"},
+    {"em"},
+    {"metrics", "selection", "uncertainty", "bayes"},
+    {"comparison"},
+    {"__init__"},
+    {"experiments", "__main__"},
+)
+LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+# Imports inside a function that point upwards, each a convenience of the public face.
+LAZY_UPWARD = {("result.py", "uncertainty")}
+
+HEAVY = {
+    "numpyro",
+    "arviz",
+    "arviz_base",
+    "arviz_stats",
+    "arviz_plots",
+    "matplotlib",
+    "pandas",
+    "pyarrow",
+    "xarray",
+}
+MAY_LOAD_HEAVY = {"bayes", "experiments"}
+
+Import = tuple[str, bool, int]
+
+
+def _is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+def _imported_names(node: ast.Import | ast.ImportFrom, path: Path, package: Path) -> Iterator[str]:
+    """Yield the dotted names an import statement asks for, relative ones made absolute."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+        return
+    parts = (node.module or "").split(".") if node.module else []
+    if node.level:
+        folder = (package.name, *path.relative_to(package).parts[:-1])
+        parts = [*folder[: len(folder) - node.level + 1], *parts]
+    # The last part may be a module or a name inside one: `from emjax import errors` or `import DataError`.
+    yield from (".".join([*parts, alias.name]) for alias in node.names)
+
+
+def imports(path: Path, package: Path = PACKAGE) -> list[Import]:
+    """Every import of a file as (dotted name, inside a function?, line), less those for type checkers."""
+    found: list[Import] = []
+
+    def walk(node: ast.AST, lazy: bool) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import | ast.ImportFrom):
+                found.extend((name, lazy, child.lineno) for name in _imported_names(child, path, package))
+            elif _is_type_checking(child):
+                for branch in child.orelse:
+                    walk(branch, lazy)
+            else:
+                walk(child, lazy or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
+
+    walk(ast.parse(path.read_text(encoding="utf-8")), False)
+    return found
+
+
+def part_of(path: Path, package: Path = PACKAGE) -> str:
+    """The name a file has in the table of layers: its first folder below the package, or its own name."""
+    return path.relative_to(package).parts[0].removesuffix(".py")
+
+
+def target_of(name: str) -> str | None:
+    """The name an import has in LAYERS: None for other packages, ``__init__`` for the public names."""
+    parts = name.split(".")
+    if parts[0] != "emjax":
+        return None
+    return parts[1] if len(parts) > 1 and parts[1] in LAYER_OF else "__init__"
+
+
+def upward(package: Path, lazy: bool) -> set[tuple[str, str, int]]:
+    """The imports of a package that point upwards: (file, part that is imported, line)."""
+    found = set()
+    for path in sorted(package.rglob("*.py")):
+        level = LAYER_OF[part_of(path, package)]
+        for name, inside, line in imports(path, package):
+            target = target_of(name)
+            if target is not None and inside == lazy and LAYER_OF[target] > level:
+                found.add((path.relative_to(package).as_posix(), target, line))
+    return found
+
+
+def heavy_at_module_level(package: Path) -> set[tuple[str, str]]:
+    """The (file, package) pairs where something heavy loads outside the folders that may load it."""
+    return {
+        (path.relative_to(package).as_posix(), name.split(".")[0])
+        for path in package.rglob("*.py")
+        if part_of(path, package) not in MAY_LOAD_HEAVY
+        for name, lazy, _ in imports(path, package)
+        if not lazy and name.split(".")[0] in HEAVY
+    }
+
+
+def files_where(holds: Callable[[ast.AST], bool]) -> set[str]:
+    """The files of the library in whose syntax tree some node fulfils a condition."""
+    return {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if any(holds(node) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+
+
+def modules_loaded_by(statement: str) -> set[str]:
+    """The top-level packages a fresh interpreter holds after a statement."""
+    program = (
+        f"{statement}\nimport sys\nprint('\\n'.join(sorted(name.split('.')[0] for name in sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(done.stdout.split())
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Path:
+    """A package of the same name that breaks the rules of the layers, to see that they are noticed."""
+    package = tmp_path / "emjax"
+    (package / "em").mkdir(parents=True)
+    (package / "em" / "loop.py").write_text(
+        "from typing import TYPE_CHECKING\n"
+        "from ..errors import FitError\n"
+        "from .. import comparison\n"
+        "if TYPE_CHECKING:\n    import numpyro\n    from emjax.experiments import cli\n"
+        "def later():\n    import pandas\n    from emjax.bayes.nuts import sample\n"
+    )
+    (package / "mixture.py").write_text("import jax\nimport numpyro.distributions as dist\nimport emjax\n")
+    (package / "errors.py").write_text("try:\n    from emjax import Mixture\nfinally:\n    pass\n")
+    return package
+
+
+def test_every_module_has_a_layer():
+    parts = {part_of(path) for path in PACKAGE.rglob("*.py")}
+    assert parts <= set(LAYER_OF), "a new module needs a place in LAYERS"
+
+
+def test_imports_point_downwards():
+    assert upward(PACKAGE, lazy=False) == set()
+
+
+def test_lazy_imports_that_point_upwards_are_the_listed_ones():
+    assert {(file, target) for file, target, _ in upward(PACKAGE, lazy=True)} == LAZY_UPWARD
+
+
+def test_heavy_packages_load_late():
+    assert heavy_at_module_level(PACKAGE) == set()
+
+
+def test_planted_violations_are_noticed(planted: Path):
+    assert upward(planted, lazy=False) == {
+        ("em/loop.py", "comparison", 3),
+        ("mixture.py", "__init__", 3),
+        ("errors.py", "__init__", 2),
+    }
+    assert upward(planted, lazy=True) == {("em/loop.py", "bayes", 9)}
+    assert heavy_at_module_level(planted) == {("mixture.py", "numpyro")}
+
+
+def test_importing_emjax_loads_nothing_heavy():
+    loaded = modules_loaded_by("import emjax")
+    assert "emjax" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_em_on_arrays_loads_nothing_heavy():
+    loaded = modules_loaded_by(
+        "import emjax\nemjax.Mixture(emjax.Normal(), n_components=2), emjax.Poisson(), emjax.fit"
+    )
+    assert "jax" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_one_file_holds_the_loop():
+    def holds(node: ast.AST) -> bool:
+        return getattr(node, "attr", getattr(node, "id", getattr(node, "name", None))) == "while_loop"
+
+    assert files_where(holds) == {"em/loop.py"}
+
+
+def test_one_file_writes_sample_sites():
+    def holds(node: ast.AST) -> bool:
+        if isinstance(node, ast.ImportFrom):
+            return node.module == "numpyro" and any(alias.name == "sample" for alias in node.names)
+        return isinstance(node, ast.Attribute) and ast.unparse(node) == "numpyro.sample"
+
+    assert files_where(holds) == {"bayes/bridge.py"}
+
+
+def test_one_file_changes_the_settings_of_jax():
+    def holds(node: ast.AST) -> bool:
+        return isinstance(node, ast.Attribute) and ast.unparse(node) in {"jax.config.update", "config.update"}
+
+    assert files_where(holds) == {"experiments/runtime.py"}
+
+
+def python_files() -> list[Path]:
+    """Every Python file of the project, generated folders left out."""
+    folders = ("emjax", "tests", "models", "experiments", "benchmarks", "docs", ".ci")
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def test_files_stay_under_500_lines():
+    lengths = {
+        path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in python_files()
+    }
+    assert PACKAGE.joinpath("__init__.py").relative_to(ROOT) in lengths
+    assert {path: length for path, length in lengths.items() if length >= 500} == {}
+
+
+def test_functions_stay_within_80_lines():
+    long = {
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path in python_files()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno + 1 > 80
+    }
+    assert long == set()
+
+
+def test_citation_names_the_version_and_licence_of_the_package():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    fields = dict(re.findall(r"^([a-z-]+): (\S.*)$", text, flags=re.MULTILINE))
+    assert fields["version"] == version("emjax")
+    assert fields["license"] == "Apache-2.0"
+    assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
