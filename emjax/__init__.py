@@ -1,0 +1,97 @@
+"""emjax answers one question: is EM good enough for my mixture, or do I need MCMC?
+
+One declaration of a model is fitted by a jitted EM and sampled by NumPyro on the same data, and both are compared.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import jax as jax
+
+if TYPE_CHECKING:
+    from emjax import datasets as datasets
+    from emjax.align import Alignment as Alignment
+    from emjax.bayes.bridge import to_numpyro as to_numpyro
+    from emjax.bayes.posterior import Posterior as Posterior
+    from emjax.bayes.sample import sample as sample
+    from emjax.comparison import Comparison as Comparison
+    from emjax.comparison import compare as compare
+    from emjax.em.fit import fit as fit
+    from emjax.errors import ConfigError as ConfigError
+    from emjax.errors import DataError as DataError
+    from emjax.errors import EmjaxError as EmjaxError
+    from emjax.errors import FitError as FitError
+    from emjax.families.base import Family as Family
+    from emjax.families.normal import Normal as Normal
+    from emjax.families.poisson import Poisson as Poisson
+    from emjax.mixture import Mixture as Mixture
+    from emjax.mixture import MixtureParams as MixtureParams
+    from emjax.mixture import Prior as Prior
+    from emjax.result import Fit as Fit
+    from emjax.result import Optimum as Optimum
+    from emjax.result import Status as Status
+
+__version__ = "0.1.0"
+
+# Names are looked up when they are first used (PEP 562), so that `import emjax` costs what `import jax` costs and
+# NumPyro, ArviZ and matplotlib load only where they are needed.
+_HOMES = {
+    "Alignment": "emjax.align",
+    "Comparison": "emjax.comparison",
+    "ConfigError": "emjax.errors",
+    "DataError": "emjax.errors",
+    "EmjaxError": "emjax.errors",
+    "Family": "emjax.families.base",
+    "Fit": "emjax.result",
+    "FitError": "emjax.errors",
+    "Mixture": "emjax.mixture",
+    "MixtureParams": "emjax.mixture",
+    "Normal": "emjax.families.normal",
+    "Optimum": "emjax.result",
+    "Poisson": "emjax.families.poisson",
+    "Posterior": "emjax.bayes.posterior",
+    "Prior": "emjax.mixture",
+    "Status": "emjax.result",
+    "compare": "emjax.comparison",
+    "datasets": "",
+    "fit": "emjax.em.fit",
+    "sample": "emjax.bayes.sample",
+    "to_numpyro": "emjax.bayes.bridge",
+}
+
+__all__ = [
+    "Alignment",
+    "Comparison",
+    "ConfigError",
+    "DataError",
+    "EmjaxError",
+    "Family",
+    "Fit",
+    "FitError",
+    "Mixture",
+    "MixtureParams",
+    "Normal",
+    "Optimum",
+    "Poisson",
+    "Posterior",
+    "Prior",
+    "Status",
+    "compare",
+    "datasets",
+    "fit",
+    "sample",
+    "to_numpyro",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'emjax' has no attribute {name!r}")
+    home = _HOMES[name]
+    value = getattr(importlib.import_module(home), name) if home else importlib.import_module(f"emjax.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,260 @@
+"""`fit`: starts, the loop in chunks, and the distinct optima."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from emjax.clock import stopwatch
+from emjax.em.init import drawn_starts, given_start
+from emjax.em.loop import CHUNK, RUNNING, EMState, run_chunk, start
+from emjax.em.restarts import Lanes, Units, distinct_optima
+from emjax.em.step import Blocks, make_blocks
+from emjax.errors import FitError
+from emjax.families.frame import Frame
+from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.result import Fit
+from emjax.samples import Samples, as_samples, check_against_components
+
+STARTS = ("mixed", "kmeans++", "random")
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """What a caller learns between two chunks of iterations.
+
+    Attributes
+    ----------
+    n_iter, max_iter
+        Iterations done, and the most that will be done.
+    n_running, n_init
+        Starts still running, and all starts.
+    objective, params
+        The best objective so far and its parameters, in the data's units.
+    """
+
+    n_iter: int
+    max_iter: int
+    n_running: int
+    n_init: int
+    objective: float
+    params: MixtureParams
+
+
+def fit(
+    mixture: Mixture,
+    x: Any,
+    *,
+    key: jax.Array,
+    init: Any = None,
+    n_init: int = 20,
+    max_iter: int = 10_000,
+    tol: float = 1e-6,
+    starts: Literal["mixed", "kmeans++", "random"] = "mixed",
+    dtype: Literal["float64", "float32"] = "float64",
+    throw: bool = False,
+    log_every: int = 0,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Fit:
+    r"""Fit a mixture by expectation-maximisation.
+
+    Maximises :math:`\sum_n \log \sum_k w_k\, p(x_n \mid \theta_k)`, plus the log prior if the mixture has one, from
+    several starts at once, and keeps the best regular optimum: one without a collapsed component and without a
+    component that rests on no more than ``n_features + 1`` points. All distinct optima are in ``Fit.optima``.
+
+    Parameters
+    ----------
+    mixture
+        The declaration. ``prior=None`` means maximum likelihood, otherwise the estimate is a posterior mode (MAP) in
+        the space that ``Fit.space`` names.
+    x
+        Data ``(n_samples, n_features)``; ``(n_samples,)`` means one feature. Arrays, data frames, bundled data sets.
+    key
+        A JAX random key, used for the starts; the same key gives the same fit.
+    init
+        One start in place of drawn ones: parameters (``mixture.params(...)``), another `Fit`, means ``(K, d)`` (with
+        equal weights and the data's own covariance), or responsibilities ``(n_samples, K)``.
+    n_init
+        The number of drawn starts, run side by side; 20 by default.
+    max_iter
+        The most iterations of any start; 10,000 by default.
+    tol
+        A start has converged when the estimated distance to its limit, in unconstrained parameters of standardised
+        data, is at most this; 1e-6 by default. ``tol=0.0`` runs exactly ``max_iter`` iterations.
+    starts
+        ``"kmeans++"``; ``"random"``, the textbook start: means drawn from the data, equal weights and the data's own
+        covariance; or ``"mixed"`` (default), half of each, because each kind finds optima that the other misses.
+    dtype
+        ``"float64"`` (default) or ``"float32"``. JAX's global setting is neither used nor changed.
+    throw
+        Raise `FitError` where the status is not ``converged``.
+    log_every
+        Call ``on_progress`` exactly every so many iterations; 0 (default) leaves the choice to the loop.
+    on_progress
+        Called with a `Progress` between chunks of iterations.
+
+    Returns
+    -------
+    Fit
+        Components ordered by their first parameter where the starts were drawn, in the order of ``init`` otherwise.
+
+    Raises
+    ------
+    DataError
+        If the data hold NaN or infinity, are constant or fewer than the components, or do not fit the family.
+    ValueError
+        If an argument is out of range, or ``init`` does not fit.
+    FitError
+        With ``throw=True``, if the status is not ``converged``.
+
+    References
+    ----------
+    Dempster, Laird and Rubin, "Maximum likelihood from incomplete data via the EM algorithm", Journal of the Royal
+    Statistical Society B 39, 1977. McLachlan and Peel, "Finite Mixture Models", 2000.
+    """
+    _check_arguments(n_init, max_iter, tol, starts, dtype, log_every)
+    samples = as_samples(x)
+    check_against_components(samples, mixture.n_components)
+    mixture.family.check(samples)
+    with jax.enable_x64(dtype == "float64"), stopwatch() as clock:
+        problem = _prepare(mixture, samples, dtype)
+        state = _starting_lanes(problem, key=key, init=init, n_init=n_init, starts=starts)
+        lanes = _iterate(problem, state, max_iter, tol, log_every, on_progress)
+        kept = distinct_optima(
+            problem.mixture.likelihood,
+            lanes,
+            lambda params: problem.mixture.from_frame(params, problem.frame),
+            problem.units,
+            n_features=samples.values.shape[1],
+            ordered=init is None,
+        )
+    best = kept[0]
+    result = Fit(
+        mixture=problem.mixture,
+        params=best.optimum.params,
+        log_likelihood=best.optimum.log_likelihood,
+        log_prior=best.optimum.objective - best.optimum.log_likelihood,
+        status=best.optimum.status,
+        n_iter=best.n_iter,
+        trace=best.trace,
+        optima=tuple(end.optimum for end in kept),
+        space="maximum likelihood" if problem.prior is None else mixture.space(samples.values.shape[1]),
+        rate=best.rate,
+        compile_seconds=clock.compile_seconds,
+        run_seconds=clock.run_seconds,
+        feature_names=samples.feature_names,
+        n_samples=len(samples.values),
+        data=samples.values,
+        exact_iterations=tol == 0.0,
+    )
+    if throw and not result.converged:
+        raise FitError(f"status {result.status.value}: {result.message}")
+    return result
+
+
+@dataclasses.dataclass(frozen=True)
+class _Problem:
+    """A mixture and its data in the standard frame."""
+
+    mixture: Mixture
+    prior: Prior | None
+    frame: Frame
+    z: np.ndarray
+    blocks: Blocks
+    frame_prior: Prior | None
+    units: Units
+
+
+def _check_arguments(n_init: int, max_iter: int, tol: float, starts: str, dtype: str, log_every: int) -> None:
+    if n_init < 1:
+        raise ValueError(f"n_init must be at least 1, not {n_init}")
+    if max_iter < 1:
+        raise ValueError(f"max_iter must be at least 1, not {max_iter}")
+    if not tol >= 0:
+        raise ValueError(f"tol must not be negative, not {tol}")
+    if log_every < 0:
+        raise ValueError(f"log_every must not be negative, not {log_every}")
+    if starts not in STARTS:
+        raise ValueError(f"starts={starts!r} is not one of {', '.join(map(repr, STARTS))}")
+    if dtype not in ("float64", "float32"):
+        raise ValueError(f"dtype={dtype!r} is neither 'float64' nor 'float32'")
+
+
+def _prepare(mixture: Mixture, samples: Samples, dtype: str) -> _Problem:
+    frame = mixture.family.frame(samples.values)
+    z = np.ascontiguousarray((samples.values - frame.shift) / frame.scale, dtype=dtype)
+    prior = mixture.resolved_prior(samples.values)
+    frame_prior = None
+    if prior is not None:
+        frame_prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), mixture.prior_to_frame(prior, frame))
+    return _Problem(
+        mixture=dataclasses.replace(mixture, prior=prior),
+        prior=prior,
+        frame=frame,
+        z=z,
+        blocks=make_blocks(z, mixture.n_components),
+        frame_prior=frame_prior,
+        units=_units(mixture, prior, frame, z),
+    )
+
+
+def _units(mixture: Mixture, prior: Prior | None, frame: Frame, z: np.ndarray) -> Units:
+    base = np.asarray(mixture.family.log_base_measure(jnp.asarray(z)), dtype=float).sum()
+    jacobian = mixture.family.log_prior_jacobian(mixture.n_components, frame) if prior is not None else 0.0
+    return Units(
+        log_likelihood=float(base) - len(z) * float(np.log(frame.scale).sum()), log_prior=float(jacobian)
+    )
+
+
+def _starting_lanes(problem: _Problem, *, key: jax.Array, init: Any, n_init: int, starts: str) -> EMState:
+    likelihood = problem.mixture.likelihood
+    if init is None:
+        params = drawn_starts(likelihood, problem.z, key=key, n_init=n_init, starts=starts)
+    else:
+        params = given_start(likelihood, problem.z, init, problem.frame, problem.frame_prior)
+    return start(likelihood, params, problem.blocks, problem.frame_prior)
+
+
+def _iterate(
+    problem: _Problem,
+    state: EMState,
+    max_iter: int,
+    tol: float,
+    log_every: int,
+    on_progress: Callable[[Progress], None] | None,
+) -> Lanes:
+    likelihood, dtype = problem.mixture.likelihood, problem.z.dtype
+    # Below some hundred roundings a change says nothing, so float32 cannot be asked for more than that.
+    reachable = np.asarray(max(tol, 100 * np.finfo(dtype).eps) if tol > 0 else 0.0, dtype)
+    traces, done = [np.asarray(state.objective)[:, None]], 0
+    while done < max_iter and (np.asarray(state.code) == RUNNING).any():
+        limit = min(CHUNK, max_iter - done)
+        if log_every:
+            limit = min(limit, log_every - done % log_every)
+        state, trace = run_chunk(
+            likelihood, state, problem.blocks, problem.frame_prior, np.asarray(limit, np.int32), reachable
+        )
+        done += limit
+        traces.append(np.asarray(trace)[:, :limit])
+        if on_progress is not None and not (log_every and done % log_every and done < max_iter):
+            on_progress(_progress(problem, state, done, max_iter))
+    return Lanes(state=jax.tree.map(np.asarray, state), traces=np.concatenate(traces, axis=1))
+
+
+def _progress(problem: _Problem, state: EMState, done: int, max_iter: int) -> Progress:
+    objectives = np.asarray(state.objective)
+    best = int(np.nanargmax(objectives)) if np.isfinite(objectives).any() else 0
+    params = jax.tree.map(lambda leaf: np.asarray(leaf)[best], state.params)
+    return Progress(
+        n_iter=min(done, int(np.asarray(state.n_iter).max())),
+        max_iter=max_iter,
+        n_running=int((np.asarray(state.code) == RUNNING).sum()),
+        n_init=len(objectives),
+        objective=float(objectives[best]) + problem.units.log_likelihood + problem.units.log_prior,
+        params=jax.tree.map(np.asarray, problem.mixture.from_frame(params, problem.frame)),
+    )

@@ -1,0 +1,164 @@
+"""Starts for EM, as a batch: k-means++, random points, given means, given parameters, given responsibilities.
+
+Everything here works in the standard frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from emjax.em.step import from_responsibilities
+from emjax.families.frame import Frame
+from emjax.mixture import Mixture, MixtureParams, Prior
+
+_SUBSAMPLE = 10_000
+"""Starts are made from at most this many rows: more do not make a start better."""
+
+_LLOYD_STEPS = 3
+"""k-means iterations after the seeding: enough to lose a bad seed, few enough to keep the starts different."""
+
+
+def pooled(mixture: Mixture, z: Float[Array, "n d"]) -> MixtureParams:
+    """Equal weights, and every component at the estimate of all the data."""
+    k = mixture.n_components
+    components = mixture.family.pooled(z, jnp.ones(z.shape[0], z.dtype), k)
+    return MixtureParams(weights=jnp.full(k, 1.0 / k, z.dtype), components=components)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def random_points(mixture: Mixture, keys: Array, z: Float[Array, "n d"]) -> MixtureParams:
+    """The textbook start: means drawn from the data, equal weights, and the data's own covariance."""
+    base = pooled(mixture, z)
+
+    def one(key: Array) -> MixtureParams:
+        rows = jax.random.choice(key, z.shape[0], (mixture.n_components,), replace=False)
+        return dataclasses.replace(base, components=mixture.family.at_means(base.components, z[rows]))
+
+    return jax.vmap(one)(keys)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def kmeans_plus_plus(mixture: Mixture, keys: Array, z: Float[Array, "n d"], prior: Prior) -> MixtureParams:
+    """k-means++ seeds, a few k-means iterations, then the M-step of the hard assignment.
+
+    The M-step takes the default prior, so that a cluster of a few points starts with a usable covariance; the
+    iterations that follow do not. (Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", 2007.)
+    """
+    k, reference = mixture.n_components, pooled(mixture, z)
+
+    def one(key: Array) -> MixtureParams:
+        centres = _seed(key, z, k)
+        centres = jax.lax.fori_loop(0, _LLOYD_STEPS, lambda _, c: _lloyd(z, c), centres)
+        assigned = jax.nn.one_hot(jnp.argmin(_squared_distances(z, centres), axis=1), k, axis=0, dtype=z.dtype)
+        # A seed that lost all its points keeps a share of every point, so that no start has an empty component.
+        assigned = 0.999 * assigned + 0.001 / k
+        return from_responsibilities(mixture, reference, z, assigned, prior)
+
+    return jax.vmap(one)(keys)
+
+
+def _seed(key: Array, z: Float[Array, "n d"], n_components: int) -> Float[Array, "K d"]:
+    first_key, *keys = jax.random.split(key, n_components)
+    first = z[jax.random.randint(first_key, (), 0, z.shape[0])]
+    nearest = jnp.sum((z - first[None, :]) ** 2, axis=1)
+    centres = [first]
+    for next_key in keys:
+        # Where every point is a centre already, all distances are zero and any point will do.
+        chance = jnp.where(jnp.sum(nearest) > 0, nearest, jnp.ones_like(nearest))
+        centre = z[jax.random.categorical(next_key, jnp.log(chance))]
+        nearest = jnp.minimum(nearest, jnp.sum((z - centre[None, :]) ** 2, axis=1))
+        centres.append(centre)
+    return jnp.stack(centres)
+
+
+def _lloyd(z: Float[Array, "n d"], centres: Float[Array, "K d"]) -> Float[Array, "K d"]:
+    k = centres.shape[0]
+    assigned = jax.nn.one_hot(jnp.argmin(_squared_distances(z, centres), axis=1), k, axis=0, dtype=z.dtype)
+    counts = jnp.sum(assigned, axis=1)[:, None]
+    return jnp.where(counts > 0, assigned @ z / jnp.maximum(counts, 1.0), centres)
+
+
+def _squared_distances(z: Float[Array, "n d"], centres: Float[Array, "K d"]) -> Float[Array, "n K"]:
+    return jnp.sum(centres**2, axis=1)[None, :] - 2.0 * z @ centres.T
+
+
+def drawn_starts(mixture: Mixture, z: np.ndarray, *, key: Array, n_init: int, starts: str) -> MixtureParams:
+    """``n_init`` starts, stacked: of one kind, or (``"mixed"``) k-means++ and random points in equal parts."""
+    sub_key, start_key = jax.random.split(key)
+    if len(z) > _SUBSAMPLE:
+        rows = np.sort(np.asarray(jax.random.choice(sub_key, len(z), (_SUBSAMPLE,), replace=False)))
+        z = z[rows]
+    keys = jax.random.split(start_key, n_init)
+    n_kmeans = {"kmeans++": n_init, "random": 0, "mixed": -(-n_init // 2)}[starts]
+    batches = []
+    if n_kmeans:
+        batches.append(kmeans_plus_plus(mixture, keys[:n_kmeans], z, _start_prior(mixture, z)))
+    if n_kmeans < n_init:
+        batches.append(random_points(mixture, keys[n_kmeans:], z))
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *batches)
+
+
+def _start_prior(mixture: Mixture, z: np.ndarray) -> Prior:
+    components = mixture.family.default_prior(z, mixture.n_components)
+    return Prior(
+        concentration=np.ones(mixture.n_components, z.dtype),
+        components=jax.tree.map(lambda leaf: np.asarray(leaf, z.dtype), components),
+    )
+
+
+def given_start(mixture: Mixture, z: np.ndarray, init: Any, frame: Frame, prior: Prior | None) -> MixtureParams:
+    """One start, stacked, from parameters, a fit, means ``(K, d)`` or responsibilities ``(n, K)``.
+
+    Raises
+    ------
+    ValueError
+        If ``init`` is none of these, with the shapes that would have done.
+    """
+    params = getattr(init, "params", init)
+    if isinstance(params, MixtureParams):
+        lane = mixture.to_frame(jax.tree.map(lambda leaf: jnp.asarray(leaf, z.dtype), params), frame)
+        _check_components(mixture, z, lane)
+    else:
+        lane = _from_array(mixture, z, np.asarray(init, dtype=float), frame, prior)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, z.dtype)[None], lane)
+
+
+def _check_components(mixture: Mixture, z: np.ndarray, lane: MixtureParams) -> None:
+    expected = jax.tree.map(jnp.shape, pooled(mixture, jnp.asarray(z[:1])))
+    if jax.tree.structure(lane) != jax.tree.structure(pooled(mixture, jnp.asarray(z[:1]))) or expected != jax.tree.map(
+        jnp.shape, lane
+    ):
+        raise ValueError(
+            f"init holds parameters of another mixture: expected {mixture.n_components} {mixture.family.name} "
+            f"components of {z.shape[1]} features"
+        )
+
+
+def _from_array(
+    mixture: Mixture, z: np.ndarray, init: np.ndarray, frame: Frame, prior: Prior | None
+) -> MixtureParams:
+    k, (n_samples, n_features) = mixture.n_components, z.shape
+    if init.ndim == 1 and n_features == 1:
+        init = init[:, None]
+    if not np.isfinite(init).all():
+        raise ValueError("init holds NaN or infinity")
+    if init.shape == (k, n_features):
+        base = pooled(mixture, jnp.asarray(z))
+        means = jnp.asarray((init - frame.shift) / frame.scale, z.dtype)
+        return dataclasses.replace(base, components=mixture.family.at_means(base.components, means))
+    if init.shape == (n_samples, k):
+        if (init < 0).any() or not np.allclose(init.sum(axis=1), 1.0, atol=1e-6):
+            raise ValueError("init responsibilities must be non-negative and add up to 1 in every row")
+        reference = pooled(mixture, jnp.asarray(z))
+        return from_responsibilities(mixture, reference, jnp.asarray(z), jnp.asarray(init.T, z.dtype), prior)
+    raise ValueError(
+        f"init of shape {init.shape} is neither means {(k, n_features)} nor responsibilities {(n_samples, k)}; "
+        "parameters come from mixture.params(...)"
+    )

@@ -1,0 +1,10 @@
+"""Component families: one file each, the only place that knows a density."""
+
+from emjax.families.base import Family
+from emjax.families.normal import Normal
+from emjax.families.poisson import Poisson
+
+FAMILIES: dict[str, type[Family]] = {family.name: family for family in (Normal, Poisson)}
+"""The families by the name that the command line and config files take."""
+
+__all__ = ["FAMILIES", "Family", "Normal", "Poisson"]

@@ -1,0 +1,151 @@
+"""What a component family owes the rest of emjax; the contributor's guide builds Poisson from this page.
+
+A family knows one density and everything that follows from it: its parameters, the additive expected sufficient
+statistics of its EM, the maximiser of those statistics, its conjugate prior, and the NumPyro distributions of that
+prior. Nothing outside a family's file names a density. Inside, arrays are component-major, ``(n_components,
+n_samples)``, because that is the fast layout for few components; the public face is sample-major.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from emjax.families.frame import Frame
+from emjax.samples import Samples
+
+Params = Any
+"""A family's parameters: a pytree whose leaves lead with ``n_components`` (but for parameters all components share)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Family(abc.ABC):
+    """A component density, hashable so that it can be a static argument of a jitted function."""
+
+    name: ClassVar[str]
+    """The family's name on the command line and in config files."""
+
+    # -- on the host -------------------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def check(self, samples: Samples) -> None:
+        """Raise a `DataError` where the data cannot come from this family."""
+
+    @abc.abstractmethod
+    def frame(self, x: np.ndarray) -> Frame:
+        """The change of units in which EM and the sampler work."""
+
+    @abc.abstractmethod
+    def default_prior(self, x: np.ndarray, n_components: int) -> Params:
+        """A weakly informative conjugate prior of one component, scaled by the data."""
+
+    @abc.abstractmethod
+    def params(self, **values: Any) -> Params:
+        """Checked parameters from plain arrays; raises `ValueError` naming the argument that is wrong."""
+
+    @abc.abstractmethod
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        """The number of free parameters of all components together (weights not counted)."""
+
+    @abc.abstractmethod
+    def space(self, n_features: int) -> str:
+        """The names of the parameters in whose space a prior density, and so a MAP estimate, is taken."""
+
+    # -- under jit ---------------------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def log_kernel(self, params: Params, x: Float[Array, "n d"]) -> Float[Array, "K n"]:
+        """The part of the log density that depends on the parameters."""
+
+    @abc.abstractmethod
+    def log_base_measure(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+        """The rest of the log density: it depends on the data alone, so EM need not repeat it."""
+
+    def log_density(self, params: Params, x: Float[Array, "n d"]) -> Float[Array, "K n"]:
+        """``log p(x_n | component k)``."""
+        return self.log_kernel(params, x) + self.log_base_measure(x)[None, :]
+
+    @abc.abstractmethod
+    def statistics(self, params: Params, x: Float[Array, "n d"], responsibilities: Float[Array, "K n"]) -> Any:
+        """Expected sufficient statistics, additive over data.
+
+        They may be taken relative to ``params`` (centred at its means, in its units), which is what keeps them
+        accurate; `maximize` is given the same ``params``.
+        """
+
+    @abc.abstractmethod
+    def maximize(
+        self, statistics: Any, counts: Float[Array, " K"], params: Params, prior: Params | None
+    ) -> Params:
+        """The parameters that maximise the expected complete-data log-likelihood (plus log prior)."""
+
+    @abc.abstractmethod
+    def pooled(self, x: Float[Array, "n d"], weights: Float[Array, " n"], n_components: int) -> Params:
+        """Every component at the estimate of all the data: the reference from which starts are made."""
+
+    @abc.abstractmethod
+    def at_means(self, params: Params, means: Float[Array, "K d"]) -> Params:
+        """The same parameters with the components' means moved to ``means``."""
+
+    @abc.abstractmethod
+    def degenerate(self, params: Params) -> Array:
+        """True where a component has collapsed, so that the likelihood has no bound there."""
+
+    @abc.abstractmethod
+    def log_prior(self, params: Params, prior: Params) -> Float[Array, ""]:
+        """The prior's log density of all components in the space that `space` names."""
+
+    @abc.abstractmethod
+    def unconstrain(self, params: Params) -> Any:
+        """The parameters as a pytree of unbounded real arrays."""
+
+    @abc.abstractmethod
+    def constrain(self, unconstrained: Any) -> Params:
+        """The inverse of `unconstrain`."""
+
+    @abc.abstractmethod
+    def to_frame(self, params: Params, frame: Frame) -> Params:
+        """Parameters of ``x`` as parameters of ``z = (x - shift) / scale``."""
+
+    @abc.abstractmethod
+    def from_frame(self, params: Params, frame: Frame) -> Params:
+        """The inverse of `to_frame`."""
+
+    @abc.abstractmethod
+    def prior_to_frame(self, prior: Params, frame: Frame) -> Params:
+        """The prior of ``x`` as the same prior of ``z``."""
+
+    @abc.abstractmethod
+    def log_prior_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
+        """``log p(params of x) - log p(params of z)``: what a prior density loses in the way back."""
+
+    @abc.abstractmethod
+    def named_parameters(self, params: Params) -> dict[str, Array]:
+        """What a person reads: name to array, leading with ``n_components``, in the data's units."""
+
+    @abc.abstractmethod
+    def permute(self, params: Params, permutation: Array) -> Params:
+        """The same mixture with its components in another order."""
+
+    @abc.abstractmethod
+    def sample(self, params: Params, key: Array, labels: Array) -> Float[Array, "n d"]:
+        """One draw from the component of each label."""
+
+    # -- for the bridge to NumPyro -----------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def prior_sites(self, prior: Params, n_components: int) -> dict[str, Callable[[dict[str, Array]], Any]]:
+        """The prior as NumPyro distributions, in sampling order; each is given the values of the earlier ones."""
+
+    @abc.abstractmethod
+    def to_sites(self, params: Params) -> dict[str, Array]:
+        """The values that `prior_sites` would draw."""
+
+    @abc.abstractmethod
+    def from_sites(self, values: dict[str, Array]) -> Params:
+        """The inverse of `to_sites`."""

@@ -1,0 +1,51 @@
+"""The standard frame: data are shifted and scaled once, estimated there, and mapped back.
+
+Working on ``z = (x - shift) / scale`` keeps every sum of squares near one, whatever the units or the offset of the
+data, so that variances never come from the difference of two large numbers.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """An affine change of units, one shift and one scale per feature."""
+
+    shift: Array
+    scale: Array
+
+    def apply(self, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        """The data in the frame's units, ``(x - shift) / scale``."""
+        return (x - self.shift) / self.scale
+
+    def invert(self, z: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        """The data in their own units, ``shift + scale * z``."""
+        return self.shift + self.scale * z
+
+    def log_scale(self) -> Float[Array, ""]:
+        """What one log density loses in the way back: ``log p(x) = log p(z) - sum(log scale)``."""
+        return jnp.sum(jnp.log(self.scale))
+
+
+def identity_frame(n_features: int) -> Frame:
+    """The frame of families, such as counts, whose units must not be changed."""
+    return Frame(shift=np.zeros(n_features), scale=np.ones(n_features))
+
+
+def standardizing_frame(x: np.ndarray, *, common_scale: bool) -> Frame:
+    """The frame in which the data have mean zero and standard deviation one.
+
+    ``common_scale`` uses one scale for all features, for models such as spherical covariances that are not closed
+    under a change of the features' relative units.
+    """
+    shift = x.mean(axis=0)
+    scale = np.sqrt(np.mean((x - shift) ** 2, axis=0))
+    if common_scale:
+        scale = np.full_like(scale, np.sqrt(np.mean(scale**2)))
+    return Frame(shift=shift, scale=np.where(scale > 0, scale, 1.0))

@@ -1,0 +1,346 @@
+r"""The (multivariate) normal family with four covariance structures.
+
+.. math::
+
+    \log p(x \mid k) = -\tfrac12 \lVert y \rVert^2 - \log\det \mathrm{root}_k - \tfrac{d}{2} \log 2\pi,
+    \qquad y = \mathrm{root}_k^{-1} (x - \mu_k)
+
+The prior is conjugate: normal-inverse-Wishart for full and tied covariances, normal-inverse-gamma for diag and
+spherical ones,
+
+.. math::
+
+    \mu_k \mid \Sigma_k \sim N(m_0, \Sigma_k / \kappa_0), \qquad \Sigma_k \sim \mathrm{IW}(\nu_0, \Psi_0) .
+
+By default :math:`m_0` is the data's mean, :math:`\kappa_0 = 0.01`, :math:`\nu_0 = d + 2` (3 for single variances),
+and :math:`\Psi_0 = S / K^{2/d}` with :math:`S` the data's covariance (its diagonal, or its mean variance): K
+components that share out the data's volume. This is the prior of Fraley and Raftery, "Bayesian regularization for
+normal mixture estimation and model-based clustering", Journal of Classification 24 (2007).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from emjax.families.base import Family
+from emjax.families.covariance import STRUCTURES, CovarianceStructure
+from emjax.families.frame import Frame, standardizing_frame
+from emjax.families.linalg import cholesky, diagonal
+from emjax.samples import Samples, check_not_constant
+
+_LOG_TWO_PI = math.log(2 * math.pi)
+_COLLAPSED = 1e-10  # a variance in the standard frame: a component 1e-5 data standard deviations wide
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class NormalParams:
+    """Means and dispersions of all components.
+
+    Attributes
+    ----------
+    mean
+        Shape ``(n_components, n_features)``.
+    dispersion
+        The structure's own array: ``(K, d, d)`` full, ``(d, d)`` tied, ``(K, d)`` variances, ``(K,)`` spherical.
+    structure
+        The covariance structure (static).
+    """
+
+    mean: Any
+    dispersion: Any
+    structure: CovarianceStructure = dataclasses.field(metadata={"static": True})
+
+    @property
+    def covariance(self) -> Any:
+        """Covariance matrices, shape ``(n_components, n_features, n_features)``, whatever the structure."""
+        return self.structure.covariance(self.dispersion, *self.mean.shape)
+
+    @property
+    def scale(self) -> Any:
+        """Marginal standard deviations, shape ``(n_components, n_features)``."""
+        return diagonal(self.covariance) ** 0.5
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class NormalPrior:
+    """A conjugate prior of one component: ``mean | covariance ~ N(mean, covariance / precision)``.
+
+    Attributes
+    ----------
+    mean
+        Shape ``(n_features,)``.
+    precision
+        How many observations the prior mean is worth, :math:`\\kappa_0`.
+    degrees_of_freedom
+        :math:`\\nu_0` of the inverse Wishart; an inverse gamma has shape :math:`\\nu_0 / 2`.
+    scatter
+        :math:`\\Psi_0`: ``(d, d)`` for full and tied, ``(d,)`` for diag, ``()`` for spherical.
+    """
+
+    mean: Any
+    precision: Any
+    degrees_of_freedom: Any
+    scatter: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class NormalStatistics:
+    """Sums over the data of ``r y`` and ``r y y'``, with ``y`` whitened by the parameters they were taken at."""
+
+    first: Array
+    second: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Normal(Family):
+    """Normal components of any dimension.
+
+    Parameters
+    ----------
+    covariance
+        ``"full"`` (default), ``"tied"``, ``"diag"`` or ``"spherical"``.
+
+    Raises
+    ------
+    ValueError
+        If ``covariance`` is none of the four.
+    """
+
+    covariance: Literal["full", "tied", "diag", "spherical"] = "full"
+    name: ClassVar[str] = "normal"
+
+    def __post_init__(self) -> None:
+        if self.covariance not in STRUCTURES:
+            raise ValueError(f"covariance={self.covariance!r} is not one of {', '.join(map(repr, STRUCTURES))}")
+
+    @property
+    def structure(self) -> CovarianceStructure:
+        """The strategy behind the name ``covariance``."""
+        return STRUCTURES[self.covariance]
+
+    # -- on the host
+
+    def check(self, samples: Samples) -> None:
+        check_not_constant(samples)
+
+    def frame(self, x: np.ndarray) -> Frame:
+        return standardizing_frame(x, common_scale=self.structure.common_scale)
+
+    def default_prior(self, x: np.ndarray, n_components: int) -> NormalPrior:
+        return NormalPrior(
+            mean=x.mean(axis=0),
+            precision=np.asarray(0.01),
+            degrees_of_freedom=np.asarray(self.structure.default_degrees(x.shape[1])),
+            scatter=np.asarray(self.structure.default_scatter(x, n_components)),
+        )
+
+    def params(self, *, mean: Any, covariance: Any = None, scale: Any = None) -> NormalParams:
+        """Checked parameters.
+
+        Parameters
+        ----------
+        mean
+            Shape ``(n_components, n_features)``; ``(n_components,)`` means one feature.
+        covariance
+            The structure's own array or matrices ``(n_components, n_features, n_features)``.
+        scale
+            Standard deviations ``(n_components, n_features)``, in place of ``covariance``.
+        """
+        mean = np.asarray(mean, dtype=float)
+        mean = mean[:, None] if mean.ndim == 1 else mean
+        if mean.ndim != 2 or not np.isfinite(mean).all():
+            raise ValueError(f"mean must be finite and of shape (n_components, n_features), not {mean.shape}")
+        if (covariance is None) == (scale is None):
+            raise ValueError("give either covariance or scale")
+        dispersion = self._dispersion(mean, covariance, scale)
+        if not np.isfinite(np.asarray(self.structure.root(jnp.asarray(dispersion)))).all():
+            raise ValueError("covariance must be positive definite")
+        return NormalParams(mean=mean, dispersion=dispersion, structure=self.structure)
+
+    def _dispersion(self, mean: np.ndarray, covariance: Any, scale: Any) -> np.ndarray:
+        shape = self.structure.shape(*mean.shape)
+        if covariance is None:
+            covariance = np.asarray(scale, dtype=float).reshape(mean.shape)[..., None] ** 2 * np.eye(mean.shape[1])
+        value = np.asarray(covariance, dtype=float)
+        if value.shape == shape:
+            return value
+        if value.shape != (*mean.shape, mean.shape[1]):
+            raise ValueError(f"covariance of shape {value.shape} does not fit {self.covariance!r}: expected {shape}")
+        narrowed = _narrow(value, self.covariance)
+        if not np.allclose(self.structure.covariance(narrowed, *mean.shape), value, rtol=1e-10):
+            raise ValueError(f"these covariance matrices are not {self.covariance}")
+        return narrowed
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return n_components * n_features + self.structure.n_parameters(n_components, n_features)
+
+    def space(self, n_features: int) -> str:
+        return f"(weights, mean, {self.structure.site})"
+
+    # -- under jit
+
+    def log_kernel(self, params: NormalParams, x: Float[Array, "n d"]) -> Float[Array, "K n"]:
+        root, y = self._whitened(params, x)
+        log_det = self.structure.log_determinant(root, *params.mean.shape)
+        return -0.5 * jnp.sum(y * y, axis=-1) - log_det[:, None]
+
+    def log_base_measure(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+        return jnp.full(x.shape[0], -0.5 * x.shape[1] * _LOG_TWO_PI, x.dtype)
+
+    def _whitened(self, params: NormalParams, x: Float[Array, "n d"]) -> tuple[Array, Array]:
+        root = self.structure.root(params.dispersion)
+        return root, self.structure.whiten(root, x[None, :, :] - params.mean[:, None, :])
+
+    def statistics(
+        self, params: NormalParams, x: Float[Array, "n d"], responsibilities: Float[Array, "K n"]
+    ) -> NormalStatistics:
+        _, y = self._whitened(params, x)
+        return NormalStatistics(
+            first=jnp.einsum("kn,kni->ki", responsibilities, y),
+            second=self.structure.scatter(responsibilities, y),
+        )
+
+    def maximize(
+        self, statistics: NormalStatistics, counts: Float[Array, " K"], params: NormalParams, prior: Any
+    ) -> NormalParams:
+        structure, d = self.structure, params.mean.shape[1]
+        root = structure.root(params.dispersion)
+        safe_counts = jnp.maximum(counts, jnp.finfo(counts.dtype).tiny)
+        whitened_mean = statistics.first / safe_counts[:, None]
+        mean = params.mean + structure.color(root, whitened_mean[:, None, :])[:, 0, :]
+        # sum r (y - m)(y - m)' = sum r y y' - N m m': near the optimum m is near zero, so nothing cancels.
+        about_mean = statistics.second - structure.scatter(counts[:, None], whitened_mean[:, None, :])
+        scatter = structure.color_scatter(root, about_mean)
+        degrees = structure.degrees(counts, d)
+        if prior is None:
+            degrees = jnp.maximum(degrees, jnp.finfo(counts.dtype).tiny)
+            return NormalParams(mean=mean, dispersion=scatter / degrees, structure=structure)
+        precision = prior.precision
+        shrink = precision * counts / (precision + counts)
+        distance = structure.scatter(shrink[:, None], (mean - prior.mean[None, :])[:, None, :])
+        mean = (precision * prior.mean[None, :] + counts[:, None] * mean) / (precision + counts)[:, None]
+        degrees = degrees + structure.prior_degrees(prior.degrees_of_freedom, *mean.shape)
+        return NormalParams(mean=mean, dispersion=(scatter + prior.scatter + distance) / degrees, structure=structure)
+
+    def pooled(self, x: Float[Array, "n d"], weights: Float[Array, " n"], n_components: int) -> NormalParams:
+        d = x.shape[1]
+        unit = NormalParams(
+            mean=jnp.zeros((n_components, d), x.dtype),
+            dispersion=self.structure.unit(n_components, d, x.dtype),
+            structure=self.structure,
+        )
+        shares = jnp.broadcast_to(weights[None, :], (n_components, x.shape[0]))
+        return self.maximize(self.statistics(unit, x, shares), jnp.sum(shares, axis=1), unit, None)
+
+    def at_means(self, params: NormalParams, means: Float[Array, "K d"]) -> NormalParams:
+        return dataclasses.replace(params, mean=means)
+
+    def degenerate(self, params: NormalParams) -> Array:
+        # Written so that NaN, the root of a matrix that is no longer positive definite, counts as collapsed.
+        return ~(self.structure.smallest_variance(self.structure.root(params.dispersion)) >= _COLLAPSED)
+
+    def log_prior(self, params: NormalParams, prior: NormalPrior) -> Float[Array, ""]:
+        structure, (k, d) = self.structure, params.mean.shape
+        root = structure.root(params.dispersion)
+        y = structure.whiten(root, (params.mean - prior.mean[None, :])[:, None, :])
+        log_det = structure.log_determinant(root, k, d)
+        mean_density = -0.5 * prior.precision * jnp.sum(y * y) - jnp.sum(log_det)
+        constant = 0.5 * k * d * (jnp.log(prior.precision) - _LOG_TWO_PI)
+        return mean_density + constant + structure.log_prior(
+            params.dispersion, prior.degrees_of_freedom, prior.scatter
+        )
+
+    def unconstrain(self, params: NormalParams) -> dict[str, Array]:
+        return {"mean": params.mean, "log_cholesky": self.structure.unconstrain(params.dispersion)}
+
+    def constrain(self, unconstrained: dict[str, Array]) -> NormalParams:
+        mean = unconstrained["mean"]
+        dispersion = self.structure.constrain(unconstrained["log_cholesky"], mean.shape[1])
+        return NormalParams(mean=mean, dispersion=dispersion, structure=self.structure)
+
+    def to_frame(self, params: NormalParams, frame: Frame) -> NormalParams:
+        mean = (params.mean - frame.shift[None, :]) / frame.scale[None, :]
+        dispersion = self.structure.rescale(params.dispersion, 1.0 / frame.scale)
+        return NormalParams(mean=mean, dispersion=dispersion, structure=self.structure)
+
+    def from_frame(self, params: NormalParams, frame: Frame) -> NormalParams:
+        mean = frame.shift[None, :] + frame.scale[None, :] * params.mean
+        dispersion = self.structure.rescale(params.dispersion, frame.scale)
+        return NormalParams(mean=mean, dispersion=dispersion, structure=self.structure)
+
+    def prior_to_frame(self, prior: NormalPrior, frame: Frame) -> NormalPrior:
+        return NormalPrior(
+            mean=(prior.mean - frame.shift) / frame.scale,
+            precision=prior.precision,
+            degrees_of_freedom=prior.degrees_of_freedom,
+            scatter=self.structure.rescale(prior.scatter, 1.0 / frame.scale),
+        )
+
+    def log_prior_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
+        return self.structure.log_jacobian(n_components, frame) - n_components * frame.log_scale()
+
+    def named_parameters(self, params: NormalParams) -> dict[str, Array]:
+        named = {"mean": params.mean, "scale": params.scale}
+        if self.structure.has_correlation and params.mean.shape[1] > 1:
+            scale = params.scale
+            named["correlation"] = params.covariance / (scale[..., :, None] * scale[..., None, :])
+        return named
+
+    def permute(self, params: NormalParams, permutation: Array) -> NormalParams:
+        dispersion = params.dispersion if self.structure.shared else params.dispersion[permutation]
+        return NormalParams(mean=params.mean[permutation], dispersion=dispersion, structure=self.structure)
+
+    def sample(self, params: NormalParams, key: Array, labels: Array) -> Float[Array, "n d"]:
+        k, d = params.mean.shape
+        root = cholesky(self.structure.covariance(params.dispersion, k, d))
+        noise = jax.random.normal(key, (labels.shape[0], d), params.mean.dtype)
+        return params.mean[labels] + jnp.einsum("nij,nj->ni", root[labels], noise)
+
+    # -- for the bridge to NumPyro
+
+    def prior_sites(self, prior: NormalPrior, n_components: int) -> dict[str, Callable[[dict[str, Array]], Any]]:
+        import numpyro.distributions as dist
+
+        structure, d = self.structure, prior.mean.shape[0]
+
+        def mean_site(values: dict[str, Array]) -> Any:
+            covariance = structure.covariance(values[structure.site], n_components, d)
+            if structure.has_correlation:
+                tril = cholesky(covariance) / jnp.sqrt(prior.precision)
+                return dist.MultivariateNormal(prior.mean, scale_tril=tril).to_event(1)
+            scale = jnp.sqrt(diagonal(covariance) / prior.precision)
+            return dist.Normal(jnp.broadcast_to(prior.mean[None, :], scale.shape), scale).to_event(2)
+
+        return {
+            structure.site: lambda values: structure.prior_site(
+                prior.degrees_of_freedom, prior.scatter, n_components, d
+            ),
+            "mean": mean_site,
+        }
+
+    def to_sites(self, params: NormalParams) -> dict[str, Array]:
+        return {self.structure.site: params.dispersion, "mean": params.mean}
+
+    def from_sites(self, values: dict[str, Array]) -> NormalParams:
+        return NormalParams(
+            mean=values["mean"], dispersion=values[self.structure.site], structure=self.structure
+        )
+
+
+def _narrow(covariance: np.ndarray, name: str) -> np.ndarray:
+    """Matrices ``(K, d, d)`` as the structure's own array, without a check that nothing is lost."""
+    if name == "tied":
+        return covariance[0]
+    variances = np.diagonal(covariance, axis1=-2, axis2=-1)
+    return variances.copy() if name == "diag" else variances[:, 0].copy()

@@ -1,0 +1,163 @@
+r"""The Poisson family, for counts; several features are independent given the component.
+
+.. math::
+
+    \log p(x \mid k) = \sum_j x_j \log \lambda_{kj} - \lambda_{kj} - \log x_j!
+
+The prior is conjugate, :math:`\lambda_{kj} \sim \mathrm{Gamma}(a_0, b_{0j})`. By default :math:`a_0 = 2` and
+:math:`b_{0j} = a_0 / \bar x_j`: mean at the data's mean, worth one observed event, and zero at a rate of zero, so
+that the MAP lies inside (Frühwirth-Schnatter, "Finite Mixture and Markov Switching Models", 2006, section 9.2).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import gammaln, xlogy
+from jaxtyping import Array, Float
+
+from emjax.errors import DataError
+from emjax.families.base import Family
+from emjax.families.frame import Frame, identity_frame
+from emjax.samples import Samples
+
+_SMALLEST_RATE = 1e-12  # a rate of exactly zero would give -inf, and then NaN, to any datum that is not zero
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class PoissonParams:
+    """Rates (events per observation) of all components, shape ``(n_components, n_features)``."""
+
+    rate: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class PoissonPrior:
+    """``rate ~ Gamma(shape, inverse_scale)``: a scalar ``shape`` and ``inverse_scale`` of shape ``(n_features,)``."""
+
+    shape: Any
+    inverse_scale: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Poisson(Family):
+    """Poisson components for counts; features are independent given the component."""
+
+    name: ClassVar[str] = "poisson"
+
+    def check(self, samples: Samples) -> None:
+        bad = (samples.values < 0) | (samples.values != np.floor(samples.values))
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise DataError(
+                f"Poisson data must be counts 0, 1, 2, …: row {row} (counting from 0) of column "
+                f"{samples.feature_names[column]!r} is {samples.values[row, column]:g}; choose other columns or a "
+                "normal mixture"
+            )
+        if not samples.values.any(axis=0).all():
+            column = int(np.argmin(samples.values.any(axis=0)))
+            raise DataError(f"column {samples.feature_names[column]!r} holds only zeros; leave it out")
+
+    def frame(self, x: np.ndarray) -> Frame:
+        return identity_frame(x.shape[1])
+
+    def default_prior(self, x: np.ndarray, n_components: int) -> PoissonPrior:
+        return PoissonPrior(shape=np.asarray(2.0), inverse_scale=2.0 / x.mean(axis=0))
+
+    def params(self, *, rate: Any) -> PoissonParams:
+        """Checked parameters from rates of shape ``(n_components, n_features)``; ``(K,)`` means one feature."""
+        rate = np.asarray(rate, dtype=float)
+        rate = rate[:, None] if rate.ndim == 1 else rate
+        if rate.ndim != 2 or not (np.isfinite(rate) & (rate > 0)).all():
+            raise ValueError("rate must be positive, finite and of shape (n_components, n_features)")
+        return PoissonParams(rate=rate)
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return n_components * n_features
+
+    def space(self, n_features: int) -> str:
+        return "(weights, rate)"
+
+    def log_kernel(self, params: PoissonParams, x: Float[Array, "n d"]) -> Float[Array, "K n"]:
+        events = jnp.log(params.rate) @ x.T
+        return events - jnp.sum(params.rate, axis=1)[:, None]
+
+    def log_base_measure(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+        return -jnp.sum(gammaln(x + 1.0), axis=1)
+
+    def statistics(
+        self, params: PoissonParams, x: Float[Array, "n d"], responsibilities: Float[Array, "K n"]
+    ) -> Float[Array, "K d"]:
+        return responsibilities @ x
+
+    def maximize(
+        self, statistics: Float[Array, "K d"], counts: Float[Array, " K"], params: PoissonParams, prior: Any
+    ) -> PoissonParams:
+        events, exposure = statistics, jnp.maximum(counts, jnp.finfo(counts.dtype).tiny)[:, None]
+        if prior is not None:
+            events = events + (prior.shape - 1.0)
+            exposure = exposure + prior.inverse_scale[None, :]
+        return PoissonParams(rate=jnp.maximum(events / exposure, _SMALLEST_RATE))
+
+    def pooled(self, x: Float[Array, "n d"], weights: Float[Array, " n"], n_components: int) -> PoissonParams:
+        mean = weights @ x / jnp.sum(weights)
+        return PoissonParams(rate=jnp.broadcast_to(mean[None, :], (n_components, x.shape[1])))
+
+    def at_means(self, params: PoissonParams, means: Float[Array, "K d"]) -> PoissonParams:
+        # A start at a count of zero could never leave it, so it is moved a tenth of the way to the overall mean.
+        return PoissonParams(rate=jnp.where(means > 0, means, 0.1 * params.rate))
+
+    def degenerate(self, params: PoissonParams) -> Array:
+        return jnp.zeros((), bool)
+
+    def log_prior(self, params: PoissonParams, prior: PoissonPrior) -> Float[Array, ""]:
+        shape, inverse_scale = prior.shape, prior.inverse_scale[None, :]
+        constant = shape * jnp.log(inverse_scale) - gammaln(shape)
+        return jnp.sum(constant + xlogy(shape - 1.0, params.rate) - inverse_scale * params.rate)
+
+    def unconstrain(self, params: PoissonParams) -> Float[Array, "K d"]:
+        return jnp.log(params.rate)
+
+    def constrain(self, unconstrained: Float[Array, "K d"]) -> PoissonParams:
+        return PoissonParams(rate=jnp.exp(unconstrained))
+
+    def to_frame(self, params: PoissonParams, frame: Frame) -> PoissonParams:
+        return params
+
+    def from_frame(self, params: PoissonParams, frame: Frame) -> PoissonParams:
+        return params
+
+    def prior_to_frame(self, prior: PoissonPrior, frame: Frame) -> PoissonPrior:
+        return prior
+
+    def log_prior_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
+        return jnp.zeros(())
+
+    def named_parameters(self, params: PoissonParams) -> dict[str, Array]:
+        return {"rate": params.rate}
+
+    def permute(self, params: PoissonParams, permutation: Array) -> PoissonParams:
+        return PoissonParams(rate=params.rate[permutation])
+
+    def sample(self, params: PoissonParams, key: Array, labels: Array) -> Float[Array, "n d"]:
+        return jax.random.poisson(key, params.rate[labels]).astype(params.rate.dtype)
+
+    def prior_sites(self, prior: PoissonPrior, n_components: int) -> dict[str, Callable[[dict[str, Array]], Any]]:
+        import numpyro.distributions as dist
+
+        shape = (n_components, prior.inverse_scale.shape[0])
+        inverse_scale = jnp.broadcast_to(prior.inverse_scale[None, :], shape)
+        return {"rate": lambda values: dist.Gamma(prior.shape, inverse_scale).to_event(2)}
+
+    def to_sites(self, params: PoissonParams) -> dict[str, Array]:
+        return {"rate": params.rate}
+
+    def from_sites(self, values: dict[str, Array]) -> PoissonParams:
+        return PoissonParams(rate=values["rate"])
