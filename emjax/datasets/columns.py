@@ -1,0 +1,107 @@
+"""Choosing columns by name or position, and the words of the messages about it."""
+
+from __future__ import annotations
+
+import difflib
+import numbers
+from collections.abc import Iterable, Sequence
+
+from emjax.errors import DataError
+from emjax.samples import quoted
+
+__all__ = ["Columns", "check_unique", "choose_columns", "listed", "nearest"]
+
+type Columns = str | int | Sequence[str | int] | None
+
+_LONGEST_LIST = 12
+
+
+def choose_columns(names: Sequence[str], columns: Columns, place: str) -> list[int]:
+    """The positions of the chosen columns, in the order asked for.
+
+    Args:
+        names: the names of all columns; an empty string is a column without a name.
+        columns: None for all of them; a name, a position counting from 0, or several of these.  One text
+            may hold several, separated by commas: ``"eruptions,waiting"``.  A text of digits is a position
+            unless a column has that name.
+        place: how messages call the data.
+
+    Raises:
+        DataError: for a column that is not there (with the nearest name), one chosen twice, none chosen, or,
+            with ``columns=None``, a column without a name.
+    """
+    if columns is None:
+        _check_named(names, place)
+        return list(range(len(names)))
+    if isinstance(columns, str):
+        wanted: list[str | int] = (
+            [columns] if columns in names else [part.strip() for part in columns.split(",")]
+        )
+    elif isinstance(columns, (int, numbers.Integral)):
+        wanted = [int(columns)]
+    else:
+        wanted = list(columns)
+    if not wanted or wanted == [""]:
+        raise DataError(f"{place}: no column was chosen: choose from {listed(names)}")
+    chosen: list[int] = []
+    for entry in wanted:
+        position = _position(names, entry, place)
+        if position in chosen:
+            raise DataError(f"{place}: column {quoted(entry)} is chosen twice: name each column once")
+        chosen.append(position)
+    return chosen
+
+
+def check_unique(names: Sequence[str], place: str) -> None:
+    """Raise :class:`DataError` if two columns have the same (non-empty) name."""
+    first_seen: dict[str, int] = {}
+    for position, name in enumerate(names):
+        if name and name in first_seen:
+            raise DataError(
+                f"{place}: columns {first_seen[name]} and {position} (counting from 0) are both called "
+                f"{quoted(name)}: rename one of them"
+            )
+        first_seen[name] = position
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str | None:
+    """The candidate spelled most like ``word``, in any case of letters, or None if none is close."""
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    matches = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[matches[0]] if matches else None
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names separated by commas, on one line, at most a dozen of them."""
+    shown = [name if name.isprintable() and name else quoted(name) for name in names[:_LONGEST_LIST]]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _check_named(names: Sequence[str], place: str) -> None:
+    if "" in names:
+        raise DataError(
+            f"{place}: column {names.index('')} (counting from 0) has no name (row numbers written "
+            "by R or pandas?): "
+            f"name it, or choose the columns to use, for instance --columns {_for_option(names)}"
+        )
+
+
+def _for_option(names: Sequence[str]) -> str:
+    return listed([name for name in names if name]).replace(", ", ",") or "0"
+
+
+def _position(names: Sequence[str], entry: str | int, place: str) -> int:
+    if isinstance(entry, str) and entry and entry in names:
+        return names.index(entry)
+    if not isinstance(entry, str) or (entry.isascii() and entry.isdigit()):
+        position = int(entry)
+        if not 0 <= position < len(names):
+            raise DataError(
+                f"{place}: there is no column {position}: positions count from 0 to {len(names) - 1} "
+                f"({listed(names)})"
+            )
+        return position
+    close = nearest(entry, names)
+    hint = f"did you mean {quoted(close)}? The columns are" if close else "the columns are"
+    raise DataError(f"{place}: there is no column {quoted(entry)}; {hint}: {listed(names)}")
