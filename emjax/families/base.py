@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Array, Float
 
+from emjax.families.arrays import AnyArray
 from emjax.families.frame import Frame
 from emjax.samples import Samples
 
@@ -29,6 +30,9 @@ class Family(abc.ABC):
 
     name: ClassVar[str]
     """The family's name on the command line and in config files."""
+
+    links: ClassVar[dict[str, str]]
+    """For each named parameter, the scale on which its estimate is nearest to normal: identity, log or atanh."""
 
     # -- on the host -------------------------------------------------------------------------------------------------
 
@@ -59,14 +63,14 @@ class Family(abc.ABC):
     # -- under jit ---------------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def log_kernel(self, params: Params, x: Float[Array, "n d"]) -> Float[Array, "K n"]:
+    def log_kernel(self, params: Params, x: Float[AnyArray, "n d"]) -> Float[Array, "K n"]:
         """The part of the log density that depends on the parameters."""
 
     @abc.abstractmethod
-    def log_base_measure(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+    def log_base_measure(self, x: Float[AnyArray, "n d"]) -> Float[Array, " n"]:
         """The rest of the log density: it depends on the data alone, so EM need not repeat it."""
 
-    def log_density(self, params: Params, x: Float[Array, "n d"]) -> Float[Array, "K n"]:
+    def log_density(self, params: Params, x: Float[AnyArray, "n d"]) -> Float[Array, "K n"]:
         """``log p(x_n | component k)``."""
         return self.log_kernel(params, x) + self.log_base_measure(x)[None, :]
 
@@ -85,11 +89,11 @@ class Family(abc.ABC):
         """The parameters that maximise the expected complete-data log-likelihood (plus log prior)."""
 
     @abc.abstractmethod
-    def pooled(self, x: Float[Array, "n d"], weights: Float[Array, " n"], n_components: int) -> Params:
+    def pooled(self, x: Float[AnyArray, "n d"], weights: Float[Array, " n"], n_components: int) -> Params:
         """Every component at the estimate of all the data: the reference from which starts are made."""
 
     @abc.abstractmethod
-    def at_means(self, params: Params, means: Float[Array, "K d"]) -> Params:
+    def at_means(self, params: Params, means: Float[AnyArray, "K d"]) -> Params:
         """The same parameters with the components' means moved to ``means``."""
 
     @abc.abstractmethod
@@ -125,11 +129,11 @@ class Family(abc.ABC):
         """``log p(params of x) - log p(params of z)``: what a prior density loses in the way back."""
 
     @abc.abstractmethod
-    def named_parameters(self, params: Params) -> dict[str, Array]:
+    def named_parameters(self, params: Params) -> dict[str, AnyArray]:
         """What a person reads: name to array, leading with ``n_components``, in the data's units."""
 
     @abc.abstractmethod
-    def permute(self, params: Params, permutation: Array) -> Params:
+    def permute(self, params: Params, permutation: AnyArray) -> Params:
         """The same mixture with its components in another order."""
 
     @abc.abstractmethod
@@ -139,13 +143,17 @@ class Family(abc.ABC):
     # -- for the bridge to NumPyro -----------------------------------------------------------------------------------
 
     @abc.abstractmethod
+    def numpyro_support(self) -> Any:
+        """The NumPyro constraint that one datum ``(n_features,)`` satisfies."""
+
+    @abc.abstractmethod
     def prior_sites(self, prior: Params, n_components: int) -> dict[str, Callable[[dict[str, Array]], Any]]:
         """The prior as NumPyro distributions, in sampling order; each is given the values of the earlier ones."""
 
     @abc.abstractmethod
-    def to_sites(self, params: Params) -> dict[str, Array]:
+    def to_sites(self, params: Params) -> dict[str, AnyArray]:
         """The values that `prior_sites` would draw."""
 
     @abc.abstractmethod
-    def from_sites(self, values: dict[str, Array]) -> Params:
+    def from_sites(self, values: dict[str, AnyArray]) -> Params:
         """The inverse of `to_sites`."""

@@ -31,6 +31,7 @@ import numpy as np
 from jax.scipy.special import gammaln, multigammaln
 from jaxtyping import Array, Float
 
+from emjax.families.arrays import AnyArray
 from emjax.families.frame import Frame
 from emjax.families.linalg import cholesky, diagonal, inverse_lower
 
@@ -58,11 +59,11 @@ class CovarianceStructure(abc.ABC):
         """The dispersion of identity covariances."""
 
     @abc.abstractmethod
-    def root(self, dispersion: Array) -> Array:
+    def root(self, dispersion: AnyArray) -> Array:
         """The square root: Cholesky factors, or standard deviations."""
 
     @abc.abstractmethod
-    def whiten(self, root: Array, centred: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
+    def whiten(self, root: Array, centred: Float[AnyArray, "K n d"]) -> Float[Array, "K n d"]:
         """``root^-1 (x - mean)``."""
 
     @abc.abstractmethod
@@ -86,7 +87,7 @@ class CovarianceStructure(abc.ABC):
         """What a scatter is divided by for the maximum-likelihood dispersion."""
 
     @abc.abstractmethod
-    def prior_degrees(self, degrees_of_freedom: Array, n_components: int, n_features: int) -> Array:
+    def prior_degrees(self, degrees_of_freedom: AnyArray, n_components: int, n_features: int) -> Array:
         """What a conjugate prior adds to `degrees` at the joint mode of means and dispersion."""
 
     @abc.abstractmethod
@@ -98,23 +99,23 @@ class CovarianceStructure(abc.ABC):
         """The prior's degrees of freedom: the fewest with a finite mean and whole-number shape."""
 
     @abc.abstractmethod
-    def log_prior(self, dispersion: Array, degrees_of_freedom: Array, scatter: Array) -> Float[Array, ""]:
+    def log_prior(self, dispersion: AnyArray, degrees_of_freedom: AnyArray, scatter: AnyArray) -> Float[Array, ""]:
         """The log density of all dispersions."""
 
     @abc.abstractmethod
-    def prior_site(self, degrees_of_freedom: Array, scatter: Array, n_components: int, n_features: int) -> Any:
+    def prior_site(self, degrees_of_freedom: AnyArray, scatter: AnyArray, n_components: int, n_features: int) -> Any:
         """The same prior as a NumPyro distribution."""
 
     @abc.abstractmethod
-    def unconstrain(self, dispersion: Array) -> Array:
+    def unconstrain(self, dispersion: AnyArray) -> Array:
         """Log-Cholesky entries, or log standard deviations."""
 
     @abc.abstractmethod
-    def constrain(self, unconstrained: Array, n_features: int) -> Array:
+    def constrain(self, unconstrained: AnyArray, n_features: int) -> Array:
         """The inverse of `unconstrain`."""
 
     @abc.abstractmethod
-    def rescale(self, dispersion: Array, scale: Float[Array, " d"]) -> Array:
+    def rescale(self, dispersion: AnyArray, scale: Float[AnyArray, " d"]) -> AnyArray:
         """The dispersion, or the prior's scatter, of data multiplied by ``scale``."""
 
     @abc.abstractmethod
@@ -122,7 +123,7 @@ class CovarianceStructure(abc.ABC):
         """``log |d dispersion(z) / d dispersion(x)|`` over all dispersions."""
 
     @abc.abstractmethod
-    def covariance(self, dispersion: Array, n_components: int, n_features: int) -> Float[Array, "K d d"]:
+    def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "K d d"]:
         """The covariance matrices, whatever the structure; NumPy in, NumPy out."""
 
     @abc.abstractmethod
@@ -139,7 +140,7 @@ class _Matrix(CovarianceStructure):
     def unit(self, n_components: int, n_features: int, dtype: Any) -> Array:
         return jnp.broadcast_to(jnp.eye(n_features, dtype=dtype), self.shape(n_components, n_features))
 
-    def root(self, dispersion: Array) -> Array:
+    def root(self, dispersion: AnyArray) -> Array:
         return cholesky(dispersion)
 
     def color_scatter(self, root: Array, scatter: Array) -> Array:
@@ -157,7 +158,7 @@ class _Matrix(CovarianceStructure):
     def default_degrees(self, n_features: int) -> float:
         return n_features + 2.0
 
-    def log_prior(self, dispersion: Array, degrees_of_freedom: Array, scatter: Array) -> Float[Array, ""]:
+    def log_prior(self, dispersion: AnyArray, degrees_of_freedom: AnyArray, scatter: AnyArray) -> Float[Array, ""]:
         d = dispersion.shape[-1]
         root = cholesky(dispersion)
         prior_root = cholesky(scatter)
@@ -168,26 +169,27 @@ class _Matrix(CovarianceStructure):
         constant = 2.0 * half * prior_log_det - half * d * jnp.log(2.0) - multigammaln(half, d)
         return jnp.sum(constant - (degrees_of_freedom + d + 1.0) * log_det - 0.5 * trace)
 
-    def _inverse_wishart(self, degrees_of_freedom: Array, scatter: Array) -> Any:
+    def _inverse_wishart(self, degrees_of_freedom: AnyArray, scatter: AnyArray) -> Any:
         import numpyro.distributions as dist
 
         return dist.InverseWishart(degrees_of_freedom, scale_tril=cholesky(jnp.asarray(scatter)))
 
-    def unconstrain(self, dispersion: Array) -> Array:
+    def unconstrain(self, dispersion: AnyArray) -> Array:
         root = cholesky(dispersion)
         rows, columns = np.tril_indices(dispersion.shape[-1])
         entries = root[..., rows, columns]
         return jnp.where(rows == columns, jnp.log(jnp.where(rows == columns, entries, 1.0)), entries)
 
-    def constrain(self, unconstrained: Array, n_features: int) -> Array:
+    def constrain(self, unconstrained: AnyArray, n_features: int) -> Array:
         rows, columns = np.tril_indices(n_features)
         entries = jnp.where(rows == columns, jnp.exp(jnp.where(rows == columns, unconstrained, 0.0)), unconstrained)
         shape = (*unconstrained.shape[:-1], n_features, n_features)
         root = jnp.zeros(shape, unconstrained.dtype).at[..., rows, columns].set(entries)
         return root @ jnp.swapaxes(root, -1, -2)
 
-    def rescale(self, dispersion: Array, scale: Float[Array, " d"]) -> Array:
-        return dispersion * (scale[:, None] * scale[None, :])
+    def rescale(self, dispersion: AnyArray, scale: Float[AnyArray, " d"]) -> AnyArray:
+        # One index more where the matrices are stacked: NumPy in, NumPy out, no promotion of ranks.
+        return dispersion * (scale[:, None] * scale[None, :])[(None,) * (dispersion.ndim - 2)]
 
     def smallest_variance(self, root: Array) -> Float[Array, ""]:
         return jnp.min(diagonal(root)) ** 2
@@ -204,7 +206,7 @@ class Full(_Matrix):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * n_features * (n_features + 1) // 2
 
-    def whiten(self, root: Array, centred: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
+    def whiten(self, root: Array, centred: Float[AnyArray, "K n d"]) -> Float[Array, "K n d"]:
         return centred @ jnp.swapaxes(inverse_lower(root), -1, -2)
 
     def color(self, root: Array, whitened: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
@@ -219,16 +221,16 @@ class Full(_Matrix):
     def degrees(self, counts: Float[Array, " K"], n_features: int) -> Array:
         return counts[:, None, None]
 
-    def prior_degrees(self, degrees_of_freedom: Array, n_components: int, n_features: int) -> Array:
+    def prior_degrees(self, degrees_of_freedom: AnyArray, n_components: int, n_features: int) -> Array:
         return degrees_of_freedom + n_features + 2.0
 
-    def prior_site(self, degrees_of_freedom: Array, scatter: Array, n_components: int, n_features: int) -> Any:
+    def prior_site(self, degrees_of_freedom: AnyArray, scatter: AnyArray, n_components: int, n_features: int) -> Any:
         return self._inverse_wishart(degrees_of_freedom, scatter).expand([n_components]).to_event(1)
 
     def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
         return -n_components * (frame.scale.shape[0] + 1) * frame.log_scale()
 
-    def covariance(self, dispersion: Array, n_components: int, n_features: int) -> Float[Array, "K d d"]:
+    def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "K d d"]:
         return dispersion
 
 
@@ -244,7 +246,7 @@ class Tied(_Matrix):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_features * (n_features + 1) // 2
 
-    def whiten(self, root: Array, centred: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
+    def whiten(self, root: Array, centred: Float[AnyArray, "K n d"]) -> Float[Array, "K n d"]:
         return centred @ inverse_lower(root).T
 
     def color(self, root: Array, whitened: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
@@ -259,16 +261,16 @@ class Tied(_Matrix):
     def degrees(self, counts: Float[Array, " K"], n_features: int) -> Array:
         return jnp.sum(counts)
 
-    def prior_degrees(self, degrees_of_freedom: Array, n_components: int, n_features: int) -> Array:
+    def prior_degrees(self, degrees_of_freedom: AnyArray, n_components: int, n_features: int) -> Array:
         return degrees_of_freedom + n_features + 1.0 + n_components
 
-    def prior_site(self, degrees_of_freedom: Array, scatter: Array, n_components: int, n_features: int) -> Any:
+    def prior_site(self, degrees_of_freedom: AnyArray, scatter: AnyArray, n_components: int, n_features: int) -> Any:
         return self._inverse_wishart(degrees_of_freedom, scatter)
 
     def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
         return -(frame.scale.shape[0] + 1) * frame.log_scale()
 
-    def covariance(self, dispersion: Array, n_components: int, n_features: int) -> Float[Array, "K d d"]:
+    def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "K d d"]:
         return dispersion[None] * np.ones((n_components, 1, 1), dispersion.dtype)
 
 
@@ -280,7 +282,7 @@ class _Variances(CovarianceStructure):
     def unit(self, n_components: int, n_features: int, dtype: Any) -> Array:
         return jnp.ones(self.shape(n_components, n_features), dtype)
 
-    def root(self, dispersion: Array) -> Array:
+    def root(self, dispersion: AnyArray) -> Array:
         return jnp.sqrt(dispersion)
 
     def color_scatter(self, root: Array, scatter: Array) -> Array:
@@ -289,21 +291,21 @@ class _Variances(CovarianceStructure):
     def default_degrees(self, n_features: int) -> float:
         return 3.0
 
-    def log_prior(self, dispersion: Array, degrees_of_freedom: Array, scatter: Array) -> Float[Array, ""]:
-        half, rate = 0.5 * degrees_of_freedom, 0.5 * scatter
+    def log_prior(self, dispersion: AnyArray, degrees_of_freedom: AnyArray, scatter: AnyArray) -> Float[Array, ""]:
+        half, rate = 0.5 * degrees_of_freedom, jnp.broadcast_to(0.5 * scatter, dispersion.shape)
         density = half * jnp.log(rate) - gammaln(half) - (half + 1.0) * jnp.log(dispersion)
         return jnp.sum(density - rate / dispersion)
 
-    def prior_site(self, degrees_of_freedom: Array, scatter: Array, n_components: int, n_features: int) -> Any:
+    def prior_site(self, degrees_of_freedom: AnyArray, scatter: AnyArray, n_components: int, n_features: int) -> Any:
         import numpyro.distributions as dist
 
         shape = self.shape(n_components, n_features)
         return dist.InverseGamma(0.5 * degrees_of_freedom, 0.5 * scatter).expand(shape).to_event(len(shape))
 
-    def unconstrain(self, dispersion: Array) -> Array:
+    def unconstrain(self, dispersion: AnyArray) -> Array:
         return 0.5 * jnp.log(dispersion)
 
-    def constrain(self, unconstrained: Array, n_features: int) -> Array:
+    def constrain(self, unconstrained: AnyArray, n_features: int) -> Array:
         return jnp.exp(2.0 * unconstrained)
 
     def smallest_variance(self, root: Array) -> Float[Array, ""]:
@@ -321,7 +323,7 @@ class Diag(_Variances):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * n_features
 
-    def whiten(self, root: Array, centred: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
+    def whiten(self, root: Array, centred: Float[AnyArray, "K n d"]) -> Float[Array, "K n d"]:
         return centred * (1.0 / root)[:, None, :]
 
     def color(self, root: Array, whitened: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
@@ -336,19 +338,19 @@ class Diag(_Variances):
     def degrees(self, counts: Float[Array, " K"], n_features: int) -> Array:
         return counts[:, None]
 
-    def prior_degrees(self, degrees_of_freedom: Array, n_components: int, n_features: int) -> Array:
+    def prior_degrees(self, degrees_of_freedom: AnyArray, n_components: int, n_features: int) -> Array:
         return degrees_of_freedom + 3.0
 
     def default_scatter(self, x: np.ndarray, n_components: int) -> np.ndarray:
         return x.var(axis=0) / n_components ** (2 / x.shape[1])
 
-    def rescale(self, dispersion: Array, scale: Float[Array, " d"]) -> Array:
-        return dispersion * scale**2
+    def rescale(self, dispersion: AnyArray, scale: Float[AnyArray, " d"]) -> AnyArray:
+        return dispersion * (scale**2)[(None,) * (dispersion.ndim - 1)]
 
     def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
         return -2.0 * n_components * frame.log_scale()
 
-    def covariance(self, dispersion: Array, n_components: int, n_features: int) -> Float[Array, "K d d"]:
+    def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "K d d"]:
         return dispersion[..., None] * np.eye(n_features, dtype=dispersion.dtype)
 
 
@@ -364,7 +366,7 @@ class Spherical(_Variances):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_components
 
-    def whiten(self, root: Array, centred: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
+    def whiten(self, root: Array, centred: Float[AnyArray, "K n d"]) -> Float[Array, "K n d"]:
         return centred * (1.0 / root)[:, None, None]
 
     def color(self, root: Array, whitened: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
@@ -379,19 +381,20 @@ class Spherical(_Variances):
     def degrees(self, counts: Float[Array, " K"], n_features: int) -> Array:
         return counts * n_features
 
-    def prior_degrees(self, degrees_of_freedom: Array, n_components: int, n_features: int) -> Array:
+    def prior_degrees(self, degrees_of_freedom: AnyArray, n_components: int, n_features: int) -> Array:
         return degrees_of_freedom + 2.0 + n_features
 
     def default_scatter(self, x: np.ndarray, n_components: int) -> np.ndarray:
-        return np.mean(x.var(axis=0)) / n_components ** (2 / x.shape[1])
+        return np.asarray(np.mean(x.var(axis=0)) / n_components ** (2 / x.shape[1]))
 
-    def rescale(self, dispersion: Array, scale: Float[Array, " d"]) -> Array:
+    def rescale(self, dispersion: AnyArray, scale: Float[AnyArray, " d"]) -> Any:
+        # The prior's scatter is a single number, which NumPy's arithmetic turns from an array into a scalar.
         return dispersion * scale[0] ** 2
 
     def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
         return -2.0 * n_components * jnp.log(frame.scale[0])
 
-    def covariance(self, dispersion: Array, n_components: int, n_features: int) -> Float[Array, "K d d"]:
+    def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "K d d"]:
         return dispersion[:, None, None] * np.eye(n_features, dtype=dispersion.dtype)
 
 

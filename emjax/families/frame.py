@@ -5,28 +5,31 @@ data, so that variances never come from the difference of two large numbers.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from emjax.families.arrays import AnyArray
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """An affine change of units, one shift and one scale per feature."""
+    """An affine change of units, one shift and one scale per feature, both of shape ``(n_features,)``."""
 
-    shift: Array
-    scale: Array
+    shift: Any
+    scale: Any
 
-    def apply(self, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    def apply(self, x: Float[AnyArray, "n d"]) -> Float[AnyArray, "n d"]:
         """The data in the frame's units, ``(x - shift) / scale``."""
-        return (x - self.shift) / self.scale
+        return (x - self.shift[None, :]) / self.scale[None, :]
 
-    def invert(self, z: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    def invert(self, z: Float[AnyArray, "n d"]) -> Float[AnyArray, "n d"]:
         """The data in their own units, ``shift + scale * z``."""
-        return self.shift + self.scale * z
+        return self.shift[None, :] + self.scale[None, :] * z
 
     def log_scale(self) -> Float[Array, ""]:
         """What one log density loses in the way back: ``log p(x) = log p(z) - sum(log scale)``."""

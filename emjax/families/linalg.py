@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from emjax.families.arrays import AnyArray
 
-def cholesky(matrix: Float[Array, "*batch d d"]) -> Float[Array, "*batch d d"]:
+
+def cholesky(matrix: Float[AnyArray, "*batch d d"]) -> Float[Array, "*batch d d"]:
     """The lower Cholesky factor; NaN where a matrix is not positive definite."""
     size = matrix.shape[-1]
     if size == 1:
@@ -23,7 +25,7 @@ def cholesky(matrix: Float[Array, "*batch d d"]) -> Float[Array, "*batch d d"]:
     return jnp.linalg.cholesky(matrix)
 
 
-def inverse_lower(factor: Float[Array, "*batch d d"]) -> Float[Array, "*batch d d"]:
+def inverse_lower(factor: Float[AnyArray, "*batch d d"]) -> Float[Array, "*batch d d"]:
     """The inverse of a lower triangular matrix."""
     size = factor.shape[-1]
     if size == 1:
@@ -35,7 +37,7 @@ def inverse_lower(factor: Float[Array, "*batch d d"]) -> Float[Array, "*batch d 
     return jax.scipy.linalg.solve_triangular(factor, identity, lower=True)
 
 
-def diagonal(matrix: Float[Array, "*batch d d"]) -> Float[Array, "*batch d"]:
+def diagonal(matrix: Float[AnyArray, "*batch d d"]) -> Float[AnyArray, "*batch d"]:
     """The diagonals of a stack of matrices; NumPy in, NumPy out."""
     index = np.arange(matrix.shape[-1])
     return matrix[..., index, index]

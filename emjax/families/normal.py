@@ -30,6 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from emjax.families.arrays import AnyArray
 from emjax.families.base import Family
 from emjax.families.covariance import STRUCTURES, CovarianceStructure
 from emjax.families.frame import Frame, standardizing_frame
@@ -98,8 +99,8 @@ class NormalPrior:
 class NormalStatistics:
     """Sums over the data of ``r y`` and ``r y y'``, with ``y`` whitened by the parameters they were taken at."""
 
-    first: Array
-    second: Array
+    first: Any
+    second: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +120,7 @@ class Normal(Family):
 
     covariance: Literal["full", "tied", "diag", "spherical"] = "full"
     name: ClassVar[str] = "normal"
+    links: ClassVar[dict[str, str]] = {"mean": "identity", "scale": "log", "correlation": "atanh"}
 
     def __post_init__(self) -> None:
         if self.covariance not in STRUCTURES:
@@ -190,15 +192,15 @@ class Normal(Family):
 
     # -- under jit
 
-    def log_kernel(self, params: NormalParams, x: Float[Array, "n d"]) -> Float[Array, "K n"]:
+    def log_kernel(self, params: NormalParams, x: Float[AnyArray, "n d"]) -> Float[Array, "K n"]:
         root, y = self._whitened(params, x)
         log_det = self.structure.log_determinant(root, *params.mean.shape)
         return -0.5 * jnp.sum(y * y, axis=-1) - log_det[:, None]
 
-    def log_base_measure(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+    def log_base_measure(self, x: Float[AnyArray, "n d"]) -> Float[Array, " n"]:
         return jnp.full(x.shape[0], -0.5 * x.shape[1] * _LOG_TWO_PI, x.dtype)
 
-    def _whitened(self, params: NormalParams, x: Float[Array, "n d"]) -> tuple[Array, Array]:
+    def _whitened(self, params: NormalParams, x: Float[AnyArray, "n d"]) -> tuple[Array, Array]:
         root = self.structure.root(params.dispersion)
         return root, self.structure.whiten(root, x[None, :, :] - params.mean[:, None, :])
 
@@ -230,10 +232,11 @@ class Normal(Family):
         shrink = precision * counts / (precision + counts)
         distance = structure.scatter(shrink[:, None], (mean - prior.mean[None, :])[:, None, :])
         mean = (precision * prior.mean[None, :] + counts[:, None] * mean) / (precision + counts)[:, None]
+        prior_scatter = jnp.broadcast_to(prior.scatter, scatter.shape)
         degrees = degrees + structure.prior_degrees(prior.degrees_of_freedom, *mean.shape)
-        return NormalParams(mean=mean, dispersion=(scatter + prior.scatter + distance) / degrees, structure=structure)
+        return NormalParams(mean=mean, dispersion=(scatter + prior_scatter + distance) / degrees, structure=structure)
 
-    def pooled(self, x: Float[Array, "n d"], weights: Float[Array, " n"], n_components: int) -> NormalParams:
+    def pooled(self, x: Float[AnyArray, "n d"], weights: Float[Array, " n"], n_components: int) -> NormalParams:
         d = x.shape[1]
         unit = NormalParams(
             mean=jnp.zeros((n_components, d), x.dtype),
@@ -243,7 +246,7 @@ class Normal(Family):
         shares = jnp.broadcast_to(weights[None, :], (n_components, x.shape[0]))
         return self.maximize(self.statistics(unit, x, shares), jnp.sum(shares, axis=1), unit, None)
 
-    def at_means(self, params: NormalParams, means: Float[Array, "K d"]) -> NormalParams:
+    def at_means(self, params: NormalParams, means: Float[AnyArray, "K d"]) -> NormalParams:
         return dataclasses.replace(params, mean=means)
 
     def degenerate(self, params: NormalParams) -> Array:
@@ -264,7 +267,7 @@ class Normal(Family):
     def unconstrain(self, params: NormalParams) -> dict[str, Array]:
         return {"mean": params.mean, "log_cholesky": self.structure.unconstrain(params.dispersion)}
 
-    def constrain(self, unconstrained: dict[str, Array]) -> NormalParams:
+    def constrain(self, unconstrained: dict[str, AnyArray]) -> NormalParams:
         mean = unconstrained["mean"]
         dispersion = self.structure.constrain(unconstrained["log_cholesky"], mean.shape[1])
         return NormalParams(mean=mean, dispersion=dispersion, structure=self.structure)
@@ -290,14 +293,14 @@ class Normal(Family):
     def log_prior_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
         return self.structure.log_jacobian(n_components, frame) - n_components * frame.log_scale()
 
-    def named_parameters(self, params: NormalParams) -> dict[str, Array]:
+    def named_parameters(self, params: NormalParams) -> dict[str, AnyArray]:
         named = {"mean": params.mean, "scale": params.scale}
         if self.structure.has_correlation and params.mean.shape[1] > 1:
             scale = params.scale
             named["correlation"] = params.covariance / (scale[..., :, None] * scale[..., None, :])
         return named
 
-    def permute(self, params: NormalParams, permutation: Array) -> NormalParams:
+    def permute(self, params: NormalParams, permutation: AnyArray) -> NormalParams:
         dispersion = params.dispersion if self.structure.shared else params.dispersion[permutation]
         return NormalParams(mean=params.mean[permutation], dispersion=dispersion, structure=self.structure)
 
@@ -309,12 +312,17 @@ class Normal(Family):
 
     # -- for the bridge to NumPyro
 
+    def numpyro_support(self) -> Any:
+        from numpyro.distributions import constraints
+
+        return constraints.real_vector
+
     def prior_sites(self, prior: NormalPrior, n_components: int) -> dict[str, Callable[[dict[str, Array]], Any]]:
         import numpyro.distributions as dist
 
         structure, d = self.structure, prior.mean.shape[0]
 
-        def mean_site(values: dict[str, Array]) -> Any:
+        def mean_site(values: dict[str, AnyArray]) -> Any:
             covariance = structure.covariance(values[structure.site], n_components, d)
             if structure.has_correlation:
                 tril = cholesky(covariance) / jnp.sqrt(prior.precision)
@@ -329,10 +337,10 @@ class Normal(Family):
             "mean": mean_site,
         }
 
-    def to_sites(self, params: NormalParams) -> dict[str, Array]:
+    def to_sites(self, params: NormalParams) -> dict[str, AnyArray]:
         return {self.structure.site: params.dispersion, "mean": params.mean}
 
-    def from_sites(self, values: dict[str, Array]) -> NormalParams:
+    def from_sites(self, values: dict[str, AnyArray]) -> NormalParams:
         return NormalParams(
             mean=values["mean"], dispersion=values[self.structure.site], structure=self.structure
         )

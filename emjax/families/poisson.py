@@ -22,6 +22,7 @@ from jax.scipy.special import gammaln, xlogy
 from jaxtyping import Array, Float
 
 from emjax.errors import DataError
+from emjax.families.arrays import AnyArray
 from emjax.families.base import Family
 from emjax.families.frame import Frame, identity_frame
 from emjax.samples import Samples
@@ -51,6 +52,7 @@ class Poisson(Family):
     """Poisson components for counts; features are independent given the component."""
 
     name: ClassVar[str] = "poisson"
+    links: ClassVar[dict[str, str]] = {"rate": "log"}
 
     def check(self, samples: Samples) -> None:
         bad = (samples.values < 0) | (samples.values != np.floor(samples.values))
@@ -85,11 +87,11 @@ class Poisson(Family):
     def space(self, n_features: int) -> str:
         return "(weights, rate)"
 
-    def log_kernel(self, params: PoissonParams, x: Float[Array, "n d"]) -> Float[Array, "K n"]:
+    def log_kernel(self, params: PoissonParams, x: Float[AnyArray, "n d"]) -> Float[Array, "K n"]:
         events = jnp.log(params.rate) @ x.T
         return events - jnp.sum(params.rate, axis=1)[:, None]
 
-    def log_base_measure(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+    def log_base_measure(self, x: Float[AnyArray, "n d"]) -> Float[Array, " n"]:
         return -jnp.sum(gammaln(x + 1.0), axis=1)
 
     def statistics(
@@ -106,11 +108,11 @@ class Poisson(Family):
             exposure = exposure + prior.inverse_scale[None, :]
         return PoissonParams(rate=jnp.maximum(events / exposure, _SMALLEST_RATE))
 
-    def pooled(self, x: Float[Array, "n d"], weights: Float[Array, " n"], n_components: int) -> PoissonParams:
+    def pooled(self, x: Float[AnyArray, "n d"], weights: Float[Array, " n"], n_components: int) -> PoissonParams:
         mean = weights @ x / jnp.sum(weights)
         return PoissonParams(rate=jnp.broadcast_to(mean[None, :], (n_components, x.shape[1])))
 
-    def at_means(self, params: PoissonParams, means: Float[Array, "K d"]) -> PoissonParams:
+    def at_means(self, params: PoissonParams, means: Float[AnyArray, "K d"]) -> PoissonParams:
         # A start at a count of zero could never leave it, so it is moved a tenth of the way to the overall mean.
         return PoissonParams(rate=jnp.where(means > 0, means, 0.1 * params.rate))
 
@@ -125,7 +127,7 @@ class Poisson(Family):
     def unconstrain(self, params: PoissonParams) -> Float[Array, "K d"]:
         return jnp.log(params.rate)
 
-    def constrain(self, unconstrained: Float[Array, "K d"]) -> PoissonParams:
+    def constrain(self, unconstrained: Float[AnyArray, "K d"]) -> PoissonParams:
         return PoissonParams(rate=jnp.exp(unconstrained))
 
     def to_frame(self, params: PoissonParams, frame: Frame) -> PoissonParams:
@@ -140,14 +142,19 @@ class Poisson(Family):
     def log_prior_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
         return jnp.zeros(())
 
-    def named_parameters(self, params: PoissonParams) -> dict[str, Array]:
+    def named_parameters(self, params: PoissonParams) -> dict[str, AnyArray]:
         return {"rate": params.rate}
 
-    def permute(self, params: PoissonParams, permutation: Array) -> PoissonParams:
+    def permute(self, params: PoissonParams, permutation: AnyArray) -> PoissonParams:
         return PoissonParams(rate=params.rate[permutation])
 
     def sample(self, params: PoissonParams, key: Array, labels: Array) -> Float[Array, "n d"]:
         return jax.random.poisson(key, params.rate[labels]).astype(params.rate.dtype)
+
+    def numpyro_support(self) -> Any:
+        from numpyro.distributions import constraints
+
+        return constraints.independent(constraints.nonnegative_integer, 1)
 
     def prior_sites(self, prior: PoissonPrior, n_components: int) -> dict[str, Callable[[dict[str, Array]], Any]]:
         import numpyro.distributions as dist
@@ -156,8 +163,8 @@ class Poisson(Family):
         inverse_scale = jnp.broadcast_to(prior.inverse_scale[None, :], shape)
         return {"rate": lambda values: dist.Gamma(prior.shape, inverse_scale).to_event(2)}
 
-    def to_sites(self, params: PoissonParams) -> dict[str, Array]:
+    def to_sites(self, params: PoissonParams) -> dict[str, AnyArray]:
         return {"rate": params.rate}
 
-    def from_sites(self, values: dict[str, Array]) -> PoissonParams:
+    def from_sites(self, values: dict[str, AnyArray]) -> PoissonParams:
         return PoissonParams(rate=values["rate"])

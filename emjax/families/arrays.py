@@ -1,0 +1,11 @@
+"""The array type of functions that serve both the host and traced code.
+
+Fields of pytree classes are annotated ``Any``: JAX rebuilds a pytree from whatever it maps over (tracers, shapes,
+placeholders), so a check in their constructors would refuse its own inner workings.
+"""
+
+import jax
+import numpy as np
+
+AnyArray = jax.Array | np.ndarray
+"""A JAX or a NumPy array: what the host hands in is NumPy, what a jitted caller hands in is a tracer."""
