@@ -16,6 +16,7 @@ import numpy as np
 from jax.scipy.special import gammaln, logsumexp, xlogy
 from jaxtyping import Array, Float
 
+from emjax.families.arrays import AnyArray
 from emjax.families.base import Family
 from emjax.families.frame import Frame
 from emjax.samples import as_samples
@@ -145,15 +146,15 @@ class Mixture:
 
     # -- everything that follows from the joint log density (traceable)
 
-    def log_joint(self, params: MixtureParams, x: Float[Array, "n d"]) -> Float[Array, "K n"]:
+    def log_joint(self, params: MixtureParams, x: Float[AnyArray, "n d"]) -> Float[Array, "K n"]:
         """``log p(x_n, z_n = k)``, component-major."""
         return jnp.log(params.weights)[:, None] + self.family.log_density(params.components, x)
 
-    def log_prob(self, params: MixtureParams, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+    def log_prob(self, params: MixtureParams, x: Float[AnyArray, "n d"]) -> Float[Array, " n"]:
         """``log p(x_n)``, the log density of each datum."""
         return logsumexp(self.log_joint(params, x), axis=0)
 
-    def responsibilities(self, params: MixtureParams, x: Float[Array, "n d"]) -> Float[Array, "n K"]:
+    def responsibilities(self, params: MixtureParams, x: Float[AnyArray, "n d"]) -> Float[Array, "n K"]:
         """``p(z_n = k | x_n)``, rows adding up to one."""
         return jax.nn.softmax(self.log_joint(params, x), axis=0).T
 
@@ -202,12 +203,16 @@ class Mixture:
         """The same prior for data in the units of a frame."""
         return dataclasses.replace(prior, components=self.family.prior_to_frame(prior.components, frame))
 
-    def permute(self, params: MixtureParams, permutation: Array) -> MixtureParams:
+    def permute(self, params: MixtureParams, permutation: AnyArray) -> MixtureParams:
         """The same mixture with component ``permutation[k]`` in place ``k``."""
         return MixtureParams(
             weights=params.weights[permutation], components=self.family.permute(params.components, permutation)
         )
 
-    def named_parameters(self, params: MixtureParams) -> dict[str, Array]:
+    def named_parameters(self, params: MixtureParams) -> dict[str, AnyArray]:
         """What a person reads: ``weights`` and the family's named parameters."""
         return {"weights": params.weights, **self.family.named_parameters(params.components)}
+
+    def stored_parameters(self, params: MixtureParams) -> dict[str, Array]:
+        """What a posterior keeps of each draw: ``weights`` and the family's stored parameters."""
+        return {"weights": params.weights, **self.family.stored_parameters(params.components)}

@@ -132,6 +132,10 @@ class Family(abc.ABC):
     def named_parameters(self, params: Params) -> dict[str, AnyArray]:
         """What a person reads: name to array, leading with ``n_components``, in the data's units."""
 
+    def stored_parameters(self, params: Params) -> dict[str, Array]:
+        """What a posterior keeps of each draw: the named parameters, and whatever else is expected of the family."""
+        return self.named_parameters(params)
+
     @abc.abstractmethod
     def permute(self, params: Params, permutation: AnyArray) -> Params:
         """The same mixture with its components in another order."""

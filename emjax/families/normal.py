@@ -300,6 +300,10 @@ class Normal(Family):
             named["correlation"] = params.covariance / (scale[..., :, None] * scale[..., None, :])
         return named
 
+    def stored_parameters(self, params: NormalParams) -> dict[str, Array]:
+        stored = self.named_parameters(params)
+        return {**stored, "covariance": params.covariance} if self.structure.has_correlation else stored
+
     def permute(self, params: NormalParams, permutation: AnyArray) -> NormalParams:
         dispersion = params.dispersion if self.structure.shared else params.dispersion[permutation]
         return NormalParams(mean=params.mean[permutation], dispersion=dispersion, structure=self.structure)

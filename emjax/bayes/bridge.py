@@ -1,0 +1,121 @@
+"""From a `Mixture` to a NumPyro program: the only file that writes sample sites.
+
+The program is the prior's sites and one observed site whose distribution has the labels summed out, so that its log
+density is EM's MAP objective, to rounding.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array
+
+from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.samples import as_samples
+
+
+class MarginalMixture(dist.Distribution):
+    """One datum of a mixture with its label summed out, as a NumPyro distribution.
+
+    ``log_prob`` is the log density of `Mixture.log_prob`: the same code that EM runs.
+
+    Parameters
+    ----------
+    mixture
+        The declaration.
+    params
+        Its parameters.
+    """
+
+    pytree_data_fields = ("params",)
+    pytree_aux_fields = ("mixture",)
+
+    def __init__(self, mixture: Mixture, params: MixtureParams, *, validate_args: bool | None = None) -> None:
+        self.mixture = mixture.likelihood
+        self.params = params
+        first = next(iter(mixture.family.named_parameters(params.components).values()))
+        super().__init__(batch_shape=(), event_shape=first.shape[1:], validate_args=validate_args)
+
+    @property
+    def support(self) -> Any:
+        """Where a datum may lie; the family knows."""
+        return self.mixture.family.numpyro_support()
+
+    def log_prob(self, value: Array) -> Array:
+        """Log density of data ``(..., n_features)``, shape ``(...)``."""
+        rows = jnp.reshape(value, (-1, value.shape[-1]))
+        return jnp.reshape(self.mixture.log_prob(self.params, rows), value.shape[:-1])
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draws ``(*sample_shape, n_features)``."""
+        size = 1
+        for length in sample_shape:
+            size *= length
+        x, _ = self.mixture.sample(self.params, key, size)
+        return jnp.reshape(x, (*sample_shape, *self.event_shape))
+
+
+@dataclasses.dataclass(frozen=True)
+class MixtureProgram:
+    """The NumPyro program of a mixture; equal declarations are equal programs and share their compiled code.
+
+    Called with data ``x`` it conditions on them; called with ``n_samples`` alone it generates that many.
+    """
+
+    likelihood: Mixture
+
+    def __call__(self, x: Array | None = None, *, prior: Prior, n_samples: int | None = None) -> Array:
+        params = self.sites(prior)
+        n_rows = n_samples if x is None else len(x)
+        if n_rows is None:
+            raise ValueError("give data x, or n_samples to generate some")
+        with numpyro.plate("sample", n_rows):
+            return numpyro.sample("x", MarginalMixture(self.likelihood, params), obs=x)
+
+    def sites(self, prior: Prior) -> MixtureParams:
+        """The prior's sites; the likelihood is not among them."""
+        family, k = self.likelihood.family, self.likelihood.n_components
+        weights = numpyro.sample("weights", dist.Dirichlet(jnp.asarray(prior.concentration)))
+        values: dict[str, Array] = {}
+        for name, distribution in family.prior_sites(prior.components, k).items():
+            values[name] = numpyro.sample(name, distribution(values))
+        return MixtureParams(weights=weights, components=family.from_sites(values))
+
+    def to_sites(self, params: MixtureParams) -> dict[str, Array]:
+        """The values of the latent sites at given parameters."""
+        return {"weights": params.weights, **self.likelihood.family.to_sites(params.components)}
+
+    def from_sites(self, values: dict[str, Array]) -> MixtureParams:
+        """The parameters at given values of the latent sites."""
+        return MixtureParams(weights=values["weights"], components=self.likelihood.family.from_sites(values))
+
+
+def to_numpyro(mixture: Mixture, x: Any) -> Callable[..., Array]:
+    """A mixture as a NumPyro program, to be used with anything that takes one.
+
+    The program is ``model(x=None, n_samples=None)``. Its latent sites are ``weights`` and the family's own (``mean``
+    and ``covariance`` or ``variance``; ``rate``), its observed site is ``x``. NumPyro follows JAX's global precision:
+    use it with x64 for results that match EM to rounding.
+
+    Parameters
+    ----------
+    mixture
+        The declaration. Without a prior (``None``) or with ``"default"``, the default prior is scaled by ``x``.
+    x
+        The data that scale a default prior; they are not stored.
+
+    Examples
+    --------
+    >>> model = emjax.to_numpyro(mixture, x)                                     # doctest: +SKIP
+    >>> MCMC(NUTS(model), num_warmup=500, num_samples=500).run(key, x)           # doctest: +SKIP
+    >>> Predictive(model, posterior_samples)(key, n_samples=100)["x"]            # doctest: +SKIP
+    """
+    prior = mixture.default_prior(as_samples(x)) if mixture.prior is None else mixture.resolved_prior(as_samples(x))
+    return functools.partial(MixtureProgram(mixture.likelihood), prior=jax.tree.map(jnp.asarray, prior))

@@ -1,0 +1,427 @@
+"""Has the sampler converged? R-hat, effective sample sizes, divergences, energy; and one status.
+
+For each scalar quantity, by ``arviz_stats``: split R-hat on rank-normalised and on folded draws (the larger
+of the two), effective sample size in the bulk and in the tails (5% and 95% quantiles), Monte Carlo standard
+errors of mean and standard deviation. For each chain: the share of divergent transitions and the estimated
+Bayesian fraction of missing information, E-BFMI = mean of squared energy differences / variance of the
+energy.
+
+References
+----------
+Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), Rank-normalization, folding, and localization: an
+improved R-hat, Bayesian Analysis 16. Betancourt (2016), Diagnosing suboptimal cotangent disintegrations in
+HMC, arXiv:1604.00695. Betancourt (2017), A conceptual introduction to Hamiltonian Monte Carlo,
+arXiv:1701.02434 (divergences).
+"""
+
+import math
+from collections.abc import Hashable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+_MIN_DRAWS = 4
+_TAIL = (0.05, 0.95)
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Where a posterior stops being trusted.
+
+    Attributes
+    ----------
+    max_rhat
+        Largest R-hat of any quantity, 1.01 (Vehtari et al. 2021, section 4).
+    min_ess
+        Smallest bulk or tail effective sample size of any quantity, over all chains: 400, below which R-hat
+        and the standard errors themselves are unreliable (Vehtari et al. 2021, section 4).
+    max_divergent_share
+        Largest share of divergent transitions, 0.01. Any divergence is a reason to look (Betancourt 2017)
+        and the count is always reported; a few among thousands of transitions in the skewed tails of a
+        mixture's variances have no visible effect on its summaries, more than one in a hundred marks a
+        region that is not explored.
+    min_bfmi
+        Smallest E-BFMI of any chain, 0.3 (Betancourt 2016; Stan's default).
+    """
+
+    max_rhat: float = 1.01
+    min_ess: float = 400.0
+    max_divergent_share: float = 0.01
+    min_bfmi: float = 0.3
+
+
+DEFAULT_THRESHOLDS = Thresholds()
+
+
+class PosteriorStatus(StrEnum):
+    """How a posterior's sampling ended; anything but ``converged`` must not be presented as the posterior."""
+
+    converged = "converged"
+    not_converged = "not_converged"
+    too_few_draws = "too_few_draws"
+    divergent = "divergent"
+    low_energy = "low_energy"
+    nonfinite = "nonfinite"
+
+    @property
+    def message(self) -> str:
+        """One sentence that says what it means and what to do."""
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    PosteriorStatus.converged: "The chains agree and hold enough draws; the posterior can be used.",
+    PosteriorStatus.not_converged: (
+        "The chains disagree (R-hat too large); use a longer warm-up, fewer components or a stronger prior."
+    ),
+    PosteriorStatus.too_few_draws: (
+        "The chains agree but hold too few effective draws; ask for more draws or more chains."
+    ),
+    PosteriorStatus.divergent: (
+        "Too many transitions diverged, so a part of the posterior was not explored; raise "
+        "target_accept_prob towards 0.99 or use a stronger prior."
+    ),
+    PosteriorStatus.low_energy: (
+        "The energy moves too slowly (low E-BFMI), so the tails were not explored; use a longer warm-up or a "
+        "stronger prior on the scales."
+    ),
+    PosteriorStatus.nonfinite: (
+        "Some draws are NaN or infinite; check the data and the prior, and sample in float64."
+    ),
+}
+
+# Which problem names the status when there are several: the first of these.
+_PRECEDENCE = (
+    PosteriorStatus.nonfinite,
+    PosteriorStatus.not_converged,
+    PosteriorStatus.divergent,
+    PosteriorStatus.low_energy,
+    PosteriorStatus.too_few_draws,
+)
+
+
+@dataclass(frozen=True)
+class QuantityDiagnostics:
+    """One scalar quantity. If ``constant`` (a parameter held fixed), rhat and ess are NaN and not judged.
+
+    ``rhat``, ``ess_bulk`` and ``ess_tail`` have no unit; ``mean``, ``sd``, ``mcse_mean`` and ``mcse_sd``
+    have the quantity's.
+    """
+
+    name: str
+    mean: float
+    sd: float
+    rhat: float
+    ess_bulk: float
+    ess_tail: float
+    mcse_mean: float
+    mcse_sd: float
+    constant: bool
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """The verdict on a set of chains, with the numbers it rests on.
+
+    Attributes
+    ----------
+    status, reasons
+        The gravest problem, and one phrase for every problem found (empty if none).
+    max_rhat, min_ess_bulk, min_ess_tail
+        The worst values over all quantities that vary, with ``*_name`` naming the quantity; NaN and "" if
+        there is none.
+    n_divergent, divergent_share
+        Divergent transitions over all chains and draws.
+    bfmi
+        E-BFMI of each chain, ``(chain,)``; NaN where the energy is constant or was not recorded.
+    quantities
+        One row per scalar quantity.
+    thresholds
+        What the status was judged by.
+    """
+
+    status: PosteriorStatus
+    reasons: tuple[str, ...]
+    max_rhat: float
+    max_rhat_name: str
+    min_ess_bulk: float
+    min_ess_bulk_name: str
+    min_ess_tail: float
+    min_ess_tail_name: str
+    n_divergent: int
+    divergent_share: float
+    bfmi: tuple[float, ...]
+    n_chains: int
+    n_draws: int
+    quantities: tuple[QuantityDiagnostics, ...]
+    thresholds: Thresholds
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings for JSON; NaN and infinity become None."""
+        return _plain({**asdict(self), "status": str(self.status), "message": self.status.message})
+
+
+def assess(
+    quantities: xr.Dataset, sample_stats: xr.Dataset, thresholds: Thresholds = DEFAULT_THRESHOLDS
+) -> Diagnostics:
+    """Judge chains by their draws.
+
+    Parameters
+    ----------
+    quantities
+        Variables with dimensions ``chain`` and ``draw`` (and any others); labels should be aligned
+        beforehand, since R-hat of chains with switched labels says nothing.
+    sample_stats
+        ``diverging`` and ``energy`` over ``chain`` and ``draw``; each may be missing, and is then not judged.
+    thresholds
+        See :class:`Thresholds`.
+
+    Returns
+    -------
+    Diagnostics
+        A single chain is judged by the R-hat of its two halves. A NaN never passes: a quantity that is not
+        finite gives ``nonfinite``, fewer than 4 draws or nothing that varies give ``too_few_draws`` and
+        ``not_converged``.
+    """
+    names, values = _scalars(quantities)
+    n_chains, n_draws = quantities.sizes["chain"], quantities.sizes["draw"]
+    rows = _rows(names, values)
+    n_divergent, share = _divergences(sample_stats)
+    bfmi = _bfmi(sample_stats)
+    varying = [row for row in rows if not row.constant]
+    max_rhat, rhat_name = _worst(varying, "rhat", largest=True)
+    ess_bulk, bulk_name = _worst(varying, "ess_bulk", largest=False)
+    ess_tail, tail_name = _worst(varying, "ess_tail", largest=False)
+    problems = dict(
+        _problems(
+            nonfinite=_nonfinite_names(names, values, sample_stats),
+            n_varying=len(varying),
+            n_draws=n_draws,
+            rhat=(max_rhat, rhat_name),
+            ess=min((ess_bulk, bulk_name), (ess_tail, tail_name), key=lambda pair: _nan_first(pair[0])),
+            divergent=(n_divergent, share),
+            bfmi=bfmi,
+            limits=thresholds,
+        )
+    )
+    status = next((status for status in _PRECEDENCE if status in problems), PosteriorStatus.converged)
+    return Diagnostics(
+        status=status,
+        reasons=tuple(problems[status] for status in _PRECEDENCE if status in problems),
+        max_rhat=max_rhat,
+        max_rhat_name=rhat_name,
+        min_ess_bulk=ess_bulk,
+        min_ess_bulk_name=bulk_name,
+        min_ess_tail=ess_tail,
+        min_ess_tail_name=tail_name,
+        n_divergent=n_divergent,
+        divergent_share=share,
+        bfmi=tuple(bfmi.tolist()),
+        n_chains=n_chains,
+        n_draws=n_draws,
+        quantities=rows,
+        thresholds=thresholds,
+    )
+
+
+def _problems(
+    *,
+    nonfinite: list[str],
+    n_varying: int,
+    n_draws: int,
+    rhat: tuple[float, str],
+    ess: tuple[float, str],
+    divergent: tuple[int, float],
+    bfmi: np.ndarray,
+    limits: Thresholds,
+) -> Iterator[tuple[PosteriorStatus, str]]:
+    """Each problem with its phrase. Comparisons are written so that NaN fails them."""
+    if nonfinite:
+        more = f" and {len(nonfinite) - 3} more" if len(nonfinite) > 3 else ""
+        yield PosteriorStatus.nonfinite, f"NaN or infinity in {', '.join(nonfinite[:3])}{more}"
+        return
+    if n_draws < _MIN_DRAWS:
+        yield PosteriorStatus.too_few_draws, f"{n_draws} draws per chain, at least {_MIN_DRAWS} are needed"
+    elif n_varying == 0:
+        yield PosteriorStatus.not_converged, "no quantity varies: the chains did not move"
+    else:
+        if not rhat[0] <= limits.max_rhat:
+            yield (
+                PosteriorStatus.not_converged,
+                f"R-hat of {rhat[1]} is {rhat[0]:.3f} (> {limits.max_rhat:g})",
+            )
+        if not ess[0] >= limits.min_ess:
+            yield (
+                PosteriorStatus.too_few_draws,
+                f"effective sample size of {ess[1]} is {ess[0]:.0f} (< {limits.min_ess:g})",
+            )
+    if not divergent[1] <= limits.max_divergent_share:
+        yield (
+            PosteriorStatus.divergent,
+            f"{divergent[0]} transitions diverged ({divergent[1]:.1%}; > {limits.max_divergent_share:.1%})",
+        )
+    if n_draws >= _MIN_DRAWS and bfmi.size and not np.all(bfmi >= limits.min_bfmi):
+        chain = int(np.argmin(np.where(np.isnan(bfmi), -np.inf, bfmi)))
+        yield (
+            PosteriorStatus.low_energy,
+            f"E-BFMI of chain {chain} is {bfmi[chain]:.2f} (< {limits.min_bfmi:g})",
+        )
+
+
+# --- the numbers --------------------------------------------------------------------------------------------
+
+
+def _rows(names: list[str], values: np.ndarray) -> tuple[QuantityDiagnostics, ...]:
+    """One row per quantity; columns that are copies of each other (symmetric matrices) are computed once."""
+    known: dict[bytes, tuple[float, ...]] = {}
+    rows = []
+    for name, draws in zip(names, values, strict=True):
+        content = draws.tobytes()
+        if content not in known:
+            known[content] = _numbers(draws)
+        mean, sd, rhat, ess_bulk, ess_tail, mcse_mean, mcse_sd = known[content]
+        constant = bool(np.all(draws == draws.flat[0]))
+        rows.append(
+            QuantityDiagnostics(name, mean, sd, rhat, ess_bulk, ess_tail, mcse_mean, mcse_sd, constant)
+        )
+    return tuple(rows)
+
+
+def _numbers(draws: np.ndarray) -> tuple[float, ...]:
+    """mean, sd, rhat, ess_bulk, ess_tail, mcse_mean, mcse_sd of draws ``(chain, draw)``."""
+    from arviz_stats.base import array_stats
+
+    nan = math.nan
+    if not np.all(np.isfinite(draws)):
+        return (nan,) * 7
+    mean = float(draws.mean())
+    if np.all(draws == draws.flat[0]):
+        return mean, 0.0, nan, nan, nan, 0.0, 0.0
+    sd = float(draws.std(ddof=1))
+    if draws.shape[1] < _MIN_DRAWS:
+        return mean, sd, nan, nan, nan, nan, nan
+    return (
+        mean,
+        sd,
+        _rhat(draws),
+        float(array_stats.ess(draws, method="bulk")),
+        float(array_stats.ess(draws, method="tail", prob=_TAIL)),
+        float(array_stats.mcse(draws, method="mean")),
+        float(array_stats.mcse(draws, method="sd")),
+    )
+
+
+def _rhat(draws: np.ndarray) -> float:
+    """Rank-normalised split R-hat; infinity if no chain moves and they stand at different places."""
+    from arviz_stats.base import array_stats
+
+    if np.all(draws == draws[:, :1]):
+        return math.inf
+    if len(draws) > 1:
+        return float(array_stats.rhat(draws, method="rank"))
+    # ArviZ wants two chains and splits each. One chain is split here, so that its two halves are compared.
+    half = draws.shape[1] // 2
+    halves = np.stack([draws[0, :half], draws[0, -half:]])
+    folded = np.abs(halves - np.median(halves))
+    pair = (float(array_stats.rhat(_normal_scores(part), method="identity")) for part in (halves, folded))
+    return max(pair, key=_nan_last)
+
+
+def _normal_scores(values: np.ndarray) -> np.ndarray:
+    """Rank normalisation, Φ⁻¹((rank - 3/8) / (S + 1/4)) (Blom 1958), average ranks for ties."""
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    ranks = rankdata(values, method="average").reshape(values.shape)
+    return ndtri((ranks - 3 / 8) / (values.size + 1 / 4))
+
+
+def _divergences(sample_stats: xr.Dataset) -> tuple[int, float]:
+    if "diverging" not in sample_stats:
+        return 0, 0.0
+    diverging = np.asarray(sample_stats["diverging"].values, dtype=bool)
+    return int(diverging.sum()), float(diverging.mean())
+
+
+def _bfmi(sample_stats: xr.Dataset) -> np.ndarray:
+    """E-BFMI per chain; empty if no energy was recorded, NaN where it is constant, short or not finite."""
+    if "energy" not in sample_stats:
+        return np.empty(0)
+    from arviz_stats.base import array_stats
+
+    energy = np.asarray(sample_stats["energy"].transpose("chain", "draw").values, dtype=float)
+    bfmi = np.full(len(energy), math.nan)
+    usable = np.ptp(energy, axis=1) > 0 if energy.shape[1] >= _MIN_DRAWS else np.zeros(len(energy), bool)
+    usable &= np.all(np.isfinite(energy), axis=1)
+    if usable.any():
+        bfmi[usable] = array_stats.bfmi(energy[usable])
+    return bfmi
+
+
+# --- names and order ----------------------------------------------------------------------------------------
+
+
+def _scalars(quantities: xr.Dataset) -> tuple[list[str], np.ndarray]:
+    """Names such as ``mean[0, waiting]`` and draws ``(n_quantities, chain, draw)`` of all scalars."""
+    names: list[str] = []
+    blocks = []
+    for variable, array in quantities.data_vars.items():
+        others = [dim for dim in array.dims if dim not in ("chain", "draw")]
+        ordered = array.transpose(*others, "chain", "draw")
+        labels = [_labels(array, dim) for dim in others]
+        names += [_name(str(variable), labels, index) for index in np.ndindex(ordered.shape[:-2])]
+        blocks.append(np.asarray(ordered.values, dtype=float).reshape(-1, *ordered.shape[-2:]))
+    if not blocks:
+        return [], np.empty((0, quantities.sizes["chain"], quantities.sizes["draw"]))
+    return names, np.concatenate(blocks)
+
+
+def _labels(array: xr.DataArray, dim: Hashable) -> list[str]:
+    return [
+        str(label) for label in (array.coords[dim].values if dim in array.coords else range(array.sizes[dim]))
+    ]
+
+
+def _name(variable: str, labels: list[list[str]], index: tuple[int, ...]) -> str:
+    inside = ", ".join(label[i] for label, i in zip(labels, index, strict=True))
+    return f"{variable}[{inside}]" if inside else variable
+
+
+def _nonfinite_names(names: list[str], values: np.ndarray, sample_stats: xr.Dataset) -> list[str]:
+    is_bad = ~np.isfinite(values).all(axis=(1, 2))
+    found = [name for name, bad in zip(names, is_bad, strict=True) if bad]
+    if "energy" in sample_stats and not np.all(np.isfinite(sample_stats["energy"].values)):
+        found.append("energy")
+    return found
+
+
+def _worst(rows: list[QuantityDiagnostics], field: str, *, largest: bool) -> tuple[float, str]:
+    """The worst value of a field and the quantity's name; NaN is worse than anything."""
+    if not rows:
+        return math.nan, ""
+    key = _nan_last if largest else _nan_first
+    pick = max if largest else min
+    row = pick(rows, key=lambda row: key(getattr(row, field)))
+    return getattr(row, field), row.name
+
+
+def _nan_last(value: float) -> tuple[bool, float]:
+    return (math.isnan(value), 0.0 if math.isnan(value) else value)
+
+
+def _nan_first(value: float) -> tuple[bool, float]:
+    return (not math.isnan(value), 0.0 if math.isnan(value) else value)
+
+
+def _plain(value: Any) -> Any:
+    """Dictionaries, lists, strings and finite numbers only."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

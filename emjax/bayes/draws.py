@@ -1,0 +1,119 @@
+"""From raw draws to what a posterior holds: aligned parameters, invariant quantities, pointwise log-likelihood."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from emjax import align
+from emjax.align import Alignment
+from emjax.metrics.partition import subset_rows
+from emjax.mixture import Mixture, MixtureParams
+from emjax.result import Fit
+
+_POINTWISE_ENTRIES = 20_000_000
+"""The most numbers of the pointwise log-likelihood that are kept (160 MB); beyond, draws are thinned evenly."""
+
+_ALIGNMENT_ROWS = 1000
+"""Labels are aligned by the responsibilities of at most this many data."""
+
+_ANCHORS = 5
+"""The log density is followed at this many data, spread over their ranks: quantities that labels do not touch."""
+
+_BATCH = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """Draws with aligned labels, and what follows from them.
+
+    Attributes
+    ----------
+    flat_params
+        Aligned draws that lead with ``chain * draw``.
+    stored
+        The family's stored parameters by name, ``(chain, draw, ...)``.
+    invariants
+        Quantities that labels do not touch, ``(chain, draw)`` or ``(chain, draw, anchor)``.
+    log_likelihood, kept_draws
+        Log density of each datum ``(chain, n_kept, n_samples)``, and which draws of each chain it holds.
+    alignment
+        The permutations that were applied, and their trust.
+    """
+
+    flat_params: MixtureParams
+    stored: dict[str, np.ndarray]
+    invariants: dict[str, np.ndarray]
+    log_likelihood: np.ndarray
+    kept_draws: np.ndarray
+    alignment: Alignment
+
+
+def describe_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit, values: np.ndarray) -> Described:
+    """Align raw draws ``(chain, draw, ...)`` in data units to EM's MAP and evaluate them."""
+    likelihood = mixture.likelihood
+    n_chains, n_draws = np.shape(params.weights)[:2]
+    flat = jax.tree.map(lambda leaf: leaf.reshape(n_chains * n_draws, *leaf.shape[2:]), params)
+    rows = subset_rows(len(values), _ALIGNMENT_ROWS)
+    reference = map_fit.responsibilities(values[rows]).T
+    anchors = values[np.argsort(values[:, 0])[np.linspace(0, len(values) - 1, _ANCHORS).astype(int)]]
+    overlap, anchored = _compare_to_reference(likelihood, flat, reference, values[rows], anchors)
+    alignment = align.align(
+        _component_vectors(likelihood, flat), _component_vectors(likelihood, _one(map_fit.params))[0], np.asarray(overlap)
+    )
+    aligned, stored = _permuted(likelihood, flat, alignment.permutations)
+    kept = _kept_draws(n_chains, n_draws, len(values))
+    thinned = jax.tree.map(lambda leaf: leaf[:, kept].reshape(n_chains * len(kept), *leaf.shape[2:]), params)
+    pointwise = _pointwise(likelihood, thinned, values)
+    unflatten = lambda leaf: np.asarray(leaf).reshape(n_chains, n_draws, *leaf.shape[1:])  # noqa: E731
+    return Described(
+        flat_params=jax.tree.map(np.asarray, aligned),
+        stored={name: unflatten(value) for name, value in stored.items()},
+        invariants={"log_density": unflatten(anchored)},
+        log_likelihood=np.asarray(pointwise).reshape(n_chains, len(kept), len(values)),
+        kept_draws=kept,
+        alignment=alignment,
+    )
+
+
+def _one(params: MixtureParams) -> MixtureParams:
+    return jax.tree.map(lambda leaf: leaf[None], params)
+
+
+def _kept_draws(n_chains: int, n_draws: int, n_samples: int) -> np.ndarray:
+    n_kept = int(np.clip(_POINTWISE_ENTRIES // (n_chains * n_samples), min(n_draws, 25), n_draws))
+    return np.arange(0, n_draws, -(-n_draws // n_kept))
+
+
+@jax.jit(static_argnums=0)
+def _compare_to_reference(
+    mixture: Mixture, draws: MixtureParams, reference: Float[Array, "K n"], x: Array, anchors: Array
+) -> tuple[Array, Array]:
+    def one(params: MixtureParams) -> tuple[Array, Array]:
+        return reference @ mixture.responsibilities(params, x), mixture.log_prob(params, anchors)
+
+    return jax.lax.map(one, draws, batch_size=_BATCH)
+
+
+@jax.jit(static_argnums=0)
+def _permuted(
+    mixture: Mixture, draws: MixtureParams, permutations: Array
+) -> tuple[MixtureParams, dict[str, Array]]:
+    aligned = jax.vmap(mixture.permute)(draws, permutations)
+    return aligned, jax.vmap(mixture.stored_parameters)(aligned)
+
+
+@jax.jit(static_argnums=0)
+def _pointwise(mixture: Mixture, draws: MixtureParams, x: Array) -> Array:
+    return jax.lax.map(lambda params: mixture.log_prob(params, x), draws, batch_size=_BATCH)
+
+
+def _component_vectors(mixture: Mixture, draws: MixtureParams) -> np.ndarray:
+    """Each component as one vector: its weight and its named parameters per feature, ``(n_draws, K, p)``."""
+    named = jax.vmap(mixture.family.named_parameters)(draws.components)
+    per_feature = [np.asarray(value) for value in named.values() if value.ndim == 3]
+    return np.concatenate([np.asarray(draws.weights)[..., None], *per_feature], axis=-1)

@@ -1,0 +1,112 @@
+"""What sampling ends in: aligned draws as an ArviZ tree, with a status that says whether they may be believed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from emjax.align import Alignment
+from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus
+from emjax.mixture import Mixture, MixtureParams
+from emjax.result import Fit
+from emjax.samples import as_samples
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclasses.dataclass(frozen=True)
+class Posterior:
+    """A sampled posterior of a mixture.
+
+    Attributes
+    ----------
+    tree
+        ArviZ ``DataTree`` with the groups ``posterior`` (``weights``, ``mean``, ``scale``, ``covariance``,
+        ``correlation`` or ``rate``, with labels aligned to EM's MAP), ``sample_stats``, ``log_likelihood`` (of each
+        datum, labels summed out; a thinned set of draws where there are many data) and ``observed_data``.
+    params
+        The same draws as `MixtureParams` that lead with ``chain * draw``.
+    mixture
+        The declaration, with the prior that was used.
+    prior_note
+        One sentence that says which prior that was.
+    map_fit
+        EM's MAP under the same prior: where chains started, and what labels are aligned to.
+    alignment
+        The permutations and how far they can be trusted.
+    diagnostics
+        R-hat, effective sample sizes, divergences and E-BFMI, after alignment.
+    starts_note
+        How the chains' starts were drawn.
+    method
+        The sampler, ``"nuts"``.
+    compile_seconds, run_seconds
+        Seconds spent tracing and compiling, and everything else, EM's MAP included.
+    """
+
+    tree: xr.DataTree
+    params: MixtureParams
+    mixture: Mixture
+    prior_note: str
+    map_fit: Fit
+    alignment: Alignment
+    diagnostics: Diagnostics
+    starts_note: str
+    method: str
+    compile_seconds: float
+    run_seconds: float
+
+    @property
+    def status(self) -> PosteriorStatus:
+        """``converged``, or what is wrong; anything else must not be read as a posterior."""
+        return self.diagnostics.status
+
+    @property
+    def converged(self) -> bool:
+        """True only where the status is ``converged``."""
+        return self.status is PosteriorStatus.converged
+
+    @property
+    def message(self) -> str:
+        """The status in words, with the numbers behind it."""
+        return " ".join([self.status.message, *self.diagnostics.reasons])
+
+    @property
+    def n_draws(self) -> int:
+        """All draws of all chains."""
+        return int(np.shape(self.params.weights)[0])
+
+    def thinned(self, n_draws: int) -> MixtureParams:
+        """At most ``n_draws`` draws, evenly spaced over all chains, stacked."""
+        rows = thinning(self.n_draws, n_draws)
+        return jax.tree.map(lambda leaf: leaf[rows], self.params)
+
+    def log_predictive(self, x: Any, n_draws: int = 1000) -> np.ndarray:
+        r"""Log posterior predictive density :math:`\log \frac1S \sum_s p(x_n \mid \theta_s)`, shape ``(n_samples,)``.
+
+        ``n_draws`` draws are used, 1000 by default.
+        """
+        values = as_samples(x).values
+        with jax.enable_x64(True):
+            return np.asarray(_log_predictive(self.mixture.likelihood, self.thinned(n_draws), values))
+
+
+def thinning(n_all: int, n_kept: int) -> np.ndarray:
+    """At most ``n_kept`` places, evenly spaced among ``n_all``."""
+    return np.unique(np.linspace(0, n_all - 1, min(n_all, n_kept)).round().astype(int))
+
+
+@jax.jit(static_argnums=0)
+def _log_predictive(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
+    # A running logsumexp over draws: the matrix (draws, data) is never held.
+    def add(total: jax.Array, params: MixtureParams) -> tuple[jax.Array, None]:
+        return jnp.logaddexp(total, mixture.log_prob(params, x)), None
+
+    n_draws = draws.weights.shape[0]
+    start = jnp.full(x.shape[0], -jnp.inf, x.dtype)
+    return jax.lax.scan(add, start, draws)[0] - jnp.log(float(n_draws))

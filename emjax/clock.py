@@ -1,0 +1,130 @@
+"""Wall-clock seconds, with the time that JAX spends on compilation kept apart.
+
+"How long did it take" has two answers for a JAX program: the seconds spent on building it (tracing, lowering,
+compiling or fetching from the persistent cache), paid once, and the seconds spent on running it. A fair table
+of costs shows both, so every result of emjax carries a compile and a run time taken with :func:`stopwatch`.
+
+JAX announces each build phase on :mod:`jax.monitoring` as a span (start, end). Phases can overlap: a trace
+can need the value of a small array, which is itself traced and compiled, and two threads can compile at
+once. So the spans are merged (length of their union) before they are counted, and the compile time can
+never exceed the wall time. Tracing done outside ``jit`` announces nothing and is counted as run time.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_COMPILE_EVENTS = frozenset(
+    {
+        "/jax/core/compile/jaxpr_trace_duration",
+        "/jax/core/compile/jaxpr_to_mlir_module_duration",
+        "/jax/core/compile/backend_compile_duration",
+    }
+)
+
+
+class Stopwatch:
+    """The clock that :func:`stopwatch` hands out; it can be read while it runs and after it has stopped.
+
+    Attributes
+    ----------
+    total_seconds
+        Wall seconds from entering the ``with`` block to leaving it (or to now).
+    compile_seconds
+        The part of them in which at least one thread of the process was building a JAX program;
+        ``0 <= compile_seconds <= total_seconds``.
+    run_seconds
+        ``total_seconds - compile_seconds``.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._spans: list[tuple[float, float]] = []
+        # Two clocks: spans come stamped by time.time(), durations are safer from a clock that cannot jump.
+        self._start = time.time()
+        self._steady_start = time.perf_counter()
+        self._total: float | None = None
+
+    def _record(self, start: float, end: float) -> None:
+        with self._lock:
+            self._spans.append((max(start, self._start), end))
+
+    def _stop(self) -> None:
+        self._total = time.perf_counter() - self._steady_start
+
+    @property
+    def total_seconds(self) -> float:
+        return time.perf_counter() - self._steady_start if self._total is None else self._total
+
+    @property
+    def compile_seconds(self) -> float:
+        # Read the spans first: the total only grows, so the result stays below a total read afterwards.
+        with self._lock:
+            spans = sorted(self._spans)
+        return min(_union_length(spans), self.total_seconds)
+
+    @property
+    def run_seconds(self) -> float:
+        compile_seconds = self.compile_seconds
+        return self.total_seconds - compile_seconds
+
+
+def _union_length(spans: list[tuple[float, float]]) -> float:
+    """Length of the union of intervals ``(start, end)``, sorted by their start."""
+    length = 0.0
+    reached = float("-inf")
+    for start, end in spans:
+        if end > reached:
+            length += end - max(start, reached)
+            reached = end
+    return length
+
+
+_active: list[Stopwatch] = []
+_active_lock = threading.Lock()
+_is_listening = False
+
+
+def _on_span(event: str, start_time: float, end_time: float, **_: str | int) -> None:
+    if event not in _COMPILE_EVENTS:
+        return
+    with _active_lock:
+        running = tuple(_active)
+    for clock in running:
+        clock._record(start_time, end_time)
+
+
+def _listen_once() -> None:
+    """Register the listener at the first use, so that importing this module does nothing to JAX."""
+    global _is_listening
+    with _active_lock:
+        if _is_listening:
+            return
+        _is_listening = True
+    import jax.monitoring
+
+    jax.monitoring.register_event_time_span_listener(_on_span)
+
+
+@contextmanager
+def stopwatch() -> Iterator[Stopwatch]:
+    """Measure a block: ``with stopwatch() as clock: ...`` and then ``clock.compile_seconds`` and the others.
+
+    Stopwatches nest, and each sees all events inside its own block. The clock is process-wide: what other
+    threads compile meanwhile is compile time too.
+
+    Yields
+    ------
+    Stopwatch
+    """
+    _listen_once()
+    clock = Stopwatch()
+    with _active_lock:
+        _active.append(clock)
+    try:
+        yield clock
+    finally:
+        clock._stop()
+        with _active_lock:
+            _active.remove(clock)

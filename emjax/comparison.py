@@ -1,0 +1,419 @@
+"""`compare`: EM and the posterior of one mixture on one data set, side by side, with a verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from emjax import align
+from emjax.bayes.posterior import Posterior
+from emjax.metrics.cost import Cost
+from emjax.metrics.parameter import difference_in_sd, equal_tailed, mass_inside, width_ratio
+from emjax.metrics.partition import co_clustering, co_clustering_difference, mean_co_clustering, subset_rows
+from emjax.metrics.predictive import log_score, total_variation
+from emjax.naming import scalar_parameters
+from emjax.result import Fit, Status
+from emjax.samples import as_samples
+from emjax.uncertainty import Intervals
+from emjax.verdict import DEFAULT_THRESHOLDS, Evidence, Thresholds, Verdict, decide
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_INTEGRATION_POINTS = 6000
+_PREDICTIVE_DRAWS = 1000
+_PARTITION_DRAWS = 400
+
+
+@dataclasses.dataclass(frozen=True)
+class ParameterRow:
+    """One number of the mixture as both sides see it.
+
+    Attributes
+    ----------
+    name
+        Such as ``mean[0, eruptions]``.
+    em, se, em_lower, em_upper
+        EM's estimate, standard error and interval.
+    map
+        EM's estimate under the sampler's prior: what separates the prior's effect from the algorithm's.
+    mean, sd, lower, upper
+        Posterior mean, standard deviation and equal-tailed interval.
+    difference_in_sd
+        ``(em - mean) / sd``.
+    width_ratio
+        Width of EM's interval over the posterior's.
+    mass_in_em_interval
+        Posterior mass inside EM's interval; ``level`` if they agree.
+    """
+
+    name: str
+    em: float
+    se: float
+    em_lower: float
+    em_upper: float
+    map: float
+    mean: float
+    sd: float
+    lower: float
+    upper: float
+    difference_in_sd: float
+    width_ratio: float
+    mass_in_em_interval: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """EM against the posterior.
+
+    Attributes
+    ----------
+    verdict
+        ``em_sufficient``, ``em_with_intervals``, ``mcmc_needed`` or ``inconclusive``; a string.
+    reasons
+        Why, in sentences, the decisive ones first.
+    rows, table
+        One `ParameterRow` per number, as a tuple and as a pandas data frame.
+    invariants
+        Quantities that labels do not touch: ``total_variation`` with its Monte-Carlo error, ``co_clustering``,
+        in-sample ``log_score`` of both, ``elpd_loo`` (PSIS-LOO) and ``bic``.
+    diagnostics
+        Statuses of both sides, the alignment's trust, optima, R-hat, effective sample sizes, divergences, E-BFMI.
+    cost
+        Compile and run seconds of EM and of MCMC.
+    level
+        Level of all intervals.
+    fit, posterior, intervals
+        What was compared; ``fit`` with its components in the posterior's order.
+    """
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    rows: tuple[ParameterRow, ...]
+    invariants: dict[str, Any]
+    diagnostics: dict[str, Any]
+    cost: dict[str, Any]
+    level: float
+    fit: Fit
+    posterior: Posterior
+    intervals: Intervals
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The rows as a pandas data frame."""
+        import pandas as pd
+
+        return pd.DataFrame([dataclasses.asdict(row) for row in self.rows])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of ``comparison.json``: plain numbers and strings, NaN and infinity as ``None``."""
+        content = {
+            "verdict": self.verdict.value,
+            "reasons": list(self.reasons),
+            "parameters": [dataclasses.asdict(row) for row in self.rows],
+            "invariants": self.invariants,
+            "diagnostics": self.diagnostics,
+            "cost": self.cost,
+            "level": self.level,
+        }
+        return _plain(content)
+
+    def to_json(self, path: str | os.PathLike[str]) -> Path:
+        """Write `to_dict` as JSON and return the path."""
+        target = Path(path)
+        target.write_text(json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        return target
+
+    def to_html(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write the report, one self-contained page, and return the path; see `emjax.experiments.report`."""
+        from emjax.experiments.report import write_report
+
+        return write_report(self, path, **options)
+
+
+def compare(
+    fit: Fit,
+    posterior: Posterior,
+    x: Any,
+    *,
+    level: float = 0.9,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
+    key: jax.Array | None = None,
+) -> Comparison:
+    """Compare an EM fit with a posterior of the same mixture on the same data.
+
+    Parameters
+    ----------
+    fit
+        What `emjax.fit` returned: maximum likelihood, or MAP.
+    posterior
+        What `emjax.sample` returned for the same family, number of components and data.
+    x
+        The data.
+    level
+        Level of the intervals, 0.9 by default.
+    thresholds
+        When each verdict is given; see `emjax.verdict`.
+    key
+        For the points at which densities are compared; a fixed key by default.
+
+    Raises
+    ------
+    ValueError
+        If the two are of different mixtures or data, or ``level`` is not in (0, 1).
+    """
+    samples = as_samples(x)
+    _check_same(fit, posterior, samples.values)
+    with jax.enable_x64(True):
+        fit = _aligned(fit, posterior, samples.values)
+        em = fit.intervals(level=level, method="information")
+        rows = _rows(fit, posterior, em, level)
+        invariants = _invariants(fit, posterior, samples.values, jax.random.key(0) if key is None else key)
+    verdict, reasons = decide(_evidence(fit, posterior, em, rows, invariants, level), thresholds)
+    return Comparison(
+        verdict=verdict,
+        reasons=(*reasons, _prior_sentence(fit, rows)),
+        rows=rows,
+        invariants=invariants,
+        diagnostics=_diagnostics(fit, posterior, em),
+        cost=_cost(fit, posterior),
+        level=level,
+        fit=fit,
+        posterior=posterior,
+        intervals=em,
+    )
+
+
+def _check_same(fit: Fit, posterior: Posterior, values: np.ndarray) -> None:
+    ours, theirs = fit.mixture.likelihood, posterior.mixture.likelihood
+    if ours != theirs:
+        raise ValueError(f"fit is of {ours}, posterior of {theirs}: compare the same mixture")
+    for name, other in (("fit", fit.data), ("posterior", posterior.map_fit.data)):
+        if other.shape != values.shape or not np.array_equal(other, values):
+            raise ValueError(f"x is not the data that {name} was made from")
+
+
+def _aligned(fit: Fit, posterior: Posterior, values: np.ndarray) -> Fit:
+    """The fit with its components in the order of the posterior's labels."""
+    reference = posterior.map_fit.responsibilities(values).T
+    order = align.classification(fit.responsibilities(values).T[None], reference)[0]
+    return dataclasses.replace(fit, params=jax.tree.map(np.asarray, fit.mixture.permute(fit.params, order)))
+
+
+def _rows(fit: Fit, posterior: Posterior, em: Intervals, level: float) -> tuple[ParameterRow, ...]:
+    named = fit.mixture.named_parameters(fit.params)
+    map_named = fit.mixture.named_parameters(posterior.map_fit.params)
+    drawn = posterior.tree["posterior"]
+    rows = []
+    for parameter, interval in zip(scalar_parameters(named, fit.feature_names), em.rows, strict=True):
+        values = drawn[parameter.variable].values[(slice(None), slice(None), *parameter.index)].ravel()
+        mean, sd = float(values.mean()), float(values.std(ddof=1))
+        lower, upper = equal_tailed(values, level)
+        rows.append(
+            ParameterRow(
+                name=parameter.name,
+                em=interval.estimate,
+                se=interval.se,
+                em_lower=interval.lower,
+                em_upper=interval.upper,
+                map=float(np.asarray(map_named[parameter.variable])[parameter.index]),
+                mean=mean,
+                sd=sd,
+                lower=float(lower),
+                upper=float(upper),
+                difference_in_sd=float(difference_in_sd(interval.estimate, mean, sd)),
+                width_ratio=float(width_ratio(interval.lower, interval.upper, lower, upper)),
+                mass_in_em_interval=float(mass_inside(values, interval.lower, interval.upper)),
+            )
+        )
+    return tuple(rows)
+
+
+def _invariants(fit: Fit, posterior: Posterior, values: np.ndarray, key: jax.Array) -> dict[str, Any]:
+    distance = total_variation(*_log_densities(fit, posterior, key))
+    pairs = _co_clustering(fit, posterior, values)
+    em_score, posterior_score = log_score(fit.log_prob(values)), log_score(posterior.log_predictive(values))
+    return {
+        "total_variation": {"value": distance.value, "standard_error": distance.standard_error},
+        "co_clustering": {"mean_difference": pairs.mean, "largest_difference": pairs.maximum, "n_rows": pairs.n_rows},
+        "log_score": {
+            "em": em_score.value,
+            "posterior_predictive": posterior_score.value,
+            "difference": em_score.value - posterior_score.value,
+        },
+        "elpd_loo": _psis_loo(posterior),
+        "bic": fit.bic(values),
+    }
+
+
+def _log_densities(fit: Fit, posterior: Posterior, key: jax.Array) -> tuple[np.ndarray, np.ndarray]:
+    """EM's and the predictive log density at points drawn from both in equal parts."""
+    em_key, draw_key = jax.random.split(key)
+    half = _INTEGRATION_POINTS // 2
+    from_em, _ = fit.sample(em_key, half)
+    from_posterior = _predictive_sample(posterior, draw_key, half)
+    points = np.concatenate([from_em, from_posterior])
+    return fit.log_prob(points), posterior.log_predictive(points, _PREDICTIVE_DRAWS)
+
+
+def _predictive_sample(posterior: Posterior, key: jax.Array, n_points: int) -> np.ndarray:
+    """One point from each of ``n_points`` draws, evenly spaced over the chains."""
+    rows = np.linspace(0, posterior.n_draws - 1, n_points).round().astype(int)
+    draws = jax.tree.map(lambda leaf: leaf[rows], posterior.params)
+    mixture = posterior.mixture.likelihood
+    one = jax.jit(jax.vmap(lambda params, k: mixture.sample(params, k, 1)[0][0]))
+    return np.asarray(one(draws, jax.random.split(key, n_points)))
+
+
+def _co_clustering(fit: Fit, posterior: Posterior, values: np.ndarray) -> Any:
+    rows = subset_rows(len(values))
+    draws = posterior.thinned(_PARTITION_DRAWS)
+    mixture, chosen = posterior.mixture.likelihood, values[rows]
+    shares = jax.jit(lambda all_draws: jax.lax.map(lambda one: mixture.responsibilities(one, chosen), all_draws))
+    return co_clustering_difference(
+        co_clustering(fit.responsibilities(chosen)), mean_co_clustering(np.asarray(shares(draws)))
+    )
+
+
+def _psis_loo(posterior: Posterior) -> dict[str, Any]:
+    """PSIS-LOO of the mixture with labels summed out (Vehtari, Gelman and Gabry, Statistics and Computing 27, 2017)."""
+    import arviz_stats
+
+    efficiency = min(1.0, posterior.diagnostics.min_ess_bulk / posterior.n_draws)
+    with warnings.catch_warnings():
+        # The warning about high Pareto k is said in numbers instead.
+        warnings.simplefilter("ignore", UserWarning)
+        loo = arviz_stats.loo(posterior.tree, pointwise=True, reff=efficiency if efficiency > 0 else 1.0)
+    shapes = np.asarray(loo.pareto_k)
+    return {
+        "value": float(loo.elpd),
+        "standard_error": float(loo.se),
+        "effective_parameters": float(loo.p),
+        "largest_pareto_k": float(shapes.max()),
+        "n_pareto_k_high": int((shapes > loo.good_k).sum()),
+    }
+
+
+def _evidence(
+    fit: Fit,
+    posterior: Posterior,
+    em: Intervals,
+    rows: Sequence[ParameterRow],
+    invariants: dict[str, Any],
+    level: float,
+) -> Evidence:
+    return Evidence(
+        em_problem="" if fit.converged else f"EM cannot be trusted: {fit.message}",
+        posterior_problem="" if posterior.converged else f"The posterior cannot be trusted: {posterior.message}",
+        interval_problem="" if em.status.value == "ok" else em.status.message,
+        trust=posterior.alignment.trust,
+        gap_to_rival=_gap_to_rival(fit),
+        total_variation=invariants["total_variation"]["value"],
+        co_clustering=invariants["co_clustering"]["mean_difference"],
+        worst={
+            "difference_in_sd": _worst([(abs(row.difference_in_sd), row.name) for row in rows]),
+            "mass_deficit": _worst([(level - row.mass_in_em_interval, row.name) for row in rows]),
+            "log_width_ratio": _worst(
+                [(abs(math.log(row.width_ratio)) if row.width_ratio > 0 else math.nan, row.name) for row in rows]
+            ),
+        },
+    )
+
+
+def _worst(values: list[tuple[float, str]]) -> tuple[float, str]:
+    return max(values, key=lambda pair: (math.isnan(pair[0]), pair[0]))
+
+
+def _gap_to_rival(fit: Fit) -> float:
+    regular = [o.objective for o in fit.optima if o.status is Status.CONVERGED and not o.spurious]
+    return fit.objective - max(regular[1:]) if len(regular) > 1 else math.inf
+
+
+def _prior_sentence(fit: Fit, rows: Sequence[ParameterRow]) -> str:
+    if fit.mixture.prior is not None:
+        return "EM was run with a prior (MAP), so its estimates already contain the prior's effect."
+    shift, name = _worst([(abs(row.map - row.em) / row.sd if row.sd > 0 else 0.0, row.name) for row in rows])
+    return f"The prior by itself moves EM's estimate by {shift:.2f} sd at most, {name}."
+
+
+def _diagnostics(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any]:
+    found = posterior.diagnostics
+    return {
+        "em": {
+            "status": fit.status.value,
+            "message": fit.message,
+            "n_iter": fit.n_iter,
+            "log_likelihood": fit.log_likelihood,
+            "rate": fit.rate,
+            "space": fit.space,
+            "optima": [
+                {
+                    "log_likelihood": optimum.log_likelihood,
+                    "objective": optimum.objective,
+                    "count": optimum.count,
+                    "status": optimum.status.value,
+                    "spurious": optimum.spurious,
+                }
+                for optimum in fit.optima
+            ],
+            "intervals": {"method": em.method, "status": em.status.value, "message": em.status.message, "space": em.space},
+        },
+        "map": {
+            "status": posterior.map_fit.status.value,
+            "log_likelihood": posterior.map_fit.log_likelihood,
+            "log_prior": posterior.map_fit.log_prior,
+            "space": posterior.map_fit.space,
+        },
+        "posterior": {
+            "status": posterior.status.value,
+            "message": posterior.message,
+            "method": posterior.method,
+            "prior": posterior.prior_note,
+            "starts": posterior.starts_note,
+            "n_chains": found.n_chains,
+            "n_draws": found.n_draws,
+            "max_rhat": found.max_rhat,
+            "max_rhat_name": found.max_rhat_name,
+            "min_ess_bulk": found.min_ess_bulk,
+            "min_ess_bulk_name": found.min_ess_bulk_name,
+            "min_ess_tail": found.min_ess_tail,
+            "min_ess_tail_name": found.min_ess_tail_name,
+            "n_divergent": found.n_divergent,
+            "bfmi": list(found.bfmi),
+        },
+        "alignment": {
+            "method": posterior.alignment.method,
+            "trust": posterior.alignment.trust,
+            "agreement": posterior.alignment.agreement,
+            "note": posterior.alignment.note,
+        },
+    }
+
+
+def _cost(fit: Fit, posterior: Posterior) -> dict[str, Any]:
+    smallest = min(posterior.diagnostics.min_ess_bulk, posterior.diagnostics.min_ess_tail)
+    em = Cost(fit.compile_seconds, fit.run_seconds, fit.compile_seconds + fit.run_seconds)
+    mcmc = Cost(
+        posterior.compile_seconds, posterior.run_seconds, posterior.compile_seconds + posterior.run_seconds, smallest
+    )
+    return {"em": em.to_dict(), "mcmc": mcmc.to_dict()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, bool | str | int | None):
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else None
