@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
-from emjax.clock import stopwatch
+from emjax.clock import Stopwatch, stopwatch
 from emjax.em.init import drawn_starts, given_start
 from emjax.em.loop import CHUNK, RUNNING, EMState, run_chunk, start
-from emjax.em.restarts import Lanes, Units, distinct_optima
+from emjax.em.restarts import Kept, Lanes, Units, distinct_optima
 from emjax.em.step import Blocks, make_blocks
 from emjax.errors import FitError
 from emjax.families.frame import Frame
@@ -125,33 +127,8 @@ def fit(
         problem = _prepare(mixture, samples, dtype)
         state = _starting_lanes(problem, key=key, init=init, n_init=n_init, starts=starts)
         lanes = _iterate(problem, state, max_iter, tol, log_every, on_progress)
-        kept = distinct_optima(
-            problem.mixture.likelihood,
-            lanes,
-            lambda params: problem.mixture.from_frame(params, problem.frame),
-            problem.units,
-            n_features=samples.values.shape[1],
-            ordered=init is None,
-        )
-    best = kept[0]
-    result = Fit(
-        mixture=problem.mixture,
-        params=best.optimum.params,
-        log_likelihood=best.optimum.log_likelihood,
-        log_prior=best.optimum.objective - best.optimum.log_likelihood,
-        status=best.optimum.status,
-        n_iter=best.n_iter,
-        trace=best.trace,
-        optima=tuple(end.optimum for end in kept),
-        space="maximum likelihood" if problem.prior is None else mixture.space(samples.values.shape[1]),
-        rate=best.rate,
-        compile_seconds=clock.compile_seconds,
-        run_seconds=clock.run_seconds,
-        feature_names=samples.feature_names,
-        n_samples=len(samples.values),
-        data=samples.values,
-        exact_iterations=tol == 0.0,
-    )
+        kept = _optima(problem, lanes, ordered=init is None)
+    result = _result(problem, kept, clock, exact=tol == 0.0)
     if throw and not result.converged:
         raise FitError(f"status {result.status.value}: {result.message}")
     return result
@@ -162,6 +139,7 @@ class _Problem:
     """A mixture and its data in the standard frame."""
 
     mixture: Mixture
+    samples: Samples
     prior: Prior | None
     frame: Frame
     z: np.ndarray
@@ -194,6 +172,7 @@ def _prepare(mixture: Mixture, samples: Samples, dtype: str) -> _Problem:
         frame_prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), mixture.prior_to_frame(prior, frame))
     return _Problem(
         mixture=dataclasses.replace(mixture, prior=prior),
+        samples=samples,
         prior=prior,
         frame=frame,
         z=z,
@@ -204,11 +183,15 @@ def _prepare(mixture: Mixture, samples: Samples, dtype: str) -> _Problem:
 
 
 def _units(mixture: Mixture, prior: Prior | None, frame: Frame, z: np.ndarray) -> Units:
-    base = np.asarray(mixture.family.log_base_measure(jnp.asarray(z)), dtype=float).sum()
-    jacobian = mixture.family.log_prior_jacobian(mixture.n_components, frame) if prior is not None else 0.0
-    return Units(
-        log_likelihood=float(base) - len(z) * float(np.log(frame.scale).sum()), log_prior=float(jacobian)
-    )
+    base, jacobian = _constants(mixture.likelihood, frame, z)
+    log_likelihood = float(base) - len(z) * float(np.log(frame.scale).sum())
+    return Units(log_likelihood=log_likelihood, log_prior=0.0 if prior is None else float(jacobian))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _constants(mixture: Mixture, frame: Frame, z: Float[Array, "n d"]) -> tuple[Array, Array]:
+    jacobian = mixture.family.log_prior_jacobian(mixture.n_components, frame)
+    return jnp.sum(mixture.family.log_base_measure(z)), jacobian
 
 
 def _starting_lanes(problem: _Problem, *, key: jax.Array, init: Any, n_init: int, starts: str) -> EMState:
@@ -257,4 +240,38 @@ def _progress(problem: _Problem, state: EMState, done: int, max_iter: int) -> Pr
         n_init=len(objectives),
         objective=float(objectives[best]) + problem.units.log_likelihood + problem.units.log_prior,
         params=jax.tree.map(np.asarray, problem.mixture.from_frame(params, problem.frame)),
+    )
+
+
+def _optima(problem: _Problem, lanes: Lanes, *, ordered: bool) -> tuple[Kept, ...]:
+    return distinct_optima(
+        problem.mixture.likelihood,
+        lanes,
+        lambda params: problem.mixture.from_frame(params, problem.frame),
+        problem.units,
+        n_features=problem.samples.n_features,
+        ordered=ordered,
+    )
+
+
+def _result(problem: _Problem, kept: tuple[Kept, ...], clock: Stopwatch, *, exact: bool) -> Fit:
+    best, samples = kept[0], problem.samples
+    space = "maximum likelihood" if problem.prior is None else problem.mixture.space(samples.n_features)
+    return Fit(
+        mixture=problem.mixture,
+        params=best.optimum.params,
+        log_likelihood=best.optimum.log_likelihood,
+        log_prior=best.optimum.objective - best.optimum.log_likelihood,
+        status=best.optimum.status,
+        n_iter=best.n_iter,
+        trace=best.trace,
+        optima=tuple(end.optimum for end in kept),
+        space=space,
+        rate=best.rate,
+        compile_seconds=clock.compile_seconds,
+        run_seconds=clock.run_seconds,
+        feature_names=samples.feature_names,
+        n_samples=samples.n_samples,
+        data=samples.values,
+        exact_iterations=exact,
     )

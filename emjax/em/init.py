@@ -32,7 +32,6 @@ def pooled(mixture: Mixture, z: Float[Array, "n d"]) -> MixtureParams:
     return MixtureParams(weights=jnp.full(k, 1.0 / k, z.dtype), components=components)
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def random_points(mixture: Mixture, keys: Array, z: Float[Array, "n d"]) -> MixtureParams:
     """The textbook start: means drawn from the data, equal weights, and the data's own covariance."""
     base = pooled(mixture, z)
@@ -44,7 +43,6 @@ def random_points(mixture: Mixture, keys: Array, z: Float[Array, "n d"]) -> Mixt
     return jax.vmap(one)(keys)
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def kmeans_plus_plus(mixture: Mixture, keys: Array, z: Float[Array, "n d"], prior: Prior) -> MixtureParams:
     """k-means++ seeds, a few k-means iterations, then the M-step of the hard assignment.
 
@@ -56,7 +54,9 @@ def kmeans_plus_plus(mixture: Mixture, keys: Array, z: Float[Array, "n d"], prio
     def one(key: Array) -> MixtureParams:
         centres = _seed(key, z, k)
         centres = jax.lax.fori_loop(0, _LLOYD_STEPS, lambda _, c: _lloyd(z, c), centres)
-        assigned = jax.nn.one_hot(jnp.argmin(_squared_distances(z, centres), axis=1), k, axis=0, dtype=z.dtype)
+        assigned = jax.nn.one_hot(
+            jnp.argmin(_squared_distances(z, centres), axis=1), k, axis=0, dtype=z.dtype
+        )
         # A seed that lost all its points keeps a share of every point, so that no start has an empty component.
         assigned = 0.999 * assigned + 0.001 / k
         return from_responsibilities(mixture, reference, z, assigned, prior)
@@ -91,16 +91,22 @@ def _squared_distances(z: Float[Array, "n d"], centres: Float[Array, "K d"]) -> 
 
 def drawn_starts(mixture: Mixture, z: np.ndarray, *, key: Array, n_init: int, starts: str) -> MixtureParams:
     """``n_init`` starts, stacked: of one kind, or (``"mixed"``) k-means++ and random points in equal parts."""
+    n_kmeans = {"kmeans++": n_init, "random": 0, "mixed": -(-n_init // 2)}[starts]
+    return _drawn(mixture, key, z, _start_prior(mixture, z), n_kmeans, n_init - n_kmeans)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+def _drawn(
+    mixture: Mixture, key: Array, z: Float[Array, "n d"], prior: Prior, n_kmeans: int, n_random: int
+) -> MixtureParams:
     sub_key, start_key = jax.random.split(key)
     if len(z) > _SUBSAMPLE:
-        rows = np.sort(np.asarray(jax.random.choice(sub_key, len(z), (_SUBSAMPLE,), replace=False)))
-        z = z[rows]
-    keys = jax.random.split(start_key, n_init)
-    n_kmeans = {"kmeans++": n_init, "random": 0, "mixed": -(-n_init // 2)}[starts]
+        z = z[jax.random.choice(sub_key, len(z), (_SUBSAMPLE,), replace=False)]
+    keys = jax.random.split(start_key, n_kmeans + n_random)
     batches = []
     if n_kmeans:
-        batches.append(kmeans_plus_plus(mixture, keys[:n_kmeans], z, _start_prior(mixture, z)))
-    if n_kmeans < n_init:
+        batches.append(kmeans_plus_plus(mixture, keys[:n_kmeans], z, prior))
+    if n_random:
         batches.append(random_points(mixture, keys[n_kmeans:], z))
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), *batches)
 
@@ -113,7 +119,9 @@ def _start_prior(mixture: Mixture, z: np.ndarray) -> Prior:
     )
 
 
-def given_start(mixture: Mixture, z: np.ndarray, init: Any, frame: Frame, prior: Prior | None) -> MixtureParams:
+def given_start(
+    mixture: Mixture, z: np.ndarray, init: Any, frame: Frame, prior: Prior | None
+) -> MixtureParams:
     """One start, stacked, from parameters, a fit, means ``(K, d)`` or responsibilities ``(n, K)``.
 
     Raises
@@ -123,18 +131,18 @@ def given_start(mixture: Mixture, z: np.ndarray, init: Any, frame: Frame, prior:
     """
     params = getattr(init, "params", init)
     if isinstance(params, MixtureParams):
-        lane = mixture.to_frame(jax.tree.map(lambda leaf: jnp.asarray(leaf, z.dtype), params), frame)
+        lane = jax.tree.map(lambda leaf: np.asarray(leaf, float), params)
         _check_components(mixture, z, lane)
+        lane = mixture.to_frame(lane, frame)
     else:
         lane = _from_array(mixture, z, np.asarray(init, dtype=float), frame, prior)
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, z.dtype)[None], lane)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, z.dtype)[None], lane)
 
 
 def _check_components(mixture: Mixture, z: np.ndarray, lane: MixtureParams) -> None:
-    expected = jax.tree.map(jnp.shape, pooled(mixture, jnp.asarray(z[:1])))
-    if jax.tree.structure(lane) != jax.tree.structure(pooled(mixture, jnp.asarray(z[:1]))) or expected != jax.tree.map(
-        jnp.shape, lane
-    ):
+    expected = jax.eval_shape(functools.partial(pooled, mixture), z)
+    same = jax.tree.structure(lane) == jax.tree.structure(expected)
+    if not same or jax.tree.map(np.shape, lane) != jax.tree.map(np.shape, expected):
         raise ValueError(
             f"init holds parameters of another mixture: expected {mixture.n_components} {mixture.family.name} "
             f"components of {z.shape[1]} features"
@@ -150,15 +158,25 @@ def _from_array(
     if not np.isfinite(init).all():
         raise ValueError("init holds NaN or infinity")
     if init.shape == (k, n_features):
-        base = pooled(mixture, jnp.asarray(z))
-        means = jnp.asarray((init - frame.shift) / frame.scale, z.dtype)
-        return dataclasses.replace(base, components=mixture.family.at_means(base.components, means))
+        return _at_means(mixture, z, ((init - frame.shift) / frame.scale).astype(z.dtype))
     if init.shape == (n_samples, k):
         if (init < 0).any() or not np.allclose(init.sum(axis=1), 1.0, atol=1e-6):
             raise ValueError("init responsibilities must be non-negative and add up to 1 in every row")
-        reference = pooled(mixture, jnp.asarray(z))
-        return from_responsibilities(mixture, reference, jnp.asarray(z), jnp.asarray(init.T, z.dtype), prior)
+        return _at_responsibilities(mixture, z, init.T.astype(z.dtype), prior)
     raise ValueError(
         f"init of shape {init.shape} is neither means {(k, n_features)} nor responsibilities {(n_samples, k)}; "
         "parameters come from mixture.params(...)"
     )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _at_means(mixture: Mixture, z: Float[Array, "n d"], means: Float[Array, "K d"]) -> MixtureParams:
+    base = pooled(mixture, z)
+    return dataclasses.replace(base, components=mixture.family.at_means(base.components, means))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _at_responsibilities(
+    mixture: Mixture, z: Float[Array, "n d"], responsibilities: Float[Array, "K n"], prior: Prior | None
+) -> MixtureParams:
+    return from_responsibilities(mixture, pooled(mixture, z), z, responsibilities, prior)

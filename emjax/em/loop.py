@@ -38,16 +38,16 @@ class EMState:
 
     params: MixtureParams
     statistics: Statistics
-    objective: Array
-    step: Array
-    rate: Array
-    code: Array
-    n_iter: Array
+    objective: Any
+    step: Any
+    rate: Any
+    code: Any
+    n_iter: Any
 
 
 def status_of(code: int) -> Status | None:
     """The status of a lane's code; ``None`` while it is running."""
-    return _CODES[int(code)]
+    return _CODES[code]
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -162,4 +162,6 @@ def _largest_change(before: Any, after: Any) -> Array:
 
 
 def _all_finite(params: MixtureParams) -> Array:
-    return functools.reduce(jnp.logical_and, [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)])
+    return functools.reduce(
+        jnp.logical_and, [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)]
+    )

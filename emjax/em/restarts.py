@@ -80,7 +80,7 @@ def _end(
         params=params,
         log_likelihood=log_likelihood,
         objective=float(state.objective) + units.log_likelihood + units.log_prior,
-        status=status_of(state.code) or Status.MAX_ITER,
+        status=status_of(int(state.code)) or Status.MAX_ITER,
         count=1,
         effective_counts=counts,
         spurious=bool((counts <= n_features + 1.5).any()),

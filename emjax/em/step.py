@@ -26,8 +26,8 @@ _BLOCK_ELEMENTS = 1 << 17
 class Blocks:
     """The data in equal blocks: ``x (n_blocks, block, d)`` and ``weights (n_blocks, block)``, zero where padded."""
 
-    x: Array
-    weights: Array
+    x: Any
+    weights: Any
 
 
 @jax.tree_util.register_dataclass
@@ -35,8 +35,8 @@ class Blocks:
 class Statistics:
     """Expected sufficient statistics at some parameters, and the log-likelihood there (base measure left out)."""
 
-    log_likelihood: Array
-    counts: Array
+    log_likelihood: Any
+    counts: Any
     components: Any
 
 
