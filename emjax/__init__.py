@@ -1,12 +1,10 @@
 """emjax answers one question: is EM good enough for my mixture, or do I need MCMC?
 
-One declaration of a model is fitted by a jitted EM and sampled by NumPyro on the same data, and both are compared.
+One declaration of a model is fitted by a jitted EM and sampled by NumPyro on the same data; both are compared.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
-
-import jax as jax
 
 if TYPE_CHECKING:
     from emjax import datasets as datasets

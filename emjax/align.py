@@ -38,9 +38,7 @@ TRUST_HIGH = 0.9
 TRUST_LOW = 0.5
 """Bounds of the wording of `Alignment.note`; they decide nothing else."""
 
-_BLOCK_NUMBERS = (
-    1 << 17
-)  # numbers in a temporary array of the enumeration, so that it stays in a core's cache
+_BLOCK_NUMBERS = 1 << 17  # numbers in a temporary array of the enumeration, so that it stays in a core's cache
 
 
 @dataclass(frozen=True)

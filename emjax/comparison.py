@@ -212,10 +212,10 @@ def _aligned(fit: Fit, posterior: Posterior, values: np.ndarray) -> Fit:
 def _rows(fit: Fit, posterior: Posterior, em: Intervals, level: float) -> tuple[ParameterRow, ...]:
     named = fit.mixture.named_parameters(fit.params)
     map_named = fit.mixture.named_parameters(posterior.map_fit.params)
-    drawn = posterior.tree["posterior"]
+    drawn = posterior.tree["posterior"].to_dataset()
     rows = []
     for parameter, interval in zip(scalar_parameters(named, fit.feature_names), em.rows, strict=True):
-        values = drawn[parameter.variable].values[(slice(None), slice(None), *parameter.index)].ravel()
+        values = drawn[parameter.variable].values[parameter.place].ravel()
         mean, sd = float(values.mean()), float(values.std(ddof=1))
         lower, upper = equal_tailed(values, level)
         rows.append(
@@ -244,7 +244,11 @@ def _invariants(fit: Fit, posterior: Posterior, values: np.ndarray, key: jax.Arr
     em_score, posterior_score = log_score(fit.log_prob(values)), log_score(posterior.log_predictive(values))
     return {
         "total_variation": {"value": distance.value, "standard_error": distance.standard_error},
-        "co_clustering": {"mean_difference": pairs.mean, "largest_difference": pairs.maximum, "n_rows": pairs.n_rows},
+        "co_clustering": {
+            "mean_difference": pairs.mean,
+            "largest_difference": pairs.maximum,
+            "n_rows": pairs.n_rows,
+        },
         "log_score": {
             "em": em_score.value,
             "posterior_predictive": posterior_score.value,
@@ -365,7 +369,12 @@ def _diagnostics(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any
                 }
                 for optimum in fit.optima
             ],
-            "intervals": {"method": em.method, "status": em.status.value, "message": em.status.message, "space": em.space},
+            "intervals": {
+                "method": em.method,
+                "status": em.status.value,
+                "message": em.status.message,
+                "space": em.space,
+            },
         },
         "map": {
             "status": posterior.map_fit.status.value,
@@ -403,7 +412,10 @@ def _cost(fit: Fit, posterior: Posterior) -> dict[str, Any]:
     smallest = min(posterior.diagnostics.min_ess_bulk, posterior.diagnostics.min_ess_tail)
     em = Cost(fit.compile_seconds, fit.run_seconds, fit.compile_seconds + fit.run_seconds)
     mcmc = Cost(
-        posterior.compile_seconds, posterior.run_seconds, posterior.compile_seconds + posterior.run_seconds, smallest
+        posterior.compile_seconds,
+        posterior.run_seconds,
+        posterior.compile_seconds + posterior.run_seconds,
+        smallest,
     )
     return {"em": em.to_dict(), "mcmc": mcmc.to_dict()}
 

@@ -206,13 +206,14 @@ class Mixture:
     def permute(self, params: MixtureParams, permutation: AnyArray) -> MixtureParams:
         """The same mixture with component ``permutation[k]`` in place ``k``."""
         return MixtureParams(
-            weights=params.weights[permutation], components=self.family.permute(params.components, permutation)
+            weights=params.weights[permutation],
+            components=self.family.permute(params.components, permutation),
         )
 
     def named_parameters(self, params: MixtureParams) -> dict[str, AnyArray]:
         """What a person reads: ``weights`` and the family's named parameters."""
         return {"weights": params.weights, **self.family.named_parameters(params.components)}
 
-    def stored_parameters(self, params: MixtureParams) -> dict[str, Array]:
+    def stored_parameters(self, params: MixtureParams) -> dict[str, Any]:
         """What a posterior keeps of each draw: ``weights`` and the family's stored parameters."""
         return {"weights": params.weights, **self.family.stored_parameters(params.components)}

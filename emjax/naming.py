@@ -17,6 +17,11 @@ class ScalarParameter:
     variable: str
     index: tuple[int, ...]
 
+    @property
+    def place(self) -> Any:
+        """An index for arrays that lead with any other axes, such as chains and draws."""
+        return (..., *self.index)
+
 
 def scalar_parameters(named: Mapping[str, Any], feature_names: Sequence[str]) -> tuple[ScalarParameter, ...]:
     """Every single number of the named parameters that a person would read.

@@ -15,7 +15,7 @@ import numpy as np
 
 from emjax.errors import DataError
 
-__all__ = ["Samples", "as_samples", "check_against_components", "check_not_constant"]
+__all__ = ["Samples", "as_samples", "check_against_components", "check_counts", "check_not_constant"]
 
 _SHAPES = "(n_samples,) or (n_samples, n_features)"
 _LONGEST_QUOTE = 60
@@ -109,6 +109,22 @@ def check_not_constant(samples: Samples, *, name: str = "x") -> None:
         )
 
 
+def check_counts(samples: Samples, *, name: str = "x") -> None:
+    """Raise :class:`DataError` if a value is not a count 0, 1, 2, … or a column holds only zeros."""
+    bad = np.argwhere((samples.values < 0) | (samples.values != np.floor(samples.values)))
+    if bad.size:
+        row, column = (int(place) for place in bad[0])
+        raise DataError(
+            f"{name} must hold counts 0, 1, 2, …: row {row} (counting from 0) of column "
+            f"{quoted(samples.feature_names[column])} is {samples.values[row, column]:g}; choose other columns or a "
+            "normal mixture"
+        )
+    zero = np.flatnonzero(~samples.values.any(axis=0))
+    if zero.size:
+        column = int(zero[0])
+        raise DataError(f"{name}: column {quoted(samples.feature_names[column])} holds only zeros: leave it out")
+
+
 # --- parts the file readers use too ---------------------------------------------------------------------
 
 
@@ -175,9 +191,7 @@ def _as_array(x: Any, name: str) -> np.ndarray:
     try:
         return np.asarray(x)
     except ValueError as error:
-        raise DataError(
-            f"{name} is not a rectangular array: give every row the same number of values"
-        ) from error
+        raise DataError(f"{name} is not a rectangular array: give every row the same number of values") from error
 
 
 def _names_of(x: Any, n_features: int) -> tuple[str, ...]:
@@ -235,9 +249,7 @@ def _number(value: object) -> float | None:
         return None
 
 
-def _clearest_offence(
-    array: np.ndarray, row: int, column: int, feature_names: Sequence[str]
-) -> tuple[int, int, str]:
+def _clearest_offence(array: np.ndarray, row: int, column: int, feature_names: Sequence[str]) -> tuple[int, int, str]:
     """In an array that is text throughout, the first cell that is not even the text of a number.
 
     ``[[1, "a"]]`` becomes an array of texts ``"1"`` and ``"a"``: it is the second that explains the error.

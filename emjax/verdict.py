@@ -126,17 +126,13 @@ class Evidence:
     worst: Mapping[str, tuple[float, str]]
 
 
-def decide(
-    evidence: Evidence, thresholds: Thresholds = DEFAULT_THRESHOLDS
-) -> tuple[Verdict, tuple[str, ...]]:
+def decide(evidence: Evidence, thresholds: Thresholds = DEFAULT_THRESHOLDS) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict and its reasons in words, the decisive ones first."""
     blockers = [problem for problem in (evidence.em_problem, evidence.posterior_problem) if problem]
     if blockers:
         return Verdict.INCONCLUSIVE, tuple(blockers)
     missing = _missing_from_em(evidence, thresholds)
-    values = _measured(
-        evidence, labelled=evidence.trust >= thresholds.trust and not evidence.interval_problem
-    )
+    values = _measured(evidence, labelled=evidence.trust >= thresholds.trust and not evidence.interval_problem)
     if missing:
         return Verdict.MCMC_NEEDED, (*missing, *_sentences(values, thresholds.sufficient))
     if not _exceeded(values, thresholds.sufficient):
@@ -155,7 +151,7 @@ def _missing_from_em(evidence: Evidence, thresholds: Thresholds) -> list[str]:
             f"The components cannot be told apart in the posterior (alignment trust {evidence.trust:.2f}, needed "
             f"{thresholds.trust:.2f}), so estimates of single components have no fixed meaning."
         )
-    if evidence.gap_to_rival < thresholds.rival_gap:
+    if not evidence.gap_to_rival >= thresholds.rival_gap:
         missing.append(
             f"EM found another optimum only {evidence.gap_to_rival:.2f} nats below its best one: a point estimate "
             "leaves it out."

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array
+from numpyro.distributions.util import validate_sample
 
+from emjax.families.arrays import AnyArray
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.samples import as_samples
 
@@ -48,7 +51,8 @@ class MarginalMixture(dist.Distribution):
         """Where a datum may lie; the family knows."""
         return self.mixture.family.numpyro_support()
 
-    def log_prob(self, value: Array) -> Array:
+    @validate_sample
+    def log_prob(self, value: AnyArray) -> Array:
         """Log density of data ``(..., n_features)``, shape ``(...)``."""
         rows = jnp.reshape(value, (-1, value.shape[-1]))
         return jnp.reshape(self.mixture.log_prob(self.params, rows), value.shape[:-1])
@@ -71,7 +75,7 @@ class MixtureProgram:
 
     likelihood: Mixture
 
-    def __call__(self, x: Array | None = None, *, prior: Prior, n_samples: int | None = None) -> Array:
+    def __call__(self, x: AnyArray | None = None, *, prior: Prior, n_samples: int | None = None) -> AnyArray:
         params = self.sites(prior)
         n_rows = n_samples if x is None else len(x)
         if n_rows is None:
@@ -83,21 +87,21 @@ class MixtureProgram:
         """The prior's sites; the likelihood is not among them."""
         family, k = self.likelihood.family, self.likelihood.n_components
         weights = numpyro.sample("weights", dist.Dirichlet(jnp.asarray(prior.concentration)))
-        values: dict[str, Array] = {}
+        values: dict[str, Any] = {}
         for name, distribution in family.prior_sites(prior.components, k).items():
             values[name] = numpyro.sample(name, distribution(values))
         return MixtureParams(weights=weights, components=family.from_sites(values))
 
-    def to_sites(self, params: MixtureParams) -> dict[str, Array]:
+    def to_sites(self, params: MixtureParams) -> dict[str, AnyArray]:
         """The values of the latent sites at given parameters."""
         return {"weights": params.weights, **self.likelihood.family.to_sites(params.components)}
 
-    def from_sites(self, values: dict[str, Array]) -> MixtureParams:
+    def from_sites(self, values: Mapping[str, AnyArray]) -> MixtureParams:
         """The parameters at given values of the latent sites."""
         return MixtureParams(weights=values["weights"], components=self.likelihood.family.from_sites(values))
 
 
-def to_numpyro(mixture: Mixture, x: Any) -> Callable[..., Array]:
+def to_numpyro(mixture: Mixture, x: Any) -> Callable[..., AnyArray]:
     """A mixture as a NumPyro program, to be used with anything that takes one.
 
     The program is ``model(x=None, n_samples=None)``. Its latent sites are ``weights`` and the family's own (``mean``
@@ -118,4 +122,5 @@ def to_numpyro(mixture: Mixture, x: Any) -> Callable[..., Array]:
     >>> Predictive(model, posterior_samples)(key, n_samples=100)["x"]            # doctest: +SKIP
     """
     prior = mixture.default_prior(as_samples(x)) if mixture.prior is None else mixture.resolved_prior(as_samples(x))
-    return functools.partial(MixtureProgram(mixture.likelihood), prior=jax.tree.map(jnp.asarray, prior))
+    # NumPy arrays: JAX arrays made outside an x64 scope would be cut to float32 for good.
+    return functools.partial(MixtureProgram(mixture.likelihood), prior=jax.tree.map(np.asarray, prior))

@@ -88,9 +88,7 @@ _MESSAGES = {
         "The energy moves too slowly (low E-BFMI), so the tails were not explored; use a longer warm-up or a "
         "stronger prior on the scales."
     ),
-    PosteriorStatus.nonfinite: (
-        "Some draws are NaN or infinite; check the data and the prior, and sample in float64."
-    ),
+    PosteriorStatus.nonfinite: ("Some draws are NaN or infinite; check the data and the prior, and sample in float64."),
 }
 
 # Which problem names the status when there are several: the first of these.
@@ -284,9 +282,7 @@ def _rows(names: list[str], values: np.ndarray) -> tuple[QuantityDiagnostics, ..
             known[content] = _numbers(draws)
         mean, sd, rhat, ess_bulk, ess_tail, mcse_mean, mcse_sd = known[content]
         constant = bool(np.all(draws == draws.flat[0]))
-        rows.append(
-            QuantityDiagnostics(name, mean, sd, rhat, ess_bulk, ess_tail, mcse_mean, mcse_sd, constant)
-        )
+        rows.append(QuantityDiagnostics(name, mean, sd, rhat, ess_bulk, ess_tail, mcse_mean, mcse_sd, constant))
     return tuple(rows)
 
 
@@ -380,9 +376,7 @@ def _scalars(quantities: xr.Dataset) -> tuple[list[str], np.ndarray]:
 
 
 def _labels(array: xr.DataArray, dim: Hashable) -> list[str]:
-    return [
-        str(label) for label in (array.coords[dim].values if dim in array.coords else range(array.sizes[dim]))
-    ]
+    return [str(label) for label in (array.coords[dim].values if dim in array.coords else range(array.sizes[dim]))]
 
 
 def _name(variable: str, labels: list[list[str]], index: tuple[int, ...]) -> str:

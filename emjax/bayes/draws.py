@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -63,7 +62,9 @@ def describe_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit, values
     anchors = values[np.argsort(values[:, 0])[np.linspace(0, len(values) - 1, _ANCHORS).astype(int)]]
     overlap, anchored = _compare_to_reference(likelihood, flat, reference, values[rows], anchors)
     alignment = align.align(
-        _component_vectors(likelihood, flat), _component_vectors(likelihood, _one(map_fit.params))[0], np.asarray(overlap)
+        _component_vectors(likelihood, flat),
+        _component_vectors(likelihood, _one(map_fit.params))[0],
+        np.asarray(overlap),
     )
     aligned, stored = _permuted(likelihood, flat, alignment.permutations)
     kept = _kept_draws(n_chains, n_draws, len(values))
@@ -100,9 +101,7 @@ def _compare_to_reference(
 
 
 @jax.jit(static_argnums=0)
-def _permuted(
-    mixture: Mixture, draws: MixtureParams, permutations: Array
-) -> tuple[MixtureParams, dict[str, Array]]:
+def _permuted(mixture: Mixture, draws: MixtureParams, permutations: Array) -> tuple[MixtureParams, dict[str, Array]]:
     aligned = jax.vmap(mixture.permute)(draws, permutations)
     return aligned, jax.vmap(mixture.stored_parameters)(aligned)
 

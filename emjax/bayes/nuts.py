@@ -404,10 +404,9 @@ class _Sampler:
                         if (rest := self._next_length(unit)) > 0:
                             pending[pool.submit(self._step, unit, rest)] = (unit, rest)
                         self._report(unit, is_warmup, self.done[unit])
-            except BaseException:
-                # Ctrl-C or an error in the callback: nothing new is started, chunks under way end.
+            finally:
+                # After Ctrl-C or an error in the callback nothing new is started; chunks under way end.
                 pool.shutdown(wait=False, cancel_futures=True)
-                raise
         per_unit = [_concatenate(records, axis=1) for records in self.kept]
         return _concatenate(per_unit, axis=0)
 

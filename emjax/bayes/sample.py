@@ -94,19 +94,31 @@ def sample(
     samples = as_samples(x)
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)
+    settings = {"warmup": warmup, "draws": draws, "target_accept_prob": target_accept_prob, "on_progress": on_progress}
+    return _sample(mixture, samples, key, init, chains, settings, method)
+
+
+def _sample(
+    mixture: Mixture,
+    samples: Samples,
+    key: jax.Array,
+    init: Any,
+    chains: int,
+    settings: dict[str, Any],
+    method: str,
+) -> Posterior:
     with jax.enable_x64(True), stopwatch() as clock:
         problem = _prepare(mixture, samples)
         map_key, start_key, chain_key = jax.random.split(key, 3)
         map_fit = _find_map(problem, map_key, init)
-        run, starts = _run(
-            problem,
-            map_fit,
-            (start_key, chain_key),
-            chains=chains,
-            warmup=warmup,
-            draws=draws,
-            target_accept_prob=target_accept_prob,
-            on_progress=on_progress,
+        starts = _starts(problem, map_fit, start_key, chains)
+        run = run_nuts(
+            problem.program,
+            *problem.arguments,
+            key=chain_key,
+            starts=starts.starts,
+            inverse_mass_matrix=starts.inverse_mass_matrix,
+            **settings,
         )
         described = describe_draws(problem.mixture, _stack(problem, run), map_fit, samples.values)
     diagnostics = _diagnose(problem, described, run)
@@ -136,6 +148,11 @@ class _Problem:
     frame_prior: Prior
     program: MixtureProgram
 
+    @property
+    def arguments(self) -> tuple[tuple[np.ndarray], dict[str, Prior]]:
+        """What the program is called with: positional and named arguments."""
+        return (self.z,), {"prior": self.frame_prior}
+
 
 def _prepare(mixture: Mixture, samples: Samples) -> _Problem:
     prior = mixture.resolved_prior(samples) or mixture.default_prior(samples)
@@ -163,34 +180,10 @@ def _find_map(problem: _Problem, key: jax.Array, init: Any) -> Fit:
     return map_fit
 
 
-def _run(
-    problem: _Problem,
-    map_fit: Fit,
-    keys: tuple[jax.Array, jax.Array],
-    *,
-    chains: int,
-    warmup: int,
-    draws: int,
-    target_accept_prob: float,
-    on_progress: OnProgress | None,
-) -> tuple[NutsRun, ChainStarts]:
-    program, args, kwargs = problem.program, (problem.z,), {"prior": problem.frame_prior}
-    sites = program.to_sites(problem.mixture.to_frame(map_fit.params, problem.frame))
-    mode = unconstrain(program, args, kwargs, sites)
-    starts = overdispersed_starts(program, args, kwargs, mode, key=keys[0], chains=chains)
-    run = run_nuts(
-        program,
-        args,
-        kwargs,
-        key=keys[1],
-        starts=starts.starts,
-        inverse_mass_matrix=starts.inverse_mass_matrix,
-        warmup=warmup,
-        draws=draws,
-        target_accept_prob=target_accept_prob,
-        on_progress=on_progress,
-    )
-    return run, starts
+def _starts(problem: _Problem, map_fit: Fit, key: jax.Array, chains: int) -> ChainStarts:
+    sites = problem.program.to_sites(problem.mixture.to_frame(map_fit.params, problem.frame))
+    mode = unconstrain(problem.program, *problem.arguments, sites)
+    return overdispersed_starts(problem.program, *problem.arguments, mode, key=key, chains=chains)
 
 
 def _stack(problem: _Problem, run: NutsRun) -> MixtureParams:
@@ -203,14 +196,14 @@ def _stack(problem: _Problem, run: NutsRun) -> MixtureParams:
 def _diagnose(problem: _Problem, described: Described, run: NutsRun) -> Diagnostics:
     """Diagnostics of aligned parameters and invariants; of invariants alone where labels cannot be trusted."""
     features = problem.samples.feature_names
-    quantities = {"lp": (("chain", "draw"), run.sample_stats["lp"])}
+    quantities: dict[str, tuple[tuple[str, ...], np.ndarray]] = {"lp": (("chain", "draw"), run.sample_stats["lp"])}
     quantities |= {
         name: (("chain", "draw", "anchor")[: value.ndim], value) for name, value in described.invariants.items()
     }
     if described.alignment.trust >= align.TRUST_LOW:
         shapes = {name: described.stored[name][0, 0] for name in _read_names(problem, described)}
         for parameter in scalar_parameters(shapes, features):
-            values = described.stored[parameter.variable][(slice(None), slice(None), *parameter.index)]
+            values = described.stored[parameter.variable][parameter.place]
             quantities[parameter.name] = (("chain", "draw"), values)
     stats = {name: (("chain", "draw"), value) for name, value in run.sample_stats.items()}
     return assess(xr.Dataset(quantities), xr.Dataset(stats))
@@ -221,9 +214,7 @@ def _read_names(problem: _Problem, described: Described) -> list[str]:
     return list(problem.mixture.named_parameters(one))
 
 
-def _tree(
-    problem: _Problem, described: Described, run: NutsRun, diagnostics: Diagnostics, method: str
-) -> xr.DataTree:
+def _tree(problem: _Problem, described: Described, run: NutsRun, diagnostics: Diagnostics, method: str) -> xr.DataTree:
     attrs = {
         "sampler": method,
         "status": diagnostics.status.value,

@@ -252,9 +252,7 @@ def overdispersed_starts(
     if chains < 1:
         raise ConfigError(f"chains={chains}: at least one chain is needed; give a positive number")
     if not inflation > 0:
-        raise ConfigError(
-            f"inflation={inflation}: the spread of the starts must be positive; 2.0 is the default"
-        )
+        raise ConfigError(f"inflation={inflation}: the spread of the starts must be positive; 2.0 is the default")
     flat_model, arrays = FlatModel.build(model, model_args, model_kwargs, mode)
     center = flat_model.ravel(mode).astype(jnp.result_type(float))
     evaluate = partial(value_gradient_curvature, flat_model)

@@ -28,7 +28,7 @@ def to_tree(
     feature_names: Sequence[str],
     attrs: Mapping[str, Any] | None = None,
     *,
-    log_likelihood_draws: Sequence[int] | None = None,
+    log_likelihood_draws: Sequence[int] | np.ndarray | None = None,
 ) -> xr.DataTree:
     """Put draws in an ArviZ tree.
 
@@ -69,9 +69,7 @@ def to_tree(
     for group, arrays in (("posterior", posterior), ("sample_stats", sample_stats)):
         for name, array in arrays.items():
             if array.shape[:2] != (n_chains, n_draws):
-                raise DataError(
-                    f"{group}[{name!r}] has shape {array.shape}; it must lead with ({n_chains}, {n_draws})"
-                )
+                raise DataError(f"{group}[{name!r}] has shape {array.shape}; it must lead with ({n_chains}, {n_draws})")
     groups = {
         "posterior": _posterior(posterior, features),
         "sample_stats": _dataset(
@@ -100,24 +98,19 @@ def _posterior(variables: Mapping[str, np.ndarray], features: list[str]) -> xr.D
     for name, array in variables.items():
         event = array.shape[2:]
         lengths = (n_components, len(features), len(features))[: len(event)]
-        if event == lengths:
-            inside = _EVENT_DIMS[: len(event)]
-        else:
-            inside = tuple(f"{name}_dim_{i}" for i in range(len(event)))
+        own_dims = tuple(f"{name}_dim_{i}" for i in range(len(event)))
+        inside = _EVENT_DIMS[: len(event)] if event == lengths else own_dims
         used.update(inside)
         dims[name] = (("chain", "draw", *inside), np.asarray(array))
     labels = {"component": np.arange(n_components or 0), "feature": features, "feature_bis": features}
     return _dataset(dims, n_chains, n_draws, {dim: labels[dim] for dim in _EVENT_DIMS if dim in used})
 
 
-def _log_likelihood(
-    values: np.ndarray, n_chains: int, n_draws: int, kept: Sequence[int] | None
-) -> xr.Dataset:
+def _log_likelihood(values: np.ndarray, n_chains: int, n_draws: int, kept: Sequence[int] | None) -> xr.Dataset:
     values = np.asarray(values)
     if values.ndim != 3 or values.shape[0] != n_chains or values.shape[1] > n_draws:
         raise DataError(
-            f"log_likelihood has shape {values.shape}; "
-            f"it must be ({n_chains}, at most {n_draws} draws, n_samples)"
+            f"log_likelihood has shape {values.shape}; it must be ({n_chains}, at most {n_draws} draws, n_samples)"
         )
     n_kept = values.shape[1]
     if kept is None:

@@ -66,8 +66,8 @@ def fit(
     r"""Fit a mixture by expectation-maximisation.
 
     Maximises :math:`\sum_n \log \sum_k w_k\, p(x_n \mid \theta_k)`, plus the log prior if the mixture has one, from
-    several starts at once, and keeps the best regular optimum: one without a collapsed component and without a
-    component that rests on no more than ``n_features + 1`` points. All distinct optima are in ``Fit.optima``.
+    several starts at once, and keeps the best regular optimum: no component collapsed or on ``n_features + 1`` points
+    or fewer. ``Fit.optima`` has all distinct ones.
 
     Parameters
     ----------
@@ -77,47 +77,43 @@ def fit(
     x
         Data ``(n_samples, n_features)``; ``(n_samples,)`` means one feature. Arrays, data frames, bundled data sets.
     key
-        A JAX random key, used for the starts; the same key gives the same fit.
+        A JAX random key for the starts; the same key gives the same fit.
     init
         One start in place of drawn ones: parameters (``mixture.params(...)``), another `Fit`, means ``(K, d)`` (with
         equal weights and the data's own covariance), or responsibilities ``(n_samples, K)``.
-    n_init
-        The number of drawn starts, run side by side; 20 by default.
-    max_iter
-        The most iterations of any start; 10,000 by default.
+    n_init, max_iter
+        The number of drawn starts, run side by side (20), and the most iterations of any of them (10,000).
     tol
         A start has converged when the estimated distance to its limit, in unconstrained parameters of standardised
         data, is at most this; 1e-6 by default. ``tol=0.0`` runs exactly ``max_iter`` iterations.
     starts
-        ``"kmeans++"``; ``"random"``, the textbook start: means drawn from the data, equal weights and the data's own
-        covariance; or ``"mixed"`` (default), half of each, because each kind finds optima that the other misses.
+        ``"kmeans++"``; ``"random"``, the textbook start: means drawn from the data, equal weights, the data's own
+        covariance; ``"mixed"`` (default), half of each: each kind finds optima that the other misses.
     dtype
-        ``"float64"`` (default) or ``"float32"``. JAX's global setting is neither used nor changed.
+        ``"float64"`` (default) or ``"float32"``; JAX's global setting is neither used nor changed.
     throw
-        Raise `FitError` where the status is not ``converged``.
-    log_every
-        Call ``on_progress`` exactly every so many iterations; 0 (default) leaves the choice to the loop.
-    on_progress
-        Called with a `Progress` between chunks of iterations.
+        Raise `FitError` unless the status is ``converged``.
+    log_every, on_progress
+        ``on_progress`` is called with a `Progress` between chunks of iterations, exactly every ``log_every`` ones.
 
     Returns
     -------
     Fit
-        Components ordered by their first parameter where the starts were drawn, in the order of ``init`` otherwise.
+        Components ordered by their first parameter for drawn starts, in the order of ``init`` otherwise.
 
     Raises
     ------
     DataError
-        If the data hold NaN or infinity, are constant or fewer than the components, or do not fit the family.
+        If the data hold NaN or infinity, are constant, fewer than the components, or not of the family.
     ValueError
         If an argument is out of range, or ``init`` does not fit.
     FitError
-        With ``throw=True``, if the status is not ``converged``.
+        See ``throw``.
 
     References
     ----------
-    Dempster, Laird and Rubin, "Maximum likelihood from incomplete data via the EM algorithm", Journal of the Royal
-    Statistical Society B 39, 1977. McLachlan and Peel, "Finite Mixture Models", 2000.
+    Dempster, Laird and Rubin, Journal of the Royal Statistical Society B 39, 1977; McLachlan and Peel, "Finite
+    Mixture Models", 2000.
     """
     _check_arguments(n_init, max_iter, tol, starts, dtype, log_every)
     samples = as_samples(x)

@@ -54,9 +54,7 @@ def kmeans_plus_plus(mixture: Mixture, keys: Array, z: Float[Array, "n d"], prio
     def one(key: Array) -> MixtureParams:
         centres = _seed(key, z, k)
         centres = jax.lax.fori_loop(0, _LLOYD_STEPS, lambda _, c: _lloyd(z, c), centres)
-        assigned = jax.nn.one_hot(
-            jnp.argmin(_squared_distances(z, centres), axis=1), k, axis=0, dtype=z.dtype
-        )
+        assigned = jax.nn.one_hot(jnp.argmin(_squared_distances(z, centres), axis=1), k, axis=0, dtype=z.dtype)
         # A seed that lost all its points keeps a share of every point, so that no start has an empty component.
         assigned = 0.999 * assigned + 0.001 / k
         return from_responsibilities(mixture, reference, z, assigned, prior)
@@ -119,9 +117,7 @@ def _start_prior(mixture: Mixture, z: np.ndarray) -> Prior:
     )
 
 
-def given_start(
-    mixture: Mixture, z: np.ndarray, init: Any, frame: Frame, prior: Prior | None
-) -> MixtureParams:
+def given_start(mixture: Mixture, z: np.ndarray, init: Any, frame: Frame, prior: Prior | None) -> MixtureParams:
     """One start, stacked, from parameters, a fit, means ``(K, d)`` or responsibilities ``(n, K)``.
 
     Raises
@@ -141,7 +137,7 @@ def given_start(
 
 def _check_components(mixture: Mixture, z: np.ndarray, lane: MixtureParams) -> None:
     expected = jax.eval_shape(functools.partial(pooled, mixture), z)
-    same = jax.tree.structure(lane) == jax.tree.structure(expected)
+    same = jax.tree.structure(lane) == jax.tree.structure(expected)  # type: ignore[operator]
     if not same or jax.tree.map(np.shape, lane) != jax.tree.map(np.shape, expected):
         raise ValueError(
             f"init holds parameters of another mixture: expected {mixture.n_components} {mixture.family.name} "
@@ -149,9 +145,7 @@ def _check_components(mixture: Mixture, z: np.ndarray, lane: MixtureParams) -> N
         )
 
 
-def _from_array(
-    mixture: Mixture, z: np.ndarray, init: np.ndarray, frame: Frame, prior: Prior | None
-) -> MixtureParams:
+def _from_array(mixture: Mixture, z: np.ndarray, init: np.ndarray, frame: Frame, prior: Prior | None) -> MixtureParams:
     k, (n_samples, n_features) = mixture.n_components, z.shape
     if init.ndim == 1 and n_features == 1:
         init = init[:, None]

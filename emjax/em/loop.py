@@ -1,11 +1,12 @@
 r"""The only `while_loop`: EM iterations of a batch of starts, in chunks, until each comes to rest.
 
 **Convergence.** A small change is no proof of convergence where EM is slow. Let :math:`s_t` be the largest change of
-any unconstrained coordinate in iteration t, in the standard frame. EM converges linearly, so with the rate
-:math:`\rho = s_t / s_{t-1}` the distance still to go is about :math:`s_t\,\rho / (1 - \rho)`; the loop stops when that
-is below ``tol``, with the larger of the last two rates. (The idea is Aitken's; see Böhning et al., Annals of the Institute of Statistical Mathematics 46,
-1994, for the log-likelihood. Parameters are used here because their changes keep all their digits near the optimum,
-where changes of the log-likelihood drown in rounding.)
+any unconstrained coordinate (log weights, and those of the family) in iteration t, in the standard frame. EM converges
+linearly, so with the rate :math:`\rho = s_t / s_{t-1}` the distance still to go is about :math:`s_t\,\rho / (1 -
+\rho)`; the loop stops when that is below ``tol``, with the larger of the last two rates. (The idea is Aitken's; see
+Böhning et al., Annals of the Institute of Statistical Mathematics 46, 1994, for the log-likelihood. Parameters are used
+here because their changes keep all their digits near the optimum, where changes of the log-likelihood drown in
+rounding.)
 """
 
 from __future__ import annotations
@@ -104,14 +105,14 @@ def _iterate(mixture: Mixture, state: EMState, data: Blocks, prior: Prior | None
     statistics = expectation(mixture, params, data)
     value = objective(mixture, params, statistics, prior)
 
-    before, after = mixture.unconstrain(state.params), mixture.unconstrain(params)
-    step = _largest_change(before, after)
+    step = _largest_change(_coordinates(mixture, state.params), _coordinates(mixture, params))
     rate = step / state.step
     # One ratio may be small by chance, while fast directions die out and a slow one is still to come: two in a row
-    # must agree. The first two iterations have no such pair; a step of exactly zero is a fixed point at once.
+    # must agree. The first two iterations have no such pair; a step of nothing but rounding is a fixed point at once.
     slowest = jnp.where(state.n_iter >= 2, jnp.maximum(rate, state.rate), jnp.inf)
     remaining = jnp.where(slowest < 1.0, step * slowest / (1.0 - slowest), jnp.inf)
-    at_rest = (tol > 0) & ((remaining <= tol) | (step == 0.0))
+    # Below some roundings of a coordinate near one nothing moves any more, whatever the ratios say.
+    at_rest = (tol > 0) & ((remaining <= tol) | (step <= 64 * jnp.finfo(value.dtype).eps))
     # Ratios of steps that are mostly rounding say nothing of the rate.
     rate = jnp.where(step > 1e4 * jnp.finfo(value.dtype).eps, rate, state.rate)
 
@@ -152,6 +153,11 @@ def _verdict(
     return jnp.where(_all_finite(params), code, _NONFINITE).astype(jnp.int32)
 
 
+def _coordinates(mixture: Mixture, params: MixtureParams) -> Any:
+    # Log weights and not their ratios: a weight of zero, where a prior allows it, must not hide how the others move.
+    return jnp.log(params.weights), mixture.family.unconstrain(params.components)
+
+
 def _largest_change(before: Any, after: Any) -> Array:
     # A step from infinity to infinity (a weight of zero) is no step.
     changes = [
@@ -162,6 +168,4 @@ def _largest_change(before: Any, after: Any) -> Array:
 
 
 def _all_finite(params: MixtureParams) -> Array:
-    return functools.reduce(
-        jnp.logical_and, [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)]
-    )
+    return functools.reduce(jnp.logical_and, [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)])

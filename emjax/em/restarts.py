@@ -66,9 +66,7 @@ def distinct_optima(
     return tuple(kept)
 
 
-def _end(
-    mixture: Mixture, lanes: Lanes, i: int, to_data: object, units: Units, n_features: int, ordered: bool
-) -> Kept:
+def _end(mixture: Mixture, lanes: Lanes, i: int, to_data: object, units: Units, n_features: int, ordered: bool) -> Kept:
     state = jax.tree.map(lambda leaf: leaf[i], lanes.state)
     params = jax.tree.map(np.asarray, to_data(state.params))  # type: ignore[operator]
     counts = np.asarray(state.statistics.counts, dtype=float)

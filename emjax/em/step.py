@@ -99,9 +99,7 @@ def from_responsibilities(
     return maximization(mixture, reference, statistics, prior)
 
 
-def maximization(
-    mixture: Mixture, params: MixtureParams, statistics: Statistics, prior: Prior | None
-) -> MixtureParams:
+def maximization(mixture: Mixture, params: MixtureParams, statistics: Statistics, prior: Prior | None) -> MixtureParams:
     """The M-step: the maximiser of the statistics that were taken at ``params``, plus the log prior if any."""
     counts = statistics.counts
     pseudo_counts = counts if prior is None else jnp.maximum(counts + prior.concentration - 1.0, 0.0)

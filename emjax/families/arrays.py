@@ -4,8 +4,13 @@ Fields of pytree classes are annotated ``Any``: JAX rebuilds a pytree from whate
 placeholders), so a check in their constructors would refuse its own inner workings.
 """
 
+from typing import Any
+
 import jax
 import numpy as np
+
+Hyperparameter = Any
+"""A number or an array of a prior as its author wrote it: ``2.0 * scatter`` of a NumPy number is a NumPy scalar."""
 
 AnyArray = jax.Array | np.ndarray
 """A JAX or a NumPy array: what the host hands in is NumPy, what a jitted caller hands in is a tracer."""

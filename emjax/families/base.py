@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.families.arrays import AnyArray
-from emjax.families.frame import Frame
+from emjax.families.frame import Frame, identity_frame
 from emjax.samples import Samples
 
 Params = Any
@@ -31,18 +33,20 @@ class Family(abc.ABC):
     name: ClassVar[str]
     """The family's name on the command line and in config files."""
 
+    params_type: ClassVar[type]
+    """The frozen dataclass, registered with JAX, that holds the parameters; its fields are the sampler's sites."""
+
     links: ClassVar[dict[str, str]]
     """For each named parameter, the scale on which its estimate is nearest to normal: identity, log or atanh."""
 
     # -- on the host -------------------------------------------------------------------------------------------------
 
-    @abc.abstractmethod
-    def check(self, samples: Samples) -> None:
-        """Raise a `DataError` where the data cannot come from this family."""
+    def check(self, samples: Samples) -> None:  # noqa: B027 (an empty default, not a forgotten abstract method)
+        """Raise a `DataError` where the data cannot come from this family; by default all finite numbers can."""
 
-    @abc.abstractmethod
     def frame(self, x: np.ndarray) -> Frame:
-        """The change of units in which EM and the sampler work."""
+        """The change of units in which EM and the sampler work; by default none."""
+        return identity_frame(x.shape[1])
 
     @abc.abstractmethod
     def default_prior(self, x: np.ndarray, n_components: int) -> Params:
@@ -75,7 +79,7 @@ class Family(abc.ABC):
         return self.log_kernel(params, x) + self.log_base_measure(x)[None, :]
 
     @abc.abstractmethod
-    def statistics(self, params: Params, x: Float[Array, "n d"], responsibilities: Float[Array, "K n"]) -> Any:
+    def statistics(self, params: Params, x: Float[AnyArray, "n d"], responsibilities: Float[Array, "K n"]) -> Any:
         """Expected sufficient statistics, additive over data.
 
         They may be taken relative to ``params`` (centred at its means, in its units), which is what keeps them
@@ -83,9 +87,7 @@ class Family(abc.ABC):
         """
 
     @abc.abstractmethod
-    def maximize(
-        self, statistics: Any, counts: Float[Array, " K"], params: Params, prior: Params | None
-    ) -> Params:
+    def maximize(self, statistics: Any, counts: Float[Array, " K"], params: Params, prior: Params | None) -> Params:
         """The parameters that maximise the expected complete-data log-likelihood (plus log prior)."""
 
     @abc.abstractmethod
@@ -96,9 +98,9 @@ class Family(abc.ABC):
     def at_means(self, params: Params, means: Float[AnyArray, "K d"]) -> Params:
         """The same parameters with the components' means moved to ``means``."""
 
-    @abc.abstractmethod
     def degenerate(self, params: Params) -> Array:
-        """True where a component has collapsed, so that the likelihood has no bound there."""
+        """True where a component has collapsed, so that the likelihood has no bound there; by default never."""
+        return jnp.zeros((), bool)
 
     @abc.abstractmethod
     def log_prior(self, params: Params, prior: Params) -> Float[Array, ""]:
@@ -112,33 +114,35 @@ class Family(abc.ABC):
     def constrain(self, unconstrained: Any) -> Params:
         """The inverse of `unconstrain`."""
 
-    @abc.abstractmethod
+    # A family that overrides `frame` overrides these four with it.
+
     def to_frame(self, params: Params, frame: Frame) -> Params:
         """Parameters of ``x`` as parameters of ``z = (x - shift) / scale``."""
+        return params
 
-    @abc.abstractmethod
     def from_frame(self, params: Params, frame: Frame) -> Params:
         """The inverse of `to_frame`."""
+        return params
 
-    @abc.abstractmethod
     def prior_to_frame(self, prior: Params, frame: Frame) -> Params:
         """The prior of ``x`` as the same prior of ``z``."""
+        return prior
 
-    @abc.abstractmethod
     def log_prior_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
         """``log p(params of x) - log p(params of z)``: what a prior density loses in the way back."""
+        return jnp.zeros(())
 
-    @abc.abstractmethod
     def named_parameters(self, params: Params) -> dict[str, AnyArray]:
         """What a person reads: name to array, leading with ``n_components``, in the data's units."""
+        return self.to_sites(params)
 
-    def stored_parameters(self, params: Params) -> dict[str, Array]:
+    def stored_parameters(self, params: Params) -> dict[str, Any]:
         """What a posterior keeps of each draw: the named parameters, and whatever else is expected of the family."""
         return self.named_parameters(params)
 
-    @abc.abstractmethod
     def permute(self, params: Params, permutation: AnyArray) -> Params:
         """The same mixture with its components in another order."""
+        return jax.tree.map(lambda leaf: leaf[permutation], params)
 
     @abc.abstractmethod
     def sample(self, params: Params, key: Array, labels: Array) -> Float[Array, "n d"]:
@@ -151,13 +155,13 @@ class Family(abc.ABC):
         """The NumPyro constraint that one datum ``(n_features,)`` satisfies."""
 
     @abc.abstractmethod
-    def prior_sites(self, prior: Params, n_components: int) -> dict[str, Callable[[dict[str, Array]], Any]]:
+    def prior_sites(self, prior: Params, n_components: int) -> dict[str, Callable[[Mapping[str, AnyArray]], Any]]:
         """The prior as NumPyro distributions, in sampling order; each is given the values of the earlier ones."""
 
-    @abc.abstractmethod
     def to_sites(self, params: Params) -> dict[str, AnyArray]:
         """The values that `prior_sites` would draw."""
+        return {field.name: getattr(params, field.name) for field in dataclasses.fields(params)}
 
-    @abc.abstractmethod
-    def from_sites(self, values: dict[str, AnyArray]) -> Params:
-        """The inverse of `to_sites`."""
+    def from_sites(self, values: Mapping[str, AnyArray]) -> Params:
+        """The inverse of `to_sites`; other sites among the values are passed over."""
+        return self.params_type(**{field.name: values[field.name] for field in dataclasses.fields(self.params_type)})

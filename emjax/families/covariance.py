@@ -31,7 +31,7 @@ import numpy as np
 from jax.scipy.special import gammaln, multigammaln
 from jaxtyping import Array, Float
 
-from emjax.families.arrays import AnyArray
+from emjax.families.arrays import AnyArray, Hyperparameter
 from emjax.families.frame import Frame
 from emjax.families.linalg import cholesky, diagonal, inverse_lower
 
@@ -63,7 +63,7 @@ class CovarianceStructure(abc.ABC):
         """The square root: Cholesky factors, or standard deviations."""
 
     @abc.abstractmethod
-    def whiten(self, root: Array, centred: Float[AnyArray, "K n d"]) -> Float[Array, "K n d"]:
+    def whiten(self, root: Array, centred: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
         """``root^-1 (x - mean)``."""
 
     @abc.abstractmethod
@@ -87,7 +87,7 @@ class CovarianceStructure(abc.ABC):
         """What a scatter is divided by for the maximum-likelihood dispersion."""
 
     @abc.abstractmethod
-    def prior_degrees(self, degrees_of_freedom: AnyArray, n_components: int, n_features: int) -> Array:
+    def prior_degrees(self, degrees_of_freedom: Hyperparameter, n_components: int, n_features: int) -> Array:
         """What a conjugate prior adds to `degrees` at the joint mode of means and dispersion."""
 
     @abc.abstractmethod
@@ -99,11 +99,15 @@ class CovarianceStructure(abc.ABC):
         """The prior's degrees of freedom: the fewest with a finite mean and whole-number shape."""
 
     @abc.abstractmethod
-    def log_prior(self, dispersion: AnyArray, degrees_of_freedom: AnyArray, scatter: AnyArray) -> Float[Array, ""]:
+    def log_prior(
+        self, dispersion: AnyArray, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter
+    ) -> Float[Array, ""]:
         """The log density of all dispersions."""
 
     @abc.abstractmethod
-    def prior_site(self, degrees_of_freedom: AnyArray, scatter: AnyArray, n_components: int, n_features: int) -> Any:
+    def prior_site(
+        self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter, n_components: int, n_features: int
+    ) -> Any:
         """The same prior as a NumPyro distribution."""
 
     @abc.abstractmethod
@@ -115,7 +119,7 @@ class CovarianceStructure(abc.ABC):
         """The inverse of `unconstrain`."""
 
     @abc.abstractmethod
-    def rescale(self, dispersion: AnyArray, scale: Float[AnyArray, " d"]) -> AnyArray:
+    def rescale(self, dispersion: Any, scale: Float[AnyArray, " d"]) -> Any:
         """The dispersion, or the prior's scatter, of data multiplied by ``scale``."""
 
     @abc.abstractmethod
@@ -158,7 +162,9 @@ class _Matrix(CovarianceStructure):
     def default_degrees(self, n_features: int) -> float:
         return n_features + 2.0
 
-    def log_prior(self, dispersion: AnyArray, degrees_of_freedom: AnyArray, scatter: AnyArray) -> Float[Array, ""]:
+    def log_prior(
+        self, dispersion: AnyArray, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter
+    ) -> Float[Array, ""]:
         d = dispersion.shape[-1]
         root = cholesky(dispersion)
         prior_root = cholesky(scatter)
@@ -169,7 +175,7 @@ class _Matrix(CovarianceStructure):
         constant = 2.0 * half * prior_log_det - half * d * jnp.log(2.0) - multigammaln(half, d)
         return jnp.sum(constant - (degrees_of_freedom + d + 1.0) * log_det - 0.5 * trace)
 
-    def _inverse_wishart(self, degrees_of_freedom: AnyArray, scatter: AnyArray) -> Any:
+    def _inverse_wishart(self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter) -> Any:
         import numpyro.distributions as dist
 
         return dist.InverseWishart(degrees_of_freedom, scale_tril=cholesky(jnp.asarray(scatter)))
@@ -206,7 +212,7 @@ class Full(_Matrix):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * n_features * (n_features + 1) // 2
 
-    def whiten(self, root: Array, centred: Float[AnyArray, "K n d"]) -> Float[Array, "K n d"]:
+    def whiten(self, root: Array, centred: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
         return centred @ jnp.swapaxes(inverse_lower(root), -1, -2)
 
     def color(self, root: Array, whitened: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
@@ -221,10 +227,12 @@ class Full(_Matrix):
     def degrees(self, counts: Float[Array, " K"], n_features: int) -> Array:
         return counts[:, None, None]
 
-    def prior_degrees(self, degrees_of_freedom: AnyArray, n_components: int, n_features: int) -> Array:
+    def prior_degrees(self, degrees_of_freedom: Hyperparameter, n_components: int, n_features: int) -> Array:
         return degrees_of_freedom + n_features + 2.0
 
-    def prior_site(self, degrees_of_freedom: AnyArray, scatter: AnyArray, n_components: int, n_features: int) -> Any:
+    def prior_site(
+        self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter, n_components: int, n_features: int
+    ) -> Any:
         return self._inverse_wishart(degrees_of_freedom, scatter).expand([n_components]).to_event(1)
 
     def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
@@ -246,7 +254,7 @@ class Tied(_Matrix):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_features * (n_features + 1) // 2
 
-    def whiten(self, root: Array, centred: Float[AnyArray, "K n d"]) -> Float[Array, "K n d"]:
+    def whiten(self, root: Array, centred: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
         return centred @ inverse_lower(root).T
 
     def color(self, root: Array, whitened: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
@@ -261,10 +269,12 @@ class Tied(_Matrix):
     def degrees(self, counts: Float[Array, " K"], n_features: int) -> Array:
         return jnp.sum(counts)
 
-    def prior_degrees(self, degrees_of_freedom: AnyArray, n_components: int, n_features: int) -> Array:
+    def prior_degrees(self, degrees_of_freedom: Hyperparameter, n_components: int, n_features: int) -> Array:
         return degrees_of_freedom + n_features + 1.0 + n_components
 
-    def prior_site(self, degrees_of_freedom: AnyArray, scatter: AnyArray, n_components: int, n_features: int) -> Any:
+    def prior_site(
+        self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter, n_components: int, n_features: int
+    ) -> Any:
         return self._inverse_wishart(degrees_of_freedom, scatter)
 
     def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
@@ -291,12 +301,16 @@ class _Variances(CovarianceStructure):
     def default_degrees(self, n_features: int) -> float:
         return 3.0
 
-    def log_prior(self, dispersion: AnyArray, degrees_of_freedom: AnyArray, scatter: AnyArray) -> Float[Array, ""]:
+    def log_prior(
+        self, dispersion: AnyArray, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter
+    ) -> Float[Array, ""]:
         half, rate = 0.5 * degrees_of_freedom, jnp.broadcast_to(0.5 * scatter, dispersion.shape)
         density = half * jnp.log(rate) - gammaln(half) - (half + 1.0) * jnp.log(dispersion)
         return jnp.sum(density - rate / dispersion)
 
-    def prior_site(self, degrees_of_freedom: AnyArray, scatter: AnyArray, n_components: int, n_features: int) -> Any:
+    def prior_site(
+        self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter, n_components: int, n_features: int
+    ) -> Any:
         import numpyro.distributions as dist
 
         shape = self.shape(n_components, n_features)
@@ -323,7 +337,7 @@ class Diag(_Variances):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * n_features
 
-    def whiten(self, root: Array, centred: Float[AnyArray, "K n d"]) -> Float[Array, "K n d"]:
+    def whiten(self, root: Array, centred: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
         return centred * (1.0 / root)[:, None, :]
 
     def color(self, root: Array, whitened: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
@@ -338,7 +352,7 @@ class Diag(_Variances):
     def degrees(self, counts: Float[Array, " K"], n_features: int) -> Array:
         return counts[:, None]
 
-    def prior_degrees(self, degrees_of_freedom: AnyArray, n_components: int, n_features: int) -> Array:
+    def prior_degrees(self, degrees_of_freedom: Hyperparameter, n_components: int, n_features: int) -> Array:
         return degrees_of_freedom + 3.0
 
     def default_scatter(self, x: np.ndarray, n_components: int) -> np.ndarray:
@@ -351,7 +365,7 @@ class Diag(_Variances):
         return -2.0 * n_components * frame.log_scale()
 
     def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "K d d"]:
-        return dispersion[..., None] * np.eye(n_features, dtype=dispersion.dtype)
+        return dispersion[..., None] * np.eye(n_features, dtype=dispersion.dtype)[None]
 
 
 class Spherical(_Variances):
@@ -366,7 +380,7 @@ class Spherical(_Variances):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_components
 
-    def whiten(self, root: Array, centred: Float[AnyArray, "K n d"]) -> Float[Array, "K n d"]:
+    def whiten(self, root: Array, centred: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
         return centred * (1.0 / root)[:, None, None]
 
     def color(self, root: Array, whitened: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
@@ -381,21 +395,20 @@ class Spherical(_Variances):
     def degrees(self, counts: Float[Array, " K"], n_features: int) -> Array:
         return counts * n_features
 
-    def prior_degrees(self, degrees_of_freedom: AnyArray, n_components: int, n_features: int) -> Array:
+    def prior_degrees(self, degrees_of_freedom: Hyperparameter, n_components: int, n_features: int) -> Array:
         return degrees_of_freedom + 2.0 + n_features
 
     def default_scatter(self, x: np.ndarray, n_components: int) -> np.ndarray:
         return np.asarray(np.mean(x.var(axis=0)) / n_components ** (2 / x.shape[1]))
 
-    def rescale(self, dispersion: AnyArray, scale: Float[AnyArray, " d"]) -> Any:
-        # The prior's scatter is a single number, which NumPy's arithmetic turns from an array into a scalar.
+    def rescale(self, dispersion: Hyperparameter, scale: Float[AnyArray, " d"]) -> Any:
         return dispersion * scale[0] ** 2
 
     def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
         return -2.0 * n_components * jnp.log(frame.scale[0])
 
     def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "K d d"]:
-        return dispersion[:, None, None] * np.eye(n_features, dtype=dispersion.dtype)
+        return dispersion[:, None, None] * np.eye(n_features, dtype=dispersion.dtype)[None]
 
 
 STRUCTURES: dict[str, CovarianceStructure] = {s.name: s for s in (Full(), Tied(), Diag(), Spherical())}

@@ -14,6 +14,7 @@ from emjax.families.arrays import AnyArray
 
 def cholesky(matrix: Float[AnyArray, "*batch d d"]) -> Float[Array, "*batch d d"]:
     """The lower Cholesky factor; NaN where a matrix is not positive definite."""
+    matrix = jnp.asarray(matrix)
     size = matrix.shape[-1]
     if size == 1:
         return jnp.sqrt(matrix)
@@ -25,7 +26,7 @@ def cholesky(matrix: Float[AnyArray, "*batch d d"]) -> Float[Array, "*batch d d"
     return jnp.linalg.cholesky(matrix)
 
 
-def inverse_lower(factor: Float[AnyArray, "*batch d d"]) -> Float[Array, "*batch d d"]:
+def inverse_lower(factor: Float[Array, "*batch d d"]) -> Float[Array, "*batch d d"]:
     """The inverse of a lower triangular matrix."""
     size = factor.shape[-1]
     if size == 1:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -120,6 +120,7 @@ class Normal(Family):
 
     covariance: Literal["full", "tied", "diag", "spherical"] = "full"
     name: ClassVar[str] = "normal"
+    params_type: ClassVar[type] = NormalParams
     links: ClassVar[dict[str, str]] = {"mean": "identity", "scale": "log", "correlation": "atanh"}
 
     def __post_init__(self) -> None:
@@ -147,7 +148,7 @@ class Normal(Family):
             scatter=np.asarray(self.structure.default_scatter(x, n_components)),
         )
 
-    def params(self, *, mean: Any, covariance: Any = None, scale: Any = None) -> NormalParams:
+    def params(self, *, mean: Any, covariance: Any = None, scale: Any = None) -> NormalParams:  # type: ignore[override]
         """Checked parameters.
 
         Parameters
@@ -202,10 +203,10 @@ class Normal(Family):
 
     def _whitened(self, params: NormalParams, x: Float[AnyArray, "n d"]) -> tuple[Array, Array]:
         root = self.structure.root(params.dispersion)
-        return root, self.structure.whiten(root, x[None, :, :] - params.mean[:, None, :])
+        return root, self.structure.whiten(root, jnp.asarray(x)[None, :, :] - params.mean[:, None, :])
 
     def statistics(
-        self, params: NormalParams, x: Float[Array, "n d"], responsibilities: Float[Array, "K n"]
+        self, params: NormalParams, x: Float[AnyArray, "n d"], responsibilities: Float[Array, "K n"]
     ) -> NormalStatistics:
         _, y = self._whitened(params, x)
         return NormalStatistics(
@@ -244,7 +245,11 @@ class Normal(Family):
             structure=self.structure,
         )
         shares = jnp.broadcast_to(weights[None, :], (n_components, x.shape[0]))
-        return self.maximize(self.statistics(unit, x, shares), jnp.sum(shares, axis=1), unit, None)
+        pooled = self.maximize(self.statistics(unit, x, shares), jnp.sum(shares, axis=1), unit, None)
+        # Fewer points than features, or features that determine each other: there is no root of such a matrix, and
+        # starts whitened by it would be NaN. The unit matrix holds the variances of standardised data.
+        usable = jnp.where(self.degenerate(pooled), unit.dispersion, pooled.dispersion)
+        return dataclasses.replace(pooled, dispersion=usable)
 
     def at_means(self, params: NormalParams, means: Float[AnyArray, "K d"]) -> NormalParams:
         return dataclasses.replace(params, mean=means)
@@ -256,13 +261,11 @@ class Normal(Family):
     def log_prior(self, params: NormalParams, prior: NormalPrior) -> Float[Array, ""]:
         structure, (k, d) = self.structure, params.mean.shape
         root = structure.root(params.dispersion)
-        y = structure.whiten(root, (params.mean - prior.mean[None, :])[:, None, :])
+        y = structure.whiten(root, jnp.asarray(params.mean - prior.mean[None, :])[:, None, :])
         log_det = structure.log_determinant(root, k, d)
         mean_density = -0.5 * prior.precision * jnp.sum(y * y) - jnp.sum(log_det)
         constant = 0.5 * k * d * (jnp.log(prior.precision) - _LOG_TWO_PI)
-        return mean_density + constant + structure.log_prior(
-            params.dispersion, prior.degrees_of_freedom, prior.scatter
-        )
+        return mean_density + constant + structure.log_prior(params.dispersion, prior.degrees_of_freedom, prior.scatter)
 
     def unconstrain(self, params: NormalParams) -> dict[str, Array]:
         return {"mean": params.mean, "log_cholesky": self.structure.unconstrain(params.dispersion)}
@@ -300,7 +303,7 @@ class Normal(Family):
             named["correlation"] = params.covariance / (scale[..., :, None] * scale[..., None, :])
         return named
 
-    def stored_parameters(self, params: NormalParams) -> dict[str, Array]:
+    def stored_parameters(self, params: NormalParams) -> dict[str, Any]:
         stored = self.named_parameters(params)
         return {**stored, "covariance": params.covariance} if self.structure.has_correlation else stored
 
@@ -321,12 +324,12 @@ class Normal(Family):
 
         return constraints.real_vector
 
-    def prior_sites(self, prior: NormalPrior, n_components: int) -> dict[str, Callable[[dict[str, Array]], Any]]:
+    def prior_sites(self, prior: NormalPrior, n_components: int) -> dict[str, Callable[[Mapping[str, AnyArray]], Any]]:
         import numpyro.distributions as dist
 
         structure, d = self.structure, prior.mean.shape[0]
 
-        def mean_site(values: dict[str, AnyArray]) -> Any:
+        def mean_site(values: Mapping[str, AnyArray]) -> Any:
             covariance = structure.covariance(values[structure.site], n_components, d)
             if structure.has_correlation:
                 tril = cholesky(covariance) / jnp.sqrt(prior.precision)
@@ -344,10 +347,8 @@ class Normal(Family):
     def to_sites(self, params: NormalParams) -> dict[str, AnyArray]:
         return {self.structure.site: params.dispersion, "mean": params.mean}
 
-    def from_sites(self, values: dict[str, AnyArray]) -> NormalParams:
-        return NormalParams(
-            mean=values["mean"], dispersion=values[self.structure.site], structure=self.structure
-        )
+    def from_sites(self, values: Mapping[str, AnyArray]) -> NormalParams:
+        return NormalParams(mean=values["mean"], dispersion=values[self.structure.site], structure=self.structure)
 
 
 def _narrow(covariance: np.ndarray, name: str) -> np.ndarray:

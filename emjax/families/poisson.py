@@ -12,7 +12,7 @@ that the MAP lies inside (Frühwirth-Schnatter, "Finite Mixture and Markov Switc
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -21,11 +21,9 @@ import numpy as np
 from jax.scipy.special import gammaln, xlogy
 from jaxtyping import Array, Float
 
-from emjax.errors import DataError
 from emjax.families.arrays import AnyArray
 from emjax.families.base import Family
-from emjax.families.frame import Frame, identity_frame
-from emjax.samples import Samples
+from emjax.samples import Samples, check_counts
 
 _SMALLEST_RATE = 1e-12  # a rate of exactly zero would give -inf, and then NaN, to any datum that is not zero
 
@@ -52,28 +50,16 @@ class Poisson(Family):
     """Poisson components for counts; features are independent given the component."""
 
     name: ClassVar[str] = "poisson"
+    params_type: ClassVar[type] = PoissonParams
     links: ClassVar[dict[str, str]] = {"rate": "log"}
 
     def check(self, samples: Samples) -> None:
-        bad = (samples.values < 0) | (samples.values != np.floor(samples.values))
-        if bad.any():
-            row, column = np.argwhere(bad)[0]
-            raise DataError(
-                f"Poisson data must be counts 0, 1, 2, …: row {row} (counting from 0) of column "
-                f"{samples.feature_names[column]!r} is {samples.values[row, column]:g}; choose other columns or a "
-                "normal mixture"
-            )
-        if not samples.values.any(axis=0).all():
-            column = int(np.argmin(samples.values.any(axis=0)))
-            raise DataError(f"column {samples.feature_names[column]!r} holds only zeros; leave it out")
-
-    def frame(self, x: np.ndarray) -> Frame:
-        return identity_frame(x.shape[1])
+        check_counts(samples)
 
     def default_prior(self, x: np.ndarray, n_components: int) -> PoissonPrior:
         return PoissonPrior(shape=np.asarray(2.0), inverse_scale=2.0 / x.mean(axis=0))
 
-    def params(self, *, rate: Any) -> PoissonParams:
+    def params(self, *, rate: Any) -> PoissonParams:  # type: ignore[override]
         """Checked parameters from rates of shape ``(n_components, n_features)``; ``(K,)`` means one feature."""
         rate = np.asarray(rate, dtype=float)
         rate = rate[:, None] if rate.ndim == 1 else rate
@@ -95,7 +81,7 @@ class Poisson(Family):
         return -jnp.sum(gammaln(x + 1.0), axis=1)
 
     def statistics(
-        self, params: PoissonParams, x: Float[Array, "n d"], responsibilities: Float[Array, "K n"]
+        self, params: PoissonParams, x: Float[AnyArray, "n d"], responsibilities: Float[Array, "K n"]
     ) -> Float[Array, "K d"]:
         return responsibilities @ x
 
@@ -116,9 +102,6 @@ class Poisson(Family):
         # A start at a count of zero could never leave it, so it is moved a tenth of the way to the overall mean.
         return PoissonParams(rate=jnp.where(means > 0, means, 0.1 * params.rate))
 
-    def degenerate(self, params: PoissonParams) -> Array:
-        return jnp.zeros((), bool)
-
     def log_prior(self, params: PoissonParams, prior: PoissonPrior) -> Float[Array, ""]:
         shape, inverse_scale = prior.shape, prior.inverse_scale[None, :]
         constant = shape * jnp.log(inverse_scale) - gammaln(shape)
@@ -130,24 +113,6 @@ class Poisson(Family):
     def constrain(self, unconstrained: Float[AnyArray, "K d"]) -> PoissonParams:
         return PoissonParams(rate=jnp.exp(unconstrained))
 
-    def to_frame(self, params: PoissonParams, frame: Frame) -> PoissonParams:
-        return params
-
-    def from_frame(self, params: PoissonParams, frame: Frame) -> PoissonParams:
-        return params
-
-    def prior_to_frame(self, prior: PoissonPrior, frame: Frame) -> PoissonPrior:
-        return prior
-
-    def log_prior_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
-        return jnp.zeros(())
-
-    def named_parameters(self, params: PoissonParams) -> dict[str, AnyArray]:
-        return {"rate": params.rate}
-
-    def permute(self, params: PoissonParams, permutation: AnyArray) -> PoissonParams:
-        return PoissonParams(rate=params.rate[permutation])
-
     def sample(self, params: PoissonParams, key: Array, labels: Array) -> Float[Array, "n d"]:
         return jax.random.poisson(key, params.rate[labels]).astype(params.rate.dtype)
 
@@ -156,15 +121,9 @@ class Poisson(Family):
 
         return constraints.independent(constraints.nonnegative_integer, 1)
 
-    def prior_sites(self, prior: PoissonPrior, n_components: int) -> dict[str, Callable[[dict[str, Array]], Any]]:
+    def prior_sites(self, prior: PoissonPrior, n_components: int) -> dict[str, Callable[[Mapping[str, AnyArray]], Any]]:
         import numpyro.distributions as dist
 
         shape = (n_components, prior.inverse_scale.shape[0])
         inverse_scale = jnp.broadcast_to(prior.inverse_scale[None, :], shape)
         return {"rate": lambda values: dist.Gamma(prior.shape, inverse_scale).to_event(2)}
-
-    def to_sites(self, params: PoissonParams) -> dict[str, AnyArray]:
-        return {"rate": params.rate}
-
-    def from_sites(self, values: dict[str, AnyArray]) -> PoissonParams:
-        return PoissonParams(rate=values["rate"])

@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -130,11 +131,12 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information") -> I
     mixture, values = fit.mixture, fit.data
     frame = mixture.family.frame(values)
     z = (values - frame.shift) / frame.scale
-    prior = None if fit.mixture.prior is None else mixture.prior_to_frame(mixture.resolved_prior(values), frame)
+    prior = mixture.resolved_prior(values)
+    frame_prior = None if prior is None else mixture.prior_to_frame(prior, frame)
     with jax.enable_x64(True):
         lane = mixture.to_frame(fit.params, frame)
         information, jacobian, estimates = _derivatives(
-            mixture.likelihood, lane, make_blocks(z, mixture.n_components), prior, frame
+            mixture.likelihood, lane, make_blocks(z, mixture.n_components), frame_prior, frame
         )
         named = mixture.named_parameters(fit.params)
     chosen = scalar_parameters(named, fit.feature_names)
@@ -219,11 +221,15 @@ def _invert(information: np.ndarray, jacobian: np.ndarray, *, converged: bool) -
     return IntervalStatus.OK, half @ half.T
 
 
-_LINKS = {
+_LINKS: dict[str, tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]] = {
     # name: (to the scale, back, derivative of the scale at the estimate)
     "identity": (lambda v: v, lambda t: t, lambda v: np.ones_like(v)),
     "log": (np.log, np.exp, lambda v: 1.0 / v),
-    "logit": (lambda v: np.log(v) - np.log1p(-v), lambda t: 1.0 / (1.0 + np.exp(-t)), lambda v: 1.0 / (v * (1.0 - v))),
+    "logit": (
+        lambda v: np.log(v) - np.log1p(-v),
+        lambda t: 1.0 / (1.0 + np.exp(-t)),
+        lambda v: 1.0 / (v * (1.0 - v)),
+    ),
     "atanh": (np.arctanh, np.tanh, lambda v: 1.0 / (1.0 - v * v)),
 }
 
