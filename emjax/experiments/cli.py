@@ -1,0 +1,376 @@
+"""The command ``emjax``.
+
+Exit codes: 0 when the command did what it was asked; 2 when the input is wrong (data, config, options, a run
+that is there already), with one line on stderr; 3 when ``fit`` or ``sample`` finished and wrote everything,
+but its status is not ``converged`` (``compare`` says that in its verdict instead, and exits 0); 1 for what
+nobody expected; 130 after Ctrl-C.
+
+JAX, NumPyro and the like are imported by the commands that need them, so help and usage errors are instant.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from emjax.errors import EmjaxError
+from emjax.experiments.console import Console, print_error
+
+EXIT_OK, EXIT_UNEXPECTED, EXIT_BAD_INPUT, EXIT_NOT_CONVERGED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+
+# Typer keeps its copy of Click in different places from version to version; its public exception knows where.
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
+_CLICK_ERROR: type[Exception] = _USAGE_ERROR.__bases__[0]
+
+OPTION_KEYS = {
+    "data": "data.source",
+    "columns": "data.columns",
+    "components": "model.n_components",
+    "family": "model.family",
+    "covariance": "model.covariance",
+    "prior": "model.prior",
+    "seed": "seed",
+    "precision": "precision",
+    "n_init": "em.n_init",
+    "starts": "em.starts",
+    "max_iter": "em.max_iter",
+    "tol": "em.tol",
+    "iterations": "em.iterations",
+    "log_every": "em.log_every",
+    "chains": "mcmc.chains",
+    "warmup": "mcmc.warmup",
+    "draws": "mcmc.draws",
+    "level": "compare.level",
+    "out": "output.dir",
+}
+"""The config key behind every option; an option that is not given leaves the config's default."""
+
+
+class EmjaxGroup(TyperGroup):
+    """The commands, with one way out for everything that can go wrong."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run a command and exit with its code."""
+        try:
+            extra["standalone_mode"] = False
+            code = super().main(*args, **extra)
+        except EmjaxError as error:
+            print_error(error)
+            code = EXIT_BAD_INPUT
+        except _CLICK_ERROR as error:
+            print_error(_usage(error))
+            code = EXIT_BAD_INPUT
+        except (KeyboardInterrupt, typer.Abort):
+            code = EXIT_INTERRUPTED
+        except OSError as error:
+            print_error(error)
+            code = EXIT_UNEXPECTED
+        if code == EXIT_INTERRUPTED:
+            print_error("interrupted; nothing was written")
+        if standalone_mode:
+            sys.exit(code or EXIT_OK)
+        return code
+
+
+app = typer.Typer(
+    name="emjax",
+    cls=EmjaxGroup,
+    help="Is EM good enough for my mixture, or do I need MCMC?",
+    epilog="Start with:  emjax compare faithful -k 2",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_MODEL, _EM, _MCMC, _RUN = "Model", "EM", "MCMC", "Run"
+
+Data = Annotated[str, typer.Argument(metavar="DATA", help="A bundled name or a CSV, Parquet, .npy or .npz file.")]
+Columns = Annotated[str | None, typer.Option(metavar="A,B", help="Columns to use.", rich_help_panel=_MODEL)]
+Components = Annotated[
+    int | None,
+    typer.Option("-k", "--components", metavar="K", help="Number of components (required).", rich_help_panel=_MODEL),
+]
+FamilyName = Annotated[
+    str | None, typer.Option(metavar="NAME", help="normal (default) or poisson.", rich_help_panel=_MODEL)
+]
+Covariance = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="full (default), tied, diag or spherical.", rich_help_panel=_MODEL),
+]
+PriorName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="none (default): likelihood; default: MAP.", rich_help_panel=_MODEL),
+]
+Precision = Annotated[
+    str | None, typer.Option(metavar="NAME", help="float64 (default) or float32.", rich_help_panel=_MODEL)
+]
+NInit = Annotated[int | None, typer.Option("--n-init", metavar="N", help="Number of starts.", rich_help_panel=_EM)]
+Starts = Annotated[
+    str | None, typer.Option(metavar="NAME", help="mixed (default), kmeans++ or random.", rich_help_panel=_EM)
+]
+MaxIter = Annotated[int | None, typer.Option("--max-iter", metavar="N", help="Most iterations.", rich_help_panel=_EM)]
+Tol = Annotated[
+    float | None,
+    typer.Option(metavar="X", help="Distance to the limit at which EM stops.", rich_help_panel=_EM),
+]
+Iterations = Annotated[int | None, typer.Option(metavar="N", help="Run exactly N iterations.", rich_help_panel=_EM)]
+LogEvery = Annotated[
+    int | None,
+    typer.Option("--log-every", metavar="M", help="Log the parameters every M iterations.", rich_help_panel=_EM),
+]
+Chains = Annotated[int | None, typer.Option(metavar="N", help="Chains (4).", rich_help_panel=_MCMC)]
+Warmup = Annotated[int | None, typer.Option(metavar="N", help="Warm-up steps (1000).", rich_help_panel=_MCMC)]
+Draws = Annotated[int | None, typer.Option(metavar="N", help="Draws per chain (1000).", rich_help_panel=_MCMC)]
+Level = Annotated[float | None, typer.Option(metavar="P", help="Probability of intervals (0.9).", rich_help_panel=_RUN)]
+Seed = Annotated[int | None, typer.Option(metavar="N", help="Random seed (0).", rich_help_panel=_RUN)]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder (runs/DATA-kK).", rich_help_panel=_RUN)]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", metavar="", help="Replace the run in --out.", rich_help_panel=_RUN),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set any config key; repeatable.", rich_help_panel=_RUN),
+]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.", rich_help_panel=_RUN)]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", metavar="", help="Print nothing but errors.", rich_help_panel=_RUN)
+]
+Bars = Annotated[
+    bool | None,
+    typer.Option("--progress/--no-progress", metavar="", help="Bars (on a terminal).", rich_help_panel=_RUN),
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", metavar="", help="Compile everything anew.", rich_help_panel=_RUN)]
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", metavar="", help="Print the version and exit.")] = False,
+) -> None:
+    """Is EM good enough for my mixture, or do I need MCMC?"""
+    if version:
+        from emjax.experiments.environment import emjax_version
+
+        typer.echo(f"emjax {emjax_version()}")
+        raise typer.Exit(EXIT_OK)
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def compare(
+    context: typer.Context,
+    data: Data,
+    components: Components = None,
+    family: FamilyName = None,
+    covariance: Covariance = None,
+    columns: Columns = None,
+    precision: Precision = None,
+    n_init: NInit = None,
+    starts: Starts = None,
+    max_iter: MaxIter = None,
+    tol: Tol = None,
+    chains: Chains = None,
+    warmup: Warmup = None,
+    draws: Draws = None,
+    level: Level = None,
+    seed: Seed = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    set_: Set = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    progress: Bars = None,
+    no_cache: NoCache = False,
+) -> int:
+    """Fit by EM, sample by MCMC, and say whether EM is enough."""
+    return _run_options(context, "compare")
+
+
+@app.command()
+def fit(
+    context: typer.Context,
+    data: Data,
+    components: Components = None,
+    family: FamilyName = None,
+    covariance: Covariance = None,
+    columns: Columns = None,
+    prior: PriorName = None,
+    precision: Precision = None,
+    n_init: NInit = None,
+    starts: Starts = None,
+    max_iter: MaxIter = None,
+    tol: Tol = None,
+    iterations: Iterations = None,
+    log_every: LogEvery = None,
+    level: Level = None,
+    seed: Seed = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    set_: Set = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    progress: Bars = None,
+    no_cache: NoCache = False,
+) -> int:
+    """Fit by EM alone: estimates, intervals and every optimum found."""
+    return _run_options(context, "fit")
+
+
+@app.command()
+def sample(
+    context: typer.Context,
+    data: Data,
+    components: Components = None,
+    family: FamilyName = None,
+    covariance: Covariance = None,
+    columns: Columns = None,
+    precision: Precision = None,
+    n_init: NInit = None,
+    starts: Starts = None,
+    chains: Chains = None,
+    warmup: Warmup = None,
+    draws: Draws = None,
+    level: Level = None,
+    seed: Seed = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    set_: Set = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    progress: Bars = None,
+    no_cache: NoCache = False,
+) -> int:
+    """Sample the posterior by MCMC, under the default prior."""
+    return _run_options(context, "sample")
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The config file.")],
+    set_: Set = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    progress: Bars = None,
+    no_cache: NoCache = False,
+) -> int:
+    """Run what a config file declares."""
+    from emjax.experiments.settings import load_config, with_output
+
+    declared = load_config(config, set_ or ())
+    if out is not None:
+        declared = with_output(declared, out)
+    console = Console(quiet=quiet, json=json, progress=progress)
+    return _execute(declared, console, overwrite=overwrite, cache=not no_cache)
+
+
+@app.command()
+def datasets(json: Json = False) -> int:
+    """List the bundled data sets."""
+    from emjax.experiments import terminal
+
+    console = Console(json=json)
+    entries = terminal.bundled_datasets()
+    console.show(*terminal.dataset_table(entries))
+    console.document({"datasets": entries})
+    return EXIT_OK
+
+
+@app.command()
+def doctor(json: Json = False) -> int:
+    """Show versions, devices, precision and the compilation cache."""
+    from emjax.experiments import doctor as examination
+    from emjax.experiments import terminal
+
+    console = Console(json=json)
+    findings = examination.examine()
+    console.show(*terminal.doctor_table(findings))
+    console.document(findings)
+    return EXIT_OK
+
+
+@app.command()
+def schema() -> int:
+    """Print the JSON Schema of the config file."""
+    from emjax.experiments.config import Config
+    from emjax.experiments.jsonable import to_json
+
+    typer.echo(to_json(Config.model_json_schema()))
+    return EXIT_OK
+
+
+def main() -> None:
+    """Entry point of the command ``emjax``."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # What is started with signals ignored (nohup, a background job) keeps ignoring them.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _leave)
+    app(prog_name="emjax")
+
+
+def _leave(number: int, frame: Any) -> None:
+    """End the process at once, without a trace of an unfinished run.
+
+    An exception raised by a signal handler can get lost: JAX runs Python code at every garbage collection,
+    and what is raised there is ignored. So this handler raises none, and cleans up itself.
+    """
+    store = sys.modules.get("emjax.experiments.store")
+    dropped = store is not None and store.discard_open()
+    if sys.stderr.isatty():
+        os.write(2, b"\x1b[?25h\n")  # progress bars hide the cursor
+    os.write(2, b"emjax: error: interrupted; nothing was written\n" if dropped else b"emjax: interrupted\n")
+    os._exit(128 + number)
+
+
+def _run_options(context: typer.Context, task: str) -> int:
+    """Run what the options of a command declare."""
+    from emjax.experiments.settings import apply_overrides, build_config
+
+    given = context.params
+    tree: dict[str, Any] = {"task": task, "model": {}}
+    for option, key in OPTION_KEYS.items():
+        value = given.get(option)
+        if value is None:
+            continue
+        if option == "columns":
+            value = [name.strip() for name in value.split(",")]
+        section, _, name = key.rpartition(".")
+        table = tree.setdefault(section, {}) if section else tree
+        table[name] = str(value) if isinstance(value, Path) else value
+    tree = apply_overrides(tree, given["set_"] or ())
+    display = {
+        OPTION_KEYS[parameter.name]: parameter.opts[0] if parameter.name != "data" else "DATA"
+        for parameter in context.command.params
+        if parameter.name in OPTION_KEYS
+    }
+    config = build_config(tree, place=f"emjax {task}", display=display)
+    console = Console(quiet=given["quiet"], json=given["json"], progress=given["progress"])
+    return _execute(config, console, overwrite=given["overwrite"], cache=not given["no_cache"])
+
+
+def _execute(config: Any, console: Console, *, overwrite: bool, cache: bool) -> int:
+    from emjax.experiments import runtime
+
+    runtime.one_line_warnings(show=not console.quiet)
+    problem = runtime.configure(cache=cache)
+    if problem is not None:
+        console.warn(problem)
+    from emjax.experiments import runner
+
+    result = runner.run(config, console=console, overwrite=overwrite)
+    return EXIT_OK if result.trustworthy or config.task == "compare" else EXIT_NOT_CONVERGED
+
+
+def _usage(error: Exception) -> str:
+    """Return a usage error as one line that says where help is."""
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "emjax"
+    return f"{message.rstrip()} (see: {os.path.basename(command)} --help)"

@@ -1,0 +1,286 @@
+"""The declaration of a run: what a config file or the options of a command may say.
+
+A config is checked whole before anything is computed. It can never execute code: every value is a number,
+a string or a list of them. Paths in a config file are taken relative to that file, paths given on the
+command line relative to the current folder.
+"""
+
+import os
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
+
+Count = Annotated[int, Field(strict=True, ge=1)]
+Index = Annotated[int, Field(strict=True, ge=0)]
+Seed = Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
+NotNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
+Text = Annotated[str, Field(strict=True, min_length=1)]
+
+
+def _as_rows(value: Any) -> Any:
+    """Turn one number per component into one row of one number per component."""
+    if isinstance(value, list | tuple) and value and all(isinstance(entry, int | float) for entry in value):
+        return [[entry] for entry in value]
+    return value
+
+
+def _rectangular(rows: tuple[tuple[Any, ...], ...]) -> tuple[tuple[Any, ...], ...]:
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError("every component needs the same number of features")
+    return rows
+
+
+def _distinct(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if names is not None and len(set(names)) < len(names):
+        raise ValueError("a column is named twice")
+    return names
+
+
+def _names(value: Any) -> Any:
+    """Turn the positions among column names into the texts that the reader takes for positions."""
+    if not isinstance(value, list | tuple):
+        return value
+    return [str(entry) if type(entry) is int and entry >= 0 else entry for entry in value]
+
+
+def _as_matrices(value: Any) -> Any:
+    """Turn one variance per component into one matrix of 1 x 1 per component."""
+    if isinstance(value, list | tuple) and value and all(isinstance(entry, int | float) for entry in value):
+        return [[[entry]] for entry in value]
+    return value
+
+
+Row = Annotated[tuple[Number, ...], Field(min_length=1)]
+PositiveRow = Annotated[tuple[Positive, ...], Field(min_length=1)]
+Rows = Annotated[tuple[Row, ...], BeforeValidator(_as_rows), AfterValidator(_rectangular)]
+PositiveRows = Annotated[tuple[PositiveRow, ...], BeforeValidator(_as_rows), AfterValidator(_rectangular)]
+Matrices = Annotated[tuple[tuple[Row, ...], ...], BeforeValidator(_as_matrices)]
+
+
+MIN_DRAWS_TO_COMPARE = 100
+"""Fewer draws over all chains have no tails to estimate (PSIS-LOO) and no interval worth comparing."""
+
+
+class Section(BaseModel):
+    """A table of the config: its keys are closed and its values cannot change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceData(Section):
+    """Data that lie somewhere: a bundled name or a file (CSV, Parquet, .npy, .npz)."""
+
+    kind: Literal["source"] = "source"
+    source: Text = Field(description="a bundled name (see `emjax datasets`) or the path of a file")
+    columns: Annotated[
+        tuple[Text, ...] | None, Field(min_length=1), BeforeValidator(_names), AfterValidator(_distinct)
+    ] = Field(
+        default=None,
+        description="the columns to use, by name or position from 0, in this order; default: all",
+    )
+
+
+class SimulatedData(Section):
+    """Data drawn from a mixture that is written here: the truth is known."""
+
+    kind: Literal["simulate"]
+    weights: PositiveRow = Field(description="one weight per component; they sum to 1")
+    mean: Rows | None = Field(default=None, description="normal: mean of each feature, per component")
+    scale: PositiveRows | None = Field(default=None, description="normal: standard deviation, per component")
+    covariance: Matrices | None = Field(default=None, description="normal: covariance matrix, per component")
+    rate: PositiveRows | None = Field(default=None, description="Poisson: rate of each feature, per component")
+    n_samples: Count = 1000
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SimulatedData":
+        if abs(sum(self.weights) - 1.0) > 1e-9:
+            raise ValueError(f"weights sum to {sum(self.weights):.12g} and have to sum to 1")
+        given = {name for name in ("mean", "scale", "covariance", "rate") if getattr(self, name) is not None}
+        if given not in ({"mean", "scale"}, {"mean", "covariance"}, {"rate"}):
+            raise ValueError("give mean and scale, or mean and covariance (normal), or rate (Poisson)")
+        for name in sorted(given):
+            n_rows = len(getattr(self, name))
+            if n_rows != len(self.weights):
+                raise ValueError(f"{name} has {n_rows} components and weights has {len(self.weights)}")
+        self._check_features()
+        return self
+
+    def _check_features(self) -> None:
+        if self.mean is None:
+            return
+        n_features = len(self.mean[0])
+        if self.scale is not None and len(self.scale[0]) != n_features:
+            raise ValueError(f"mean has {n_features} features and scale has {len(self.scale[0])}")
+        for matrix in self.covariance or ():
+            if {len(matrix), *map(len, matrix)} != {n_features}:
+                raise ValueError(f"a covariance has to be {n_features} x {n_features}, like the means")
+
+
+def _kind(data: Any) -> str:
+    kind = data.get("kind", "source") if isinstance(data, dict) else getattr(data, "kind", "source")
+    return kind if isinstance(kind, str) else "source"
+
+
+Data = Annotated[Annotated[SourceData, Tag("source")] | Annotated[SimulatedData, Tag("simulate")], Discriminator(_kind)]
+
+
+class Model(Section):
+    """The mixture: what its components are and how many there are."""
+
+    family: Literal["normal", "poisson"] = "normal"
+    covariance: Literal["full", "tied", "diag", "spherical"] | None = Field(
+        default=None, description="normal only; default: full"
+    )
+    n_components: Count = Field(description="number of components, K")
+    prior: Literal["none", "default"] | None = Field(
+        default=None,
+        description="what EM maximises in `fit`: the likelihood (none) or the posterior under the default "
+        "prior (default). `sample` and `compare` need a prior, so there only `default` is allowed.",
+    )
+
+    @model_validator(mode="after")
+    def _covariance_belongs(self) -> "Model":
+        if self.family != "normal" and self.covariance is not None:
+            raise ValueError(f"covariance is for family 'normal'; {self.family!r} has none: leave it out")
+        return self
+
+
+class Em(Section):
+    """How EM is started and when it stops."""
+
+    n_init: Count | None = Field(
+        default=None,
+        description="number of starts; the best is kept, all optima are reported; default: 20, or 1 with `iterations`",
+    )
+    starts: Literal["mixed", "kmeans++", "random"] = Field(
+        default="mixed", description="k-means++, random points (means drawn from the data), or half of each"
+    )
+    max_iter: Count = Field(default=10_000, description="most iterations of one start")
+    tol: NotNegative = Field(
+        default=1e-6, description="stop when the estimated distance to the limit is below this; 0: never"
+    )
+    iterations: Count | None = Field(
+        default=None, description="run exactly this many iterations (max_iter and tol are then not used)"
+    )
+    log_every: Index = Field(default=0, description="a line with the parameters every so many iterations; 0: none")
+
+
+class Mcmc(Section):
+    """How the posterior is sampled."""
+
+    method: Literal["nuts"] = "nuts"
+    chains: Count = 4
+    warmup: Index = Field(default=1000, description="steps of each chain that tune the sampler and are not kept")
+    draws: Count = Field(default=1000, description="draws kept of each chain")
+
+
+class Compare(Section):
+    """How EM and posterior are compared."""
+
+    level: Annotated[float, Field(strict=True, gt=0, lt=1)] = Field(
+        default=0.9, description="probability of the intervals of both"
+    )
+
+
+class Output(Section):
+    """Where the run is written."""
+
+    dir: Text | None = Field(default=None, description="the run's folder; default: runs/<data>-k<K>")
+
+
+class Config(Section):
+    """One run: its data, its model, and how it is fitted, sampled and compared."""
+
+    task: Literal["compare", "fit", "sample"] = "compare"
+    seed: Seed = 0
+    precision: Literal["float64", "float32"] = Field(
+        default="float64", description="precision of EM; the sampler always works in float64"
+    )
+    data: Data
+    model: Model
+    em: Em = Em()
+    mcmc: Mcmc = Mcmc()
+    compare: Compare = Compare()
+    output: Output = Output()
+
+    @model_validator(mode="after")
+    def _prior_fits_task(self) -> "Config":
+        if self.task != "fit" and self.model.prior == "none":
+            raise ValueError(
+                f"model.prior = 'none' leaves task {self.task!r} without a posterior: use 'default' "
+                "(compare shows the maximum-likelihood estimate beside it)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _enough_draws(self) -> "Config":
+        n_draws = self.mcmc.chains * self.mcmc.draws
+        if self.task == "compare" and n_draws < MIN_DRAWS_TO_COMPARE:
+            raise ValueError(
+                f"mcmc.chains x mcmc.draws = {n_draws}: compare needs at least {MIN_DRAWS_TO_COMPARE} draws"
+            )
+        return self
+
+    @property
+    def prior(self) -> Literal["none", "default"]:
+        """The prior in force: as declared, or ``none`` for ``fit`` and ``default`` for the other tasks."""
+        return self.model.prior or ("none" if self.task == "fit" else "default")
+
+    @property
+    def covariance(self) -> Literal["full", "tied", "diag", "spherical"] | None:
+        """The covariance structure in force; None for a family without one."""
+        return (self.model.covariance or "full") if self.model.family == "normal" else None
+
+    @property
+    def n_init(self) -> int:
+        """The number of starts in force: exact iterations are followed from one start by default."""
+        return self.em.n_init or (1 if self.em.iterations else 20)
+
+    def resolved(self) -> dict[str, Any]:
+        """Return every setting in force as plain TOML types, nothing left to a default.
+
+        A data file is named by its absolute path, so that the result can be run from any folder. The output
+        folder is left out: it says where this run lies, not what it computes, and running the resolved config
+        again must not run into the folder it came from.
+        """
+        tree = self.model_dump(mode="json", exclude={"output"})
+        tree["model"]["prior"] = self.prior
+        tree["model"]["covariance"] = self.covariance
+        tree["em"]["n_init"] = self.n_init
+        if isinstance(self.data, SourceData) and is_path(self.data.source):
+            tree["data"]["source"] = os.path.abspath(os.path.expanduser(self.data.source))
+        return _without_none(tree)
+
+
+def is_path(source: str, folder: str = "") -> bool:
+    """Whether a source means a file, by the rule of ``emjax.datasets.load``, seen from ``folder``.
+
+    What is neither a bundled name nor a file is left for the reader of the data to refuse by name.
+    """
+    if "\0" in source or not source:
+        return False
+    if os.path.splitext(source)[1] or "/" in source or os.sep in source:
+        return True
+    from emjax.datasets.bundled import CATALOGUE
+
+    return source not in CATALOGUE and os.path.exists(os.path.join(folder, source))
+
+
+def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in tree.items()
+        if value is not None
+    }

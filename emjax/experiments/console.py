@@ -1,0 +1,118 @@
+"""What a command says, and where: results on stdout, progress and warnings on stderr, errors always."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.console import RenderableType
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from emjax.experiments.jsonable import to_json
+from emjax.experiments.nearest import printable
+
+
+class Bars:
+    """The progress bars of a run; each stage has one, made when it is first heard of."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def update(self, stage: str, completed: int, total: int | None = None, detail: str = "") -> None:
+        """Move the bar of ``stage`` to ``completed`` of ``total``; ``detail`` stands at its right."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=total, detail=detail)
+        self._progress.update(self._tasks[stage], completed=completed, total=total, detail=detail)
+
+    def finish(self, stage: str, detail: str = "") -> None:
+        """Fill the bar of ``stage``, however far it came (EM stops when it has converged)."""
+        task = self._tasks.get(stage)
+        if task is not None:
+            completed = self._progress.tasks[self._progress.task_ids.index(task)].completed
+            self._progress.update(task, total=completed, completed=completed, detail=detail)
+
+
+class Console:
+    """The one place that writes to the terminal.
+
+    Args:
+        quiet: print nothing but errors.
+        json: print exactly one JSON document to stdout, and no other line there.
+        progress: show bars; default (None): when stderr is a terminal.
+    """
+
+    def __init__(self, *, quiet: bool = False, json: bool = False, progress: bool | None = None) -> None:
+        self.quiet = quiet
+        self.json = json
+        # Markup and highlighting are off: a column may be called "[red]".
+        self._out = RichConsole(markup=False, highlight=False, emoji=False, soft_wrap=False)
+        self._err = RichConsole(
+            stderr=True, markup=False, highlight=False, emoji=False, force_terminal=progress or None
+        )
+        self._bars_shown = not quiet and (self._err.is_terminal if progress is None else progress)
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal that results are written to."""
+        return self._out.width
+
+    def show(self, *renderables: RenderableType) -> None:
+        """Print results for a person: on stdout, and not with ``json`` or ``quiet``."""
+        if not (self.quiet or self.json):
+            for renderable in renderables:
+                self._out.print(renderable)
+
+    def document(self, value: Any) -> None:
+        """Print the JSON document of the command when ``json`` asks for it, with ``quiet`` too."""
+        if self.json:
+            sys.stdout.write(to_json(value) + "\n")
+            sys.stdout.flush()
+
+    def log(self, line: str) -> None:
+        """Print a line of a log that was asked for: on stdout, or on stderr where stdout is for JSON."""
+        if not self.quiet:
+            target = self._err if self.json else self._out
+            target.print(line, soft_wrap=True)
+
+    def warn(self, message: str) -> None:
+        """Print one line of warning on stderr."""
+        if not self.quiet:
+            self._err.print(f"emjax: warning: {printable(message)}", soft_wrap=True)
+
+    @contextmanager
+    def bars(self, wanted: bool = True) -> Iterator[Bars]:
+        """Show progress bars on stderr while the block runs; they leave no trace behind.
+
+        With ``wanted=False`` there are none: where a log is printed, that is the progress, and both would
+        share one screen.
+        """
+        progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            _Count(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[detail]}", markup=False, style="dim"),
+            console=self._err,
+            transient=True,
+            disable=not (wanted and self._bars_shown),
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        with progress:
+            yield Bars(progress)
+
+
+class _Count(ProgressColumn):
+    """``done/total``, or ``done`` alone where nobody knows the total: EM stops when it has converged."""
+
+    def render(self, task: Task) -> Text:
+        total = "" if task.total is None else f"/{task.total:.0f}"
+        return Text(f"{task.completed:.0f}{total}", justify="right")
+
+
+def print_error(message: object) -> None:
+    """Print ``emjax: error: ...`` on stderr, on one line whatever the message holds."""
+    sys.stderr.write(f"emjax: error: {printable(message)}\n")

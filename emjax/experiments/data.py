@@ -1,0 +1,42 @@
+"""The data of a run: loaded from a bundled name or a file, or drawn from a mixture with known parameters."""
+
+from typing import Any
+
+from emjax.experiments.config import Config, SimulatedData
+
+
+def load_data(config: Config) -> Any:
+    """Return the ``emjax.datasets.Dataset`` that a config declares.
+
+    Raises DataError when the data cannot be read, or when a covariance to simulate from is not one.
+    """
+    from emjax import datasets
+
+    if isinstance(config.data, SimulatedData):
+        return _simulate(config.data)
+    return datasets.load(config.data.source, columns=config.data.columns)
+
+
+def data_name(config: Config) -> str:
+    """Return a short name for the data, fit for a folder: the bundled name, or the file's without suffix."""
+    if isinstance(config.data, SimulatedData):
+        return "simulated"
+    stem = config.data.source.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    stem = stem.rpartition(".")[0] or stem
+    safe = "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in stem).strip("-")
+    return safe[:60] or "data"
+
+
+def _simulate(declared: SimulatedData) -> Any:
+    from emjax.datasets import simulate
+
+    size: dict[str, Any] = {"n_samples": declared.n_samples, "seed": declared.seed}
+    if declared.rate is not None:
+        return simulate.poisson_mixture(weights=declared.weights, rate=declared.rate, **size)
+    return simulate.normal_mixture(
+        weights=declared.weights,
+        mean=declared.mean,
+        scale=declared.scale,
+        covariance=declared.covariance,
+        **size,
+    )

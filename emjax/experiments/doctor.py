@@ -1,0 +1,40 @@
+"""What `emjax doctor` finds: versions, devices, precision and the compilation cache."""
+
+from typing import Any
+
+from emjax.experiments import runtime
+from emjax.experiments.environment import PACKAGES, devices, machine, versions
+
+
+def examine() -> dict[str, Any]:
+    """Return the findings, as printed by ``emjax doctor --json``.
+
+    Keys: ``versions`` (package to version, null where not installed), ``machine``, ``devices``, ``precision``
+    (``default``, and ``float64`` or ``float32``: whether a device really computes in it) and ``cache``
+    (``folder``, ``enabled``, ``files``, ``bytes``, ``problem``).
+    """
+    problem = runtime.configure()
+    n_files, n_bytes = runtime.cache_size()
+    return {
+        "versions": versions((*PACKAGES, "typer", "rich", "matplotlib", "pyarrow")),
+        "machine": machine(),
+        "devices": devices(),
+        "precision": {"default": "float64", "float64": _computes("float64"), "float32": _computes("float32")},
+        "cache": {
+            "folder": str(runtime.cache_folder()),
+            "enabled": runtime.cache_wanted() and problem is None,
+            "files": n_files,
+            "bytes": n_bytes,
+            "problem": problem,
+        },
+    }
+
+
+def _computes(dtype: str) -> bool:
+    """Whether the device keeps the last bit of a number of this type."""
+    import jax
+    import jax.numpy as jnp
+
+    with jax.enable_x64(dtype == "float64"):
+        one = jnp.ones((), dtype)
+        return bool((one + jnp.finfo(dtype).eps) - one > 0)

@@ -1,0 +1,158 @@
+"""The documents of a run: what its JSON files, and the commands with ``--json``, say. Keys are stable."""
+
+from typing import Any
+
+import numpy as np
+
+from emjax.experiments.jsonable import to_jsonable
+
+
+def fit_document(fit: Any, intervals: Any) -> dict[str, Any]:
+    """Return an EM fit and its intervals as plain values.
+
+    Keys: ``status``, ``message``, ``converged``, ``exact_iterations`` (whether exactly ``n_iter`` were asked
+    for), ``prior`` (``none`` for maximum likelihood), ``space``, ``log_likelihood``, ``log_prior``,
+    ``objective``, ``bic``, ``n_iter``, ``rate``, ``params`` (see :func:`parameter_values`), ``intervals``
+    (see :func:`intervals_document`), ``optima`` (best first, each with ``status``, ``count``, ``spurious``,
+    ``log_likelihood``, ``objective``, ``effective_counts``, ``params``), ``trace`` (objective at the start
+    and after each iteration), ``compile_seconds``, ``run_seconds``.
+    """
+    return {
+        "status": str(fit.status),
+        "message": fit.message,
+        "converged": fit.converged,
+        "exact_iterations": fit.exact_iterations,
+        "prior": "none" if fit.mixture.prior is None else "default",
+        "space": fit.space,
+        "log_likelihood": fit.log_likelihood,
+        "log_prior": fit.log_prior,
+        "objective": fit.objective,
+        "bic": fit.bic(fit.data),
+        "n_iter": fit.n_iter,
+        "rate": fit.rate,
+        "params": parameter_values(fit.mixture, fit.params),
+        "intervals": intervals_document(intervals),
+        "optima": [
+            {
+                "status": str(optimum.status),
+                "count": optimum.count,
+                "spurious": optimum.spurious,
+                "log_likelihood": optimum.log_likelihood,
+                "objective": optimum.objective,
+                "effective_counts": optimum.effective_counts,
+                "params": parameter_values(fit.mixture, optimum.params),
+            }
+            for optimum in fit.optima
+        ],
+        "trace": fit.trace,
+        "compile_seconds": fit.compile_seconds,
+        "run_seconds": fit.run_seconds,
+    }
+
+
+def intervals_document(intervals: Any) -> dict[str, Any]:
+    """Return intervals as values: ``level``, ``method``, ``space``, ``status``, ``message``, ``rows``."""
+    return {
+        "level": intervals.level,
+        "method": intervals.method,
+        "space": intervals.space,
+        "status": str(intervals.status),
+        "message": intervals.status.message,
+        "rows": to_jsonable(intervals.rows),
+    }
+
+
+def parameter_values(mixture: Any, params: Any) -> dict[str, Any]:
+    """Return parameters by name in the data's units, leading with the components.
+
+    ``weights`` and, for the normal family, ``mean``, ``scale`` (standard deviations), ``covariance`` and,
+    where there is one, ``correlation``; for Poisson ``rate``.
+    """
+    import jax
+
+    # Outside this scope JAX would round float64 parameters to float32 on the way.
+    with jax.enable_x64(True):
+        named = {name: np.asarray(value) for name, value in mixture.named_parameters(params).items()}
+        if hasattr(params.components, "covariance"):
+            named["covariance"] = np.asarray(params.components.covariance)
+    return named
+
+
+def parameter_line(mixture: Any, progress: Any) -> str:
+    """Return one line of EM's log: iteration, objective, and every parameter of the best start so far."""
+    parts = [f"iteration {progress.n_iter:>6}", f"objective {progress.objective:.8f}"]
+    for name, values in parameter_values(mixture, progress.params).items():
+        if name == "covariance":
+            continue
+        parts.append(f"{name} {_numbers(_off_diagonal(values) if name == 'correlation' else values)}")
+    return "  ".join(parts)
+
+
+def _off_diagonal(matrices: np.ndarray) -> np.ndarray:
+    rows, columns = np.triu_indices(matrices.shape[-1], k=1)
+    return matrices[..., rows, columns]
+
+
+def _numbers(values: np.ndarray) -> str:
+    """Return numbers of one component joined by commas, components separated by spaces."""
+    rows = values.reshape(len(values), -1)
+    return " ".join(",".join(f"{number:.6g}" for number in row) for row in rows)
+
+
+def posterior_document(posterior: Any, level: float) -> dict[str, Any]:
+    """Return a posterior as plain values.
+
+    Keys: ``status``, ``message``, ``converged``, ``prior_note``, ``starts_note``, ``method``, ``level``,
+    ``alignment`` (``method``, ``trust``, ``note``), ``parameters`` (see :func:`posterior_rows`),
+    ``diagnostics``, ``compile_seconds``, ``run_seconds``.
+    """
+    return {
+        "status": str(posterior.status),
+        "message": posterior.message,
+        "converged": posterior.converged,
+        "prior_note": posterior.prior_note,
+        "starts_note": posterior.starts_note,
+        "method": posterior.method,
+        "level": level,
+        "alignment": {
+            "method": posterior.alignment.method,
+            "trust": posterior.alignment.trust,
+            "note": posterior.alignment.note,
+        },
+        "parameters": posterior_rows(posterior, level),
+        "diagnostics": posterior.diagnostics.to_dict(),
+        "compile_seconds": posterior.compile_seconds,
+        "run_seconds": posterior.run_seconds,
+    }
+
+
+def posterior_rows(posterior: Any, level: float) -> list[dict[str, Any]]:
+    """Return one row per scalar parameter, named as in every other table.
+
+    Keys: ``name``, ``mean``, ``sd``, ``lower`` and ``upper`` (equal tails), ``ess`` (the smaller of bulk and
+    tail) and ``r_hat``; the last two are None where labels cannot be trusted, so that chains of one labelled
+    parameter have nothing to agree on.
+    """
+    from emjax.naming import scalar_parameters
+
+    draws = posterior.tree["posterior"].dataset
+    names = parameter_values(posterior.map_fit.mixture, posterior.map_fit.params)
+    shapes = {name: value for name, value in names.items() if name != "covariance"}
+    diagnosed = {quantity.name: quantity for quantity in posterior.diagnostics.quantities}
+    rows = []
+    for parameter in scalar_parameters(shapes, posterior.map_fit.feature_names):
+        values = draws[parameter.variable].values[(..., *parameter.index)]
+        lower, upper = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+        known = diagnosed.get(parameter.name)
+        rows.append(
+            {
+                "name": parameter.name,
+                "mean": values.mean(),
+                "sd": values.std(ddof=1) if values.size > 1 else None,
+                "lower": lower,
+                "upper": upper,
+                "ess": None if known is None else min(known.ess_bulk, known.ess_tail),
+                "r_hat": None if known is None else known.rhat,
+            }
+        )
+    return rows

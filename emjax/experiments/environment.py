@@ -1,0 +1,82 @@
+"""What a run ran on: versions, machine, devices, settings and a fingerprint of the data."""
+
+import hashlib
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+PACKAGES = ("emjax", "jax", "jaxlib", "numpy", "scipy", "numpyro", "arviz", "xarray", "h5netcdf", "pydantic")
+
+
+def emjax_version() -> str:
+    """Return the version of emjax, or ``unknown`` in a checkout that was never installed."""
+    return versions(("emjax",))["emjax"] or "unknown"
+
+
+def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:
+    """Return the installed version of each package; None where one is not installed."""
+    found: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Return Python, operating system and processor, without anything that names the machine or its user."""
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "system": platform.system(),
+        "release": platform.release(),
+        "processor": platform.machine(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }
+
+
+def devices() -> list[dict[str, Any]]:
+    """Return JAX's devices; starts JAX's backend."""
+    import jax
+
+    return [{"id": device.id, "platform": device.platform, "kind": device.device_kind} for device in jax.devices()]
+
+
+def fingerprint(values: Any) -> str:
+    """Return the SHA-256 of a data matrix: its shape and its float64 values, row by row, little-endian.
+
+    The same numbers give the same fingerprint from whatever file or format they were read.
+    """
+    matrix = np.ascontiguousarray(np.asarray(values), dtype="<f8")
+    return hashlib.sha256(f"{matrix.shape}".encode() + matrix.tobytes()).hexdigest()
+
+
+def describe_run(dataset: Any, *, precision: str, seed: int, started: datetime) -> dict[str, Any]:
+    """Return the content of ``environment.json``.
+
+    ``dataset`` is an ``emjax.datasets.Dataset``; ``started`` is when the run began, with its time zone.
+    """
+    return {
+        "started": started.astimezone(UTC).isoformat(timespec="seconds"),
+        "seconds": (datetime.now(UTC) - started).total_seconds(),
+        "command": ["emjax", *sys.argv[1:]],
+        "seed": seed,
+        "precision": precision,
+        "versions": versions(),
+        "machine": machine(),
+        "devices": devices(),
+        "data": {
+            "name": dataset.name,
+            "source": dataset.source,
+            "n_samples": int(dataset.shape[0]),
+            "n_features": int(dataset.shape[1]),
+            "feature_names": list(dataset.feature_names),
+            "sha256": fingerprint(dataset.values),
+        },
+    }

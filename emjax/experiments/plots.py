@@ -1,0 +1,103 @@
+"""The figures of the report, for use from Python: each takes what was fitted and returns a Matplotlib figure.
+
+.. code-block:: python
+
+    figure = emjax.experiments.plots.density(comparison)
+    figure.savefig("density.png", dpi=200)
+
+A figure belongs to nobody: no pyplot, no global setting and no backend is touched. EM is orange and dashed, the
+posterior blue and solid; draws that have not converged are grey.
+"""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from emjax.bayes.posterior import Posterior
+from emjax.comparison import Comparison
+from emjax.experiments.report.drawing.assignments import draw_along, draw_certainty, draw_map
+from emjax.experiments.report.drawing.chains import draw_chains, find_chains, worst_chains
+from emjax.experiments.report.drawing.density import draw_density
+from emjax.experiments.report.drawing.em_trace import draw_em_trace
+from emjax.experiments.report.drawing.forest import draw_forest
+from emjax.experiments.report.drawing.view import as_view
+from emjax.result import Fit
+
+__all__ = ["assignments", "certainty", "chains", "density", "em_trace", "forest"]
+
+
+def density(source: Comparison | Fit | Posterior, *, width: float = 7.0) -> Figure:
+    """The fitted density over the data, with its posterior band.
+
+    One feature: a histogram (bars for counts). Two: a scatter with ellipses that hold 90% of each component. More: all
+    pairs of the first five features. ``width`` is in inches, as everywhere here.
+    """
+    return draw_density(as_view(source), width)
+
+
+def forest(comparison: Comparison, *, width: float = 7.0) -> Figure:
+    """Estimates and intervals of EM and the posterior, each row in units of its posterior standard deviation.
+
+    Of more than 36 rows those that differ most are drawn.
+    """
+    return draw_forest(comparison, width)
+
+
+def assignments(source: Comparison | Fit | Posterior, *, width: float = 4.4) -> Figure:
+    """Which component a datum comes from: along one feature, or as a map of entropy over two.
+
+    Beyond two features this is `certainty`, which needs no axes of the data.
+
+    Raises
+    ------
+    ValueError
+        For a mixture of a single component, whose assignments are certain.
+    """
+    view = as_view(source)
+    _several_components(view.n_components)
+    return {1: draw_along, 2: draw_map}.get(view.n_features, draw_certainty)(view, width)
+
+
+def certainty(source: Comparison | Fit | Posterior, *, width: float = 4.4) -> Figure:
+    """The chance of the likeliest component over the data, the least certain first.
+
+    Raises
+    ------
+    ValueError
+        For a mixture of a single component.
+    """
+    view = as_view(source)
+    _several_components(view.n_components)
+    return draw_certainty(view, width)
+
+
+def _several_components(n_components: int) -> None:
+    if n_components < 2:
+        raise ValueError("a mixture of one component has no assignments to draw; use n_components=2 or more")
+
+
+def em_trace(source: Comparison | Fit, *, width: float = 4.4) -> Figure:
+    """EM's objective by iteration, and its distance to the best on a logarithmic scale."""
+    return draw_em_trace(source.fit if isinstance(source, Comparison) else source, width)
+
+
+def chains(source: Comparison | Posterior, quantity: str | None = None, *, width: float = 4.4) -> Figure:
+    """Trace and rank plot of one quantity, by default the one whose chains agree least.
+
+    Parameters
+    ----------
+    source
+        A comparison or a posterior.
+    quantity
+        Such as ``"mean[0, waiting]"``.
+
+    Raises
+    ------
+    ValueError
+        If there is no quantity of that name, or none that varies.
+    """
+    posterior = source.posterior if isinstance(source, Comparison) else source
+    found = find_chains(posterior, quantity) if quantity is not None else next(iter(worst_chains(posterior, 1)), None)
+    if found is None:
+        raise ValueError(f"there is no quantity {quantity!r} to draw; a name looks like 'weights[0]'")
+    return draw_chains(found, width)

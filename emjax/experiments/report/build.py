@@ -1,0 +1,164 @@
+"""From a comparison to `report.html`: one page, no script, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emjax.experiments.report.wording import count, elided, listed, printable
+
+if TYPE_CHECKING:
+    from emjax.comparison import Comparison
+
+
+def write_report(
+    comparison: Comparison,
+    path: str | os.PathLike[str],
+    *,
+    title: str | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    command: str | None = None,
+) -> Path:
+    """Write the report of a comparison and return its path.
+
+    Parameters
+    ----------
+    comparison
+        What `emjax.compare` returned.
+    path
+        Where the page goes; an existing file is replaced.
+    title
+        The question at the top. By default it asks whether EM is enough, for the data's name where ``provenance``
+        holds one.
+    provenance
+        What the run rests on, as in ``environment.json`` (``data``, ``versions``, ``machine``, ``seed``, ...); other
+        keys are listed as they are. By default versions, platform and a fingerprint of the data.
+    command
+        The command line that made the report.
+
+    Notes
+    -----
+    The same input gives the same bytes. All strings are escaped; the page forbids itself scripts and requests by a
+    content security policy. Figures are SVG inside the page.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    target = Path(path)
+    page = render_report(comparison, title=title, provenance=provenance, command=command)
+    target.write_bytes(page.encode("utf-8", errors="replace"))
+    return target
+
+
+def render_report(
+    comparison: Comparison,
+    *,
+    title: str | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    command: str | None = None,
+) -> str:
+    """The page of `write_report` as text."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    def shown(value: Any) -> Any:
+        return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    folder = resources.files("emjax.experiments.report")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=shown
+    )
+    template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
+    style = Markup((folder / "report.css").read_text(encoding="utf-8"))  # our own file, no data in it
+    return template.render(
+        style=style, **_heading(comparison, title, provenance), **_content(comparison, provenance, command)
+    )
+
+
+def _heading(comparison: Comparison, title: str | None, provenance: Mapping[str, Any] | None) -> dict[str, Any]:
+    from emjax.experiments.report.evidence import WORDS
+
+    data = (provenance or {}).get("data")
+    name = data.get("name") if isinstance(data, Mapping) else None
+    asked = f"Is EM enough for {elided(name, 60)}?" if name else "Is EM enough for this mixture?"
+    return {
+        "title": title or asked,
+        "subject": _subject(comparison),
+        "verdict": comparison.verdict.value,
+        "verdict_word": WORDS[comparison.verdict],
+        "verdict_sentence": comparison.verdict.sentence,
+        "reasons": comparison.reasons,
+    }
+
+
+def _subject(comparison: Comparison) -> str:
+    mixture, fit = comparison.fit.mixture, comparison.fit
+    structure = getattr(mixture.family, "covariance", None)
+    family = mixture.family.name.capitalize() if mixture.family.name == "poisson" else mixture.family.name
+    components = count(mixture.n_components, f"{family} component")
+    shape = f" with {structure} covariance" if structure and (len(fit.feature_names) > 1 or structure == "tied") else ""
+    return (
+        f"A mixture of {components}{shape}, {count(fit.n_samples, 'observation')} of {listed(list(fit.feature_names))}"
+    )
+
+
+def _content(comparison: Comparison, provenance: Mapping[str, Any] | None, command: str | None) -> dict[str, Any]:
+    from emjax.experiments.report import evidence, figures, tables
+    from emjax.experiments.report.drawing.style import drawing
+
+    posterior = comparison.posterior
+    with drawing():
+        pictures = {
+            "density": figures.density_picture(comparison),
+            "forest": figures.forest_picture(comparison),
+            "assignments": list(figures.assignment_pictures(comparison)),
+            "em_trace": figures.em_trace_picture(comparison),
+            "chains": list(figures.chain_pictures(comparison)),
+        }
+    return {
+        **pictures,
+        "alerts": evidence.alerts(comparison),
+        "gauges": evidence.gauges(comparison),
+        "judged": comparison.fit.converged and posterior.converged,
+        "trusted": posterior.converged,
+        "posterior_status": posterior.status.value,
+        "posterior_message": posterior.message,
+        "n_components": comparison.fit.mixture.n_components,
+        "parameters": tables.parameter_table(comparison),
+        "checks": tables.diagnostic_checks(comparison),
+        "quantities": tables.quantity_table(comparison),
+        "optima": tables.optima_table(comparison),
+        "invariants": tables.invariant_list(comparison),
+        "cost": tables.cost_bars(comparison),
+        "facts": _facts(comparison),
+        "provenance": tables.provenance_rows(comparison, provenance, command),
+    }
+
+
+def _facts(comparison: Comparison) -> dict[str, str]:
+    """The sentences about the prior, the spaces, the starts and the labels."""
+    found, posterior = comparison.diagnostics, comparison.posterior
+    n_chains, n_draws = found["posterior"]["n_chains"], found["posterior"]["n_draws"]
+    return {
+        "em": f"{found['em']['message']} It took {count(comparison.fit.n_iter, 'iteration')}.",
+        "em_space": _em_space(comparison),
+        "map_space": found["map"]["space"],
+        "interval_space": found["em"]["intervals"]["space"],
+        "interval_message": found["em"]["intervals"]["message"],
+        "prior": found["posterior"]["prior"],
+        "starts": found["posterior"]["starts"],
+        "sampler": f"{posterior.method.upper()}, {count(n_chains, 'chain')} of {count(n_draws, 'draw')} after warm-up",
+        "labels": posterior.alignment.note,
+    }
+
+
+def _em_space(comparison: Comparison) -> str:
+    if comparison.fit.mixture.prior is None:
+        return "The maximum of the likelihood, which is the same in every space"
+    space = comparison.fit.space
+    return f"The mode of the posterior density in the space {space}; in another space it would lie elsewhere"

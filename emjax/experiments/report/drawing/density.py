@@ -1,0 +1,167 @@
+"""The fitted density over the data: a histogram or bars for one feature, ellipses for two, all pairs beyond."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from emjax.experiments.report.drawing import style
+from emjax.experiments.report.drawing.ellipses import draw_ellipses, draw_points
+from emjax.experiments.report.drawing.view import Curves, View, curves
+from emjax.experiments.report.wording import elided
+
+MOST_FEATURES = 5
+"""Of more features than this the first are drawn against each other."""
+
+_WIDEST_BARS = 120
+_SHEAF = 60
+_SHEAF_OF_PAIRS = 20
+
+
+@style.drawn
+def draw_density(view: View, width: float) -> Figure:
+    """The figure that fits the number of features."""
+    if view.n_features == 1:
+        return _one_feature(view, width)
+    if view.n_features == 2:
+        return _two_features(view, width)
+    return _pairs(view, width)
+
+
+def _one_feature(view: View, width: float) -> Figure:
+    figure, axes = style.single(width, min(0.62 * width, 4.1) if width > 5 else 3.5, left=0.62)
+    found = curves(view)
+    bars = view.discrete and len(found.grid) <= _WIDEST_BARS
+    if bars:
+        _counts(axes, view, found)
+    else:
+        _histogram(axes, view, 0)
+        _curves(axes, view, found)
+        _name_components(axes, found)
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y")
+    style.legend(axes)
+    style.finish(axes, elided(view.feature_names[0], 60), "observations" if bars else "density")
+    return figure
+
+
+def _counts(axes: Axes, view: View, found: Curves) -> None:
+    """Bars of how often each count was seen, and how often it is expected."""
+    grid, n_samples = found.grid, len(view.values)
+    column = view.values[:, 0]
+    seen = [(column == value).sum() for value in grid]
+    axes.bar(grid, seen, width=0.86, color=style.DATA_FILL, label="data")
+    band = found.band(view.level)
+    if band is not None:
+        lower, upper = (end * n_samples for end in band)
+        axes.vlines(
+            grid,
+            lower,
+            upper,
+            color=view.posterior_color,
+            linewidth=3.2,
+            label=view.band_name(),
+        )
+    if found.em_density is not None:
+        axes.plot(
+            grid,
+            found.em_density * n_samples,
+            color=style.EM,
+            linestyle=style.EM_LINE,
+            linewidth=1.2,
+            marker="o",
+            markersize=4.2,
+            label=view.em_name,
+        )
+        for component in found.parts:
+            axes.plot(grid, component * n_samples, color=style.EM, linestyle=":", linewidth=1.0)
+        _name_components(axes, found, factor=n_samples)
+
+
+def _histogram(axes: Axes, view: View, feature: int) -> None:
+    column = view.values[:, feature]
+    edges: np.ndarray = np.histogram_bin_edges(column, bins="fd")
+    if not 8 <= len(edges) - 1 <= 60:
+        edges = np.linspace(column.min(), column.max(), 1 + int(np.clip(len(edges) - 1, 8, 60)))
+    axes.hist(column, bins=edges.tolist(), density=True, histtype="stepfilled", color=style.DATA_FILL, label="data")
+
+
+def _curves(axes: Axes, view: View, found: Curves, *, linewidth: float = 1.9) -> None:
+    """Posterior band and predictive, EM's density on top, and EM's components."""
+    band = found.band(view.level)
+    if band is not None and found.predictive is not None:
+        color = view.posterior_color
+        axes.fill_between(found.grid, *band, color=color, alpha=0.28, linewidth=0)
+        label = view.band_name("band")
+        axes.plot(found.grid, found.predictive, color=color, linewidth=linewidth, label=label)
+    if found.em_density is not None:
+        axes.plot(
+            found.grid,
+            found.em_density,
+            color=style.EM,
+            linewidth=linewidth,
+            linestyle=style.EM_LINE,
+            label=view.em_name,
+        )
+        for component in found.parts:
+            axes.plot(found.grid, component, color=style.EM, linestyle=":", linewidth=1.0)
+
+
+def _name_components(axes: Axes, found: Curves, factor: float = 1.0) -> None:
+    """The number of each component at its own peak."""
+    if found.em is None or len(found.em) < 2:
+        return
+    grid = found.grid
+    for k, component in enumerate(found.em):
+        peak = int(component.argmax())
+        style.number_mark(axes, k, grid[peak], component[peak] * factor)
+
+
+def _two_features(view: View, width: float) -> Figure:
+    figure, axes = style.single(width, 0.66 * width if width > 5 else 0.95 * width, left=0.62)
+    draw_points(axes, view, 0, 1, size=15)
+    draw_ellipses(axes, view, 0, 1, n_draws=_SHEAF, names=True)
+    style.legend(axes)
+    style.finish(axes, *(elided(name, 44) for name in view.feature_names))
+    return figure
+
+
+def _pairs(view: View, width: float) -> Figure:
+    """Histograms on the diagonal, scatters with ellipses below it."""
+    shown = min(view.n_features, MOST_FEATURES)
+    left, bottom, top, gap = 0.5, 0.5, 0.34, 0.07
+    cell = (width - left - 0.08 - gap * (shown - 1)) / shown
+    height = bottom + top + shown * cell + gap * (shown - 1)
+    figure = Figure(figsize=(width, height))
+    small = cell < 1.2
+    letters = int(cell / (0.064 if small else 0.075))
+    for row in range(shown):
+        for column in range(row + 1):
+            x, y = left + column * (cell + gap), height - top - (row + 1) * cell - row * gap
+            axes = figure.add_axes((x / width, y / height, cell / width, cell / height))
+            _pair(axes, view, row, column, small=small)
+            labels = (
+                view.feature_names[column] if row == shown - 1 else "",
+                view.feature_names[row] if column == 0 else "",
+            )
+            style.finish(axes, *(elided(label, letters) for label in labels), n_x=3, n_y=3)
+            lowest, leftmost = row == shown - 1, column == 0 and row > 0
+            axes.tick_params(labelbottom=lowest, bottom=lowest, labelleft=leftmost, left=leftmost, labelsize=7.5)
+            axes.xaxis.label.set_fontsize(7.5 if small else 9)
+            axes.yaxis.label.set_fontsize(7.5 if small else 9)
+    key = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*key, loc="upper right", bbox_to_anchor=(0.99, 0.995), fontsize=8.5, labelcolor=style.INK)
+    return figure
+
+
+def _pair(axes: Axes, view: View, row: int, column: int, *, small: bool) -> None:
+    if row == column:
+        _histogram(axes, view, row)
+        _curves(axes, view, curves(view, row), linewidth=1.3)
+        axes.set_ylim(bottom=0)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        return
+    draw_points(axes, view, column, row, size=3 if small else 6)
+    draw_ellipses(axes, view, column, row, n_draws=_SHEAF_OF_PAIRS, names=False)

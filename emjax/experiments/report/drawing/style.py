@@ -1,0 +1,184 @@
+"""What all figures share: colours, Matplotlib's settings for the time of a drawing, and how axes are placed.
+
+EM is always orange and dashed, the posterior always blue and solid (Okabe and Ito's colours, which people with any
+kind of colour vision tell apart), data are grey. Draws that have not converged lose the posterior's colour.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from emjax.experiments.report.wording import printable
+
+INK = "#1d232a"
+MUTED = "#59636e"
+GRID = "#dfe3e8"
+DATA = "#8b95a1"
+DATA_FILL = "#d3d9e0"
+EM = "#d55e00"
+POSTERIOR = "#0072b2"
+UNTRUSTED = "#929aa4"
+ON_MARK = "#fffffe"
+CHAINS = ("#009e73", "#cc79a7", "#56b4e9", "#b58900")
+
+DARK = {
+    INK: "#e8eaed",
+    MUTED: "#a6b0bb",
+    GRID: "#363d46",
+    DATA: "#7f8a97",
+    DATA_FILL: "#3f4853",
+    EM: "#ff9248",
+    POSTERIOR: "#5cb8f0",
+    UNTRUSTED: "#76808b",
+    ON_MARK: "#14171b",
+    CHAINS[0]: "#2fc99b",
+    CHAINS[1]: "#e59ac4",
+    CHAINS[2]: "#8ecbf5",
+    CHAINS[3]: "#e0b64a",
+}
+"""What each colour becomes on a dark page."""
+
+EM_LINE = (0, (4, 1.6))
+"""EM's dashes."""
+
+_SETTINGS: dict[str, Any] = {
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "axes.titlesize": 9.0,
+    "axes.labelsize": 9.0,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "legend.borderpad": 0.0,
+    "legend.borderaxespad": 0.0,
+    "legend.handlelength": 1.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.facecolor": "none",
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.7,
+    "axes.labelcolor": INK,
+    "axes.titlelocation": "left",
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    # A column may be called `$x` or `a_b\`: names are text, not formulas.
+    "text.parse_math": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "emjax",
+}
+
+# Settings that belong to the program that calls us: touching the backend would load one.
+_OF_THE_PROGRAM = {"backend", "backend_fallback", "interactive", "toolbar", "webagg.open_in_browser"}
+
+
+def _settings() -> Any:
+    """Matplotlib's defaults with ours on top: the reader's own settings change nothing, and stay as they are."""
+    settings: dict[str, Any] = {str(key): value for key, value in matplotlib.rcParamsDefault.items()}
+    settings.update(_SETTINGS)
+    return {key: value for key, value in settings.items() if key not in _OF_THE_PROGRAM}
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Our settings while a figure is made or written; afterwards everything is as before."""
+    with matplotlib.rc_context(_settings()), warnings.catch_warnings():
+        # The font lacks some scripts. It only measures the text; the browser writes it with fonts of its own.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from", category=UserWarning)
+        yield
+
+
+def drawn(function: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Run a function that makes a figure under `drawing`."""
+
+    @functools.wraps(function)
+    def wrapped(*arguments: Any, **options: Any) -> Figure:
+        with drawing():
+            return function(*arguments, **options)
+
+    return wrapped
+
+
+def single(
+    width: float, height: float, *, left: float = 0.56, right: float = 0.14, bottom: float = 0.47, top: float = 0.3
+) -> tuple[Figure, Axes]:
+    """A figure with one pair of axes; all lengths in inches."""
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes(
+        (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
+    )
+    return figure, axes
+
+
+_STEPS = [1, 2, 2.5, 5, 10]
+
+
+def finish(
+    axes: Axes, xlabel: str = "", ylabel: str = "", *, n_x: int = 6, n_y: int = 5, whole_x: bool = False
+) -> None:
+    """Labels, and few ticks with numbers written out."""
+    axes.set_xlabel(printable(xlabel))
+    axes.set_ylabel(printable(ylabel))
+    if axes.get_xscale() == "linear":
+        axes.xaxis.set_major_locator(MaxNLocator(n_x, steps=_STEPS, integer=whole_x))
+    if axes.get_yscale() == "linear":
+        axes.yaxis.set_major_locator(MaxNLocator(n_y, steps=_STEPS))
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def power_of_ten(value: float, _position: int = 0) -> str:
+    """A tick of a logarithmic axis, in plain text: ``0.1``, ``10⁻⁶``."""
+    if value <= 0:
+        return ""
+    return f"{value:g}" if 1e-2 <= value <= 1e4 else "10" + f"{round(math.log10(value))}".translate(_RAISED)
+
+
+POWERS = FuncFormatter(power_of_ten)
+
+
+def legend(axes: Axes) -> None:
+    """The key above the axes, in one line; from the right end of the axes where it is longer than they are."""
+    handles, labels = axes.get_legend_handles_labels()
+    if not labels:
+        return
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # axes of ours are made by a figure
+    room = axes.get_position().width * figure.get_size_inches()[0]
+    long = sum(0.078 * len(label) + 0.55 for label in labels) > room
+    axes.legend(
+        handles,
+        labels,
+        loc="lower right" if long else "lower left",
+        bbox_to_anchor=(1.0, 1.02) if long else (0.0, 1.02),
+        ncols=len(labels),
+        columnspacing=0.9 if long else 1.2,
+        handletextpad=0.5,
+        labelcolor=INK,
+    )
+
+
+def number_mark(axes: Axes, label: int, x: float, y: float) -> None:
+    """The number of a component in a filled circle, in EM's colour."""
+    axes.plot(x, y, marker="o", markersize=11 if label < 10 else 14, color=EM, markeredgewidth=0, zorder=6)
+    axes.annotate(
+        f"{label}", (x, y), ha="center", va="center_baseline", color=ON_MARK, fontweight="bold", fontsize=8, zorder=7
+    )

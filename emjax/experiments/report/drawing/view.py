@@ -1,0 +1,286 @@
+"""What figures read: EM's estimate and the draws in one shape, and densities of both."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from emjax.bayes.posterior import Posterior, thinning
+from emjax.comparison import Comparison
+from emjax.experiments.report.drawing import style
+from emjax.experiments.report.wording import count
+from emjax.families.normal import Normal, NormalParams
+from emjax.families.poisson import PoissonParams
+from emjax.metrics.partition import subset_rows
+from emjax.mixture import Mixture, MixtureParams
+from emjax.result import Fit
+
+BAND_DRAWS = 300
+"""Draws behind the bands of a figure, evenly spaced over all chains."""
+
+MOST_POINTS = 10_000
+"""More data than this are drawn as a random subset."""
+
+RASTER_POINTS = 2_000
+"""More points than this become pixels inside the figure, so that the page stays small."""
+
+GRID_POINTS = 241
+_WIDEST_COUNTS = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One subject of a figure: a fit, a posterior, or both.
+
+    Attributes
+    ----------
+    fit, posterior
+        What is drawn; None for a side that is not there.
+    level
+        Level of intervals and bands.
+    rows
+        The data that are drawn, as places in ``values``.
+    """
+
+    fit: Fit | None
+    posterior: Posterior | None
+    level: float = 0.9
+
+    @property
+    def source(self) -> Fit:
+        """The fit that holds the data and the declaration: EM's, or the one the chains started from."""
+        if self.fit is not None:
+            return self.fit
+        assert self.posterior is not None
+        return self.posterior.map_fit
+
+    @property
+    def mixture(self) -> Mixture:
+        return self.source.mixture.likelihood
+
+    @property
+    def values(self) -> np.ndarray:
+        return self.source.data
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return self.source.feature_names
+
+    @property
+    def n_features(self) -> int:
+        return len(self.feature_names)
+
+    @property
+    def n_components(self) -> int:
+        return self.mixture.n_components
+
+    @property
+    def discrete(self) -> bool:
+        """Whether the data are counts."""
+        return self.mixture.family.name == "poisson"
+
+    @functools.cached_property
+    def rows(self) -> np.ndarray:
+        return subset_rows(len(self.values), MOST_POINTS)
+
+    @property
+    def rasterized(self) -> bool:
+        return len(self.rows) > RASTER_POINTS
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the draws may be drawn as a posterior."""
+        return self.posterior is None or self.posterior.converged
+
+    @property
+    def posterior_color(self) -> str:
+        return style.POSTERIOR if self.trusted else style.UNTRUSTED
+
+    @property
+    def posterior_name(self) -> str:
+        return "posterior" if self.trusted else "not converged"
+
+    def band_name(self, word: str = "") -> str:
+        """The key of a band of draws."""
+        return f"{self.posterior_name}, {self.level:.0%} {word}".strip() if self.trusted else self.posterior_name
+
+    @property
+    def em_name(self) -> str:
+        name = "EM" if self.source.mixture.prior is None else "EM (MAP)"
+        return name if self.source.converged else f"{name}, {self.source.status.value}"
+
+    @functools.cached_property
+    def em(self) -> dict[str, np.ndarray] | None:
+        """EM's stored parameters, each with a leading axis of length one."""
+        if self.fit is None:
+            return None
+        with jax.enable_x64(True):
+            stored = self.mixture.stored_parameters(self.fit.params)
+        return {name: np.asarray(value)[None] for name, value in stored.items()}
+
+    @functools.cached_property
+    def draws(self) -> dict[str, np.ndarray] | None:
+        """At most `BAND_DRAWS` aligned draws of the stored parameters."""
+        if self.posterior is None:
+            return None
+        group = self.posterior.tree["posterior"]
+        flat = {str(name): np.asarray(v.values).reshape(-1, *v.shape[2:]) for name, v in group.data_vars.items()}
+        kept = thinning(self.posterior.n_draws, BAND_DRAWS)
+        return {name: value[kept] for name, value in flat.items()}
+
+    def sampled_note(self) -> str:
+        """What is left out of a scatter, in words; empty where nothing is."""
+        if len(self.rows) == len(self.values):
+            return ""
+        return f" {count(len(self.rows), 'random row')} of {len(self.values):,} are drawn."
+
+
+def as_view(source: Comparison | Fit | Posterior | View) -> View:
+    """The view of anything that can be drawn."""
+    if isinstance(source, View):
+        return source
+    if isinstance(source, Fit):
+        return View(source, None)
+    if isinstance(source, Posterior):
+        return View(None, source)
+    return View(source.fit, source.posterior, source.level)
+
+
+# -- densities ---------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Curves:
+    """Weighted densities of the components of one feature along a grid.
+
+    Attributes
+    ----------
+    grid
+        Shape ``(n_grid,)``.
+    em
+        Shape ``(n_components, n_grid)``, or None.
+    draws
+        Shape ``(n_draws, n_components, n_grid)``, or None.
+    """
+
+    grid: np.ndarray
+    em: np.ndarray | None
+    draws: np.ndarray | None
+
+    @property
+    def parts(self) -> np.ndarray:
+        """EM's components, where there are several."""
+        return self.grid[:0] if self.em is None or len(self.em) < 2 else self.em
+
+    @property
+    def em_density(self) -> np.ndarray | None:
+        return None if self.em is None else self.em.sum(axis=0)
+
+    @property
+    def predictive(self) -> np.ndarray | None:
+        """The mean over draws of the mixture's density: the posterior predictive."""
+        return None if self.draws is None else self.draws.sum(axis=1).mean(axis=0)
+
+    def band(self, level: float) -> tuple[np.ndarray, np.ndarray] | None:
+        """Pointwise equal-tailed band of the mixture's density."""
+        return None if self.draws is None else _band(self.draws.sum(axis=1), level)
+
+    def shares(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """``p(z = k | x)`` along the grid, of EM and of each draw."""
+        with np.errstate(invalid="ignore"):
+            em = None if self.em is None else self.em / self.em.sum(axis=0)
+            draws = None if self.draws is None else self.draws / self.draws.sum(axis=1, keepdims=True)
+        return em, draws
+
+
+def _band(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    lower, upper = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2], axis=0)
+    return lower, upper
+
+
+def curves(view: View, feature: int = 0) -> Curves:
+    """The densities of one feature: the mixture itself in one dimension, its marginal in several."""
+    grid = _grid(view, feature)
+    sides = [side for side in (view.em, view.draws) if side is not None]
+    # One stack of EM and draws, so that one program is compiled for both and for all features.
+    params = _marginal(view, feature, {name: np.concatenate([s[name] for s in sides]) for name in _needed(view)})
+    family = view.mixture.family if view.discrete else Normal("diag")
+    with jax.enable_x64(True):
+        joint = np.asarray(_joint_density(Mixture(family, view.n_components), params, grid[:, None]))
+    n_em = 0 if view.em is None else 1
+    return Curves(grid, joint[0] if n_em else None, None if view.draws is None else joint[n_em:])
+
+
+def _needed(view: View) -> tuple[str, ...]:
+    return ("weights", "rate") if view.discrete else ("weights", "mean", "scale")
+
+
+def _marginal(view: View, feature: int, stored: dict[str, np.ndarray]) -> MixtureParams:
+    one = slice(feature, feature + 1)
+    if view.discrete:
+        return MixtureParams(stored["weights"], PoissonParams(rate=stored["rate"][..., one]))
+    variance = stored["scale"][..., one] ** 2
+    components = NormalParams(stored["mean"][..., one], variance, Normal("diag").structure)
+    return MixtureParams(stored["weights"], components)
+
+
+@jax.jit(static_argnums=0)
+def _joint_density(mixture: Mixture, params: MixtureParams, x: jax.Array) -> jax.Array:
+    return jax.vmap(lambda one: jnp.exp(mixture.log_joint(one, x)))(params)
+
+
+def _grid(view: View, feature: int) -> np.ndarray:
+    column = view.values[:, feature]
+    if not view.discrete:
+        margin = 0.08 * (column.max() - column.min())
+        return np.linspace(column.min() - margin, column.max() + margin, GRID_POINTS)
+    first, last = (0 if column.min() < 10 else int(column.min())), int(column.max())
+    return np.unique(np.linspace(first, last, min(_WIDEST_COUNTS, last - first + 1)).round())
+
+
+# -- assignments -------------------------------------------------------------------------------------------
+
+
+def shares_of_data(view: View) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """``p(z = k | x_n)`` of the rows that are drawn, by EM and averaged over the draws, ``(n_rows, K)`` each."""
+    x = view.values[view.rows]
+    em = None if view.fit is None else view.fit.responsibilities(x)
+    if view.posterior is None:
+        return em, None
+    with jax.enable_x64(True):
+        mean = _mean_shares(view.mixture, view.posterior.thinned(BAND_DRAWS), x)
+    return em, np.asarray(mean)
+
+
+@jax.jit(static_argnums=0)
+def _mean_shares(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
+    def add(total: jax.Array, params: MixtureParams) -> tuple[jax.Array, None]:
+        return total + mixture.responsibilities(params, x), None
+
+    n_draws = draws.weights.shape[0]
+    return jax.lax.scan(add, jnp.zeros((x.shape[0], mixture.n_components), x.dtype), draws)[0] / n_draws
+
+
+def entropy(shares: np.ndarray) -> np.ndarray:
+    """Entropy of each row's assignment as a share of its largest value, ``log K``: 0 certain, 1 no idea."""
+    logs = np.log(np.where(shares > 0, shares, 1.0))
+    return -(shares * logs).sum(axis=1) / np.log(shares.shape[1])
+
+
+# -- moments -----------------------------------------------------------------------------------------------
+
+
+def moments(stored: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Means ``(S, K, d)`` and covariance matrices ``(S, K, d, d)`` of the components."""
+    if "rate" in stored:
+        rate = stored["rate"]
+        return rate, rate[..., None] * np.eye(rate.shape[-1])
+    mean = stored["mean"]
+    if "covariance" in stored:
+        return mean, stored["covariance"]
+    return mean, stored["scale"][..., None] ** 2 * np.eye(mean.shape[-1])

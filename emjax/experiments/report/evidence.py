@@ -1,0 +1,159 @@
+"""The verdict and what it rests on, ready for the page."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from emjax.comparison import Comparison
+from emjax.experiments.report.wording import elided, percent
+from emjax.uncertainty.information import IntervalStatus
+from emjax.verdict import DEFAULT_THRESHOLDS, Thresholds, Verdict
+
+_ENOUGH, _INTERVALS = 40.0, 75.0
+"""Where the two limits stand on every bar, in percent of its length."""
+
+WORDS = {
+    Verdict.EM_SUFFICIENT: "Yes, EM is enough",
+    Verdict.EM_WITH_INTERVALS: "Yes, with its intervals",
+    Verdict.MCMC_NEEDED: "No, use MCMC",
+    Verdict.INCONCLUSIVE: "No verdict yet",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Gauge:
+    """One measured difference on a bar whose limits stand at the same places for all.
+
+    Attributes
+    ----------
+    label, where
+        What is measured, and of which parameter (may be empty).
+    value, limit, second_limit
+        As text: measured, and the most for ``em_sufficient`` and for ``em_with_intervals``.
+    place
+        Percent of the bar's length; None where the value could not be computed.
+    zone
+        ``enough``, ``intervals``, ``mcmc`` or ``unknown``.
+    """
+
+    label: str
+    where: str
+    value: str
+    limit: str
+    second_limit: str
+    place: float | None
+    zone: str
+
+
+def thresholds_of(comparison: Comparison) -> Thresholds:
+    """What the comparison was judged by, where it says so, else the default thresholds."""
+    return getattr(comparison, "thresholds", DEFAULT_THRESHOLDS)
+
+
+def gauges(comparison: Comparison) -> list[Gauge]:
+    """The five differences that the verdict weighs, label-invariant ones first."""
+    level, rows = comparison.level, comparison.rows
+    found = comparison.invariants
+    measured: list[tuple[str, str, float, str]] = [
+        ("total_variation", "Densities apart", found["total_variation"]["value"], ""),
+        ("co_clustering", "Shared components differ", found["co_clustering"]["mean_difference"], ""),
+        (
+            "difference_in_sd",
+            "Estimate from posterior mean",
+            *_worst([(abs(r.difference_in_sd), r.name) for r in rows]),
+        ),
+        (
+            "mass_deficit",
+            "Mass missing in EM's interval",
+            *_worst([(level - r.mass_in_em_interval, r.name) for r in rows]),
+        ),
+        ("log_width_ratio", "Interval widths apart", *_worst([(_log(r.width_ratio), r.name) for r in rows])),
+    ]
+    limits = thresholds_of(comparison)
+    return [
+        _gauge(key, label, value, where, getattr(limits.sufficient, key), getattr(limits.with_intervals, key))
+        for key, label, value, where in measured
+    ]
+
+
+def _log(ratio: float) -> float:
+    return abs(math.log(ratio)) if ratio > 0 else math.nan
+
+
+def _worst(values: list[tuple[float, str]]) -> tuple[float, str]:
+    return max(values, key=lambda pair: (math.isnan(pair[0]), pair[0]))
+
+
+def _gauge(key: str, label: str, value: float, where: str, first: float, second: float) -> Gauge:
+    value = max(value, 0.0) if math.isfinite(value) else value
+    show = _SHOWN[key]
+    zone, place = _zone(value, first, second)
+    return Gauge(label, elided(where, 60), show(value), show(first), show(second), place, zone)
+
+
+def _zone(value: float, first: float, second: float) -> tuple[str, float | None]:
+    """The zone of a value and its place: linear up to each limit, and beyond the second ever slower to the end."""
+    if math.isnan(value):
+        return "unknown", None
+    if value <= first:
+        return "enough", round(_ENOUGH * value / first, 2)
+    if value <= second:
+        return "intervals", round(_ENOUGH + (_INTERVALS - _ENOUGH) * (value - first) / (second - first), 2)
+    share = 1.0 if math.isinf(value) else 1.0 - second / value
+    return "mcmc", round(_INTERVALS + (98.0 - _INTERVALS) * share, 2)
+
+
+def _sd(value: float) -> str:
+    return f"{value:.2f} sd" if math.isfinite(value) else "—"
+
+
+def _factor(value: float) -> str:
+    return f"× {math.exp(value):.2f}" if math.isfinite(value) else "—"
+
+
+_SHOWN: dict[str, Any] = {
+    "total_variation": percent,
+    "co_clustering": percent,
+    "difference_in_sd": _sd,
+    "mass_deficit": percent,
+    "log_width_ratio": _factor,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Alert:
+    """Something that must be read before any number: a short name and a sentence."""
+
+    title: str
+    text: str
+
+
+def alerts(comparison: Comparison) -> list[Alert]:
+    """What is wrong with either side, gravest first; empty where both can be trusted."""
+    fit, posterior = comparison.fit, comparison.posterior
+    found = []
+    if not posterior.converged:
+        found.append(
+            Alert(
+                f"MCMC has not converged ({posterior.status.value})",
+                f"{posterior.message}. What the chains drew is shown in grey and is not a posterior.".replace(
+                    "..", "."
+                ),
+            )
+        )
+    if not fit.converged:
+        found.append(Alert(f"EM has not converged ({fit.status.value})", fit.message))
+    alignment = posterior.alignment
+    if not alignment.trust >= thresholds_of(comparison).trust:
+        found.append(
+            Alert(
+                f"Components cannot be told apart (alignment trust {alignment.trust:.2f})",
+                f"{alignment.note} Numbers of single components have no fixed meaning; densities, shared components "
+                "and scores do.",
+            )
+        )
+    if fit.converged and comparison.intervals.status is not IntervalStatus.OK:
+        found.append(Alert("EM has no standard errors", comparison.intervals.status.message))
+    return found

@@ -1,0 +1,269 @@
+"""The figures of a report: each with an address that holds it, a text that says what it shows, and a caption."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from emjax.comparison import Comparison
+from emjax.experiments.report.drawing.assignments import draw_along, draw_certainty, draw_map
+from emjax.experiments.report.drawing.chains import Chains, draw_chains, worst_chains
+from emjax.experiments.report.drawing.density import MOST_FEATURES, draw_density
+from emjax.experiments.report.drawing.ellipses import ELLIPSE_MASS
+from emjax.experiments.report.drawing.em_trace import distances, draw_em_trace
+from emjax.experiments.report.drawing.forest import draw_forest, forest_rows
+from emjax.experiments.report.drawing.view import BAND_DRAWS, View, as_view, entropy, shares_of_data
+from emjax.experiments.report.svg import data_uri, pixels
+from emjax.experiments.report.wording import count, elided, listed, number, percent
+
+_WIDE, _NARROW, _CELL = 7.0, 4.0, 4.4
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """One figure as the page needs it.
+
+    Attributes
+    ----------
+    name
+        Its anchor.
+    source, narrow
+        Addresses that hold the figure itself, for wide and for narrow screens (empty: the same).
+    width, height
+        In CSS pixels.
+    text
+        What it shows, for those who do not see it.
+    title, caption
+        What stands beside it.
+    """
+
+    name: str
+    source: str
+    narrow: str
+    width: int
+    height: int
+    text: str
+    title: str
+    caption: str
+
+
+def _picture(
+    name: str,
+    draw: Callable[[float], Figure],
+    *,
+    title: str,
+    text: str,
+    caption: str,
+    wide: bool = False,
+) -> Picture:
+    figure = draw(_WIDE if wide else _CELL)
+    width, height = pixels(figure)
+    narrow = data_uri(draw(_NARROW)) if wide else ""
+    return Picture(name, data_uri(figure), narrow, width, height, text, title, caption)
+
+
+def density_picture(comparison: Comparison) -> Picture:
+    """The fitted density over the data."""
+    view = as_view(comparison)
+    draws = f"{min(BAND_DRAWS, comparison.posterior.n_draws)} draws"
+    if view.n_features == 1:
+        parts = ", dotted its components, numbered" if view.n_components > 1 else ""
+        caption = f"Dashed orange: EM's mixture{parts}. {_posterior_word(view)}: the"
+        if view.discrete:
+            caption = f"Bars count how often each value was seen. {caption} {view.level:.0%} band of {draws}."
+        else:
+            mean = "posterior predictive" if view.trusted else "mean of the draws"
+            caption = (
+                f"The histogram is the data. {caption} {mean} and the {view.level:.0%} band of {draws}, each point on "
+                "its own."
+            )
+    else:
+        near = ", approximately," if view.discrete else ""
+        caption = (
+            f"Each ellipse holds{near} {ELLIPSE_MASS:.0%} of one component. Dashed orange: EM. "
+            f"{_posterior_word(view)}: single draws; the wider their sheaf, the less the data say about the component."
+            + view.sampled_note()
+        )
+    if view.n_features > 2:
+        shown = min(view.n_features, MOST_FEATURES)
+        left_out = f" The first {shown} of {view.n_features} features." if shown < view.n_features else ""
+        caption = f"Every pair of features, and each by itself on the diagonal.{left_out} {caption}"
+    text = f"{_data_words(view)} {_component_words(view)} {_density_words(comparison)}"
+    return _picture(
+        "density",
+        lambda width: draw_density(view, width),
+        title="The fitted density over the data",
+        text=text,
+        caption=caption,
+        wide=True,
+    )
+
+
+def _posterior_word(view: View) -> str:
+    return "Blue" if view.trusted else "Grey, because the chains have not converged"
+
+
+def _data_words(view: View) -> str:
+    ranges = [
+        f"{elided(name, 40)} from {number(low)} to {number(high)}"
+        for name, low, high in zip(
+            view.feature_names[:MOST_FEATURES],
+            view.values.min(axis=0),
+            view.values.max(axis=0),
+            strict=False,
+        )
+    ]
+    kind = {1: "Histogram", 2: "Scatter plot"}.get(view.n_features, "Matrix of scatter plots")
+    return f"{kind} of {count(len(view.values), 'observation')}: {listed(ranges)}."
+
+
+def _component_words(view: View) -> str:
+    stored = view.em or {}
+    centre = stored["rate" if view.discrete else "mean"][0]
+    places = [" / ".join(number(value, 3) for value in place[:MOST_FEATURES]) for place in centre]
+    parts = [
+        f"component {k} with weight {number(weight, 2)} at {place}"
+        for k, (weight, place) in enumerate(zip(stored["weights"][0], places, strict=True))
+    ]
+    return (
+        f"EM puts {listed(parts, 4)}." if len(parts) > 1 else f"EM's only component lies at {number(centre[0, 0], 3)}."
+    )
+
+
+def _density_words(comparison: Comparison) -> str:
+    if not comparison.posterior.converged:
+        return "The draws have not converged, so their spread is not a posterior."
+    distance = comparison.invariants["total_variation"]["value"]
+    return f"EM's density and the posterior predictive differ by {percent(distance)} in total variation."
+
+
+def forest_picture(comparison: Comparison) -> Picture | None:
+    """EM beside the posterior, parameter by parameter; None where no number can move."""
+    rows, n_rows = forest_rows(comparison)
+    if not rows:
+        return None
+    worst = max(rows, key=lambda row: abs(row.difference_in_sd) if np.isfinite(row.difference_in_sd) else np.inf)
+    trusted = comparison.posterior.converged
+    posterior, mean = ("posterior", "posterior mean") if trusted else ("draws that have not converged", "draws' mean")
+    text = (
+        f"{count(len(rows), 'parameter')}: EM's estimate and {comparison.level:.0%} interval above the mean and "
+        f"interval of the {posterior}. The largest distance is that of {elided(worst.name, 60)}: EM "
+        f"{number(worst.em)}, {mean} {number(worst.mean)}, {number(abs(worst.difference_in_sd), 2)} of its standard "
+        "deviations apart."
+    )
+    left_out = f" Of {n_rows} rows the {len(rows)} that differ most; the table below holds all."
+    caption = (
+        f"Estimates with {comparison.level:.0%} intervals. Every row has its own scale: 0 is the {mean}, 1 one of "
+        "its standard deviations, so that rows can be compared. The first number in a row's name is the component. "
+        "The diamond is EM under the sampler's prior (MAP): its distance to the circle is what the prior does."
+        f"{left_out if len(rows) < n_rows else ''}"
+    )
+    return _picture(
+        "forest",
+        lambda width: draw_forest(comparison, width),
+        title=f"EM beside the {posterior}",
+        text=text,
+        caption=caption,
+        wide=True,
+    )
+
+
+def assignment_pictures(comparison: Comparison) -> Iterator[Picture]:
+    """Who belongs where, and how surely; nothing for a single component."""
+    view = as_view(comparison)
+    if view.n_components < 2:
+        return
+    em, posterior = shares_of_data(view)
+    assert em is not None
+    assert posterior is not None
+    unsure = [float((shares.max(axis=1) < 0.9).mean()) for shares in (em, posterior)]
+    name = "averaged over the posterior" if view.trusted else "averaged over draws that have not converged"
+    numbers = (
+        f"The likeliest component has a chance below 90% for {percent(unsure[0])} of the data by EM and for "
+        f"{percent(unsure[1])} {name}."
+    )
+    if view.n_features == 1:
+        yield _picture(
+            "along",
+            lambda width: draw_along(view, width),
+            title="Which component, along the data",
+            text=f"Curves of the chance of each of {view.n_components} components along the data. {numbers}",
+            caption="The chance that a value belongs to each component, numbered."
+            + ("" if view.discrete else " The ticks below are the data."),
+        )
+    if view.n_features == 2:
+        doubt = entropy(posterior)
+        yield _picture(
+            "map",
+            lambda width: draw_map(view, width),
+            title="Where assignments are unsure",
+            text=(
+                f"Scatter plot of the data coloured by the entropy of their assignment, {name}: on average "
+                f"{number(doubt.mean(), 2)} of the largest possible, at most {number(doubt.max(), 2)}. {numbers}"
+            ),
+            caption="Entropy of each assignment, " + name + ": 0 is certain, 1 is no idea. Unsure data are larger.",
+        )
+    yield _picture(
+        "certainty",
+        lambda width: draw_certainty(view, width),
+        title="How sure the assignments are",
+        text=f"Curves of the chance of the likeliest component over the data, from the least certain. {numbers}",
+        caption=numbers,
+    )
+
+
+def em_trace_picture(comparison: Comparison) -> Picture:
+    """EM's way to its optimum."""
+    fit = comparison.fit
+    gap = distances(fit)
+    seen = gap[np.isfinite(gap)]
+    first = f", {number(seen[0], 3)} nats below the best" if seen.size else ""
+    return _picture(
+        "em-trace",
+        lambda width: draw_em_trace(fit, width),
+        title="EM's iterations",
+        text=(
+            f"EM's objective over {count(fit.n_iter, 'iteration')}: it starts at {number(fit.trace[0], 6)}{first}, and "
+            f"ends at {number(fit.objective, 6)}. Status: {fit.status.value}."
+        ),
+        caption=(
+            "The best start. Below, the distance to the best value on a logarithmic scale: a straight line means that "
+            "EM gains the same factor each time, and the flatter it is, the more the components overlap."
+        ),
+    )
+
+
+def chain_pictures(comparison: Comparison) -> Iterator[Picture]:
+    """Trace and ranks of the quantities whose chains agree least."""
+    for place, chains in enumerate(worst_chains(comparison.posterior)):
+        yield _chain_picture(place, chains)
+
+
+def _chain_picture(place: int, chains: Chains) -> Picture:
+    found = chains.found
+    numbers = (
+        ""
+        if found is None
+        else f" R-hat {number(found.rhat)}, bulk ESS {number(found.ess_bulk)}, tail ESS {number(found.ess_tail)}."
+    )
+    means = listed([number(value) for value in chains.values.mean(axis=1)], 8)
+    n_chains, n_draws = chains.values.shape
+    return _picture(
+        f"chains-{place}",
+        lambda width: draw_chains(chains, width),
+        title=elided(chains.name, 40),
+        text=(
+            f"Trace and rank plot of {elided(chains.name, 60)} in {count(n_chains, 'chain')} of "
+            f"{count(n_draws, 'draw')}.{numbers} Means of the chains: {means}."
+        ),
+        caption=_QUANTITIES.get(chains.name.partition("[")[0], ""),
+    )
+
+
+_QUANTITIES = {
+    "lp": "The log density of the draws themselves.",
+    "log_density": "The log density of one datum, which the numbering of components does not touch.",
+}

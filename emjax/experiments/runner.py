@@ -1,0 +1,214 @@
+"""One run from a config to its folder: data, EM, MCMC, comparison, files."""
+
+import dataclasses
+import json
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emjax.experiments.config import Config
+from emjax.experiments.console import Bars, Console
+from emjax.experiments.data import data_name, load_data
+from emjax.experiments.documents import fit_document, parameter_line, posterior_document
+from emjax.experiments.environment import describe_run
+from emjax.experiments.store import RunFolder, run_folder
+from emjax.experiments.terminal import comparison_view, fit_view, posterior_view, subject
+
+if TYPE_CHECKING:
+    from emjax.bayes.nuts import ChainProgress, Phase
+    from emjax.em.fit import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """What a run came to.
+
+    Attributes:
+        folder: where it was written.
+        document: what the command prints with ``--json``.
+        trustworthy: whether it ended as it should: EM and, where there is one, the sampler report
+            ``converged``. Exactly n iterations of EM, as asked for, are as it should be.
+        fit: the EM fit; maximum likelihood for ``compare``, the posterior mode for ``sample``.
+        posterior: the posterior, None for ``fit``.
+        comparison: the comparison, None but for ``compare``.
+    """
+
+    folder: Path
+    document: dict[str, Any]
+    trustworthy: bool
+    fit: Any
+    posterior: Any = None
+    comparison: Any = None
+
+
+def run(config: Config, *, console: Console | None = None, overwrite: bool = False) -> RunResult:
+    """Run what a config declares and write its folder.
+
+    Nothing is left behind when it fails or is interrupted. See ``emjax.experiments.store`` for the folder's
+    name and ``overwrite``.
+
+    Raises DataError for data that cannot be used, RunExistsError when the folder is there.
+    """
+    console = console or Console(quiet=True)
+    return _Run(config, console, overwrite).execute()
+
+
+class _Run:
+    """The parts of a run share the config, the data and where progress is shown."""
+
+    def __init__(self, config: Config, console: Console, overwrite: bool) -> None:
+        self.config = config
+        self.console = console
+        self.overwrite = overwrite
+        self.started = datetime.now(UTC)
+        self.dataset = load_data(config)
+
+    def execute(self) -> RunResult:
+        config = self.config
+        suffix = "" if config.task == "compare" else f"-{config.task}"
+        default = f"{data_name(config)}-k{config.model.n_components}{suffix}"
+        task = {"fit": self._fit, "sample": self._sample, "compare": self._compare}[config.task]
+        with run_folder(config.output.dir, default=default, overwrite=self.overwrite) as folder:
+            folder.write_toml("config.toml", config.resolved())
+            result = task(folder)
+            path = folder.publish()
+        result = dataclasses.replace(result, folder=path, document={**result.document, "run": str(path)})
+        self._report(result)
+        return result
+
+    def _fit(self, folder: RunFolder) -> RunResult:
+        with self.console.bars(self.config.em.log_every == 0) as bars:
+            fit = self._em(self.config.prior, bars)
+        key = "mle" if self.config.prior == "none" else "map"
+        document = fit_document(fit, fit.intervals(level=self.config.compare.level))
+        folder.write_json("em.json", {"mle": None, "map": None, key: document})
+        self._write_environment(folder)
+        asked_for = self.config.em.iterations is not None and str(fit.status) == "max_iter"
+        return RunResult(folder.target, document, fit.converged or asked_for, fit)
+
+    def _sample(self, folder: RunFolder) -> RunResult:
+        with self.console.bars(self.config.em.log_every == 0) as bars:
+            fit = self._em("default", bars)
+            posterior = self._mcmc(fit, bars)
+        level = self.config.compare.level
+        folder.write_json("em.json", {"mle": None, "map": fit_document(fit, fit.intervals(level=level))})
+        _write_posterior(folder, posterior)
+        self._write_environment(folder)
+        document = posterior_document(posterior, level)
+        return RunResult(folder.target, document, document["status"] == "converged", fit, posterior)
+
+    def _compare(self, folder: RunFolder) -> RunResult:
+        import emjax
+
+        level = self.config.compare.level
+        with self.console.bars(self.config.em.log_every == 0) as bars:
+            fit = self._em("none", bars)
+            posterior = self._mcmc(fit, bars)
+            bars.update("comparison", 0, 3, "intervals and invariants")
+            comparison = emjax.compare(fit, posterior, self.dataset, level=level)
+            bars.update("comparison", 1, 3, "files")
+            # The comparison's fit has its components in the posterior's order: all files name them alike.
+            mle = fit_document(comparison.fit, comparison.intervals)
+            posterior_mode = posterior.map_fit
+            mode = fit_document(posterior_mode, posterior_mode.intervals(level=level))
+            folder.write_json("em.json", {"mle": mle, "map": mode})
+            _write_posterior(folder, posterior)
+            comparison.to_json(folder.partial / "comparison.json")
+            bars.update("comparison", 2, 3, "report")
+            provenance = self._write_environment(folder)
+            comparison.to_html(
+                folder.partial / "report.html",
+                provenance=provenance,
+                command=shlex.join(provenance["command"]),
+            )
+        document = json.loads((folder.partial / "comparison.json").read_text(encoding="utf-8"))
+        trustworthy = fit.converged and str(posterior.status) == "converged"
+        return RunResult(folder.target, document, trustworthy, fit, posterior, comparison)
+
+    def _write_environment(self, folder: RunFolder) -> dict[str, Any]:
+        config = self.config
+        environment = describe_run(self.dataset, precision=config.precision, seed=config.seed, started=self.started)
+        folder.write_json("environment.json", environment)
+        return environment
+
+    def _em(self, prior: str, bars: Bars) -> Any:
+        import emjax
+
+        em = self.config.em
+        mixture = self._mixture(prior)
+        stage = "EM" if prior == "none" else "EM (MAP)"
+
+        def on_progress(progress: "Progress") -> None:
+            if em.log_every and progress.n_iter % em.log_every == 0:
+                self.console.log(parameter_line(mixture, progress))
+            detail = f"{progress.n_running} of {progress.n_init} starts running"
+            bars.update(stage, progress.n_iter, em.iterations, detail)
+
+        bars.update(stage, 0, em.iterations, f"{self.config.n_init} starts")
+        fit = emjax.fit(
+            mixture,
+            self.dataset,
+            key=self._key(0),
+            n_init=self.config.n_init,
+            max_iter=em.iterations or em.max_iter,
+            tol=0.0 if em.iterations else em.tol,
+            starts=em.starts,
+            dtype=self.config.precision,
+            log_every=em.log_every,
+            on_progress=on_progress,
+        )
+        bars.finish(stage, str(fit.status))
+        return fit
+
+    def _mcmc(self, fit: Any, bars: Bars) -> Any:
+        import emjax
+
+        mcmc = self.config.mcmc
+        n_steps = mcmc.warmup + mcmc.draws
+
+        def on_progress(phase: "Phase", done: int, total: int, info: "ChainProgress") -> None:
+            before = 0 if phase == "warmup" else mcmc.warmup
+            divergences = info.divergences[info.chain]
+            detail = "warm-up" if phase == "warmup" else f"draws, {divergences} divergent"
+            bars.update(f"chain {info.chain + 1}", before + done, n_steps, detail)
+
+        for chain in range(mcmc.chains):
+            bars.update(f"chain {chain + 1}", 0, n_steps, "compiling")
+        return emjax.sample(
+            self._mixture("default"),
+            self.dataset,
+            key=self._key(1),
+            init=fit,
+            method=mcmc.method,
+            chains=mcmc.chains,
+            warmup=mcmc.warmup,
+            draws=mcmc.draws,
+            on_progress=on_progress,
+        )
+
+    def _mixture(self, prior: str) -> Any:
+        from emjax import Mixture, Normal, Poisson
+
+        config = self.config
+        family = Poisson() if config.covariance is None else Normal(covariance=config.covariance)
+        return Mixture(family, config.model.n_components, prior=None if prior == "none" else "default")
+
+    def _key(self, stage: int) -> Any:
+        """A random key per stage, so that the draws do not depend on how EM used its own."""
+        import jax
+
+        return jax.random.fold_in(jax.random.key(self.config.seed), stage)
+
+    def _report(self, result: RunResult) -> None:
+        view = {"fit": fit_view, "sample": posterior_view, "compare": comparison_view}[self.config.task]
+        about = subject(self.config, self.dataset)
+        name = "report.html" if self.config.task == "compare" else ""
+        self.console.show(*view(result.document, about, [str(result.folder / name)]))
+        self.console.document(result.document)
+
+
+def _write_posterior(folder: RunFolder, posterior: Any) -> None:
+    from emjax.bayes.tree import save_tree
+
+    save_tree(posterior.tree, folder.partial / "posterior.nc")

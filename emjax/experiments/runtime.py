@@ -1,0 +1,87 @@
+"""What the command line sets up before JAX starts: the compilation cache and the number of CPU devices.
+
+Only the command line calls this; `import emjax` changes no setting of JAX.
+"""
+
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+from emjax.errors import ConfigError
+
+CACHE_FOLDER_VARIABLE = "EMJAX_CACHE_DIR"
+NO_CACHE_VARIABLE = "EMJAX_NO_CACHE"
+CPU_DEVICES_VARIABLE = "EMJAX_CPU_DEVICES"
+
+
+def cache_folder() -> Path:
+    """Return where compiled programs are kept: ``$EMJAX_CACHE_DIR``, else the user's cache folder."""
+    chosen = os.environ.get(CACHE_FOLDER_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("emjax", appauthor=False)) / "jax"
+
+
+def cache_wanted() -> bool:
+    """Whether compiled programs are kept between processes; ``EMJAX_NO_CACHE=1`` says no."""
+    return os.environ.get(NO_CACHE_VARIABLE, "").lower() in ("", "0", "false", "no")
+
+
+def cache_size() -> tuple[int, int]:
+    """Return the number of files in the cache folder and their bytes together; (0, 0) where there is none."""
+    sizes = [path.stat().st_size for path in cache_folder().rglob("*") if path.is_file()]
+    return len(sizes), sum(sizes)
+
+
+def configure(*, cache: bool = True) -> str | None:
+    """Set up JAX for a run of the command line; call before anything is computed.
+
+    Turns on the persistent compilation cache, also for programs that compile fast, because a run is made of
+    many of them: a second run with the same shapes then starts in about half the time. Returns one line that
+    says why the cache is off although it was wanted (its folder cannot be written), else None.
+
+    Raises ConfigError when ``EMJAX_CPU_DEVICES`` is not a whole number above 0.
+    """
+    import jax
+
+    devices = os.environ.get(CPU_DEVICES_VARIABLE)
+    if devices:
+        if not devices.isdecimal() or int(devices) < 1:
+            raise ConfigError(f"{CPU_DEVICES_VARIABLE} = {devices!r}: has to be a whole number above 0")
+        jax.config.update("jax_num_cpu_devices", int(devices))
+    if not (cache and cache_wanted()):
+        return None
+    folder = cache_folder()
+    problem = _problem_of(folder)
+    if problem is not None:
+        return f"no compilation cache in {folder}: {problem}; set {CACHE_FOLDER_VARIABLE} to another folder"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return None
+
+
+def one_line_warnings(*, show: bool) -> None:
+    """Give Python's warnings one line on stderr instead of a path and a line of source, or none at all."""
+    if not show:
+        warnings.simplefilter("ignore")
+
+    def one_line(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        return f"emjax: warning: {' '.join(str(message).split())}\n"
+
+    warnings.formatwarning = one_line
+
+
+def _problem_of(folder: Path) -> str | None:
+    """Return why nothing can be written in a folder, or None; makes the folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return error.strerror or "cannot be written"

@@ -1,0 +1,228 @@
+"""Run folders: written beside their place under a temporary name and renamed when whole."""
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from emjax.errors import ConfigError, RunExistsError
+from emjax.experiments.jsonable import to_json
+from emjax.experiments.nearest import printable
+
+_open: dict[Path, list[Path]] = {}
+"""Partial folders of this process, and the parents that were made for each."""
+
+
+class RunFolder:
+    """A run folder while it is being written. Made by :func:`run_folder`.
+
+    Attributes:
+        target: where the folder will lie; final only once it is published.
+        partial: where its files are written until then.
+    """
+
+    def __init__(self, target: Path, *, overwrite: bool, next_name: Callable[[], Path] | None) -> None:
+        self.target = target
+        self.partial = _beside(target, "partial")
+        self._overwrite = overwrite
+        self._next_name = next_name
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write ``value`` as strict JSON: NaN and the infinities become null, floats keep every digit."""
+        self.write_text(name, to_json(value) + "\n")
+
+    def write_toml(self, name: str, tree: dict[str, Any]) -> None:
+        """Write a tree of plain values as TOML."""
+        self.write_text(name, tomli_w.dumps(tree))
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file in UTF-8."""
+        (self.partial / name).write_text(text, encoding="utf-8", newline="\n")
+
+    def publish(self) -> Path:
+        """Bring every byte to the disk, then give the folder its name.
+
+        Raises RunExistsError when something took the name in the meantime and may not be overwritten.
+        """
+        for path in self.partial.rglob("*"):
+            _sync(path)
+        _sync(self.partial)
+        if self._overwrite:
+            self._replace()
+        else:
+            self._rename()
+        _sync(self.target.parent)
+        return self.target
+
+    def _rename(self) -> None:
+        while True:
+            # os.rename replaces an empty folder and fails on any other, so nothing can be lost in between.
+            if not _taken(self.target):
+                with suppress(FileExistsError, NotADirectoryError):
+                    return _rename(self.partial, self.target)
+            if self._next_name is None:
+                raise _exists(self.target)
+            self.target = self._next_name()
+
+    def _replace(self) -> None:
+        old = _beside(self.target, "old")
+        with _no_signals():
+            try:
+                os.rename(self.target, old)
+            except FileNotFoundError:
+                return _rename(self.partial, self.target)
+            try:
+                os.rename(self.partial, self.target)
+            except OSError:
+                os.rename(old, self.target)
+                raise
+        _remove(old)
+        return None
+
+
+@contextmanager
+def run_folder(target: str | Path | None, *, default: str = "run", overwrite: bool = False) -> Iterator[RunFolder]:
+    """Open a run folder for writing; the caller ends with ``publish()``.
+
+    With ``target=None`` the folder is ``runs/<default>``, or ``runs/<default>-2``, ``-3``, ... where that is
+    taken. A ``target`` that is there already, and is not an empty folder, is refused at once, before anything
+    is computed, unless ``overwrite`` says otherwise; then it is replaced in the end, whole. Whatever
+    interrupts the run, an error or Ctrl-C, leaves nothing behind and an older run untouched.
+
+    Raises RunExistsError when the run is there, ConfigError when its parent folder cannot be written.
+    """
+    next_name = None
+    if target is None:
+
+        def next_name() -> Path:
+            return _first_free(Path("runs") / default)
+
+        path = next_name()
+    else:
+        path = Path(target).expanduser()
+        path = path if path.name not in ("", "..") else path.resolve()
+    if not overwrite and _taken(path):
+        raise _exists(path)
+    if overwrite and path.exists() and not _is_run(path):
+        raise RunExistsError(
+            f"{printable(path)}: not a run folder, so --overwrite leaves it alone; choose another name"
+        )
+    folder = RunFolder(path, overwrite=overwrite, next_name=next_name)
+    made = _make_parents(path.parent)
+    _open[folder.partial] = made
+    published = False
+    try:
+        _remove(folder.partial)  # left by a killed process that had the same number
+        try:
+            folder.partial.mkdir()
+        except OSError as error:
+            raise ConfigError(f"{printable(path.parent)}: cannot be written: {error.strerror}") from None
+        yield folder
+        published = not folder.partial.exists()
+    finally:
+        if published:
+            _open.pop(folder.partial, None)
+        else:
+            _discard(folder.partial)
+
+
+def discard_open() -> bool:
+    """Remove what unfinished runs of this process have written, as their failure would; whether any was."""
+    found = list(_open)
+    for partial in found:
+        _discard(partial)
+    return bool(found)
+
+
+def _discard(partial: Path) -> None:
+    _remove(partial)
+    for parent in _open.pop(partial, []):
+        with suppress(OSError):
+            parent.rmdir()
+
+
+@contextmanager
+def _no_signals() -> Iterator[None]:
+    """Hold back Ctrl-C and kill while a run is between its two names."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _make_parents(folder: Path) -> list[Path]:
+    """Make a folder and its parents; return those that were missing, deepest first."""
+    missing = []
+    for parent in (folder, *folder.parents):
+        if parent.exists():
+            break
+        missing.append(parent)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{printable(folder)}: cannot be made: {error.strerror}") from None
+    return missing
+
+
+def _first_free(path: Path) -> Path:
+    candidate, number = path, 1
+    while _taken(candidate):
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate
+
+
+def _taken(path: Path) -> bool:
+    """Whether something lies at ``path`` that a rename must not replace; an empty folder may be."""
+    if path.is_symlink() or not path.is_dir():
+        return os.path.lexists(path)
+    return any(path.iterdir())
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a folder may be replaced: it is empty or it holds a config.toml written by a run."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    return (path / "config.toml").is_file() or not any(path.iterdir())
+
+
+def _exists(path: Path) -> RunExistsError:
+    return RunExistsError(
+        f"{printable(path)}: is there already and was not touched; choose another name "
+        "with --out, or replace it with --overwrite"
+    )
+
+
+def _beside(path: Path, role: str) -> Path:
+    return path.with_name(f".{path.name}.{role}-{os.getpid()}")
+
+
+def _rename(source: Path, target: Path) -> None:
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        # A full folder at the target is ENOTEMPTY on Linux and EEXIST elsewhere: one meaning, one exception.
+        if _taken(target):
+            raise FileExistsError(error.errno, error.strerror, str(target)) from None
+        raise
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)

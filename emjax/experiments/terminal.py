@@ -1,0 +1,266 @@
+"""What the commands print for a person: made for 80 columns, the answer first."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from emjax.experiments.config import Config
+from emjax.experiments.nearest import printable
+
+VERDICT_STYLES = {
+    "em_sufficient": "bold green",
+    "em_with_intervals": "bold yellow",
+    "mcmc_needed": "bold red",
+    "inconclusive": "bold magenta",
+}
+"""How the verdicts are coloured; their words are those of ``emjax.verdict``."""
+
+MAX_ROWS = 40
+"""Rows of a parameter table on the terminal; the JSON files always hold all."""
+
+
+def subject(config: Config, dataset: Any) -> str:
+    """Return what a run is about, in words: ``faithful (272 x 2), 2 normal components, full covariance``."""
+    n_samples, n_features = dataset.shape
+    k = config.model.n_components
+    covariance = f", {config.covariance} covariance" if config.covariance else ""
+    components = f"{k} {'Poisson' if config.model.family == 'poisson' else config.model.family} component"
+    name = printable(dataset.name)
+    return f"{name} ({n_samples} x {n_features}), {components}{'' if k == 1 else 's'}{covariance}"
+
+
+def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
+    """Return what ``compare`` prints: verdict, reasons, parameters, cost, and where the report lies."""
+    from emjax.verdict import Verdict
+
+    sentence, style = Verdict(document["verdict"]).sentence, VERDICT_STYLES[document["verdict"]]
+    rows = [row for row in document["parameters"] if not row["name"].startswith(("correlation", "covariance"))]
+    table = _table("parameter", "EM ± se", "posterior ± sd", "apart by", "width ratio")
+    for row in rows[:MAX_ROWS]:
+        table.add_row(
+            Text(printable(row["name"])),
+            with_error(row["em"], row["se"]),
+            with_error(row["mean"], row["sd"]),
+            _number(row["difference_in_sd"], "{:+.2f} sd"),
+            _number(row["width_ratio"], "{:.2f}"),
+        )
+    return [
+        _headline(sentence, style, about),
+        *_bullets(document["reasons"]),
+        Text(),
+        table,
+        *_more(len(rows)),
+        *_cost_lines(document.get("cost")),
+        *_places(files),
+    ]
+
+
+def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
+    """Return what ``fit`` prints: how EM ended, the likelihood, estimates with intervals, the optima."""
+    exact = document["exact_iterations"] and document["status"] == "max_iter"
+    good = document["converged"] or exact
+    words = f"{document['n_iter']} iterations" if exact else str(document["status"]).replace("_", " ")
+    intervals = document["intervals"]
+    table = _table("parameter", "EM ± se", f"{100 * intervals['level']:g}% interval")
+    rows = [row for row in intervals["rows"] if not row["name"].startswith("correlation")]
+    for row in rows[:MAX_ROWS]:
+        table.add_row(
+            Text(printable(row["name"])),
+            with_error(row["estimate"], row["se"]),
+            interval_text(row["lower"], row["upper"], row["se"]),
+        )
+    kind = "maximum likelihood" if document["prior"] == "none" else f"MAP in {document['space']}"
+    objective = f"{kind}: log-likelihood {document['log_likelihood']:.5f}"
+    if document["prior"] != "none":
+        objective += f", log prior {document['log_prior']:.5f}"
+    return [
+        _headline(f"EM: {words}", "bold green" if good else "bold yellow", about),
+        *_bullets([document["message"]]),
+        *_bullets([f"{objective}, BIC {document['bic']:.3f}"]),
+        *_bullets([optima_text(document["optima"])]),
+        *_bullets([intervals["message"]] if intervals["status"] != "ok" else []),
+        Text(),
+        table,
+        *_more(len(rows)),
+        *_times("EM", document),
+        *_places(files),
+    ]
+
+
+def posterior_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
+    """Return what ``sample`` prints: whether the chains may be trusted, then means and intervals."""
+    good = document["status"] == "converged"
+    table = _table("parameter", "mean ± sd", f"{100 * document['level']:g}% interval", "ESS", "R-hat")
+    rows = [row for row in document["parameters"] if not row["name"].startswith(("correlation", "covariance"))]
+    for row in rows[:MAX_ROWS]:
+        table.add_row(
+            Text(printable(row["name"])),
+            with_error(row["mean"], row["sd"]),
+            interval_text(row["lower"], row["upper"], row["sd"]),
+            _number(row["ess"], "{:.0f}"),
+            _number(row["r_hat"], "{:.3f}"),
+        )
+    words = f"Posterior: {str(document['status']).replace('_', ' ')}"
+    return [
+        _headline(words, "bold green" if good else "bold red", about),
+        *_bullets([document["message"], document["alignment"]["note"], document["prior_note"]]),
+        Text(),
+        table,
+        *_more(len(rows)),
+        *_times("MCMC", document),
+        *_places(files),
+    ]
+
+
+def dataset_table(entries: Iterable[Mapping[str, Any]]) -> list[RenderableType]:
+    """Return what ``datasets`` prints."""
+    table = _table("name", "rows", "what", "columns", left=(2, 3))
+    for entry in entries:
+        names = ", ".join(entry["feature_names"])
+        table.add_row(Text(entry["name"], style="bold"), str(entry["n_samples"]), entry["title"], names)
+    return [table, Text("\nSources and licences: emjax datasets --json", style="dim")]
+
+
+def doctor_table(findings: Mapping[str, Any]) -> list[RenderableType]:
+    """Return what ``doctor`` prints."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    machine, precision, cache = findings["machine"], findings["precision"], findings["cache"]
+    for package, version in findings["versions"].items():
+        table.add_row(package, Text("not installed", style="red") if version is None else version)
+    table.add_row("python", f"{machine['python']} ({machine['implementation']})")
+    table.add_row("system", f"{machine['system']} {machine['processor']}, {machine['cpus']} cpus")
+    for device in findings["devices"]:
+        table.add_row("device", f"{device['platform']}:{device['id']}  {device['kind']}")
+    usable = [name for name in ("float64", "float32") if precision[name]]
+    table.add_row("precision", f"{precision['default']} by default; {' and '.join(usable)} work here")
+    state = "on" if cache["enabled"] else cache["problem"] or "off (EMJAX_NO_CACHE)"
+    table.add_row("cache", f"{state}; {cache['files']} files, {cache['bytes'] / 1e6:.1f} MB")
+    table.add_row("", printable(cache["folder"]))
+    return [table]
+
+
+def bundled_datasets() -> list[dict[str, Any]]:
+    """Return the bundled data sets, as printed by ``emjax datasets --json``."""
+    from emjax.datasets.bundled import CATALOGUE
+
+    return [
+        {
+            "name": entry.name,
+            "title": entry.title,
+            "n_samples": entry.n_samples,
+            "n_features": entry.n_features,
+            "feature_names": list(entry.feature_names),
+            "source": entry.source,
+            "license": entry.license,
+            "description": entry.description,
+        }
+        for entry in CATALOGUE.values()
+    ]
+
+
+def with_error(value: float | None, error: float | None) -> str:
+    """Return ``value ± error`` with two digits of the error, and as many decimals of the value."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    decimals = _decimals(error, value)
+    if error is None or not math.isfinite(error):
+        return f"{value:.4g}"
+    return f"{value:.4g} ± {error:.2g}" if decimals is None else f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
+def interval_text(lower: float | None, upper: float | None, error: float | None) -> str:
+    """Return ``lower to upper`` with the decimals of :func:`with_error`."""
+    if lower is None or upper is None or not math.isfinite(lower) or not math.isfinite(upper):
+        return "-"
+    decimals = _decimals(error, lower, upper)
+    if decimals is None:
+        return f"{lower:.4g} to {upper:.4g}"
+    return f"{lower:.{decimals}f} to {upper:.{decimals}f}"
+
+
+def _decimals(error: float | None, *values: float) -> int | None:
+    """Return the decimals that leave two digits of ``error``; None where fixed notation would not do."""
+    if error is None or not math.isfinite(error) or error <= 0 or max(map(abs, values)) >= 1e9:
+        return None
+    decimals = max(1 - math.floor(math.log10(error)), 0)
+    return decimals if decimals <= 8 else None
+
+
+def optima_text(optima: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many starts ended in which optimum."""
+    n_starts = sum(optimum["count"] for optimum in optima)
+    starts = f"{n_starts} start{'' if n_starts == 1 else 's'}"
+    if len(optima) == 1:
+        return f"{starts}, one optimum" if n_starts > 1 else "one start"
+    shown = [
+        f"{optimum['objective']:.3f} (x{optimum['count']}{', spurious' if optimum['spurious'] else ''})"
+        for optimum in optima[:4]
+    ]
+    rest = f" and {len(optima) - 4} more" if len(optima) > 4 else ""
+    return f"{starts}, {len(optima)} end points: {', '.join(shown)}{rest}"
+
+
+def _headline(sentence: str, style: str, about: str) -> Text:
+    """Return the answer, coloured up to its colon, and below it what it is about."""
+    answer, colon, rest = sentence.partition(":")
+    return Text.assemble((answer + colon, style), rest, "\n", (about, "dim"), "\n")
+
+
+def _bullets(lines: Iterable[str]) -> list[RenderableType]:
+    """Return each line as an item whose further lines are indented."""
+    items: list[RenderableType] = []
+    for line in lines:
+        item = Table.grid(padding=(0, 1))
+        item.add_column(width=1)
+        item.add_column(overflow="fold")
+        item.add_row("-", Text(printable(line)))
+        items.append(Padding(item, (0, 0, 0, 1), expand=False))
+    return items
+
+
+def _table(*columns: str, left: tuple[int, ...] = ()) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for position, column in enumerate(columns):
+        name = position == 0 or position in left
+        table.add_column(column, justify="left" if name else "right", overflow="fold", no_wrap=not name, min_width=4)
+    return table
+
+
+def _number(value: float | None, form: str) -> str:
+    if value is None or not math.isfinite(value):
+        return "-"
+    text = form.format(value)
+    # A rounded nothing has no sign.
+    return text.replace("-", "").replace("+", "") if not any(digit in text for digit in "123456789") else text
+
+
+def _more(n_rows: int) -> list[RenderableType]:
+    hidden = n_rows - MAX_ROWS
+    return [Text(f"... and {hidden} more rows in the run's folder", style="dim")] if hidden > 0 else []
+
+
+def _cost_lines(cost: Any) -> list[RenderableType]:
+    if not isinstance(cost, Mapping):
+        return []
+    parts = [
+        f"{label} {entry['run_seconds']:.1f} s (+ {entry['compile_seconds']:.1f} s compiling)"
+        for key, label in (("em", "EM"), ("mcmc", "MCMC"))
+        if isinstance(entry := cost.get(key), Mapping)
+    ]
+    return [Text("\n" + ", ".join(parts), style="dim")] if parts else []
+
+
+def _times(label: str, document: Mapping[str, Any]) -> list[RenderableType]:
+    return _cost_lines({"em" if label == "EM" else "mcmc": document})
+
+
+def _places(files: Sequence[str]) -> list[RenderableType]:
+    # Paths are never wrapped or cut: people copy them.
+    return [Text(f"\n{printable(files[0])}", no_wrap=True, overflow="ignore", style="bold")] if files else []

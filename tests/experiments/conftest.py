@@ -1,0 +1,35 @@
+"""The command line inside the test process, in a folder of its own, without traces in the user's cache."""
+
+import warnings
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from emjax.experiments.cli import app
+
+SMALL_MCMC = ("--chains", "2", "--warmup", "150", "--draws", "150")
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """An empty current folder, no compilation cache, no colours, 80 columns."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EMJAX_NO_CACHE", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    # The command line gives warnings a form of its own; the tests want theirs back.
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    return tmp_path
+
+
+@pytest.fixture
+def emjax_command(workplace):
+    """Run ``emjax ARGUMENTS`` in this process: ``code``, ``out``, ``err``."""
+
+    def command(*arguments: str) -> SimpleNamespace:
+        result = CliRunner().invoke(app, list(arguments), prog_name="emjax", catch_exceptions=False)
+        return SimpleNamespace(code=result.exit_code, out=result.stdout, err=result.stderr)
+
+    return command

@@ -1,0 +1,197 @@
+"""What the commands say without a fit: help, lists, and one line for everything that is wrong."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+HEAVY = ("jax", "numpyro", "arviz", "matplotlib", "pandas", "pyarrow", "scipy", "xarray")
+
+
+def refused(result) -> str:
+    assert result.code == 2
+    assert result.out == ""
+    assert result.err.startswith("emjax: error: ")
+    assert result.err.count("\n") == 1
+    assert "Traceback" not in result.err
+    return result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("compar", "faithful"), "Did you mean 'compare'?"),
+        (("compare",), "Missing argument"),
+        (("compare", "faithful"), "-k (model.n_components) is missing"),
+        (("compare", "faithful", "-k"), "requires an argument"),
+        (("compare", "faithful", "-k", "two"), "Invalid value for '-k'"),
+        (("compare", "faithful", "-k", "0"), "-k (model.n_components) = 0 is not allowed"),
+        (("compare", "faithful", "-k", "2", "--family", "gamma"), "use one of normal, poisson"),
+        (("compare", "faithful", "-k", "2", "--covariance", "fulll"), "did you mean 'full'?"),
+        (("compare", "faithful", "-k", "2", "--precision", "float16"), "--precision (precision) = 'float16'"),
+        (("compare", "faithful", "-k", "2", "--level", "90"), "--level (compare.level) = 90.0"),
+        (("compare", "faithful", "-k", "2", "--set", "mcmc.drawz=3"), "did you mean 'mcmc.draws'?"),
+        (("compare", "faithful", "-k", "2", "--set", "seed"), "write a key, '=' and a value"),
+        (("compare", "faithful", "-k", "2", "--set", "model.prior=none"), "without a posterior"),
+        (("compare", "faithful", "-k", "2", "--dras", "3"), "No such option: --dras"),
+        (("compare", "faithfull", "-k", "2"), "faithful"),
+        (("compare", "faithful", "-k", "2", "--columns", "eruption"), "eruptions"),
+        (("fit", "faithful", "-k", "2", "--prior", "flat"), "use one of none, default"),
+        (("fit", "faithful", "-k", "2", "--iterations", "0"), "--iterations (em.iterations) = 0"),
+        (("run",), "Missing argument"),
+        (("run", "absent.toml"), "absent.toml: no such config file"),
+    ],
+)
+def test_a_wrong_command_is_one_line_and_exit_code_2(emjax_command, arguments, expected):
+    assert expected in refused(emjax_command(*arguments))
+
+
+def write_bad_data(folder):
+    rows = np.random.default_rng(0).normal(size=(20, 2))
+    text = "a,b\n" + "\n".join(f"{a},{b}" for a, b in rows) + "\n"
+    (folder / "nan.csv").write_text(text + "1,nan\n")
+    (folder / "missing.csv").write_text(text + "1,\n")
+    (folder / "infinite.csv").write_text(text + "1,inf\n")
+    (folder / "text.csv").write_text(text + "1,two\n")
+    (folder / "constant.csv").write_text("a,b\n" + "".join(f"{a},1\n" for a in rows[:, 0]))
+    (folder / "few.csv").write_text("a\n1\n2\n")
+    (folder / "empty.csv").write_text("")
+    (folder / "header.csv").write_text("a,b\n")
+    (folder / "ragged.csv").write_text(text + "1,2,3\n")
+    (folder / "binary.csv").write_bytes(b"\x93NUMPY\x01\x00")
+    (folder / "text.npy").write_text(text)
+    (folder / "text.parquet").write_text(text)
+    (folder / "photo.jpg").write_bytes(b"\xff\xd8\xff")
+    (folder / "folder.csv").mkdir()
+    np.save(folder / "cube.npy", np.zeros((2, 3, 4)))
+    np.save(folder / "words.npy", np.array(["a", "b"]))
+    (folder / "fractions.csv").write_text("a\n" + "\n".join(str(i + 0.5) for i in range(9)) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("absent.csv",), "absent.csv"),
+        (("nan.csv",), "'b'"),
+        (("missing.csv",), "'b'"),
+        (("infinite.csv",), "'b'"),
+        (("text.csv",), "'b'"),
+        (("constant.csv",), "'b' is constant"),
+        (("few.csv",), "fewer than the 3 components"),
+        (("empty.csv",), "empty"),
+        (("header.csv",), "header.csv"),
+        (("ragged.csv",), "ragged.csv"),
+        (("binary.csv",), "binary.csv"),
+        (("text.npy",), "text.npy"),
+        (("text.parquet",), "text.parquet"),
+        (("photo.jpg",), "photo.jpg"),
+        (("folder.csv",), "folder.csv"),
+        (("cube.npy",), "cube.npy"),
+        (("words.npy",), "words.npy"),
+        (("nan.csv", "--columns", "c"), "'c'"),
+        (("fractions.csv", "--family", "poisson"), "'a'"),
+        (("faithful", "--columns", "waiting,waiting"), "twice"),
+    ],
+)
+def test_bad_data_are_one_line_and_exit_code_2_and_leave_nothing(emjax_command, workplace, arguments, expected):
+    write_bad_data(workplace)
+    before = sorted(path.name for path in workplace.iterdir())
+    assert expected in refused(emjax_command("fit", *arguments, "-k", "3"))
+    assert sorted(path.name for path in workplace.iterdir()) == before
+
+
+def test_an_existing_run_is_refused_before_the_fit(emjax_command, workplace):
+    (workplace / "out").mkdir()
+    (workplace / "out" / "note").write_text("mine")
+    message = refused(emjax_command("fit", "faithful", "-k", "2", "--out", "out"))
+    assert "--overwrite" in message
+    message = refused(emjax_command("fit", "faithful", "-k", "2", "--out", "out", "--overwrite"))
+    assert "not a run folder" in message
+    assert (workplace / "out" / "note").read_text() == "mine"
+
+
+def test_the_data_sets_are_listed(emjax_command):
+    result = emjax_command("datasets")
+    assert result.code == 0
+    assert max(map(len, result.out.splitlines())) <= 80
+    assert all(name in result.out for name in ("deaths", "faithful", "galaxies", "iris"))
+
+
+def test_the_data_sets_are_listed_as_json(emjax_command):
+    entries = {entry["name"]: entry for entry in json.loads(emjax_command("datasets", "--json").out)["datasets"]}
+    assert entries["faithful"]["n_samples"] == 272
+    assert entries["faithful"]["feature_names"] == ["eruptions", "waiting"]
+    assert all(entry["source"] and entry["license"] for entry in entries.values())
+
+
+def test_doctor_finds_this_machine(emjax_command):
+    findings = json.loads(emjax_command("doctor", "--json").out)
+    import jax
+
+    assert findings["versions"]["jax"] == jax.__version__
+    assert findings["devices"][0]["platform"] == jax.devices()[0].platform
+    assert findings["precision"] == {"default": "float64", "float64": True, "float32": True}
+    assert findings["cache"]["enabled"] is False
+    text = emjax_command("doctor").out
+    assert max(map(len, text.splitlines())) <= 80
+    assert "float64 by default" in text
+
+
+def test_the_schema_is_printed(emjax_command):
+    assert json.loads(emjax_command("schema").out)["properties"]["task"]["enum"] == [
+        "compare",
+        "fit",
+        "sample",
+    ]
+
+
+def test_no_command_prints_the_help(emjax_command):
+    result = emjax_command()
+    assert result.code == 0
+    assert "compare" in result.out
+    assert result.out == emjax_command("--help").out
+
+
+def test_help_fits_80_columns_and_tells_every_command(emjax_command):
+    for command in ("compare", "fit", "sample", "run", "datasets", "doctor", "schema"):
+        result = emjax_command(command, "--help")
+        assert result.code == 0
+        assert max(map(len, result.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["compare", "--help"], 0),
+        (["--version"], 0),
+        (["datasets"], 0),
+        (["schema"], 0),
+        (["compare", "faithful"], 2),
+        (["compare", "faithful", "-k", "2", "--nonsense"], 2),
+        (["run", "absent.toml"], 2),
+    ],
+)
+def test_what_needs_no_fit_imports_nothing_heavy(tmp_path, arguments, code):
+    program = (
+        "import sys\n"
+        "from emjax.experiments.cli import main\n"
+        f"sys.argv = ['emjax', *{arguments!r}]\n"
+        "try:\n    main()\nexcept SystemExit as exit:\n    code = exit.code\n"
+        f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "sys.stderr.write(f'RESULT {code} {loaded}\\n')\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert result.stderr.splitlines()[-1] == f"RESULT {code} []"
+
+
+def test_the_module_is_the_command(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "emjax", "--version"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    from importlib.metadata import version
+
+    assert result.stdout == f"emjax {version('emjax')}\n"
+    assert result.stderr == ""

@@ -1,0 +1,169 @@
+"""A run folder is whole or not there, and an older one is never lost by accident."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emjax.errors import ConfigError, RunExistsError
+from emjax.experiments import store
+from emjax.experiments.store import run_folder
+
+
+def write_run(target, **options) -> Path:
+    with run_folder(target, **options) as folder:
+        folder.write_toml("config.toml", {"seed": 1})
+        folder.write_json("em.json", {"value": np.float64(0.1)})
+        return folder.publish()
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_run_appears_whole_with_all_its_files(tmp_path):
+    with run_folder(tmp_path / "runs" / "a") as folder:
+        folder.write_json("em.json", {"x": 1})
+        assert names_in(tmp_path / "runs") == [f".a.partial-{os.getpid()}"]
+        folder.publish()
+    assert names_in(tmp_path / "runs") == ["a"]
+    assert json.loads((tmp_path / "runs" / "a" / "em.json").read_text()) == {"x": 1}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, SystemExit])
+def test_a_failure_in_the_middle_leaves_nothing(tmp_path, error):
+    def fail():
+        with run_folder(tmp_path / "runs" / "a") as folder:
+            folder.write_json("em.json", {})
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert names_in(tmp_path) == []
+
+
+def test_a_failure_leaves_the_folders_that_were_there(tmp_path):
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(RuntimeError), run_folder(tmp_path / "runs" / "a"):
+        raise RuntimeError
+    assert names_in(tmp_path) == ["runs"]
+    assert names_in(tmp_path / "runs") == []
+
+
+def test_a_run_that_was_not_published_leaves_nothing(tmp_path):
+    with run_folder(tmp_path / "a") as folder:
+        folder.write_json("em.json", {})
+    assert names_in(tmp_path) == []
+
+
+def test_an_existing_run_is_refused_before_anything_is_done(tmp_path):
+    write_run(tmp_path / "a")
+    before = (tmp_path / "a" / "em.json").read_bytes()
+    entered = False
+    with pytest.raises(RunExistsError, match="--overwrite") as caught, run_folder(tmp_path / "a"):
+        entered = True
+    assert not entered
+    assert str(tmp_path / "a") in str(caught.value)
+    assert (tmp_path / "a" / "em.json").read_bytes() == before
+    assert names_in(tmp_path) == ["a"]
+
+
+def test_a_run_that_appears_meanwhile_is_not_overwritten(tmp_path):
+    with run_folder(tmp_path / "a") as folder:
+        folder.write_json("em.json", {})
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "other").write_text("mine")
+        with pytest.raises(RunExistsError):
+            folder.publish()
+    assert names_in(tmp_path) == ["a"]
+    assert (tmp_path / "a" / "other").read_text() == "mine"
+
+
+def test_an_empty_folder_may_become_the_run(tmp_path):
+    (tmp_path / "a").mkdir()
+    write_run(tmp_path / "a")
+    assert names_in(tmp_path / "a") == ["config.toml", "em.json"]
+
+
+def test_a_file_of_the_same_name_is_refused(tmp_path):
+    (tmp_path / "a").write_text("mine")
+    with pytest.raises(RunExistsError):
+        write_run(tmp_path / "a")
+    with pytest.raises(RunExistsError, match="not a run folder"):
+        write_run(tmp_path / "a", overwrite=True)
+    assert (tmp_path / "a").read_text() == "mine"
+
+
+def test_overwrite_replaces_the_whole_folder(tmp_path):
+    write_run(tmp_path / "a")
+    (tmp_path / "a" / "stale").write_text("old")
+    write_run(tmp_path / "a", overwrite=True)
+    assert names_in(tmp_path / "a") == ["config.toml", "em.json"]
+    assert names_in(tmp_path) == ["a"]
+
+
+def test_overwrite_leaves_a_folder_that_is_no_run_alone(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.jpg").write_text("mine")
+    with pytest.raises(RunExistsError, match="not a run folder"):
+        write_run(tmp_path / "photos", overwrite=True)
+    assert names_in(tmp_path / "photos") == ["one.jpg"]
+
+
+def test_a_failed_overwrite_keeps_the_old_run(tmp_path):
+    write_run(tmp_path / "a")
+    (tmp_path / "a" / "mark").write_text("old")
+    with pytest.raises(RuntimeError), run_folder(tmp_path / "a", overwrite=True):
+        raise RuntimeError
+    assert (tmp_path / "a" / "mark").read_text() == "old"
+    assert names_in(tmp_path) == ["a"]
+
+
+def test_a_rename_that_fails_brings_the_old_run_back(tmp_path, monkeypatch):
+    write_run(tmp_path / "a")
+    (tmp_path / "a" / "mark").write_text("old")
+    rename = os.rename
+
+    def failing(source, target):
+        if ".partial-" in Path(source).name:
+            raise OSError(28, "No space left on device")
+        rename(source, target)
+
+    monkeypatch.setattr(store.os, "rename", failing)
+    with pytest.raises(OSError, match="No space left"):
+        write_run(tmp_path / "a", overwrite=True)
+    assert (tmp_path / "a" / "mark").read_text() == "old"
+    assert names_in(tmp_path) == ["a"]
+
+
+def test_what_is_open_can_be_dropped_at_once(tmp_path):
+    with run_folder(tmp_path / "runs" / "a") as folder:
+        folder.write_json("em.json", {})
+        assert store.discard_open()
+        assert names_in(tmp_path) == []
+    assert not store.discard_open()
+    assert names_in(tmp_path) == []
+
+
+def test_runs_without_a_name_are_numbered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written = [write_run(None, default="faithful-k2") for _ in range(3)]
+    assert [str(path) for path in written] == ["runs/faithful-k2", "runs/faithful-k2-2", "runs/faithful-k2-3"]
+
+
+def test_a_numbered_run_moves_on_when_its_name_is_taken_meanwhile(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with run_folder(None, default="a") as folder:
+        (tmp_path / "runs" / "a").mkdir()
+        (tmp_path / "runs" / "a" / "other").write_text("mine")
+        folder.write_json("em.json", {})
+        assert folder.publish() == Path("runs/a-2")
+    assert names_in(tmp_path / "runs") == ["a", "a-2"]
+
+
+def test_a_parent_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigError, match="cannot be made"):
+        write_run(tmp_path / "file" / "a")
