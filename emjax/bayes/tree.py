@@ -106,7 +106,7 @@ def _posterior(variables: Mapping[str, np.ndarray], features: list[str]) -> xr.D
     return _dataset(dims, n_chains, n_draws, {dim: labels[dim] for dim in _EVENT_DIMS if dim in used})
 
 
-def _log_likelihood(values: np.ndarray, n_chains: int, n_draws: int, kept: Sequence[int] | None) -> xr.Dataset:
+def _log_likelihood(values: np.ndarray, n_chains: int, n_draws: int, kept: Any) -> xr.Dataset:
     values = np.asarray(values)
     if values.ndim != 3 or values.shape[0] != n_chains or values.shape[1] > n_draws:
         raise DataError(
