@@ -35,6 +35,7 @@ from emjax.result import Fit
 
 METHODS = ("information",)
 SPACE = "unconstrained (log-ratios of weights, means, log-Cholesky or log rates), standard frame"
+_FARTHEST = 0.01  # standard errors from the optimum at which its curvature may still be read
 _COLUMNS_AT_ONCE = 8  # columns of the Hessian that are differentiated side by side: bounds the memory
 
 
@@ -49,9 +50,10 @@ class IntervalStatus(enum.StrEnum):
     def message(self) -> str:
         """The status in words."""
         return {
-            IntervalStatus.OK: "The information is positive definite at a converged fit.",
+            IntervalStatus.OK: "The information is positive definite at an optimum.",
             IntervalStatus.NOT_AT_OPTIMUM: (
-                "EM had not converged, so the curvature there is not that of an optimum; standard errors are withheld."
+                "EM stopped before its optimum, so the curvature there is not that of an optimum; standard errors "
+                "are withheld."
             ),
             IntervalStatus.SINGULAR: (
                 "The information is not positive definite: the data do not identify every parameter; standard errors "
@@ -135,13 +137,13 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information") -> I
     frame_prior = None if prior is None else mixture.prior_to_frame(prior, frame)
     with jax.enable_x64(True):
         lane = mixture.to_frame(fit.params, frame)
-        information, jacobian, estimates = _derivatives(
+        information, gradient, jacobian, estimates = _derivatives(
             mixture.likelihood, lane, make_blocks(z, mixture.n_components), frame_prior, frame
         )
         named = mixture.named_parameters(fit.params)
     chosen = scalar_parameters(named, fit.feature_names)
     places = _places(named, chosen)
-    status, covariance = _invert(np.asarray(information), np.asarray(jacobian)[places], converged=fit.converged)
+    status, covariance = _invert(np.asarray(information), np.asarray(gradient), np.asarray(jacobian)[places])
     links = {"weights": "logit", **mixture.family.links}
     return Intervals(
         level=level,
@@ -156,8 +158,8 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information") -> I
 @functools.partial(jax.jit, static_argnums=0)
 def _derivatives(
     mixture: Mixture, params: MixtureParams, data: Blocks, prior: Prior | None, frame: Frame
-) -> tuple[Array, Array, Array]:
-    """The information, and the Jacobian and the values of all named parameters in data units, flattened."""
+) -> tuple[Array, Array, Array, Array]:
+    """Information and gradient, and Jacobian and values of all named parameters in data units, flattened."""
     flat, unravel = ravel_pytree(mixture.unconstrain(params))
 
     def objective(flat: Float[Array, " p"]) -> Float[Array, ""]:
@@ -175,7 +177,7 @@ def _derivatives(
         return jax.jvp(gradient, (flat,), (direction,))[1]
 
     hessian = jax.lax.map(column, jnp.eye(flat.size, dtype=flat.dtype), batch_size=_COLUMNS_AT_ONCE)
-    return -hessian, jax.jacfwd(reported)(flat), reported(flat)
+    return -hessian, gradient(flat), jax.jacfwd(reported)(flat), reported(flat)
 
 
 def _log_likelihood(mixture: Mixture, params: MixtureParams, data: Blocks) -> Array:
@@ -204,10 +206,8 @@ def _places(named: dict[str, Any], chosen: tuple[ScalarParameter, ...]) -> np.nd
     )
 
 
-def _invert(information: np.ndarray, jacobian: np.ndarray, *, converged: bool) -> tuple[IntervalStatus, np.ndarray]:
+def _invert(information: np.ndarray, gradient: np.ndarray, jacobian: np.ndarray) -> tuple[IntervalStatus, np.ndarray]:
     unknown = np.full((len(jacobian), len(jacobian)), np.nan)
-    if not converged:
-        return IntervalStatus.NOT_AT_OPTIMUM, unknown
     diagonal = np.diagonal(information)
     if not np.isfinite(information).all() or (diagonal <= 0).any():
         return IntervalStatus.SINGULAR, unknown
@@ -217,6 +217,11 @@ def _invert(information: np.ndarray, jacobian: np.ndarray, *, converged: bool) -
     eigenvalues, vectors = np.linalg.eigh((scaled + scaled.T) / 2)
     if eigenvalues[0] < 1e-10 * eigenvalues[-1]:
         return IntervalStatus.SINGULAR, unknown
+    # Newton's decrement is the distance to the optimum in standard errors. It asks what matters here, whatever made
+    # EM stop: a run of exactly n iterations may well have arrived.
+    decrement = np.linalg.norm((gradient * scale) @ vectors / np.sqrt(eigenvalues))
+    if not decrement <= _FARTHEST:
+        return IntervalStatus.NOT_AT_OPTIMUM, unknown
     half = (jacobian * scale[None, :]) @ vectors / np.sqrt(eigenvalues)[None, :]
     return IntervalStatus.OK, half @ half.T
 

@@ -27,6 +27,7 @@ from emjax.experiments import plots
 from emjax.experiments.report import write_report
 from emjax.experiments.report.drawing.chains import rank_counts
 from emjax.experiments.report.drawing.ellipses import outlines
+from emjax.experiments.report.drawing.style import compact, power_of_ten
 from emjax.experiments.report.drawing.view import as_view, curves, entropy
 from emjax.experiments.report.evidence import gauges
 from emjax.experiments.report.svg import svg_text
@@ -480,3 +481,15 @@ def test_plots_are_figures_of_their_own(faithful, eruptions, single, tmp_path):
 def test_numbers_read_well(value, text):
     assert number(value) == text
     assert fixed(-0.0004, 2) == "0.00"
+
+
+def test_ticks_read_well():
+    assert [compact(value) for value in (0.0, -2.5, 2500.0, -20_000.0, 1.5e6, 2e-6)] == [
+        "0",
+        "−2.5",
+        "2500",
+        "−20k",
+        "1.5M",
+        "2e−06",
+    ]
+    assert [power_of_ten(value) for value in (1.0, 0.01, 1e-6, 1e5)] == ["1", "0.01", "10⁻⁶", "10⁵"]

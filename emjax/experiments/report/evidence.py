@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from emjax.comparison import Comparison
-from emjax.experiments.report.wording import elided, percent
+from emjax.experiments.report.wording import elided, number, percent
 from emjax.uncertainty.information import IntervalStatus
 from emjax.verdict import DEFAULT_THRESHOLDS, Thresholds, Verdict
 
@@ -110,7 +110,10 @@ def _sd(value: float) -> str:
 
 
 def _factor(value: float) -> str:
-    return f"× {math.exp(value):.2f}" if math.isfinite(value) else "—"
+    if not math.isfinite(value):
+        return "—"
+    factor = math.exp(value)
+    return f"× {factor:.2f}" if factor < 100 else f"× {number(factor, 3)}"
 
 
 _SHOWN: dict[str, Any] = {

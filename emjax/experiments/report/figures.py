@@ -72,7 +72,7 @@ def density_picture(comparison: Comparison) -> Picture:
     if view.n_features == 1:
         parts = ", dotted its components, numbered" if view.n_components > 1 else ""
         caption = f"Dashed orange: EM's mixture{parts}. {_posterior_word(view)}: the"
-        if view.discrete:
+        if view.bars:
             caption = f"Bars count how often each value was seen. {caption} {view.level:.0%} band of {draws}."
         else:
             mean = "posterior predictive" if view.trusted else "mean of the draws"

@@ -8,15 +8,14 @@ from matplotlib.figure import Figure
 
 from emjax.experiments.report.drawing import style
 from emjax.experiments.report.drawing.ellipses import draw_ellipses, draw_points
-from emjax.experiments.report.drawing.view import Curves, View, curves
+from emjax.experiments.report.drawing.view import RASTER_POINTS, Curves, View, curves
 from emjax.experiments.report.wording import elided
 
 MOST_FEATURES = 5
 """Of more features than this the first are drawn against each other."""
 
-_WIDEST_BARS = 120
 _SHEAF = 60
-_SHEAF_OF_PAIRS = 20
+_SHEAF_OF_PAIRS = 120
 
 
 @style.drawn
@@ -32,7 +31,7 @@ def draw_density(view: View, width: float) -> Figure:
 def _one_feature(view: View, width: float) -> Figure:
     figure, axes = style.single(width, min(0.62 * width, 4.1) if width > 5 else 3.5, left=0.62)
     found = curves(view)
-    bars = view.discrete and len(found.grid) <= _WIDEST_BARS
+    bars = view.bars
     if bars:
         _counts(axes, view, found)
     else:
@@ -120,7 +119,7 @@ def _name_components(axes: Axes, found: Curves, factor: float = 1.0) -> None:
 
 def _two_features(view: View, width: float) -> Figure:
     figure, axes = style.single(width, 0.66 * width if width > 5 else 0.95 * width, left=0.62)
-    draw_points(axes, view, 0, 1, size=15)
+    draw_points(axes, view, 0, 1, size=15, rasterized=view.rasterized)
     draw_ellipses(axes, view, 0, 1, n_draws=_SHEAF, names=True)
     style.legend(axes)
     style.finish(axes, *(elided(name, 44) for name in view.feature_names))
@@ -130,7 +129,7 @@ def _two_features(view: View, width: float) -> Figure:
 def _pairs(view: View, width: float) -> Figure:
     """Histograms on the diagonal, scatters with ellipses below it."""
     shown = min(view.n_features, MOST_FEATURES)
-    left, bottom, top, gap = 0.5, 0.5, 0.34, 0.07
+    left, bottom, top, gap = 0.62, 0.5, 0.34, 0.07
     cell = (width - left - 0.08 - gap * (shown - 1)) / shown
     height = bottom + top + shown * cell + gap * (shown - 1)
     figure = Figure(figsize=(width, height))
@@ -141,18 +140,26 @@ def _pairs(view: View, width: float) -> Figure:
             x, y = left + column * (cell + gap), height - top - (row + 1) * cell - row * gap
             axes = figure.add_axes((x / width, y / height, cell / width, cell / height))
             _pair(axes, view, row, column, small=small)
-            labels = (
-                view.feature_names[column] if row == shown - 1 else "",
-                view.feature_names[row] if column == 0 else "",
-            )
-            style.finish(axes, *(elided(label, letters) for label in labels), n_x=3, n_y=3)
-            lowest, leftmost = row == shown - 1, column == 0 and row > 0
-            axes.tick_params(labelbottom=lowest, bottom=lowest, labelleft=leftmost, left=leftmost, labelsize=7.5)
-            axes.xaxis.label.set_fontsize(7.5 if small else 9)
-            axes.yaxis.label.set_fontsize(7.5 if small else 9)
+            below = view.feature_names[column] if row == shown - 1 else ""
+            beside = view.feature_names[row] if column == 0 else ""
+            _pair_axes(axes, elided(below, letters), elided(beside, letters), numbered=row > 0, small=small)
     key = figure.axes[0].get_legend_handles_labels()
     figure.legend(*key, loc="upper right", bbox_to_anchor=(0.99, 0.995), fontsize=8.5, labelcolor=style.INK)
     return figure
+
+
+def _pair_axes(axes: Axes, below: str, beside: str, *, numbered: bool, small: bool) -> None:
+    """Names, and few ticks, at the outer panels; names stand at one distance however wide the numbers are."""
+    size = 7.5 if small else 9.0
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # axes of ours are made by a figure
+    width = axes.get_position().width * figure.get_size_inches()[0]
+    axes.set_xlabel(below, fontsize=size)
+    axes.set_ylabel(beside, fontsize=size)
+    axes.yaxis.set_label_coords(-0.45 / width, 0.5)
+    style.inner_ticks(axes.xaxis, axes.get_xlim(), shown=bool(below))
+    style.inner_ticks(axes.yaxis, axes.get_ylim(), shown=bool(beside) and numbered)
+    axes.tick_params(labelsize=7.0 if small else 7.5)
 
 
 def _pair(axes: Axes, view: View, row: int, column: int, *, small: bool) -> None:
@@ -163,5 +170,7 @@ def _pair(axes: Axes, view: View, row: int, column: int, *, small: bool) -> None
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         return
-    draw_points(axes, view, column, row, size=3 if small else 6)
-    draw_ellipses(axes, view, column, row, n_draws=_SHEAF_OF_PAIRS, names=False)
+    n_pairs = sum(range(min(view.n_features, MOST_FEATURES)))
+    pixels = len(view.rows) * n_pairs > RASTER_POINTS
+    draw_points(axes, view, column, row, size=3 if small else 6, rasterized=pixels)
+    draw_ellipses(axes, view, column, row, n_draws=_SHEAF_OF_PAIRS // n_pairs, names=False)

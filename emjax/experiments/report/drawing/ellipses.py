@@ -19,14 +19,14 @@ ELLIPSE_MASS = 0.9
 _CORNERS = 40
 
 
-def draw_points(axes: Axes, view: View, first: int, second: int, *, size: float) -> None:
+def draw_points(axes: Axes, view: View, first: int, second: int, *, size: float, rasterized: bool) -> None:
     """The data of two features. Counts fall on each other, so they are moved a little, the same way every time."""
     x, y = view.values[view.rows][:, [first, second]].T
     if view.discrete:
         shift = np.random.default_rng(0).uniform(-0.3, 0.3, (2, len(x)))
         x, y = x + shift[0], y + shift[1]
     axes.scatter(
-        x, y, s=size, color=style.DATA, alpha=0.65, linewidths=0, rasterized=view.rasterized, label="data", zorder=1
+        x, y, s=size, color=style.DATA, alpha=0.65, linewidths=0, rasterized=rasterized, label="data", zorder=1
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -131,15 +132,51 @@ _STEPS = [1, 2, 2.5, 5, 10]
 
 
 def finish(
-    axes: Axes, xlabel: str = "", ylabel: str = "", *, n_x: int = 6, n_y: int = 5, whole_x: bool = False
+    axes: Axes,
+    xlabel: str = "",
+    ylabel: str = "",
+    *,
+    n_x: int = 6,
+    n_y: int = 5,
+    whole_x: bool = False,
+    prune: Any = None,
 ) -> None:
     """Labels, and few ticks with numbers written out."""
     axes.set_xlabel(printable(xlabel))
     axes.set_ylabel(printable(ylabel))
     if axes.get_xscale() == "linear":
         axes.xaxis.set_major_locator(MaxNLocator(n_x, steps=_STEPS, integer=whole_x))
+        _shorten(axes.xaxis, axes.get_xlim())
     if axes.get_yscale() == "linear":
         axes.yaxis.set_major_locator(MaxNLocator(n_y, steps=_STEPS))
+        _shorten(axes.yaxis, axes.get_ylim())
+
+
+def _shorten(axis: Axis, limits: tuple[float, float]) -> None:
+    """Large and tiny numbers in few signs, instead of a power of ten that stands apart from them."""
+    size = max(map(abs, limits))
+    apart = abs(limits[1] - limits[0]) > 1e-3 * size
+    if apart and not 1e-3 <= size < 1e4:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
+
+
+def inner_ticks(axis: Axis, limits: tuple[float, float], *, shown: bool) -> None:
+    """At most three ticks away from the ends, so that the numbers of neighbouring panels do not meet."""
+    low, high = limits
+    room = 0.1 * (high - low)
+    places = [tick for tick in MaxNLocator(4, steps=_STEPS).tick_values(low, high) if low + room < tick < high - room]
+    if len(places) > 3:
+        places = places[:: len(places) - 1] if len(places) % 2 == 0 else places[:: len(places) // 2]
+    axis.set_ticks(places if shown else [], [compact(tick) for tick in places] if shown else [])
+
+
+def compact(value: float) -> str:
+    """A number in few signs: ``2.5``, ``20k``, ``1.5M``."""
+    size = abs(value)
+    for start, unit, sign in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if size >= start:
+            return f"{value / unit:g}{sign}".replace("-", "−")
+    return f"{value:g}".replace("-", "−")
 
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -29,6 +29,9 @@ MOST_POINTS = 10_000
 RASTER_POINTS = 2_000
 """More points than this become pixels inside the figure, so that the page stays small."""
 
+WIDEST_BARS = 100
+"""Counts over a wider range than this are drawn as a histogram."""
+
 GRID_POINTS = 241
 _WIDEST_COUNTS = 200
 
@@ -91,6 +94,11 @@ class View:
     @property
     def rasterized(self) -> bool:
         return len(self.rows) > RASTER_POINTS
+
+    @property
+    def bars(self) -> bool:
+        """Whether the density of one feature is drawn as a bar for each count."""
+        return self.discrete and np.ptp(self.values[:, 0]) < WIDEST_BARS
 
     @property
     def trusted(self) -> bool:
