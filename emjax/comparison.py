@@ -20,6 +20,7 @@ from emjax.metrics.cost import Cost
 from emjax.metrics.parameter import difference_in_sd, equal_tailed, mass_inside, width_ratio
 from emjax.metrics.partition import co_clustering, co_clustering_difference, mean_co_clustering, subset_rows
 from emjax.metrics.predictive import log_score, total_variation
+from emjax.mixture import Mixture, MixtureParams
 from emjax.naming import scalar_parameters
 from emjax.result import Fit, Status
 from emjax.samples import as_samples
@@ -90,8 +91,8 @@ class Comparison:
         Statuses of both sides, the alignment's trust, optima, R-hat, effective sample sizes, divergences, E-BFMI.
     cost
         Compile and run seconds of EM and of MCMC.
-    level
-        Level of all intervals.
+    level, thresholds
+        Level of all intervals, and the limits that the verdict was drawn with.
     fit, posterior, intervals
         What was compared; ``fit`` with its components in the posterior's order.
     """
@@ -103,6 +104,7 @@ class Comparison:
     diagnostics: dict[str, Any]
     cost: dict[str, Any]
     level: float
+    thresholds: Thresholds
     fit: Fit
     posterior: Posterior
     intervals: Intervals
@@ -187,6 +189,7 @@ def compare(
         diagnostics=_diagnostics(fit, posterior, em),
         cost=_cost(fit, posterior),
         level=level,
+        thresholds=thresholds,
         fit=fit,
         posterior=posterior,
         intervals=em,
@@ -273,19 +276,26 @@ def _predictive_sample(posterior: Posterior, key: jax.Array, n_points: int) -> n
     """One point from each of ``n_points`` draws, evenly spaced over the chains."""
     rows = np.linspace(0, posterior.n_draws - 1, n_points).round().astype(int)
     draws = jax.tree.map(lambda leaf: leaf[rows], posterior.params)
-    mixture = posterior.mixture.likelihood
-    one = jax.jit(jax.vmap(lambda params, k: mixture.sample(params, k, 1)[0][0]))
-    return np.asarray(one(draws, jax.random.split(key, n_points)))
+    return np.asarray(_one_point_each(posterior.mixture.likelihood, draws, jax.random.split(key, n_points)))
+
+
+@jax.jit(static_argnums=0)
+def _one_point_each(mixture: Mixture, draws: MixtureParams, keys: jax.Array) -> jax.Array:
+    return jax.vmap(lambda params, key: mixture.sample(params, key, 1)[0][0])(draws, keys)
 
 
 def _co_clustering(fit: Fit, posterior: Posterior, values: np.ndarray) -> Any:
     rows = subset_rows(len(values))
     draws = posterior.thinned(_PARTITION_DRAWS)
-    mixture, chosen = posterior.mixture.likelihood, values[rows]
-    shares = jax.jit(lambda all_draws: jax.lax.map(lambda one: mixture.responsibilities(one, chosen), all_draws))
+    shares = _responsibilities(posterior.mixture.likelihood, draws, values[rows])
     return co_clustering_difference(
-        co_clustering(fit.responsibilities(chosen)), mean_co_clustering(np.asarray(shares(draws)))
+        co_clustering(fit.responsibilities(values[rows])), mean_co_clustering(np.asarray(shares))
     )
+
+
+@jax.jit(static_argnums=0)
+def _responsibilities(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
+    return jax.lax.map(lambda params: mixture.responsibilities(params, x), draws)
 
 
 def _psis_loo(posterior: Posterior) -> dict[str, Any]:

@@ -5,6 +5,8 @@ import shlex
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -36,10 +38,9 @@ def test_every_command_named_is_one_of_the_command_line(monkeypatch, capsys):
     assert named >= {"compare", "fit", "sample", "run", "datasets", "doctor", "schema"}
     for command in sorted(named):
         monkeypatch.setattr(sys, "argv", ["emjax", command, "--help"])
-        try:
-            main()
-        except SystemExit as stop:
-            assert stop.code in (0, None)
+        with pytest.raises(SystemExit) as stop:
+            sys.exit(main())
+        assert not stop.value.code
         assert command in capsys.readouterr().out
 
 

@@ -49,9 +49,7 @@ def read_parquet(path: Path, place: str, columns: Columns = None) -> tuple[np.nd
         with parquet.ParquetFile(path) as file:
             table = file.read(columns=list(chosen_names))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{place} is not a whole Parquet file ({one_line(error)}): write or fetch it again"
-        ) from error
+        raise DataError(f"{place} is not a whole Parquet file ({one_line(error)}): write or fetch it again") from error
     check_not_empty((table.num_rows, table.num_columns), place)
     values = np.empty((table.num_rows, len(chosen)))
     for position, name in enumerate(chosen_names):
@@ -123,8 +121,7 @@ def _from_array(array: np.ndarray, place: str, columns: Columns) -> tuple[np.nda
     """Checked columns of an array of one or two dimensions."""
     if array.dtype.names is not None:
         raise DataError(
-            f"{place} is a structured array with fields {listed(array.dtype.names)}: save a plain "
-            "array of numbers"
+            f"{place} is a structured array with fields {listed(array.dtype.names)}: save a plain array of numbers"
         )
     if array.ndim not in (1, 2):
         raise DataError(

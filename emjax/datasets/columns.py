@@ -34,9 +34,7 @@ def choose_columns(names: Sequence[str], columns: Columns, place: str) -> list[i
         _check_named(names, place)
         return list(range(len(names)))
     if isinstance(columns, str):
-        wanted: list[str | int] = (
-            [columns] if columns in names else [part.strip() for part in columns.split(",")]
-        )
+        wanted: list[str | int] = [columns] if columns in names else [part.strip() for part in columns.split(",")]
     elif isinstance(columns, (int, numbers.Integral)):
         wanted = [int(columns)]
     else:
@@ -98,8 +96,7 @@ def _position(names: Sequence[str], entry: str | int, place: str) -> int:
         position = int(entry)
         if not 0 <= position < len(names):
             raise DataError(
-                f"{place}: there is no column {position}: positions count from 0 to {len(names) - 1} "
-                f"({listed(names)})"
+                f"{place}: there is no column {position}: positions count from 0 to {len(names) - 1} ({listed(names)})"
             )
         return position
     close = nearest(entry, names)

@@ -77,9 +77,7 @@ def load(name_or_path: str | os.PathLike[str], columns: Columns = None) -> Datas
             "as they are"
         ) from error
     if not text.strip():
-        raise DataError(
-            f"no data set was named: give the path of a file, or one of {listed(tuple(CATALOGUE))}"
-        )
+        raise DataError(f"no data set was named: give the path of a file, or one of {listed(tuple(CATALOGUE))}")
     is_path = Path(text).suffix != "" or "/" in text or os.sep in text
     if not is_path and text in CATALOGUE:
         return load_bundled(CATALOGUE[text], columns)
@@ -93,9 +91,7 @@ def load(name_or_path: str | os.PathLike[str], columns: Columns = None) -> Datas
         _check_signature(path, reader, place)
         values, feature_names = reader(path, place, columns)
     except OSError as error:
-        raise DataError(
-            f"{place} cannot be read ({error.strerror or error}): check the file and its rights"
-        ) from error
+        raise DataError(f"{place} cannot be read ({error.strerror or error}): check the file and its rights") from error
     return Dataset(values=values, feature_names=feature_names, name=path.stem, source=text)
 
 
@@ -140,7 +136,5 @@ def _check_signature(path: Path, reader: _Reader, place: str) -> None:
             raise DataError(f"{place} is not what its name says: its content is {what}; {remedy}")
     if reader is not read_csv:
         looks_like_text = all(byte in b"\t\r\n" or byte >= 32 for byte in head)
-        content = (
-            "its content looks like text; rename it to .csv" if looks_like_text else "write or fetch it again"
-        )
+        content = "its content looks like text; rename it to .csv" if looks_like_text else "write or fetch it again"
         raise DataError(f"{place} is not what its name says ({_EXPECTED[path.suffix.lower()]}): {content}")

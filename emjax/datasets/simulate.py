@@ -99,9 +99,7 @@ def poisson_mixture(*, weights: Any, rate: Any, n_samples: int, seed: int) -> Da
     return _simulated(values, labels, truth, f"{weights.size} Poisson components", seed)
 
 
-def _simulated(
-    values: np.ndarray, labels: np.ndarray, truth: dict[str, np.ndarray], what: str, seed: int
-) -> Dataset:
+def _simulated(values: np.ndarray, labels: np.ndarray, truth: dict[str, np.ndarray], what: str, seed: int) -> Dataset:
     return Dataset(
         values=values,
         feature_names=default_feature_names(values.shape[1]),
@@ -117,9 +115,7 @@ def _simulated(
 def _checked_weights(weights: Any) -> np.ndarray:
     array = _numbers(weights, "weights")
     if array.ndim != 1 or array.size == 0:
-        raise DataError(
-            f"weights has shape {array.shape}: give one weight for each component, (n_components,)"
-        )
+        raise DataError(f"weights has shape {array.shape}: give one weight for each component, (n_components,)")
     if (array < 0).any():
         raise DataError("weights has a negative value: give probabilities")
     total = float(array.sum())
@@ -154,13 +150,9 @@ def _checked_covariance(covariance: Any, shape: tuple[int, int, int]) -> np.ndar
         raise DataError(f"covariance has shape {array.shape}: with this mean give {shape}")
     for component, matrix in enumerate(array):
         if not np.allclose(matrix, matrix.T, rtol=1e-10, atol=0.0):
-            raise DataError(
-                f"covariance[{component}] is not symmetric: give the same value at [i, j] and [j, i]"
-            )
+            raise DataError(f"covariance[{component}] is not symmetric: give the same value at [i, j] and [j, i]")
         if np.linalg.eigvalsh(matrix)[0] <= 0.0:
-            raise DataError(
-                f"covariance[{component}] is not positive definite: all its eigenvalues must be above 0"
-            )
+            raise DataError(f"covariance[{component}] is not positive definite: all its eigenvalues must be above 0")
     return array
 
 

@@ -108,9 +108,7 @@ def _check_text(path: Path, place: str) -> None:
             blank = blank and not text.strip("\ufeff \t\r\n,;")
             n_lines += chunk.count(b"\n")
     if decoder.getstate()[0]:
-        raise DataError(
-            f"{place}: line {n_lines} ends in half a UTF-8 character: the file is cut off; fetch it again"
-        )
+        raise DataError(f"{place}: line {n_lines} ends in half a UTF-8 character: the file is cut off; fetch it again")
     if blank:
         raise DataError(f"{place} is empty: give a file with at least one row of numbers")
 
@@ -199,8 +197,7 @@ def _records(path: Path, delimiter: str, place: str) -> Iterator[tuple[int, list
                 line = reader.line_num + 1
         except csv.Error as error:
             raise DataError(
-                f"{place}: line {line} cannot be split into fields ({error}): look for a quote "
-                "that is not closed"
+                f"{place}: line {line} cannot be split into fields ({error}): look for a quote that is not closed"
             ) from error
 
 
@@ -259,8 +256,7 @@ def _read_with_csv(path: Path, layout: _Layout, chosen: list[int], place: str) -
         n_rows += 1
     if n_rows == 0:
         raise DataError(
-            f"{place} has a line of column names ({listed(layout.names)}) and no rows: give at "
-            "least one row of numbers"
+            f"{place} has a line of column names ({listed(layout.names)}) and no rows: give at least one row of numbers"
         )
     _check_columns(columns, chosen, layout, place)
     return np.column_stack([np.frombuffer(columns[position].numbers) for position in chosen])

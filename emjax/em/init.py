@@ -33,12 +33,15 @@ def pooled(mixture: Mixture, z: Float[Array, "n d"]) -> MixtureParams:
 
 
 def random_points(mixture: Mixture, keys: Array, z: Float[Array, "n d"]) -> MixtureParams:
-    """The textbook start: means drawn from the data, equal weights, and the data's own covariance."""
+    """The textbook start: different means drawn from the data, equal weights, and the data's own covariance.
+
+    Equal means, which counts and rounded data would often give, are a saddle that EM never leaves.
+    """
     base = pooled(mixture, z)
 
     def one(key: Array) -> MixtureParams:
-        rows = jax.random.choice(key, z.shape[0], (mixture.n_components,), replace=False)
-        return dataclasses.replace(base, components=mixture.family.at_means(base.components, z[rows]))
+        means = _seed(key, z, mixture.n_components, uniform=True)
+        return dataclasses.replace(base, components=mixture.family.at_means(base.components, means))
 
     return jax.vmap(one)(keys)
 
@@ -62,18 +65,21 @@ def kmeans_plus_plus(mixture: Mixture, keys: Array, z: Float[Array, "n d"], prio
     return jax.vmap(one)(keys)
 
 
-def _seed(key: Array, z: Float[Array, "n d"], n_components: int) -> Float[Array, "K d"]:
-    first_key, *keys = jax.random.split(key, n_components)
+def _seed(key: Array, z: Float[Array, "n d"], n_components: int, *, uniform: bool = False) -> Float[Array, "K d"]:
+    """Rows of ``z``, each drawn by its squared distance to those before, or evenly among those that differ."""
+
+    def draw(nearest: Float[Array, " n"], key: Array) -> tuple[Float[Array, " n"], Float[Array, " d"]]:
+        chance = (nearest > 0).astype(z.dtype) if uniform else nearest
+        # Where every point is a centre already, all distances are zero and any point will do.
+        chance = jnp.where(jnp.sum(nearest) > 0, chance, jnp.ones_like(nearest))
+        centre = z[jax.random.categorical(key, jnp.log(chance))]
+        return jnp.minimum(nearest, jnp.sum((z - centre[None, :]) ** 2, axis=1)), centre
+
+    first_key, rest_key = jax.random.split(key)
     first = z[jax.random.randint(first_key, (), 0, z.shape[0])]
     nearest = jnp.sum((z - first[None, :]) ** 2, axis=1)
-    centres = [first]
-    for next_key in keys:
-        # Where every point is a centre already, all distances are zero and any point will do.
-        chance = jnp.where(jnp.sum(nearest) > 0, nearest, jnp.ones_like(nearest))
-        centre = z[jax.random.categorical(next_key, jnp.log(chance))]
-        nearest = jnp.minimum(nearest, jnp.sum((z - centre[None, :]) ** 2, axis=1))
-        centres.append(centre)
-    return jnp.stack(centres)
+    _, others = jax.lax.scan(draw, nearest, jax.random.split(rest_key, n_components - 1))
+    return jnp.concatenate([first[None, :], others])
 
 
 def _lloyd(z: Float[Array, "n d"], centres: Float[Array, "K d"]) -> Float[Array, "K d"]:

@@ -268,7 +268,7 @@ class Normal(Family):
         return mean_density + constant + structure.log_prior(params.dispersion, prior.degrees_of_freedom, prior.scatter)
 
     def unconstrain(self, params: NormalParams) -> dict[str, Array]:
-        return {"mean": params.mean, "log_cholesky": self.structure.unconstrain(params.dispersion)}
+        return {"mean": jnp.asarray(params.mean), "log_cholesky": self.structure.unconstrain(params.dispersion)}
 
     def constrain(self, unconstrained: dict[str, AnyArray]) -> NormalParams:
         mean = unconstrained["mean"]

@@ -104,9 +104,7 @@ def mean_co_clustering(draws: Iterable[ArrayLike], rows: ArrayLike | None = None
         block = np.asarray(draw, np.float64)
         block = block[None] if block.ndim == 2 else block
         if block.ndim != 3:
-            raise DataError(
-                f"metrics.co_clustering: responsibilities {block.shape} must be (n_samples, n_components)"
-            )
+            raise DataError(f"metrics.co_clustering: responsibilities {block.shape} must be (n_samples, n_components)")
         if chosen is not None:
             block = block[:, chosen]
         # One product for the whole block: sum_s R_s R_s' = T' T, where T stacks the R_s' on each other. A
@@ -115,9 +113,7 @@ def mean_co_clustering(draws: Iterable[ArrayLike], rows: ArrayLike | None = None
         tall = block.transpose(0, 2, 1).reshape(-1, block.shape[1])
         product = tall.T @ tall
         if total is not None and total.shape != product.shape:
-            raise DataError(
-                f"metrics.co_clustering: draws of {len(total)} and of {len(product)} data do not mix"
-            )
+            raise DataError(f"metrics.co_clustering: draws of {len(total)} and of {len(product)} data do not mix")
         total = product if total is None else total + product
         n_draws += block.shape[0]
     if total is None or n_draws == 0:
@@ -150,9 +146,7 @@ def co_clustering_difference(
     """
     one, two = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if one.ndim != 2 or one.shape[0] != one.shape[1] or one.shape != two.shape or one.size == 0:
-        raise DataError(
-            f"metrics.co_clustering_difference: {one.shape} and {two.shape} are not of one square shape"
-        )
+        raise DataError(f"metrics.co_clustering_difference: {one.shape} and {two.shape} are not of one square shape")
     rows = subset_rows(len(one), max_rows, seed)
     if len(rows) < len(one):
         one, two = one[np.ix_(rows, rows)], two[np.ix_(rows, rows)]
@@ -203,9 +197,7 @@ def adjusted_rand(first: ArrayLike, second: ArrayLike) -> float:
     """
     one, two = np.asarray(first), np.asarray(second)
     if one.ndim != 1 or one.shape != two.shape or one.size == 0:
-        raise DataError(
-            f"metrics.adjusted_rand: labels {one.shape} and {two.shape} must be two equal, non-empty rows"
-        )
+        raise DataError(f"metrics.adjusted_rand: labels {one.shape} and {two.shape} must be two equal, non-empty rows")
     _, row = np.unique(one, return_inverse=True)
     _, column = np.unique(two, return_inverse=True)
     n_columns = int(column.max()) + 1

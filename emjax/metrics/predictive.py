@@ -51,9 +51,7 @@ def total_variation(log_p: ArrayLike, log_q: ArrayLike) -> Estimate:
     """
     first, second = _log_pair(log_p, log_q, "total_variation")
     if np.any(np.isneginf(first) & np.isneginf(second)):
-        raise DataError(
-            "metrics.total_variation: a point has density 0 under both; draw the points from the two"
-        )
+        raise DataError("metrics.total_variation: a point has density 0 under both; draw the points from the two")
     return _mean_and_error(np.abs(np.tanh(0.5 * (first - second))))
 
 
@@ -79,15 +77,12 @@ def total_variation_counts(log_p: ArrayLike, log_q: ArrayLike, tolerance: float 
     for name, total in (("p", first.sum()), ("q", second.sum())):
         if abs(total - 1.0) > tolerance:
             raise DataError(
-                f"metrics.total_variation_counts: {name} sums to {total:.8g} on the grid; "
-                "widen the grid to the support"
+                f"metrics.total_variation_counts: {name} sums to {total:.8g} on the grid; widen the grid to the support"
             )
     return float(min(1.0, 0.5 * np.abs(first - second).sum()))
 
 
-def total_variation_grid(
-    log_p: ArrayLike, log_q: ArrayLike, spacing: float, tolerance: float = 1e-2
-) -> float:
+def total_variation_grid(log_p: ArrayLike, log_q: ArrayLike, spacing: float, tolerance: float = 1e-2) -> float:
     """Total variation of two densities in one dimension, by the trapezoid rule on an even grid.
 
     The error is of order `spacing` squared, plus the mass outside the grid.
@@ -170,9 +165,7 @@ def log_score(log_density: ArrayLike) -> Estimate:
 def _log_pair(log_p: ArrayLike, log_q: ArrayLike, place: str) -> tuple[FloatArray, FloatArray]:
     first, second = np.asarray(log_p, np.float64), np.asarray(log_q, np.float64)
     if first.shape != second.shape or first.size == 0:
-        raise DataError(
-            f"metrics.{place}: log_p {first.shape} and log_q {second.shape} must have one, non-empty shape"
-        )
+        raise DataError(f"metrics.{place}: log_p {first.shape} and log_q {second.shape} must have one, non-empty shape")
     for name, values in (("log_p", first), ("log_q", second)):
         if np.any(np.isnan(values) | np.isposinf(values)):
             raise DataError(f"metrics.{place}: {name} holds NaN or +inf; look at the status of the estimate")

@@ -9,7 +9,7 @@ from typing import Any
 from emjax.comparison import Comparison
 from emjax.experiments.report.wording import elided, number, percent
 from emjax.uncertainty.information import IntervalStatus
-from emjax.verdict import DEFAULT_THRESHOLDS, Thresholds, Verdict
+from emjax.verdict import Thresholds, Verdict
 
 _ENOUGH, _INTERVALS = 40.0, 75.0
 """Where the two limits stand on every bar, in percent of its length."""
@@ -49,7 +49,7 @@ class Gauge:
 
 def thresholds_of(comparison: Comparison) -> Thresholds:
     """What the comparison was judged by, where it says so, else the default thresholds."""
-    return getattr(comparison, "thresholds", DEFAULT_THRESHOLDS)
+    return comparison.thresholds
 
 
 def gauges(comparison: Comparison) -> list[Gauge]:

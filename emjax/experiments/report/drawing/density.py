@@ -80,9 +80,10 @@ def _counts(axes: Axes, view: View, found: Curves) -> None:
 
 def _histogram(axes: Axes, view: View, feature: int) -> None:
     column = view.values[:, feature]
-    edges: np.ndarray = np.histogram_bin_edges(column, bins="fd")
-    if not 8 <= len(edges) - 1 <= 60:
-        edges = np.linspace(column.min(), column.max(), 1 + int(np.clip(len(edges) - 1, 8, 60)))
+    # Half of Freedman and Diaconis' width: it is made for one hump, a mixture has several narrower ones.
+    n_narrow = 2 * (len(np.histogram_bin_edges(column, bins="fd")) - 1)
+    n_bins = int(np.clip(n_narrow, np.clip(np.sqrt(len(column)), 8, 30), 60))
+    edges = np.linspace(column.min(), column.max(), n_bins + 1)
     axes.hist(column, bins=edges.tolist(), density=True, histtype="stepfilled", color=style.DATA_FILL, label="data")
 
 

@@ -1,0 +1,214 @@
+"""Contracts of the declaration: densities, responsibilities, priors and coordinates, against SciPy and NumPy."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+from table import ROWS, Row, log_densities, matrices_of, walk
+
+import emjax
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def evaluate(mixture, params, x):
+    """Everything a mixture says of data, in one program per row."""
+    return {
+        "log_density": mixture.family.log_density(params.components, x),
+        "log_joint": mixture.log_joint(params, x),
+        "log_prob": mixture.log_prob(params, x),
+        "responsibilities": mixture.responsibilities(params, x),
+    }
+
+
+@walk()
+def test_densities_agree_with_scipy(row: Row):
+    for seed in range(3):
+        check_densities(row, row.params(seed), row.data(seed + 100))
+
+
+def check_densities(row: Row, params: emjax.MixtureParams, x: np.ndarray) -> None:
+    found = evaluate(row.mixture(), params, x)
+
+    density = log_densities(row, params, x)
+    joint = np.log(params.weights)[:, None] + density
+    marginal = scipy.special.logsumexp(joint, axis=0)
+    # Data of another seed may lie 40 sds off: log densities are as large as 1e3 and carry rounding of that size.
+    np.testing.assert_allclose(found["log_density"], density, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(found["log_joint"], joint, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(found["log_prob"], marginal, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(found["responsibilities"], np.exp(joint - marginal).T, atol=1e-9)
+    np.testing.assert_allclose(found["responsibilities"].sum(axis=1), 1.0, atol=1e-14)
+    assert found["responsibilities"].shape == (row.n_samples, row.n_components)
+
+
+@walk()
+def test_permuting_components_permutes_rows_and_nothing_else(row: Row):
+    mixture, params, x = row.mixture(), row.params(1), row.data(1)
+    permutation = np.roll(np.arange(row.n_components), 1)
+    before, after = evaluate(mixture, params, x), evaluate(mixture, mixture.permute(params, permutation), x)
+    # A sum over components in another order rounds differently, by one or two units in the last place.
+    np.testing.assert_allclose(after["log_prob"], before["log_prob"], rtol=1e-14)
+    np.testing.assert_allclose(
+        after["responsibilities"], before["responsibilities"][:, permutation], rtol=1e-12, atol=1e-15
+    )
+    assert not np.allclose(after["responsibilities"], before["responsibilities"])
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def log_prior(mixture, params, prior):
+    return mixture.log_prior(params, prior)
+
+
+def scipy_log_prior(row: Row, params: emjax.MixtureParams, prior: emjax.Prior) -> float:
+    """The log density of the documented prior: Dirichlet, and normal-inverse-Wishart or -gamma, or gamma."""
+    total = scipy.stats.dirichlet(prior.concentration).logpdf(params.weights)
+    of, components = prior.components, params.components
+    if not row.is_normal:
+        return total + scipy.stats.gamma(of.shape, scale=1 / of.inverse_scale).logpdf(components.rate).sum()
+    matrices = matrices_of(params)
+    for mean, matrix in zip(components.mean, matrices, strict=True):
+        total += scipy.stats.multivariate_normal(of.mean, matrix / of.precision).logpdf(mean)
+    if row.family.covariance in ("diag", "spherical"):
+        variance = scipy.stats.invgamma(of.degrees_of_freedom / 2, scale=of.scatter / 2)
+        return total + variance.logpdf(components.dispersion).sum()
+    wishart = scipy.stats.invwishart(float(of.degrees_of_freedom), of.scatter)
+    distinct = matrices[:1] if row.family.covariance == "tied" else matrices
+    return total + sum(wishart.logpdf(matrix) for matrix in distinct)
+
+
+@walk()
+@pytest.mark.parametrize("which", ["default", "other"])
+def test_log_prior_agrees_with_scipy(row: Row, which: str):
+    mixture, params = row.mixture(), row.params(4)
+    prior = mixture.default_prior(row.data(4)) if which == "default" else row.prior(4)
+    found = log_prior(mixture, params, prior)
+    np.testing.assert_allclose(found, scipy_log_prior(row, params, prior), rtol=1e-12)
+    permutation = np.arange(row.n_components)[::-1]
+    if which == "default":
+        np.testing.assert_allclose(log_prior(mixture, mixture.permute(params, permutation), prior), found, rtol=1e-13)
+
+
+@walk()
+def test_default_prior_follows_its_documented_formulas(row: Row):
+    x = row.data(2)
+    prior, k, d = row.mixture().default_prior(x), row.n_components, row.n_features
+    np.testing.assert_array_equal(prior.concentration, np.ones(k))
+    of = prior.components
+    if not row.is_normal:
+        np.testing.assert_allclose(of.shape, 2.0)
+        np.testing.assert_allclose(of.shape / of.inverse_scale, x.mean(axis=0))  # the prior's mean is the data's
+        return
+    covariance = np.cov(x, rowvar=False, bias=True).reshape(d, d)
+    of_the_data = {
+        "full": covariance,
+        "tied": covariance,
+        "diag": np.diag(covariance),
+        "spherical": np.trace(covariance) / d,
+    }[row.family.covariance]
+    np.testing.assert_allclose(of.mean, x.mean(axis=0))
+    np.testing.assert_allclose(of.precision, 0.01)
+    np.testing.assert_allclose(of.degrees_of_freedom, 3.0 if row.family.covariance in ("diag", "spherical") else d + 2)
+    np.testing.assert_allclose(of.scatter, of_the_data / k ** (2 / d), rtol=1e-12)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def round_trips(mixture, params, frame):
+    family, free = mixture.family, mixture.unconstrain(params)
+    return {
+        "unconstrained": mixture.constrain(free),
+        "framed": mixture.from_frame(mixture.to_frame(params, frame), frame),
+        "sites": emjax.MixtureParams(
+            weights=params.weights, components=family.from_sites(family.to_sites(params.components))
+        ),
+    }, free
+
+
+def same_params(a: emjax.MixtureParams, b: emjax.MixtureParams, rtol: float) -> None:
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for left, right in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(left, right, rtol=rtol, atol=1e-13)
+
+
+@walk()
+def test_round_trips_and_free_parameters(row: Row):
+    mixture, params = row.mixture(), row.params(6)
+    frame = row.family.frame(37.0 + 5.0 * row.data(6))
+    back, free = round_trips(mixture, params, frame)
+    for value in back.values():
+        same_params(value, params, rtol=1e-12)
+    sizes = sum(np.size(leaf) for leaf in jax.tree.leaves(free))
+    assert sizes == mixture.n_parameters(row.n_features)
+
+
+@walk()
+def test_a_frame_moves_densities_by_a_constant(row: Row):
+    mixture, params, x = row.mixture(), row.params(7), row.data(7)
+    frame = row.family.frame(x)
+    framed = jax.tree.map(np.asarray, mixture.to_frame(params, frame))
+    there = evaluate(mixture, framed, np.asarray(frame.apply(x)))["log_prob"]
+    np.testing.assert_allclose(
+        there - np.log(frame.scale).sum(), evaluate(mixture, params, x)["log_prob"], rtol=1e-11, atol=1e-11
+    )
+    assert row.is_normal == (not np.allclose(frame.scale, 1.0))
+
+
+@walk()
+def test_named_parameters_are_in_natural_units(row: Row):
+    params = row.params(8)
+    named = {name: np.asarray(value) for name, value in row.mixture().named_parameters(params).items()}
+    np.testing.assert_array_equal(named.pop("weights"), params.weights)
+    if not row.is_normal:
+        np.testing.assert_array_equal(named.pop("rate"), params.components.rate)
+        assert named == {}
+        return
+    matrices = matrices_of(params)
+    scale = np.sqrt(np.diagonal(matrices, axis1=1, axis2=2))
+    np.testing.assert_array_equal(named.pop("mean"), params.components.mean)
+    np.testing.assert_allclose(named.pop("scale"), scale, rtol=1e-13)
+    np.testing.assert_allclose(params.components.covariance, matrices, rtol=1e-13)
+    if row.family.covariance in ("full", "tied") and row.n_features > 1:
+        expected = matrices / (scale[:, :, None] * scale[:, None, :])
+        np.testing.assert_allclose(named.pop("correlation"), expected, rtol=1e-12)
+    assert named == {}
+
+
+def test_one_feature_makes_the_structures_alike():
+    by_name = {row.family.covariance: row for row in ROWS if row.is_normal and row.n_features == 1}
+    x = by_name["full"].data(9)
+    mean, variance = np.array([[-1.0], [0.0], [2.0]]), np.array([0.5, 1.0, 2.0])
+    values = []
+    for name, shape in (("full", (3, 1, 1)), ("diag", (3, 1)), ("spherical", (3,))):
+        mixture = by_name[name].mixture()
+        params = mixture.params(mean=mean, covariance=variance.reshape(shape))
+        values.append(evaluate(mixture, params, x)["log_prob"])
+    np.testing.assert_allclose(values[1], values[0], rtol=1e-14)
+    np.testing.assert_allclose(values[2], values[0], rtol=1e-14)
+
+
+@walk()
+def test_draws_have_the_moments_of_the_mixture(row: Row):
+    mixture, params, n = row.mixture(), row.params(10), 5_000
+    x, labels = map(np.asarray, jax.jit(mixture.sample, static_argnums=2)(params, jax.random.key(3), n))
+    assert x.shape == (n, row.n_features)
+    assert labels.shape == (n,)
+    shares = np.bincount(labels, minlength=row.n_components) / n
+    within(shares, params.weights, np.sqrt(params.weights * (1 - params.weights) / n))
+    for k in range(row.n_components):
+        draws = x[labels == k]
+        if row.is_normal:
+            mean, covariance = params.components.mean[k], matrices_of(params)[k]
+        else:
+            mean, covariance = params.components.rate[k], np.diag(params.components.rate[k])
+        within(draws.mean(axis=0), mean, np.sqrt(np.diag(covariance) / len(draws)))
+        products = (draws - mean)[:, :, None] * (draws - mean)[:, None, :]
+        within(products.mean(axis=0), covariance, products.std(axis=0) / np.sqrt(len(draws)))
+
+
+def within(found: np.ndarray, expected: np.ndarray, standard_error: np.ndarray) -> None:
+    """At most 4 standard errors apart: about 300 such comparisons, each off by chance once in 16,000."""
+    np.testing.assert_array_less(np.abs(found - expected), 4 * standard_error + 1e-12)

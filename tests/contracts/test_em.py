@@ -1,0 +1,226 @@
+"""Contracts of EM: monotone, stationary, indifferent to labels and units, and equal to independent implementations."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from table import COVARIANCES, NORMAL_ROWS, ROWS, Row, matrices_of, walk, with_and_without_prior
+
+import emjax
+
+KEY = jax.random.key(0)  # no start is drawn here: every fit is given one
+PROBLEMS = 8
+
+
+def run(mixture: emjax.Mixture, x: np.ndarray, init: object, n_iter: int) -> emjax.Fit:
+    """Exactly ``n_iter`` iterations."""
+    return emjax.fit(mixture, x, key=KEY, init=init, max_iter=n_iter, tol=0.0)
+
+
+def test_there_are_200_random_problems():
+    assert 2 * len(ROWS) * PROBLEMS >= 200
+
+
+@walk()
+@with_and_without_prior
+def test_the_objective_never_falls(row: Row, with_prior: bool):
+    for seed in range(PROBLEMS):
+        x = row.data(seed)
+        fit = run(row.mixture(row.prior(seed) if with_prior else None), x, row.start(seed, x), 60)
+        # Near the optimum an iteration changes less than the rounding of a sum of n numbers of this size.
+        rounding = 1e-14 * (np.abs(fit.trace).max() + row.n_samples)
+        assert np.diff(fit.trace).min() >= -rounding
+        assert fit.trace[-1] > fit.trace[0] + 1.0
+        assert fit.status in (emjax.Status.MAX_ITER, emjax.Status.DEGENERATE)
+        assert fit.n_iter >= 10
+        assert len(fit.trace) == fit.n_iter + 1
+        np.testing.assert_allclose(fit.trace[-1], fit.objective, rtol=1e-14)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def gradient(mixture, params, x, prior):
+    """The gradient of the total objective in the unconstrained space of the data's own units."""
+
+    def objective(free):
+        at = mixture.constrain(free)
+        value = mixture.log_prob(at, x).sum()
+        return value if prior is None else value + mixture.log_prior(at, prior)
+
+    return jax.grad(objective)(mixture.unconstrain(params))
+
+
+def largest_gradient(fit: emjax.Fit, x: np.ndarray) -> float:
+    with jax.enable_x64(True):
+        leaves = jax.tree.leaves(gradient(fit.mixture.likelihood, fit.params, x, fit.mixture.prior))
+    return max(float(np.abs(leaf).max()) for leaf in leaves if leaf.size)
+
+
+@walk()
+@with_and_without_prior
+def test_the_gradient_vanishes_at_a_converged_fit(row: Row, with_prior: bool):
+    x = row.data(7)
+    mixture = row.mixture("default" if with_prior else None)
+    # The default tolerance bounds the distance to the optimum by 1e-6 standard deviations of the data; the gradient
+    # per datum is that distance times a curvature, which a narrow component makes larger than one.
+    fit = emjax.fit(mixture, x, key=KEY, init=row.start(7, x))
+    assert fit.converged, fit.message
+    assert largest_gradient(fit, x) / row.n_samples < 1e-6
+    tight = emjax.fit(mixture, x, key=KEY, init=fit, tol=1e-10)
+    assert tight.converged, tight.message
+    assert largest_gradient(tight, x) < 1e-6
+    # The same measure is far from zero anywhere else.
+    moved = dataclasses.replace(tight, params=row.start(7, x))
+    assert largest_gradient(moved, x) > 1e-2
+
+
+@walk()
+@with_and_without_prior
+def test_the_order_of_components_changes_nothing(row: Row, with_prior: bool):
+    x = row.data(2)
+    start = row.start(2, x)
+    prior = row.prior(2) if with_prior else None
+    permutation = np.roll(np.arange(row.n_components), 1)
+    permuted_prior = prior and dataclasses.replace(prior, concentration=prior.concentration[permutation])
+    mixture = row.mixture(prior)
+    fit = run(mixture, x, start, 40)
+    other = run(row.mixture(permuted_prior), x, mixture.permute(start, permutation), 40)
+    # Sums over components in another order round differently; 40 iterations carry that along.
+    np.testing.assert_allclose(other.trace, fit.trace, rtol=1e-11)
+    same_params(other.params, mixture.permute(fit.params, permutation), rtol=1e-9)
+    np.testing.assert_allclose(other.log_prob(x), fit.log_prob(x), rtol=1e-9)
+
+
+def same_params(found: emjax.MixtureParams, expected: emjax.MixtureParams, rtol: float) -> None:
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.abs(b).max())
+
+
+def as_reference(row: Row, params: emjax.MixtureParams) -> dict[str, np.ndarray]:
+    """Parameters the way the double loop writes them."""
+    if not row.is_normal:
+        return {"weights": params.weights, "rate": params.components.rate}
+    return {"weights": params.weights, "mean": params.components.mean, "covariance": matrices_of(params)}
+
+
+def prior_as_reference(row: Row, prior: emjax.Prior) -> dict[str, object]:
+    of = prior.components
+    if not row.is_normal:
+        return {"concentration": prior.concentration, "shape": of.shape, "inverse_scale": of.inverse_scale}
+    return {
+        "concentration": prior.concentration,
+        "mean": of.mean,
+        "precision": of.precision,
+        "degrees": of.degrees_of_freedom,
+        "scatter": of.scatter,
+    }
+
+
+@walk()
+@with_and_without_prior
+def test_a_double_loop_in_numpy_agrees(row: Row, with_prior: bool, double_loop_em):
+    x = row.data(3)
+    start = row.start(3, x)
+    prior = row.prior(3) if with_prior else None
+    fit = run(row.mixture(prior), x, start, 25)
+    structure = row.family.covariance if row.is_normal else "poisson"
+    expected, log_likelihood = double_loop_em.run(
+        structure, x, as_reference(row, start), prior and prior_as_reference(row, prior), 25
+    )
+    assert fit.n_iter == 25
+    np.testing.assert_allclose(fit.log_likelihood, log_likelihood, rtol=1e-10)
+    for name, value in as_reference(row, fit.params).items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-10, atol=1e-10 * np.abs(value).max(), err_msg=name)
+    # 25 iterations from a random start are no fixed point: the test would notice a loop that does not move.
+    assert not np.allclose(fit.params.weights, start.weights, rtol=1e-3)
+
+
+@pytest.mark.parametrize("covariance", COVARIANCES)
+@pytest.mark.parametrize("n_features", [1, 2])
+def test_scikit_learn_agrees(covariance: str, n_features: int):
+    row = next(r for r in NORMAL_ROWS if r.family.covariance == covariance and r.n_features == n_features)
+    rng = np.random.default_rng(4)
+    centres = 5.0 * np.arange(3.0)[:, None] * np.ones(n_features)  # apart, so that EM comes to rest within 400 steps
+    x = centres[np.arange(row.n_samples) % 3] + rng.normal(size=(row.n_samples, n_features))
+    mean, covariance_ = centres + rng.normal(size=centres.shape), row.params(4).components.dispersion
+    start = row.mixture().params(mean=mean, covariance=covariance_)
+    matrices = np.linalg.inv(matrices_of(start))
+    peer = GaussianMixture(
+        row.n_components,
+        covariance_type=covariance,
+        weights_init=start.weights,
+        means_init=start.components.mean,
+        precisions_init={
+            "full": matrices,
+            "tied": matrices[0],
+            "diag": np.diagonal(matrices, axis1=1, axis2=2),
+            "spherical": matrices[:, 0, 0],
+        }[covariance],
+        reg_covar=0.0,
+        tol=0.0,
+        max_iter=400,
+    )
+    with pytest.warns(ConvergenceWarning):  # a tolerance of zero is never met, so that all iterations are done
+        peer.fit(x)
+    fit = run(row.mixture(), x, start, 400)
+    np.testing.assert_allclose(fit.log_likelihood, peer.score(x) * len(x), rtol=1e-8)
+    np.testing.assert_allclose(fit.params.weights, peer.weights_, rtol=1e-8)
+    np.testing.assert_allclose(fit.params.components.mean, peer.means_, rtol=1e-8)
+    np.testing.assert_allclose(fit.params.components.dispersion, peer.covariances_, rtol=1e-8)
+    np.testing.assert_allclose(fit.bic(x), peer.bic(x), rtol=1e-8)
+    np.testing.assert_allclose(fit.responsibilities(x), peer.predict_proba(x), atol=1e-8)
+
+
+def exact(x: np.ndarray) -> np.ndarray:
+    """The data on a grid of 2^-20, so that the changes of units below are exact in float64."""
+    return np.round(x * 2.0**20) / 2.0**20
+
+
+@walk(NORMAL_ROWS)
+@with_and_without_prior
+def test_units_and_origin_of_the_data_do_not_matter(row: Row, with_prior: bool):
+    x = exact(row.data(5))
+    start = row.start(5, x)
+    mixture = row.mixture("default" if with_prior else None)
+    fit = run(mixture, x, start, 30)
+    for scale, shift in ((2.0**-10, 0.0), (2.0**10, -(2.0**20)), (1.0, 2.0**20), (2.0**-10, 2.0**20)):
+        mapped = mixture.params(
+            weights=start.weights,
+            mean=shift + scale * start.components.mean,
+            covariance=scale**2 * start.components.dispersion,
+        )
+        other = run(mixture, shift + scale * x, mapped, 30)
+        # A mean near 2^20 is a multiple of 2^-33, a ten-millionth of a standard deviation where the scale is 2^-10.
+        grain = 1e-9 + np.finfo(float).eps * abs(shift) / scale
+        jacobian = row.n_samples * row.n_features * np.log(scale)
+        np.testing.assert_allclose(other.log_likelihood + jacobian, fit.log_likelihood, rtol=1e-9)
+        np.testing.assert_allclose(other.params.weights, fit.params.weights, rtol=1e-8)
+        np.testing.assert_allclose(
+            (other.params.components.mean - shift) / scale, fit.params.components.mean, rtol=1e-8, atol=8 * grain
+        )
+        np.testing.assert_allclose(
+            other.params.components.dispersion / scale**2, fit.params.components.dispersion, rtol=1e-7, atol=1e-8
+        )
+
+
+@walk()
+@with_and_without_prior
+def test_the_objective_is_the_log_likelihood_plus_the_log_prior(row: Row, with_prior: bool):
+    x = row.data(6)
+    mixture = row.mixture("default" if with_prior else None)
+    fit = run(mixture, x, row.start(6, x), 20)
+    np.testing.assert_allclose(fit.log_likelihood, fit.log_prob(x).sum(), rtol=1e-12)
+    if not with_prior:
+        assert (fit.log_prior, fit.space, fit.mixture.prior) == (0.0, "maximum likelihood", None)
+        return
+    with jax.enable_x64(True):
+        log_prior = float(mixture.log_prior(fit.params, mixture.default_prior(x)))
+    # The loop keeps both in the standard frame; this is the way back, with the Jacobians of both.
+    np.testing.assert_allclose(fit.log_prior, log_prior, rtol=1e-10, atol=1e-9)
+    np.testing.assert_allclose(fit.objective, fit.log_likelihood + log_prior, rtol=1e-12)
+    assert fit.space == mixture.space(row.n_features)
+    assert fit.mixture.prior is not None
