@@ -28,12 +28,6 @@ _RUNS_NUMPYRO = {"bayes", "experiments", "e2e"}
 _TESTS = Path(__file__).resolve().parent
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "runs_numpyro: the test runs NumPyro's own code, which promotes ranks (its multivariate normal does)"
-    )
-
-
 @pytest.fixture(autouse=True)
 def _ranks(request: pytest.FixtureRequest) -> Iterator[None]:
     """An array of the wrong rank is an error, but for code of NumPyro, which relies on the promotion of ranks."""
@@ -60,9 +54,3 @@ def double_loop_em() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture
-def settings_of_jax() -> dict[str, object]:
-    """The settings of JAX as they are now, to compare with what they are after a call."""
-    return dict(jax.config.values)

@@ -15,6 +15,7 @@ def _blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
+@pytest.mark.runs_numpyro
 def test_the_python_example_runs_and_is_short(tmp_path, monkeypatch, capsys):
     (example,) = _blocks("python")
     assert len(example.strip().splitlines()) <= 10
