@@ -37,9 +37,7 @@ class Posterior:
         mean = np.asarray(mean, float)
         n_components = len(mean)
         self.x = rng.normal(mean[rng.integers(n_components, size=n_samples)], 1.0)
-        self.reference = np.stack(
-            [np.full(n_components, 1 / n_components), mean, np.ones(n_components)], axis=1
-        )
+        self.reference = np.stack([np.full(n_components, 1 / n_components), mean, np.ones(n_components)], axis=1)
         truth = np.stack(
             [
                 rng.dirichlet(np.full(n_components, 200.0), size=n_draws),
@@ -108,9 +106,7 @@ def test_shuffled_draws_of_a_separated_mixture_are_put_back(separated, method):
 def test_many_components_are_put_back():
     posterior = Posterior(np.random.default_rng(3), 8.0 * np.arange(9), spread=0.1, n_draws=40)
     alignment = posterior.align()
-    np.testing.assert_array_equal(
-        align.apply(alignment.permutations, posterior.draws, axis=1), posterior.truth
-    )
+    np.testing.assert_array_equal(align.apply(alignment.permutations, posterior.draws, axis=1), posterior.truth)
     assert alignment.trust > 0.95
 
 
@@ -169,9 +165,7 @@ def test_overlap_is_the_sum_over_the_data_and_adds_up_over_blocks():
         for k in range(3):
             for j in range(3):
                 assert overlap[s, k, j] == pytest.approx(sum(reference[k] * draws[s, j]), rel=1e-12)
-    halves = align.overlaps(draws[..., :4], reference[:, :4]) + align.overlaps(
-        draws[..., 4:], reference[:, 4:]
-    )
+    halves = align.overlaps(draws[..., :4], reference[:, :4]) + align.overlaps(draws[..., 4:], reference[:, 4:])
     np.testing.assert_allclose(halves, overlap, rtol=1e-12)
     with pytest.raises(DataError, match="do not fit"):
         align.overlaps(draws, reference[:, :9])
@@ -231,9 +225,7 @@ def test_apply_takes_chains_and_keeps_the_dtype():
     assert result.dtype == np.int32
 
 
-@pytest.mark.parametrize(
-    ("shape", "axis"), [((5, 4), 1), ((4, 3), 1), ((5, 3), 0), ((5, 3), 2), ((5, 3), -2)]
-)
+@pytest.mark.parametrize(("shape", "axis"), [((5, 4), 1), ((4, 3), 1), ((5, 3), 0), ((5, 3), 2), ((5, 3), -2)])
 def test_apply_refuses_what_does_not_fit(shape, axis):
     with pytest.raises(DataError, match="do not fit"):
         align.apply(np.tile([0, 1, 2], (5, 1)), np.zeros(shape), axis)
@@ -260,9 +252,7 @@ def test_margins_and_separation_from_contrasts():
     assert align.separation(cost, order) == pytest.approx(1 - max(valley), rel=1e-10)
 
 
-@pytest.mark.parametrize(
-    ("sd", "expected"), [(0.05, 1.0), (0.25, 0.952), (1 / 3, 0.845), (0.5, 0.539), (50.0, 0.0)]
-)
+@pytest.mark.parametrize(("sd", "expected"), [(0.05, 1.0), (0.25, 0.952), (1 / 3, 0.845), (0.5, 0.539), (50.0, 0.0)])
 def test_separation_of_a_normal_gap_is_the_documented_one(sd, expected):
     gaps = 1.0 + sd * stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)
     # Only label 0 has a preference between the two components: exchanging them costs `gaps`.
@@ -292,9 +282,7 @@ def test_separated_components_are_trusted(separated, method):
     assert alignment.note.startswith("The labels are identified")
     assert alignment.note.count(".") >= 1
     assert "\n" not in alignment.note
-    np.testing.assert_array_equal(
-        align.apply(alignment.permutations, separated.draws, axis=1), separated.truth
-    )
+    np.testing.assert_array_equal(align.apply(alignment.permutations, separated.draws, axis=1), separated.truth)
 
 
 def test_objective_is_the_mean_optimum(separated):

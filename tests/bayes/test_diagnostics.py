@@ -24,10 +24,7 @@ def normal_chains(seed=0, shape=(CHAINS, DRAWS)):
 def dataset(**variables):
     """Variables (chain, draw), or (chain, draw, feature)."""
     return xr.Dataset(
-        {
-            name: (("chain", "draw", "feature")[: np.ndim(value)], value, {})
-            for name, value in variables.items()
-        }
+        {name: (("chain", "draw", "feature")[: np.ndim(value)], value, {}) for name, value in variables.items()}
     )
 
 

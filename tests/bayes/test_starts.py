@@ -80,9 +80,7 @@ def test_derivatives_of_a_gaussian_are_exact():
     flat_model, arrays = FlatModel.build(gaussian, (CENTER, COVARIANCE), None, {"position": CENTER})
     point, direction = np.array([0.5, -2.0]), np.array([1.0, 2.0])
     value, gradient, curvature = value_gradient_curvature(flat_model, point, direction, arrays)
-    assert float(value) == pytest.approx(
-        -stats.multivariate_normal(CENTER, COVARIANCE).logpdf(point), rel=1e-12
-    )
+    assert float(value) == pytest.approx(-stats.multivariate_normal(CENTER, COVARIANCE).logpdf(point), rel=1e-12)
     np.testing.assert_allclose(gradient, precision @ (point - CENTER), rtol=1e-11)
     np.testing.assert_allclose(curvature, precision @ direction, rtol=1e-11)
 
@@ -121,9 +119,7 @@ def test_an_indefinite_hessian_is_mended():
 
 
 def test_starts_in_forbidden_places_are_drawn_again():
-    starts, _, note = overdispersed_starts(
-        wall, (), None, {"x": np.array(0.0)}, key=jax.random.key(0), chains=40
-    )
+    starts, _, note = overdispersed_starts(wall, (), None, {"x": np.array(0.0)}, key=jax.random.key(0), chains=40)
     assert starts["x"].shape == (40,)
     assert np.all(starts["x"] <= 0.3)
     assert "drawn again" in note

@@ -90,9 +90,7 @@ def test_low_dim_gauss_mix_reference_has_the_published_figures():
     published = [0.00041644, 0.00055964, 0.00031586, 0.00041463, 0.00015438]
     assert [row["mcse_mean"] for row in parameters.values()] == pytest.approx(published, rel=3e-3)
     # the log-likelihood of the published maximum likelihood estimate is above that of the posterior mean
-    assert log_likelihood(y.values, -2.7344, 2.8720, 1.0259, 1.0186, 0.6226) == pytest.approx(
-        -2096.67750, abs=1e-4
-    )
+    assert log_likelihood(y.values, -2.7344, 2.8720, 1.0259, 1.0186, 0.6226) == pytest.approx(-2096.67750, abs=1e-4)
     at_mean = [parameters[name]["mean"] for name in means]
     assert -2096.75 < log_likelihood(y.values, *at_mean) < -2096.6775
 

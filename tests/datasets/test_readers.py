@@ -123,22 +123,16 @@ def test_an_error_late_in_a_large_csv_names_its_line(tmp_path, refusal):
 @pytest.mark.parametrize(
     ("content", "parts"),
     [
-        pytest.param(
-            "a,b\n1,2\n3,x\n", ("line 3, column 'b'", "'x' is not a number", "--columns a"), id="text"
-        ),
+        pytest.param("a,b\n1,2\n3,x\n", ("line 3, column 'b'", "'x' is not a number", "--columns a"), id="text"),
         pytest.param(
             "a,s,b\n1,u,2\n3,v,4\n",
             ("line 2, column 's'", "'u' is not a number", "--columns a,b"),
             id="text-column",
         ),
         pytest.param("s\nu\nv\n", ("line 2, column 's'", "no other column is numeric"), id="text-only"),
-        pytest.param(
-            "a,b\n1,2\n3,\n", ("line 3, column 'b'", "the cell is empty", "fill in"), id="empty-cell"
-        ),
+        pytest.param("a,b\n1,2\n3,\n", ("line 3, column 'b'", "the cell is empty", "fill in"), id="empty-cell"),
         pytest.param("a,b\n1,NaN\n3,4\nnan,1\n", ("line 2, column 'b'", "'NaN' is not a finite"), id="nan"),
-        pytest.param(
-            "a,b\n1,2\n3,-inf\n", ("line 3, column 'b'", "'-inf' is not a finite", "remove"), id="inf"
-        ),
+        pytest.param("a,b\n1,2\n3,-inf\n", ("line 3, column 'b'", "'-inf' is not a finite", "remove"), id="inf"),
         pytest.param("a,b\n1,2\n3,1e999\n", ("line 3, column 'b'", "'1e999'"), id="too-large"),
         pytest.param("a,b\n1,NA\nNA,2\nNA,3\n", ("line 2, column 'b'", "'NA'"), id="na-first-line-first"),
         pytest.param("a,b\nNA,1\nNA,2\n", ("line 2, column 'a'", "(1 more in this column)"), id="na-count"),
@@ -146,16 +140,10 @@ def test_an_error_late_in_a_large_csv_names_its_line(tmp_path, refusal):
         pytest.param("a\n1\n\n3\n", ("line 3, column 'a'", "the cell is empty"), id="one-column-empty-line"),
         pytest.param("a,b\n1,2\n3,1_000\n", ("line 3", "'1_000' is not a number"), id="underscore"),
         pytest.param("a,b\n1,2\n3,٣\n", ("line 3", "is not a number"), id="other-digits"),
-        pytest.param(
-            "a;b\n1,5;2,5\n", ("line 2, column 'a'", "'1,5'", "point (1.5), not a comma"), id="decimal-comma"
-        ),
+        pytest.param("a;b\n1,5;2,5\n", ("line 2, column 'a'", "'1,5'", "point (1.5), not a comma"), id="decimal-comma"),
         pytest.param("a b\n1 2\n3 4\n", ("line 2, column 'a b'", "'1 2'", "not by spaces"), id="spaces"),
-        pytest.param(
-            "a,b\n1,2\n3,4,5\n", ("line 3 has 3 fields where line 1 has 2", "commas"), id="long-row"
-        ),
-        pytest.param(
-            "a;b\n1;2\n3\n", ("line 3 has 1 field where line 1 has 2", "semicolons"), id="short-row"
-        ),
+        pytest.param("a,b\n1,2\n3,4,5\n", ("line 3 has 3 fields where line 1 has 2", "commas"), id="long-row"),
+        pytest.param("a;b\n1;2\n3\n", ("line 3 has 1 field where line 1 has 2", "semicolons"), id="short-row"),
         pytest.param('a,b\n1,"2\n"\n3\n', ("line 4 has 1 field",), id="line-after-cell-of-two-lines"),
         pytest.param("", (" is empty (0 bytes)", "at least one row"), id="no-bytes"),
         pytest.param(" \n\n", (" is empty", "at least one row"), id="blank"),
@@ -167,9 +155,7 @@ def test_an_error_late_in_a_large_csv_names_its_line(tmp_path, refusal):
         pytest.param("a,b,\n1,2,\n", ("column 2 ", "has no name"), id="comma-at-the-end"),
         pytest.param('a,b\n1,"2\n3,4\n', ("line 2",), id="open-quote"),
         pytest.param(f'a,b\n1,"{"2" * 200_000}"\n', ("line 2", "cannot be split", "quote"), id="huge-cell"),
-        pytest.param(
-            b"a,b\n1,2\n\xe9,3\n", ("line 3", "not UTF-8 (0xe9)", "save the file as UTF-8"), id="latin-1"
-        ),
+        pytest.param(b"a,b\n1,2\n\xe9,3\n", ("line 3", "not UTF-8 (0xe9)", "save the file as UTF-8"), id="latin-1"),
         pytest.param(b"a\n1\n2\xc3", ("line 3", "half a UTF-8 character"), id="cut-character"),
         pytest.param(b"a,b\n1,2\n3,\x004\n", ("not a text file", "save it as CSV"), id="nul-bytes"),
         pytest.param("a\n1\n".encode("utf-16"), ("UTF-16", "save"), id="utf-16"),
@@ -240,14 +226,10 @@ def test_parquet_written_by_pandas_leaves_its_row_labels_out(tmp_path):
 @pytest.mark.parametrize(
     ("table", "parts"),
     [
-        pytest.param(
-            {"a": [1.0], "s": ["u"]}, ("'s'", "not numeric but string", "'u'", "--columns a"), id="text"
-        ),
+        pytest.param({"a": [1.0], "s": ["u"]}, ("'s'", "not numeric but string", "'u'", "--columns a"), id="text"),
         pytest.param({"s": ["u"]}, ("'s'", "no other column is numeric"), id="text-only"),
         pytest.param({"a": [[1.0], [2.0]]}, ("'a'", "not numeric but list"), id="nested"),
-        pytest.param(
-            {"a": [1.0, None, None]}, ("row 1 (counting from 0)", "'a'", "missing (2 in"), id="null"
-        ),
+        pytest.param({"a": [1.0, None, None]}, ("row 1 (counting from 0)", "'a'", "missing (2 in"), id="null"),
         pytest.param({"a": [1, None]}, ("row 1 ", "missing", "remove"), id="null-integer"),
         pytest.param({"a": [1.0, math.nan]}, ("NaN in row 1 ", "'a'", "remove"), id="nan"),
         pytest.param({"a": [1.0, math.inf]}, ("infinite value in row 1 ", "'a'"), id="inf"),
@@ -292,9 +274,7 @@ def test_npy_of_one_and_two_dimensions(tmp_path, dtype):
     np.save(path, np.asfortranarray(np.array([[1, 0], [0, 1], [1, 1]], dtype=dtype)))
     data = datasets.load(path)
     assert (data.feature_names, data.values.tolist()) == (("x0", "x1"), [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    assert (
-        datasets.load(path, columns=["x1"]).values.tolist() == datasets.load(path, columns=1).values.tolist()
-    )
+    assert datasets.load(path, columns=["x1"]).values.tolist() == datasets.load(path, columns=1).values.tolist()
 
 
 def test_npz_takes_its_only_array_or_the_one_called_x(tmp_path):
@@ -310,16 +290,12 @@ def test_npz_takes_its_only_array_or_the_one_called_x(tmp_path):
     [
         pytest.param(np.array([1.0, np.nan]), ("NaN in row 1 (counting from 0)", "'x'", "remove"), id="nan"),
         pytest.param(np.array([[1.0, np.inf]]), ("infinite value in row 0", "'x1'"), id="inf"),
-        pytest.param(
-            np.array([[1, "a"]]), ("column 'x1' is not numeric", "'a'", "leave this column out"), id="text"
-        ),
+        pytest.param(np.array([[1, "a"]]), ("column 'x1' is not numeric", "'a'", "leave this column out"), id="text"),
         pytest.param(np.array([1j]), ("complex",), id="complex"),
         pytest.param(np.zeros((2, 2, 2)), ("3 dimensions", "(2, 2, 2)"), id="3-d"),
         pytest.param(np.array(1.0), ("0 dimensions",), id="0-d"),
         pytest.param(np.zeros((0, 2)), ("is empty", "no rows"), id="no-rows"),
-        pytest.param(
-            np.zeros(2, dtype=[("a", "f8")]), ("structured", "fields a", "plain array"), id="structured"
-        ),
+        pytest.param(np.zeros(2, dtype=[("a", "f8")]), ("structured", "fields a", "plain array"), id="structured"),
         pytest.param(np.array([1, None], dtype=object), ("never unpickles", "numpy.save"), id="objects"),
     ],
 )

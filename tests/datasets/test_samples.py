@@ -64,9 +64,7 @@ def test_a_dataset_keeps_its_names():
 
 
 def test_pandas_frames_keep_names_and_convert_each_column():
-    frame = pd.DataFrame(
-        {"a": [1, 2], "b": [0.5, 1.5], "c": [True, False], 7: pd.array([3, 4], dtype="Int64")}
-    )
+    frame = pd.DataFrame({"a": [1, 2], "b": [0.5, 1.5], "c": [True, False], 7: pd.array([3, 4], dtype="Int64")})
     samples = as_samples(frame)
     assert samples.feature_names == ("a", "b", "c", "7")
     assert samples.values.tolist() == [[1.0, 0.5, 1.0, 3.0], [2.0, 1.5, 0.0, 4.0]]
@@ -82,9 +80,7 @@ def test_a_pandas_series_keeps_its_name():
     [
         pytest.param([[1.0, 2.0], [np.nan, 1.0]], ("NaN", "row 1 ", "'x0'", "remove"), id="nan"),
         pytest.param([[1.0, 2.0], [3.0, np.inf]], ("infinite", "row 1 ", "'x1'", "remove"), id="inf"),
-        pytest.param(
-            [1.0, 2.0, 3.0, -np.inf], ("infinite", "row 3 (counting from 0)", "'x'"), id="minus-inf"
-        ),
+        pytest.param([1.0, 2.0, 3.0, -np.inf], ("infinite", "row 3 (counting from 0)", "'x'"), id="minus-inf"),
         pytest.param([[np.nan, 1.0]] * 3, ("row 0 ", "3 rows are affected"), id="several-nan"),
         pytest.param(np.ma.masked_equal([1, 2, 3], 2), ("NaN", "row 1 ", "remove"), id="masked"),
         pytest.param([[1, "a"], [2, "b"]], ("'x1'", "not numeric", "row 0", "'a'", "leave this"), id="text"),
@@ -124,9 +120,7 @@ def test_bad_arrays_are_refused_with_place_and_remedy(refusal, x, parts):
             id="missing-integer",
         ),
         pytest.param(pd.DataFrame({"n": []}), ("empty", "no rows"), id="no-rows"),
-        pytest.param(
-            pd.DataFrame([[1, 2]], columns=["a", "a"]), ("two columns", "'a'", "rename"), id="same-name"
-        ),
+        pytest.param(pd.DataFrame([[1, 2]], columns=["a", "a"]), ("two columns", "'a'", "rename"), id="same-name"),
         pytest.param(pd.DataFrame({"a\nb<script>": ["x"]}), (r"'a\nb<script>'", "not numeric"), id="newline"),
         pytest.param(pd.DataFrame({"c": pd.Categorical(["u", "v"])}), ("'c'", "'u'"), id="category"),
     ],

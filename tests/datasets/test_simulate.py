@@ -56,9 +56,7 @@ def test_full_covariances():
         # Var of a sample covariance entry: (S_ii S_jj + S_ij^2) / n
         error = np.sqrt((np.outer(np.diag(truth), np.diag(truth)) + truth**2) / len(members))
         assert within(np.cov(members, rowvar=False), truth, error)
-        assert within(
-            members.mean(axis=0), data.truth["mean"][component], np.sqrt(np.diag(truth) / len(members))
-        )
+        assert within(members.mean(axis=0), data.truth["mean"][component], np.sqrt(np.diag(truth) / len(members)))
 
 
 def test_scale_and_diagonal_covariance_give_the_same_data():
@@ -127,6 +125,4 @@ def test_bad_rates(refusal):
     assert "rate has a value that is not positive" in refusal(
         poisson_mixture, weights=[0.5, 0.5], rate=[1.0, 0.0], n_samples=5, seed=0
     )
-    assert "rate has shape (1,)" in refusal(
-        poisson_mixture, weights=[0.5, 0.5], rate=[1.0], n_samples=5, seed=0
-    )
+    assert "rate has shape (1,)" in refusal(poisson_mixture, weights=[0.5, 0.5], rate=[1.0], n_samples=5, seed=0)

@@ -40,17 +40,13 @@ def test_mean_co_clustering_is_the_mean_over_draws_however_they_come(draws):
 def test_co_clustering_does_not_depend_on_labels(draws):
     rng = np.random.default_rng(2)
     shuffled = np.stack([draw[:, rng.permutation(3)] for draw in draws])
-    np.testing.assert_allclose(
-        partition.mean_co_clustering(shuffled), partition.mean_co_clustering(draws), rtol=1e-12
-    )
+    np.testing.assert_allclose(partition.mean_co_clustering(shuffled), partition.mean_co_clustering(draws), rtol=1e-12)
 
 
 def test_co_clustering_of_a_subset_is_the_sub_matrix(draws):
     rows = [1, 4, 7]
     full = partition.mean_co_clustering(draws)
-    np.testing.assert_allclose(
-        partition.mean_co_clustering(draws, rows), full[np.ix_(rows, rows)], rtol=1e-12
-    )
+    np.testing.assert_allclose(partition.mean_co_clustering(draws, rows), full[np.ix_(rows, rows)], rtol=1e-12)
 
 
 @pytest.mark.parametrize(

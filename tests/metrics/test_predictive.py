@@ -31,9 +31,7 @@ def test_total_variation_of_correlated_normals_in_two_dimensions():
     covariance, shift = np.array([[2.0, 0.6], [0.6, 1.0]]), np.array([1.0, -0.5])
     p = stats.multivariate_normal([0.0, 0.0], covariance)
     q = stats.multivariate_normal(shift, covariance)
-    points = (
-        rng.multivariate_normal([0.0, 0.0], covariance, 20_000) + np.repeat([[0.0], [1.0]], 10_000, 0) * shift
-    )
+    points = rng.multivariate_normal([0.0, 0.0], covariance, 20_000) + np.repeat([[0.0], [1.0]], 10_000, 0) * shift
     result = predictive.total_variation(p.logpdf(points), q.logpdf(points))
     exact = closed_form(np.sqrt(shift @ np.linalg.solve(covariance, shift)))
     assert result.value == pytest.approx(exact, abs=4 * result.standard_error)
@@ -86,9 +84,7 @@ def test_total_variation_of_counts_is_exact():
 
 def test_total_variation_of_poissons_is_a_difference_of_distribution_functions():
     grid = np.arange(60)
-    result = predictive.total_variation_counts(
-        stats.poisson.logpmf(grid, 2.0), stats.poisson.logpmf(grid, 3.5)
-    )
+    result = predictive.total_variation_counts(stats.poisson.logpmf(grid, 2.0), stats.poisson.logpmf(grid, 3.5))
     # The pmfs cross once, at log(3.5/2) * x = 1.5: below it the first is larger.
     crossing = np.floor(1.5 / np.log(3.5 / 2.0))
     exact = stats.poisson.cdf(crossing, 2.0) - stats.poisson.cdf(crossing, 3.5)
@@ -100,9 +96,7 @@ def test_total_variation_of_poissons_is_a_difference_of_distribution_functions()
 @pytest.mark.parametrize("distance", [0.0, 0.3, 2.0, 15.0])
 def test_total_variation_on_a_grid(distance):
     grid, spacing = np.linspace(-10.0, 25.0, 3501, retstep=True)
-    result = predictive.total_variation_grid(
-        stats.norm.logpdf(grid), stats.norm.logpdf(grid, loc=distance), spacing
-    )
+    result = predictive.total_variation_grid(stats.norm.logpdf(grid), stats.norm.logpdf(grid, loc=distance), spacing)
     assert result == pytest.approx(closed_form(distance), abs=1e-5)
 
 

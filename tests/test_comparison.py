@@ -1,0 +1,384 @@
+"""`compare`: hand-made posteriors whose agreement with EM is known, and one real data set where EM is not enough.
+
+A hand-made posterior holds independent normal draws around EM's own estimates with EM's own covariance, so EM is right
+by construction; shifting or spreading the draws makes it wrong by a known amount, without a sampler.
+"""
+
+import dataclasses
+import json
+import math
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import emjax
+from emjax import Mixture, Normal
+from emjax.bayes.diagnostics import assess
+from emjax.bayes.draws import describe_draws
+from emjax.bayes.posterior import Posterior
+from emjax.bayes.tree import to_tree
+from emjax.comparison import ParameterRow
+from emjax.metrics.predictive import total_variation
+from emjax.verdict import Limits, Thresholds
+
+pytestmark = pytest.mark.runs_numpyro
+
+ROW_KEYS = [
+    "name",
+    "em",
+    "se",
+    "em_lower",
+    "em_upper",
+    "map",
+    "mean",
+    "sd",
+    "lower",
+    "upper",
+    "difference_in_sd",
+    "width_ratio",
+    "mass_in_em_interval",
+]
+NAMES = ["weights[0]", "weights[1]", "mean[0, x]", "mean[1, x]", "scale[0, x]", "scale[1, x]"]
+FREE = [0, 2, 3, 4, 5]
+CHAINS, DRAWS = 4, 500
+
+
+@pytest.fixture(scope="module")
+def x():
+    rng = np.random.default_rng(0)
+    return np.concatenate([rng.normal(-3.0, 1.0, 180), rng.normal(3.0, 1.5, 120)])
+
+
+@pytest.fixture(scope="module")
+def mixture():
+    return Mixture(Normal("full"), 2)
+
+
+@pytest.fixture(scope="module")
+def fit(mixture, x):
+    return emjax.fit(mixture, x, key=jax.random.key(0), n_init=4)
+
+
+def hand_made(fit, *, shift=None, spread=1.0, flip=(), seed=0):
+    """A posterior of independent draws: EM's normal approximation, moved by ``shift`` standard deviations (by name),
+    spread by a factor, and, for the chains in ``flip``, with the labels exchanged. Chains may get shifts of their own,
+    ``(CHAINS,)``."""
+    intervals = fit.intervals()
+    covariance = intervals.covariance[np.ix_(FREE, FREE)]
+    centre = np.array([intervals.rows[i].estimate for i in FREE])
+    noise = np.random.default_rng(seed).normal(size=(CHAINS, DRAWS, len(FREE)))
+    noise = (noise - noise.mean(axis=(0, 1))) / noise.std(axis=(0, 1))
+    theta = centre + spread * noise @ np.linalg.cholesky(covariance).T
+    for name, by in (shift or {}).items():
+        place = FREE.index(NAMES.index(name))
+        theta[..., place] += np.reshape(by, (-1, 1)) * np.sqrt(covariance[place, place])
+    weights = np.stack([theta[..., 0], 1 - theta[..., 0]], axis=-1)
+    mean, scale = theta[..., 1:3], theta[..., 3:5]
+    for chain in flip:
+        weights[chain], mean[chain], scale[chain] = (value[chain][:, ::-1].copy() for value in (weights, mean, scale))
+    components = dataclasses.replace(
+        fit.params.components, mean=mean[..., None], dispersion=scale[..., None, None] ** 2
+    )
+    params = dataclasses.replace(fit.params, weights=weights, components=components)
+    with jax.enable_x64(True):
+        described = describe_draws(fit.mixture, params, fit, fit.data)
+    stored = {name: (("chain", "draw", *"abc"[: v.ndim - 2]), v) for name, v in described.stored.items()}
+    diagnostics = assess(xr.Dataset(stored), xr.Dataset())
+    return Posterior(
+        tree=to_tree(described.stored, {}, described.log_likelihood, fit.data, fit.feature_names),
+        params=described.flat_params,
+        mixture=fit.mixture,
+        prior_note="Hand-made.",
+        map_fit=fit,
+        alignment=described.alignment,
+        diagnostics=diagnostics,
+        starts_note="",
+        method="hand",
+        compile_seconds=1.0,
+        run_seconds=2.0,
+    )
+
+
+@pytest.fixture(scope="module")
+def same(fit):
+    """The posterior that EM describes perfectly."""
+    return hand_made(fit)
+
+
+@pytest.fixture(scope="module")
+def agreed(fit, same, x):
+    return emjax.compare(fit, same, x)
+
+
+def row(comparison, name):
+    return next(row for row in comparison.rows if row.name == name)
+
+
+# --- verdicts -----------------------------------------------------------------------------------------------
+
+
+def test_a_posterior_like_em_s_own_is_sufficient(agreed):
+    assert agreed.verdict == "em_sufficient"
+    assert agreed.invariants["total_variation"]["value"] < 0.015
+    assert agreed.invariants["co_clustering"]["mean_difference"] < 0.005
+    for one in agreed.rows:
+        assert abs(one.difference_in_sd) < 0.01
+        assert one.sd == pytest.approx(one.se, rel=0.05)
+        assert one.width_ratio == pytest.approx(1.0, abs=0.1)
+        assert one.mass_in_em_interval == pytest.approx(0.9, abs=0.03)
+
+
+def test_a_shift_is_measured_in_posterior_sds_and_moves_the_verdict(fit, x):
+    between = emjax.compare(fit, hand_made(fit, shift={"mean[0, x]": 0.7}), x)
+    assert between.verdict == "em_with_intervals"
+    assert row(between, "mean[0, x]").difference_in_sd == pytest.approx(-0.7, abs=0.02)
+    assert "mean[0, x]" in between.reasons[0]
+    # A normal that is 0.7 sd off keeps 82% of its mass in an interval for 90%.
+    assert row(between, "mean[0, x]").mass_in_em_interval == pytest.approx(0.818, abs=0.03)
+    beyond = emjax.compare(fit, hand_made(fit, shift={"mean[0, x]": -2.0}), x)
+    assert beyond.verdict == "mcmc_needed"
+    assert row(beyond, "mean[0, x]").difference_in_sd == pytest.approx(2.0, abs=0.05)
+    assert abs(row(beyond, "mean[1, x]").difference_in_sd) < 0.3
+
+
+def test_a_spread_is_a_width_ratio_and_moves_the_verdict(fit, x):
+    comparison = emjax.compare(fit, hand_made(fit, spread=1.4), x)
+    assert comparison.verdict == "em_with_intervals"
+    assert row(comparison, "mean[1, x]").width_ratio == pytest.approx(1 / 1.4, rel=0.07)
+    assert "width" in " ".join(comparison.reasons)
+
+
+def test_chains_that_disagree_give_no_verdict(fit, x):
+    posterior = hand_made(fit, shift={"mean[1, x]": np.array([0.0, 0.0, 0.0, 1.0])})
+    assert posterior.status == "not_converged"
+    comparison = emjax.compare(fit, posterior, x)
+    assert comparison.verdict == "inconclusive"
+    assert comparison.reasons[0].startswith("The posterior cannot be trusted")
+    assert "R-hat" in comparison.reasons[0]
+
+
+@pytest.mark.parametrize("status", [status for status in emjax.Status if status != "converged"])
+def test_an_em_that_did_not_converge_gives_no_verdict(status, fit, same, x):
+    comparison = emjax.compare(dataclasses.replace(fit, status=status), same, x)
+    assert comparison.verdict == "inconclusive"
+    assert comparison.reasons[0] == f"EM cannot be trusted: {status.message}"
+    json.dumps(comparison.to_dict(), allow_nan=False)
+
+
+def test_a_regular_rival_optimum_needs_mcmc_a_spurious_one_does_not(fit, same, x):
+    best = fit.optima[0]
+    rival = dataclasses.replace(best, objective=best.objective - 1.5, log_likelihood=best.log_likelihood - 1.5)
+    comparison = emjax.compare(dataclasses.replace(fit, optima=(best, rival)), same, x)
+    assert comparison.verdict == "mcmc_needed"
+    assert "1.50 nats" in comparison.reasons[0]
+    ignored = dataclasses.replace(rival, spurious=True)
+    assert emjax.compare(dataclasses.replace(fit, optima=(best, ignored)), same, x).verdict == "em_sufficient"
+
+
+def test_thresholds_are_arguments(fit, same, x):
+    strict = Thresholds(sufficient=Limits(1e-6, 1e-6, 1e-6, 1e-6, 1e-6))
+    assert emjax.compare(fit, same, x, thresholds=strict).verdict == "em_with_intervals"
+
+
+# --- the table ----------------------------------------------------------------------------------------------
+
+
+def test_the_table_is_a_data_frame_of_the_rows(agreed, fit):
+    assert isinstance(agreed.table, pd.DataFrame)
+    assert list(agreed.table.columns) == ROW_KEYS
+    assert list(agreed.table["name"]) == NAMES
+    assert [field.name for field in dataclasses.fields(ParameterRow)] == ROW_KEYS
+    found = fit.intervals(level=0.9)
+    for one, interval in zip(agreed.rows, found.rows, strict=True):
+        assert (one.em, one.se, one.em_lower, one.em_upper) == pytest.approx(
+            (interval.estimate, interval.se, interval.lower, interval.upper), rel=1e-9
+        )
+
+
+def test_the_posterior_s_columns_are_those_of_its_draws(agreed, same):
+    draws = same.tree["posterior"]["scale"].values[:, :, 1, 0].ravel()
+    one = row(agreed, "scale[1, x]")
+    assert one.mean == pytest.approx(draws.mean(), rel=1e-12)
+    assert one.sd == pytest.approx(draws.std(ddof=1), rel=1e-12)
+    assert (one.lower, one.upper) == pytest.approx(tuple(np.quantile(draws, [0.05, 0.95])), rel=1e-12)
+    inside = ((draws >= one.em_lower) & (draws <= one.em_upper)).mean()
+    assert one.mass_in_em_interval == pytest.approx(inside, abs=1e-12)
+    assert one.width_ratio == pytest.approx((one.em_upper - one.em_lower) / (one.upper - one.lower), rel=1e-12)
+    assert one.difference_in_sd == pytest.approx((one.em - one.mean) / one.sd, rel=1e-9)
+    assert one.map == pytest.approx(one.em, rel=1e-12)
+
+
+def test_components_of_em_in_another_order_give_the_same_table(agreed, fit, same, x, mixture):
+    turned = dataclasses.replace(fit, params=mixture.permute(fit.params, np.array([1, 0])))
+    comparison = emjax.compare(turned, same, x)
+    assert comparison.verdict == agreed.verdict
+    for one, other in zip(agreed.rows, comparison.rows, strict=True):
+        assert one.name == other.name
+        ours, theirs = dataclasses.astuple(one)[1:], dataclasses.astuple(other)[1:]
+        np.testing.assert_allclose(theirs, ours, rtol=1e-6, atol=1e-9)
+    np.testing.assert_array_equal(comparison.fit.params.weights, fit.params.weights)
+
+
+def test_chains_with_exchanged_labels_give_the_same_table(agreed, fit, x):
+    posterior = hand_made(fit, flip=(1, 2))
+    assert posterior.alignment.permutations.reshape(CHAINS, DRAWS, 2)[1, 0].tolist() == [1, 0]
+    comparison = emjax.compare(fit, posterior, x)
+    for one, other in zip(agreed.rows, comparison.rows, strict=True):
+        np.testing.assert_allclose(dataclasses.astuple(other)[1:], dataclasses.astuple(one)[1:], rtol=1e-9, atol=1e-9)
+
+
+def test_a_level_is_the_level_of_both_sides(fit, same, x):
+    comparison = emjax.compare(fit, same, x, level=0.5)
+    assert comparison.level == 0.5
+    one = row(comparison, "mean[0, x]")
+    assert one.mass_in_em_interval == pytest.approx(0.5, abs=0.04)
+    assert one.em_upper - one.em == pytest.approx(0.6745 * one.se, rel=1e-3)
+    for level in (0.0, 1.0, 1.5):
+        with pytest.raises(ValueError, match="level"):
+            emjax.compare(fit, same, x, level=level)
+
+
+# --- invariants ---------------------------------------------------------------------------------------------
+
+
+def test_total_variation_agrees_with_a_sum_over_a_grid(fit, x):
+    comparison = emjax.compare(fit, hand_made(fit, shift={"mean[0, x]": 8.0}), x)
+    grid = np.linspace(-12, 14, 5001)
+    em, predictive = np.exp(fit.log_prob(grid)), np.exp(comparison.posterior.log_predictive(grid))
+    expected = 0.5 * np.abs(em - predictive).sum() * (grid[1] - grid[0])
+    found = comparison.invariants["total_variation"]
+    assert expected > 0.1
+    assert abs(found["value"] - expected) < 4 * found["standard_error"] + 0.003
+    assert comparison.verdict == "mcmc_needed"
+
+
+def test_scores_are_those_of_the_two_densities(agreed, fit, same, x):
+    scores = agreed.invariants["log_score"]
+    assert scores["em"] == pytest.approx(fit.log_likelihood / len(x), rel=1e-12)
+    assert scores["posterior_predictive"] == pytest.approx(same.log_predictive(x).mean(), rel=1e-12)
+    assert scores["difference"] == pytest.approx(scores["em"] - scores["posterior_predictive"], abs=1e-12)
+    assert agreed.invariants["bic"] == pytest.approx(-2 * fit.log_likelihood + 5 * np.log(len(x)), rel=1e-12)
+    loo = agreed.invariants["elpd_loo"]
+    # A regular model pays about one nat per parameter, once in sample and once more left out.
+    assert fit.log_likelihood - loo["value"] == pytest.approx(5.0, abs=3.0)
+    assert loo["n_pareto_k_high"] == 0
+
+
+def test_total_variation_is_that_of_the_metrics(fit, same):
+    points = np.linspace(-6, 6, 50)
+    distance = total_variation(fit.log_prob(points), same.log_predictive(points))
+    assert 0 <= distance.value < 0.02
+
+
+# --- in and out ---------------------------------------------------------------------------------------------
+
+
+def test_json_has_the_keys_of_the_public_contract(agreed, tmp_path):
+    path = agreed.to_json(tmp_path / "comparison.json")
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    content = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    assert set(content) == {
+        "verdict",
+        "reasons",
+        "parameters",
+        "invariants",
+        "diagnostics",
+        "cost",
+        "level",
+    }
+    assert content["verdict"] == "em_sufficient"
+    assert content["reasons"] == list(agreed.reasons)
+    assert [list(one) for one in content["parameters"]] == [ROW_KEYS] * len(NAMES)
+    assert [one["name"] for one in content["parameters"]] == NAMES
+    assert content["parameters"][2]["em"] == agreed.rows[2].em
+    assert set(content["invariants"]) == {"total_variation", "co_clustering", "log_score", "elpd_loo", "bic"}
+    assert set(content["diagnostics"]) == {"em", "map", "posterior", "alignment"}
+    assert set(content["cost"]) == {"em", "mcmc"}
+    assert content["diagnostics"]["em"]["status"] == "converged"
+    assert content["diagnostics"]["alignment"]["trust"] == agreed.posterior.alignment.trust
+
+
+def test_what_is_not_a_number_becomes_null(agreed):
+    broken = dataclasses.replace(
+        agreed, rows=(dataclasses.replace(agreed.rows[0], se=math.nan, upper=math.inf), *agreed.rows[1:])
+    )
+    first = broken.to_dict()["parameters"][0]
+    assert first["se"] is None
+    assert first["upper"] is None
+    assert first["em"] == agreed.rows[0].em
+    json.dumps(broken.to_dict(), allow_nan=False)
+
+
+def test_cost_keeps_compile_and_run_apart(agreed, fit):
+    cost = agreed.cost
+    assert cost["em"]["compile_seconds"] == fit.compile_seconds
+    assert cost["em"]["run_seconds"] == fit.run_seconds
+    assert (cost["mcmc"]["compile_seconds"], cost["mcmc"]["run_seconds"]) == (1.0, 2.0)
+
+
+def test_the_same_arguments_give_the_same_comparison(agreed, fit, same, x):
+    again = emjax.compare(fit, same, x)
+    assert again.to_dict() == agreed.to_dict()
+    other = emjax.compare(fit, same, x, key=jax.random.key(99))
+    assert other.rows == agreed.rows
+    assert other.invariants["total_variation"] != agreed.invariants["total_variation"]
+
+
+def test_what_does_not_belong_together_is_refused(fit, same, x):
+    with pytest.raises(ValueError, match="not the data"):
+        emjax.compare(fit, same, x + 1.0)
+    with pytest.raises(ValueError, match="not the data"):
+        emjax.compare(fit, same, x[:-1])
+    with pytest.raises(ValueError, match="not the data that fit was made from"):
+        emjax.compare(dataclasses.replace(fit, data=fit.data + 1.0), same, x)
+    for other in (Mixture(Normal("diag"), 2), Mixture(Normal("full"), 3)):
+        with pytest.raises(ValueError, match="same mixture"):
+            emjax.compare(dataclasses.replace(fit, mixture=other), same, x)
+
+
+def test_the_last_reason_tells_the_prior_s_effect_from_the_algorithm_s(agreed, fit, same, x, mixture):
+    assert agreed.reasons[-1].startswith("The prior by itself moves EM's estimate by 0.00 sd")
+    moved = dataclasses.replace(
+        fit, params=mixture.params(weights=[0.5, 0.5], mean=[-3.0, 3.0], scale=fit.params.components.scale)
+    )
+    comparison = emjax.compare(fit, dataclasses.replace(same, map_fit=moved), x)
+    gaps = {one.name: abs(one.map - one.em) / one.sd for one in comparison.rows}
+    largest = max(gaps, key=lambda name: (gaps[name], name))
+    assert f"{gaps[largest]:.2f} sd" in comparison.reasons[-1]
+    assert row(comparison, "weights[0]").map == 0.5
+    by_map = dataclasses.replace(fit, mixture=Mixture(Normal("full"), 2, prior="default"))
+    assert "MAP" in emjax.compare(by_map, same, x).reasons[-1]
+
+
+# --- a real one ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def galaxies():
+    data = emjax.datasets.load("galaxies")
+    mixture = Mixture(Normal("full"), 3)
+    fit = emjax.fit(mixture, data, key=jax.random.key(0))
+    posterior = emjax.sample(mixture, data, key=jax.random.key(1), init=fit, warmup=500, draws=1000)
+    return emjax.compare(fit, posterior, data)
+
+
+def test_em_is_not_enough_for_the_galaxies(galaxies):
+    assert galaxies.posterior.status == "converged", galaxies.posterior.message
+    assert galaxies.verdict == "mcmc_needed", galaxies.reasons
+    assert "Over the limit" in galaxies.reasons[0]
+    assert max(abs(one.difference_in_sd) for one in galaxies.rows) > 1.0
+    assert galaxies.fit.log_likelihood == pytest.approx(-203.1792, abs=1e-4)
+
+
+def test_rows_of_real_data_name_the_feature_and_show_the_map(galaxies):
+    one = row(galaxies, "scale[0, velocity]")
+    assert one.map != one.em
+    assert len(galaxies.rows) == 9
+    json.dumps(galaxies.to_dict(), allow_nan=False)
+    assert galaxies.diagnostics["posterior"]["prior"] == galaxies.posterior.prior_note
