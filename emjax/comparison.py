@@ -266,7 +266,7 @@ def _log_densities(fit: Fit, posterior: Posterior, key: jax.Array) -> tuple[np.n
     """EM's and the predictive log density at points drawn from both in equal parts."""
     em_key, draw_key = jax.random.split(key)
     half = _INTEGRATION_POINTS // 2
-    from_em, _ = fit.sample(em_key, half)
+    from_em = fit.sample(em_key, half)
     from_posterior = _predictive_sample(posterior, draw_key, half)
     points = np.concatenate([from_em, from_posterior])
     return fit.log_prob(points), posterior.log_predictive(points, _PREDICTIVE_DRAWS)
@@ -355,8 +355,12 @@ def _gap_to_rival(fit: Fit) -> float:
 def _prior_sentence(fit: Fit, rows: Sequence[ParameterRow]) -> str:
     if fit.mixture.prior is not None:
         return "EM was run with a prior (MAP), so its estimates already contain the prior's effect."
-    shift, name = _worst([(abs(row.map - row.em) / row.sd if row.sd > 0 else 0.0, row.name) for row in rows])
-    return f"The prior by itself moves EM's estimate by {shift:.2f} sd at most, {name}."
+    # In EM's standard errors, which stand whether or not the posterior can be trusted.
+    moved = [(abs(row.map - row.em) / row.se, row.name) for row in rows if row.se > 0]
+    if not moved:
+        return "The prior's effect on EM's estimate cannot be measured without standard errors."
+    shift, name = _worst(moved)
+    return f"The prior by itself moves EM's estimate by {shift:.2f} standard errors at most, {name}."
 
 
 def _diagnostics(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any]:

@@ -152,11 +152,11 @@ class Fit:
         """The log density of each datum under the fitted parameters, shape ``(n_samples,)``."""
         return self._evaluate(_log_prob, x)
 
-    def sample(self, key: jax.Array, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """``n`` draws from the fitted mixture, shape ``(n, n_features)``, and their components, ``(n,)``."""
+    def sample(self, key: jax.Array, n: int) -> np.ndarray:
+        """``n`` draws from the fitted mixture, shape ``(n, n_features)``; `Mixture.sample` gives their labels too."""
         with jax.enable_x64(True):
-            x, labels = self.mixture.sample(self.params, key, n)
-            return np.asarray(x), np.asarray(labels)
+            x, _ = self.mixture.sample(self.params, key, n)
+            return np.asarray(x)
 
     def bic(self, x: Any) -> float:
         r"""Bayesian information criterion, :math:`-2 \log L + p \log n`; the lower the better.

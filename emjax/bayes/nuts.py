@@ -227,10 +227,7 @@ def _check(
     chain_method: str,
 ) -> int:
     """Validate the settings; the number of chains."""
-    if warmup < 0 or draws < 1:
-        raise ConfigError(f"warmup={warmup}, draws={draws}: warmup must be at least 0 and draws at least 1")
-    if not 0 < target_accept_prob < 1:
-        raise ConfigError(f"target_accept_prob={target_accept_prob} must lie between 0 and 1; 0.8 is usual")
+    check_settings(warmup, draws, target_accept_prob)
     if max_tree_depth < 1:
         raise ConfigError(f"max_tree_depth={max_tree_depth} must be at least 1; 10 is usual")
     if chain_method not in ("auto", "parallel", "vectorized"):
@@ -241,6 +238,16 @@ def _check(
             f"starts must hold every latent site with one leading chain axis of equal length; found {lengths}"
         )
     return next(iter(lengths.values()))[0]
+
+
+def check_settings(warmup: int, draws: int, target_accept_prob: float, chains: int = 1) -> None:
+    """Raise `ConfigError` if one of the settings that a user gives is out of its range."""
+    if chains < 1:
+        raise ConfigError(f"chains={chains}: at least one chain is needed; give a positive number")
+    if warmup < 0 or draws < 1:
+        raise ConfigError(f"warmup={warmup}, draws={draws}: warmup must be at least 0 and draws at least 1")
+    if not 0 < target_accept_prob < 1:
+        raise ConfigError(f"target_accept_prob={target_accept_prob} must lie between 0 and 1; 0.8 is usual")
 
 
 # --- programs -----------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from emjax import align
 from emjax.bayes.bridge import MixtureProgram
 from emjax.bayes.diagnostics import Diagnostics, assess
 from emjax.bayes.draws import Described, describe_draws
-from emjax.bayes.nuts import NutsRun, OnProgress, run_nuts
+from emjax.bayes.nuts import NutsRun, OnProgress, check_settings, run_nuts
 from emjax.bayes.posterior import Posterior
 from emjax.bayes.starts import ChainStarts, overdispersed_starts, unconstrain
 from emjax.bayes.tree import to_tree
@@ -91,6 +91,7 @@ def sample(
     """
     if method not in METHODS:
         raise ValueError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
+    check_settings(warmup, draws, target_accept_prob, chains)
     samples = as_samples(x)
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)

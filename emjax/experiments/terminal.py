@@ -20,6 +20,9 @@ VERDICT_STYLES = {
 }
 """How the verdicts are coloured; their words are those of ``emjax.verdict``."""
 
+WITHHELD = "The draws are not a posterior yet, so their numbers are not shown; the files hold them, marked as such."
+"""What stands in place of posterior numbers that cannot be trusted."""
+
 MAX_ROWS = 40
 """Rows of a parameter table on the terminal; the JSON files always hold all."""
 
@@ -40,18 +43,21 @@ def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str
 
     sentence, style = Verdict(document["verdict"]).sentence, VERDICT_STYLES[document["verdict"]]
     rows = [row for row in document["parameters"] if not row["name"].startswith(("correlation", "covariance"))]
+    trusted = document["diagnostics"]["posterior"]["status"] == "converged"
     table = _table("parameter", "EM ± se", "posterior ± sd", "apart by", "width ratio")
     for row in rows[:MAX_ROWS]:
-        table.add_row(
-            Text(printable(row["name"])),
-            with_error(row["em"], row["se"]),
+        posterior = (
             with_error(row["mean"], row["sd"]),
             _number(row["difference_in_sd"], "{:+.2f} sd"),
             _number(row["width_ratio"], "{:.2f}"),
         )
+        table.add_row(
+            Text(printable(row["name"])), with_error(row["em"], row["se"]), *(posterior if trusted else "---")
+        )
     return [
         _headline(sentence, style, about),
         *_bullets(document["reasons"]),
+        *_bullets([] if trusted else [WITHHELD]),
         Text(),
         table,
         *_more(len(rows)),
@@ -100,8 +106,8 @@ def posterior_view(document: Mapping[str, Any], about: str, files: Sequence[str]
     for row in rows[:MAX_ROWS]:
         table.add_row(
             Text(printable(row["name"])),
-            with_error(row["mean"], row["sd"]),
-            interval_text(row["lower"], row["upper"], row["sd"]),
+            with_error(row["mean"], row["sd"]) if good else "-",
+            interval_text(row["lower"], row["upper"], row["sd"]) if good else "-",
             _number(row["ess"], "{:.0f}"),
             _number(row["r_hat"], "{:.3f}"),
         )
@@ -109,6 +115,7 @@ def posterior_view(document: Mapping[str, Any], about: str, files: Sequence[str]
     return [
         _headline(words, "bold green" if good else "bold red", about),
         *_bullets([document["message"], document["alignment"]["note"], document["prior_note"]]),
+        *_bullets([] if good else [WITHHELD]),
         Text(),
         table,
         *_more(len(rows)),

@@ -132,7 +132,7 @@ def test_a_bare_config_is_completed_with_every_default(write):
         "family": "normal", "covariance": "full", "n_components": 2, "prior": "default"
     }  # fmt: skip
     assert resolved["mcmc"] == {"method": "nuts", "chains": 4, "warmup": 1000, "draws": 1000}
-    assert resolved["em"]["n_init"] == 10
+    assert resolved["em"]["n_init"] == 20
 
 
 @pytest.mark.parametrize(("task", "prior"), [("fit", "none"), ("sample", "default"), ("compare", "default")])

@@ -65,12 +65,34 @@ def test_the_starts_are_counted(optima, expected):
     assert optima_text(optima) == expected
 
 
+CONVERGED = {"posterior": {"status": "converged"}}
+
+
+def test_a_posterior_that_has_not_converged_is_not_printed():
+    row = {"name": "weights[0]", "em": 0.25, "se": 0.1, "mean": 0.75, "sd": 0.2, "width_ratio": 3.0}
+    document = {
+        "verdict": "inconclusive",
+        "reasons": ["the chains disagree"],
+        "parameters": [{**row, "difference_in_sd": -2.5}],
+        "diagnostics": {"posterior": {"status": "not_converged"}},
+    }
+    console = Console(width=80, markup=False)
+    with console.capture() as captured:
+        for part in comparison_view(document, "data", []):
+            console.print(part)
+    printed = captured.get()
+    assert "0.25 ± 0.10" in printed
+    assert not any(number in printed for number in ("0.75", "0.20", "-2.50", "3.00"))
+    assert "The draws are not a posterior yet" in printed
+
+
 def test_a_long_table_says_what_it_leaves_out():
     row = dict.fromkeys(("em", "se", "mean", "sd", "difference_in_sd", "width_ratio"), 0.5)
     document = {
         "verdict": "mcmc_needed",
         "reasons": ["a reason that goes on " * 8],
         "parameters": [{"name": f"mean[{i}, a rather long feature name]", **row} for i in range(50)],
+        "diagnostics": CONVERGED,
     }
     console = Console(width=80, markup=False)
     with console.capture() as captured:
@@ -88,7 +110,8 @@ def test_a_long_table_says_what_it_leaves_out():
 )
 def test_a_difference_that_rounds_to_nothing_has_no_sign(apart, expected):
     row = {"name": "weights[0]", "em": 0.5, "se": 0.1, "mean": 0.5, "sd": 0.1, "width_ratio": 1.0}
-    document = {"verdict": "em_sufficient", "reasons": [], "parameters": [{**row, "difference_in_sd": apart}]}
+    rows = [{**row, "difference_in_sd": apart}]
+    document = {"verdict": "em_sufficient", "reasons": [], "parameters": rows, "diagnostics": CONVERGED}
     console = Console(width=80, markup=False)
     with console.capture() as captured:
         for part in comparison_view(document, "data", []):
