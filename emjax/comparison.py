@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 import warnings
@@ -16,6 +15,7 @@ import numpy as np
 
 from emjax import align
 from emjax.bayes.posterior import Posterior
+from emjax.jsonable import to_json, to_jsonable
 from emjax.metrics.cost import Cost
 from emjax.metrics.parameter import difference_in_sd, equal_tailed, mass_inside, width_ratio
 from emjax.metrics.partition import co_clustering, co_clustering_difference, mean_co_clustering, subset_rows
@@ -127,12 +127,12 @@ class Comparison:
             "cost": self.cost,
             "level": self.level,
         }
-        return _plain(content)
+        return to_jsonable(content)
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
         """Write `to_dict` as JSON and return the path."""
         target = Path(path)
-        target.write_text(json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        target.write_text(to_json(self.to_dict()) + "\n", encoding="utf-8")
         return target
 
     def to_html(self, path: str | os.PathLike[str], **options: Any) -> Path:
@@ -432,14 +432,3 @@ def _cost(fit: Fit, posterior: Posterior) -> dict[str, Any]:
         smallest,
     )
     return {"em": em.to_dict(), "mcmc": mcmc.to_dict()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, bool | str | int | None):
-        return value
-    number = float(value)
-    return number if math.isfinite(number) else None

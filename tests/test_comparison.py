@@ -343,7 +343,7 @@ def test_what_does_not_belong_together_is_refused(fit, same, x):
 
 
 def test_the_last_reason_tells_the_prior_s_effect_from_the_algorithm_s(agreed, fit, same, x, mixture):
-    assert agreed.reasons[-1].startswith("The prior by itself moves EM's estimate by 0.00 sd")
+    assert agreed.reasons[-1].startswith("The prior by itself moves EM's estimate by 0.00 standard errors")
     moved = dataclasses.replace(
         fit, params=mixture.params(weights=[0.5, 0.5], mean=[-3.0, 3.0], scale=fit.params.components.scale)
     )

@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from emjax.jsonable import to_jsonable
+
 _MIN_DRAWS = 4
 _TAIL = (0.05, 0.95)
 
@@ -159,7 +161,7 @@ class Diagnostics:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings for JSON; NaN and infinity become None."""
-        return _plain({**asdict(self), "status": str(self.status), "message": self.status.message})
+        return to_jsonable({**asdict(self), "message": self.status.message})
 
 
 def assess(
@@ -408,14 +410,3 @@ def _nan_last(value: float) -> tuple[bool, float]:
 
 def _nan_first(value: float) -> tuple[bool, float]:
     return (not math.isnan(value), 0.0 if math.isnan(value) else value)
-
-
-def _plain(value: Any) -> Any:
-    """Dictionaries, lists, strings and finite numbers only."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

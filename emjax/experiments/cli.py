@@ -300,7 +300,7 @@ def doctor(json: Json = False) -> int:
 def schema() -> int:
     """Print the JSON Schema of the config file."""
     from emjax.experiments.config import Config
-    from emjax.experiments.jsonable import to_json
+    from emjax.jsonable import to_json
 
     typer.echo(to_json(Config.model_json_schema()))
     return EXIT_OK

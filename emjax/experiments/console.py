@@ -10,8 +10,8 @@ from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from emjax.experiments.jsonable import to_json
 from emjax.experiments.nearest import printable
+from emjax.jsonable import to_json
 
 
 class Bars:

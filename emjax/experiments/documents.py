@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from emjax.experiments.jsonable import to_jsonable
+from emjax.jsonable import to_jsonable
 
 
 def fit_document(fit: Any, intervals: Any) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 import tomli_w
 
 from emjax.errors import ConfigError, RunExistsError
-from emjax.experiments.jsonable import to_json
 from emjax.experiments.nearest import printable
+from emjax.jsonable import to_json
 
 _open: dict[Path, list[Path]] = {}
 """Partial folders of this process, and the parents that were made for each."""

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from emjax.experiments.jsonable import to_json, to_jsonable
 from emjax.experiments.nearest import nearest, printable, suggestion
+from emjax.jsonable import to_json, to_jsonable
 
 
 class Colour(enum.StrEnum):
