@@ -348,9 +348,9 @@ def test_the_last_reason_tells_the_prior_s_effect_from_the_algorithm_s(agreed, f
         fit, params=mixture.params(weights=[0.5, 0.5], mean=[-3.0, 3.0], scale=fit.params.components.scale)
     )
     comparison = emjax.compare(fit, dataclasses.replace(same, map_fit=moved), x)
-    gaps = {one.name: abs(one.map - one.em) / one.sd for one in comparison.rows}
+    gaps = {one.name: abs(one.map - one.em) / one.se for one in comparison.rows}
     largest = max(gaps, key=lambda name: (gaps[name], name))
-    assert f"{gaps[largest]:.2f} sd" in comparison.reasons[-1]
+    assert f"{gaps[largest]:.2f} standard errors" in comparison.reasons[-1]
     assert row(comparison, "weights[0]").map == 0.5
     by_map = dataclasses.replace(fit, mixture=Mixture(Normal("full"), 2, prior="default"))
     assert "MAP" in emjax.compare(by_map, same, x).reasons[-1]
