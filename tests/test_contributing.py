@@ -3,6 +3,7 @@
 import ast
 import re
 from pathlib import Path
+from typing import get_args
 
 from emjax.families import Family, Poisson
 
@@ -45,7 +46,9 @@ def test_the_guide_names_everything_a_family_must_write_and_may_override():
 
 def test_poisson_stands_where_the_guide_says():
     import emjax
+    from emjax.experiments.config import Model
     from emjax.families import FAMILIES
 
+    assert set(get_args(Model.model_fields["family"].annotation)) == set(FAMILIES)
     assert FAMILIES["poisson"] is Poisson is emjax.Poisson
     assert "Poisson" in (ROOT / "tests/contracts/table.py").read_text(encoding="utf-8")

@@ -59,7 +59,7 @@ def describe_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit, values
     flat = jax.tree.map(lambda leaf: leaf.reshape(n_chains * n_draws, *leaf.shape[2:]), params)
     rows = subset_rows(len(values), _ALIGNMENT_ROWS)
     reference = map_fit.responsibilities(values[rows]).T
-    anchors = values[np.argsort(values[:, 0])[np.linspace(0, len(values) - 1, _ANCHORS).astype(int)]]
+    anchors = values[anchor_rows(values)]
     overlap, anchored = _compare_to_reference(likelihood, flat, reference, values[rows], anchors)
     alignment = align.align(
         _component_vectors(likelihood, flat),
@@ -79,6 +79,11 @@ def describe_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit, values
         kept_draws=kept,
         alignment=alignment,
     )
+
+
+def anchor_rows(values: np.ndarray) -> np.ndarray:
+    """The rows at which the log density is followed: the quantiles of the first feature."""
+    return np.argsort(values[:, 0])[np.linspace(0, len(values) - 1, _ANCHORS).astype(int)]
 
 
 def _one(params: MixtureParams) -> MixtureParams:

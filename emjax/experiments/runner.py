@@ -188,10 +188,12 @@ class _Run:
         )
 
     def _mixture(self, prior: str) -> Any:
-        from emjax import Mixture, Normal, Poisson
+        from emjax import Mixture
+        from emjax.families import FAMILIES
 
         config = self.config
-        family = Poisson() if config.covariance is None else Normal(covariance=config.covariance)
+        options = {} if config.covariance is None else {"covariance": config.covariance}
+        family = FAMILIES[config.model.family](**options)
         return Mixture(family, config.model.n_components, prior=None if prior == "none" else "default")
 
     def _key(self, stage: int) -> Any:

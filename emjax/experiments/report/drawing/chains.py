@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 from scipy.stats import binom, rankdata
 
 from emjax.bayes.diagnostics import QuantityDiagnostics
+from emjax.bayes.draws import anchor_rows
 from emjax.bayes.posterior import Posterior
 from emjax.experiments.report.drawing import style
 from emjax.experiments.report.wording import elided, number
@@ -70,18 +70,15 @@ def _by_name(posterior: Posterior) -> dict[str, np.ndarray]:
     group = posterior.tree["posterior"].to_dataset()
     named = posterior.mixture.likelihood.named_parameters(posterior.map_fit.params)
     for parameter in scalar_parameters(named, posterior.map_fit.feature_names):
-        place: Any = (slice(None), slice(None), *parameter.index)
-        found[parameter.name] = np.asarray(group[parameter.variable].values)[place]
+        found[parameter.name] = np.asarray(group[parameter.variable].values)[parameter.place]
     return {name: values for name, values in found.items() if np.isfinite(values).all()}
 
 
 def _anchors(posterior: Posterior) -> dict[str, np.ndarray]:
     """The log density of the data that diagnostics follow, which the pointwise log-likelihood holds."""
-    names = [row.name for row in posterior.diagnostics.quantities if row.name.startswith("log_density[")]
     pointwise = np.asarray(posterior.tree["log_likelihood"]["x"].values)
-    order = np.argsort(posterior.map_fit.data[:, 0])
-    places = order[np.linspace(0, len(order) - 1, len(names)).astype(int)] if names else []
-    return {name: pointwise[:, :, place] for name, place in zip(names, places, strict=True)}
+    rows = anchor_rows(posterior.map_fit.data)
+    return {f"log_density[{i}]": pointwise[:, :, row] for i, row in enumerate(rows)}
 
 
 @style.drawn
