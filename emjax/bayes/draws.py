@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -62,8 +63,8 @@ def describe_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit, values
     anchors = values[anchor_rows(values)]
     overlap, anchored = _compare_to_reference(likelihood, flat, reference, values[rows], anchors)
     alignment = align.align(
-        _component_vectors(likelihood, flat),
-        _component_vectors(likelihood, _one(map_fit.params))[0],
+        np.asarray(_component_vectors(likelihood, flat)),
+        np.asarray(_component_vectors(likelihood, _one(map_fit.params)))[0],
         np.asarray(overlap),
     )
     aligned, stored = _permuted(likelihood, flat, alignment.permutations)
@@ -116,8 +117,9 @@ def _pointwise(mixture: Mixture, draws: MixtureParams, x: Array) -> Array:
     return jax.lax.map(lambda params: mixture.log_prob(params, x), draws, batch_size=_BATCH)
 
 
-def _component_vectors(mixture: Mixture, draws: MixtureParams) -> np.ndarray:
+@jax.jit(static_argnums=0)
+def _component_vectors(mixture: Mixture, draws: MixtureParams) -> Array:
     """Each component as one vector: its weight and its named parameters per feature, ``(n_draws, K, p)``."""
     named = jax.vmap(mixture.family.named_parameters)(draws.components)
-    per_feature = [np.asarray(value) for value in named.values() if value.ndim == 3]
-    return np.concatenate([np.asarray(draws.weights)[..., None], *per_feature], axis=-1)
+    per_feature = [value for value in named.values() if value.ndim == 3]
+    return jnp.concatenate([draws.weights[..., None], *per_feature], axis=-1)

@@ -162,7 +162,7 @@ def _prepare(mixture: Mixture, samples: Samples) -> _Problem:
         mixture=dataclasses.replace(mixture, prior=prior),
         samples=samples,
         frame=frame,
-        z=(samples.values - frame.shift) / frame.scale,
+        z=np.asarray(frame.apply(samples.values)),
         frame_prior=jax.tree.map(np.asarray, mixture.prior_to_frame(prior, frame)),
         program=MixtureProgram(mixture.likelihood),
     )
@@ -190,8 +190,12 @@ def _starts(problem: _Problem, map_fit: Fit, key: jax.Array, chains: int) -> Cha
 def _stack(problem: _Problem, run: NutsRun) -> MixtureParams:
     """All draws as parameters in data units, leading with (chain, draw)."""
     params = problem.program.from_sites(run.samples)
-    to_data = lambda one: problem.mixture.likelihood.from_frame(one, problem.frame)  # noqa: E731
-    return jax.tree.map(np.asarray, jax.jit(jax.vmap(jax.vmap(to_data)))(params))
+    return jax.tree.map(np.asarray, _to_data_units(problem.mixture.likelihood, params, problem.frame))
+
+
+@jax.jit(static_argnums=0)
+def _to_data_units(mixture: Mixture, params: MixtureParams, frame: Frame) -> MixtureParams:
+    return jax.vmap(jax.vmap(lambda one: mixture.from_frame(one, frame)))(params)
 
 
 def _diagnose(problem: _Problem, described: Described, run: NutsRun) -> Diagnostics:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from emjax.clock import Stopwatch, stopwatch
 from emjax.em.init import drawn_starts, given_start
 from emjax.em.loop import CHUNK, RUNNING, EMState, run_chunk, start
-from emjax.em.restarts import Kept, Lanes, Units, distinct_optima
+from emjax.em.restarts import Kept, Lanes, Units, canonical_order, distinct_optima
 from emjax.em.step import Blocks, make_blocks
 from emjax.errors import FitError
 from emjax.families.frame import Frame
@@ -120,10 +120,10 @@ def fit(
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)
     with jax.enable_x64(dtype == "float64"), stopwatch() as clock:
-        problem = _prepare(mixture, samples, dtype)
+        problem = _prepare(mixture, samples, dtype, ordered=init is None)
         state = _starting_lanes(problem, key=key, init=init, n_init=n_init, starts=starts)
         lanes = _iterate(problem, state, max_iter, tol, log_every, on_progress)
-        kept = _optima(problem, lanes, ordered=init is None)
+        kept = _optima(problem, lanes)
     result = _result(problem, kept, clock, exact=tol == 0.0)
     if throw and not result.converged:
         raise FitError(f"status {result.status.value}: {result.message}")
@@ -132,10 +132,11 @@ def fit(
 
 @dataclasses.dataclass(frozen=True)
 class _Problem:
-    """A mixture and its data in the standard frame."""
+    """A mixture and its data in the standard frame; ``ordered`` where drawn starts leave the order to us."""
 
     mixture: Mixture
     samples: Samples
+    ordered: bool
     prior: Prior | None
     frame: Frame
     z: np.ndarray
@@ -159,9 +160,9 @@ def _check_arguments(n_init: int, max_iter: int, tol: float, starts: str, dtype:
         raise ValueError(f"dtype={dtype!r} is neither 'float64' nor 'float32'")
 
 
-def _prepare(mixture: Mixture, samples: Samples, dtype: str) -> _Problem:
+def _prepare(mixture: Mixture, samples: Samples, dtype: str, *, ordered: bool) -> _Problem:
     frame = mixture.family.frame(samples.values)
-    z = np.ascontiguousarray((samples.values - frame.shift) / frame.scale, dtype=dtype)
+    z = np.ascontiguousarray(frame.apply(samples.values), dtype=dtype)
     prior = mixture.resolved_prior(samples.values)
     frame_prior = None
     if prior is not None:
@@ -169,6 +170,7 @@ def _prepare(mixture: Mixture, samples: Samples, dtype: str) -> _Problem:
     return _Problem(
         mixture=dataclasses.replace(mixture, prior=prior),
         samples=samples,
+        ordered=ordered,
         prior=prior,
         frame=frame,
         z=z,
@@ -229,24 +231,28 @@ def _progress(problem: _Problem, state: EMState, done: int, max_iter: int) -> Pr
     objectives = np.asarray(state.objective)
     best = int(np.nanargmax(objectives)) if np.isfinite(objectives).any() else 0
     params = jax.tree.map(lambda leaf: np.asarray(leaf)[best], state.params)
+    params = jax.tree.map(np.asarray, problem.mixture.from_frame(params, problem.frame))
+    if problem.ordered:
+        # As the result will have them, so that a log line and the final table name components alike.
+        params = problem.mixture.permute(params, canonical_order(problem.mixture, params))
     return Progress(
         n_iter=min(done, int(np.asarray(state.n_iter).max())),
         max_iter=max_iter,
         n_running=int((np.asarray(state.code) == RUNNING).sum()),
         n_init=len(objectives),
         objective=float(objectives[best]) + problem.units.log_likelihood + problem.units.log_prior,
-        params=jax.tree.map(np.asarray, problem.mixture.from_frame(params, problem.frame)),
+        params=params,
     )
 
 
-def _optima(problem: _Problem, lanes: Lanes, *, ordered: bool) -> tuple[Kept, ...]:
+def _optima(problem: _Problem, lanes: Lanes) -> tuple[Kept, ...]:
     return distinct_optima(
         problem.mixture.likelihood,
         lanes,
         lambda params: problem.mixture.from_frame(params, problem.frame),
         problem.units,
         n_features=problem.samples.n_features,
-        ordered=ordered,
+        ordered=problem.ordered,
     )
 
 

@@ -158,7 +158,7 @@ def _from_array(mixture: Mixture, z: np.ndarray, init: np.ndarray, frame: Frame,
     if not np.isfinite(init).all():
         raise ValueError("init holds NaN or infinity")
     if init.shape == (k, n_features):
-        return _at_means(mixture, z, ((init - frame.shift) / frame.scale).astype(z.dtype))
+        return _at_means(mixture, z, frame.apply(init).astype(z.dtype))
     if init.shape == (n_samples, k):
         if (init < 0).any() or not np.allclose(init.sum(axis=1), 1.0, atol=1e-6):
             raise ValueError("init responsibilities must be non-negative and add up to 1 in every row")

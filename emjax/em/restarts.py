@@ -71,7 +71,7 @@ def _end(mixture: Mixture, lanes: Lanes, i: int, to_data: object, units: Units, 
     params = jax.tree.map(np.asarray, to_data(state.params))  # type: ignore[operator]
     counts = np.asarray(state.statistics.counts, dtype=float)
     if ordered:
-        permutation = _canonical_order(mixture, params)
+        permutation = canonical_order(mixture, params)
         params, counts = mixture.permute(params, permutation), counts[permutation]
     log_likelihood = float(state.statistics.log_likelihood) + units.log_likelihood
     optimum = Optimum(
@@ -88,7 +88,8 @@ def _end(mixture: Mixture, lanes: Lanes, i: int, to_data: object, units: Units, 
     return Kept(optimum=optimum, n_iter=n_iter, trace=trace, rate=float(state.rate))
 
 
-def _canonical_order(mixture: Mixture, params: MixtureParams) -> np.ndarray:
+def canonical_order(mixture: Mixture, params: MixtureParams) -> np.ndarray:
+    """The order of components by the first number of their first parameter."""
     first = next(iter(mixture.family.named_parameters(params.components).values()))
     return align.ordering(np.asarray(first)[None, :, 0])[0]
 

@@ -276,12 +276,12 @@ class Normal(Family):
         return NormalParams(mean=mean, dispersion=dispersion, structure=self.structure)
 
     def to_frame(self, params: NormalParams, frame: Frame) -> NormalParams:
-        mean = (params.mean - frame.shift[None, :]) / frame.scale[None, :]
+        mean = frame.apply(params.mean)
         dispersion = self.structure.rescale(params.dispersion, 1.0 / frame.scale)
         return NormalParams(mean=mean, dispersion=dispersion, structure=self.structure)
 
     def from_frame(self, params: NormalParams, frame: Frame) -> NormalParams:
-        mean = frame.shift[None, :] + frame.scale[None, :] * params.mean
+        mean = frame.invert(params.mean)
         dispersion = self.structure.rescale(params.dispersion, frame.scale)
         return NormalParams(mean=mean, dispersion=dispersion, structure=self.structure)
 

@@ -132,7 +132,7 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information") -> I
         raise ValueError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
     mixture, values = fit.mixture, fit.data
     frame = mixture.family.frame(values)
-    z = (values - frame.shift) / frame.scale
+    z = np.asarray(frame.apply(values))
     prior = mixture.resolved_prior(values)
     frame_prior = None if prior is None else mixture.prior_to_frame(prior, frame)
     with jax.enable_x64(True):

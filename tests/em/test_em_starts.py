@@ -143,3 +143,23 @@ def test_more_than_10000_rows_are_started_from_a_sample():
 def test_a_start_that_does_not_fit(faithful, init, message: str):
     with pytest.raises(ValueError, match=message):
         emjax.fit(NORMAL, faithful, key=KEY, init=init)
+
+
+@pytest.mark.parametrize("seed", range(4))  # half of all random starts come in the other order
+def test_log_lines_and_the_result_name_components_alike(faithful, seed: int):
+    seen = []
+    fit = emjax.fit(
+        emjax.Mixture(emjax.Normal(), 2),
+        faithful,
+        key=jax.random.key(seed),
+        n_init=1,
+        starts="random",
+        tol=0.0,
+        max_iter=60,
+        log_every=20,
+        on_progress=lambda progress: seen.append(progress.params),
+    )
+    assert len(seen) == 3
+    np.testing.assert_array_equal(seen[-1].components.mean, fit.params.components.mean)
+    np.testing.assert_array_equal(seen[-1].weights, fit.params.weights)
+    assert all((np.diff(params.components.mean[:, 0]) > 0).all() for params in seen)
