@@ -97,7 +97,15 @@ class Intervals:
     space: str
     status: IntervalStatus
     rows: tuple[IntervalRow, ...]
-    covariance: np.ndarray
+    covariance: np.ndarray = dataclasses.field(repr=False)
+
+    def __str__(self) -> str:
+        width = max(len(row.name) for row in self.rows)
+        lines = [f"{'':{width}}  estimate        se     lower     upper   ({100 * self.level:g}%, {self.status.value})"]
+        for row in self.rows:
+            numbers = "  ".join(f"{value:8.4g}" for value in (row.estimate, row.se, row.lower, row.upper))
+            lines.append(f"{row.name:{width}}  {numbers}")
+        return "\n".join(lines)
 
     def __getitem__(self, name: str) -> IntervalRow:
         for row in self.rows:

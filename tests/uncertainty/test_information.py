@@ -265,3 +265,12 @@ def test_rows_are_found_by_name_and_the_method_says_what_the_function_says(death
     assert found.method == "information"
     assert "unconstrained" in found.space
     np.testing.assert_allclose(np.sqrt(np.diag(found.covariance)), [row.se for row in found.rows], rtol=1e-12)
+
+
+def test_intervals_print_as_a_table():
+    fit = emjax.fit(Mixture(Poisson(), 1), np.repeat([1.0, 2.0, 4.0], [20, 30, 10]), key=jax.random.key(0))
+    head, *lines = str(fit.intervals(level=0.9)).splitlines()
+    assert "90%, ok" in head
+    assert [line.split()[0] for line in lines] == ["weights[0]", "rate[0,"]
+    assert float(lines[1].split()[2]) == pytest.approx(2.0)
+    assert "covariance" not in repr(fit.intervals())
