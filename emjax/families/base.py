@@ -98,6 +98,10 @@ class Family(abc.ABC):
     def at_means(self, params: Params, means: Float[AnyArray, "K d"]) -> Params:
         """The same parameters with the components' means moved to ``means``."""
 
+    def regularize(self, params: Params, ridge: Float[Array, " d"]) -> Params:
+        """The parameters with ``ridge`` (squared units of the frame) added to every variance; by default none has one."""
+        return params
+
     def degenerate(self, params: Params) -> Array:
         """True where a component has collapsed, so that the likelihood has no bound there; by default never."""
         return jnp.zeros((), bool)

@@ -123,6 +123,10 @@ class CovarianceStructure(abc.ABC):
         """The dispersion, or the prior's scatter, of data multiplied by ``scale``."""
 
     @abc.abstractmethod
+    def add_diagonal(self, dispersion: Array, variances: Float[Array, " d"]) -> Array:
+        """The dispersion of covariances with ``variances`` added to their diagonals."""
+
+    @abc.abstractmethod
     def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
         """``log |d dispersion(z) / d dispersion(x)|`` over all dispersions."""
 
@@ -196,6 +200,9 @@ class _Matrix(CovarianceStructure):
     def rescale(self, dispersion: AnyArray, scale: Float[AnyArray, " d"]) -> AnyArray:
         # One index more where the matrices are stacked: NumPy in, NumPy out, no promotion of ranks.
         return dispersion * (scale[:, None] * scale[None, :])[(None,) * (dispersion.ndim - 2)]
+
+    def add_diagonal(self, dispersion: Array, variances: Float[Array, " d"]) -> Array:
+        return dispersion + jnp.diag(variances)[(None,) * (dispersion.ndim - 2)]
 
     def smallest_variance(self, root: Array) -> Float[Array, ""]:
         return jnp.min(diagonal(root)) ** 2
@@ -361,6 +368,9 @@ class Diag(_Variances):
     def rescale(self, dispersion: AnyArray, scale: Float[AnyArray, " d"]) -> AnyArray:
         return dispersion * (scale**2)[(None,) * (dispersion.ndim - 1)]
 
+    def add_diagonal(self, dispersion: Array, variances: Float[Array, " d"]) -> Array:
+        return dispersion + variances[None, :]
+
     def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
         return -2.0 * n_components * frame.log_scale()
 
@@ -403,6 +413,9 @@ class Spherical(_Variances):
 
     def rescale(self, dispersion: Hyperparameter, scale: Float[AnyArray, " d"]) -> Any:
         return dispersion * scale[0] ** 2
+
+    def add_diagonal(self, dispersion: Array, variances: Float[Array, " d"]) -> Array:
+        return dispersion + jnp.mean(variances)
 
     def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
         return -2.0 * n_components * jnp.log(frame.scale[0])

@@ -254,6 +254,9 @@ class Normal(Family):
     def at_means(self, params: NormalParams, means: Float[AnyArray, "K d"]) -> NormalParams:
         return dataclasses.replace(params, mean=means)
 
+    def regularize(self, params: NormalParams, ridge: Float[Array, " d"]) -> NormalParams:
+        return dataclasses.replace(params, dispersion=self.structure.add_diagonal(params.dispersion, ridge))
+
     def degenerate(self, params: NormalParams) -> Array:
         # Written so that NaN, the root of a matrix that is no longer positive definite, counts as collapsed.
         return ~(self.structure.smallest_variance(self.structure.root(params.dispersion)) >= _COLLAPSED)
