@@ -14,15 +14,18 @@ from jaxtyping import Array, Float
 
 from emjax.clock import Stopwatch, stopwatch
 from emjax.em.init import drawn_starts, given_start
-from emjax.em.loop import CHUNK, RUNNING, EMState, run_chunk, start
+from emjax.em.loop import CHUNK, RUNNING, EMState, Options, run_chunk, start
 from emjax.em.restarts import Kept, Lanes, Units, canonical_order, distinct_optima
 from emjax.em.step import Blocks, make_blocks
 from emjax.errors import FitError
+from emjax.families.base import Family
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.result import Fit
 from emjax.samples import Samples, as_samples, check_against_components
 
+CRITERIA = ("parameters", "log_likelihood")
+DTYPES = ("float64", "float32")
 STARTS = ("mixed", "kmeans++", "random")
 
 
@@ -57,6 +60,8 @@ def fit(
     n_init: int = 20,
     max_iter: int = 10_000,
     tol: float = 1e-6,
+    criterion: Literal["parameters", "log_likelihood"] = "parameters",
+    ridge: float = 0.0,
     starts: Literal["mixed", "kmeans++", "random"] = "mixed",
     dtype: Literal["float64", "float32"] = "float64",
     throw: bool = False,
@@ -86,6 +91,12 @@ def fit(
     tol
         A start has converged when the estimated distance to its limit, in unconstrained parameters of standardised
         data, is at most this; 1e-6 by default. ``tol=0.0`` runs exactly ``max_iter`` iterations.
+    criterion
+        What ``tol`` bounds: ``"parameters"`` (default), or ``"log_likelihood"``, the estimated gain of the objective
+        per sample that is still to come.
+    ridge
+        Added to every variance (the diagonal of every covariance) after each M-step, in squared units of the data; 0
+        by default. The objective is then no longer maximised exactly, and may fall by a little.
     starts
         ``"kmeans++"``; ``"random"``, the textbook start: means drawn from the data, equal weights, the data's own
         covariance; ``"mixed"`` (default), half of each: each kind finds optima that the other misses.
@@ -113,16 +124,18 @@ def fit(
     References
     ----------
     Dempster, Laird and Rubin, Journal of the Royal Statistical Society B 39, 1977; McLachlan and Peel, "Finite
-    Mixture Models", 2000.
+    Mixture Models", 2000; Böhning et al., Annals of the Institute of Statistical Mathematics 46, 1994 (``criterion``).
     """
-    _check_arguments(n_init, max_iter, tol, starts, dtype, log_every)
+    _check_arguments(n_init, max_iter, tol, log_every, ridge)
+    _check_names(starts=(starts, STARTS), dtype=(dtype, DTYPES), criterion=(criterion, CRITERIA))
+    _check_ridge(mixture, ridge)
     samples = as_samples(x)
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)
     with jax.enable_x64(dtype == "float64"), stopwatch() as clock:
         problem = _prepare(mixture, samples, dtype, ordered=init is None)
         state = _starting_lanes(problem, key=key, init=init, n_init=n_init, starts=starts)
-        lanes = _iterate(problem, state, max_iter, tol, log_every, on_progress)
+        lanes = _iterate(problem, state, max_iter, _options(problem, tol, criterion, ridge), log_every, on_progress)
         kept = _optima(problem, lanes)
     result = _result(problem, kept, clock, exact=tol == 0.0)
     if throw and not result.converged:
@@ -145,7 +158,7 @@ class _Problem:
     units: Units
 
 
-def _check_arguments(n_init: int, max_iter: int, tol: float, starts: str, dtype: str, log_every: int) -> None:
+def _check_arguments(n_init: int, max_iter: int, tol: float, log_every: int, ridge: float) -> None:
     if n_init < 1:
         raise ValueError(f"n_init must be at least 1, not {n_init}")
     if max_iter < 1:
@@ -154,10 +167,19 @@ def _check_arguments(n_init: int, max_iter: int, tol: float, starts: str, dtype:
         raise ValueError(f"tol must not be negative, not {tol}")
     if log_every < 0:
         raise ValueError(f"log_every must not be negative, not {log_every}")
-    if starts not in STARTS:
-        raise ValueError(f"starts={starts!r} is not one of {', '.join(map(repr, STARTS))}")
-    if dtype not in ("float64", "float32"):
-        raise ValueError(f"dtype={dtype!r} is neither 'float64' nor 'float32'")
+    if not 0 <= ridge < np.inf:
+        raise ValueError(f"ridge must be finite and not negative, not {ridge}")
+
+
+def _check_names(**choices: tuple[str, tuple[str, ...]]) -> None:
+    for argument, (name, known) in choices.items():
+        if name not in known:
+            raise ValueError(f"{argument}={name!r} is not one of {', '.join(map(repr, known))}")
+
+
+def _check_ridge(mixture: Mixture, ridge: float) -> None:
+    if ridge > 0 and type(mixture.family).regularize is Family.regularize:
+        raise ValueError(f"ridge={ridge} needs a family with variances, and {mixture.family.name} has none")
 
 
 def _prepare(mixture: Mixture, samples: Samples, dtype: str, *, ordered: bool) -> _Problem:
@@ -174,7 +196,7 @@ def _prepare(mixture: Mixture, samples: Samples, dtype: str, *, ordered: bool) -
         prior=prior,
         frame=frame,
         z=z,
-        blocks=make_blocks(z, mixture.n_components),
+        blocks=make_blocks(z, mixture),
         frame_prior=frame_prior,
         units=_units(mixture, prior, frame, z),
     )
@@ -201,24 +223,34 @@ def _starting_lanes(problem: _Problem, *, key: jax.Array, init: Any, n_init: int
     return start(likelihood, params, problem.blocks, problem.frame_prior)
 
 
+def _options(problem: _Problem, tol: float, criterion: str, ridge: float) -> Options:
+    dtype = problem.z.dtype
+    # Below some hundred roundings a change says nothing, so float32 cannot be asked for more than that.
+    reachable = np.asarray(max(tol, 100 * np.finfo(dtype).eps) if tol > 0 else 0.0, dtype)
+    never = np.asarray(-1.0 if tol > 0 else 0.0, dtype)
+    return Options(
+        parameters=reachable if criterion == "parameters" else never,
+        gain=reachable if criterion == "log_likelihood" else never,
+        ridge=np.asarray(ridge / problem.frame.scale**2, dtype) if ridge else None,
+    )
+
+
 def _iterate(
     problem: _Problem,
     state: EMState,
     max_iter: int,
-    tol: float,
+    options: Options,
     log_every: int,
     on_progress: Callable[[Progress], None] | None,
 ) -> Lanes:
-    likelihood, dtype = problem.mixture.likelihood, problem.z.dtype
-    # Below some hundred roundings a change says nothing, so float32 cannot be asked for more than that.
-    reachable = np.asarray(max(tol, 100 * np.finfo(dtype).eps) if tol > 0 else 0.0, dtype)
+    likelihood = problem.mixture.likelihood
     traces, done = [np.asarray(state.objective)[:, None]], 0
     while done < max_iter and (np.asarray(state.code) == RUNNING).any():
         limit = min(CHUNK, max_iter - done)
         if log_every:
             limit = min(limit, log_every - done % log_every)
         state, trace = run_chunk(
-            likelihood, state, problem.blocks, problem.frame_prior, np.asarray(limit, np.int32), reachable
+            likelihood, state, problem.blocks, problem.frame_prior, np.asarray(limit, np.int32), options
         )
         done += limit
         traces.append(np.asarray(trace)[:, :limit])

@@ -42,6 +42,8 @@ class EMState:
     objective: Any
     step: Any
     rate: Any
+    gain: Any
+    gain_rate: Any
     code: Any
     n_iter: Any
 
@@ -49,6 +51,20 @@ class EMState:
 def status_of(code: int) -> Status | None:
     """The status of a lane's code; ``None`` while it is running."""
     return _CODES[code]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Traced settings of the loop: a tolerance that is not asked for is negative, zero for both means exact numbers.
+
+    ``parameters`` bounds the estimated distance to the limit, ``gain`` the estimated gain of the objective per sample
+    that is still to come; ``ridge`` ``(d,)``, or ``None``, is added to every variance after the M-step.
+    """
+
+    parameters: Any
+    gain: Any
+    ridge: Any = None
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -65,6 +81,8 @@ def start(mixture: Mixture, params: MixtureParams, data: Blocks, prior: Prior | 
             objective=value,
             step=jnp.full((), jnp.inf, value.dtype),
             rate=jnp.full((), jnp.nan, value.dtype),
+            gain=jnp.full((), jnp.inf, value.dtype),
+            gain_rate=jnp.full((), jnp.nan, value.dtype),
             code=code,
             n_iter=jnp.zeros((), jnp.int32),
         )
@@ -74,7 +92,7 @@ def start(mixture: Mixture, params: MixtureParams, data: Blocks, prior: Prior | 
 
 @functools.partial(jax.jit, static_argnums=0)
 def run_chunk(
-    mixture: Mixture, state: EMState, data: Blocks, prior: Prior | None, limit: Array, tol: Array
+    mixture: Mixture, state: EMState, data: Blocks, prior: Prior | None, limit: Array, options: Options
 ) -> tuple[EMState, Array]:
     """Up to ``limit`` (at most `CHUNK`) iterations of every lane that is still running.
 
@@ -89,7 +107,7 @@ def run_chunk(
 
         def body(carry: tuple[EMState, Array, Array]) -> tuple[EMState, Array, Array]:
             state, trace, i = carry
-            new = _iterate(mixture, state, data, prior, tol)
+            new = _iterate(mixture, state, data, prior, options)
             moved = new.n_iter > state.n_iter
             trace = trace.at[i].set(jnp.where(moved, new.objective, jnp.nan))
             return new, trace, i + 1
@@ -100,8 +118,8 @@ def run_chunk(
     return jax.vmap(one)(state)
 
 
-def _iterate(mixture: Mixture, state: EMState, data: Blocks, prior: Prior | None, tol: Array) -> EMState:
-    params = maximization(mixture, state.params, state.statistics, prior)
+def _iterate(mixture: Mixture, state: EMState, data: Blocks, prior: Prior | None, options: Options) -> EMState:
+    params = maximization(mixture, state.params, state.statistics, prior, options.ridge)
     statistics = expectation(mixture, params, data)
     value = objective(mixture, params, statistics, prior)
 
@@ -109,15 +127,25 @@ def _iterate(mixture: Mixture, state: EMState, data: Blocks, prior: Prior | None
     rate = step / state.step
     # One ratio may be small by chance, while fast directions die out and a slow one is still to come: two in a row
     # must agree. The first two iterations have no such pair; a step of nothing but rounding is a fixed point at once.
-    slowest = jnp.where(state.n_iter >= 2, jnp.maximum(rate, state.rate), jnp.inf)
-    remaining = jnp.where(slowest < 1.0, step * slowest / (1.0 - slowest), jnp.inf)
+    remaining = _remaining(step, rate, state.rate, state.n_iter)
     # Below some roundings of a coordinate near one nothing moves any more, whatever the ratios say.
-    at_rest = (tol > 0) & ((remaining <= tol) | (step <= 64 * jnp.finfo(value.dtype).eps))
+    eps = jnp.finfo(value.dtype).eps
+    still = step <= 64 * eps
     # Ratios of steps that are mostly rounding say nothing of the rate.
-    rate = jnp.where(step > 1e4 * jnp.finfo(value.dtype).eps, rate, state.rate)
+    rate = jnp.where(step > 1e4 * eps, rate, state.rate)
 
-    slack = 1e4 * jnp.finfo(value.dtype).eps * (jnp.abs(value) + jnp.sum(data.weights))
-    fell = value < state.objective - slack
+    size = jnp.abs(value) + jnp.sum(data.weights)
+    # With a ridge the limit may be reached from above.
+    gain = jnp.abs(value - state.objective)
+    gain_rate = gain / state.gain
+    to_come = jnp.where(gain <= 64 * eps * size, 0.0, _remaining(gain, gain_rate, state.gain_rate, state.n_iter))
+    wanted = (options.parameters > 0) | (options.gain > 0)
+    at_rest = still | (remaining <= options.parameters) | (to_come <= options.gain * jnp.sum(data.weights))
+    at_rest = wanted & at_rest
+
+    fell = value < state.objective - 1e4 * eps * size
+    # The M-step plus a ridge is no maximiser, so a small fall is no fault there.
+    fell = fell & (options.ridge is None)
     code = jnp.where(fell, _DECREASED, jnp.where(at_rest, _CONVERGED, RUNNING)).astype(jnp.int32)
     code = _verdict(mixture, params, statistics, value, prior, code)
     candidate = EMState(
@@ -126,6 +154,8 @@ def _iterate(mixture: Mixture, state: EMState, data: Blocks, prior: Prior | None
         objective=value,
         step=step,
         rate=rate,
+        gain=gain,
+        gain_rate=gain_rate,
         code=code,
         n_iter=state.n_iter + 1,
     )
@@ -133,6 +163,12 @@ def _iterate(mixture: Mixture, state: EMState, data: Blocks, prior: Prior | None
     keep = (code == RUNNING) | (code == _CONVERGED)
     stopped = dataclasses.replace(state, code=code)
     return jax.tree.map(lambda new, old: jnp.where(keep, new, old), candidate, stopped)
+
+
+def _remaining(step: Array, rate: Array, rate_before: Array, n_iter: Array) -> Array:
+    """What a linearly converging sequence still has to go, by the larger of its last two rates."""
+    slowest = jnp.where(n_iter >= 2, jnp.maximum(rate, rate_before), jnp.inf)
+    return jnp.where(slowest < 1.0, step * slowest / (1.0 - slowest), jnp.inf)
 
 
 def _verdict(

@@ -39,6 +39,9 @@ class Family(abc.ABC):
     links: ClassVar[dict[str, str]]
     """For each named parameter, the scale on which its estimate is nearest to normal: identity, log or atanh."""
 
+    natural: ClassVar[bool] = False
+    """True for an exponential family that offers its natural form, with which an iteration is two matrix products."""
+
     # -- on the host -------------------------------------------------------------------------------------------------
 
     def check(self, samples: Samples) -> None:  # noqa: B027 (an empty default, not a forgotten abstract method)
@@ -90,6 +93,29 @@ class Family(abc.ABC):
     def maximize(self, statistics: Any, counts: Float[Array, " K"], params: Params, prior: Params | None) -> Params:
         """The parameters that maximise the expected complete-data log-likelihood (plus log prior)."""
 
+    # The natural form: log_kernel(params, x) = natural_parameters(params) @ sufficient_statistics(transposed x).
+    # Families that set `natural` give it, the others need not.
+
+    def sufficient_statistics(self, x: Float[Array, "d n"]) -> Float[Array, "p n"]:
+        """The sufficient statistics of each datum, a row of ones first; data are feature-major here."""
+        raise NotImplementedError
+
+    def natural_parameters(self, params: Params) -> Float[Array, "K p"]:
+        """What multiplies `sufficient_statistics` in the log kernel; minus the log-partition function first."""
+        raise NotImplementedError
+
+    def from_moments(self, params: Params, moments: Float[Array, "K p"]) -> Any:
+        """The `statistics` that belong to sums ``responsibilities @ sufficient_statistics'``."""
+        raise NotImplementedError
+
+    def cancellation(self, params: Params) -> Float[Array, ""]:
+        """How much larger than their sum the terms of the natural form are, at the worst component.
+
+        Times the machine's epsilon it is the rounding error of a log density, and of an estimated variance relative to
+        itself. Where it is too large, EM takes `log_kernel` and `statistics` instead.
+        """
+        return jnp.ones(())
+
     @abc.abstractmethod
     def pooled(self, x: Float[AnyArray, "n d"], weights: Float[Array, " n"], n_components: int) -> Params:
         """Every component at the estimate of all the data: the reference from which starts are made."""
@@ -99,7 +125,7 @@ class Family(abc.ABC):
         """The same parameters with the components' means moved to ``means``."""
 
     def regularize(self, params: Params, ridge: Float[Array, " d"]) -> Params:
-        """The parameters with ``ridge`` (squared units of the frame) added to every variance; by default none has one."""
+        """The parameters with ``ridge`` (squared units of the frame) added to every variance; by default none has."""
         return params
 
     def degenerate(self, params: Params) -> Array:

@@ -97,7 +97,7 @@ class NormalPrior:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class NormalStatistics:
-    """Sums over the data of ``r y`` and ``r y y'``, with ``y`` whitened by the parameters they were taken at."""
+    """Sums over the data of ``r c`` and ``r c c'``, with ``c = x - mean`` of the parameters they were taken at."""
 
     first: Any
     second: Any
@@ -122,6 +122,7 @@ class Normal(Family):
     name: ClassVar[str] = "normal"
     params_type: ClassVar[type] = NormalParams
     links: ClassVar[dict[str, str]] = {"mean": "identity", "scale": "log", "correlation": "atanh"}
+    natural: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.covariance not in STRUCTURES:
@@ -208,23 +209,44 @@ class Normal(Family):
     def statistics(
         self, params: NormalParams, x: Float[AnyArray, "n d"], responsibilities: Float[Array, "K n"]
     ) -> NormalStatistics:
-        _, y = self._whitened(params, x)
+        # Summed in whitened coordinates, where a component that fits has scatter near the identity: no digit is lost,
+        # however narrow or far from the origin it is.
+        root, y = self._whitened(params, x)
+        first = jnp.einsum("kn,kni->ki", responsibilities, y)
         return NormalStatistics(
-            first=jnp.einsum("kn,kni->ki", responsibilities, y),
-            second=self.structure.scatter(responsibilities, y),
+            first=self.structure.color(root, first[:, None, :])[:, 0, :],
+            second=self.structure.color_scatter(root, self.structure.scatter(responsibilities, y)),
         )
+
+    def sufficient_statistics(self, x: Float[Array, "d n"]) -> Float[Array, "p n"]:
+        return jnp.concatenate([jnp.ones_like(x[:1]), x, self.structure.products(x)])
+
+    def natural_parameters(self, params: NormalParams) -> Float[Array, "K p"]:
+        root = self.structure.root(params.dispersion)
+        linear, quadratic = self.structure.natural(root, params.mean)
+        log_det = self.structure.log_determinant(root, *params.mean.shape)
+        constant = -0.5 * jnp.sum(linear * params.mean, axis=1) - log_det
+        return jnp.concatenate([constant[:, None], linear, quadratic], axis=1)
+
+    def from_moments(self, params: NormalParams, moments: Float[Array, "K p"]) -> NormalStatistics:
+        d = params.mean.shape[1]
+        counts, sums, products = moments[:, 0], moments[:, 1 : d + 1], moments[:, d + 1 :]
+        return NormalStatistics(
+            first=sums - counts[:, None] * params.mean,
+            second=self.structure.centred_products(products, sums, counts, params.mean),
+        )
+
+    def cancellation(self, params: NormalParams) -> Float[Array, ""]:
+        return self.structure.cancellation(self.structure.root(params.dispersion), params.mean)
 
     def maximize(
         self, statistics: NormalStatistics, counts: Float[Array, " K"], params: NormalParams, prior: Any
     ) -> NormalParams:
         structure, d = self.structure, params.mean.shape[1]
-        root = structure.root(params.dispersion)
-        safe_counts = jnp.maximum(counts, jnp.finfo(counts.dtype).tiny)
-        whitened_mean = statistics.first / safe_counts[:, None]
-        mean = params.mean + structure.color(root, whitened_mean[:, None, :])[:, 0, :]
-        # sum r (y - m)(y - m)' = sum r y y' - N m m': near the optimum m is near zero, so nothing cancels.
-        about_mean = statistics.second - structure.scatter(counts[:, None], whitened_mean[:, None, :])
-        scatter = structure.color_scatter(root, about_mean)
+        shift = statistics.first / jnp.maximum(counts, jnp.finfo(counts.dtype).tiny)[:, None]
+        mean = params.mean + shift
+        # sum r (c - m)(c - m)' = sum r c c' - N m m': near the optimum the shift m is near zero, so nothing cancels.
+        scatter = statistics.second - structure.scatter(counts[:, None], shift[:, None, :])
         degrees = structure.degrees(counts, d)
         if prior is None:
             degrees = jnp.maximum(degrees, jnp.finfo(counts.dtype).tiny)

@@ -52,6 +52,7 @@ class Poisson(Family):
     name: ClassVar[str] = "poisson"
     params_type: ClassVar[type] = PoissonParams
     links: ClassVar[dict[str, str]] = {"rate": "log"}
+    natural: ClassVar[bool] = True
 
     def check(self, samples: Samples) -> None:
         check_counts(samples)
@@ -93,6 +94,15 @@ class Poisson(Family):
             events = events + (prior.shape - 1.0)
             exposure = exposure + prior.inverse_scale[None, :]
         return PoissonParams(rate=jnp.maximum(events / exposure, _SMALLEST_RATE))
+
+    def sufficient_statistics(self, x: Float[Array, "d n"]) -> Float[Array, "p n"]:
+        return jnp.concatenate([jnp.ones_like(x[:1]), x])
+
+    def natural_parameters(self, params: PoissonParams) -> Float[Array, "K p"]:
+        return jnp.concatenate([-jnp.sum(params.rate, axis=1, keepdims=True), jnp.log(params.rate)], axis=1)
+
+    def from_moments(self, params: PoissonParams, moments: Float[Array, "K p"]) -> Float[Array, "K d"]:
+        return moments[:, 1:]
 
     def pooled(self, x: Float[AnyArray, "n d"], weights: Float[Array, " n"], n_components: int) -> PoissonParams:
         mean = weights @ x / jnp.sum(weights)

@@ -146,7 +146,7 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information") -> I
     with jax.enable_x64(True):
         lane = mixture.to_frame(fit.params, frame)
         information, gradient, jacobian, estimates = _derivatives(
-            mixture.likelihood, lane, make_blocks(z, mixture.n_components), frame_prior, frame
+            mixture.likelihood, lane, make_blocks(z, mixture), frame_prior, frame
         )
         named = mixture.named_parameters(fit.params)
     chosen = scalar_parameters(named, fit.feature_names)
@@ -192,7 +192,7 @@ def _log_likelihood(mixture: Mixture, params: MixtureParams, data: Blocks) -> Ar
     # The sum of EM's own blocks; recomputed in the backward pass so that one block at a time is in memory.
     @jax.checkpoint
     def block(params: MixtureParams, x: Array, weights: Array) -> Array:
-        return jnp.sum(weights * mixture.log_prob(params, x))
+        return jnp.sum(weights * mixture.log_prob(params, x.T))
 
     if data.x.shape[0] == 1:
         return block(params, data.x[0], data.weights[0])

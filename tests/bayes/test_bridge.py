@@ -71,7 +71,7 @@ def test_log_density_of_the_program_is_the_objective_of_map_em(case):
 
     def all_three(params):
         by_numpyro, _ = log_density(program, (x,), {}, program.func.to_sites(params))
-        blocks = jax.tree.map(jnp.asarray, make_blocks(x, N_COMPONENTS))
+        blocks = jax.tree.map(jnp.asarray, make_blocks(x, mixture))
         statistics = expectation(mixture.likelihood, params, blocks)
         by_em = objective(mixture.likelihood, params, statistics, prior) + family.log_base_measure(x).sum()
         by_declaration = mixture.log_prob(params, x).sum() + mixture.log_prior(params, prior)

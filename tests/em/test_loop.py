@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 import emjax
-from emjax.em import step
 from emjax.em.loop import CHUNK
 
 KEY = jax.random.key(0)
@@ -101,34 +100,6 @@ def test_draws_repeat_with_their_key(faithful):
     assert (x.shape, x.dtype) == ((50, 2), np.float64)
     np.testing.assert_array_equal(fit.sample(jax.random.key(1), 50), x)
     assert not np.array_equal(fit.sample(jax.random.key(2), 50), x)
-
-
-@pytest.mark.parametrize(
-    ("covariance", "prior"), [("full", "default"), ("tied", None), ("diag", None), ("spherical", None)]
-)
-def test_many_blocks_equal_one(covariance: str, prior: str | None, monkeypatch):
-    mixture = emjax.Mixture(emjax.Normal(covariance=covariance), 2, prior)
-    # 1300 rows make one block of this size, and three padded ones (434 + 434 + 432) where a block holds 512.
-    rng = np.random.default_rng(8)
-    x = np.concatenate([rng.normal(size=(700, 2)), rng.normal([4.0, 1.0], [1.0, 2.0], size=(600, 2))])
-    init = mixture.params(mean=[[0.5, 0.0], [3.0, 1.0]], covariance=_covariance(covariance))
-    shapes, fits = [], []
-    for elements in (1 << 17, 1):
-        monkeypatch.setattr(step, "_BLOCK_ELEMENTS", elements)
-        shapes.append(step.make_blocks(x, 2).x.shape)
-        fits.append(emjax.fit(mixture, x, key=KEY, init=init, max_iter=20, tol=0.0))
-    assert shapes == [(1, 1300, 2), (3, 434, 2)]
-    one, many = fits
-    # Sums over 1300 numbers in another order: a few units in the last place.
-    np.testing.assert_allclose(many.trace, one.trace, rtol=1e-12)
-    for a, b in zip(jax.tree.leaves(many.params), jax.tree.leaves(one.params), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
-
-
-def _covariance(name: str) -> np.ndarray:
-    return {"full": np.array([np.eye(2)] * 2), "tied": np.eye(2), "diag": np.ones((2, 2)), "spherical": np.ones(2)}[
-        name
-    ]
 
 
 def test_float32_agrees_with_float64(faithful):

@@ -194,7 +194,7 @@ def test_every_status_has_a_message():
         ({"tol": float("nan")}, "tol must not be negative"),
         ({"log_every": -1}, "log_every must not be negative"),
         ({"starts": "kmeans"}, "starts='kmeans' is not one of 'mixed', 'kmeans\\+\\+', 'random'"),
-        ({"dtype": "float16"}, "dtype='float16' is neither 'float64' nor 'float32'"),
+        ({"dtype": "float16"}, "dtype='float16' is not one of 'float64', 'float32'"),
     ],
 )
 def test_wrong_arguments(x, options, message):

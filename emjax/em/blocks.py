@@ -1,0 +1,94 @@
+"""The data as blocks: their size, their form, and the devices they lie on, all decided here.
+
+**Size.** A block holds the sufficient statistics of its rows and, for every component of every start, log densities and
+responsibilities. It is as large as one core's cache takes; `docs/engine.md` has the measurements.
+
+**Form.** The natural form (two matrix products, see `Family.natural`) where the family has one, unless ``exact``.
+
+**Devices.** Cores are devices: where JAX has several (``jax_num_cpu_devices``, accelerators), each takes its share of
+the blocks, and the statistics are added up over them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+
+from emjax.mixture import Mixture
+
+AXIS = "data"
+"""The mesh axis over which the blocks are spread."""
+
+_CACHE_BYTES = 1 << 20
+"""What one block's arrays may take: one core's second-level cache."""
+
+_SMALLEST_BLOCK, _LARGEST_BLOCK = 128, 4096
+
+_BLOCKS_PER_DEVICE = 4
+"""With fewer blocks for each device, adding up over devices costs more than it saves."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Blocks:
+    """The data in equal blocks, feature-major: ``x (n_blocks, d, block)`` and ``weights (n_blocks, block)``.
+
+    Weights are zero where a block is padded. ``natural`` says in which form log densities and statistics are taken, and
+    ``mesh`` over which devices the blocks are spread, ``None`` for one.
+    """
+
+    x: Any
+    weights: Any
+    natural: bool = dataclasses.field(metadata={"static": True})
+    mesh: Any = dataclasses.field(default=None, metadata={"static": True})
+
+
+def block_size(mixture: Mixture, n_features: int, itemsize: int, n_starts: int = 1) -> int:
+    """How many rows a block has: what fits one core's cache.
+
+    A block holds the sufficient statistics of its rows, and the log densities and responsibilities of every start.
+    Measured on one core (see `docs/engine.md`), times are flat within a factor of two about this size.
+    """
+    k = mixture.n_components * n_starts
+    row = jax.ShapeDtypeStruct((n_features, 1), np.dtype("float32"))
+    if mixture.family.natural:
+        width = jax.eval_shape(mixture.family.sufficient_statistics, row).shape[0] + 2 * k
+    else:
+        width = 2 * k * (n_features + 1)
+    fitting = _CACHE_BYTES // (width * itemsize)
+    return min(max(1 << (fitting.bit_length() - 1), _SMALLEST_BLOCK), _LARGEST_BLOCK)
+
+
+def make_blocks(z: np.ndarray, mixture: Mixture, *, n_starts: int = 1, exact: bool = False) -> Blocks:
+    """The data as blocks that fit the cache, spread over all devices; one block where the data are few.
+
+    ``exact`` takes the family's own log densities and statistics, slower and with less rounding than the natural form.
+    """
+    n_samples, n_features = z.shape
+    size = block_size(mixture, n_features, z.itemsize, n_starts)
+    n_blocks = max(1, -(-n_samples // size))
+    mesh = _mesh(n_blocks)
+    if mesh is not None:
+        n_blocks = -(-n_blocks // mesh.size) * mesh.size
+    size = -(-n_samples // n_blocks)
+    x = np.zeros((n_blocks, n_features, size), z.dtype)
+    weights = np.zeros((n_blocks, size), z.dtype)
+    for i in range(n_blocks):
+        rows = z[i * size : (i + 1) * size]
+        x[i, :, : len(rows)] = rows.T
+        weights[i, : len(rows)] = 1.0
+    natural = mixture.family.natural and not exact
+    if mesh is None:
+        return Blocks(x=x, weights=weights, natural=natural)
+    sharding = jax.NamedSharding(mesh, jax.P(AXIS))
+    return Blocks(x=jax.device_put(x, sharding), weights=jax.device_put(weights, sharding), natural=natural, mesh=mesh)
+
+
+def _mesh(n_blocks: int) -> jax.sharding.Mesh | None:
+    n_devices = jax.local_device_count()
+    if n_devices == 1 or n_blocks < _BLOCKS_PER_DEVICE * n_devices:
+        return None
+    return jax.make_mesh((n_devices,), (AXIS,), devices=jax.local_devices(), axis_types=(jax.sharding.AxisType.Auto,))

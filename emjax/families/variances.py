@@ -1,0 +1,185 @@
+"""Diagonal and spherical covariances: variances, standard deviations, and the inverse gamma."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import gammaln
+from jaxtyping import Array, Float
+
+from emjax.families.arrays import AnyArray, Hyperparameter
+from emjax.families.frame import Frame
+from emjax.families.structure import CovarianceStructure
+
+
+class _Variances(CovarianceStructure):
+    """What diag and spherical share: variances, standard deviations, and the inverse gamma."""
+
+    site: ClassVar[str] = "variance"
+
+    def unit(self, n_components: int, n_features: int, dtype: Any) -> Array:
+        return jnp.ones(self.shape(n_components, n_features), dtype)
+
+    def root(self, dispersion: AnyArray) -> Array:
+        return jnp.sqrt(dispersion)
+
+    def color_scatter(self, root: Array, scatter: Array) -> Array:
+        return root * root * scatter
+
+    def default_degrees(self, n_features: int) -> float:
+        return 3.0
+
+    def log_prior(
+        self, dispersion: AnyArray, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter
+    ) -> Float[Array, ""]:
+        half, rate = 0.5 * degrees_of_freedom, jnp.broadcast_to(0.5 * scatter, dispersion.shape)
+        density = half * jnp.log(rate) - gammaln(half) - (half + 1.0) * jnp.log(dispersion)
+        return jnp.sum(density - rate / dispersion)
+
+    def prior_site(
+        self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter, n_components: int, n_features: int
+    ) -> Any:
+        import numpyro.distributions as dist
+
+        shape = self.shape(n_components, n_features)
+        return dist.InverseGamma(0.5 * degrees_of_freedom, 0.5 * scatter).expand(shape).to_event(len(shape))
+
+    def unconstrain(self, dispersion: AnyArray) -> Array:
+        return 0.5 * jnp.log(dispersion)
+
+    def constrain(self, unconstrained: AnyArray, n_features: int) -> Array:
+        return jnp.exp(2.0 * unconstrained)
+
+    def smallest_variance(self, root: Array) -> Float[Array, ""]:
+        return jnp.min(root) ** 2
+
+
+class Diag(_Variances):
+    """One variance per component and feature."""
+
+    name: ClassVar[str] = "diag"
+
+    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
+        return (n_components, n_features)
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return n_components * n_features
+
+    def whiten(self, root: Array, centred: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
+        return centred * (1.0 / root)[:, None, :]
+
+    def color(self, root: Array, whitened: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
+        return whitened * root[:, None, :]
+
+    def products(self, x: Float[Array, "d n"]) -> Float[Array, "q n"]:
+        return x * x
+
+    def natural(self, root: Array, mean: Float[AnyArray, "K d"]) -> tuple[Float[Array, "K d"], Float[Array, "K q"]]:
+        precision = 1.0 / (root * root)
+        return precision * mean, -0.5 * precision
+
+    def centred_products(
+        self,
+        products: Float[Array, "K q"],
+        sums: Float[Array, "K d"],
+        counts: Float[Array, " K"],
+        mean: Float[AnyArray, "K d"],
+    ) -> Float[Array, "K d"]:
+        return products - mean * (2.0 * sums - counts[:, None] * mean)
+
+    def cancellation(self, root: Array, mean: Float[AnyArray, "K d"]) -> Float[Array, ""]:
+        return jnp.max(jnp.sum((1.0 + jnp.abs(mean) / root) ** 2, axis=-1))
+
+    def log_determinant(self, root: Array, n_components: int, n_features: int) -> Float[Array, " K"]:
+        return jnp.sum(jnp.log(root), axis=-1)
+
+    def scatter(self, weights: Float[Array, "K n"], y: Float[Array, "K n d"]) -> Array:
+        return jnp.einsum("kn,kni->ki", weights, y * y)
+
+    def degrees(self, counts: Float[Array, " K"], n_features: int) -> Array:
+        return counts[:, None]
+
+    def prior_degrees(self, degrees_of_freedom: Hyperparameter, n_components: int, n_features: int) -> Array:
+        return degrees_of_freedom + 3.0
+
+    def default_scatter(self, x: np.ndarray, n_components: int) -> np.ndarray:
+        return x.var(axis=0) / n_components ** (2 / x.shape[1])
+
+    def rescale(self, dispersion: AnyArray, scale: Float[AnyArray, " d"]) -> AnyArray:
+        return dispersion * (scale**2)[(None,) * (dispersion.ndim - 1)]
+
+    def add_diagonal(self, dispersion: Array, variances: Float[Array, " d"]) -> Array:
+        return dispersion + variances[None, :]
+
+    def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
+        return -2.0 * n_components * frame.log_scale()
+
+    def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "K d d"]:
+        return dispersion[..., None] * np.eye(n_features, dtype=dispersion.dtype)[None]
+
+
+class Spherical(_Variances):
+    """One variance per component, the same in every direction."""
+
+    name: ClassVar[str] = "spherical"
+    common_scale: ClassVar[bool] = True
+
+    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
+        return (n_components,)
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return n_components
+
+    def whiten(self, root: Array, centred: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
+        return centred * (1.0 / root)[:, None, None]
+
+    def color(self, root: Array, whitened: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
+        return whitened * root[:, None, None]
+
+    def products(self, x: Float[Array, "d n"]) -> Float[Array, "q n"]:
+        return jnp.sum(x * x, axis=0, keepdims=True)
+
+    def natural(self, root: Array, mean: Float[AnyArray, "K d"]) -> tuple[Float[Array, "K d"], Float[Array, "K q"]]:
+        precision = (1.0 / (root * root))[:, None]
+        return precision * mean, -0.5 * precision
+
+    def centred_products(
+        self,
+        products: Float[Array, "K q"],
+        sums: Float[Array, "K d"],
+        counts: Float[Array, " K"],
+        mean: Float[AnyArray, "K d"],
+    ) -> Float[Array, " K"]:
+        return products[:, 0] - jnp.sum(mean * (2.0 * sums - counts[:, None] * mean), axis=1)
+
+    def cancellation(self, root: Array, mean: Float[AnyArray, "K d"]) -> Float[Array, ""]:
+        return jnp.max(jnp.sum((1.0 + jnp.abs(mean) / root[:, None]) ** 2, axis=-1))
+
+    def log_determinant(self, root: Array, n_components: int, n_features: int) -> Float[Array, " K"]:
+        return n_features * jnp.log(root)
+
+    def scatter(self, weights: Float[Array, "K n"], y: Float[Array, "K n d"]) -> Array:
+        return jnp.einsum("kn,kni->k", weights, y * y)
+
+    def degrees(self, counts: Float[Array, " K"], n_features: int) -> Array:
+        return counts * n_features
+
+    def prior_degrees(self, degrees_of_freedom: Hyperparameter, n_components: int, n_features: int) -> Array:
+        return degrees_of_freedom + 2.0 + n_features
+
+    def default_scatter(self, x: np.ndarray, n_components: int) -> np.ndarray:
+        return np.asarray(np.mean(x.var(axis=0)) / n_components ** (2 / x.shape[1]))
+
+    def rescale(self, dispersion: Hyperparameter, scale: Float[AnyArray, " d"]) -> Any:
+        return dispersion * scale[0] ** 2
+
+    def add_diagonal(self, dispersion: Array, variances: Float[Array, " d"]) -> Array:
+        return dispersion + jnp.mean(variances)
+
+    def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
+        return -2.0 * n_components * jnp.log(frame.scale[0])
+
+    def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "K d d"]:
+        return dispersion[:, None, None] * np.eye(n_features, dtype=dispersion.dtype)[None]
