@@ -99,7 +99,7 @@ def check_not_constant(samples: Samples, *, name: str = "x") -> None:
     """Raise :class:`DataError` if a column holds one value only, because no variance can be estimated."""
     if samples.n_samples == 1:
         raise DataError(f"{name} has 1 row: a variance needs at least 2; give more rows")
-    constant = np.flatnonzero(samples.values.min(axis=0) == samples.values.max(axis=0))
+    constant = _constant_columns(samples.values)
     if constant.size:
         column = int(constant[0])
         raise DataError(
@@ -107,6 +107,12 @@ def check_not_constant(samples: Samples, *, name: str = "x") -> None:
             f"{float(samples.values[0, column]):.12g}), so it has no variance to estimate: leave "
             "this column out"
         )
+
+
+def _constant_columns(values: np.ndarray) -> np.ndarray:
+    # Few columns are constant on their first rows, and those few are looked at whole: a pass over all data saved.
+    suspects = np.flatnonzero((values[:1000] == values[0]).all(axis=0))
+    return suspects[(values[:, suspects] == values[0, suspects]).all(axis=0)]
 
 
 def check_counts(samples: Samples, *, name: str = "x") -> None:

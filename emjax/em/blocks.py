@@ -12,11 +12,13 @@ the blocks, and the statistics are added up over them.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
 import numpy as np
 
+from emjax.families.base import Family
 from emjax.mixture import Mixture
 
 AXIS = "data"
@@ -53,13 +55,15 @@ def block_size(mixture: Mixture, n_features: int, itemsize: int, n_starts: int =
     Measured on one core (see `docs/engine.md`), times are flat within a factor of two about this size.
     """
     k = mixture.n_components * n_starts
-    row = jax.ShapeDtypeStruct((n_features, 1), np.dtype("float32"))
-    if mixture.family.natural:
-        width = jax.eval_shape(mixture.family.sufficient_statistics, row).shape[0] + 2 * k
-    else:
-        width = 2 * k * (n_features + 1)
+    width = 2 * k + _n_statistics(mixture.family, n_features) if mixture.family.natural else 2 * k * (n_features + 1)
     fitting = _CACHE_BYTES // (width * itemsize)
-    return min(max(1 << (fitting.bit_length() - 1), _SMALLEST_BLOCK), _LARGEST_BLOCK)
+    return min(max(1 << max(fitting.bit_length() - 1, 0), _SMALLEST_BLOCK), _LARGEST_BLOCK)
+
+
+@functools.cache
+def _n_statistics(family: Family, n_features: int) -> int:
+    row = jax.ShapeDtypeStruct((n_features, 1), np.dtype("float32"))
+    return jax.eval_shape(family.sufficient_statistics, row).shape[0]
 
 
 def make_blocks(z: np.ndarray, mixture: Mixture, *, n_starts: int = 1, exact: bool = False) -> Blocks:
