@@ -39,9 +39,6 @@ class Family(abc.ABC):
     links: ClassVar[dict[str, str]]
     """For each named parameter, the scale on which its estimate is nearest to normal: identity, log or atanh."""
 
-    natural: ClassVar[bool] = False
-    """True for an exponential family that offers its natural form, with which an iteration is two matrix products."""
-
     # -- on the host -------------------------------------------------------------------------------------------------
 
     def check(self, samples: Samples) -> None:  # noqa: B027 (an empty default, not a forgotten abstract method)
@@ -69,9 +66,9 @@ class Family(abc.ABC):
 
     # -- under jit ---------------------------------------------------------------------------------------------------
 
-    @abc.abstractmethod
     def log_kernel(self, params: Params, x: Float[AnyArray, "n d"]) -> Float[Array, "K n"]:
-        """The part of the log density that depends on the parameters."""
+        """The part of the log density that depends on the parameters; by default from the natural form."""
+        return self.natural_parameters(params) @ self.sufficient_statistics(jnp.asarray(x).T)
 
     @abc.abstractmethod
     def log_base_measure(self, x: Float[AnyArray, "n d"]) -> Float[Array, " n"]:
@@ -81,20 +78,26 @@ class Family(abc.ABC):
         """``log p(x_n | component k)``."""
         return self.log_kernel(params, x) + self.log_base_measure(x)[None, :]
 
-    @abc.abstractmethod
     def statistics(self, params: Params, x: Float[AnyArray, "n d"], responsibilities: Float[Array, "K n"]) -> Any:
-        """Expected sufficient statistics, additive over data.
+        """Expected sufficient statistics, additive over data; by default from the natural form.
 
-        They may be taken relative to ``params`` (centred at its means, in its units), which is what keeps them
-        accurate; `maximize` is given the same ``params``.
+        They may be taken relative to ``params`` (centred at its means), which is what keeps them accurate; `maximize`
+        is given the same ``params``.
         """
+        return self.from_moments(params, responsibilities @ self.sufficient_statistics(jnp.asarray(x).T).T)
 
     @abc.abstractmethod
     def maximize(self, statistics: Any, counts: Float[Array, " K"], params: Params, prior: Params | None) -> Params:
         """The parameters that maximise the expected complete-data log-likelihood (plus log prior)."""
 
-    # The natural form: log_kernel(params, x) = natural_parameters(params) @ sufficient_statistics(transposed x).
-    # Families that set `natural` give it, the others need not.
+    # The natural form of an exponential family is log_kernel(params, x) = natural_parameters(params) @
+    # sufficient_statistics(transposed x). With it an iteration of EM is two matrix products, which all components and
+    # all starts share. Any other family overrides `log_kernel` and `statistics` instead.
+
+    @property
+    def natural(self) -> bool:
+        """Whether the family has the natural form."""
+        return type(self).sufficient_statistics is not Family.sufficient_statistics
 
     def sufficient_statistics(self, x: Float[Array, "d n"]) -> Float[Array, "p n"]:
         """The sufficient statistics of each datum, a row of ones first; data are feature-major here."""
@@ -105,11 +108,11 @@ class Family(abc.ABC):
         raise NotImplementedError
 
     def from_moments(self, params: Params, moments: Float[Array, "K p"]) -> Any:
-        """The `statistics` that belong to sums ``responsibilities @ sufficient_statistics'``."""
-        raise NotImplementedError
+        """The `statistics` that belong to sums ``responsibilities @ sufficient_statistics'``; by default these sums."""
+        return moments
 
     def cancellation(self, params: Params) -> Float[Array, ""]:
-        """How much larger than their sum the terms of the natural form are, at the worst component.
+        """How much larger than their sum the terms of the natural form are, at the worst component; by default 1.
 
         Times the machine's epsilon it is the rounding error of a log density, and of an estimated variance relative to
         itself. Where it is too large, EM takes `log_kernel` and `statistics` instead.

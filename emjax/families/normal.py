@@ -122,7 +122,6 @@ class Normal(Family):
     name: ClassVar[str] = "normal"
     params_type: ClassVar[type] = NormalParams
     links: ClassVar[dict[str, str]] = {"mean": "identity", "scale": "log", "correlation": "atanh"}
-    natural: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.covariance not in STRUCTURES:

@@ -52,7 +52,6 @@ class Poisson(Family):
     name: ClassVar[str] = "poisson"
     params_type: ClassVar[type] = PoissonParams
     links: ClassVar[dict[str, str]] = {"rate": "log"}
-    natural: ClassVar[bool] = True
 
     def check(self, samples: Samples) -> None:
         check_counts(samples)
@@ -74,35 +73,23 @@ class Poisson(Family):
     def space(self, n_features: int) -> str:
         return "(weights, rate)"
 
-    def log_kernel(self, params: PoissonParams, x: Float[AnyArray, "n d"]) -> Float[Array, "K n"]:
-        events = jnp.log(params.rate) @ x.T
-        return events - jnp.sum(params.rate, axis=1)[:, None]
-
-    def log_base_measure(self, x: Float[AnyArray, "n d"]) -> Float[Array, " n"]:
-        return -jnp.sum(gammaln(x + 1.0), axis=1)
-
-    def statistics(
-        self, params: PoissonParams, x: Float[AnyArray, "n d"], responsibilities: Float[Array, "K n"]
-    ) -> Float[Array, "K d"]:
-        return responsibilities @ x
-
-    def maximize(
-        self, statistics: Float[Array, "K d"], counts: Float[Array, " K"], params: PoissonParams, prior: Any
-    ) -> PoissonParams:
-        events, exposure = statistics, jnp.maximum(counts, jnp.finfo(counts.dtype).tiny)[:, None]
-        if prior is not None:
-            events = events + (prior.shape - 1.0)
-            exposure = exposure + prior.inverse_scale[None, :]
-        return PoissonParams(rate=jnp.maximum(events / exposure, _SMALLEST_RATE))
-
     def sufficient_statistics(self, x: Float[Array, "d n"]) -> Float[Array, "p n"]:
         return jnp.concatenate([jnp.ones_like(x[:1]), x])
 
     def natural_parameters(self, params: PoissonParams) -> Float[Array, "K p"]:
-        return jnp.concatenate([-jnp.sum(params.rate, axis=1, keepdims=True), jnp.log(params.rate)], axis=1)
+        return jnp.concatenate([-jnp.sum(params.rate, axis=1)[:, None], jnp.log(params.rate)], axis=1)
 
-    def from_moments(self, params: PoissonParams, moments: Float[Array, "K p"]) -> Float[Array, "K d"]:
-        return moments[:, 1:]
+    def log_base_measure(self, x: Float[AnyArray, "n d"]) -> Float[Array, " n"]:
+        return -jnp.sum(gammaln(x + 1.0), axis=1)
+
+    def maximize(
+        self, statistics: Float[Array, "K p"], counts: Float[Array, " K"], params: PoissonParams, prior: Any
+    ) -> PoissonParams:
+        events, exposure = statistics[:, 1:], jnp.maximum(counts, jnp.finfo(counts.dtype).tiny)[:, None]
+        if prior is not None:
+            events = events + (prior.shape - 1.0)
+            exposure = exposure + prior.inverse_scale[None, :]
+        return PoissonParams(rate=jnp.maximum(events / exposure, _SMALLEST_RATE))
 
     def pooled(self, x: Float[AnyArray, "n d"], weights: Float[Array, " n"], n_components: int) -> PoissonParams:
         mean = weights @ x / jnp.sum(weights)
