@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.families.arrays import AnyArray
+from emjax.families.moments import variance
 
 
 @jax.tree_util.register_dataclass
@@ -48,7 +49,7 @@ def standardizing_frame(x: np.ndarray, *, common_scale: bool) -> Frame:
     under a change of the features' relative units.
     """
     shift = x.mean(axis=0)
-    scale = np.sqrt(np.mean((x - shift) ** 2, axis=0))
+    scale = np.sqrt(variance(x))
     if common_scale:
         scale = np.full_like(scale, np.sqrt(np.mean(scale**2)))
     return Frame(shift=shift, scale=np.where(scale > 0, scale, 1.0))

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from emjax.families.arrays import AnyArray, Hyperparameter
 from emjax.families.frame import Frame
 from emjax.families.linalg import cholesky, diagonal, inverse_lower
+from emjax.families.moments import covariance
 from emjax.families.structure import CovarianceStructure
 
 
@@ -32,12 +33,12 @@ class _Matrix(CovarianceStructure):
 
     def default_scatter(self, x: np.ndarray, n_components: int) -> np.ndarray:
         n_features = x.shape[1]
-        covariance = np.atleast_2d(np.cov(x, rowvar=False, bias=True))
-        variances = np.diag(covariance)
+        scatter = covariance(x)
+        variances = np.diag(scatter)
         spread = np.sqrt(np.outer(variances, variances))
-        if np.linalg.eigvalsh(covariance / spread).min() < 1e-8:
-            covariance = np.diag(variances)
-        return covariance / n_components ** (2 / n_features)
+        if np.linalg.eigvalsh(scatter / spread).min() < 1e-8:
+            scatter = np.diag(variances)
+        return scatter / n_components ** (2 / n_features)
 
     def default_degrees(self, n_features: int) -> float:
         return n_features + 2.0

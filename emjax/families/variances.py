@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from emjax.families.arrays import AnyArray, Hyperparameter
 from emjax.families.frame import Frame
+from emjax.families.moments import variance
 from emjax.families.structure import CovarianceStructure
 
 
@@ -105,7 +106,7 @@ class Diag(_Variances):
         return degrees_of_freedom + 3.0
 
     def default_scatter(self, x: np.ndarray, n_components: int) -> np.ndarray:
-        return x.var(axis=0) / n_components ** (2 / x.shape[1])
+        return variance(x) / n_components ** (2 / x.shape[1])
 
     def rescale(self, dispersion: AnyArray, scale: Float[AnyArray, " d"]) -> AnyArray:
         return dispersion * (scale**2)[(None,) * (dispersion.ndim - 1)]
@@ -170,7 +171,7 @@ class Spherical(_Variances):
         return degrees_of_freedom + 2.0 + n_features
 
     def default_scatter(self, x: np.ndarray, n_components: int) -> np.ndarray:
-        return np.asarray(np.mean(x.var(axis=0)) / n_components ** (2 / x.shape[1]))
+        return np.asarray(np.mean(variance(x)) / n_components ** (2 / x.shape[1]))
 
     def rescale(self, dispersion: Hyperparameter, scale: Float[AnyArray, " d"]) -> Any:
         return dispersion * scale[0] ** 2
