@@ -38,12 +38,13 @@ _BLOCKS_PER_DEVICE = 4
 class Blocks:
     """The data in equal blocks, feature-major: ``x (n_blocks, d, block)`` and ``weights (n_blocks, block)``.
 
-    Weights are zero where a block is padded. ``natural`` says in which form log densities and statistics are taken, and
-    ``mesh`` over which devices the blocks are spread, ``None`` for one.
+    Weights are one, or zero where a block is padded; ``total_weight`` is their sum, ``()``. ``natural`` says in which
+    form log densities and statistics are taken, ``mesh`` over which devices the blocks are spread, ``None`` for one.
     """
 
     x: Any
     weights: Any
+    total_weight: Any
     natural: bool = dataclasses.field(metadata={"static": True})
     mesh: Any = dataclasses.field(default=None, metadata={"static": True})
 
@@ -84,11 +85,17 @@ def make_blocks(z: np.ndarray, mixture: Mixture, *, n_starts: int = 1, exact: bo
         rows = z[i * size : (i + 1) * size]
         x[i, :, : len(rows)] = rows.T
         weights[i, : len(rows)] = 1.0
-    natural = mixture.family.natural and not exact
+    data = Blocks(
+        x=x,
+        weights=weights,
+        total_weight=np.asarray(n_samples, z.dtype),
+        natural=mixture.family.natural and not exact,
+        mesh=mesh,
+    )
     if mesh is None:
-        return Blocks(x=x, weights=weights, natural=natural)
-    sharding = jax.NamedSharding(mesh, jax.P(AXIS))
-    return Blocks(x=jax.device_put(x, sharding), weights=jax.device_put(weights, sharding), natural=natural, mesh=mesh)
+        return data
+    spread, everywhere = jax.NamedSharding(mesh, jax.P(AXIS)), jax.NamedSharding(mesh, jax.P())
+    return jax.device_put(data, dataclasses.replace(data, x=spread, weights=spread, total_weight=everywhere))
 
 
 def _mesh(n_blocks: int) -> jax.sharding.Mesh | None:

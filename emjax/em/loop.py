@@ -134,13 +134,13 @@ def _iterate(mixture: Mixture, state: EMState, data: Blocks, prior: Prior | None
     # Ratios of steps that are mostly rounding say nothing of the rate.
     rate = jnp.where(step > 1e4 * eps, rate, state.rate)
 
-    size = jnp.abs(value) + jnp.sum(data.weights)
+    size = jnp.abs(value) + data.total_weight
     # With a ridge the limit may be reached from above.
     gain = jnp.abs(value - state.objective)
     gain_rate = gain / state.gain
     to_come = jnp.where(gain <= 64 * eps * size, 0.0, _remaining(gain, gain_rate, state.gain_rate, state.n_iter))
     wanted = (options.parameters > 0) | (options.gain > 0)
-    at_rest = still | (remaining <= options.parameters) | (to_come <= options.gain * jnp.sum(data.weights))
+    at_rest = still | (remaining <= options.parameters) | (to_come <= options.gain * data.total_weight)
     at_rest = wanted & at_rest
 
     fell = value < state.objective - 1e4 * eps * size
