@@ -23,7 +23,7 @@ LAYERS = (
     {"metrics", "verdict", "uncertainty", "bayes"},
     {"comparison"},
     {"__init__"},
-    {"experiments", "__main__"},
+    {"experiments", "sklearn", "__main__"},
 )
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names}
 
@@ -40,8 +40,9 @@ HEAVY = {
     "pandas",
     "pyarrow",
     "xarray",
+    "sklearn",
 }
-MAY_LOAD_HEAVY = {"bayes", "experiments"}
+MAY_LOAD_HEAVY = {"bayes", "experiments", "sklearn"}
 
 Import = tuple[str, bool, int]
 

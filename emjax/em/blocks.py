@@ -29,6 +29,9 @@ _CACHE_BYTES = 1 << 20
 
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 128, 4096
 
+_ACCELERATOR_BYTES, _LARGEST_ACCELERATOR_BLOCK = 1 << 28, 1 << 22
+"""The same on an accelerator, which wants as much work at once as its memory allows; not measured."""
+
 _BLOCKS_PER_DEVICE = 4
 """With fewer blocks for each device, adding up over devices costs more than it saves."""
 
@@ -57,8 +60,10 @@ def block_size(mixture: Mixture, n_features: int, itemsize: int, n_starts: int =
     """
     k = mixture.n_components * n_starts
     width = 2 * k + _n_statistics(mixture.family, n_features) if mixture.family.natural else 2 * k * (n_features + 1)
-    fitting = _CACHE_BYTES // (width * itemsize)
-    return min(max(1 << max(fitting.bit_length() - 1, 0), _SMALLEST_BLOCK), _LARGEST_BLOCK)
+    on_cpu = jax.default_backend() == "cpu"
+    fitting = (_CACHE_BYTES if on_cpu else _ACCELERATOR_BYTES) // (width * itemsize)
+    largest = _LARGEST_BLOCK if on_cpu else _LARGEST_ACCELERATOR_BLOCK
+    return min(max(1 << max(fitting.bit_length() - 1, 0), _SMALLEST_BLOCK), largest)
 
 
 @functools.cache

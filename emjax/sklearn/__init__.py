@@ -1,0 +1,12 @@
+"""scikit-learn's `GaussianMixture` with emjax's EM inside: ``from emjax.sklearn import GaussianMixture``."""
+
+try:
+    import sklearn  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != "sklearn":
+        raise
+    raise ImportError('emjax.sklearn needs scikit-learn: pip install "emjax[sklearn]"') from None
+
+from emjax.sklearn.gaussian_mixture import GaussianMixture
+
+__all__ = ["GaussianMixture"]
