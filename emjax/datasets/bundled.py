@@ -48,6 +48,22 @@ class Entry:
 
 _ENTRIES = (
     Entry(
+        name="acidity",
+        title="Acidity of lakes in Wisconsin",
+        n_samples=155,
+        feature_names=("acidity",),
+        source=(
+            "S. L. Crawford, M. H. DeGroot, J. B. Kadane and M. J. Small (1992), Modeling lake-chemistry "
+            "distributions: approximate Bayesian methods for estimating a finite-mixture model, Technometrics 34, "
+            "441-453; as in R's mclust::acidity (mclust 6.0.0)"
+        ),
+        license="Published measurements (facts); mclust, which also distributes them, is under GPL-2 | GPL-3",
+        description=(
+            "Acidity index, log(acid-neutralising capacity + 50), of 155 lakes in north-central Wisconsin. Two groups "
+            "that overlap; with Richardson and Green (1997) a standard example of an uncertain number of components."
+        ),
+    ),
+    Entry(
         name="deaths",
         title="Death notices in The Times, per day",
         n_samples=1096,

@@ -1,12 +1,26 @@
-"""Starts for EM, as a batch: k-means++, random points, given means, given parameters, given responsibilities.
+r"""Starts for EM, as a batch: drawn ones of five kinds, and every form of a given one.
 
-Everything here works in the standard frame.
+======================  ==========================================================================================
+``starts=``             one start
+======================  ==========================================================================================
+``"kmeans++"``          means: k-means++ and three k-means iterations, in turn on standardised and on sphered
+                        data; equal weights, the data's own covariance
+``"random"``            means: different points of the data; equal weights, the data's own covariance
+``"mixed"``             half of each of the two above; the default
+``"responsibilities"``  the M-step of random responsibilities, uniform on the simplex
+``"hierarchical"``      means: the clusters of a Ward tree on sphered data; equal weights, the data's own
+                        covariance
+``"short_em"``          emEM: the best of five short EM runs from random points
+======================  ==========================================================================================
+
+Everything works in the standard frame, and on a subsample where the data are many.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 from typing import Any
 
 import jax
@@ -14,113 +28,164 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from emjax.em.step import from_responsibilities
+from emjax.em import seeding
+from emjax.em.short_em import CANDIDATES, best_of_short_runs
+from emjax.em.step import Statistics, make_blocks, maximization
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
 
-_SUBSAMPLE = 10_000
+STARTS = ("mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em")
+"""What ``fit(..., starts=...)`` takes."""
+
+_ROWS = 10_000
 """Starts are made from at most this many rows: more do not make a start better."""
 
-_LLOYD_STEPS = 3
-"""k-means iterations after the seeding: enough to lose a bad seed, few enough to keep the starts different."""
+_ELEMENTS = 1 << 22
+"""... and from fewer where they would need more numbers than this, ``rows * n_components * n_features`` (32 MiB)."""
+
+_FEWEST_ROWS = 1_000
+
+
+def drawn_starts(mixture: Mixture, z: np.ndarray, *, key: Array, n_init: int, starts: str) -> MixtureParams:
+    """``n_init`` starts of the kind that ``starts`` names, stacked, different from each other; the key decides them.
+
+    Parameters
+    ----------
+    mixture
+        The declaration; its prior is not looked at.
+    z
+        Data ``(n, d)`` in the standard frame.
+    starts
+        One of `STARTS`.
+    """
+    rng, k = seeding.generator(key), mixture.n_components
+    z = seeding.subsample(rng, z, _most_rows(mixture, z))
+    base = _base(mixture, z)
+    if starts == "short_em":
+        means = np.stack([_random_means(rng, z, k, CANDIDATES) for _ in range(n_init)])
+        return best_of_short_runs(mixture, base, make_blocks(z, mixture), means.astype(z.dtype))
+    if starts == "responsibilities":
+        return _random_responsibilities(rng, mixture, base, z, n_init)
+    if starts == "hierarchical":
+        return _at_means(mixture, base, _tree_means(rng, mixture, z, n_init))
+    n_kmeans = {"kmeans++": n_init, "random": 0, "mixed": -(-n_init // 2)}[starts]
+    correlated = "correlation" in mixture.family.named_parameters(base.components)
+    kmeans = _kmeans_means(rng, mixture, z, n_kmeans, correlated=correlated)
+    means = np.concatenate([kmeans, _random_means(rng, z, k, n_init - n_kmeans)])
+    return _at_means(mixture, base, means)
+
+
+def _most_rows(mixture: Mixture, z: np.ndarray) -> int:
+    return max(_FEWEST_ROWS, min(_ROWS, _ELEMENTS // (mixture.n_components * z.shape[1])))
+
+
+def _kmeans_means(
+    rng: np.random.Generator, mixture: Mixture, z: np.ndarray, n_starts: int, *, correlated: bool
+) -> np.ndarray:
+    # Sphering finds elongated clusters, and hides clusters that make the covariance of the data themselves: neither is
+    # safe alone (docs/starts.md). A model without correlations is not closed under rotations, and takes features as
+    # they are.
+    ways = [seeding.coordinates(mixture.family, z, sphered=sphered) for sphered in (False, correlated)]
+    k = mixture.n_components
+    centres = [seeding.kmeans_centres(rng, z, ways[i % 2], k) for i in range(n_starts)]
+    return np.reshape(centres, (n_starts, k, z.shape[1]))
+
+
+def _random_means(rng: np.random.Generator, z: np.ndarray, k: int, n_starts: int) -> np.ndarray:
+    # Equal means, which counts and rounded data would often give, are a saddle that EM never leaves.
+    return np.reshape([seeding.different_rows(rng, z, k) for _ in range(n_starts)], (n_starts, k, z.shape[1]))
+
+
+def _tree_means(rng: np.random.Generator, mixture: Mixture, z: np.ndarray, n_starts: int) -> np.ndarray:
+    y, k = seeding.coordinates(mixture.family, z, sphered=True), mixture.n_components
+    labels = [seeding.tree_labels(rng, y, k, first=i == 0) for i in range(n_starts)]
+    return np.stack([seeding.cluster_means(z, each, seeding.different_rows(rng, z, k)) for each in labels])
+
+
+def _random_responsibilities(
+    rng: np.random.Generator, mixture: Mixture, base: MixtureParams, z: np.ndarray, n_starts: int
+) -> MixtureParams:
+    lanes, spare = [], _at_means(mixture, base, _random_means(rng, z, mixture.n_components, n_starts))
+    for i in range(n_starts):
+        # One start at a time, so that no more than one set of responsibilities is ever held.
+        shares = rng.dirichlet(np.ones(mixture.n_components), len(z)).T
+        lane = _m_step(mixture, base, z, np.ascontiguousarray(shares, z.dtype), None)
+        # Of fewer points than features, or of features that determine each other, there is no covariance to start from.
+        lanes.append(_unless_degenerate(mixture, lane, jax.tree.map(operator.itemgetter(i), spare)))
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *lanes)
+
+
+def _base(mixture: Mixture, z: np.ndarray) -> MixtureParams:
+    """Equal weights, and every component at the estimate of all the data."""
+    k, one = mixture.n_components, dataclasses.replace(mixture, n_components=1)
+    n_rows = _most_rows(mixture, z)
+    params = _pooled(one, np.ascontiguousarray(z[:: -(-len(z) // n_rows)]))
+    if len(z) > n_rows:
+        # What fits in memory at once is only the reference for the statistics of all.
+        params = _unless_degenerate(one, _m_step(one, params, z, np.ones((1, len(z)), z.dtype), None), params)
+    components = jax.tree.map(np.asarray, params.components)
+    return MixtureParams(
+        weights=np.full(k, 1.0 / k, z.dtype),
+        components=mixture.family.permute(components, np.zeros(k, dtype=int)),
+    )
 
 
 def pooled(mixture: Mixture, z: Float[Array, "n d"]) -> MixtureParams:
-    """Equal weights, and every component at the estimate of all the data."""
+    """Equal weights, and every component at the estimate of all the data, under jit."""
     k = mixture.n_components
     components = mixture.family.pooled(z, jnp.ones(z.shape[0], z.dtype), k)
     return MixtureParams(weights=jnp.full(k, 1.0 / k, z.dtype), components=components)
 
 
-def random_points(mixture: Mixture, keys: Array, z: Float[Array, "n d"]) -> MixtureParams:
-    """The textbook start: different means drawn from the data, equal weights, and the data's own covariance.
-
-    Equal means, which counts and rounded data would often give, are a saddle that EM never leaves.
-    """
-    base = pooled(mixture, z)
-
-    def one(key: Array) -> MixtureParams:
-        means = _seed(key, z, mixture.n_components, uniform=True)
-        return dataclasses.replace(base, components=mixture.family.at_means(base.components, means))
-
-    return jax.vmap(one)(keys)
+_pooled = jax.jit(pooled, static_argnums=0)
 
 
-def kmeans_plus_plus(mixture: Mixture, keys: Array, z: Float[Array, "n d"], prior: Prior) -> MixtureParams:
-    """k-means++ seeds, a few k-means iterations, then the M-step of the hard assignment.
-
-    The M-step takes the default prior, so that a cluster of a few points starts with a usable covariance; the
-    iterations that follow do not. (Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", 2007.)
-    """
-    k, reference = mixture.n_components, pooled(mixture, z)
-
-    def one(key: Array) -> MixtureParams:
-        centres = _seed(key, z, k)
-        centres = jax.lax.fori_loop(0, _LLOYD_STEPS, lambda _, c: _lloyd(z, c), centres)
-        assigned = jax.nn.one_hot(jnp.argmin(_squared_distances(z, centres), axis=1), k, axis=0, dtype=z.dtype)
-        # A seed that lost all its points keeps a share of every point, so that no start has an empty component.
-        assigned = 0.999 * assigned + 0.001 / k
-        return from_responsibilities(mixture, reference, z, assigned, prior)
-
-    return jax.vmap(one)(keys)
-
-
-def _seed(key: Array, z: Float[Array, "n d"], n_components: int, *, uniform: bool = False) -> Float[Array, "K d"]:
-    """Rows of ``z``, each drawn by its squared distance to those before, or evenly among those that differ."""
-
-    def draw(nearest: Float[Array, " n"], key: Array) -> tuple[Float[Array, " n"], Float[Array, " d"]]:
-        chance = (nearest > 0).astype(z.dtype) if uniform else nearest
-        # Where every point is a centre already, all distances are zero and any point will do.
-        chance = jnp.where(jnp.sum(nearest) > 0, chance, jnp.ones_like(nearest))
-        centre = z[jax.random.categorical(key, jnp.log(chance))]
-        return jnp.minimum(nearest, jnp.sum((z - centre[None, :]) ** 2, axis=1)), centre
-
-    first_key, rest_key = jax.random.split(key)
-    first = z[jax.random.randint(first_key, (), 0, z.shape[0])]
-    nearest = jnp.sum((z - first[None, :]) ** 2, axis=1)
-    _, others = jax.lax.scan(draw, nearest, jax.random.split(rest_key, n_components - 1))
-    return jnp.concatenate([first[None, :], others])
-
-
-def _lloyd(z: Float[Array, "n d"], centres: Float[Array, "K d"]) -> Float[Array, "K d"]:
-    k = centres.shape[0]
-    assigned = jax.nn.one_hot(jnp.argmin(_squared_distances(z, centres), axis=1), k, axis=0, dtype=z.dtype)
-    counts = jnp.sum(assigned, axis=1)[:, None]
-    return jnp.where(counts > 0, assigned @ z / jnp.maximum(counts, 1.0), centres)
-
-
-def _squared_distances(z: Float[Array, "n d"], centres: Float[Array, "K d"]) -> Float[Array, "n K"]:
-    return jnp.sum(centres**2, axis=1)[None, :] - 2.0 * z @ centres.T
-
-
-def drawn_starts(mixture: Mixture, z: np.ndarray, *, key: Array, n_init: int, starts: str) -> MixtureParams:
-    """``n_init`` starts, stacked: of one kind, or (``"mixed"``) k-means++ and random points in equal parts."""
-    n_kmeans = {"kmeans++": n_init, "random": 0, "mixed": -(-n_init // 2)}[starts]
-    return _drawn(mixture, key, z, _start_prior(mixture, z), n_kmeans, n_init - n_kmeans)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 4, 5))
-def _drawn(
-    mixture: Mixture, key: Array, z: Float[Array, "n d"], prior: Prior, n_kmeans: int, n_random: int
-) -> MixtureParams:
-    sub_key, start_key = jax.random.split(key)
-    if len(z) > _SUBSAMPLE:
-        z = z[jax.random.choice(sub_key, len(z), (_SUBSAMPLE,), replace=False)]
-    keys = jax.random.split(start_key, n_kmeans + n_random)
-    batches = []
-    if n_kmeans:
-        batches.append(kmeans_plus_plus(mixture, keys[:n_kmeans], z, prior))
-    if n_random:
-        batches.append(random_points(mixture, keys[n_kmeans:], z))
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *batches)
-
-
-def _start_prior(mixture: Mixture, z: np.ndarray) -> Prior:
-    components = mixture.family.default_prior(z, mixture.n_components)
-    return Prior(
-        concentration=np.ones(mixture.n_components, z.dtype),
-        components=jax.tree.map(lambda leaf: np.asarray(leaf, z.dtype), components),
+def _at_means(mixture: Mixture, base: MixtureParams, means: np.ndarray) -> MixtureParams:
+    """``base`` with its components moved to each of the means ``(n_starts, K, d)``; too little work to compile."""
+    moved = [mixture.family.at_means(base.components, each) for each in means.astype(base.weights.dtype)]
+    return MixtureParams(
+        weights=np.tile(base.weights, (len(means), 1)),
+        components=jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *moved),
     )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _unless_degenerate(mixture: Mixture, params: MixtureParams, otherwise: MixtureParams) -> MixtureParams:
+    degenerate = mixture.family.degenerate(params.components)
+    return jax.tree.map(lambda new, old: jnp.where(degenerate, old, new), params, otherwise)
+
+
+def _m_step(
+    mixture: Mixture, reference: MixtureParams, z: np.ndarray, shares: np.ndarray, prior: Prior | None
+) -> MixtureParams:
+    """The M-step of responsibilities ``(K, n)``; ``reference`` is any valid parameter.
+
+    Statistics are additive, so that of many data no more than some rows at a time leave the host.
+    """
+    n_rows = min(len(z), _most_rows(mixture, z))
+    total = None
+    for begin in range(0, len(z), n_rows):
+        rows, part = z[begin : begin + n_rows], shares[:, begin : begin + n_rows]
+        padding = n_rows - len(rows)
+        if padding:
+            rows, part = np.pad(rows, ((0, padding), (0, 0))), np.pad(part, ((0, 0), (0, padding)))
+        added = jax.tree.map(np.asarray, _statistics(mixture, reference, rows, part))
+        total = added if total is None else jax.tree.map(np.add, total, added)
+    return _maximized(mixture, reference, total, prior)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _statistics(
+    mixture: Mixture, reference: MixtureParams, z: Float[Array, "n d"], shares: Float[Array, "K n"]
+) -> Statistics:
+    return Statistics(
+        log_likelihood=jnp.zeros((), z.dtype),
+        counts=jnp.sum(shares, axis=1),
+        components=mixture.family.statistics(reference.components, z, shares),
+    )
+
+
+_maximized = jax.jit(maximization, static_argnums=0)
 
 
 def given_start(mixture: Mixture, z: np.ndarray, init: Any, frame: Frame, prior: Prior | None) -> MixtureParams:
@@ -158,25 +223,13 @@ def _from_array(mixture: Mixture, z: np.ndarray, init: np.ndarray, frame: Frame,
     if not np.isfinite(init).all():
         raise ValueError("init holds NaN or infinity")
     if init.shape == (k, n_features):
-        return _at_means(mixture, z, frame.apply(init).astype(z.dtype))
+        means = np.asarray(frame.apply(init))[None]
+        return jax.tree.map(lambda leaf: leaf[0], _at_means(mixture, _base(mixture, z), means))
     if init.shape == (n_samples, k):
         if (init < 0).any() or not np.allclose(init.sum(axis=1), 1.0, atol=1e-6):
             raise ValueError("init responsibilities must be non-negative and add up to 1 in every row")
-        return _at_responsibilities(mixture, z, init.T.astype(z.dtype), prior)
+        return _m_step(mixture, _base(mixture, z), z, init.T.astype(z.dtype), prior)
     raise ValueError(
         f"init of shape {init.shape} is neither means {(k, n_features)} nor responsibilities {(n_samples, k)}; "
         "parameters come from mixture.params(...)"
     )
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _at_means(mixture: Mixture, z: Float[Array, "n d"], means: Float[Array, "K d"]) -> MixtureParams:
-    base = pooled(mixture, z)
-    return dataclasses.replace(base, components=mixture.family.at_means(base.components, means))
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _at_responsibilities(
-    mixture: Mixture, z: Float[Array, "n d"], responsibilities: Float[Array, "K n"], prior: Prior | None
-) -> MixtureParams:
-    return from_responsibilities(mixture, pooled(mixture, z), z, responsibilities, prior)

@@ -13,9 +13,16 @@ from emjax.mixture import Mixture, MixtureParams
 from emjax.result import Optimum, Status
 
 _SAME_OBJECTIVE = 1e-7
-"""Two end points are one optimum if their objectives differ by less than this per datum and their weights agree."""
+"""Two end points may be one optimum if their objectives differ by less than this per datum, plus rounding ..."""
 
-_SAME_WEIGHTS = 1e-2
+_ROUNDINGS = 32
+"""... of so many epsilons of the objective: in float32 that is more than the number above."""
+
+_SAME_PLACE = 0.02
+"""Components are at one place if each of their numbers, in the standard frame, agrees to this, absolute or relative."""
+
+_SAME_WEIGHT = 0.01
+"""The weights at one place agree to this share of the larger."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,12 +43,19 @@ class Units:
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """The start that is kept: its optimum, how many iterations it took, its trace and its rate of convergence."""
+    """The start that is kept: its optimum, how many iterations it took, its trace and its rate of convergence.
+
+    ``places (K, p)`` and ``weights (K,)`` are its components in the standard frame, ``rounding`` the error of its
+    objective: what tells whether another start ended in the same optimum.
+    """
 
     optimum: Optimum
     n_iter: int
     trace: np.ndarray
     rate: float
+    places: np.ndarray
+    weights: np.ndarray
+    rounding: float
 
 
 def distinct_optima(
@@ -57,7 +71,7 @@ def distinct_optima(
     kept: list[Kept] = []
     for end in ends:
         for i, other in enumerate(kept):
-            if _same(end.optimum, other.optimum):
+            if same_optimum(end, other):
                 counted = dataclasses.replace(other.optimum, count=other.optimum.count + 1)
                 kept[i] = dataclasses.replace(other, optimum=counted)
                 break
@@ -69,6 +83,7 @@ def distinct_optima(
 def _end(mixture: Mixture, lanes: Lanes, i: int, to_data: object, units: Units, n_features: int, ordered: bool) -> Kept:
     state = jax.tree.map(lambda leaf: leaf[i], lanes.state)
     params = jax.tree.map(np.asarray, to_data(state.params))  # type: ignore[operator]
+    named = mixture.family.named_parameters(state.params.components).values()
     counts = np.asarray(state.statistics.counts, dtype=float)
     if ordered:
         permutation = canonical_order(mixture, params)
@@ -85,7 +100,15 @@ def _end(mixture: Mixture, lanes: Lanes, i: int, to_data: object, units: Units, 
     )
     n_iter = int(state.n_iter)
     trace = lanes.traces[i, : n_iter + 1].astype(float) + units.log_likelihood + units.log_prior
-    return Kept(optimum=optimum, n_iter=n_iter, trace=trace, rate=float(state.rate))
+    return Kept(
+        optimum=optimum,
+        n_iter=n_iter,
+        trace=trace,
+        rate=float(state.rate),
+        places=np.concatenate([np.reshape(each, (len(counts), -1)) for each in named], axis=1).astype(float),
+        weights=np.asarray(state.params.weights, dtype=float),
+        rounding=_ROUNDINGS * abs(float(state.objective)) * float(np.finfo(state.objective.dtype).eps),
+    )
 
 
 def canonical_order(mixture: Mixture, params: MixtureParams) -> np.ndarray:
@@ -101,9 +124,29 @@ def _rank(optimum: Optimum) -> tuple[int, float]:
     return group, -objective
 
 
-def _same(a: Optimum, b: Optimum) -> bool:
-    if a.status is not b.status or a.spurious is not b.spurious:
+def same_optimum(a: Kept, b: Kept) -> bool:
+    """Whether two starts ended in one optimum, however its components are numbered.
+
+    Objectives must agree, and so must the mixtures: around every component of either, both have the same weight. Equal
+    objectives alone are not enough (data with a symmetry have optima that mirror each other), and components need not
+    be matched one to one (two equal components are the same mixture as one with their weights together). Where the
+    likelihood has no bound, the objective is only how far a start came before it stopped, so the place decides.
+    """
+    if a.optimum.status is not b.optimum.status or a.optimum.spurious is not b.optimum.spurious:
         return False
-    per_datum = abs(a.objective - b.objective) / max(a.effective_counts.sum(), 1.0)
-    weights = np.abs(np.sort(a.params.weights) - np.sort(b.params.weights)).max()
-    return bool(per_datum < _SAME_OBJECTIVE and weights < _SAME_WEIGHTS)
+    if a.optimum.status is not Status.DEGENERATE:
+        n = max(a.optimum.effective_counts.sum(), 1.0)
+        apart = abs(a.optimum.objective - b.optimum.objective)
+        if not apart < _SAME_OBJECTIVE * n + max(a.rounding, b.rounding):
+            return False
+    return _same_mixture(a, b)
+
+
+def _same_mixture(a: Kept, b: Kept) -> bool:
+    """Whether around every component of either, both have the same weight."""
+    places, weights = np.concatenate([a.places, b.places]), np.concatenate([a.weights, b.weights])
+    # Row by row: with many features, all pairs at once would need more memory than the data.
+    near = np.stack([(np.abs(places - each) <= _SAME_PLACE * (1.0 + np.abs(each))).all(axis=1) for each in places])
+    mine, yours = near[:, : len(a.weights)] @ a.weights, near[:, len(a.weights) :] @ b.weights
+    agree = np.abs(mine - yours) <= _SAME_WEIGHT * np.maximum(mine, yours)
+    return bool((agree | (weights == 0)).all())

@@ -14,7 +14,7 @@ REFERENCE = Path(__file__).parent.parent / "reference" / "posteriordb"
 
 
 def test_every_bundled_data_set_loads_as_the_catalogue_says():
-    assert datasets.available() == ("deaths", "faithful", "galaxies", "iris")
+    assert datasets.available() == ("acidity", "deaths", "faithful", "galaxies", "iris")
     for name in datasets.available():
         entry, data = datasets.describe(name), datasets.load(name)
         assert data.name == entry.name == name
@@ -50,6 +50,16 @@ def test_galaxies_are_those_of_mass():
     assert velocity.sum() == pytest.approx(1707.910, abs=1e-9)
     # log-likelihood of one normal (R: logLik(lm(velocity ~ 1)))
     assert norm(velocity.mean(), velocity.std()).logpdf(velocity).sum() == pytest.approx(-240.3379, abs=5e-5)
+
+
+def test_acidity_is_that_of_mclust():
+    data = datasets.load("acidity")
+    assert data.feature_names == ("acidity",)
+    index = data.values[:, 0]
+    assert (index.size, index.min(), index.max()) == (155, 2.928524, 7.10513)
+    assert index[[0, 35, 154]].tolist() == [2.928524, 4.2442, 4.497585]
+    # That these are the published values follows from the published likelihood: tests/em/test_published.py.
+    assert index.sum() == pytest.approx(791.289947, abs=1e-9)
 
 
 def test_deaths_are_hasselblads_counts_one_row_a_day():
@@ -187,13 +197,13 @@ def test_files_in_the_home_folder(tmp_path, monkeypatch):
             ("no file and no bundled data set 'faithfull'", "did you mean 'faithful'", "galaxies, iris"),
         ),
         ("Galaxies", ("did you mean 'galaxies'",)),
-        ("qqqqqq", ("Bundled data sets: deaths, faithful, galaxies, iris",)),
+        ("qqqqqq", ("Bundled data sets: acidity, deaths, faithful, galaxies, iris",)),
         ("faithful.cvs", ("no file 'faithful.cvs'", "did you mean 'faithful'")),
         ("no/such/folder.csv", ("no file 'no/such/folder.csv'",)),
         ("", ("no data set was named", "deaths, faithful, galaxies, iris")),
         ("a\nb.csv", (r"'a\nb.csv'",)),
         ("a\0b.csv", ("null", "give a file")),
-        ("x" * 300 + ".csv", ("cannot be read", "too long")),
+        ("x" * 260 + ".csv", ("cannot be read", "too long")),
     ],
     ids=["typo", "case", "unknown", "suffix", "folder", "empty", "newline", "null", "long"],
 )

@@ -9,7 +9,8 @@ import pytest
 
 import emjax
 
-PUBLISHED = json.loads((Path(__file__).parents[1] / "reference" / "published.json").read_text(encoding="utf-8"))
+REFERENCE = Path(__file__).parents[1] / "reference"
+PUBLISHED = json.loads((REFERENCE / "published.json").read_text(encoding="utf-8"))
 KEY = jax.random.key(0)
 
 
@@ -25,6 +26,7 @@ def reaches(found: float, published: float, decimals: int) -> bool:
         ("faithful", "tied_3", "tied", 3, 5),
         ("galaxies", "unequal_3", "full", 3, 4),
         ("galaxies", "unequal_4", "full", 4, 4),
+        ("acidity", "equal_2", "tied", 2, 4),
     ],
 )
 def test_normal_mixtures(data: str, case: str, covariance: str, n_components: int, decimals: int):
@@ -38,6 +40,40 @@ def test_normal_mixtures(data: str, case: str, covariance: str, n_components: in
     assert fit.log_likelihood < published["log_likelihood"] + 1e-4
     if "bic" in published:
         assert fit.bic(x) == pytest.approx(published["bic"], abs=5e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("data", "case", "covariance", "n_components", "decimals"),
+    [
+        ("faithful", "full_2", "full", 2, 5),
+        ("faithful", "tied_3", "tied", 3, 5),
+        ("galaxies", "unequal_3", "full", 3, 4),
+        ("galaxies", "unequal_4", "full", 4, 4),
+        ("galaxies", "unequal_5", "full", 5, 4),
+        ("acidity", "equal_2", "tied", 2, 4),
+    ],
+)
+def test_every_key_reaches_the_published_optimum(
+    data: str, case: str, covariance: str, n_components: int, decimals: int
+):
+    x = emjax.datasets.load(data)
+    for seed in range(20):
+        fit = emjax.fit(emjax.Mixture(emjax.Normal(covariance=covariance), n_components), x, key=jax.random.key(seed))
+        assert fit.converged
+        assert not fit.optima[0].spurious
+        assert reaches(fit.log_likelihood, PUBLISHED[data][case]["log_likelihood"], decimals), seed
+
+
+def test_the_two_normals_of_posteriordb():
+    published = PUBLISHED["low_dim_gauss_mix"]
+    x = np.loadtxt(REFERENCE / "posteriordb" / "low_dim_gauss_mix.csv", skiprows=1)
+    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2), x, key=KEY)
+    assert fit.converged
+    assert [optimum.count for optimum in fit.optima] == [20]
+    np.testing.assert_allclose(fit.params.weights[0], published["weight"], atol=5e-5)
+    np.testing.assert_allclose(fit.params.components.mean[:, 0], published["means"], atol=5e-5)
+    np.testing.assert_allclose(fit.params.components.scale[:, 0], published["scales"], atol=5e-5)
 
 
 def test_a_spurious_optimum_is_listed_and_not_kept():
@@ -72,7 +108,7 @@ def test_the_poisson_optimum_of_the_death_notices(deaths):
     # EM is slow here, but what "converged" promises holds: within 1e-6 of the optimum, plus the published rounding.
     np.testing.assert_allclose(fit.params.weights[0], published["weight"], atol=1e-6)
     np.testing.assert_allclose(fit.params.components.rate[:, 0], published["rates"], atol=1.1e-6)
-    assert fit.rate == pytest.approx(published["rate_of_convergence"], abs=1e-6)
+    assert fit.rate == pytest.approx(published["rate_of_convergence"], abs=3e-6)
 
 
 def test_iterate_1500_of_the_death_notices(deaths):

@@ -1,0 +1,233 @@
+"""Every kind of drawn start: where it puts the components, that starts differ, and that no data break it."""
+
+import dataclasses
+import sys
+
+import jax
+import numpy as np
+import pytest
+from sklearn.cluster import AgglomerativeClustering
+
+import emjax
+from emjax.em import init, seeding
+from emjax.em.short_em import CANDIDATES
+
+KEY = jax.random.key(0)
+FULL = emjax.Mixture(emjax.Normal(), 2)
+POISSON = emjax.Mixture(emjax.Poisson(), 3)
+KINDS = init.STARTS
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+
+def drawn(mixture: emjax.Mixture, z: np.ndarray, starts: str, *, n_init: int = 6, seed: int = 0) -> emjax.MixtureParams:
+    params = init.drawn_starts(mixture, z, key=jax.random.key(seed), n_init=n_init, starts=starts)
+    return jax.tree.map(np.asarray, params)
+
+
+def means(params: emjax.MixtureParams) -> np.ndarray:
+    return getattr(params.components, "mean", None) if hasattr(params.components, "mean") else params.components.rate
+
+
+def sets_of_means(params: emjax.MixtureParams) -> np.ndarray:
+    """The means of each start in the order of their first feature."""
+    found = means(params)
+    return np.take_along_axis(found, np.argsort(found[..., :1], axis=1), axis=1)
+
+
+@pytest.fixture(scope="module")
+def z() -> np.ndarray:
+    """Old Faithful, standardised."""
+    x = np.asarray(emjax.datasets.load("faithful"))
+    return (x - x.mean(axis=0)) / x.std(axis=0)
+
+
+@pytest.fixture(scope="module")
+def counts() -> np.ndarray:
+    return np.random.default_rng(4).poisson([[1.0, 2.0], [5.0, 1.0], [9.0, 9.0]], size=(100, 3, 2)).reshape(-1, 2) * 1.0
+
+
+@pytest.fixture(scope="module")
+def stripes() -> np.ndarray:
+    """Two long clusters side by side, far closer than they are long; the first 300 rows are one of them."""
+    rng = np.random.default_rng(1)
+    along, across = rng.normal(0, 3, (600, 1)), rng.normal(0, 0.05, (600, 1)) + np.repeat([-0.5, 0.5], 300)[:, None]
+    x = np.hstack([along + across, along - across])
+    return (x - x.mean(axis=0)) / x.std(axis=0)
+
+
+@pytest.mark.parametrize("starts", KINDS)
+def test_starts_are_valid_differ_and_follow_from_the_key(z, counts, starts: str):
+    for mixture, data in ((FULL, z), (POISSON, counts)):
+        params = drawn(mixture, data, starts)
+        k = mixture.n_components
+        assert params.weights.shape == (6, k)
+        assert means(params).shape == (6, k, 2)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+        np.testing.assert_allclose(params.weights.sum(axis=1), 1.0)
+        assert params.weights.min() > 0
+        again, other = drawn(mixture, data, starts), drawn(mixture, data, starts, seed=1)
+        assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(again), strict=True))
+        assert not np.array_equal(means(params), means(other))
+        # Well separated data have few different clusterings, but never only one from six starts of a kind.
+        assert len(np.unique(sets_of_means(params).round(6), axis=0)) > 1
+
+
+@pytest.mark.parametrize("starts", KINDS)
+@pytest.mark.parametrize(
+    "data",
+    [
+        np.repeat([[0.0, 1.0], [3.0, 1.0], [9.0, 2.0]], [20, 20, 4], axis=0),
+        np.repeat([[0.0, 1.0], [3.0, 1.0]], [20, 24], axis=0),
+        np.repeat([[0.0, 2.0], [1.0, 0.0]], [1, 43], axis=0),
+        np.random.default_rng(0).poisson(3.0, (44, 2)) * [[1.0, 0.0]],
+    ],
+    ids=["three different rows", "two different rows", "one row apart", "a constant feature"],
+)
+def test_no_data_break_a_start(data: np.ndarray, starts: str):
+    for mixture in (dataclasses.replace(FULL, n_components=3), POISSON):
+        params = drawn(mixture, data, starts, n_init=3)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)), mixture.family.name
+        different = len(np.unique(data, axis=0))
+        if starts in ("mixed", "kmeans++", "random") and different >= 3:
+            assert all(len(np.unique(each, axis=0)) == 3 for each in means(params))
+
+
+@pytest.mark.parametrize("starts", KINDS)
+def test_fewer_points_than_features_and_as_few_as_components(starts: str):
+    few = np.random.default_rng(2).normal(size=(3, 5))
+    params = drawn(dataclasses.replace(FULL, n_components=3), few, starts, n_init=3)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+
+
+def test_all_but_the_random_responsibilities_start_wide(z):
+    covariance = np.cov(z, rowvar=False, bias=True)
+    for starts in ("mixed", "kmeans++", "random", "hierarchical"):
+        params = drawn(FULL, z, starts, n_init=2)
+        np.testing.assert_allclose(params.components.dispersion, np.broadcast_to(covariance, (2, 2, 2, 2)), rtol=1e-12)
+        np.testing.assert_array_equal(params.weights, 0.5)
+
+
+def test_random_points_are_different_rows(counts):
+    rows = {tuple(row) for row in counts}
+    for start in means(drawn(POISSON, counts + 1.0, "random", n_init=20)):
+        assert {tuple(row - 1.0) for row in start} <= rows
+        assert len(np.unique(start, axis=0)) == 3
+
+
+def test_k_means_takes_standardised_and_sphered_data_in_turn(stripes):
+    centre = np.array([stripes[:300].mean(axis=0), stripes[300:].mean(axis=0)])
+    apart = [
+        np.abs(start[:, None] - centre[None]).max(axis=-1).min(axis=1).max()
+        for start in sets_of_means(drawn(FULL, stripes, "kmeans++", n_init=20))
+    ]
+    found = np.asarray(apart) < 0.02
+    # Side by side, the clusters are seen on sphered data only; k-means on the others cuts them across.
+    assert not found[0::2].any()
+    assert found[1::2].mean() > 0.5
+    # Without correlations the model is not the same after a rotation, and k-means never sees rotated data.
+    diag = emjax.Mixture(emjax.Normal(covariance="diag"), 2)
+    assert np.abs(np.diff(sets_of_means(drawn(diag, stripes, "kmeans++")), axis=1)).min() > 1.0
+
+
+def test_coordinates(z, stripes, counts):
+    y = seeding.coordinates(emjax.Normal(), stripes, sphered=True)
+    np.testing.assert_allclose(np.cov(y, rowvar=False, bias=True), np.eye(2), atol=1e-9)
+    assert seeding.coordinates(emjax.Normal(), np.hstack([z, z @ [[1.0], [2.0]]]), sphered=True).shape == (272, 2)
+    np.testing.assert_array_equal(seeding.coordinates(emjax.Normal(), z, sphered=False), z)
+    np.testing.assert_array_equal(seeding.coordinates(emjax.Normal(), z[:, :1], sphered=True), z[:, :1])
+    np.testing.assert_array_equal(seeding.coordinates(emjax.Poisson(), counts, sphered=True), np.sqrt(counts))
+
+
+def test_k_means_keeps_the_centres_of_clear_clusters():
+    rng = np.random.default_rng(0)
+    centres = np.array([[0.0, 0.0], [50.0, 0.0], [0.0, 50.0], [50.0, 50.0]])
+    x = np.concatenate([rng.normal(centre, 1.0, (50, 2)) for centre in centres])
+    for seed in range(20):
+        found = seeding.kmeans_centres(np.random.default_rng(seed), x, x, 4)
+        expected = x.reshape(4, 50, 2).mean(axis=1)
+        np.testing.assert_allclose(found[np.lexsort(found.round(-1).T)], expected[np.lexsort(expected.round(-1).T)])
+
+
+def test_the_first_tree_is_wards(z):
+    y = seeding.coordinates(emjax.Normal(), z, sphered=True)
+    labels = AgglomerativeClustering(4, linkage="ward").fit_predict(y)
+    expected = np.stack([z[labels == j].mean(axis=0) for j in range(4)])
+    for seed in range(2):
+        params = drawn(emjax.Mixture(emjax.Normal(), 4), z, "hierarchical", n_init=1, seed=seed)
+        np.testing.assert_allclose(sets_of_means(params)[0], expected[np.argsort(expected[:, 0])], rtol=1e-9)
+
+
+def test_rows_outside_the_tree_join_the_nearest_mean():
+    rng = np.random.default_rng(0)
+    y = np.concatenate([rng.normal(centre, 1.0, (2000, 2)) for centre in (0.0, 30.0)])
+    for first in (True, False):
+        labels = seeding.tree_labels(np.random.default_rng(0), y, 2, first=first)
+        assert len(set(labels[:2000])) == len(set(labels[2000:])) == 1
+        assert labels[0] != labels[-1]
+
+
+def test_a_short_run_is_ten_iterations_and_the_best_of_five_is_taken(z):
+    start = drawn(FULL, z, "short_em", n_init=1)
+    points = init._random_means(seeding.generator(KEY), z, 2, CANDIDATES)
+    base = np.cov(z, rowvar=False, bias=True)
+    ends = [
+        emjax.fit(FULL, z, key=KEY, init=FULL.params(mean=mean, covariance=[base, base]), max_iter=10, tol=0.0)
+        for mean in points
+    ]
+    best = max(ends, key=lambda end: end.log_likelihood)
+    found = jax.tree.map(lambda leaf: leaf[0], start)
+    order = np.argsort(found.components.mean[:, 0]), np.argsort(best.params.components.mean[:, 0])
+    np.testing.assert_allclose(found.weights[order[0]], best.params.weights[order[1]], rtol=1e-9)
+    np.testing.assert_allclose(found.components.mean[order[0]], best.params.components.mean[order[1]], rtol=1e-8)
+
+
+def test_runs_that_collapse_are_no_starts():
+    x = np.concatenate([np.full(30, 0.0), np.linspace(5.0, 9.0, 14)])[:, None]
+    params = drawn(FULL, x, "short_em", n_init=4)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+    assert params.components.dispersion.min() > 1e-3
+
+
+@pytest.mark.parametrize("n", [900, 1000])
+def test_an_m_step_and_a_covariance_do_not_depend_on_how_many_rows_fit(monkeypatch, n: int):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(n, 2)) @ [[1.0, 0.5], [0.0, 1.0]]
+    shares = rng.dirichlet([1.0, 2.0], n).T
+    base, whole = init._base(FULL, z), init._m_step(FULL, init._base(FULL, z), z, shares, None)
+    monkeypatch.setattr(init, "_ROWS", 128)
+    monkeypatch.setattr(init, "_FEWEST_ROWS", 64)
+    pieces = init._m_step(FULL, base, z, shares, None)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(pieces), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    np.testing.assert_allclose(init._base(FULL, z).components.dispersion, base.components.dispersion, rtol=1e-12)
+    np.testing.assert_allclose(base.components.dispersion[0], np.cov(z, rowvar=False, bias=True), rtol=1e-12)
+
+
+def test_starts_are_made_from_few_rows_and_fewer_of_wide_data():
+    assert init._most_rows(FULL, np.empty((10, 1))) == 10_000
+    wide = init._most_rows(emjax.Mixture(emjax.Normal(), 32), np.empty((10, 64)))
+    assert 1_000 <= wide <= 2**22 / (32 * 64)
+    rows = np.arange(50_000)[:, None] * 1.0
+    sample = seeding.subsample(np.random.default_rng(0), rows, 100)
+    assert len(np.unique(sample)) == 100
+    assert seeding.subsample(np.random.default_rng(0), rows, 50_000) is rows
+
+
+def test_old_keys_are_keys_too():
+    old, new = jax.random.PRNGKey(3), jax.random.key(3)
+    assert seeding.generator(old).random() == seeding.generator(new).random()
+
+
+def test_float32_starts_are_float32(z):
+    with jax.enable_x64(False):
+        for starts in KINDS:
+            params = drawn(FULL, z.astype(np.float32), starts, n_init=2)
+            assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype("float32")}, starts
+
+
+def test_fit_takes_every_kind(z):
+    for starts in sys.modules["emjax.em.fit"].STARTS:
+        fit = emjax.fit(FULL, z, key=KEY, n_init=6, starts=starts)
+        assert fit.converged
+        assert sum(optimum.count for optimum in fit.optima) == 6
