@@ -18,7 +18,6 @@ Everything works in the standard frame, and on a subsample where the data are ma
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import operator
 from typing import Any
@@ -117,27 +116,9 @@ def _random_responsibilities(
 
 def _base(mixture: Mixture, z: np.ndarray) -> MixtureParams:
     """Equal weights, and every component at the estimate of all the data."""
-    k, one = mixture.n_components, dataclasses.replace(mixture, n_components=1)
-    n_rows = _most_rows(mixture, z)
-    params = _pooled(one, np.ascontiguousarray(z[:: -(-len(z) // n_rows)]))
-    if len(z) > n_rows:
-        # What fits in memory at once is only the reference for the statistics of all.
-        params = _unless_degenerate(one, _m_step(one, params, z, np.ones((1, len(z)), z.dtype), None), params)
-    components = jax.tree.map(np.asarray, params.components)
-    return MixtureParams(
-        weights=np.full(k, 1.0 / k, z.dtype),
-        components=mixture.family.permute(components, np.zeros(k, dtype=int)),
-    )
-
-
-def pooled(mixture: Mixture, z: Float[Array, "n d"]) -> MixtureParams:
-    """Equal weights, and every component at the estimate of all the data, under jit."""
     k = mixture.n_components
-    components = mixture.family.pooled(z, jnp.ones(z.shape[0], z.dtype), k)
-    return MixtureParams(weights=jnp.full(k, 1.0 / k, z.dtype), components=components)
-
-
-_pooled = jax.jit(pooled, static_argnums=0)
+    components = jax.tree.map(lambda leaf: leaf.astype(z.dtype), mixture.family.pooled(z, k))
+    return MixtureParams(weights=np.full(k, 1.0 / k, z.dtype), components=components)
 
 
 def _at_means(mixture: Mixture, base: MixtureParams, means: np.ndarray) -> MixtureParams:
@@ -207,7 +188,7 @@ def given_start(mixture: Mixture, z: np.ndarray, init: Any, frame: Frame, prior:
 
 
 def _check_components(mixture: Mixture, z: np.ndarray, lane: MixtureParams) -> None:
-    expected = jax.eval_shape(functools.partial(pooled, mixture), z)
+    expected = _base(mixture, z[: mixture.n_components + 1])
     same = jax.tree.structure(lane) == jax.tree.structure(expected)  # type: ignore[operator]
     if not same or jax.tree.map(np.shape, lane) != jax.tree.map(np.shape, expected):
         raise ValueError(

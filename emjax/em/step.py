@@ -125,22 +125,6 @@ def _sum_of_logs(total: Float[Array, " n"], weights: Float[Array, " n"], largest
     return jnp.sum(jnp.log(jnp.prod(kept.reshape(factors, rows), axis=0)))
 
 
-def from_responsibilities(
-    mixture: Mixture,
-    reference: MixtureParams,
-    x: Float[Array, "n d"],
-    responsibilities: Float[Array, "K n"],
-    prior: Prior | None,
-) -> MixtureParams:
-    """The M-step of given responsibilities; ``reference`` is any valid parameter (the pooled estimate)."""
-    statistics = Statistics(
-        log_likelihood=jnp.zeros((), x.dtype),
-        counts=jnp.sum(responsibilities, axis=1),
-        components=mixture.family.statistics(reference.components, x, responsibilities),
-    )
-    return maximization(mixture, reference, statistics, prior)
-
-
 def maximization(
     mixture: Mixture,
     params: MixtureParams,

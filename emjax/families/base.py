@@ -53,6 +53,10 @@ class Family(abc.ABC):
         """A weakly informative conjugate prior of one component, scaled by the data."""
 
     @abc.abstractmethod
+    def pooled(self, x: Any, n_components: int) -> Params:
+        """Every component at the estimate of all the data ``x (n, d)``: the reference from which starts are made."""
+
+    @abc.abstractmethod
     def params(self, **values: Any) -> Params:
         """Checked parameters from plain arrays; raises `ValueError` naming the argument that is wrong."""
 
@@ -118,10 +122,6 @@ class Family(abc.ABC):
         itself. Where it is too large, EM takes `log_kernel` and `statistics` instead.
         """
         return jnp.ones(())
-
-    @abc.abstractmethod
-    def pooled(self, x: Float[AnyArray, "n d"], weights: Float[Array, " n"], n_components: int) -> Params:
-        """Every component at the estimate of all the data: the reference from which starts are made."""
 
     @abc.abstractmethod
     def at_means(self, params: Params, means: Float[AnyArray, "K d"]) -> Params:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.families.arrays import AnyArray
-from emjax.families.moments import variance
+from emjax.families.moments import mean, variance
 
 
 @jax.tree_util.register_dataclass
@@ -48,7 +48,7 @@ def standardizing_frame(x: np.ndarray, *, common_scale: bool) -> Frame:
     ``common_scale`` uses one scale for all features, for models such as spherical covariances that are not closed
     under a change of the features' relative units.
     """
-    shift = x.mean(axis=0)
+    shift = mean(x)
     scale = np.sqrt(variance(x))
     if common_scale:
         scale = np.full_like(scale, np.sqrt(np.mean(scale**2)))

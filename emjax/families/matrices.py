@@ -28,6 +28,9 @@ class _Matrix(CovarianceStructure):
     def root(self, dispersion: AnyArray) -> Array:
         return cholesky(dispersion)
 
+    def pooled(self, x: Any, n_components: int) -> np.ndarray:
+        return np.broadcast_to(covariance(x), self.shape(n_components, x.shape[1]))
+
     def color_scatter(self, root: Array, scatter: Array) -> Array:
         return root @ scatter @ jnp.swapaxes(root, -1, -2)
 
@@ -105,6 +108,12 @@ class _Matrix(CovarianceStructure):
     def rescale(self, dispersion: AnyArray, scale: Float[AnyArray, " d"]) -> AnyArray:
         # One index more where the matrices are stacked: NumPy in, NumPy out, no promotion of ranks.
         return dispersion * (scale[:, None] * scale[None, :])[(None,) * (dispersion.ndim - 2)]
+
+    def smallest_variance_of(self, dispersion: np.ndarray) -> float:
+        try:
+            return float(diagonal(np.linalg.cholesky(dispersion)).min() ** 2)
+        except np.linalg.LinAlgError:
+            return 0.0
 
     def add_diagonal(self, dispersion: Array, variances: Float[Array, " d"]) -> Array:
         return dispersion + jnp.diag(variances)[(None,) * (dispersion.ndim - 2)]

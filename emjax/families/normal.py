@@ -30,6 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from emjax.families import moments
 from emjax.families.arrays import AnyArray
 from emjax.families.base import Family
 from emjax.families.covariance import STRUCTURES, CovarianceStructure
@@ -142,11 +143,19 @@ class Normal(Family):
 
     def default_prior(self, x: np.ndarray, n_components: int) -> NormalPrior:
         return NormalPrior(
-            mean=x.mean(axis=0),
+            mean=moments.mean(x),
             precision=np.asarray(0.01),
             degrees_of_freedom=np.asarray(self.structure.default_degrees(x.shape[1])),
             scatter=np.asarray(self.structure.default_scatter(x, n_components)),
         )
+
+    def pooled(self, x: Any, n_components: int) -> NormalParams:
+        # Fewer points than features, or features that determine each other: there is no root of such a matrix, and
+        # starts whitened by it would be NaN. The unit matrix holds the variances of standardised data.
+        dispersion = self.structure.pooled(x, n_components)
+        if not self.structure.smallest_variance_of(dispersion) >= _COLLAPSED:
+            dispersion = np.asarray(self.structure.unit(n_components, x.shape[1], dispersion.dtype))
+        return NormalParams(np.tile(moments.mean(x), (n_components, 1)), dispersion, self.structure)
 
     def params(self, *, mean: Any, covariance: Any = None, scale: Any = None) -> NormalParams:  # type: ignore[override]
         """Checked parameters.
@@ -257,20 +266,6 @@ class Normal(Family):
         prior_scatter = jnp.broadcast_to(prior.scatter, scatter.shape)
         degrees = degrees + structure.prior_degrees(prior.degrees_of_freedom, *mean.shape)
         return NormalParams(mean=mean, dispersion=(scatter + prior_scatter + distance) / degrees, structure=structure)
-
-    def pooled(self, x: Float[AnyArray, "n d"], weights: Float[Array, " n"], n_components: int) -> NormalParams:
-        d = x.shape[1]
-        unit = NormalParams(
-            mean=jnp.zeros((n_components, d), x.dtype),
-            dispersion=self.structure.unit(n_components, d, x.dtype),
-            structure=self.structure,
-        )
-        shares = jnp.broadcast_to(weights[None, :], (n_components, x.shape[0]))
-        pooled = self.maximize(self.statistics(unit, x, shares), jnp.sum(shares, axis=1), unit, None)
-        # Fewer points than features, or features that determine each other: there is no root of such a matrix, and
-        # starts whitened by it would be NaN. The unit matrix holds the variances of standardised data.
-        usable = jnp.where(self.degenerate(pooled), unit.dispersion, pooled.dispersion)
-        return dataclasses.replace(pooled, dispersion=usable)
 
     def at_means(self, params: NormalParams, means: Float[AnyArray, "K d"]) -> NormalParams:
         return dataclasses.replace(params, mean=means)

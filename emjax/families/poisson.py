@@ -21,6 +21,7 @@ import numpy as np
 from jax.scipy.special import gammaln, xlogy
 from jaxtyping import Array, Float
 
+from emjax.families import moments
 from emjax.families.arrays import AnyArray
 from emjax.families.base import Family
 from emjax.samples import Samples, check_counts
@@ -57,7 +58,10 @@ class Poisson(Family):
         check_counts(samples)
 
     def default_prior(self, x: np.ndarray, n_components: int) -> PoissonPrior:
-        return PoissonPrior(shape=np.asarray(2.0), inverse_scale=2.0 / x.mean(axis=0))
+        return PoissonPrior(shape=np.asarray(2.0), inverse_scale=2.0 / moments.mean(x))
+
+    def pooled(self, x: Any, n_components: int) -> PoissonParams:
+        return PoissonParams(rate=np.tile(moments.mean(x), (n_components, 1)))
 
     def params(self, *, rate: Any) -> PoissonParams:  # type: ignore[override]
         """Checked parameters from rates of shape ``(n_components, n_features)``; ``(K,)`` means one feature."""
@@ -90,10 +94,6 @@ class Poisson(Family):
             events = events + (prior.shape - 1.0)
             exposure = exposure + prior.inverse_scale[None, :]
         return PoissonParams(rate=jnp.maximum(events / exposure, _SMALLEST_RATE))
-
-    def pooled(self, x: Float[AnyArray, "n d"], weights: Float[Array, " n"], n_components: int) -> PoissonParams:
-        mean = weights @ x / jnp.sum(weights)
-        return PoissonParams(rate=jnp.broadcast_to(mean[None, :], (n_components, x.shape[1])))
 
     def at_means(self, params: PoissonParams, means: Float[AnyArray, "K d"]) -> PoissonParams:
         # A start at a count of zero could never leave it, so it is moved a tenth of the way to the overall mean.

@@ -36,6 +36,10 @@ class CovarianceStructure(abc.ABC):
         """The dispersion of identity covariances."""
 
     @abc.abstractmethod
+    def pooled(self, x: Any, n_components: int) -> np.ndarray:
+        """The dispersion of which every component has the covariance of the data ``x (n, d)``, on the host."""
+
+    @abc.abstractmethod
     def root(self, dispersion: AnyArray) -> Array:
         """The square root: Cholesky factors, or standard deviations."""
 
@@ -134,6 +138,10 @@ class CovarianceStructure(abc.ABC):
     @abc.abstractmethod
     def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "K d d"]:
         """The covariance matrices, whatever the structure; NumPy in, NumPy out."""
+
+    @abc.abstractmethod
+    def smallest_variance_of(self, dispersion: np.ndarray) -> float:
+        """The same as `smallest_variance`, on the host; zero where a matrix is not positive definite."""
 
     @abc.abstractmethod
     def smallest_variance(self, root: Array) -> Float[Array, ""]:

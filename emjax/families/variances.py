@@ -53,6 +53,9 @@ class _Variances(CovarianceStructure):
     def constrain(self, unconstrained: AnyArray, n_features: int) -> Array:
         return jnp.exp(2.0 * unconstrained)
 
+    def smallest_variance_of(self, dispersion: np.ndarray) -> float:
+        return float(dispersion.min())
+
     def smallest_variance(self, root: Array) -> Float[Array, ""]:
         return jnp.min(root) ** 2
 
@@ -110,6 +113,9 @@ class Diag(_Variances):
 
     def rescale(self, dispersion: AnyArray, scale: Float[AnyArray, " d"]) -> AnyArray:
         return dispersion * (scale**2)[(None,) * (dispersion.ndim - 1)]
+
+    def pooled(self, x: Any, n_components: int) -> np.ndarray:
+        return np.tile(variance(x), (n_components, 1))
 
     def add_diagonal(self, dispersion: Array, variances: Float[Array, " d"]) -> Array:
         return dispersion + variances[None, :]
@@ -175,6 +181,9 @@ class Spherical(_Variances):
 
     def rescale(self, dispersion: Hyperparameter, scale: Float[AnyArray, " d"]) -> Any:
         return dispersion * scale[0] ** 2
+
+    def pooled(self, x: Any, n_components: int) -> np.ndarray:
+        return np.full(n_components, variance(x).mean())
 
     def add_diagonal(self, dispersion: Array, variances: Float[Array, " d"]) -> Array:
         return dispersion + jnp.mean(variances)
