@@ -24,12 +24,17 @@ class Status(enum.StrEnum):
     DEGENERATE = "degenerate"
     NONFINITE = "nonfinite"
     DECREASED = "decreased"
+    PRECISION = "precision"
+    INTERRUPTED = "interrupted"
 
     @property
     def message(self) -> str:
         """One sentence for people: what happened and what to do."""
         return _MESSAGES[self]
 
+
+_SLOW = 0.99
+"""From this rate on a message says that EM is slow; a digit then takes more than 230 iterations."""
 
 _MESSAGES = {
     Status.CONVERGED: "EM converged: the parameters are within the tolerance of a stationary point.",
@@ -43,6 +48,11 @@ _MESSAGES = {
         "The objective fell by more than rounding explains, so the last better parameters are returned; "
         "use float64 or report this."
     ),
+    Status.PRECISION: (
+        "float32 is too coarse for components this narrow or this far out, so the last good parameters are returned; "
+        "use float64."
+    ),
+    Status.INTERRUPTED: "The fit was interrupted and returns the best so far; go on with fit(..., init=<this fit>).",
 }
 
 
@@ -94,8 +104,9 @@ class Fit:
         What EM maximised, ``log_likelihood + log_prior``.
     status
         How the run ended, a `Status`; ``message`` says it in words.
-    n_iter
-        The number of EM iterations of the run that was kept.
+    n_iter, n_evaluations
+        The number of iterations of the run that was kept, and of its E-steps: more than one an iteration where an
+        accelerated step was refused or the end was checked.
     trace
         The objective at the start and after every iteration, shape ``(n_iter + 1,)``.
     optima
@@ -103,7 +114,8 @@ class Fit:
     space
         The space in which ``params`` is a mode. Maximum likelihood does not depend on it, a MAP estimate does.
     rate
-        The estimated linear rate of convergence: the fraction of missing information in the slowest direction.
+        The estimated linear rate of convergence of plain EM, also of an accelerated run: the fraction of missing
+        information in the slowest direction.
     compile_seconds, run_seconds
         Seconds spent tracing and compiling, and everything else, of all starts together.
     feature_names, n_samples
@@ -126,6 +138,7 @@ class Fit:
     n_samples: int
     data: np.ndarray = dataclasses.field(repr=False)
     exact_iterations: bool = False
+    n_evaluations: int = 0
 
     @property
     def objective(self) -> float:
@@ -142,6 +155,9 @@ class Fit:
         """The status in words."""
         if self.status is Status.MAX_ITER and self.exact_iterations:
             return f"EM ran the {self.n_iter} iterations that were asked for; convergence was not tested."
+        if _SLOW < self.rate < 1.0:
+            digit = round(np.log(10.0) / -np.log(self.rate))
+            return f"{self.status.message} EM is slow here: {digit:,} plain iterations for every further digit."
         return self.status.message
 
     def responsibilities(self, x: Any) -> np.ndarray:

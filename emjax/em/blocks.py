@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import jax
 import numpy as np
 
+from emjax.em.rows import Rows
 from emjax.families.base import Family
 from emjax.mixture import Mixture
 
@@ -72,19 +74,19 @@ def _n_statistics(family: Family, n_features: int) -> int:
     return jax.eval_shape(family.sufficient_statistics, row).shape[0]
 
 
-def make_blocks(z: np.ndarray, mixture: Mixture, *, n_starts: int = 1, exact: bool = False) -> Blocks:
+def make_blocks(z: np.ndarray | Rows, mixture: Mixture, *, n_starts: int = 1, exact: bool = False) -> Blocks:
     """The data as blocks that fit the cache, spread over all devices; one block where the data are few.
 
     ``exact`` takes the family's own log densities and statistics, slower and with less rounding than the natural form.
     """
     n_samples, n_features = z.shape
-    size = block_size(mixture, n_features, z.itemsize, n_starts)
+    size = block_size(mixture, n_features, z.dtype.itemsize, n_starts)
     n_blocks = max(1, -(-n_samples // size))
     mesh = _mesh(n_blocks)
     if mesh is not None:
         n_blocks = -(-n_blocks // mesh.size) * mesh.size
     size = -(-n_samples // n_blocks)
-    x = np.zeros((n_blocks, n_features, size), z.dtype)
+    x = _aligned_zeros((n_blocks, n_features, size), z.dtype)
     weights = np.zeros((n_blocks, size), z.dtype)
     for i in range(n_blocks):
         rows = z[i * size : (i + 1) * size]
@@ -101,6 +103,14 @@ def make_blocks(z: np.ndarray, mixture: Mixture, *, n_starts: int = 1, exact: bo
         return data
     spread, everywhere = jax.NamedSharding(mesh, jax.P(AXIS)), jax.NamedSharding(mesh, jax.P())
     return jax.device_put(data, dataclasses.replace(data, x=spread, weights=spread, total_weight=everywhere))
+
+
+def _aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    # JAX takes an array on the host for its own without a copy where it begins at a multiple of 64 bytes.
+    n_bytes = math.prod(shape) * dtype.itemsize
+    memory = np.zeros(n_bytes + 64, np.uint8)
+    begin = -memory.ctypes.data % 64
+    return memory[begin : begin + n_bytes].view(dtype).reshape(shape)
 
 
 def _mesh(n_blocks: int) -> jax.sharding.Mesh | None:

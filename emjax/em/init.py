@@ -28,6 +28,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.em import seeding
+from emjax.em.rows import Rows
 from emjax.em.short_em import CANDIDATES, best_of_short_runs
 from emjax.em.step import Statistics, make_blocks, maximization
 from emjax.families.frame import Frame
@@ -45,7 +46,7 @@ _ELEMENTS = 1 << 22
 _FEWEST_ROWS = 1_000
 
 
-def drawn_starts(mixture: Mixture, z: np.ndarray, *, key: Array, n_init: int, starts: str) -> MixtureParams:
+def drawn_starts(mixture: Mixture, z: np.ndarray | Rows, *, key: Array, n_init: int, starts: str) -> MixtureParams:
     """``n_init`` starts of the kind that ``starts`` names, stacked, different from each other; the key decides them.
 
     Parameters
@@ -74,7 +75,7 @@ def drawn_starts(mixture: Mixture, z: np.ndarray, *, key: Array, n_init: int, st
     return _at_means(mixture, base, means)
 
 
-def _most_rows(mixture: Mixture, z: np.ndarray) -> int:
+def _most_rows(mixture: Mixture, z: np.ndarray | Rows) -> int:
     return max(_FEWEST_ROWS, min(_ROWS, _ELEMENTS // (mixture.n_components * z.shape[1])))
 
 
@@ -114,7 +115,7 @@ def _random_responsibilities(
     return jax.tree.map(lambda *leaves: np.stack(leaves), *lanes)
 
 
-def _base(mixture: Mixture, z: np.ndarray) -> MixtureParams:
+def _base(mixture: Mixture, z: np.ndarray | Rows) -> MixtureParams:
     """Equal weights, and every component at the estimate of all the data."""
     k = mixture.n_components
     components = jax.tree.map(lambda leaf: leaf.astype(z.dtype), mixture.family.pooled(z, k))
@@ -137,7 +138,7 @@ def _unless_degenerate(mixture: Mixture, params: MixtureParams, otherwise: Mixtu
 
 
 def _m_step(
-    mixture: Mixture, reference: MixtureParams, z: np.ndarray, shares: np.ndarray, prior: Prior | None
+    mixture: Mixture, reference: MixtureParams, z: np.ndarray | Rows, shares: np.ndarray, prior: Prior | None
 ) -> MixtureParams:
     """The M-step of responsibilities ``(K, n)``; ``reference`` is any valid parameter.
 
@@ -169,7 +170,7 @@ def _statistics(
 _maximized = jax.jit(maximization, static_argnums=0)
 
 
-def given_start(mixture: Mixture, z: np.ndarray, init: Any, frame: Frame, prior: Prior | None) -> MixtureParams:
+def given_start(mixture: Mixture, z: np.ndarray | Rows, init: Any, frame: Frame, prior: Prior | None) -> MixtureParams:
     """One start, stacked, from parameters, a fit, means ``(K, d)`` or responsibilities ``(n, K)``.
 
     Raises
@@ -187,7 +188,7 @@ def given_start(mixture: Mixture, z: np.ndarray, init: Any, frame: Frame, prior:
     return jax.tree.map(lambda leaf: np.asarray(leaf, z.dtype)[None], lane)
 
 
-def _check_components(mixture: Mixture, z: np.ndarray, lane: MixtureParams) -> None:
+def _check_components(mixture: Mixture, z: np.ndarray | Rows, lane: MixtureParams) -> None:
     expected = _base(mixture, z[: mixture.n_components + 1])
     same = jax.tree.structure(lane) == jax.tree.structure(expected)  # type: ignore[operator]
     if not same or jax.tree.map(np.shape, lane) != jax.tree.map(np.shape, expected):
@@ -197,7 +198,9 @@ def _check_components(mixture: Mixture, z: np.ndarray, lane: MixtureParams) -> N
         )
 
 
-def _from_array(mixture: Mixture, z: np.ndarray, init: np.ndarray, frame: Frame, prior: Prior | None) -> MixtureParams:
+def _from_array(
+    mixture: Mixture, z: np.ndarray | Rows, init: np.ndarray, frame: Frame, prior: Prior | None
+) -> MixtureParams:
     k, (n_samples, n_features) = mixture.n_components, z.shape
     if init.ndim == 1 and n_features == 1:
         init = init[:, None]

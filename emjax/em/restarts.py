@@ -43,7 +43,7 @@ class Units:
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """The start that is kept: its optimum, how many iterations it took, its trace and its rate of convergence.
+    """The start that is kept: its optimum, its iterations and E-steps, its trace and its rate of convergence.
 
     ``places (K, p)`` and ``weights (K,)`` are its components in the standard frame, ``rounding`` the error of its
     objective: what tells whether another start ended in the same optimum.
@@ -51,6 +51,7 @@ class Kept:
 
     optimum: Optimum
     n_iter: int
+    n_evaluations: int
     trace: np.ndarray
     rate: float
     places: np.ndarray
@@ -103,6 +104,7 @@ def _end(mixture: Mixture, lanes: Lanes, i: int, to_data: object, units: Units, 
     return Kept(
         optimum=optimum,
         n_iter=n_iter,
+        n_evaluations=int(state.n_evaluations),
         trace=trace,
         rate=float(state.rate),
         places=np.concatenate([np.reshape(each, (len(counts), -1)) for each in named], axis=1).astype(float),
@@ -118,7 +120,7 @@ def canonical_order(mixture: Mixture, params: MixtureParams) -> np.ndarray:
 
 
 def _rank(optimum: Optimum) -> tuple[int, float]:
-    usable = optimum.status in (Status.CONVERGED, Status.MAX_ITER)
+    usable = optimum.status in (Status.CONVERGED, Status.MAX_ITER, Status.INTERRUPTED)
     group = 0 if usable and not optimum.spurious else 1 if usable else 2
     objective = optimum.objective if np.isfinite(optimum.objective) else -np.inf
     return group, -objective

@@ -9,6 +9,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
+from emjax.em.rows import Rows
 from emjax.families.base import Family
 
 _LLOYD_STEPS = 3
@@ -30,10 +31,10 @@ def generator(key: jax.Array) -> np.random.Generator:
     return np.random.default_rng(np.asarray(bits).ravel().tolist())
 
 
-def subsample(rng: np.random.Generator, z: np.ndarray, n_rows: int) -> np.ndarray:
+def subsample(rng: np.random.Generator, z: np.ndarray | Rows, n_rows: int) -> np.ndarray:
     """All rows, or ``n_rows`` different ones; only these ever leave the host."""
     if len(z) <= n_rows:
-        return z
+        return z[:]
     return z[rng.choice(len(z), n_rows, replace=False, shuffle=False)]
 
 

@@ -21,11 +21,14 @@ from emjax.mixture import Mixture, MixtureParams, Prior
 _PRECISION = jax.lax.Precision.HIGHEST  # accelerators would otherwise multiply float32 in fewer bits
 
 _TRUSTED_ROUNDING = {"float64": 1e-6, "float32": 2e-3}
-"""The `rounding` up to which arithmetic is good enough.
+"""The `rounding` up to which the natural form is good enough.
 
 In float64 it leaves EM's default tolerance its meaning. In float32 the estimates are then those of float64 to 1e-5 of
 log-likelihood per datum.
 """
+
+_TRUSTED_EXACT_ROUNDING = 2e-3
+"""The same for the family's own form, in either precision: a datum's place within a component, in deviations."""
 
 
 @jax.tree_util.register_dataclass
@@ -158,7 +161,8 @@ def rounding(mixture: Mixture, params: MixtureParams, data: Blocks) -> Array:
 
 def trusted(mixture: Mixture, params: MixtureParams, data: Blocks) -> Array:
     """Whether the arithmetic of ``data`` is exact enough at these parameters."""
-    return rounding(mixture, params, data) <= _TRUSTED_ROUNDING[data.x.dtype.name]
+    limit = _TRUSTED_ROUNDING[data.x.dtype.name] if data.natural else _TRUSTED_EXACT_ROUNDING
+    return rounding(mixture, params, data) <= limit
 
 
 def objective(mixture: Mixture, params: MixtureParams, statistics: Statistics, prior: Prior | None) -> Array:

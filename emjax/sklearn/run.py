@@ -53,6 +53,7 @@ def run(X: np.ndarray, start: Parameters, *, settings: GaussianMixture, recent: 
         max_iter=settings.max_iter,
         tol=float(settings.tol),
         criterion="log_likelihood",
+        accelerate="none",
         ridge=float(settings.reg_covar),
         dtype="float32" if X.dtype == np.float32 else "float64",
         log_every=settings.verbose_interval if settings.verbose else 0,

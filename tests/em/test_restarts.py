@@ -30,7 +30,14 @@ def end(weights, mean, scale=1.0, objective=-100.0, status=Status.CONVERGED, rou
     )
     places = np.stack([mean, scale], axis=1)
     return Kept(
-        optimum=optimum, n_iter=1, trace=np.zeros(2), rate=0.5, places=places, weights=weights, rounding=rounding
+        optimum=optimum,
+        n_iter=1,
+        n_evaluations=2,
+        trace=np.zeros(2),
+        rate=0.5,
+        places=places,
+        weights=weights,
+        rounding=rounding,
     )
 
 

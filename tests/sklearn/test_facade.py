@@ -328,3 +328,17 @@ def test_the_examples_run(capsys):
     assert names["fit"].converged
     assert names["fit"].log_likelihood / 500 == pytest.approx(names["gm"].score(names["X"]), abs=1e-3)
     assert "mean" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("init_params", ["k-means++", "random_from_data"])
+def test_the_units_of_the_data_do_not_matter_to_starts_from_points(x, init_params):
+    # These starts are reg_covar wide, 1e-18 of the data's variance here; with the ridge nothing can get narrower.
+    assert_same(*both(x * 1e6, init_params=init_params), rtol=1e-6)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_a_constant_column_has_the_variance_reg_covar(x, covariance_type):
+    x = np.column_stack([x, np.full(len(x), 7.0)])
+    ours, theirs = both(x, covariance_type=covariance_type)
+    np.testing.assert_allclose(ours.covariances_, theirs.covariances_, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(ours.means_[:, 2], 7.0)

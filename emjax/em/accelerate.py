@@ -1,0 +1,436 @@
+r"""Acceleration of any EM map: SQUAREM and Anderson, guarded by the objective.
+
+Let :math:`u` be a start's coordinates (log weights and the family's unconstrained parameters), :math:`M` the EM map,
+and :math:`f(u) = M(u) - u`, which vanishes at the limit. A wrapper needs nothing else of a family or a prior.
+
+**Anderson** (depth m) keeps the last m differences :math:`\Delta u_j, \Delta f_j` and proposes
+
+.. math::
+
+    u + d, \qquad d = f - \sum_j \gamma_j (\Delta u_j + \Delta f_j), \qquad
+    \gamma = \arg\min_\gamma \Big\lVert f - \sum_j \gamma_j \Delta f_j \Big\rVert.
+
+**SQUAREM** (scheme S3) proposes :math:`u_0 + 2 \alpha f_0 + \alpha^2 \Delta f` after every EM step
+:math:`u_0 \to u_1`, with :math:`\alpha = \max(1, \lVert f_0 \rVert / \lVert \Delta f \rVert)`.
+
+**What makes them safe.** (1) They begin when EM is in its linear phase, so that EM has chosen the optimum: ratios of
+successive steps agree to 0.03, three times in a row. (2) A proposal is taken only if it is finite, not degenerate, and
+its objective not below that of the current point; otherwise EM's own step is taken, the differences are forgotten, and
+the next proposals wait, for twice as many steps after each rejection. (3) No proposal moves a coordinate by more than
+0.3. (4) Where EM leaves a saddle, the secant equation points back to it, since the saddle is a root of f too; a
+proposal that points against EM's step is turned round. Without (4), every second E-step is lost to a rejection on the
+plateaus of overlapping components.
+
+**One E-step a trip.** A trip evaluates one candidate of every start: EM's step, a proposal, or a probe. The arithmetic
+of the wrapper is NumPy on the host, on vectors of one number per parameter, so that all that is compiled is one E-step
+and one M-step: less than the loop of plain EM takes, and a trip costs some tenths of a millisecond more.
+
+**When it stops.** Near the limit d is the estimated distance to it. Once it is below the tolerance, the slow directions
+are looked at again: m probes of :math:`J v = M'(u) v` by differences span a Krylov space of d (Arnoldi), d is computed
+once more from them (a Newton step solved by GMRES), and only if it is still below the tolerance has the
+start converged. Where the tolerance is one of the objective, that Newton step is taken: it gains all that was to come. The eigenvalues of J in that space are EM's own rates of convergence; the largest is `Fit.rate`.
+
+References
+----------
+Varadhan and Roland, Scandinavian Journal of Statistics 35, 2008 (SQUAREM); Walker and Ni, SIAM Journal on Numerical
+Analysis 49, 2011 (Anderson); Henderson and Varadhan, Journal of Computational and Graphical Statistics 28, 2019
+(safeguards and restarts of Anderson for EM); Dauphin et al., NeurIPS 2014 (steps that leave saddles).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from emjax.em.state import CONVERGED, DECREASED, IMPRECISE, RUNNING, STILL, EMState, Program, coordinates, verdict
+from emjax.em.step import Blocks, Statistics, expectation, maximization, objective, rounding
+from emjax.mixture import Mixture, MixtureParams, Prior
+
+METHODS = ("none", "squarem", "anderson")
+
+DEPTH = 5
+"""How many differences Anderson keeps; `docs/acceleration.md` has 3, 5 and 10 side by side."""
+
+# What a candidate is: EM's step, an accelerated one, a probe beside the current point, or the step to the limit that
+# complete probes give. Or nothing more, since these confirmed the end.
+_PLAIN, _PROPOSED, _PROBE, _NEWTON, _CONFIRMED = range(5)
+
+_AGREE = 0.03
+_IN_A_ROW = 3
+_SLOW = 0.5  # where EM halves the distance at every step, there is nothing to gain
+_LARGEST_MOVE = 0.3
+_LONGEST_PAUSE = 32
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """What one E-step and one M-step tell of a candidate.
+
+    ``image`` is EM's step from ``params``; ``u (p,)`` are the coordinates of ``params`` and ``f (p,)`` those of the
+    image less these.
+    """
+
+    params: MixtureParams
+    image: MixtureParams
+    u: Any
+    f: Any
+    objective: Any
+    log_likelihood: Any
+    counts: Any
+    code: Any
+    rounding: Any
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def evaluate(
+    mixture: Mixture, given: MixtureParams, u: Array, by_u: Array, data: Blocks, prior: Prior | None, ridge: Any
+) -> Point:
+    """A batch of candidates, each at its parameters as they are ``given`` or (where ``by_u``) at its coordinates."""
+
+    def one(given: MixtureParams, u: Array, by_u: Array) -> Point:
+        _, unflatten = _flat(mixture, given)
+        params = jax.tree.map(lambda a, b: jnp.where(by_u, a, b), unflatten(u), given)
+        statistics = expectation(mixture, params, data)
+        value = objective(mixture, params, statistics, prior)
+        image = maximization(mixture, params, statistics, prior, ridge)
+        (u, _), (g, _) = _flat(mixture, params), _flat(mixture, image)
+        return Point(
+            params=params,
+            image=image,
+            u=u,
+            f=jnp.where(g == u, 0.0, g - u),  # from infinity to infinity, a weight of zero, is no step
+            objective=value,
+            log_likelihood=statistics.log_likelihood,
+            counts=statistics.counts,
+            code=verdict(mixture, params, statistics, value, data, prior, ridge, jnp.asarray(RUNNING, jnp.int32)),
+            rounding=rounding(mixture, params, data),
+        )
+
+    return jax.vmap(one)(given, u, by_u)
+
+
+def _flat(mixture: Mixture, params: MixtureParams) -> tuple[Float[Array, " p"], Callable[[Array], MixtureParams]]:
+    flat, unravel = ravel_pytree(coordinates(mixture, params))
+
+    def unflatten(u: Array) -> MixtureParams:
+        log_weights, components = unravel(u)
+        return mixture.constrain({"log_ratios": log_weights[:-1] - log_weights[-1:], "components": components})
+
+    return flat, unflatten
+
+
+@functools.cache
+def _n_coordinates(mixture: Mixture, structure: Any, shapes: tuple[tuple[int, ...], ...]) -> int:
+    one = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(shape, np.dtype("float32")) for shape in shapes])
+    return jax.eval_shape(lambda params: _flat(mixture, params)[0], one).shape[0]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Walk:
+    """What accelerated starts carry from trip to trip; every array leads with ``n_starts``.
+
+    ``at`` is the current point. ``du`` and ``df`` ``(n_starts, m, p)`` hold the last ``n_pairs`` differences, the
+    newest last. ``target`` ``(n_starts, p)`` is the next candidate where ``kind`` is not EM's own step. ``steady``
+    counts ratios in a row that agree; ``wait`` is how many EM steps come before the next proposal, ``pause`` how many
+    after the next rejection; ``followed`` says that the last step was EM's. The other names are those of `EMState`.
+    """
+
+    at: Point
+    step: Any
+    rate: Any
+    gain: Any
+    gain_rate: Any
+    code: Any
+    n_iter: Any
+    n_evaluations: Any
+    du: Any
+    df: Any
+    n_pairs: Any
+    target: Any
+    kind: Any
+    steady: Any
+    wait: Any
+    pause: Any
+    followed: Any
+
+
+class Accelerated:
+    """Accelerated iterations of a batch of starts; the counterpart of `emjax.em.loop.Plain`."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    def begin(self, params: MixtureParams) -> Walk:
+        """The starts, evaluated."""
+        return _begin(self._evaluate(params, None, None))
+
+    def advance(self, walk: Walk, until: int, limit: int) -> tuple[Walk, np.ndarray]:
+        """At most ``limit`` trips of the starts that run and have done fewer than ``until`` iterations.
+
+        Returns them with the objectives of the iterations, one row a trip and NaN where a trip was none.
+        """
+        rows: list[np.ndarray] = []
+        while len(rows) < limit:
+            moves = (walk.code == RUNNING) & (walk.n_iter < until)
+            if not moves.any():
+                break
+            before = walk.n_iter
+            with np.errstate(all="ignore"):  # what is not finite is never taken
+                walk = _select(moves, self._trip(walk), walk)
+            rows.append(np.where(walk.n_iter > before, walk.at.objective, np.nan))
+        return walk, np.asarray(rows).reshape(len(rows), len(walk.code))
+
+    def retake(self, walk: Walk) -> Walk:
+        """The same starts, evaluated on other data blocks; one that had become imprecise goes on."""
+        fresh = _begin(self._evaluate(walk.at.params, None, None))
+        n_evaluations = walk.n_evaluations + fresh.n_evaluations
+        fresh = dataclasses.replace(fresh, rate=walk.rate, n_iter=walk.n_iter, n_evaluations=n_evaluations)
+        return _select((walk.code == RUNNING) | (walk.code == IMPRECISE), fresh, walk)
+
+    def ended(self, walk: Walk) -> EMState:
+        """What the starts have reached, with EM's own rate of convergence."""
+        rates = np.array(walk.rate)
+        for i in np.flatnonzero(walk.kind == _CONFIRMED):
+            rates[i] = _largest_rate(walk.du[i], walk.df[i], otherwise=rates[i])
+        at = walk.at
+        return EMState(
+            params=at.params,
+            statistics=Statistics(log_likelihood=at.log_likelihood, counts=at.counts, components=None),
+            objective=at.objective,
+            step=walk.step,
+            rate=rates,
+            gain=walk.gain,
+            gain_rate=walk.gain_rate,
+            code=walk.code,
+            n_iter=walk.n_iter,
+            n_evaluations=walk.n_evaluations,
+        )
+
+    def _evaluate(self, given: MixtureParams, u: np.ndarray | None, by_u: np.ndarray | None) -> Point:
+        program = self.program
+        if u is None or by_u is None:
+            given = jax.tree.map(np.asarray, given)
+            leaves, structure = jax.tree.flatten(given)
+            width = _n_coordinates(program.mixture, structure, tuple(leaf.shape[1:] for leaf in leaves))
+            u, by_u = np.zeros((len(given.weights), width), given.weights.dtype), np.zeros(len(given.weights), bool)
+        point = evaluate(program.mixture, given, u, by_u, program.data, program.prior, program.options.ridge)
+        return jax.tree.map(np.asarray, point)
+
+    def _trip(self, walk: Walk) -> Walk:
+        """One E-step, at the candidate, and what follows from it."""
+        new = self._evaluate(walk.at.image, walk.target, walk.kind != _PLAIN)
+        eps, total_weight = np.finfo(new.objective.dtype).eps, float(self.program.data.total_weight)
+        size = np.abs(new.objective) + total_weight
+        plain, probe = walk.kind == _PLAIN, walk.kind == _PROBE
+        proposed = (walk.kind == _PROPOSED) | (walk.kind == _NEWTON)
+        code = new.code
+        if self.program.options.ridge is None:
+            slack = 1e4 * eps * size + 4.0 * new.rounding * total_weight
+            fell = new.objective < walk.at.objective - slack
+            code = np.where((code == RUNNING) & fell, DECREASED, code)
+        good = (code == RUNNING) & (plain | np.isfinite(new.f).all(axis=1))
+        not_below = new.objective >= walk.at.objective - 16 * eps * size
+        taken = good & (plain | (proposed & not_below))
+
+        after = _select(taken, _stepped(walk, new, plain), _missed(walk, new, probe & good))
+        after = dataclasses.replace(after, n_evaluations=walk.n_evaluations + 1)
+        after = self._aim(after, walk, taken, size)
+        # EM's own step fails: the start stops at its last good point, as it does without acceleration.
+        return dataclasses.replace(after, code=np.where(plain & ~good, code, after.code))
+
+    def _aim(self, walk: Walk, before: Walk, taken: np.ndarray, size: np.ndarray) -> Walk:
+        """Which starts have come to rest, and which candidate comes next for the others."""
+        options, squarem = self.program.options, self.program.method == "squarem"
+        active = walk.steady >= _IN_A_ROW
+        probed = (before.kind == _PROBE) & (walk.n_pairs > 0)
+        complete = probed & (walk.n_pairs >= DEPTH)
+        newton = _anderson(walk)
+        move = _rows(complete, newton, _squarem(walk)) if squarem else newton
+        distance = np.abs(move).max(axis=1)
+        proposes = active & (walk.wait <= 0) & (walk.n_pairs > 0) & np.isfinite(distance)
+        if squarem:
+            proposes &= walk.followed | complete
+
+        allowed = options.gain * float(self.program.data.total_weight)
+        confirmed = complete & (distance <= options.parameters)
+        # A step to the limit gains all that was still to come.
+        confirmed |= taken & (before.kind == _NEWTON) & (walk.gain <= allowed)
+        code = np.where(confirmed | (taken & self._rests(walk, before, active, size)), CONVERGED, RUNNING)
+        small_gains = ~before.followed & ~walk.followed & (np.maximum(before.gain, walk.gain) <= allowed)
+        near = taken & proposes & ((distance <= options.parameters) | small_gains)
+        probing = near | (probed & ~complete)
+        # The first probe looks along the estimated way to the limit, where slow directions weigh most.
+        along = _rows(near, newton, _beyond(walk))
+        norms = np.linalg.norm(along, axis=1, keepdims=True)
+        along = np.divide(along, norms, out=np.zeros_like(along), where=norms > 0)
+        turned = _rows((move * walk.at.f).sum(axis=1) < 0, -move, move)
+        shorter = turned * np.minimum(1.0, _LARGEST_MOVE / np.maximum(distance, _LARGEST_MOVE))[:, None]
+        target = walk.at.u + _rows(probing, _probe_width(along.dtype) * along, shorter)
+        whole = complete & (shorter == move).all(axis=1)
+        kind = np.where(probing, _PROBE, np.where(proposes, np.where(whole, _NEWTON, _PROPOSED), _PLAIN))
+        return dataclasses.replace(
+            walk,
+            code=code.astype(np.int32),
+            target=target.astype(walk.target.dtype),
+            kind=np.where(confirmed, _CONFIRMED, kind),
+            n_pairs=np.where(near, 0, walk.n_pairs),
+        )
+
+    def _rests(self, walk: Walk, before: Walk, active: np.ndarray, size: np.ndarray) -> np.ndarray:
+        """Whether a step was the last: where nothing moves any more, or by plain EM's tests before any acceleration."""
+        options = self.program.options
+        if not (options.parameters > 0 or options.gain > 0):
+            return np.zeros(len(active), bool)
+        eps = np.finfo(walk.step.dtype).eps
+        pair = walk.n_iter >= 2
+        # The step to come is known already, and need not be estimated as in the loop of plain EM.
+        distance = _sum_of_series(walk.step, np.maximum(walk.rate, before.rate), pair, first=True)
+        to_come = _sum_of_series(walk.gain, np.maximum(walk.gain_rate, before.gain_rate), pair, first=False)
+        to_come = np.where(walk.gain <= STILL * eps * size, 0.0, to_come)
+        enough = to_come <= options.gain * float(self.program.data.total_weight)
+        return (~active & ((distance <= options.parameters) | enough)) | (walk.step <= STILL * eps)
+
+
+def _begin(point: Point) -> Walk:
+    n_starts, width = point.u.shape
+    dtype = point.u.dtype
+    pairs, zero = np.zeros((n_starts, DEPTH, width), dtype), np.zeros(n_starts, np.int32)
+    return Walk(
+        at=point,
+        step=np.abs(point.f).max(axis=1),
+        rate=np.full(n_starts, np.nan, dtype),
+        gain=np.full(n_starts, np.inf, dtype),
+        gain_rate=np.full(n_starts, np.nan, dtype),
+        code=point.code,
+        n_iter=zero,
+        n_evaluations=zero + 1,
+        du=pairs,
+        df=pairs,
+        n_pairs=zero,
+        target=point.u,
+        kind=zero + _PLAIN,
+        steady=zero,
+        wait=zero,
+        pause=zero + 1,
+        followed=np.ones(n_starts, bool),
+    )
+
+
+def _stepped(walk: Walk, new: Point, plain: np.ndarray) -> Walk:
+    """After a step: sizes and rates (EM's own where EM made the step), and one more pair of differences."""
+    step = np.abs(new.f).max(axis=1)
+    rate = step / walk.step
+    gain = np.abs(new.objective - walk.at.objective)
+    # Ratios of steps that are mostly rounding say nothing of the rate.
+    tells = plain & (step > 1e4 * np.finfo(step.dtype).eps)
+    agree = plain & (np.abs(rate - walk.rate) <= _AGREE) & (rate > _SLOW)
+    steady = np.where(agree, walk.steady + 1, np.where(walk.steady >= _IN_A_ROW, walk.steady, 0))
+    return dataclasses.replace(
+        walk,
+        at=new,
+        step=step,
+        rate=np.where(tells, rate, walk.rate),
+        gain=gain,
+        gain_rate=np.where(plain, gain / walk.gain, np.inf).astype(gain.dtype),
+        n_iter=walk.n_iter + 1,
+        du=_push(walk.du, new.u - walk.at.u),
+        df=_push(walk.df, new.f - walk.at.f),
+        n_pairs=np.minimum(walk.n_pairs + 1, DEPTH),
+        steady=steady,
+        wait=np.where(plain, np.maximum(walk.wait - 1, 0), walk.wait),
+        pause=np.where(plain, walk.pause, 1),
+        followed=plain,
+    )
+
+
+def _missed(walk: Walk, new: Point, probed: np.ndarray) -> Walk:
+    """After a probe, which adds a pair, or after a rejection, which forgets all of them."""
+    width = _probe_width(new.u.dtype)
+    return dataclasses.replace(
+        walk,
+        du=_rows(probed, _push(walk.du, (new.u - walk.at.u) / width), walk.du),
+        df=_rows(probed, _push(walk.df, (new.f - walk.at.f) / width), walk.df),
+        n_pairs=np.where(probed, walk.n_pairs + 1, 0),
+        wait=np.where(probed, 0, walk.pause),
+        pause=np.where(probed, walk.pause, np.minimum(2 * walk.pause, _LONGEST_PAUSE)),
+    )
+
+
+def _anderson(walk: Walk) -> np.ndarray:
+    kept = _kept(walk)
+    df = np.where(kept, walk.df, 0.0)
+    scale = np.linalg.norm(df, axis=2)
+    scale[scale == 0] = 1.0
+    unit = df / scale[:, :, None]
+    # A touch of ridge: differences that are nearly parallel must not be told apart by their rounding.
+    gram = unit @ unit.swapaxes(1, 2) + 4096 * np.finfo(df.dtype).eps * np.eye(DEPTH, dtype=df.dtype)
+    f = walk.at.f[:, :, None]
+    usable = np.isfinite(gram).all(axis=(1, 2)) & np.isfinite(f).all(axis=(1, 2))
+    gram[~usable] = np.eye(DEPTH)
+    gamma = np.linalg.solve(gram, unit @ f)[:, :, 0] / scale
+    return walk.at.f - (gamma[:, :, None] * np.where(kept, walk.du + walk.df, 0.0)).sum(axis=1)
+
+
+def _squarem(walk: Walk) -> np.ndarray:
+    du, df = walk.du[:, -1], walk.df[:, -1]
+    first = walk.at.f - df
+    length = np.linalg.norm(first, axis=1, keepdims=True) / np.linalg.norm(df, axis=1, keepdims=True)
+    length = np.maximum(length, 1.0)
+    return 2.0 * length * first + length**2 * df - du
+
+
+def _beyond(walk: Walk) -> np.ndarray:
+    """``J v`` of the last probe, less what lies in the directions looked at already (Arnoldi)."""
+    du = np.where(_kept(walk), walk.du, 0.0)
+    squares = (du * du).sum(axis=2)
+    squares[squares == 0] = 1.0
+    vector = walk.du[:, -1] + walk.df[:, -1]
+    for _ in range(2):  # twice is enough for orthogonality to rounding
+        shares = (du @ vector[:, :, None])[:, :, 0] / squares
+        vector = vector - (shares[:, :, None] * du).sum(axis=1)
+    return vector
+
+
+def _kept(walk: Walk) -> np.ndarray:
+    return (np.arange(DEPTH)[None, :] >= DEPTH - walk.n_pairs[:, None])[:, :, None]
+
+
+def _largest_rate(du: np.ndarray, df: np.ndarray, *, otherwise: float) -> float:
+    """The largest eigenvalue of J in the span of the probes ``(m, p)``."""
+    reduced = (du + df) @ np.linalg.pinv(du, rcond=1e-6)
+    rates = np.linalg.eigvals(reduced).real
+    rates = rates[(rates >= 0) & (rates < 1)]
+    return float(rates.max()) if len(rates) else otherwise
+
+
+def _sum_of_series(step: np.ndarray, rate: np.ndarray, known: np.ndarray, *, first: bool) -> np.ndarray:
+    """What a geometric series of steps adds up to, with the ``first`` or from the one after it; else infinity."""
+    usable = known & (rate < 1.0)
+    rate = np.where(usable, rate, 0.0)
+    return np.where(usable, step * (1.0 if first else rate) / (1.0 - rate), np.inf)
+
+
+def _probe_width(dtype: Any) -> float:
+    return 8.0 * float(np.finfo(dtype).eps) ** 0.5
+
+
+def _push(rows: np.ndarray, row: np.ndarray) -> np.ndarray:
+    return np.concatenate([rows[:, 1:], row[:, None, :]], axis=1)
+
+
+def _rows(condition: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.where(condition.reshape(condition.shape + (1,) * (one.ndim - 1)), one, other)
+
+
+def _select(condition: np.ndarray, one: Any, other: Any) -> Any:
+    return jax.tree.map(lambda a, b: _rows(condition, a, b), one, other)

@@ -1,0 +1,112 @@
+"""A mixture and its data made ready for EM: the standard frame, the blocks, the constants that lead back."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from emjax.em.blocks import Blocks, make_blocks
+from emjax.em.restarts import Kept, Units
+from emjax.em.rows import Rows
+from emjax.em.step import expectation
+from emjax.families.frame import Frame
+from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.samples import Samples
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A mixture and its data in the standard frame; ``ordered`` where drawn starts leave the order to us.
+
+    ``z`` are the rows in the frame, made as they are asked for; ``blocks`` hold all of them, once.
+    """
+
+    mixture: Mixture
+    samples: Samples
+    ordered: bool
+    n_starts: int
+    prior: Prior | None
+    frame: Frame
+    frame_prior: Prior | None
+    z: Rows
+    blocks: Blocks
+    units: Units
+
+    @property
+    def likelihood(self) -> Mixture:
+        """The mixture without its prior: what jitted functions take."""
+        return self.mixture.likelihood
+
+    def exact_blocks(self) -> Blocks:
+        """The data for the slower arithmetic that rounds less."""
+        return _blocks(self.z, self.likelihood, self.n_starts, exact=True)
+
+    def in_float64(self, kept: tuple[Kept, ...]) -> tuple[Kept, ...]:
+        """The same end points with log-likelihoods evaluated once more: float32 keeps estimates longer than values."""
+        with jax.enable_x64(True):
+            z = dataclasses.replace(self.z, dtype=np.dtype(float))
+            blocks = _blocks(z, self.likelihood, 1, exact=True)
+            base, _ = _constants(self.likelihood, self.frame, blocks)
+            outside = float(base) - len(z) * float(np.log(self.frame.scale).sum())
+            return tuple(self._reevaluated(end, blocks, outside) for end in kept)
+
+    def _reevaluated(self, end: Kept, blocks: Blocks, outside: float) -> Kept:
+        params = self.mixture.to_frame(end.optimum.params, self.frame)
+        value = float(_log_likelihood(self.likelihood, params, blocks)) + outside
+        if not np.isfinite(value):
+            return end
+        correction = value - end.optimum.log_likelihood
+        objective = end.optimum.objective + correction
+        optimum = dataclasses.replace(end.optimum, log_likelihood=value, objective=objective)
+        return dataclasses.replace(end, optimum=optimum, trace=np.append(end.trace[:-1], objective))
+
+
+def prepare(mixture: Mixture, samples: Samples, dtype: str, *, ordered: bool, n_starts: int) -> Problem:
+    """The problem in the frame of its family, with the data on the device."""
+    values = samples.values
+    frame = mixture.family.frame(values)
+    prior = mixture.resolved_prior(samples)
+    frame_prior = None
+    if prior is not None:
+        frame_prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), mixture.prior_to_frame(prior, frame))
+    z = Rows(values, frame, np.dtype(dtype))
+    blocks = _blocks(z, mixture.likelihood, n_starts)
+    base, jacobian = _constants(mixture.likelihood, frame, blocks)
+    units = Units(
+        log_likelihood=float(base) - len(z) * float(np.log(frame.scale).sum()),
+        log_prior=0.0 if prior is None else float(jacobian),
+    )
+    return Problem(
+        mixture=dataclasses.replace(mixture, prior=prior),
+        samples=samples,
+        ordered=ordered,
+        n_starts=n_starts,
+        prior=prior,
+        frame=frame,
+        frame_prior=frame_prior,
+        z=z,
+        blocks=blocks,
+        units=units,
+    )
+
+
+def _blocks(z: Rows, mixture: Mixture, n_starts: int, *, exact: bool = False) -> Blocks:
+    # On the device once, or every call would copy them again.
+    return jax.device_put(make_blocks(z, mixture, n_starts=n_starts, exact=exact))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _constants(mixture: Mixture, frame: Frame, blocks: Blocks) -> tuple[Array, Array]:
+    """The base measure of all data, and what a log prior loses in the way back to the data's units."""
+    base = jax.vmap(lambda x, weights: jnp.sum(weights * mixture.family.log_base_measure(x.T)))
+    return jnp.sum(base(blocks.x, blocks.weights)), mixture.family.log_prior_jacobian(mixture.n_components, frame)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _log_likelihood(mixture: Mixture, params: MixtureParams, blocks: Blocks) -> Array:
+    return expectation(mixture, params, blocks).log_likelihood

@@ -1,0 +1,153 @@
+"""What a start carries from iteration to iteration, the codes it may stop with, and the tests that stop it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from emjax.em.step import Blocks, Statistics, trusted
+from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.result import Status
+
+RUNNING = -1
+CONVERGED, DEGENERATE, NONFINITE, DECREASED, IMPRECISE, INTERRUPTED = range(6)
+_STATUS = {
+    RUNNING: None,
+    CONVERGED: Status.CONVERGED,
+    DEGENERATE: Status.DEGENERATE,
+    NONFINITE: Status.NONFINITE,
+    DECREASED: Status.DECREASED,
+    IMPRECISE: Status.PRECISION,
+    INTERRUPTED: Status.INTERRUPTED,
+}
+_EMPTY = 1e-3  # a component with fewer expected points than this has lost its data
+
+STILL = 64
+"""A step of so many roundings of a coordinate near one is no step any more."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class EMState:
+    """What the next iteration needs: parameters, the statistics taken at them, and how the last step went.
+
+    ``step`` is the largest change of any coordinate, ``gain`` the change of the objective, each with the ratio to the
+    one before; ``n_evaluations`` counts E-steps.
+    """
+
+    params: MixtureParams
+    statistics: Statistics
+    objective: Any
+    step: Any
+    rate: Any
+    gain: Any
+    gain_rate: Any
+    code: Any
+    n_iter: Any
+    n_evaluations: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Traced settings of the loop: a tolerance that is not asked for is negative, zero for both means exact numbers.
+
+    ``parameters`` bounds the estimated distance to the limit, ``gain`` the estimated gain of the objective per sample
+    that is still to come; ``ridge`` ``(d,)``, or ``None``, is added to every variance after the M-step.
+    """
+
+    parameters: Any
+    gain: Any
+    ridge: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What iterations need besides the starts: the mixture without its prior, the data, and the settings."""
+
+    mixture: Mixture
+    data: Blocks
+    prior: Prior | None
+    options: Options
+    method: str
+
+    def size(self, n_starts: int) -> Any:
+        """What tells compiled programs apart."""
+        shapes = jax.tree.map(lambda leaf: (jnp.shape(leaf), leaf.dtype), (self.data, self.prior, self.options))
+        return self.mixture, n_starts, self.method, str(shapes)
+
+
+def status_of(code: int) -> Status | None:
+    """The status of a start's code; ``None`` while it is running."""
+    return _STATUS[code]
+
+
+def remaining(step: Array, rate: Array, rate_before: Array, n_iter: Array) -> Array:
+    """What a linearly converging sequence still has to go, by the larger of its last two rates.
+
+    One ratio may be small by chance, while fast directions die out and a slow one is still to come: two in a row must
+    agree. The first two iterations have no such pair.
+    """
+    slowest = jnp.where(n_iter >= 2, jnp.maximum(rate, rate_before), jnp.inf)
+    return jnp.where(slowest < 1.0, step * slowest / (1.0 - slowest), jnp.inf)
+
+
+def gain_to_come(state: EMState, gain: Array, gain_rate: Array, size: Array) -> Array:
+    """The same for the objective, where a gain of nothing but rounding is none."""
+    rounding = STILL * jnp.finfo(gain.dtype).eps * size
+    return jnp.where(gain <= rounding, 0.0, remaining(gain, gain_rate, state.gain_rate, state.n_iter))
+
+
+def verdict(
+    mixture: Mixture,
+    params: MixtureParams,
+    statistics: Statistics,
+    value: Array,
+    data: Blocks,
+    prior: Prior | None,
+    ridge: Any,
+    code: Array,
+) -> Array:
+    """``code``, unless the parameters have collapsed, rounding spoils them, or a number is not finite."""
+    # With a ridge no variance falls below it, however small it is beside the data's.
+    collapsed = mixture.family.degenerate(params.components) & (ridge is None)
+    imprecise = ~trusted(mixture, params, data)
+    if prior is None:
+        collapsed = collapsed | jnp.any(statistics.counts < _EMPTY)
+        # So few points have no covariance: what cannot be computed precisely there is a collapse, well under way.
+        few = jnp.any(statistics.counts < data.x.shape[1] + 0.5) & (ridge is None)
+        collapsed, imprecise = collapsed | (imprecise & few), imprecise & ~few
+    # A collapse may overshoot to a matrix that is not positive definite, and then the objective is NaN too.
+    code = jnp.where(jnp.isfinite(value), code, NONFINITE)
+    # In the natural form, what only rounding makes singular is no collapse; in the exact one there is no such thing.
+    order = [(imprecise, IMPRECISE), (collapsed, DEGENERATE)]
+    for condition, meaning in reversed(order) if data.natural else order:
+        code = jnp.where(condition, meaning, code)
+    return jnp.where(all_finite(params), code, NONFINITE).astype(jnp.int32)
+
+
+def coordinates(mixture: Mixture, params: MixtureParams) -> Any:
+    """Log weights and the family's unconstrained parameters.
+
+    Not ratios of the weights: a weight of zero, where a prior allows it, must not hide how the others move.
+    """
+    return jnp.log(params.weights), mixture.family.unconstrain(params.components)
+
+
+def largest_change(before: Any, after: Any) -> Array:
+    """The largest change of any coordinate; from infinity to infinity (a weight of zero) is no change."""
+    changes = [
+        jnp.max(jnp.where(a == b, 0.0, jnp.abs(a - b)), initial=0.0)
+        for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(before), strict=True)
+    ]
+    return functools.reduce(jnp.maximum, changes)
+
+
+def all_finite(params: MixtureParams) -> Array:
+    """Whether every number is finite."""
+    return functools.reduce(jnp.logical_and, [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)])

@@ -1,0 +1,126 @@
+"""The host's side of the loop: batches that shrink, exact arithmetic where it is needed, chunks that fit the clock."""
+
+import jax
+import numpy as np
+import pytest
+
+import emjax
+from emjax.em import lanes, state
+from emjax.em.lanes import Batch, Runner
+from emjax.em.loop import CHUNK
+from emjax.result import Status
+
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def galaxies() -> emjax.datasets.Dataset:
+    return emjax.datasets.load("galaxies")
+
+
+@pytest.mark.parametrize("method", ["none", "anderson"])
+def test_shrinking_batches_change_nothing(galaxies, monkeypatch, method: str):
+    mixture = emjax.Mixture(emjax.Normal(), 3)
+    sizes, fits = [], []
+    gather = Runner._gather
+    monkeypatch.setattr(Runner, "_gather", lambda self, places: sizes.append(len(places)) or gather(self, places))
+    monkeypatch.setattr(lanes, "_FIRST_CHUNK", 4)
+    monkeypatch.setattr(lanes, "_SECONDS", 1e-9)  # a look of the host after every E-step
+    for pays in (False, True):
+        monkeypatch.setattr(Runner, "_pays", lambda self, batch, size, pays=pays: pays and 2 * size <= len(batch.lanes))
+        fits.append(emjax.fit(mixture, galaxies, key=KEY, n_init=6, accelerate=method))
+    whole, shrunk = fits
+    assert len(sizes) >= 2
+    assert sizes == sorted(sizes, reverse=True)
+    assert [o.count for o in shrunk.optima] == [o.count for o in whole.optima]
+    assert [o.status for o in shrunk.optima] == [o.status for o in whole.optima]
+    assert (shrunk.n_iter, shrunk.n_evaluations) == (whole.n_iter, whole.n_evaluations)
+    # Matrix products of another size may add up in another order: a few units in the last place.
+    np.testing.assert_allclose(shrunk.trace, whole.trace, rtol=1e-13)
+    for a, b in zip(jax.tree.leaves(shrunk.params), jax.tree.leaves(whole.params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9)
+    np.testing.assert_allclose(
+        [o.log_likelihood for o in shrunk.optima], [o.log_likelihood for o in whole.optima], rtol=1e-12
+    )
+
+
+def test_a_smaller_batch_must_save_its_compilation(galaxies, monkeypatch):
+    monkeypatch.setattr(lanes, "_COMPILED", set())
+    runners = []
+    begin = Runner.run
+    monkeypatch.setattr(Runner, "run", lambda self, **options: runners.append(self) or begin(self, **options))
+    emjax.fit(emjax.Mixture(emjax.Normal(), 3), galaxies, key=KEY, n_init=6)
+    (runner,) = runners
+
+    def batch(seconds: float) -> Batch:
+        return Batch(state=None, lanes=np.arange(16), seconds=seconds, compile_seconds=2.0)
+
+    assert not runner._pays(batch(seconds=100.0), 16)
+    assert not runner._pays(batch(seconds=2.5), 4)  # a batch a quarter as large would have saved 1.9 s
+    assert runner._pays(batch(seconds=2.7), 4)
+    lanes._COMPILED.add(runner._engine.program.size(4))
+    assert runner._pays(batch(seconds=0.0), 4)  # nothing is left to compile
+
+
+def test_chunks_grow_with_what_half_a_second_allows(monkeypatch):
+    x = emjax.datasets.load("faithful")
+    limits = []
+    advance = lanes.Plain.advance
+    monkeypatch.setattr(
+        lanes.Plain, "advance", lambda self, s, until, limit: limits.append(limit) or advance(self, s, until, limit)
+    )
+    mixture = emjax.Mixture(emjax.Normal(), 2)
+    emjax.fit(mixture, x, key=KEY, n_init=2, tol=0.0, max_iter=40)
+    assert 1 <= limits[0] <= 32
+    assert all(1 <= limit <= CHUNK for limit in limits)
+    monkeypatch.setattr(lanes, "_SECONDS", 1e-9)
+    del limits[:]
+    emjax.fit(mixture, x, key=KEY, n_init=2, tol=0.0, max_iter=40)
+    assert limits == [1] * 40
+
+
+@pytest.mark.parametrize("method", ["none", "anderson"])
+def test_starts_that_become_imprecise_go_on_in_exact_arithmetic(monkeypatch, method: str):
+    x = np.asarray(emjax.datasets.load("faithful"))[:261]  # a size of its own: programs are traced with the patch
+    mixture = emjax.Mixture(emjax.Normal(), 2)
+    untouched = emjax.fit(mixture, x, key=KEY, n_init=4, accelerate=method)
+    assert untouched.converged
+    jax.clear_caches()
+    trusted = state.trusted
+    with monkeypatch.context() as patched:
+        # As if the natural form were good for nothing once a component is narrower than the data.
+        patched.setattr(
+            state,
+            "trusted",
+            lambda mixture, params, data: (
+                trusted(mixture, params, data)
+                if not data.natural
+                else jax.numpy.min(params.components.dispersion[:, 0, 0]) > 0.2
+            ),
+        )
+        fit = emjax.fit(mixture, x, key=KEY, n_init=4, accelerate=method)
+    jax.clear_caches()
+    assert fit.converged
+    assert [o.count for o in fit.optima] == [o.count for o in untouched.optima]
+    np.testing.assert_allclose(fit.log_likelihood, untouched.log_likelihood, rtol=1e-10)
+    assert len(fit.trace) == fit.n_iter + 1
+    assert fit.trace[-1] == fit.objective
+    assert np.diff(fit.trace).min() > -1e-9
+
+
+def test_what_exact_arithmetic_does_not_help_is_said(monkeypatch):
+    x = np.asarray(emjax.datasets.load("faithful"))[:262]
+    mixture = emjax.Mixture(emjax.Normal(), 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            state,
+            "trusted",
+            lambda mixture, params, data: jax.numpy.min(params.components.dispersion[:, 0, 0]) > 0.2,
+        )
+        fit = emjax.fit(mixture, x, key=KEY, n_init=4)
+    jax.clear_caches()
+    assert fit.status is Status.PRECISION
+    assert not fit.converged
+    assert "use float64" in fit.message
+    assert np.isfinite(fit.objective)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(fit.params))
