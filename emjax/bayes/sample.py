@@ -174,6 +174,8 @@ def _own_prior_note(mixture: Mixture) -> str:
 
 def _find_map(problem: _Problem, key: jax.Array, init: Any) -> Fit:
     map_fit = fit(problem.mixture, problem.samples, key=key, init=init)
+    if map_fit.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
     if map_fit.status in (Status.NONFINITE, Status.DEGENERATE) or not np.isfinite(map_fit.objective):
         raise FitError(
             f"EM found no MAP from which chains could start (status {map_fit.status.value}): {map_fit.message}"

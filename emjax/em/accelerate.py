@@ -27,8 +27,9 @@ and one M-step: less than the loop of plain EM takes, and a trip costs some tent
 
 **When it stops.** Near the limit d is the estimated distance to it. Once it is below the tolerance, the slow directions
 are looked at again: m probes of :math:`J v = M'(u) v` by differences span a Krylov space of d (Arnoldi), d is computed
-once more from them (a Newton step solved by GMRES), and only if it is still below the tolerance has the
-start converged. Where the tolerance is one of the objective, that Newton step is taken: it gains all that was to come. The eigenvalues of J in that space are EM's own rates of convergence; the largest is `Fit.rate`.
+once more from them (a Newton step solved by GMRES), and only if it is still below the tolerance has the start
+converged. Where the tolerance is one of the objective, that Newton step is taken: it gains all that was to come. The
+eigenvalues of J in that space are EM's own rates of convergence; the largest is `Fit.rate`.
 
 References
 ----------
@@ -201,7 +202,7 @@ class Accelerated:
         """What the starts have reached, with EM's own rate of convergence."""
         rates = np.array(walk.rate)
         for i in np.flatnonzero(walk.kind == _CONFIRMED):
-            rates[i] = _largest_rate(walk.du[i], walk.df[i], otherwise=rates[i])
+            rates[i] = _largest_rate(walk.du[i], walk.df[i], otherwise=float(rates[i]))
         at = walk.at
         return EMState(
             params=at.params,
@@ -292,10 +293,11 @@ class Accelerated:
         if not (options.parameters > 0 or options.gain > 0):
             return np.zeros(len(active), bool)
         eps = np.finfo(walk.step.dtype).eps
-        pair = walk.n_iter >= 2
-        # The step to come is known already, and need not be estimated as in the loop of plain EM.
-        distance = _sum_of_series(walk.step, np.maximum(walk.rate, before.rate), pair, first=True)
-        to_come = _sum_of_series(walk.gain, np.maximum(walk.gain_rate, before.gain_rate), pair, first=False)
+        # The step to come is known already, and need not be estimated as in the loop of plain EM. So of steps there are
+        # two ratios one iteration before there are two of gains.
+        rate, gain_rate = np.maximum(walk.rate, before.rate), np.maximum(walk.gain_rate, before.gain_rate)
+        distance = _sum_of_series(walk.step, rate, walk.n_iter >= 2, first=True)
+        to_come = _sum_of_series(walk.gain, gain_rate, walk.n_iter >= 3, first=False)
         to_come = np.where(walk.gain <= STILL * eps * size, 0.0, to_come)
         enough = to_come <= options.gain * float(self.program.data.total_weight)
         return (~active & ((distance <= options.parameters) | enough)) | (walk.step <= STILL * eps)

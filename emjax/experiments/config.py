@@ -164,8 +164,11 @@ class Em(Section):
         default=None,
         description="number of starts; the best is kept, all optima are reported; default: 20, or 1 with `iterations`",
     )
-    starts: Literal["mixed", "kmeans++", "random"] = Field(
-        default="mixed", description="k-means++, random points (means drawn from the data), or half of each"
+    starts: Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"] = Field(
+        default="mixed", description="how starts are drawn; mixed: half k-means++ and half random points of the data"
+    )
+    accelerate: Literal["auto", "none", "squarem", "anderson"] = Field(
+        default="auto", description="auto: Anderson acceleration, and plain EM with `iterations`"
     )
     max_iter: Count = Field(default=10_000, description="most iterations of one start")
     tol: NotNegative = Field(

@@ -154,11 +154,15 @@ class _Run:
             max_iter=em.iterations or em.max_iter,
             tol=0.0 if em.iterations else em.tol,
             starts=em.starts,
+            accelerate=em.accelerate,
             dtype=self.config.precision,
             log_every=em.log_every,
             on_progress=on_progress,
         )
         bars.finish(stage, str(fit.status))
+        if fit.status == "interrupted" and self.config.task != "fit":
+            # What comes next would work with an estimate that nobody has waited for.
+            raise KeyboardInterrupt
         return fit
 
     def _mcmc(self, fit: Any, bars: Bars) -> Any:
