@@ -110,22 +110,30 @@ def _responsibilities(joint: Float[Array, "K n"], weights: Float[Array, " n"]) -
     top = jnp.max(joint, axis=0)
     shares = jnp.exp(joint - top[None, :])
     total = jnp.sum(shares, axis=0)
-    log_likelihood = jnp.dot(weights, top, precision=_PRECISION) + _sum_of_logs(total, weights, joint.shape[0])
-    return log_likelihood, shares * (weights / total)[None, :]
+    return _log_likelihood(top, total, weights, joint.shape[0]), shares * (weights / total)[None, :]
 
 
-def _sum_of_logs(total: Float[Array, " n"], weights: Float[Array, " n"], largest: int) -> Float[Array, ""]:
-    """The sum of ``log total`` where the weight is one; every total lies between 1 and ``largest``.
+def _log_likelihood(
+    top: Float[Array, " n"], total: Float[Array, " n"], weights: Float[Array, " n"], largest: int
+) -> Float[Array, ""]:
+    """The sum of ``top + log total`` where the weight is one; every total lies between 1 and ``largest``.
 
-    One log of a product in place of many: XLA computes an array of float64 logs one number at a time.
+    One log of a product in place of many, since XLA computes an array of float64 logs one number at a time; and sums
+    and products in one reduction.
     """
     factors = 16
     while largest**factors > jnp.finfo(total.dtype).max:
         factors //= 2
-    kept = jnp.where(weights > 0, total, 1.0)
-    rows = -(-kept.shape[0] // factors)
-    kept = jnp.pad(kept, (0, rows * factors - kept.shape[0]), constant_values=1.0)
-    return jnp.sum(jnp.log(jnp.prod(kept.reshape(factors, rows), axis=0)))
+    rows = -(-total.shape[0] // factors)
+
+    def folded(values: Float[Array, " n"], neutral: float) -> Float[Array, "factors rows"]:
+        padding = (0, rows * factors - values.shape[0])
+        return jnp.pad(values, padding, constant_values=neutral).reshape(factors, rows)
+
+    terms = folded(weights * top, 0.0), folded(jnp.where(weights > 0, total, 1.0), 1.0)
+    neutral = jnp.zeros((), top.dtype), jnp.ones((), top.dtype)
+    sums, products = jax.lax.reduce(terms, neutral, lambda x, y: (x[0] + y[0], x[1] * y[1]), (0,))
+    return jnp.sum(sums + jnp.log(products))
 
 
 def maximization(
