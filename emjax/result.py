@@ -85,6 +85,18 @@ class Optimum:
     effective_counts: np.ndarray
     spurious: bool
 
+    @property
+    def kind(self) -> str:
+        """``regular`` where it converged to an interior optimum, otherwise ``spurious`` or the status."""
+        if self.status is not Status.CONVERGED:
+            return self.status.value
+        return "spurious" if self.spurious else "regular"
+
+    def __str__(self) -> str:
+        counts = " ".join(f"{count:.4g}" for count in self.effective_counts)
+        counts = counts if len(counts) <= 38 else counts[:36] + " …"
+        return f"{self.log_likelihood:16.4f}  {self.count:6d}  {self.kind:10}  {counts}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
@@ -159,6 +171,20 @@ class Fit:
             digit = round(np.log(10.0) / -np.log(self.rate))
             return f"{self.status.message} EM is slow here: {digit:,} plain iterations for every further digit."
         return self.status.message
+
+    def optima_table(self, most: int = 10) -> str:
+        """The distinct optima for people: log-likelihood, how many starts ended there, kind, points per component.
+
+        ``regular`` is a converged interior optimum, ``spurious`` one that rests on few points (see `Optimum`), anything
+        else the status. The one that was kept comes first; at most ``most`` rows are shown.
+        """
+        n_starts = sum(optimum.count for optimum in self.optima)
+        lines = [f"{n_starts} starts, {len(self.optima)} distinct end points"]
+        lines.append("    log-likelihood  starts  kind        points per component")
+        lines += [f"{'*' if not i else ' '} {optimum}" for i, optimum in enumerate(self.optima[:most])]
+        if len(self.optima) > most:
+            lines.append(f"  and {len(self.optima) - most} more")
+        return "\n".join(lines)
 
     def responsibilities(self, x: Any) -> np.ndarray:
         """``p(z_n = k | x_n)`` under the fitted parameters, shape ``(n_samples, n_components)``."""

@@ -103,3 +103,19 @@ def test_an_optimum_is_one_in_float32_too():
     x = np.asarray(emjax.datasets.load("faithful"))
     fits = [emjax.fit(NORMAL, x, key=KEY, n_init=20, dtype=dtype) for dtype in ("float64", "float32")]
     assert [[o.count for o in fit.optima] for fit in fits] == [[20], [20]]
+
+
+def test_the_optima_as_a_table():
+    x = emjax.datasets.load("galaxies")
+    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 4), x, key=jax.random.key(0))
+    table = fit.optima_table()
+    lines = table.splitlines()
+    assert lines[0] == f"20 starts, {len(fit.optima)} distinct end points"
+    assert len(lines) == 2 + len(fit.optima)
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[2].startswith("*")
+    assert f"{fit.log_likelihood:.4f}" in lines[2]
+    for line, optimum in zip(lines[2:], fit.optima, strict=True):
+        assert optimum.kind in line.split()
+        assert str(optimum.count) in line.split()
+    assert fit.optima_table(most=1).splitlines()[-1] == f"  and {len(fit.optima) - 1} more"
