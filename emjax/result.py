@@ -127,7 +127,7 @@ class Fit:
         The space in which ``params`` is a mode. Maximum likelihood does not depend on it, a MAP estimate does.
     rate
         The estimated linear rate of convergence of plain EM, also of an accelerated run: the fraction of missing
-        information in the slowest direction.
+        information in the slowest direction. NaN where the fit came to rest before two steps could be compared.
     compile_seconds, run_seconds
         Seconds spent tracing and compiling, and everything else, of all starts together.
     feature_names, n_samples

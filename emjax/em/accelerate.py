@@ -21,9 +21,8 @@ the next proposals wait, for twice as many steps after each rejection. (3) No pr
 proposal that points against EM's step is turned round. Without (4), every second E-step is lost to a rejection on the
 plateaus of overlapping components.
 
-**One E-step a trip.** A trip evaluates one candidate of every start: EM's step, a proposal, or a probe. The arithmetic
-of the wrapper is NumPy on the host, on vectors of one number per parameter, so that all that is compiled is one E-step
-and one M-step: less than the loop of plain EM takes, and a trip costs some tenths of a millisecond more.
+**One E-step a trip.** A trip of the loop evaluates one candidate of every start: EM's step, a proposal, or a probe. So
+the E-step and the M-step are compiled once, and the first trip evaluates the start itself.
 
 **When it stops.** Near the limit d is the estimated distance to it. Once it is below the tolerance, the slow directions
 are looked at again: m probes of :math:`J v = M'(u) v` by differences span a Krylov space of d (Arnoldi), d is computed
@@ -51,8 +50,21 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from emjax.em.state import CONVERGED, DECREASED, IMPRECISE, RUNNING, STILL, EMState, Program, coordinates, verdict
+from emjax.em.loop import chunk
+from emjax.em.state import (
+    CONVERGED,
+    DECREASED,
+    IMPRECISE,
+    RUNNING,
+    STILL,
+    EMState,
+    Options,
+    Program,
+    coordinates,
+    verdict,
+)
 from emjax.em.step import Blocks, Statistics, expectation, maximization, objective, rounding
+from emjax.families.arrays import AnyArray
 from emjax.mixture import Mixture, MixtureParams, Prior
 
 METHODS = ("none", "squarem", "anderson")
@@ -91,11 +103,9 @@ class Point:
     rounding: Any
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def evaluate(
-    mixture: Mixture, given: MixtureParams, u: Array, by_u: Array, data: Blocks, prior: Prior | None, ridge: Any
-) -> Point:
+def _evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array) -> Point:
     """A batch of candidates, each at its parameters as they are ``given`` or (where ``by_u``) at its coordinates."""
+    mixture, data, prior, ridge = program.mixture, program.data, program.prior, program.options.ridge
 
     def one(given: MixtureParams, u: Array, by_u: Array) -> Point:
         _, unflatten = _flat(mixture, given)
@@ -164,6 +174,15 @@ class Walk:
     pause: Any
     followed: Any
 
+    @property
+    def objective(self) -> Any:
+        """The objective at the current points."""
+        return self.at.objective
+
+
+_CHUNK = 1024
+"""The most trips between two looks of the host."""
+
 
 class Accelerated:
     """Accelerated iterations of a batch of starts; the counterpart of `emjax.em.loop.Plain`."""
@@ -172,34 +191,35 @@ class Accelerated:
         self.program = program
 
     def begin(self, params: MixtureParams) -> Walk:
-        """The starts, evaluated."""
-        return _begin(self._evaluate(params, None, None))
+        """The starts, evaluated: the first trip of a walk."""
+        params = jax.tree.map(np.asarray, params)
+        leaves, structure = jax.tree.flatten(params)
+        width = _n_coordinates(self.program.mixture, structure, tuple(leaf.shape[1:] for leaf in leaves))
+        walk, _ = self.advance(_before(params, width), until=1, limit=1)
+        return walk
 
     def advance(self, walk: Walk, until: int, limit: int) -> tuple[Walk, np.ndarray]:
         """At most ``limit`` trips of the starts that run and have done fewer than ``until`` iterations.
 
         Returns them with the objectives of the iterations, one row a trip and NaN where a trip was none.
         """
-        rows: list[np.ndarray] = []
-        while len(rows) < limit:
-            moves = (walk.code == RUNNING) & (walk.n_iter < until)
-            if not moves.any():
-                break
-            before = walk.n_iter
-            with np.errstate(all="ignore"):  # what is not finite is never taken
-                walk = _select(moves, self._trip(walk), walk)
-            rows.append(np.where(walk.n_iter > before, walk.at.objective, np.nan))
-        return walk, np.asarray(rows).reshape(len(rows), len(walk.code))
+        program = self.program
+        bounds = np.asarray(until, np.int32), np.asarray(min(limit, _CHUNK), np.int32)
+        walk, rows, n_rows = _trips(
+            program.mixture, program.method, walk, program.data, program.prior, *bounds, program.options
+        )
+        return walk, np.asarray(rows)[: int(n_rows)]
 
     def retake(self, walk: Walk) -> Walk:
         """The same starts, evaluated on other data blocks; one that had become imprecise goes on."""
-        fresh = _begin(self._evaluate(walk.at.params, None, None))
+        fresh = self.begin(walk.at.params)
         n_evaluations = walk.n_evaluations + fresh.n_evaluations
         fresh = dataclasses.replace(fresh, rate=walk.rate, n_iter=walk.n_iter, n_evaluations=n_evaluations)
-        return _select((walk.code == RUNNING) | (walk.code == IMPRECISE), fresh, walk)
+        return _either((walk.code == RUNNING) | (walk.code == IMPRECISE), fresh, walk)
 
     def ended(self, walk: Walk) -> EMState:
         """What the starts have reached, with EM's own rate of convergence."""
+        walk = jax.tree.map(np.asarray, walk)
         rates = np.array(walk.rate)
         for i in np.flatnonzero(walk.kind == _CONFIRMED):
             rates[i] = _largest_rate(walk.du[i], walk.df[i], otherwise=float(rates[i]))
@@ -217,185 +237,214 @@ class Accelerated:
             n_evaluations=walk.n_evaluations,
         )
 
-    def _evaluate(self, given: MixtureParams, u: np.ndarray | None, by_u: np.ndarray | None) -> Point:
-        program = self.program
-        if u is None or by_u is None:
-            given = jax.tree.map(np.asarray, given)
-            leaves, structure = jax.tree.flatten(given)
-            width = _n_coordinates(program.mixture, structure, tuple(leaf.shape[1:] for leaf in leaves))
-            u, by_u = np.zeros((len(given.weights), width), given.weights.dtype), np.zeros(len(given.weights), bool)
-        point = evaluate(program.mixture, given, u, by_u, program.data, program.prior, program.options.ridge)
-        return jax.tree.map(np.asarray, point)
 
-    def _trip(self, walk: Walk) -> Walk:
-        """One E-step, at the candidate, and what follows from it."""
-        new = self._evaluate(walk.at.image, walk.target, walk.kind != _PLAIN)
-        eps, total_weight = np.finfo(new.objective.dtype).eps, float(self.program.data.total_weight)
-        size = np.abs(new.objective) + total_weight
-        plain, probe = walk.kind == _PLAIN, walk.kind == _PROBE
-        proposed = (walk.kind == _PROPOSED) | (walk.kind == _NEWTON)
-        code = new.code
-        if self.program.options.ridge is None:
-            slack = 1e4 * eps * size + 4.0 * new.rounding * total_weight
-            fell = new.objective < walk.at.objective - slack
-            code = np.where((code == RUNNING) & fell, DECREASED, code)
-        good = (code == RUNNING) & (plain | np.isfinite(new.f).all(axis=1))
-        not_below = new.objective >= walk.at.objective - 16 * eps * size
-        taken = good & (plain | (proposed & not_below))
-
-        after = _select(taken, _stepped(walk, new, plain), _missed(walk, new, probe & good))
-        after = dataclasses.replace(after, n_evaluations=walk.n_evaluations + 1)
-        after = self._aim(after, walk, taken, size)
-        # EM's own step fails: the start stops at its last good point, as it does without acceleration.
-        return dataclasses.replace(after, code=np.where(plain & ~good, code, after.code))
-
-    def _aim(self, walk: Walk, before: Walk, taken: np.ndarray, size: np.ndarray) -> Walk:
-        """Which starts have come to rest, and which candidate comes next for the others."""
-        options, squarem = self.program.options, self.program.method == "squarem"
-        active = walk.steady >= _IN_A_ROW
-        probed = (before.kind == _PROBE) & (walk.n_pairs > 0)
-        complete = probed & (walk.n_pairs >= DEPTH)
-        newton = _anderson(walk)
-        move = _rows(complete, newton, _squarem(walk)) if squarem else newton
-        distance = np.abs(move).max(axis=1)
-        proposes = active & (walk.wait <= 0) & (walk.n_pairs > 0) & np.isfinite(distance)
-        if squarem:
-            proposes &= walk.followed | complete
-
-        allowed = options.gain * float(self.program.data.total_weight)
-        confirmed = complete & (distance <= options.parameters)
-        # A step to the limit gains all that was still to come.
-        confirmed |= taken & (before.kind == _NEWTON) & (walk.gain <= allowed)
-        code = np.where(confirmed | (taken & self._rests(walk, before, active, size)), CONVERGED, RUNNING)
-        small_gains = ~before.followed & ~walk.followed & (np.maximum(before.gain, walk.gain) <= allowed)
-        near = taken & proposes & ((distance <= options.parameters) | small_gains)
-        probing = near | (probed & ~complete)
-        # The first probe looks along the estimated way to the limit, where slow directions weigh most.
-        along = _rows(near, newton, _beyond(walk))
-        norms = np.linalg.norm(along, axis=1, keepdims=True)
-        along = np.divide(along, norms, out=np.zeros_like(along), where=norms > 0)
-        turned = _rows((move * walk.at.f).sum(axis=1) < 0, -move, move)
-        shorter = turned * np.minimum(1.0, _LARGEST_MOVE / np.maximum(distance, _LARGEST_MOVE))[:, None]
-        target = walk.at.u + _rows(probing, _probe_width(along.dtype) * along, shorter)
-        whole = complete & (shorter == move).all(axis=1)
-        kind = np.where(probing, _PROBE, np.where(proposes, np.where(whole, _NEWTON, _PROPOSED), _PLAIN))
-        return dataclasses.replace(
-            walk,
-            code=code.astype(np.int32),
-            target=target.astype(walk.target.dtype),
-            kind=np.where(confirmed, _CONFIRMED, kind),
-            n_pairs=np.where(near, 0, walk.n_pairs),
-        )
-
-    def _rests(self, walk: Walk, before: Walk, active: np.ndarray, size: np.ndarray) -> np.ndarray:
-        """Whether a step was the last: where nothing moves any more, or by plain EM's tests before any acceleration."""
-        options = self.program.options
-        if not (options.parameters > 0 or options.gain > 0):
-            return np.zeros(len(active), bool)
-        eps = np.finfo(walk.step.dtype).eps
-        # The step to come is known already, and need not be estimated as in the loop of plain EM. So of steps there are
-        # two ratios one iteration before there are two of gains.
-        rate, gain_rate = np.maximum(walk.rate, before.rate), np.maximum(walk.gain_rate, before.gain_rate)
-        distance = _sum_of_series(walk.step, rate, walk.n_iter >= 2, first=True)
-        to_come = _sum_of_series(walk.gain, gain_rate, walk.n_iter >= 3, first=False)
-        to_come = np.where(walk.gain <= STILL * eps * size, 0.0, to_come)
-        enough = to_come <= options.gain * float(self.program.data.total_weight)
-        return (~active & ((distance <= options.parameters) | enough)) | (walk.step <= STILL * eps)
-
-
-def _begin(point: Point) -> Walk:
-    n_starts, width = point.u.shape
-    dtype = point.u.dtype
-    pairs, zero = np.zeros((n_starts, DEPTH, width), dtype), np.zeros(n_starts, np.int32)
+def _before(params: MixtureParams, width: int) -> Walk:
+    """A walk that has not begun: its first trip evaluates ``params``."""
+    n_starts, dtype = len(params.weights), params.weights.dtype
+    flat, pairs = np.zeros((n_starts, width), dtype), np.zeros((n_starts, DEPTH, width), dtype)
+    number, count = np.zeros(n_starts, dtype), np.zeros(n_starts, np.int32)
+    running = count + np.int32(RUNNING)
+    at = Point(
+        params=params,
+        image=params,
+        u=flat,
+        f=flat,
+        objective=number,
+        log_likelihood=number,
+        counts=np.zeros_like(params.weights),
+        code=running,
+        rounding=number,
+    )
     return Walk(
-        at=point,
-        step=np.abs(point.f).max(axis=1),
-        rate=np.full(n_starts, np.nan, dtype),
-        gain=np.full(n_starts, np.inf, dtype),
-        gain_rate=np.full(n_starts, np.nan, dtype),
-        code=point.code,
-        n_iter=zero,
-        n_evaluations=zero + 1,
+        at=at,
+        step=number + np.inf,
+        rate=number + np.nan,
+        gain=number + np.inf,
+        gain_rate=number + np.nan,
+        code=running,
+        n_iter=count,
+        n_evaluations=count,
         du=pairs,
         df=pairs,
-        n_pairs=zero,
-        target=point.u,
-        kind=zero + _PLAIN,
-        steady=zero,
-        wait=zero,
-        pause=zero + 1,
+        n_pairs=count,
+        target=flat,
+        kind=count + np.int32(_PLAIN),
+        steady=count,
+        wait=count,
+        pause=count + np.int32(1),
         followed=np.ones(n_starts, bool),
     )
 
 
-def _stepped(walk: Walk, new: Point, plain: np.ndarray) -> Walk:
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _trips(
+    mixture: Mixture,
+    method: str,
+    walk: Walk,
+    data: Blocks,
+    prior: Prior | None,
+    until: Array,
+    limit: Array,
+    options: Options,
+) -> tuple[Walk, Float[Array, "chunk n_starts"], Array]:
+    program = Program(mixture, data, prior, options, method)
+    return chunk(functools.partial(_trip, program), walk, until, limit, _CHUNK)
+
+
+def _trip(program: Program, walk: Walk) -> Walk:
+    """One E-step, at the candidate, and what follows from it."""
+    new = _evaluate(program, walk.at.image, walk.target, walk.kind != _PLAIN)
+    eps, total_weight = jnp.finfo(new.objective.dtype).eps, program.data.total_weight
+    size = jnp.abs(new.objective) + total_weight
+    plain, probe = walk.kind == _PLAIN, walk.kind == _PROBE
+    proposed = (walk.kind == _PROPOSED) | (walk.kind == _NEWTON)
+    code = new.code
+    if program.options.ridge is None:
+        slack = 1e4 * eps * size + 4.0 * new.rounding * total_weight
+        fell = new.objective < walk.at.objective - slack
+        code = jnp.where((code == RUNNING) & fell, DECREASED, code)
+    good = (code == RUNNING) & (plain | jnp.isfinite(new.f).all(axis=1))
+    not_below = new.objective >= walk.at.objective - 16 * eps * size
+    taken = good & (plain | (proposed & not_below))
+
+    after = _either(taken, _stepped(walk, new, plain), _missed(walk, new, probe & good))
+    after = dataclasses.replace(after, n_evaluations=walk.n_evaluations + 1)
+    after = _aim(program, after, walk, taken, size)
+    # EM's own step fails: the start stops at its last good point, as it does without acceleration.
+    after = dataclasses.replace(after, code=jnp.where(plain & ~good, code, after.code))
+    return _either(walk.n_evaluations > 0, after, _begun(walk, new))
+
+
+def _begun(walk: Walk, new: Point) -> Walk:
+    """After the first trip, which evaluates the start: EM's step comes next."""
+    size = jnp.abs(new.f).max(axis=1)
+    return dataclasses.replace(walk, at=new, step=size, code=new.code, n_evaluations=walk.n_evaluations + 1)
+
+
+def _aim(program: Program, walk: Walk, before: Walk, taken: Array, size: Array) -> Walk:
+    """Which starts have come to rest, and which candidate comes next for the others."""
+    options, squarem = program.options, program.method == "squarem"
+    active = walk.steady >= _IN_A_ROW
+    probed = (before.kind == _PROBE) & (walk.n_pairs > 0)
+    complete = probed & (walk.n_pairs >= DEPTH)
+    at_rest = taken & _rests(program, walk, before, active, size)
+    newton = _anderson(walk)
+    move = _rows(complete, newton, _squarem(walk)) if squarem else newton
+    distance = jnp.abs(move).max(axis=1)
+    proposes = active & (walk.wait <= 0) & (walk.n_pairs > 0) & jnp.isfinite(distance)
+    if squarem:
+        proposes &= walk.followed | complete
+
+    # A tolerance of zero is none, and nothing is below it.
+    nearest = jnp.where(options.parameters > 0, options.parameters, -1.0)
+    least = jnp.where(options.gain > 0, options.gain * program.data.total_weight, -1.0)
+    confirmed = complete & (distance <= nearest)
+    # A step to the limit gains all that was still to come.
+    confirmed |= taken & (before.kind == _NEWTON) & (walk.gain <= least)
+    small_gains = ~before.followed & ~walk.followed & (jnp.maximum(before.gain, walk.gain) <= least)
+    near = taken & proposes & ((distance <= nearest) | small_gains)
+    probing = near | (probed & ~complete)
+    # The first probe looks along the estimated way to the limit, where slow directions weigh most.
+    along = _rows(near, newton, _beyond(walk))
+    norms = jnp.linalg.norm(along, axis=1, keepdims=True)
+    along = along / jnp.where(norms > 0, norms, 1.0)
+    turned = _rows((move * walk.at.f).sum(axis=1) < 0, -move, move)
+    shorter = turned * jnp.minimum(1.0, _LARGEST_MOVE / jnp.maximum(distance, _LARGEST_MOVE))[:, None]
+    target = walk.at.u + _rows(probing, _probe_width(along.dtype) * along, shorter)
+    whole = complete & (shorter == move).all(axis=1)
+    kind = jnp.where(probing, _PROBE, jnp.where(proposes, jnp.where(whole, _NEWTON, _PROPOSED), _PLAIN))
+    return dataclasses.replace(
+        walk,
+        code=jnp.where(confirmed | at_rest, CONVERGED, RUNNING).astype(jnp.int32),
+        target=target.astype(walk.target.dtype),
+        kind=jnp.where(confirmed, _CONFIRMED, kind),
+        n_pairs=jnp.where(near, 0, walk.n_pairs),
+    )
+
+
+def _rests(program: Program, walk: Walk, before: Walk, active: Array, size: Array) -> Array:
+    """Whether a step was the last: where nothing moves any more, or by plain EM's tests before any acceleration."""
+    options = program.options
+    eps = jnp.finfo(walk.step.dtype).eps
+    # The step to come is known already, and need not be estimated as in the loop of plain EM. So of steps there are
+    # two ratios one iteration before there are two of gains.
+    rate, gain_rate = jnp.maximum(walk.rate, before.rate), jnp.maximum(walk.gain_rate, before.gain_rate)
+    distance = _sum_of_series(walk.step, rate, walk.n_iter >= 2, first=True)
+    to_come = _sum_of_series(walk.gain, gain_rate, walk.n_iter >= 3, first=False)
+    to_come = jnp.where(walk.gain <= STILL * eps * size, 0.0, to_come)
+    enough = to_come <= options.gain * program.data.total_weight
+    wanted = (options.parameters > 0) | (options.gain > 0)
+    return wanted & ((~active & ((distance <= options.parameters) | enough)) | (walk.step <= STILL * eps))
+
+
+def _stepped(walk: Walk, new: Point, plain: Array) -> Walk:
     """After a step: sizes and rates (EM's own where EM made the step), and one more pair of differences."""
-    step = np.abs(new.f).max(axis=1)
+    step = jnp.abs(new.f).max(axis=1)
     rate = step / walk.step
-    gain = np.abs(new.objective - walk.at.objective)
+    gain = jnp.abs(new.objective - walk.at.objective)
     # Ratios of steps that are mostly rounding say nothing of the rate.
-    tells = plain & (step > 1e4 * np.finfo(step.dtype).eps)
-    agree = plain & (np.abs(rate - walk.rate) <= _AGREE) & (rate > _SLOW)
-    steady = np.where(agree, walk.steady + 1, np.where(walk.steady >= _IN_A_ROW, walk.steady, 0))
+    tells = plain & (step > 1e4 * jnp.finfo(step.dtype).eps)
+    agree = plain & (jnp.abs(rate - walk.rate) <= _AGREE) & (rate > _SLOW)
+    steady = jnp.where(agree, walk.steady + 1, jnp.where(walk.steady >= _IN_A_ROW, walk.steady, 0))
     return dataclasses.replace(
         walk,
         at=new,
         step=step,
-        rate=np.where(tells, rate, walk.rate),
+        rate=jnp.where(tells, rate, walk.rate),
         gain=gain,
-        gain_rate=np.where(plain, gain / walk.gain, np.inf).astype(gain.dtype),
+        gain_rate=jnp.where(plain, gain / walk.gain, jnp.inf).astype(gain.dtype),
         n_iter=walk.n_iter + 1,
         du=_push(walk.du, new.u - walk.at.u),
         df=_push(walk.df, new.f - walk.at.f),
-        n_pairs=np.minimum(walk.n_pairs + 1, DEPTH),
+        n_pairs=jnp.minimum(walk.n_pairs + 1, DEPTH),
         steady=steady,
-        wait=np.where(plain, np.maximum(walk.wait - 1, 0), walk.wait),
-        pause=np.where(plain, walk.pause, 1),
+        wait=jnp.where(plain, jnp.maximum(walk.wait - 1, 0), walk.wait),
+        pause=jnp.where(plain, walk.pause, 1),
         followed=plain,
     )
 
 
-def _missed(walk: Walk, new: Point, probed: np.ndarray) -> Walk:
+def _missed(walk: Walk, new: Point, probed: Array) -> Walk:
     """After a probe, which adds a pair, or after a rejection, which forgets all of them."""
     width = _probe_width(new.u.dtype)
     return dataclasses.replace(
         walk,
         du=_rows(probed, _push(walk.du, (new.u - walk.at.u) / width), walk.du),
         df=_rows(probed, _push(walk.df, (new.f - walk.at.f) / width), walk.df),
-        n_pairs=np.where(probed, walk.n_pairs + 1, 0),
-        wait=np.where(probed, 0, walk.pause),
-        pause=np.where(probed, walk.pause, np.minimum(2 * walk.pause, _LONGEST_PAUSE)),
+        n_pairs=jnp.where(probed, walk.n_pairs + 1, 0),
+        wait=jnp.where(probed, 0, walk.pause),
+        pause=jnp.where(probed, walk.pause, jnp.minimum(2 * walk.pause, _LONGEST_PAUSE)),
     )
 
 
-def _anderson(walk: Walk) -> np.ndarray:
+def _anderson(walk: Walk) -> Array:
     kept = _kept(walk)
-    df = np.where(kept, walk.df, 0.0)
-    scale = np.linalg.norm(df, axis=2)
-    scale[scale == 0] = 1.0
+    df = jnp.where(kept, walk.df, 0.0)
+    scale = jnp.linalg.norm(df, axis=2)
+    scale = jnp.where(scale > 0, scale, 1.0)
     unit = df / scale[:, :, None]
     # A touch of ridge: differences that are nearly parallel must not be told apart by their rounding.
-    gram = unit @ unit.swapaxes(1, 2) + 4096 * np.finfo(df.dtype).eps * np.eye(DEPTH, dtype=df.dtype)
+    gram = unit @ unit.swapaxes(1, 2) + 4096 * jnp.finfo(df.dtype).eps * jnp.eye(DEPTH, dtype=df.dtype)[None]
     f = walk.at.f[:, :, None]
-    usable = np.isfinite(gram).all(axis=(1, 2)) & np.isfinite(f).all(axis=(1, 2))
-    gram[~usable] = np.eye(DEPTH)
-    gamma = np.linalg.solve(gram, unit @ f)[:, :, 0] / scale
-    return walk.at.f - (gamma[:, :, None] * np.where(kept, walk.du + walk.df, 0.0)).sum(axis=1)
+    usable = jnp.isfinite(gram).all(axis=(1, 2)) & jnp.isfinite(f).all(axis=(1, 2))
+    gram = jnp.where(usable[:, None, None], gram, jnp.eye(DEPTH, dtype=df.dtype)[None])
+    gamma = jnp.linalg.solve(gram, unit @ f)[:, :, 0] / scale
+    return walk.at.f - (gamma[:, :, None] * jnp.where(kept, walk.du + walk.df, 0.0)).sum(axis=1)
 
 
-def _squarem(walk: Walk) -> np.ndarray:
+def _squarem(walk: Walk) -> Array:
     du, df = walk.du[:, -1], walk.df[:, -1]
     first = walk.at.f - df
-    length = np.linalg.norm(first, axis=1, keepdims=True) / np.linalg.norm(df, axis=1, keepdims=True)
-    length = np.maximum(length, 1.0)
+    length = jnp.linalg.norm(first, axis=1, keepdims=True) / jnp.linalg.norm(df, axis=1, keepdims=True)
+    length = jnp.maximum(length, 1.0)
     return 2.0 * length * first + length**2 * df - du
 
 
-def _beyond(walk: Walk) -> np.ndarray:
+def _beyond(walk: Walk) -> Array:
     """``J v`` of the last probe, less what lies in the directions looked at already (Arnoldi)."""
-    du = np.where(_kept(walk), walk.du, 0.0)
+    du = jnp.where(_kept(walk), walk.du, 0.0)
     squares = (du * du).sum(axis=2)
-    squares[squares == 0] = 1.0
+    squares = jnp.where(squares > 0, squares, 1.0)
     vector = walk.du[:, -1] + walk.df[:, -1]
     for _ in range(2):  # twice is enough for orthogonality to rounding
         shares = (du @ vector[:, :, None])[:, :, 0] / squares
@@ -403,8 +452,8 @@ def _beyond(walk: Walk) -> np.ndarray:
     return vector
 
 
-def _kept(walk: Walk) -> np.ndarray:
-    return (np.arange(DEPTH)[None, :] >= DEPTH - walk.n_pairs[:, None])[:, :, None]
+def _kept(walk: Walk) -> Array:
+    return (jnp.arange(DEPTH)[None, :] >= DEPTH - walk.n_pairs[:, None])[:, :, None]
 
 
 def _largest_rate(du: np.ndarray, df: np.ndarray, *, otherwise: float) -> float:
@@ -415,24 +464,25 @@ def _largest_rate(du: np.ndarray, df: np.ndarray, *, otherwise: float) -> float:
     return float(rates.max()) if len(rates) else otherwise
 
 
-def _sum_of_series(step: np.ndarray, rate: np.ndarray, known: np.ndarray, *, first: bool) -> np.ndarray:
+def _sum_of_series(step: Array, rate: Array, known: Array, *, first: bool) -> Array:
     """What a geometric series of steps adds up to, with the ``first`` or from the one after it; else infinity."""
     usable = known & (rate < 1.0)
-    rate = np.where(usable, rate, 0.0)
-    return np.where(usable, step * (1.0 if first else rate) / (1.0 - rate), np.inf)
+    rate = jnp.where(usable, rate, 0.0)
+    return jnp.where(usable, step * (1.0 if first else rate) / (1.0 - rate), jnp.inf)
 
 
 def _probe_width(dtype: Any) -> float:
-    return 8.0 * float(np.finfo(dtype).eps) ** 0.5
+    return 8.0 * float(jnp.finfo(dtype).eps) ** 0.5
 
 
-def _push(rows: np.ndarray, row: np.ndarray) -> np.ndarray:
-    return np.concatenate([rows[:, 1:], row[:, None, :]], axis=1)
+def _push(rows: Array, row: Array) -> Array:
+    return jnp.concatenate([rows[:, 1:], row[:, None, :]], axis=1)
 
 
-def _rows(condition: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return np.where(condition.reshape(condition.shape + (1,) * (one.ndim - 1)), one, other)
+def _rows(condition: AnyArray, one: AnyArray, other: AnyArray) -> Array:
+    return jnp.where(condition.reshape(condition.shape + (1,) * (one.ndim - 1)), one, other)
 
 
-def _select(condition: np.ndarray, one: Any, other: Any) -> Any:
+def _either(condition: AnyArray, one: Any, other: Any) -> Any:
+    """Start by start, one or the other."""
     return jax.tree.map(lambda a, b: _rows(condition, a, b), one, other)

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -40,8 +41,31 @@ from emjax.em.step import Blocks, expectation, maximization, objective, rounding
 from emjax.families.arrays import AnyArray
 from emjax.mixture import Mixture, MixtureParams, Prior
 
-CHUNK = 1024
-"""The most E-steps between two looks of the host; the loop carries the trace of one chunk."""
+CHUNK = 8192
+"""The most iterations between two looks of the host; the loop carries the trace of one chunk."""
+
+_TRACE = 1 << 17
+"""The most numbers of such a trace: many starts have shorter chunks."""
+
+
+class Batch(Protocol):
+    """What `chunk` needs to know of a batch of starts; every array leads with ``n_starts``."""
+
+    @property
+    def code(self) -> Any:
+        """Why each start stopped, or that it runs."""
+
+    @property
+    def n_iter(self) -> Any:
+        """Iterations done."""
+
+    @property
+    def n_evaluations(self) -> Any:
+        """E-steps done."""
+
+    @property
+    def objective(self) -> Any:
+        """The objective at the current points."""
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -78,33 +102,50 @@ def run_chunk(
     limit: Array,
     options: Options,
 ) -> tuple[EMState, Float[Array, "chunk n_starts"], Array]:
-    """At most ``limit`` (up to `CHUNK`) E-steps of every start that is running and has done fewer than ``until``
-    iterations.
+    """At most ``limit`` (up to `longest_chunk`) iterations of every start that runs and has done fewer than ``until``.
 
-    Returns the state, the objective after each E-step that completed an iteration (NaN for others), and how many rows
-    of that were needed.
+    Returns the state, the objective after each of these iterations (NaN where a start had ended), and how many rows of
+    that were needed.
     """
 
-    def advance(lane: EMState) -> EMState:
-        return _iterate(mixture, lane, data, prior, options)
+    def iterated(state: EMState) -> EMState:
+        return jax.vmap(lambda lane: _iterate(mixture, lane, data, prior, options))(state)
 
-    def active(state: EMState) -> Array:
+    return chunk(iterated, state, until, limit, longest_chunk(state.objective.shape[0]))
+
+
+def chunk[State: Batch](
+    advance: Callable[[State], State], state: State, until: Array, limit: Array, n_rows: int
+) -> tuple[State, Float[Array, "chunk n_starts"], Array]:
+    """At most ``limit`` calls of ``advance`` for every start that runs and has done fewer than ``until`` iterations.
+
+    Returns the state; of each call the objectives of the starts for which it was an iteration (NaN for others), in
+    ``n_rows`` rows; and how many of these were needed.
+    """
+
+    def active(state: State) -> Array:
         return (state.code == RUNNING) & (state.n_iter < until)
 
-    def go_on(carry: tuple[EMState, Array, Array]) -> Array:
+    def go_on(carry: tuple[State, Array, Array]) -> Array:
         return (carry[2] < limit) & jnp.any(active(carry[0]))
 
-    def body(carry: tuple[EMState, Array, Array]) -> tuple[EMState, Array, Array]:
+    def body(carry: tuple[State, Array, Array]) -> tuple[State, Array, Array]:
         state, trace, i = carry
         moves = active(state)
-        advanced = jax.vmap(advance)(state)
-        new = jax.tree.map(lambda a, b: jnp.where(_like(moves, a), a, b), advanced, state)
-        row = jnp.where(new.n_iter > state.n_iter, new.objective, jnp.nan)
+        new = jax.tree.map(lambda a, b: jnp.where(_like(moves, a), a, b).astype(b.dtype), advance(state), state)
+        # What evaluates a start for the first time is no iteration, but its objective begins the trace.
+        tells = (new.n_iter > state.n_iter) | (moves & (state.n_evaluations == 0))
+        row = jnp.where(tells, new.objective, jnp.nan)
         return new, jax.lax.dynamic_update_index_in_dim(trace, row, i, 0), i + 1
 
-    # The trace is one row a trip, so that a chunk of any length costs an iteration no more than one row.
-    trace = jnp.full((CHUNK, state.objective.shape[0]), jnp.nan, state.objective.dtype)
+    # The trace is one row a call, so that a chunk of any length costs an iteration no more than one row.
+    trace = jnp.full((n_rows, state.code.shape[0]), jnp.nan, state.objective.dtype)
     return jax.lax.while_loop(go_on, body, (state, trace, jnp.zeros((), jnp.int32)))
+
+
+def longest_chunk(n_starts: int) -> int:
+    """The most iterations of one chunk."""
+    return min(CHUNK, max(_TRACE // n_starts, 1))
 
 
 def _like(moves: AnyArray, leaf: AnyArray) -> AnyArray:
@@ -173,7 +214,7 @@ class Plain:
         Returns them with the objective after each, one row an iteration and NaN where a start had ended.
         """
         program = self.program
-        bounds = np.asarray(until, np.int32), np.asarray(min(limit, CHUNK), np.int32)
+        bounds = np.asarray(until, np.int32), np.asarray(min(limit, longest_chunk(len(state.objective))), np.int32)
         state, rows, n_rows = run_chunk(program.mixture, state, program.data, program.prior, *bounds, program.options)
         return state, np.asarray(rows)[: int(n_rows)]
 

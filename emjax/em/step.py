@@ -20,7 +20,7 @@ from emjax.mixture import Mixture, MixtureParams, Prior
 
 _PRECISION = jax.lax.Precision.HIGHEST  # accelerators would otherwise multiply float32 in fewer bits
 
-_TRUSTED_ROUNDING = {"float64": 1e-6, "float32": 2e-3}
+_TRUSTED_ROUNDING = {"float64": 1e-6, "float32": 2e-4}
 """The `rounding` up to which the natural form is good enough.
 
 In float64 it leaves EM's default tolerance its meaning. In float32 the estimates are then those of float64 to 1e-5 of

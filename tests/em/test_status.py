@@ -68,6 +68,33 @@ def test_a_component_without_points_is_degenerate(x):
     assert np.isfinite(fit.objective)
 
 
+@pytest.mark.parametrize("accelerate", ["none", "squarem", "anderson"])
+@pytest.mark.parametrize("covariance", ["full", "diag", "spherical"])
+def test_no_method_takes_a_collapse_for_an_optimum(accelerate, covariance):
+    # Two features that are ties for a third of the rows, one row far from all others, and rows without spread.
+    rng = np.random.default_rng(3)
+    x = np.concatenate([np.tile([1.0, 1.0], (20, 1)), rng.normal(6.0, 1.0, (39, 2)), [[40.0, -40.0]]])
+    mixture = emjax.Mixture(emjax.Normal(covariance=covariance), 3)
+    fit = emjax.fit(mixture, x, key=KEY, n_init=8, accelerate=accelerate)
+    assert sum(o.count for o in fit.optima) == 8
+    assert Status.DEGENERATE in {o.status for o in fit.optima}
+    for optimum in fit.optima:
+        assert optimum.status in (Status.CONVERGED, Status.DEGENERATE)
+        assert np.isfinite(optimum.objective)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(optimum.params))
+        if optimum.status is Status.CONVERGED:
+            assert optimum.params.components.scale.min() > 1e-3
+
+
+@pytest.mark.parametrize("accelerate", ["none", "anderson"])
+def test_an_empty_component_of_counts_is_flagged(accelerate):
+    mixture = emjax.Mixture(emjax.Poisson(), 2)
+    x = np.random.default_rng(4).poisson(3.0, 200)
+    fit = emjax.fit(mixture, x, key=KEY, init=[3.0, 5000.0], accelerate=accelerate)
+    assert fit.status is Status.DEGENERATE
+    assert np.isfinite(fit.objective)
+
+
 def test_a_prior_rescues_the_same_starts(x):
     mixture = emjax.Mixture(emjax.Normal(), 2, prior="default")
     fit = emjax.fit(mixture, x, key=KEY, init=start([0.0, x[0, 0]], [[3.0], [1e-3]], (0.99, 0.01)))
@@ -194,6 +221,10 @@ def test_every_status_has_a_message():
         ({"tol": float("nan")}, "tol must not be negative"),
         ({"log_every": -1}, "log_every must not be negative"),
         ({"starts": "kmeans"}, "starts='kmeans' is not one of 'mixed', 'kmeans\\+\\+', 'random'"),
+        ({"accelerate": "aitken"}, "accelerate='aitken' is not one of 'auto', 'none', 'squarem', 'anderson'"),
+        ({"criterion": "change"}, "criterion='change' is not one of 'parameters', 'log_likelihood'"),
+        ({"ridge": -1.0}, "ridge must be finite and not negative"),
+        ({"ridge": float("nan")}, "ridge must be finite and not negative"),
         ({"dtype": "float16"}, "dtype='float16' is not one of 'float64', 'float32'"),
     ],
 )
@@ -201,6 +232,22 @@ def test_wrong_arguments(x, options, message):
     with pytest.raises(ValueError, match=message):
         # The type checker of the tests would refuse some of these before the library sees them.
         inspect.unwrap(emjax.fit)(NORMAL, x, key=KEY, **options)
+
+
+def test_a_ridge_needs_variances():
+    with pytest.raises(ValueError, match=r"ridge=0\.1 needs a family with variances, and poisson has none"):
+        emjax.fit(emjax.Mixture(emjax.Poisson(), 2), [1.0, 2.0, 3.0, 7.0], key=KEY, ridge=0.1)
+
+
+@pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
+def test_a_ridge_is_added_to_every_variance(covariance):
+    rng = np.random.default_rng(5)
+    x = np.array([10.0, 0.1]) * rng.normal(size=(300, 2)) + 50.0
+    fit = emjax.fit(emjax.Mixture(emjax.Normal(covariance=covariance), 1), x, key=KEY, n_init=1, ridge=0.5)
+    variances = x.var(axis=0)
+    if covariance == "spherical":
+        variances = np.full(2, variances.mean())
+    np.testing.assert_allclose(fit.params.components.scale[0] ** 2, variances + 0.5, rtol=1e-10)
 
 
 def test_wrong_data(x):
