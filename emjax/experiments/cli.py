@@ -110,7 +110,12 @@ Precision = Annotated[
 ]
 NInit = Annotated[int | None, typer.Option("--n-init", metavar="N", help="Number of starts.", rich_help_panel=_EM)]
 Starts = Annotated[
-    str | None, typer.Option(metavar="NAME", help="mixed (default), kmeans++, random, responsibilities, hierarchical or short_em.", rich_help_panel=_EM)
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="mixed (default), kmeans++, random, responsibilities, hierarchical or short_em.",
+        rich_help_panel=_EM,
+    ),
 ]
 MaxIter = Annotated[int | None, typer.Option("--max-iter", metavar="N", help="Most iterations.", rich_help_panel=_EM)]
 Tol = Annotated[

@@ -1,0 +1,1 @@
+"""Other packages and emjax, side by side: ``python -m benchmarks`` from the root of the project."""
