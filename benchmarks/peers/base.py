@@ -58,7 +58,7 @@ class Peer(abc.ABC):
 
     def make_start(self) -> Params:
         """The start of a package that makes its own."""
-        raise NotImplementedError(f"{self.name} is given its start")
+        raise TypeError(f"{self.name} is given its start")
 
 
 def timed(function: Callable[[], Any]) -> tuple[Any, float]:

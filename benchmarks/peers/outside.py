@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import subprocess
 import tempfile
 from pathlib import Path
@@ -23,9 +24,9 @@ class Outside(Peer):
         self._folder = tempfile.TemporaryDirectory(prefix="benchmark-")
         self.folder = Path(self._folder.name)
 
+    @abc.abstractmethod
     def command(self) -> list[str]:
         """The program and its first arguments."""
-        raise NotImplementedError
 
     def load(self, x: np.ndarray, n_components: int, covariance: str) -> None:
         super().load(x, n_components, covariance)

@@ -105,11 +105,11 @@ class Family(abc.ABC):
 
     def sufficient_statistics(self, x: Float[Array, "d n"]) -> Float[Array, "p n"]:
         """The sufficient statistics of each datum, a row of ones first; data are feature-major here."""
-        raise NotImplementedError
+        raise TypeError(f"{self.name} has no natural form, so it must override log_kernel and statistics")
 
     def natural_parameters(self, params: Params) -> Float[Array, "K p"]:
         """What multiplies `sufficient_statistics` in the log kernel; minus the log-partition function first."""
-        raise NotImplementedError
+        raise TypeError(f"{self.name} has no natural form, so it must override log_kernel and statistics")
 
     def from_moments(self, params: Params, moments: Float[Array, "K p"]) -> Any:
         """The `statistics` that belong to sums ``responsibilities @ sufficient_statistics'``; by default these sums."""

@@ -68,8 +68,10 @@ def test_a_component_without_points_is_degenerate(x):
     assert np.isfinite(fit.objective)
 
 
-@pytest.mark.parametrize("accelerate", ["none", "squarem", "anderson"])
-@pytest.mark.parametrize("covariance", ["full", "diag", "spherical"])
+@pytest.mark.parametrize(
+    ("accelerate", "covariance"),
+    [("none", "full"), ("squarem", "full"), ("anderson", "full"), ("anderson", "diag"), ("anderson", "spherical")],
+)
 def test_no_method_takes_a_collapse_for_an_optimum(accelerate, covariance):
     # Two features that are ties for a third of the rows, one row far from all others, and rows without spread.
     rng = np.random.default_rng(3)
