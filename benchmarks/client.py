@@ -20,8 +20,11 @@ class PeerError(Exception):
 
 
 def environment(n_cores: int, *, on_cpu: bool = True) -> dict[str, str]:
-    """The environment of a process with so many threads; JAX keeps off accelerators unless told otherwise."""
-    found = {**os.environ, **dict.fromkeys(THREADS, str(n_cores))}
+    """The environment of a process with so many threads; JAX keeps off accelerators unless told otherwise.
+
+    Cores are devices to JAX, as `docs/engine.md` recommends: its own threads gain nothing on blocks this small.
+    """
+    found = {**os.environ, **dict.fromkeys(THREADS, str(n_cores)), "JAX_NUM_CPU_DEVICES": str(n_cores)}
     # Without byte code on disk every process would compile its imports anew, and cold starts would measure that.
     found.pop("PYTHONDONTWRITEBYTECODE", None)
     if on_cpu:

@@ -1,4 +1,4 @@
-"""Two cores against one, for emjax at its defaults."""
+"""Two cores against one, for emjax at its defaults and with `JAX_NUM_CPU_DEVICES` at the number of cores."""
 
 from __future__ import annotations
 

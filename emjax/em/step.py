@@ -20,7 +20,7 @@ from emjax.mixture import Mixture, MixtureParams, Prior
 
 _PRECISION = jax.lax.Precision.HIGHEST  # accelerators would otherwise multiply float32 in fewer bits
 
-_TRUSTED_ROUNDING = {"float64": 1e-6, "float32": 2e-4}
+_TRUSTED_ROUNDING = {"float64": 1e-6, "float32": 5e-5}
 """The `rounding` up to which the natural form is good enough.
 
 In float64 it leaves EM's default tolerance its meaning. In float32 the estimates are then those of float64 to 1e-5 of
@@ -69,11 +69,21 @@ def _add_up(sums: _Sums, x: Array, weights: Array) -> tuple[Array, Any]:
     if x.shape[0] == 1:
         return sums(x[0], weights[0])
 
-    def add(total: tuple[Array, Any], block: tuple[Array, Array]) -> tuple[tuple[Array, Any], None]:
-        return jax.tree.map(jnp.add, total, sums(*block)), None
-
     shapes = jax.eval_shape(sums, x[0], weights[0])
     zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    def add(total: Any, block: tuple[Array, Array]) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, sums(*block)), None
+
+    def add_compensated(total: tuple[Any, Any], block: tuple[Array, Array]) -> tuple[tuple[Any, Any], None]:
+        before, lost = total
+        term = jax.tree.map(jnp.subtract, sums(*block), lost)
+        after = jax.tree.map(jnp.add, before, term)
+        return (after, jax.tree.map(lambda new, old, t: (new - old) - t, after, before, term)), None
+
+    if x.dtype == jnp.float32:
+        # What each addition rounds away is given back to the next one (Kahan), or many blocks would cost a digit.
+        return jax.lax.scan(add_compensated, (zero, zero), (x, weights))[0][0]
     return jax.lax.scan(add, zero, (x, weights))[0]
 
 
