@@ -22,8 +22,8 @@ class _Matrix(CovarianceStructure):
     site: ClassVar[str] = "covariance"
     has_correlation: ClassVar[bool] = True
 
-    def unit(self, n_components: int, n_features: int, dtype: Any) -> Array:
-        return jnp.broadcast_to(jnp.eye(n_features, dtype=dtype), self.shape(n_components, n_features))
+    def unit(self, n_components: int, n_features: int) -> np.ndarray:
+        return np.broadcast_to(np.eye(n_features), self.shape(n_components, n_features))
 
     def root(self, dispersion: AnyArray) -> Array:
         return cholesky(dispersion)

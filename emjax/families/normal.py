@@ -154,7 +154,7 @@ class Normal(Family):
         # starts whitened by it would be NaN. The unit matrix holds the variances of standardised data.
         dispersion = self.structure.pooled(x, n_components)
         if not self.structure.smallest_variance_of(dispersion) >= _COLLAPSED:
-            dispersion = np.asarray(self.structure.unit(n_components, x.shape[1], dispersion.dtype))
+            dispersion = self.structure.unit(n_components, x.shape[1])
         return NormalParams(np.tile(moments.mean(x), (n_components, 1)), dispersion, self.structure)
 
     def params(self, *, mean: Any, covariance: Any = None, scale: Any = None) -> NormalParams:  # type: ignore[override]

@@ -32,8 +32,8 @@ class CovarianceStructure(abc.ABC):
         """The number of free parameters."""
 
     @abc.abstractmethod
-    def unit(self, n_components: int, n_features: int, dtype: Any) -> Array:
-        """The dispersion of identity covariances."""
+    def unit(self, n_components: int, n_features: int) -> np.ndarray:
+        """The dispersion of identity covariances, on the host."""
 
     @abc.abstractmethod
     def pooled(self, x: Any, n_components: int) -> np.ndarray:

@@ -20,8 +20,8 @@ class _Variances(CovarianceStructure):
 
     site: ClassVar[str] = "variance"
 
-    def unit(self, n_components: int, n_features: int, dtype: Any) -> Array:
-        return jnp.ones(self.shape(n_components, n_features), dtype)
+    def unit(self, n_components: int, n_features: int) -> np.ndarray:
+        return np.ones(self.shape(n_components, n_features))
 
     def root(self, dispersion: AnyArray) -> Array:
         return jnp.sqrt(dispersion)

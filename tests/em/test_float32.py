@@ -67,3 +67,9 @@ def test_the_workloads_of_the_benchmark(n: int, d: int, k: int, covariance: str,
     double, single = both(x, means, covariance, scale, 10)
     gap = abs(single.log_likelihood - double.log_likelihood) / n
     assert gap < 1e-5 or single.status is Status.PRECISION
+
+
+def test_data_without_a_covariance_warn_nobody():
+    x = np.random.default_rng(0).normal(size=(4, 5))  # fewer points than features: starts take the unit matrix
+    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 1, "default"), x, key=KEY, n_init=2, max_iter=5, dtype="float32")
+    assert np.isfinite(fit.log_likelihood)
