@@ -50,6 +50,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from emjax.em.blocks import Blocks
 from emjax.em.loop import chunk
 from emjax.em.state import (
     CONVERGED,
@@ -61,9 +62,11 @@ from emjax.em.state import (
     Options,
     Program,
     coordinates,
+    gain_to_come,
+    sum_of_series,
     verdict,
 )
-from emjax.em.step import Blocks, Statistics, expectation, maximization, objective, rounding
+from emjax.em.step import Statistics, expectation, maximization, objective, rounding
 from emjax.families.arrays import AnyArray
 from emjax.mixture import Mixture, MixtureParams, Prior
 
@@ -368,11 +371,9 @@ def _rests(program: Program, walk: Walk, before: Walk, active: Array, size: Arra
     eps = jnp.finfo(walk.step.dtype).eps
     # The step to come is known already, and need not be estimated as in the loop of plain EM. So of steps there are
     # two ratios one iteration before there are two of gains.
-    rate, gain_rate = jnp.maximum(walk.rate, before.rate), jnp.maximum(walk.gain_rate, before.gain_rate)
-    distance = _sum_of_series(walk.step, rate, walk.n_iter >= 2, first=True)
-    to_come = _sum_of_series(walk.gain, gain_rate, walk.n_iter >= 3, first=False)
-    to_come = jnp.where(walk.gain <= STILL * eps * size, 0.0, to_come)
-    enough = to_come <= options.gain * program.data.total_weight
+    rate = jnp.maximum(walk.rate, before.rate)
+    distance = sum_of_series(walk.step, rate, walk.n_iter >= 2, first=True)
+    enough = gain_to_come(before, walk.gain, walk.gain_rate, size) <= options.gain * program.data.total_weight
     wanted = (options.parameters > 0) | (options.gain > 0)
     return wanted & ((~active & ((distance <= options.parameters) | enough)) | (walk.step <= STILL * eps))
 
@@ -462,13 +463,6 @@ def _largest_rate(du: np.ndarray, df: np.ndarray, *, otherwise: float) -> float:
     rates = np.linalg.eigvals(reduced).real
     rates = rates[(rates >= 0) & (rates < 1)]
     return float(rates.max()) if len(rates) else otherwise
-
-
-def _sum_of_series(step: Array, rate: Array, known: Array, *, first: bool) -> Array:
-    """What a geometric series of steps adds up to, with the ``first`` or from the one after it; else infinity."""
-    usable = known & (rate < 1.0)
-    rate = jnp.where(usable, rate, 0.0)
-    return jnp.where(usable, step * (1.0 if first else rate) / (1.0 - rate), jnp.inf)
 
 
 def _probe_width(dtype: Any) -> float:

@@ -28,9 +28,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.em import seeding
+from emjax.em.blocks import make_blocks
 from emjax.em.rows import Rows
 from emjax.em.short_em import CANDIDATES, best_of_short_runs
-from emjax.em.step import Statistics, make_blocks, maximization
+from emjax.em.step import Statistics, maximization
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
 

@@ -25,9 +25,9 @@ import numpy as np
 
 from emjax.clock import stopwatch
 from emjax.em.accelerate import Accelerated
+from emjax.em.blocks import Blocks
 from emjax.em.loop import CHUNK, Plain
 from emjax.em.state import CONVERGED, IMPRECISE, INTERRUPTED, RUNNING, EMState, Program
-from emjax.em.step import Blocks
 from emjax.mixture import MixtureParams
 
 _SECONDS = 0.5

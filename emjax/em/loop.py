@@ -21,12 +21,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from emjax.em.blocks import Blocks
 from emjax.em.state import (
     CONVERGED,
     DECREASED,
     IMPRECISE,
     RUNNING,
     STILL,
+    EMState,
     Options,
     Program,
     coordinates,
@@ -35,9 +37,7 @@ from emjax.em.state import (
     remaining,
     verdict,
 )
-from emjax.em.state import EMState as EMState
-from emjax.em.state import status_of as status_of
-from emjax.em.step import Blocks, expectation, maximization, objective, rounding
+from emjax.em.step import expectation, maximization, objective, rounding
 from emjax.families.arrays import AnyArray
 from emjax.mixture import Mixture, MixtureParams, Prior
 

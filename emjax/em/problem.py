@@ -51,13 +51,12 @@ class Problem:
         with jax.enable_x64(True):
             z = dataclasses.replace(self.z, dtype=np.dtype(float))
             blocks = _blocks(z, self.likelihood, 1, exact=True)
-            base, _ = _constants(self.likelihood, self.frame, blocks)
-            outside = float(base) - len(z) * float(np.log(self.frame.scale).sum())
-            return tuple(self._reevaluated(end, blocks, outside) for end in kept)
+            units = _units(self.likelihood, self.frame, blocks)
+            return tuple(self._reevaluated(end, blocks, units) for end in kept)
 
-    def _reevaluated(self, end: Kept, blocks: Blocks, outside: float) -> Kept:
+    def _reevaluated(self, end: Kept, blocks: Blocks, units: Units) -> Kept:
         params = self.mixture.to_frame(end.optimum.params, self.frame)
-        value = float(_log_likelihood(self.likelihood, params, blocks)) + outside
+        value = float(_log_likelihood(self.likelihood, params, blocks)) + units.log_likelihood
         if not np.isfinite(value):
             return end
         correction = value - end.optimum.log_likelihood
@@ -76,11 +75,7 @@ def prepare(mixture: Mixture, samples: Samples, dtype: str, *, ordered: bool, n_
         frame_prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), mixture.prior_to_frame(prior, frame))
     z = Rows(values, frame, np.dtype(dtype))
     blocks = _blocks(z, mixture.likelihood, n_starts)
-    base, jacobian = _constants(mixture.likelihood, frame, blocks)
-    units = Units(
-        log_likelihood=float(base) - len(z) * float(np.log(frame.scale).sum()),
-        log_prior=0.0 if prior is None else float(jacobian),
-    )
+    units = _units(mixture.likelihood, frame, blocks)
     return Problem(
         mixture=dataclasses.replace(mixture, prior=prior),
         samples=samples,
@@ -91,13 +86,19 @@ def prepare(mixture: Mixture, samples: Samples, dtype: str, *, ordered: bool, n_
         frame_prior=frame_prior,
         z=z,
         blocks=blocks,
-        units=units,
+        units=units if prior is not None else dataclasses.replace(units, log_prior=0.0),
     )
 
 
 def _blocks(z: Rows, mixture: Mixture, n_starts: int, *, exact: bool = False) -> Blocks:
     # On the device once, or every call would copy them again.
     return jax.device_put(make_blocks(z, mixture, n_starts=n_starts, exact=exact))
+
+
+def _units(mixture: Mixture, frame: Frame, blocks: Blocks) -> Units:
+    base, jacobian = _constants(mixture, frame, blocks)
+    lost = float(blocks.total_weight) * float(np.log(frame.scale).sum())
+    return Units(log_likelihood=float(base) - lost, log_prior=float(jacobian))
 
 
 @functools.partial(jax.jit, static_argnums=0)

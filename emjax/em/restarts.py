@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from emjax import align
-from emjax.em.loop import EMState, status_of
+from emjax.em.state import EMState, status_of
 from emjax.mixture import Mixture, MixtureParams
 from emjax.result import Optimum, Status
 

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from emjax.em.step import Blocks, Statistics, trusted
+from emjax.em.blocks import Blocks
+from emjax.em.step import Statistics, trusted
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.result import Status
 
@@ -93,14 +94,20 @@ def remaining(step: Array, rate: Array, rate_before: Array, n_iter: Array) -> Ar
     One ratio may be small by chance, while fast directions die out and a slow one is still to come: two in a row must
     agree. The first two iterations have no such pair.
     """
-    slowest = jnp.where(n_iter >= 2, jnp.maximum(rate, rate_before), jnp.inf)
-    return jnp.where(slowest < 1.0, step * slowest / (1.0 - slowest), jnp.inf)
+    return sum_of_series(step, jnp.maximum(rate, rate_before), n_iter >= 2, first=False)
 
 
-def gain_to_come(state: EMState, gain: Array, gain_rate: Array, size: Array) -> Array:
-    """The same for the objective, where a gain of nothing but rounding is none."""
+def sum_of_series(step: Array, rate: Array, known: Array, *, first: bool) -> Array:
+    """What a geometric series of steps adds up to, with the ``first`` or from the one after it; else infinity."""
+    usable = known & (rate < 1.0)
+    rate = jnp.where(usable, rate, 0.0)
+    return jnp.where(usable, step * (1.0 if first else rate) / (1.0 - rate), jnp.inf)
+
+
+def gain_to_come(before: Any, gain: Array, gain_rate: Array, size: Array) -> Array:
+    """The same for the objective, ``before`` being the state that the gain came from; one of rounding alone is none."""
     rounding = STILL * jnp.finfo(gain.dtype).eps * size
-    return jnp.where(gain <= rounding, 0.0, remaining(gain, gain_rate, state.gain_rate, state.n_iter))
+    return jnp.where(gain <= rounding, 0.0, remaining(gain, gain_rate, before.gain_rate, before.n_iter))
 
 
 def verdict(

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from emjax.em.blocks import AXIS, Blocks
-from emjax.em.blocks import make_blocks as make_blocks
 from emjax.mixture import Mixture, MixtureParams, Prior
 
 _PRECISION = jax.lax.Precision.HIGHEST  # accelerators would otherwise multiply float32 in fewer bits

@@ -13,7 +13,7 @@ from emjax.families.arrays import AnyArray, Hyperparameter
 from emjax.families.frame import Frame
 from emjax.families.linalg import cholesky, diagonal, inverse_lower
 from emjax.families.moments import covariance
-from emjax.families.structure import CovarianceStructure
+from emjax.families.structure import CovarianceStructure, Moments
 
 
 class _Matrix(CovarianceStructure):
@@ -71,13 +71,8 @@ class _Matrix(CovarianceStructure):
         factor = np.where(rows == columns, -0.5, -1.0).astype(root.dtype)
         return (precision @ mean[..., None])[..., 0], precision[:, rows, columns] * factor[None, :]
 
-    def _centred_matrices(
-        self,
-        products: Float[Array, "K q"],
-        sums: Float[Array, "K d"],
-        counts: Float[Array, " K"],
-        mean: Float[AnyArray, "K d"],
-    ) -> Float[Array, "K d d"]:
+    def _centred_matrices(self, moments: Moments, mean: Float[AnyArray, "K d"]) -> Float[Array, "K d d"]:
+        counts, sums, products = moments
         second = products[:, _symmetric_index(mean.shape[1])]
         first = sums - counts[:, None] * mean
         return second - mean[:, :, None] * sums[:, None, :] - first[:, :, None] * mean[:, None, :]
@@ -142,14 +137,8 @@ class Full(_Matrix):
     def natural(self, root: Array, mean: Float[AnyArray, "K d"]) -> tuple[Float[Array, "K d"], Float[Array, "K q"]]:
         return self._natural(root, mean)
 
-    def centred_products(
-        self,
-        products: Float[Array, "K q"],
-        sums: Float[Array, "K d"],
-        counts: Float[Array, " K"],
-        mean: Float[AnyArray, "K d"],
-    ) -> Float[Array, "K d d"]:
-        return self._centred_matrices(products, sums, counts, mean)
+    def centred_products(self, moments: Moments, mean: Float[AnyArray, "K d"]) -> Float[Array, "K d d"]:
+        return self._centred_matrices(moments, mean)
 
     def log_determinant(self, root: Array, n_components: int, n_features: int) -> Float[Array, " K"]:
         return jnp.sum(jnp.log(diagonal(root)), axis=-1)
@@ -197,14 +186,8 @@ class Tied(_Matrix):
         linear, row = self._natural(root[None], mean)
         return linear, jnp.broadcast_to(row, (mean.shape[0], row.shape[1]))
 
-    def centred_products(
-        self,
-        products: Float[Array, "K q"],
-        sums: Float[Array, "K d"],
-        counts: Float[Array, " K"],
-        mean: Float[AnyArray, "K d"],
-    ) -> Float[Array, "d d"]:
-        return jnp.sum(self._centred_matrices(products, sums, counts, mean), axis=0)
+    def centred_products(self, moments: Moments, mean: Float[AnyArray, "K d"]) -> Float[Array, "d d"]:
+        return jnp.sum(self._centred_matrices(moments, mean), axis=0)
 
     def log_determinant(self, root: Array, n_components: int, n_features: int) -> Float[Array, " K"]:
         return jnp.full(n_components, jnp.sum(jnp.log(jnp.diagonal(root))))

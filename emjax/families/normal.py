@@ -36,6 +36,7 @@ from emjax.families.base import Family
 from emjax.families.covariance import STRUCTURES, CovarianceStructure
 from emjax.families.frame import Frame, standardizing_frame
 from emjax.families.linalg import cholesky, diagonal
+from emjax.families.structure import Moments
 from emjax.samples import Samples, check_not_constant
 
 _LOG_TWO_PI = math.log(2 * math.pi)
@@ -238,10 +239,10 @@ class Normal(Family):
 
     def from_moments(self, params: NormalParams, moments: Float[Array, "K p"]) -> NormalStatistics:
         d = params.mean.shape[1]
-        counts, sums, products = moments[:, 0], moments[:, 1 : d + 1], moments[:, d + 1 :]
+        split = Moments(moments[:, 0], moments[:, 1 : d + 1], moments[:, d + 1 :])
         return NormalStatistics(
-            first=sums - counts[:, None] * params.mean,
-            second=self.structure.centred_products(products, sums, counts, params.mean),
+            first=split.sums - split.counts[:, None] * params.mean,
+            second=self.structure.centred_products(split, params.mean),
         )
 
     def cancellation(self, params: NormalParams) -> Float[Array, ""]:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.families.arrays import AnyArray, Hyperparameter
 from emjax.families.frame import Frame
+
+
+class Moments(NamedTuple):
+    """Sums over the data of responsibilities times one ``(K,)``, the features ``(K, d)``, and products ``(K, q)``."""
+
+    counts: Array
+    sums: Array
+    products: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,14 +82,8 @@ class CovarianceStructure(abc.ABC):
         """What multiplies the features and their `products` in the log density."""
 
     @abc.abstractmethod
-    def centred_products(
-        self,
-        products: Float[Array, "K q"],
-        sums: Float[Array, "K d"],
-        counts: Float[Array, " K"],
-        mean: Float[AnyArray, "K d"],
-    ) -> Array:
-        """``sum r (x - mean)(x - mean)'`` in the structure's own shape from sums of products, of features and of 1."""
+    def centred_products(self, moments: Moments, mean: Float[AnyArray, "K d"]) -> Array:
+        """``sum r (x - mean)(x - mean)'`` in the structure's own shape."""
 
     @abc.abstractmethod
     def cancellation(self, root: Array, mean: Float[AnyArray, "K d"]) -> Float[Array, ""]:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from emjax.families.arrays import AnyArray, Hyperparameter
 from emjax.families.frame import Frame
 from emjax.families.moments import variance
-from emjax.families.structure import CovarianceStructure
+from emjax.families.structure import CovarianceStructure, Moments
 
 
 class _Variances(CovarianceStructure):
@@ -84,13 +84,8 @@ class Diag(_Variances):
         precision = 1.0 / (root * root)
         return precision * mean, -0.5 * precision
 
-    def centred_products(
-        self,
-        products: Float[Array, "K q"],
-        sums: Float[Array, "K d"],
-        counts: Float[Array, " K"],
-        mean: Float[AnyArray, "K d"],
-    ) -> Float[Array, "K d"]:
+    def centred_products(self, moments: Moments, mean: Float[AnyArray, "K d"]) -> Float[Array, "K d"]:
+        counts, sums, products = moments
         return products - mean * (2.0 * sums - counts[:, None] * mean)
 
     def cancellation(self, root: Array, mean: Float[AnyArray, "K d"]) -> Float[Array, ""]:
@@ -152,13 +147,8 @@ class Spherical(_Variances):
         precision = (1.0 / (root * root))[:, None]
         return precision * mean, -0.5 * precision
 
-    def centred_products(
-        self,
-        products: Float[Array, "K q"],
-        sums: Float[Array, "K d"],
-        counts: Float[Array, " K"],
-        mean: Float[AnyArray, "K d"],
-    ) -> Float[Array, " K"]:
+    def centred_products(self, moments: Moments, mean: Float[AnyArray, "K d"]) -> Float[Array, " K"]:
+        counts, sums, products = moments
         return products[:, 0] - jnp.sum(mean * (2.0 * sums - counts[:, None] * mean), axis=1)
 
     def cancellation(self, root: Array, mean: Float[AnyArray, "K d"]) -> Float[Array, ""]:

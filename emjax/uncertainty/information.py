@@ -27,7 +27,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 from scipy.special import ndtri
 
-from emjax.em.step import Blocks, make_blocks
+from emjax.em.blocks import Blocks, make_blocks
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.naming import ScalarParameter, scalar_parameters

@@ -13,7 +13,8 @@ from numpyro.infer.util import log_density
 import emjax
 from emjax import Mixture, Normal, Poisson
 from emjax.bayes.bridge import MarginalMixture, MixtureProgram
-from emjax.em.step import expectation, make_blocks, objective
+from emjax.em.blocks import make_blocks
+from emjax.em.step import expectation, objective
 from emjax.mixture import Prior
 
 MODELS = Path(__file__).resolve().parents[2] / "models"

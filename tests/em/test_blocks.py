@@ -9,7 +9,8 @@ import pytest
 
 import emjax
 from emjax.em import blocks
-from emjax.em.step import expectation, make_blocks, maximization, rounding, trusted
+from emjax.em.blocks import make_blocks
+from emjax.em.step import expectation, maximization, rounding, trusted
 from tests.contracts.table import ROWS, Row, log_densities, walk
 
 KEY = jax.random.key(0)
@@ -119,6 +120,28 @@ def test_narrow_components_are_not_trusted_in_float32(dtype: str, scale: float, 
         z = np.zeros((8, 2), dtype)
         assert bool(trusted(mixture, params, make_blocks(z, mixture))) is good
         assert bool(trusted(mixture, params, make_blocks(z, mixture, exact=True)))
+
+
+def test_float32_loses_nothing_over_many_blocks(monkeypatch):
+    monkeypatch.setattr(blocks, "_LARGEST_BLOCK", 128)
+    mixture = emjax.Mixture(emjax.Poisson(), 1)
+    x = np.full((60_000, 1), np.float32(1.1), dtype=float)  # one number again and again: its roundings do not cancel
+    params = mixture.params(rate=[3.0])
+    totals = {}
+    for dtype in ("float64", "float32"):
+        with jax.enable_x64(dtype == "float64"):
+            data = make_blocks(x.astype(dtype), mixture)
+            cast = jax.tree.map(lambda leaf, dtype=dtype: leaf.astype(dtype), params)
+            totals[dtype] = np.asarray(jax.jit(expectation, static_argnums=0)(mixture, cast, data).components)[0, 1]
+    assert data.x.shape[0] > 400
+    # One addition after the other would lose many roundings of the total.
+    np.testing.assert_allclose(totals["float32"], totals["float64"], rtol=np.finfo(np.float32).eps)
+
+
+def test_the_device_takes_the_blocks_as_they_are():
+    data = make_blocks(np.random.default_rng(2).normal(size=(20_000, 3)), emjax.Mixture(emjax.Normal(), 2))
+    with jax.enable_x64(True):
+        assert jax.device_put(data.x).unsafe_buffer_pointer() == data.x.ctypes.data
 
 
 _ON_TWO_DEVICES = """
