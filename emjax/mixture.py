@@ -191,6 +191,13 @@ class Mixture:
         weights = jax.nn.softmax(jnp.concatenate([ratios, jnp.zeros(1, ratios.dtype)]))
         return MixtureParams(weights=weights, components=self.family.constrain(unconstrained["components"]))
 
+    def log_volume(self, params: MixtureParams) -> Float[Array, ""]:
+        """``log |d params / d unconstrained|``, with the parameters in the space that `space` names.
+
+        The log density of a prior in the unconstrained space is `log_prior` plus this.
+        """
+        return jnp.sum(jnp.log(params.weights)) + self.family.log_volume(params.components)
+
     def to_frame(self, params: MixtureParams, frame: Frame) -> MixtureParams:
         """The parameters in the units of a frame."""
         return dataclasses.replace(params, components=self.family.to_frame(params.components, frame))

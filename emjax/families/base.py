@@ -94,6 +94,30 @@ class Family(abc.ABC):
     def maximize(self, statistics: Any, counts: Float[Array, " K"], params: Params, prior: Params | None) -> Params:
         """The parameters that maximise the expected complete-data log-likelihood (plus log prior)."""
 
+    @property
+    def conjugate(self) -> bool:
+        """Whether the family has `draw_components`, so that the Gibbs sampler can be used."""
+        return type(self).draw_components is not Family.draw_components
+
+    def draw_components(
+        self, key: Array, statistics: Any, counts: Float[Array, " K"], params: Params, prior: Params
+    ) -> Params:
+        """A draw from ``p(parameters | labels, x, prior)``, with what `maximize` is given for these labels.
+
+        The statistics are those of responsibilities that are one at a datum's label and zero elsewhere. A component
+        without data is drawn from the prior. Raises `TypeError` where the family has no conjugate prior to draw from.
+        """
+        raise TypeError(f"{self.name} has no conjugate draw of its components, which method='gibbs' needs")
+
+    def log_evidence(
+        self, statistics: Any, counts: Float[Array, " K"], params: Params, prior: Params
+    ) -> Float[Array, ""]:
+        """``log p(x | labels)`` of all components together, the base measure left out, given what `maximize` is given.
+
+        It is the normalizing constant of the distribution that `draw_components` draws from, and raises the same.
+        """
+        raise TypeError(f"{self.name} has no conjugate prior, so its evidence has no closed form")
+
     # The natural form of an exponential family is log_kernel(params, x) = natural_parameters(params) @
     # sufficient_statistics(transposed x). With it an iteration of EM is two matrix products, which all components and
     # all starts share. Any other family overrides `log_kernel` and `statistics` instead.
@@ -146,6 +170,14 @@ class Family(abc.ABC):
     @abc.abstractmethod
     def constrain(self, unconstrained: Any) -> Params:
         """The inverse of `unconstrain`."""
+
+    def permute_unconstrained(self, unconstrained: Any, permutation: AnyArray) -> Any:
+        """`permute` in the space of `unconstrain`: by default, its leaves lead with ``n_components`` too."""
+        return jax.tree.map(lambda leaf: leaf[permutation], unconstrained)
+
+    @abc.abstractmethod
+    def log_volume(self, params: Params) -> Float[Array, ""]:
+        """``log |d params / d unconstrained|`` at some parameters, these in the space that `space` names."""
 
     # A family that overrides `frame` overrides these four with it.
 

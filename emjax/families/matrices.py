@@ -10,6 +10,7 @@ from jax.scipy.special import multigammaln
 from jaxtyping import Array, Float
 
 from emjax.families.arrays import AnyArray, Hyperparameter
+from emjax.families.draws import inverse_wishart_root
 from emjax.families.frame import Frame
 from emjax.families.linalg import cholesky, diagonal, inverse_lower
 from emjax.families.moments import covariance
@@ -51,13 +52,15 @@ class _Matrix(CovarianceStructure):
     ) -> Float[Array, ""]:
         d = dispersion.shape[-1]
         root = cholesky(dispersion)
-        prior_root = cholesky(scatter)
-        half = 0.5 * degrees_of_freedom
         log_det = jnp.sum(jnp.log(diagonal(root)), axis=-1)
-        prior_log_det = jnp.sum(jnp.log(diagonal(prior_root)))
-        trace = jnp.sum((inverse_lower(root) @ prior_root) ** 2, axis=(-1, -2))
-        constant = 2.0 * half * prior_log_det - half * d * jnp.log(2.0) - multigammaln(half, d)
+        trace = jnp.sum((inverse_lower(root) @ cholesky(scatter)) ** 2, axis=(-1, -2))
+        constant = self.log_normalizer(degrees_of_freedom, scatter)
         return jnp.sum(constant - (degrees_of_freedom + d + 1.0) * log_det - 0.5 * trace)
+
+    def log_normalizer(self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter) -> Array:
+        d, half = scatter.shape[-1], 0.5 * jnp.asarray(degrees_of_freedom)
+        log_det = jnp.sum(jnp.log(diagonal(cholesky(scatter))), axis=-1)
+        return 2.0 * half * log_det - half * d * jnp.log(2.0) - multigammaln(half, d)
 
     def products(self, x: Float[Array, "d n"]) -> Float[Array, "q n"]:
         return jnp.concatenate([x[i : i + 1] * x[i:] for i in range(x.shape[0])])
@@ -87,6 +90,10 @@ class _Matrix(CovarianceStructure):
 
         return dist.InverseWishart(degrees_of_freedom, scale_tril=cholesky(jnp.asarray(scatter)))
 
+    def draw(self, key: Array, degrees_of_freedom: Array, scatter: Array) -> tuple[Array, Array]:
+        root = inverse_wishart_root(key, jnp.reshape(degrees_of_freedom, scatter.shape[:-2]), scatter)
+        return root @ jnp.swapaxes(root, -1, -2), root
+
     def unconstrain(self, dispersion: AnyArray) -> Array:
         root = cholesky(dispersion)
         rows, columns = np.tril_indices(dispersion.shape[-1])
@@ -99,6 +106,14 @@ class _Matrix(CovarianceStructure):
         shape = (*unconstrained.shape[:-1], n_features, n_features)
         root = jnp.zeros(shape, unconstrained.dtype).at[..., rows, columns].set(entries)
         return root @ jnp.swapaxes(root, -1, -2)
+
+    def log_volume(self, dispersion: AnyArray) -> Float[Array, ""]:
+        # From covariance to Cholesky factor, 2^d prod L_ii^(d - i) with i from 0; and L_ii once more for its logarithm.
+        log_roots = jnp.log(diagonal(cholesky(dispersion)))
+        d = dispersion.shape[-1]
+        powers = np.arange(d + 1, 1, -1).astype(log_roots.dtype)
+        n_matrices = log_roots.size // d
+        return jnp.sum(log_roots @ powers) + n_matrices * d * np.log(2.0)
 
     def rescale(self, dispersion: AnyArray, scale: Float[AnyArray, " d"]) -> AnyArray:
         # One index more where the matrices are stacked: NumPy in, NumPy out, no promotion of ranks.

@@ -251,22 +251,62 @@ class Normal(Family):
     def maximize(
         self, statistics: NormalStatistics, counts: Float[Array, " K"], params: NormalParams, prior: Any
     ) -> NormalParams:
-        structure, d = self.structure, params.mean.shape[1]
-        shift = statistics.first / jnp.maximum(counts, jnp.finfo(counts.dtype).tiny)[:, None]
-        mean = params.mean + shift
-        # sum r (c - m)(c - m)' = sum r c c' - N m m': near the optimum the shift m is near zero, so nothing cancels.
-        scatter = statistics.second - structure.scatter(counts[:, None], shift[:, None, :])
-        degrees = structure.degrees(counts, d)
+        structure = self.structure
+        mean, scatter = self._mean_and_scatter(statistics, counts, params)
+        degrees = structure.degrees(counts, mean.shape[1])
         if prior is None:
             degrees = jnp.maximum(degrees, jnp.finfo(counts.dtype).tiny)
             return NormalParams(mean=mean, dispersion=scatter / degrees, structure=structure)
+        mean, scatter = self._with_prior(mean, scatter, counts, prior)
+        degrees = degrees + structure.prior_degrees(prior.degrees_of_freedom, *mean.shape)
+        return NormalParams(mean=mean, dispersion=scatter / degrees, structure=structure)
+
+    def draw_components(
+        self, key: Array, statistics: NormalStatistics, counts: Float[Array, " K"], params: NormalParams, prior: Any
+    ) -> NormalParams:
+        # The covariance with its mean integrated out, then the mean given that covariance: one exact joint draw.
+        structure = self.structure
+        dispersion_key, mean_key = jax.random.split(key)
+        mean, scatter = self._with_prior(*self._mean_and_scatter(statistics, counts, params), counts, prior)
+        degrees = prior.degrees_of_freedom + structure.degrees(counts, mean.shape[1])
+        dispersion, root = structure.draw(dispersion_key, degrees, scatter)
+        noise = jax.random.normal(mean_key, mean.shape, mean.dtype)
+        spread = structure.color(root, noise[:, None, :])[:, 0, :]
+        mean = mean + spread / jnp.sqrt(prior.precision + counts)[:, None]
+        return NormalParams(mean=mean, dispersion=dispersion, structure=structure)
+
+    def log_evidence(
+        self, statistics: NormalStatistics, counts: Float[Array, " K"], params: NormalParams, prior: Any
+    ) -> Float[Array, ""]:
+        structure, d = self.structure, params.mean.shape[1]
+        _, scatter = self._with_prior(*self._mean_and_scatter(statistics, counts, params), counts, prior)
+        prior_scatter = jnp.broadcast_to(prior.scatter, scatter.shape)
+        degrees = structure.degrees(counts, d)
+        # Of one number for each dispersion, whatever the shape that multiplies a scatter has.
+        degrees = degrees[..., 0, 0] if degrees.ndim == 3 else degrees
+        before = structure.log_normalizer(prior.degrees_of_freedom + 0.0 * degrees, prior_scatter)
+        after = structure.log_normalizer(prior.degrees_of_freedom + degrees, scatter)
+        means = 0.5 * d * jnp.sum(jnp.log(prior.precision / (prior.precision + counts)))
+        return jnp.sum(before - after) + means
+
+    def _mean_and_scatter(
+        self, statistics: NormalStatistics, counts: Float[Array, " K"], params: NormalParams
+    ) -> tuple[Float[Array, "K d"], Array]:
+        """The data's means, and their scatter about these."""
+        shift = statistics.first / jnp.maximum(counts, jnp.finfo(counts.dtype).tiny)[:, None]
+        # sum r (c - m)(c - m)' = sum r c c' - N m m': near the optimum the shift m is near zero, so nothing cancels.
+        scatter = statistics.second - self.structure.scatter(counts[:, None], shift[:, None, :])
+        return params.mean + shift, scatter
+
+    def _with_prior(
+        self, mean: Float[Array, "K d"], scatter: Array, counts: Float[Array, " K"], prior: NormalPrior
+    ) -> tuple[Float[Array, "K d"], Array]:
+        """The mean and scatter of the normal-inverse-Wishart posterior."""
         precision = prior.precision
         shrink = precision * counts / (precision + counts)
-        distance = structure.scatter(shrink[:, None], (mean - prior.mean[None, :])[:, None, :])
+        distance = self.structure.scatter(shrink[:, None], (mean - prior.mean[None, :])[:, None, :])
         mean = (precision * prior.mean[None, :] + counts[:, None] * mean) / (precision + counts)[:, None]
-        prior_scatter = jnp.broadcast_to(prior.scatter, scatter.shape)
-        degrees = degrees + structure.prior_degrees(prior.degrees_of_freedom, *mean.shape)
-        return NormalParams(mean=mean, dispersion=(scatter + prior_scatter + distance) / degrees, structure=structure)
+        return mean, scatter + jnp.broadcast_to(prior.scatter, scatter.shape) + distance
 
     def at_means(self, params: NormalParams, means: Float[AnyArray, "K d"]) -> NormalParams:
         return dataclasses.replace(params, mean=means)
@@ -294,6 +334,14 @@ class Normal(Family):
         mean = unconstrained["mean"]
         dispersion = self.structure.constrain(unconstrained["log_cholesky"], mean.shape[1])
         return NormalParams(mean=mean, dispersion=dispersion, structure=self.structure)
+
+    def permute_unconstrained(self, unconstrained: dict[str, AnyArray], permutation: AnyArray) -> dict[str, AnyArray]:
+        if not self.structure.shared:
+            return {name: value[permutation] for name, value in unconstrained.items()}
+        return {**unconstrained, "mean": unconstrained["mean"][permutation]}
+
+    def log_volume(self, params: NormalParams) -> Float[Array, ""]:
+        return self.structure.log_volume(params.dispersion)
 
     def to_frame(self, params: NormalParams, frame: Frame) -> NormalParams:
         mean = frame.apply(params.mean)

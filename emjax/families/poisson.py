@@ -24,6 +24,7 @@ from jaxtyping import Array, Float
 from emjax.families import moments
 from emjax.families.arrays import AnyArray
 from emjax.families.base import Family
+from emjax.families.draws import log_gamma
 from emjax.samples import Samples, check_counts
 
 _SMALLEST_RATE = 1e-12  # a rate of exactly zero would give -inf, and then NaN, to any datum that is not zero
@@ -95,6 +96,17 @@ class Poisson(Family):
             exposure = exposure + prior.inverse_scale[None, :]
         return PoissonParams(rate=jnp.maximum(events / exposure, _SMALLEST_RATE))
 
+    def draw_components(self, key: Array, statistics: Any, counts: Array, params: Any, prior: Any) -> PoissonParams:
+        shape, exposure = statistics[:, 1:] + prior.shape, counts[:, None] + prior.inverse_scale[None, :]
+        return PoissonParams(rate=jnp.maximum(jnp.exp(log_gamma(key, shape)) / exposure, _SMALLEST_RATE))
+
+    def log_evidence(
+        self, statistics: Array, counts: Float[Array, " K"], params: PoissonParams, prior: Any
+    ) -> Float[Array, ""]:
+        shape, exposure = statistics[:, 1:] + prior.shape, counts[:, None] + prior.inverse_scale[None, :]
+        before = prior.shape * jnp.log(prior.inverse_scale)[None, :] - gammaln(prior.shape)
+        return jnp.sum(before - shape * jnp.log(exposure) + gammaln(shape))
+
     def at_means(self, params: PoissonParams, means: Float[AnyArray, "K d"]) -> PoissonParams:
         # A start at a count of zero could never leave it, so it is moved a tenth of the way to the overall mean.
         return PoissonParams(rate=jnp.where(means > 0, means, 0.1 * params.rate))
@@ -109,6 +121,9 @@ class Poisson(Family):
 
     def constrain(self, unconstrained: Float[AnyArray, "K d"]) -> PoissonParams:
         return PoissonParams(rate=jnp.exp(unconstrained))
+
+    def log_volume(self, params: PoissonParams) -> Float[Array, ""]:
+        return jnp.sum(jnp.log(params.rate))
 
     def sample(self, params: PoissonParams, key: Array, labels: Array) -> Float[Array, "n d"]:
         return jax.random.poisson(key, params.rate[labels]).astype(params.rate.dtype)

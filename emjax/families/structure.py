@@ -112,10 +112,21 @@ class CovarianceStructure(abc.ABC):
         """The log density of all dispersions."""
 
     @abc.abstractmethod
+    def log_normalizer(self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter) -> Array:
+        """The logarithm of what `log_prior` multiplies its kernel with, for each dispersion."""
+
+    @abc.abstractmethod
     def prior_site(
         self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter, n_components: int, n_features: int
     ) -> Any:
         """The same prior as a NumPyro distribution."""
+
+    @abc.abstractmethod
+    def draw(self, key: Array, degrees_of_freedom: Array, scatter: Array) -> tuple[Array, Array]:
+        """A draw of the dispersion from its inverse Wishart (or inverse gammas), and a square root of it for `color`.
+
+        ``scatter`` has the shape of the dispersion, ``degrees_of_freedom`` broadcasts to it like `degrees`.
+        """
 
     @abc.abstractmethod
     def unconstrain(self, dispersion: AnyArray) -> Array:
@@ -124,6 +135,10 @@ class CovarianceStructure(abc.ABC):
     @abc.abstractmethod
     def constrain(self, unconstrained: AnyArray, n_features: int) -> Array:
         """The inverse of `unconstrain`."""
+
+    @abc.abstractmethod
+    def log_volume(self, dispersion: AnyArray) -> Float[Array, ""]:
+        """``log |d dispersion / d unconstrained|`` over all dispersions."""
 
     @abc.abstractmethod
     def rescale(self, dispersion: Any, scale: Float[AnyArray, " d"]) -> Any:

@@ -10,6 +10,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
 from emjax.families.arrays import AnyArray, Hyperparameter
+from emjax.families.draws import log_gamma
 from emjax.families.frame import Frame
 from emjax.families.moments import variance
 from emjax.families.structure import CovarianceStructure, Moments
@@ -35,9 +36,13 @@ class _Variances(CovarianceStructure):
     def log_prior(
         self, dispersion: AnyArray, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter
     ) -> Float[Array, ""]:
-        half, rate = 0.5 * degrees_of_freedom, jnp.broadcast_to(0.5 * scatter, dispersion.shape)
-        density = half * jnp.log(rate) - gammaln(half) - (half + 1.0) * jnp.log(dispersion)
-        return jnp.sum(density - rate / dispersion)
+        scatter = jnp.broadcast_to(scatter, dispersion.shape)
+        constant = self.log_normalizer(degrees_of_freedom, scatter)
+        return jnp.sum(constant - (0.5 * degrees_of_freedom + 1.0) * jnp.log(dispersion) - 0.5 * scatter / dispersion)
+
+    def log_normalizer(self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter) -> Array:
+        half = 0.5 * degrees_of_freedom
+        return half * jnp.log(0.5 * scatter) - gammaln(half)
 
     def prior_site(
         self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter, n_components: int, n_features: int
@@ -47,11 +52,19 @@ class _Variances(CovarianceStructure):
         shape = self.shape(n_components, n_features)
         return dist.InverseGamma(0.5 * degrees_of_freedom, 0.5 * scatter).expand(shape).to_event(len(shape))
 
+    def draw(self, key: Array, degrees_of_freedom: Array, scatter: Array) -> tuple[Array, Array]:
+        half = jnp.broadcast_to(0.5 * degrees_of_freedom, scatter.shape)
+        dispersion = 0.5 * scatter * jnp.exp(-log_gamma(key, half))
+        return dispersion, jnp.sqrt(dispersion)
+
     def unconstrain(self, dispersion: AnyArray) -> Array:
         return 0.5 * jnp.log(dispersion)
 
     def constrain(self, unconstrained: AnyArray, n_features: int) -> Array:
         return jnp.exp(2.0 * unconstrained)
+
+    def log_volume(self, dispersion: AnyArray) -> Float[Array, ""]:
+        return jnp.sum(jnp.log(2.0 * dispersion))
 
     def smallest_variance_of(self, dispersion: np.ndarray) -> float:
         return float(dispersion.min())
