@@ -81,13 +81,26 @@ def _union_length(spans: list[tuple[float, float]]) -> float:
     return length
 
 
+_unwatched = threading.local()
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """What this thread compiles inside the block belongs to no running stopwatch: it is work of something else."""
+    _unwatched.on = True
+    try:
+        yield
+    finally:
+        _unwatched.on = False
+
+
 _active: list[Stopwatch] = []
 _active_lock = threading.Lock()
 _is_listening = False
 
 
 def _on_span(event: str, start_time: float, end_time: float, **_: str | int) -> None:
-    if event not in _COMPILE_EVENTS:
+    if event not in _COMPILE_EVENTS or getattr(_unwatched, "on", False):
         return
     with _active_lock:
         running = tuple(_active)

@@ -17,6 +17,11 @@ HOOKED = (
     "emjax.uncertainty",
     "emjax.bayes.bridge",
     "emjax.bayes.draws",
+    "emjax.bayes.gibbs",
+    "emjax.bayes.hmc",
+    "emjax.bayes.jumps",
+    "emjax.bayes.modes",
+    "emjax.bayes.target",
 )
 """The modules whose annotations carry shapes. The others (readers, the command line, NumPy on the host) have none, and
 refuse strange input by messages of their own, which a type checker in front of them would replace."""

@@ -15,7 +15,7 @@ arXiv:1701.02434 (divergences).
 """
 
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from emjax.bayes.rhat import nested_rhat, split_rhat
 from emjax.jsonable import to_jsonable
 
 _MIN_DRAWS = 4
@@ -67,6 +68,7 @@ class PosteriorStatus(StrEnum):
     divergent = "divergent"
     low_energy = "low_energy"
     nonfinite = "nonfinite"
+    unreliable = "unreliable"
 
     @property
     def message(self) -> str:
@@ -77,7 +79,7 @@ class PosteriorStatus(StrEnum):
 _MESSAGES = {
     PosteriorStatus.converged: "The chains agree and hold enough draws; the posterior can be used.",
     PosteriorStatus.not_converged: (
-        "The chains disagree (R-hat too large); use a longer warm-up, fewer components or a stronger prior."
+        "The chains have not explored the same posterior; use more draws, fewer components or a stronger prior."
     ),
     PosteriorStatus.too_few_draws: (
         "The chains agree but hold too few effective draws; ask for more draws or more chains."
@@ -90,12 +92,16 @@ _MESSAGES = {
         "The energy moves too slowly (low E-BFMI), so the tails were not explored; use a longer warm-up or a "
         "stronger prior on the scales."
     ),
+    PosteriorStatus.unreliable: (
+        "The Laplace mixture is too far from the posterior for its importance weights to be believed; use hmc or nuts."
+    ),
     PosteriorStatus.nonfinite: ("Some draws are NaN or infinite; check the data and the prior, and sample in float64."),
 }
 
 # Which problem names the status when there are several: the first of these.
 _PRECEDENCE = (
     PosteriorStatus.nonfinite,
+    PosteriorStatus.unreliable,
     PosteriorStatus.not_converged,
     PosteriorStatus.divergent,
     PosteriorStatus.low_energy,
@@ -165,7 +171,14 @@ class Diagnostics:
 
 
 def assess(
-    quantities: xr.Dataset, sample_stats: xr.Dataset, thresholds: Thresholds = DEFAULT_THRESHOLDS
+    quantities: xr.Dataset,
+    sample_stats: xr.Dataset,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
+    *,
+    superchains: np.ndarray | None = None,
+    most_ess: float = math.inf,
+    judge_divergences: bool = True,
+    problems: Sequence[tuple[PosteriorStatus, str]] = (),
 ) -> Diagnostics:
     """Judge chains by their draws.
 
@@ -178,6 +191,14 @@ def assess(
         ``diverging`` and ``energy`` over ``chain`` and ``draw``; each may be missing, and is then not judged.
     thresholds
         See :class:`Thresholds`.
+    superchains
+        Which chains began at one point, ``(chain,)``: nested R-hat is then taken in place of R-hat.
+    most_ess
+        What effective sample sizes cannot exceed: that of the weights, for draws by importance resampling.
+    judge_divergences
+        Whether too many divergences are a problem, as they are where chains move by their trajectories alone.
+    problems
+        What else speaks against the draws: pairs of a status and a phrase.
 
     Returns
     -------
@@ -188,29 +209,31 @@ def assess(
     """
     names, values = _scalars(quantities)
     n_chains, n_draws = quantities.sizes["chain"], quantities.sizes["draw"]
-    rows = _rows(names, values)
+    rows = _rows(names, values, superchains, most_ess)
     n_divergent, share = _divergences(sample_stats)
     bfmi = _bfmi(sample_stats)
     varying = [row for row in rows if not row.constant]
     max_rhat, rhat_name = _worst(varying, "rhat", largest=True)
     ess_bulk, bulk_name = _worst(varying, "ess_bulk", largest=False)
     ess_tail, tail_name = _worst(varying, "ess_tail", largest=False)
-    problems = dict(
+    found = dict(
         _problems(
             nonfinite=_nonfinite_names(names, values, sample_stats),
             n_varying=len(varying),
             n_draws=n_draws,
             rhat=(max_rhat, rhat_name),
             ess=min((ess_bulk, bulk_name), (ess_tail, tail_name), key=lambda pair: _nan_first(pair[0])),
-            divergent=(n_divergent, share),
+            divergent=(n_divergent, share if judge_divergences else 0.0),
             bfmi=bfmi,
             limits=thresholds,
         )
     )
-    status = next((status for status in _PRECEDENCE if status in problems), PosteriorStatus.converged)
+    for graver, phrase in problems:
+        found[graver] = f"{found[graver]}; {phrase}" if graver in found else phrase
+    status = next((status for status in _PRECEDENCE if status in found), PosteriorStatus.converged)
     return Diagnostics(
         status=status,
-        reasons=tuple(problems[status] for status in _PRECEDENCE if status in problems),
+        reasons=tuple(found[status] for status in _PRECEDENCE if status in found),
         max_rhat=max_rhat,
         max_rhat_name=rhat_name,
         min_ess_bulk=ess_bulk,
@@ -274,21 +297,23 @@ def _problems(
 # --- the numbers --------------------------------------------------------------------------------------------
 
 
-def _rows(names: list[str], values: np.ndarray) -> tuple[QuantityDiagnostics, ...]:
+def _rows(
+    names: list[str], values: np.ndarray, superchains: np.ndarray | None, most_ess: float
+) -> tuple[QuantityDiagnostics, ...]:
     """One row per quantity; columns that are copies of each other (symmetric matrices) are computed once."""
     known: dict[bytes, tuple[float, ...]] = {}
     rows = []
     for name, draws in zip(names, values, strict=True):
         content = draws.tobytes()
         if content not in known:
-            known[content] = _numbers(draws)
+            known[content] = _numbers(draws, superchains, most_ess)
         mean, sd, rhat, ess_bulk, ess_tail, mcse_mean, mcse_sd = known[content]
         constant = bool(np.all(draws == draws.flat[0]))
         rows.append(QuantityDiagnostics(name, mean, sd, rhat, ess_bulk, ess_tail, mcse_mean, mcse_sd, constant))
     return tuple(rows)
 
 
-def _numbers(draws: np.ndarray) -> tuple[float, ...]:
+def _numbers(draws: np.ndarray, superchains: np.ndarray | None, most_ess: float) -> tuple[float, ...]:
     """mean, sd, rhat, ess_bulk, ess_tail, mcse_mean, mcse_sd of draws ``(chain, draw)``."""
     from arviz_stats.base import array_stats
 
@@ -304,37 +329,12 @@ def _numbers(draws: np.ndarray) -> tuple[float, ...]:
     return (
         mean,
         sd,
-        _rhat(draws),
-        float(array_stats.ess(draws, method="bulk")),
-        float(array_stats.ess(draws, method="tail", prob=_TAIL)),
-        float(array_stats.mcse(draws, method="mean")),
-        float(array_stats.mcse(draws, method="sd")),
+        split_rhat(draws) if superchains is None else nested_rhat(draws, superchains),
+        min(float(array_stats.ess(draws, method="bulk")), most_ess),
+        min(float(array_stats.ess(draws, method="tail", prob=_TAIL)), most_ess),
+        max(float(array_stats.mcse(draws, method="mean")), sd / math.sqrt(most_ess)),
+        max(float(array_stats.mcse(draws, method="sd")), sd / math.sqrt(2.0 * most_ess)),
     )
-
-
-def _rhat(draws: np.ndarray) -> float:
-    """Rank-normalised split R-hat; infinity if no chain moves and they stand at different places."""
-    from arviz_stats.base import array_stats
-
-    if np.all(draws == draws[:, :1]):
-        return math.inf
-    if len(draws) > 1:
-        return float(array_stats.rhat(draws, method="rank"))
-    # ArviZ wants two chains and splits each. One chain is split here, so that its two halves are compared.
-    half = draws.shape[1] // 2
-    halves = np.stack([draws[0, :half], draws[0, -half:]])
-    folded = np.abs(halves - np.median(halves))
-    pair = (float(array_stats.rhat(_normal_scores(part), method="identity")) for part in (halves, folded))
-    return max(pair, key=_nan_last)
-
-
-def _normal_scores(values: np.ndarray) -> np.ndarray:
-    """Rank normalisation, Φ⁻¹((rank - 3/8) / (S + 1/4)) (Blom 1958), average ranks for ties."""
-    from scipy.special import ndtri
-    from scipy.stats import rankdata
-
-    ranks = rankdata(values, method="average").reshape(values.shape)
-    return ndtri((ranks - 3 / 8) / (values.size + 1 / 4))
 
 
 def _divergences(sample_stats: xr.Dataset) -> tuple[int, float]:

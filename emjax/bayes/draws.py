@@ -84,7 +84,7 @@ def describe_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit, values
 
 def anchor_rows(values: np.ndarray) -> np.ndarray:
     """The rows at which the log density is followed: the quantiles of the first feature."""
-    return np.argsort(values[:, 0])[np.linspace(0, len(values) - 1, _ANCHORS).astype(int)]
+    return np.argsort(values[:, 0], kind="stable")[np.linspace(0, len(values) - 1, _ANCHORS).astype(int)]
 
 
 def _one(params: MixtureParams) -> MixtureParams:

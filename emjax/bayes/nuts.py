@@ -36,50 +36,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from emjax.bayes.starts import FlatModel, value_gradient_curvature
+from emjax.bayes.flat_model import FlatModel, value_and_gradient
+from emjax.bayes.progress import ChainProgress, OnProgress, check_settings
 from emjax.errors import ConfigError
 
 _CHUNK_CAPACITY = 100
 _FIRST_CHUNK = 20
 _CHUNK_SECONDS = 0.2
 
-Phase = Literal["warmup", "draws"]
 ChainMethod = Literal["auto", "parallel", "vectorized"]
-
-
-class ChainProgress(NamedTuple):
-    """What is known of one chain between two chunks.
-
-    Attributes
-    ----------
-    chain
-        Index of the chain that has just moved on.
-    divergences
-        Divergent transitions of each chain in the phase that is reported.
-    step_size
-        Present step size of each chain (NaN before its first chunk).
-    """
-
-    chain: int
-    divergences: tuple[int, ...]
-    step_size: tuple[float, ...]
-
-
-class OnProgress(Protocol):
-    """Called in the caller's thread after every chunk of every chain.
-
-    ``done`` of ``total`` iterations of ``phase`` are complete for chain ``info.chain``; per chain and
-    phase, ``done`` only grows. An exception raised here (or Ctrl-C) stops all chains within one chunk and
-    passes through.
-    """
-
-    def __call__(self, phase: Phase, done: int, total: int, info: ChainProgress) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -169,7 +140,7 @@ def run_nuts(
     key
         Random key. Same key, same draws on the same machine, whatever the number of threads and the chunks.
     starts
-        Unconstrained values of all latent sites with a leading chain axis (see ``emjax.bayes.starts``).
+        Unconstrained values of all latent sites with a leading chain axis (see `emjax.bayes.flat_model`).
     inverse_mass_matrix
         First inverse mass matrix, ``(d, d)``, entries in the order of the sites' names: an estimate of the
         posterior covariance. None means the identity. Adapted in the warm-up.
@@ -238,16 +209,6 @@ def _check(
             f"starts must hold every latent site with one leading chain axis of equal length; found {lengths}"
         )
     return next(iter(lengths.values()))[0]
-
-
-def check_settings(warmup: int, draws: int, target_accept_prob: float, chains: int = 1) -> None:
-    """Raise `ConfigError` if one of the settings that a user gives is out of its range."""
-    if chains < 1:
-        raise ConfigError(f"chains={chains}: at least one chain is needed; give a positive number")
-    if warmup < 0 or draws < 1:
-        raise ConfigError(f"warmup={warmup}, draws={draws}: warmup must be at least 0 and draws at least 1")
-    if not 0 < target_accept_prob < 1:
-        raise ConfigError(f"target_accept_prob={target_accept_prob} must lie between 0 and 1; 0.8 is usual")
 
 
 # --- programs -----------------------------------------------------------------------------------------------
@@ -350,15 +311,14 @@ def _initial_states(
     """One state per unit of work: per chain, or a single one for all lanes."""
     dtype = jnp.result_type(float)
     flat = flat_model.ravel(starts).astype(dtype)
-    zero = np.zeros(flat.shape[1:], dtype)
-    found = [value_gradient_curvature(flat_model, row, zero, arrays)[:2] for row in flat]
+    found = [value_and_gradient(flat_model, row, arrays) for row in flat]
     values = np.stack([np.asarray(value) for value, _ in found])
     gradients = np.stack([np.asarray(gradient) for _, gradient in found])
     for chain in range(len(flat)):
         if not (np.isfinite(values[chain]) and np.all(np.isfinite(gradients[chain]))):
             raise ConfigError(
                 f"chain {chain} starts where the log density or its gradient is not finite; "
-                "choose starts inside the supports (overdispersed_starts does)"
+                "choose starts inside the supports"
             )
     matrix = np.eye(flat.shape[1]) if inverse_mass_matrix is None else np.asarray(inverse_mass_matrix)
     matrix = matrix.astype(dtype)

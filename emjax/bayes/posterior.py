@@ -11,6 +11,7 @@ import numpy as np
 
 from emjax.align import Alignment
 from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus
+from emjax.bayes.visits import PosteriorModes
 from emjax.mixture import Mixture, MixtureParams
 from emjax.result import Fit
 from emjax.samples import as_samples
@@ -41,10 +42,14 @@ class Posterior:
         The permutations and how far they can be trusted.
     diagnostics
         R-hat, effective sample sizes, divergences and E-BFMI, after alignment.
+    modes
+        The modes that EM knows of, their masses, which of them the chains visited, Pareto k, and the log evidence.
+    decision
+        What ``method="auto"`` decided and why, sentence by sentence; empty where a method was asked for.
     starts_note
         How the chains' starts were drawn.
     method
-        The sampler, ``"nuts"``.
+        The sampler that was used: ``"hmc"``, ``"nuts"``, ``"gibbs"`` or ``"laplace"``.
     compile_seconds, run_seconds
         Seconds spent tracing and compiling, and everything else, EM's MAP included.
     """
@@ -56,6 +61,8 @@ class Posterior:
     map_fit: Fit
     alignment: Alignment
     diagnostics: Diagnostics
+    modes: PosteriorModes
+    decision: tuple[str, ...]
     starts_note: str
     method: str
     compile_seconds: float
@@ -74,7 +81,8 @@ class Posterior:
     @property
     def message(self) -> str:
         """The status in words, with the numbers behind it."""
-        return " ".join([self.status.message, *self.diagnostics.reasons])
+        reasons = "; ".join(self.diagnostics.reasons)
+        return f"{self.status.message} {reasons}." if reasons else self.status.message
 
     @property
     def n_draws(self) -> int:
@@ -93,7 +101,7 @@ class Posterior:
         """
         values = as_samples(x).values
         with jax.enable_x64(True):
-            return np.asarray(_log_predictive(self.mixture.likelihood, self.thinned(n_draws), values))
+            return np.asarray(mean_log_density(self.mixture.likelihood, self.thinned(n_draws), values))
 
 
 def thinning(n_all: int, n_kept: int) -> np.ndarray:
@@ -102,7 +110,9 @@ def thinning(n_all: int, n_kept: int) -> np.ndarray:
 
 
 @jax.jit(static_argnums=0)
-def _log_predictive(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
+def mean_log_density(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
+    """Logarithm of the mean density of each datum ``x (n, d)`` over draws, ``(n,)``; traceable."""
+
     # A running logsumexp over draws: the matrix (draws, data) is never held.
     def add(total: jax.Array, params: MixtureParams) -> tuple[jax.Array, None]:
         return jnp.logaddexp(total, mixture.log_prob(params, x)), None

@@ -1,8 +1,9 @@
-"""`sample`: EM's MAP, chains started overdispersed around it, labels aligned, diagnostics, an ArviZ tree."""
+"""`sample`: EM's modes, a sampler that starts from them, labels aligned, diagnostics, an ArviZ tree."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -10,23 +11,23 @@ import numpy as np
 import xarray as xr
 
 from emjax import align
-from emjax.bayes.bridge import MixtureProgram
-from emjax.bayes.diagnostics import Diagnostics, assess
+from emjax.bayes.choice import FALLBACKS, choose_method, fell_short
+from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus, assess
 from emjax.bayes.draws import Described, describe_draws
-from emjax.bayes.nuts import NutsRun, OnProgress, check_settings, run_nuts
+from emjax.bayes.handoff import LANES, Handoff, Problem, hand_off, prepare
+from emjax.bayes.methods import DEFAULTS, METHODS, Job, attempts, to_data_units
 from emjax.bayes.posterior import Posterior
-from emjax.bayes.starts import ChainStarts, overdispersed_starts, unconstrain
+from emjax.bayes.progress import OnProgress, check_settings
+from emjax.bayes.run import Run
 from emjax.bayes.tree import to_tree
-from emjax.clock import stopwatch
-from emjax.em.fit import fit
-from emjax.errors import FitError
-from emjax.families.frame import Frame
-from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.bayes.visits import NON_NEGLIGIBLE, PosteriorModes, describe_modes
+from emjax.clock import Stopwatch, stopwatch
+from emjax.errors import ConfigError
+from emjax.mixture import Mixture
 from emjax.naming import scalar_parameters
-from emjax.result import Fit, Status
 from emjax.samples import Samples, as_samples, check_against_components
 
-METHODS = ("nuts",)
+_MOST_LANES = 32
 _DEFAULT_PRIOR_NOTE = "The mixture has no prior, so the default one was used: weakly informative, scaled by the data."
 
 
@@ -36,19 +37,20 @@ def sample(
     *,
     key: jax.Array,
     init: Any = None,
-    method: Literal["nuts"] = "nuts",
-    chains: int = 4,
-    warmup: int = 1000,
-    draws: int = 1000,
-    target_accept_prob: float = 0.8,
+    method: Literal["auto", "hmc", "nuts", "gibbs", "laplace"] = "auto",
+    chains: int | None = None,
+    warmup: int | None = None,
+    draws: int | None = None,
+    target_accept_prob: float | None = None,
+    dtype: Literal["float64", "float32"] = "float64",
     on_progress: OnProgress | None = None,
+    on_decision: Callable[[str], None] | None = None,
 ) -> Posterior:
     """Sample the posterior of a mixture, with its labels summed out.
 
-    EM first finds the MAP under the same prior. Chains start around it, spread twice as wide as its Laplace
-    approximation, so that their agreement means something. After sampling, labels are aligned to the MAP by the
-    overlap of responsibilities, and the diagnostics are taken on aligned parameters and on quantities that labels do
-    not touch. Everything runs in float64; JAX's global setting is neither used nor changed.
+    EM's distinct optima under the same prior are polished to modes, whose Laplace mixture gives chains their starts
+    (twice as wide) and their metric. Then labels are aligned to the MAP; diagnostics are of aligned parameters and of
+    quantities that labels do not touch.
 
     Parameters
     ----------
@@ -59,15 +61,22 @@ def sample(
     key
         A JAX random key; the same key gives the same draws.
     init
-        A `Fit` or parameters from which EM looks for the MAP; several drawn starts by default.
+        A `Fit` (EM goes on from all its optima; the MAP is taken as it is) or parameters; drawn starts by default.
     method
-        ``"nuts"``: NumPyro's No-U-Turn sampler.
+        ``"hmc"``: Hamiltonian Monte Carlo whitened by the Laplace mixture, with jumps between modes; ``"nuts"``:
+        NumPyro's No-U-Turn sampler, the reference; ``"gibbs"``: data augmentation; ``"laplace"``: weighted draws from
+        the Laplace mixture; ``"auto"`` (default) decides, see `emjax.bayes.choice` and ``Posterior.decision``.
     chains, warmup, draws
-        Chains, and iterations per chain that are thrown away and kept; 4, 1000 and 1000 by default.
+        Chains, and iterations per chain that are thrown away and kept; by default 8, 200 and 500 for ``hmc``, 4, 1000
+        and 1000 for ``nuts``, 8, 500 and 1000 for ``gibbs``, 4, 0 and 1000 for ``laplace``. Without ``draws``, ``hmc``
+        goes on (4, 16 and 64 times as long, thinned) until the diagnostics are good. Chains in a multiple of 8, from 16
+        on, start in groups at 8 points, and nested R-hat judges them.
     target_accept_prob
-        Mean acceptance probability that the step size is adapted to; raise it where transitions diverge.
-    on_progress
-        Called between chunks of each chain; see `emjax.bayes.nuts.OnProgress`.
+        What the step size is adapted to, 0.85 for ``hmc`` and 0.8 for ``nuts`` by default.
+    dtype
+        The precision of ``hmc`` and ``gibbs``, ``"float64"`` (default) or ``"float32"``; all else is float64.
+    on_progress, on_decision
+        Called between chunks (`emjax.bayes.progress.OnProgress`), and with each sentence of ``Posterior.decision``.
 
     Returns
     -------
@@ -75,132 +84,154 @@ def sample(
 
     Raises
     ------
-    DataError
-        If the data cannot be used, as for `fit`.
-    ConfigError
-        If a setting is out of range.
-    ValueError
-        If ``method`` is unknown.
+    DataError, ConfigError, ValueError
+        If the data cannot be used, a setting is out of range or does not go with the method, the method is unknown.
     FitError
         If no finite MAP was found, so that chains have nowhere to start.
 
     References
     ----------
     Hoffman and Gelman, Journal of Machine Learning Research 15, 2014; Phan, Pradhan and Jankowiak,
-    arXiv:1912.11554, 2019; Vehtari et al., Bayesian Analysis 16, 2021.
+    arXiv:1912.11554, 2019; Vehtari et al., Bayesian Analysis 16, 2021; Margossian et al., Bayesian Analysis 2024.
     """
-    if method not in METHODS:
-        raise ValueError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
-    check_settings(warmup, draws, target_accept_prob, chains)
+    _check(method, mixture, chains, warmup, draws, target_accept_prob, dtype)
     samples = as_samples(x)
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)
-    settings = {"warmup": warmup, "draws": draws, "target_accept_prob": target_accept_prob, "on_progress": on_progress}
-    return _sample(mixture, samples, key, init, chains, settings, method)
-
-
-def _sample(
-    mixture: Mixture,
-    samples: Samples,
-    key: jax.Array,
-    init: Any,
-    chains: int,
-    settings: dict[str, Any],
-    method: str,
-) -> Posterior:
     with jax.enable_x64(True), stopwatch() as clock:
-        problem = _prepare(mixture, samples)
+        problem = prepare(mixture, samples)
+        _check_prior(problem, method)
         map_key, start_key, chain_key = jax.random.split(key, 3)
-        map_fit = _find_map(problem, map_key, init)
-        starts = _starts(problem, map_fit, start_key, chains)
-        run = run_nuts(
-            problem.program,
-            *problem.arguments,
-            key=chain_key,
-            starts=starts.starts,
-            inverse_mass_matrix=starts.inverse_mass_matrix,
-            **settings,
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(start_key)).ravel())
+        handoff = hand_off(problem, map_key, init, rng, **_plan(method, chains, draws, dtype))
+        job = Job(problem, handoff, chain_key, rng, chains, warmup, draws, target_accept_prob, dtype, on_progress)
+        outcome = _auto(job, on_decision) if method == "auto" else _run(method, job)
+    return _posterior(mixture, problem, handoff, outcome, clock)
+
+
+def _check_prior(problem: Problem, method: str) -> None:
+    """Refuse methods that count on equal copies of every mode where the prior tells labels apart."""
+    if method in ("hmc", "laplace") and not problem.exchangeable:
+        raise ConfigError(
+            f"method={method!r} needs a prior that treats all components alike, and this one's concentrations differ; "
+            "use nuts or gibbs"
         )
-        described = describe_draws(problem.mixture, _stack(problem, run), map_fit, samples.values)
-    diagnostics = _diagnose(problem, described, run)
-    return Posterior(
-        tree=_tree(problem, described, run, diagnostics, method),
-        params=described.flat_params,
-        mixture=problem.mixture,
-        prior_note=_DEFAULT_PRIOR_NOTE if mixture.prior is None else _own_prior_note(mixture),
-        map_fit=map_fit,
-        alignment=described.alignment,
-        diagnostics=diagnostics,
-        starts_note=starts.note,
-        method=method,
-        compile_seconds=clock.compile_seconds,
-        run_seconds=clock.run_seconds,
+
+
+def _plan(method: str, chains: int | None, draws: int | None, dtype: str) -> dict[str, Any]:
+    """What the handoff has to prepare for a method."""
+    own = DEFAULTS["laplace"]
+    return {
+        "n_points": (chains or own.chains) * (draws or own.draws) if method == "laplace" else 0,
+        "lanes": chains if chains is not None and chains <= _MOST_LANES else LANES,
+        "chains_ahead": method in ("auto", "hmc") and dtype == "float64",
+    }
+
+
+def _check(
+    method: str,
+    mixture: Mixture,
+    chains: int | None,
+    warmup: int | None,
+    draws: int | None,
+    target_accept_prob: float | None,
+    dtype: str,
+) -> None:
+    if method not in METHODS:
+        raise ValueError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
+    own = DEFAULTS["hmc" if method == "auto" else method]
+    check_settings(
+        own.warmup if warmup is None else warmup,
+        own.draws if draws is None else draws,
+        own.target_accept_prob if target_accept_prob is None else target_accept_prob,
+        own.chains if chains is None else chains,
     )
+    if dtype not in ("float64", "float32"):
+        raise ConfigError(f"dtype={dtype!r} is neither 'float64' nor 'float32'")
+    if dtype == "float32" and method in ("nuts", "laplace"):
+        raise ConfigError(f"method={method!r} works in float64 only; leave out dtype, or use hmc or gibbs")
+    if method == "gibbs" and not mixture.family.conjugate:
+        raise ConfigError(
+            f"method='gibbs' needs a conjugate family, and {mixture.family.name} is none; use hmc or nuts"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
-class _Problem:
-    """The mixture with its resolved prior, the data, and both in the standard frame where the sampler moves."""
+class _Outcome:
+    """A run with everything that is known of it."""
 
-    mixture: Mixture
-    samples: Samples
-    frame: Frame
-    z: np.ndarray
-    frame_prior: Prior
-    program: MixtureProgram
-
-    @property
-    def arguments(self) -> tuple[tuple[np.ndarray], dict[str, Prior]]:
-        """What the program is called with: positional and named arguments."""
-        return (self.z,), {"prior": self.frame_prior}
+    method: str
+    run: Run
+    described: Described
+    modes: PosteriorModes
+    diagnostics: Diagnostics
+    starts_note: str
+    decision: tuple[str, ...] = ()
 
 
-def _prepare(mixture: Mixture, samples: Samples) -> _Problem:
-    prior = mixture.resolved_prior(samples) or mixture.default_prior(samples)
-    frame = mixture.family.frame(samples.values)
-    return _Problem(
-        mixture=dataclasses.replace(mixture, prior=prior),
-        samples=samples,
-        frame=frame,
-        z=np.asarray(frame.apply(samples.values)),
-        frame_prior=jax.tree.map(np.asarray, mixture.prior_to_frame(prior, frame)),
-        program=MixtureProgram(mixture.likelihood),
+def _run(method: str, job: Job) -> _Outcome:
+    """A method's first run that suffices, or its last."""
+    outcome: _Outcome | None = None
+    for attempt in attempts(method, job):
+        outcome = _outcome(method, job, attempt.run, attempt.starts_note)
+        if outcome.diagnostics.status is PosteriorStatus.converged:
+            break
+    assert outcome is not None
+    return outcome
+
+
+def _auto(job: Job, on_decision: Callable[[str], None] | None) -> _Outcome:
+    """The method that the modes speak for; where its check fails, the next safer one."""
+    decision: list[str] = []
+
+    def decide(sentence: str) -> None:
+        decision.append(sentence)
+        if on_decision is not None:
+            on_decision(sentence)
+
+    method, why = choose_method(job.handoff, exchangeable=job.problem.exchangeable)
+    decide(why)
+    best = _run(method, job)
+    for safer in FALLBACKS[method]:
+        if best.diagnostics.status is PosteriorStatus.converged:
+            break
+        if safer == "gibbs" and not job.problem.mixture.family.conjugate:
+            continue
+        decide(fell_short(best.method, best.diagnostics, safer))
+        other = _run(safer, job)
+        best = min(best, other, key=_badness)
+    if best.diagnostics.status is PosteriorStatus.converged:
+        decide(f"auto: the check of {best.method} passed (R-hat {best.diagnostics.max_rhat:.3f}).")
+    else:
+        decide(f"auto: no method gave a posterior to be trusted; the draws of {best.method} are the least bad.")
+    return dataclasses.replace(best, decision=tuple(decision))
+
+
+def _badness(outcome: _Outcome) -> tuple[bool, float]:
+    found = outcome.diagnostics
+    return found.status is not PosteriorStatus.converged, np.nan_to_num(found.max_rhat, nan=np.inf)
+
+
+def _outcome(method: str, job: Job, run: Run, starts_note: str) -> _Outcome:
+    problem, handoff = job.problem, job.handoff
+    params = jax.tree.map(np.asarray, to_data_units(handoff.target, run.flat, problem.frame))
+    described = describe_draws(problem.mixture, params, handoff.map_fit, problem.samples.values)
+    modes = describe_modes(handoff.sample, handoff.masses, handoff.constant, run.flat)
+    if not problem.exchangeable:
+        modes = dataclasses.replace(modes, log_evidence=float("nan"))
+    return _Outcome(
+        method=method,
+        run=run,
+        described=described,
+        modes=modes,
+        diagnostics=_diagnose(method, problem, handoff, described, run, modes),
+        starts_note=starts_note,
     )
 
 
-def _own_prior_note(mixture: Mixture) -> str:
-    return "The mixture's default prior, scaled by the data." if mixture.prior == "default" else "The mixture's prior."
-
-
-def _find_map(problem: _Problem, key: jax.Array, init: Any) -> Fit:
-    map_fit = fit(problem.mixture, problem.samples, key=key, init=init)
-    if map_fit.status is Status.INTERRUPTED:
-        raise KeyboardInterrupt
-    if map_fit.status in (Status.NONFINITE, Status.DEGENERATE) or not np.isfinite(map_fit.objective):
-        raise FitError(
-            f"EM found no MAP from which chains could start (status {map_fit.status.value}): {map_fit.message}"
-        )
-    return map_fit
-
-
-def _starts(problem: _Problem, map_fit: Fit, key: jax.Array, chains: int) -> ChainStarts:
-    sites = problem.program.to_sites(problem.mixture.to_frame(map_fit.params, problem.frame))
-    mode = unconstrain(problem.program, *problem.arguments, sites)
-    return overdispersed_starts(problem.program, *problem.arguments, mode, key=key, chains=chains)
-
-
-def _stack(problem: _Problem, run: NutsRun) -> MixtureParams:
-    """All draws as parameters in data units, leading with (chain, draw)."""
-    params = problem.program.from_sites(run.samples)
-    return jax.tree.map(np.asarray, _to_data_units(problem.mixture.likelihood, params, problem.frame))
-
-
-@jax.jit(static_argnums=0)
-def _to_data_units(mixture: Mixture, params: MixtureParams, frame: Frame) -> MixtureParams:
-    return jax.vmap(jax.vmap(lambda one: mixture.from_frame(one, frame)))(params)
-
-
-def _diagnose(problem: _Problem, described: Described, run: NutsRun) -> Diagnostics:
+def _diagnose(
+    method: str, problem: Problem, handoff: Handoff, described: Described, run: Run, modes: PosteriorModes
+) -> Diagnostics:
     """Diagnostics of aligned parameters and invariants; of invariants alone where labels cannot be trusted."""
     features = problem.samples.feature_names
     quantities: dict[str, tuple[tuple[str, ...], np.ndarray]] = {"lp": (("chain", "draw"), run.sample_stats["lp"])}
@@ -213,29 +244,87 @@ def _diagnose(problem: _Problem, described: Described, run: NutsRun) -> Diagnost
             values = described.stored[parameter.variable][parameter.place]
             quantities[parameter.name] = (("chain", "draw"), values)
     stats = {name: (("chain", "draw"), value) for name, value in run.sample_stats.items()}
-    return assess(xr.Dataset(quantities), xr.Dataset(stats))
+    return assess(
+        xr.Dataset(quantities),
+        xr.Dataset(stats),
+        superchains=run.superchains,
+        most_ess=handoff.sample.effective_sample_size if method == "laplace" else np.inf,
+        judge_divergences=not _jumps_prevail(run),
+        problems=_problems(method, handoff, modes),
+    )
 
 
-def _read_names(problem: _Problem, described: Described) -> list[str]:
+def _jumps_prevail(run: Run) -> bool:
+    """Whether most iterations jumped: a trajectory that diverged is then a proposal that was refused, and no more."""
+    jumped = run.sample_stats.get("jumped")
+    return jumped is not None and float(np.mean(jumped)) > 0.5
+
+
+def _problems(method: str, handoff: Handoff, modes: PosteriorModes) -> tuple[tuple[PosteriorStatus, str], ...]:
+    """What speaks against a posterior although its chains agree."""
+    found = []
+    for i in modes.unvisited:
+        mode = modes.modes[i]
+        found.append(
+            (
+                PosteriorStatus.not_converged,
+                f"no chain visited the mode with log density {mode.log_density:.2f}, which holds about "
+                f"{mode.mass:.0%} of the posterior (> {NON_NEGLIGIBLE:.0%})",
+            )
+        )
+    if method == "laplace" and not handoff.sample.good:
+        found.append(
+            (PosteriorStatus.unreliable, f"Pareto k of the importance weights is {modes.pareto_k:.2f} (> 0.7)")
+        )
+    return tuple(found)
+
+
+def _read_names(problem: Problem, described: Described) -> list[str]:
     one = jax.tree.map(lambda leaf: leaf[0], described.flat_params)
     return list(problem.mixture.named_parameters(one))
 
 
-def _tree(problem: _Problem, described: Described, run: NutsRun, diagnostics: Diagnostics, method: str) -> xr.DataTree:
+def _posterior(mixture: Mixture, problem: Problem, handoff: Handoff, outcome: _Outcome, clock: Stopwatch) -> Posterior:
+    return Posterior(
+        tree=_tree(problem, problem.samples, outcome),
+        params=outcome.described.flat_params,
+        mixture=problem.mixture,
+        prior_note=_DEFAULT_PRIOR_NOTE if mixture.prior is None else _own_prior_note(mixture),
+        map_fit=handoff.map_fit,
+        alignment=outcome.described.alignment,
+        diagnostics=outcome.diagnostics,
+        modes=outcome.modes,
+        decision=outcome.decision,
+        starts_note=outcome.starts_note,
+        method=outcome.method,
+        compile_seconds=clock.compile_seconds,
+        run_seconds=clock.run_seconds,
+    )
+
+
+def _own_prior_note(mixture: Mixture) -> str:
+    return "The mixture's default prior, scaled by the data." if mixture.prior == "default" else "The mixture's prior."
+
+
+def _tree(problem: Problem, samples: Samples, outcome: _Outcome) -> xr.DataTree:
+    described = outcome.described
     attrs = {
-        "sampler": method,
-        "status": diagnostics.status.value,
+        "sampler": outcome.method,
+        "status": outcome.diagnostics.status.value,
         "family": problem.mixture.family.name,
         "n_components": problem.mixture.n_components,
         "alignment": described.alignment.method,
         "alignment_trust": described.alignment.trust,
+        "n_modes": outcome.modes.n_modes,
+        "pareto_k": outcome.modes.pareto_k,
+        "log_evidence": outcome.modes.log_evidence,
     }
     return to_tree(
         described.stored,
-        run.sample_stats,
+        outcome.run.sample_stats,
         described.log_likelihood,
-        problem.samples.values,
-        problem.samples.feature_names,
+        samples.values,
+        samples.feature_names,
         attrs,
         log_likelihood_draws=described.kept_draws,
     )

@@ -43,8 +43,9 @@ _BLOCKS_PER_DEVICE = 4
 class Blocks:
     """The data in equal blocks, feature-major: ``x (n_blocks, d, block)`` and ``weights (n_blocks, block)``.
 
-    Weights are one, or zero where a block is padded; ``total_weight`` is their sum, ``()``. ``natural`` says in which
-    form log densities and statistics are taken, ``mesh`` over which devices the blocks are spread, ``None`` for one.
+    Weights say how often a row counts, usually once, and zero where a block is padded; ``total_weight`` is their sum,
+    ``()``. ``natural`` says in which form log densities and statistics are taken, ``mesh`` over which devices the
+    blocks are spread, ``None`` for one, and ``counted`` whether any weight is neither zero nor one.
     """
 
     x: Any
@@ -52,6 +53,7 @@ class Blocks:
     total_weight: Any
     natural: bool = dataclasses.field(metadata={"static": True})
     mesh: Any = dataclasses.field(default=None, metadata={"static": True})
+    counted: bool = dataclasses.field(default=False, metadata={"static": True})
 
 
 def block_size(mixture: Mixture, n_features: int, itemsize: int, n_starts: int = 1) -> int:
@@ -74,10 +76,18 @@ def _n_statistics(family: Family, n_features: int) -> int:
     return jax.eval_shape(family.sufficient_statistics, row).shape[0]
 
 
-def make_blocks(z: np.ndarray | Rows, mixture: Mixture, *, n_starts: int = 1, exact: bool = False) -> Blocks:
+def make_blocks(
+    z: np.ndarray | Rows,
+    mixture: Mixture,
+    *,
+    n_starts: int = 1,
+    exact: bool = False,
+    row_weights: np.ndarray | None = None,
+) -> Blocks:
     """The data as blocks that fit the cache, spread over all devices; one block where the data are few.
 
-    ``exact`` takes the family's own log densities and statistics, slower and with less rounding than the natural form.
+    ``row_weights (n,)`` says how often each row counts, once by default. ``exact`` takes the family's own log densities
+    and statistics, slower and with less rounding than the natural form.
     """
     n_samples, n_features = z.shape
     size = block_size(mixture, n_features, z.dtype.itemsize, n_starts)
@@ -91,13 +101,14 @@ def make_blocks(z: np.ndarray | Rows, mixture: Mixture, *, n_starts: int = 1, ex
     for i in range(n_blocks):
         rows = z[i * size : (i + 1) * size]
         x[i, :, : len(rows)] = rows.T
-        weights[i, : len(rows)] = 1.0
+        weights[i, : len(rows)] = 1.0 if row_weights is None else row_weights[i * size : (i + 1) * size]
     data = Blocks(
         x=x,
         weights=weights,
-        total_weight=np.asarray(n_samples, z.dtype),
+        total_weight=np.asarray(n_samples if row_weights is None else row_weights.sum(), z.dtype),
         natural=mixture.family.natural and not exact,
         mesh=mesh,
+        counted=row_weights is not None,
     )
     if mesh is None:
         return data

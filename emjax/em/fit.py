@@ -16,7 +16,7 @@ import numpy as np
 
 from emjax.clock import Stopwatch, stopwatch
 from emjax.em.accelerate import METHODS
-from emjax.em.init import STARTS, drawn_starts, given_start
+from emjax.em.init import STARTS, as_list, drawn_starts, given_starts
 from emjax.em.lanes import Ended, Runner
 from emjax.em.problem import Problem, prepare
 from emjax.em.restarts import Kept, Lanes, canonical_order, distinct_optima
@@ -79,8 +79,7 @@ def fit(
     r"""Fit a mixture by expectation-maximisation.
 
     Maximises :math:`\sum_n \log \sum_k w_k\, p(x_n \mid \theta_k)`, plus the log prior if the mixture has one, from
-    several starts at once, and keeps the best regular optimum: no component collapsed or on ``n_features + 1`` points
-    or fewer. ``Fit.optima`` has all distinct ones.
+    several starts at once, and keeps the best of ``Fit.optima`` in which no component rests on too few points.
 
     Parameters
     ----------
@@ -93,7 +92,8 @@ def fit(
         A JAX random key for the starts; the same key gives the same fit.
     init
         One start in place of drawn ones: parameters (``mixture.params(...)``), another `Fit`, means ``(K, d)`` (with
-        equal weights and the data's own covariance), or responsibilities ``(n_samples, K)``.
+        equal weights and the data's own covariance), or responsibilities ``(n_samples, K)``. A list of parameters,
+        fits or optima (``fit.optima``) is as many starts, run side by side.
     n_init, max_iter
         The number of drawn starts, run side by side (20), and the most iterations of any of them (10,000).
     tol
@@ -207,7 +207,7 @@ def _fit(
     init: Any,
     on_progress: Callable[[Progress], None] | None,
 ) -> Fit:
-    n_starts = settings.n_init if init is None else 1
+    n_starts = settings.n_init if init is None else len(as_list(init))
     with jax.enable_x64(settings.dtype == "float64"), stopwatch() as clock:
         problem = prepare(mixture, samples, settings.dtype, ordered=init is None, n_starts=n_starts)
         runner = _runner(problem, settings, key, init, on_progress)
@@ -225,7 +225,7 @@ def _runner(
     if init is None:
         params = drawn_starts(likelihood, problem.z, key=key, n_init=settings.n_init, starts=settings.starts)
     else:
-        params = given_start(likelihood, problem.z, init, problem.frame, problem.frame_prior)
+        params = given_starts(likelihood, problem.z, init, problem.frame, problem.frame_prior)
 
     def report(done: int, ended: Ended) -> None:
         if on_progress is not None:

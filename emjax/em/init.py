@@ -171,8 +171,29 @@ def _statistics(
 _maximized = jax.jit(maximization, static_argnums=0)
 
 
-def given_start(mixture: Mixture, z: np.ndarray | Rows, init: Any, frame: Frame, prior: Prior | None) -> MixtureParams:
-    """One start, stacked, from parameters, a fit, means ``(K, d)`` or responsibilities ``(n, K)``.
+def given_starts(mixture: Mixture, z: np.ndarray | Rows, init: Any, frame: Frame, prior: Prior | None) -> MixtureParams:
+    """The starts of ``init``, stacked: one, or as many as a list of them holds."""
+    lanes = [_given_start(mixture, z, each, frame, prior) for each in as_list(init)]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *lanes)
+
+
+def as_list(init: Any) -> list[Any]:
+    """The starts of ``init``: a list of parameters or fits is several, anything else (also nested numbers) is one.
+
+    Raises
+    ------
+    ValueError
+        If the list is empty.
+    """
+    if isinstance(init, list | tuple) and all(isinstance(getattr(one, "params", one), MixtureParams) for one in init):
+        if not init:
+            raise ValueError("init is an empty list; give at least one start, or leave it out")
+        return list(init)
+    return [init]
+
+
+def _given_start(mixture: Mixture, z: np.ndarray | Rows, init: Any, frame: Frame, prior: Prior | None) -> MixtureParams:
+    """One start from parameters, a fit, means ``(K, d)`` or responsibilities ``(n, K)``.
 
     Raises
     ------
@@ -186,7 +207,7 @@ def given_start(mixture: Mixture, z: np.ndarray | Rows, init: Any, frame: Frame,
         lane = mixture.to_frame(lane, frame)
     else:
         lane = _from_array(mixture, z, np.asarray(init, dtype=float), frame, prior)
-    return jax.tree.map(lambda leaf: np.asarray(leaf, z.dtype)[None], lane)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, z.dtype), lane)
 
 
 def _check_components(mixture: Mixture, z: np.ndarray | Rows, lane: MixtureParams) -> None:

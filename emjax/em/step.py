@@ -42,7 +42,11 @@ class Statistics:
 
 def expectation(mixture: Mixture, params: MixtureParams, data: Blocks) -> Statistics:
     """The E-step and its sums over all blocks."""
-    sums = _natural_sums(mixture, params) if data.natural else _exact_sums(mixture, params)
+    sums = (
+        _natural_sums(mixture, natural_form(mixture, params), data)
+        if data.natural
+        else _exact_sums(mixture, params, data)
+    )
     log_likelihood, (counts, components) = _over_blocks(sums, data)
     if data.natural:
         components = mixture.family.from_moments(params.components, components)
@@ -86,15 +90,47 @@ def _add_up(sums: _Sums, x: Array, weights: Array) -> tuple[Array, Any]:
     return jax.lax.scan(add, zero, (x, weights))[0]
 
 
-def _natural_sums(mixture: Mixture, params: MixtureParams) -> _Sums:
-    """Two matrix products with the sufficient statistics, which all components and all starts share."""
+def natural_form(mixture: Mixture, params: MixtureParams) -> Float[Array, "K p"]:
+    """What multiplies the sufficient statistics in the joint log density (base measure left out)."""
     natural = mixture.family.natural_parameters(params.components)
-    natural = natural.at[:, 0].add(jnp.log(params.weights))
+    return natural.at[:, 0].add(jnp.log(params.weights))
+
+
+def natural_expectation(
+    mixture: Mixture, natural: Float[Array, "K p"], data: Blocks
+) -> tuple[Float[Array, ""], Float[Array, "K p"]]:
+    """The log-likelihood (base measure left out) as a function of the natural form, and its gradient.
+
+    The gradient is the expected sufficient statistics, so that an E-step is a value and a gradient in one pass.
+    """
+    log_likelihood, (_, moments) = _over_blocks(_natural_sums(mixture, natural, data), data)
+    return log_likelihood, moments
+
+
+def log_likelihood(mixture: Mixture, params: MixtureParams, data: Blocks) -> Float[Array, ""]:
+    """The log-likelihood with its base measure, for automatic differentiation of any order in any family."""
+
+    # Recomputed in the backward pass, so that one block at a time is in memory.
+    @jax.checkpoint
+    def block(params: MixtureParams, x: Array, weights: Array) -> Array:
+        return jnp.sum(weights * mixture.log_prob(params, x.T))
+
+    if data.x.shape[0] == 1:
+        return block(params, data.x[0], data.weights[0])
+
+    def add(total: Array, one: tuple[Array, Array]) -> tuple[Array, None]:
+        return total + block(params, *one), None
+
+    return jax.lax.scan(add, jnp.zeros((), data.x.dtype), (data.x, data.weights))[0]
+
+
+def _natural_sums(mixture: Mixture, natural: Float[Array, "K p"], data: Blocks) -> _Sums:
+    """Two matrix products with the sufficient statistics, which all components and all starts share."""
 
     def sums(x: Float[Array, "d n"], weights: Float[Array, " n"]) -> tuple[Array, Any]:
         features = mixture.family.sufficient_statistics(x)
         joint = jax.lax.dot(natural, features, precision=_PRECISION)
-        log_likelihood, responsibilities = _responsibilities(joint, weights)
+        log_likelihood, responsibilities = _responsibilities(joint, weights, counted=data.counted)
         # Contracted over the data in this order the product needs no transposed copy: twice as fast as the other one.
         moments = jax.lax.dot_general(features, responsibilities, (((1,), (1,)), ((), ())), precision=_PRECISION).T
         return log_likelihood, (moments[:, 0], moments)
@@ -102,30 +138,36 @@ def _natural_sums(mixture: Mixture, params: MixtureParams) -> _Sums:
     return sums
 
 
-def _exact_sums(mixture: Mixture, params: MixtureParams) -> _Sums:
+def _exact_sums(mixture: Mixture, params: MixtureParams, data: Blocks) -> _Sums:
     log_weights = jnp.log(params.weights)
 
     def sums(x: Float[Array, "d n"], weights: Float[Array, " n"]) -> tuple[Array, Any]:
         joint = log_weights[:, None] + mixture.family.log_kernel(params.components, x.T)
-        log_likelihood, responsibilities = _responsibilities(joint, weights)
+        log_likelihood, responsibilities = _responsibilities(joint, weights, counted=data.counted)
         statistics = mixture.family.statistics(params.components, x.T, responsibilities)
         return log_likelihood, (jnp.sum(responsibilities, axis=1), statistics)
 
     return sums
 
 
-def _responsibilities(joint: Float[Array, "K n"], weights: Float[Array, " n"]) -> tuple[Array, Float[Array, "K n"]]:
+def _responsibilities(
+    joint: Float[Array, "K n"], weights: Float[Array, " n"], *, counted: bool
+) -> tuple[Array, Float[Array, "K n"]]:
     # Written out, this is two to three times faster than logsumexp and a softmax.
     top = jnp.max(joint, axis=0)
     shares = jnp.exp(joint - top[None, :])
     total = jnp.sum(shares, axis=0)
-    return _log_likelihood(top, total, weights, joint.shape[0]), shares * (weights / total)[None, :]
+    if counted:
+        value = jnp.sum(weights * (top + jnp.log(total)))
+    else:
+        value = _log_likelihood(top, total, weights, joint.shape[0])
+    return value, shares * (weights / total)[None, :]
 
 
 def _log_likelihood(
     top: Float[Array, " n"], total: Float[Array, " n"], weights: Float[Array, " n"], largest: int
 ) -> Float[Array, ""]:
-    """The sum of ``top + log total`` where the weight is one; every total lies between 1 and ``largest``.
+    """The sum of ``top + log total`` where the weight is one, not zero; every total lies between 1 and ``largest``.
 
     One log of a product in place of many, since XLA computes an array of float64 logs one number at a time; and sums
     and products in one reduction.

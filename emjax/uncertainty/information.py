@@ -28,6 +28,7 @@ from jaxtyping import Array, Float
 from scipy.special import ndtri
 
 from emjax.em.blocks import Blocks, make_blocks
+from emjax.em.step import log_likelihood
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.naming import ScalarParameter, scalar_parameters
@@ -172,8 +173,8 @@ def _derivatives(
 
     def objective(flat: Float[Array, " p"]) -> Float[Array, ""]:
         lane = mixture.constrain(unravel(flat))
-        log_likelihood = _log_likelihood(mixture, lane, data)
-        return log_likelihood if prior is None else log_likelihood + mixture.log_prior(lane, prior)
+        value = log_likelihood(mixture, lane, data)
+        return value if prior is None else value + mixture.log_prior(lane, prior)
 
     def reported(flat: Float[Array, " p"]) -> Float[Array, " m"]:
         named = mixture.named_parameters(mixture.from_frame(mixture.constrain(unravel(flat)), frame))
@@ -184,23 +185,12 @@ def _derivatives(
     def column(direction: Float[Array, " p"]) -> Float[Array, " p"]:
         return jax.jvp(gradient, (flat,), (direction,))[1]
 
-    hessian = jax.lax.map(column, jnp.eye(flat.size, dtype=flat.dtype), batch_size=_COLUMNS_AT_ONCE)
+    # Batches of one size, the last filled up with zeros: a shorter one would be compiled as a second program.
+    n_batches = -(-flat.size // _COLUMNS_AT_ONCE)
+    width = -(-flat.size // n_batches)
+    directions = jnp.eye(n_batches * width, flat.size, dtype=flat.dtype)
+    hessian = jax.lax.map(column, directions, batch_size=width)[: flat.size]
     return -hessian, gradient(flat), jax.jacfwd(reported)(flat), reported(flat)
-
-
-def _log_likelihood(mixture: Mixture, params: MixtureParams, data: Blocks) -> Array:
-    # The sum of EM's own blocks; recomputed in the backward pass so that one block at a time is in memory.
-    @jax.checkpoint
-    def block(params: MixtureParams, x: Array, weights: Array) -> Array:
-        return jnp.sum(weights * mixture.log_prob(params, x.T))
-
-    if data.x.shape[0] == 1:
-        return block(params, data.x[0], data.weights[0])
-
-    def add(total: Array, one: tuple[Array, Array]) -> tuple[Array, None]:
-        return total + block(params, *one), None
-
-    return jax.lax.scan(add, jnp.zeros((), data.x.dtype), (data.x, data.weights))[0]
 
 
 def _places(named: dict[str, Any], chosen: tuple[ScalarParameter, ...]) -> np.ndarray:

@@ -1,0 +1,45 @@
+"""How ``method="auto"`` chooses a sampler, and what it does where the choice does not hold.
+
+Hamiltonian Monte Carlo over the Laplace mixture comes first: it is tens of times faster than the others, and its jumps
+are the only moves that go between modes. What the decision says depends on the modes and on the Pareto k of the Laplace
+mixture, since they say what to expect: with one mode and k below 0.7 the metric is right from the start; otherwise
+metric and jumps have to be learned from draws, which takes longer. With more than `MOST_PARAMETERS` parameters no
+information matrix is formed, and NumPyro's NUTS is chosen. Whatever was chosen is checked by the diagnostics of its
+draws; where they fail, Gibbs sampling (which moves where gradients mislead) and NUTS follow.
+"""
+
+from __future__ import annotations
+
+from emjax.bayes.diagnostics import Diagnostics
+from emjax.bayes.handoff import NEGLIGIBLE, Handoff
+from emjax.bayes.laplace import GOOD_PARETO_K
+from emjax.bayes.modes import MOST_PARAMETERS
+
+FALLBACKS = {"hmc": ("gibbs", "nuts"), "nuts": ("gibbs",)}
+"""Which methods are tried, in this order, where the check of the first fails."""
+
+
+def choose_method(handoff: Handoff, *, exchangeable: bool = True) -> tuple[str, str]:
+    """The method, and one sentence that says why; ``exchangeable`` where the prior treats all components alike."""
+    if not exchangeable:
+        return "nuts", "auto: nuts, because the prior tells components apart, so that modes have no equal copies."
+    n_parameters = handoff.target.n_parameters
+    if n_parameters > MOST_PARAMETERS:
+        return "nuts", f"auto: nuts, because {n_parameters} parameters are too many for a metric from the modes."
+    shape, n_modes = handoff.sample.pareto_k, int((handoff.masses >= NEGLIGIBLE).sum())
+    found = "one mode" if n_modes == 1 else f"{n_modes} modes"
+    quality = f"(Pareto k {shape:.3f}, limit {GOOD_PARETO_K})"
+    if handoff.sample.good and n_modes == 1:
+        return "hmc", f"auto: hmc, because EM found {found} and the Laplace approximation is good {quality}."
+    if handoff.sample.good:
+        return "hmc", f"auto: hmc with jumps, because EM found {found} that the Laplace mixture describes {quality}."
+    return "hmc", (
+        f"auto: hmc that learns its metric{' and jumps' if n_modes > 1 else ''} from draws, because EM found {found} "
+        f"but the Laplace approximation is rough {quality}."
+    )
+
+
+def fell_short(method: str, found: Diagnostics, safer: str) -> str:
+    """One sentence that says why a method's draws are not enough."""
+    reason = found.reasons[0] if found.reasons else found.status.value
+    return f"auto: the check of {method} failed ({reason}); {safer} follows."

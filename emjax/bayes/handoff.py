@@ -1,0 +1,325 @@
+"""From EM to the samplers: its MAP, the modes near its optima, their Laplace mixture, and where chains start."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from emjax import align
+from emjax.bayes.ahead import Ahead
+from emjax.bayes.bridge import MixtureProgram
+from emjax.bayes.laplace import ImportanceSample, importance_sample
+from emjax.bayes.modes import LaplaceMixture, find_modes
+from emjax.bayes.target import Evaluator, Target, TargetData, make_target
+from emjax.em.blocks import Blocks
+from emjax.em.fit import fit
+from emjax.em.init import drawn_starts
+from emjax.em.step import trusted
+from emjax.errors import ConfigError, FitError
+from emjax.families.frame import Frame
+from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.result import Fit, Status
+from emjax.samples import Samples
+
+NEGLIGIBLE = 1e-3
+"""Modes with less than this share of the posterior get no chain: one could stay there and spoil all diagnostics."""
+
+INFLATION = 2.0
+"""Chains start this many posterior standard deviations wide around a mode: wider than the posterior is."""
+
+_ATTEMPTS = 20
+_SHRINK = 0.8
+
+LANES = 8
+"""Points are evaluated so many at a time by default, as many as the chains of `hmc` are: one program serves both."""
+
+_STARTS = 20
+"""EM looks for the MAP from so many starts, as `fit` does by default."""
+
+_IMPORTANCE_POINTS = 2000
+_FEWEST_POINTS = 400
+_ENTRIES = 1 << 27
+"""Importance sampling evaluates at most so many log densities of a datum in a component, about a second's worth."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """The mixture with its resolved prior, the data, and both in the standard frame where samplers move."""
+
+    mixture: Mixture
+    samples: Samples
+    frame: Frame
+    z: np.ndarray
+    frame_prior: Prior
+
+    @property
+    def program(self) -> MixtureProgram:
+        """The mixture as a NumPyro program."""
+        return MixtureProgram(self.mixture.likelihood)
+
+    @property
+    def exchangeable(self) -> bool:
+        """Whether the prior treats all labels alike, so that the posterior has K! equal copies of every mode."""
+        concentration = np.asarray(self.frame_prior.concentration)
+        return bool(np.all(concentration == concentration[0]))
+
+    @property
+    def arguments(self) -> tuple[tuple[np.ndarray], dict[str, Prior]]:
+        """What the program is called with: positional and named arguments."""
+        return (self.z,), {"prior": self.frame_prior}
+
+    def target(self, n_chains: int, dtype: Any = np.float64, *, exact: bool = False) -> tuple[Target, TargetData]:
+        """The density that samplers move on, with the data laid out for so many chains; `make_target` has ``exact``."""
+        return make_target(self.mixture, self.z, self.frame_prior, n_chains=n_chains, dtype=dtype, exact=exact)
+
+    def precise_target(self, params: MixtureParams, n_chains: int, dtype: Any) -> tuple[Target, TargetData]:
+        """The same in an arithmetic that is good enough at some parameters (in data units).
+
+        Raises
+        ------
+        ConfigError
+            If none is: components are too narrow or too far out for the precision.
+        """
+        at = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), self.mixture.to_frame(params, self.frame))
+        for exact in (False, True):
+            target, data = self.target(n_chains, dtype, exact=exact)
+            if bool(_trusted(self.mixture.likelihood, at, data.blocks)):
+                return target, data
+        raise ConfigError(
+            f"{np.dtype(dtype).name} is too coarse for components this narrow or this far out; use float64, or a "
+            "stronger prior on the variances"
+        )
+
+
+def prepare(mixture: Mixture, samples: Samples) -> Problem:
+    """The problem in the frame of its family."""
+    prior = mixture.resolved_prior(samples) or mixture.default_prior(samples)
+    frame = mixture.family.frame(samples.values)
+    return Problem(
+        mixture=dataclasses.replace(mixture, prior=prior),
+        samples=samples,
+        frame=frame,
+        z=np.asarray(frame.apply(samples.values)),
+        frame_prior=jax.tree.map(np.asarray, mixture.prior_to_frame(prior, frame)),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Handoff:
+    """What samplers are given.
+
+    Attributes
+    ----------
+    map_fit
+        EM's MAP with all its distinct optima.
+    target
+        The density.
+    modes
+        The Laplace mixture over the modes near the optima.
+    sample
+        Its importance sample: how good it is, the masses of the modes, the evidence.
+    constant
+        What the target leaves out of the log joint density of data and parameters, in the data's units.
+    evaluate
+        The target's values and gradients.
+    ahead
+        What is being compiled meanwhile.
+    """
+
+    map_fit: Fit
+    target: Target
+    modes: LaplaceMixture
+    sample: ImportanceSample
+    constant: float
+    evaluate: Evaluator
+    ahead: Ahead
+
+    @property
+    def masses(self) -> np.ndarray:
+        """The masses of the modes, ``(n_modes,)``: corrected by the weights where these can be believed."""
+        masses = self.sample.masses if self.sample.good else np.maximum(self.sample.masses, self.modes.weights)
+        return masses / masses.sum()
+
+    @property
+    def simple(self) -> bool:
+        """Whether there is one mode, of which the Laplace approximation is good."""
+        return self.sample.good and int((self.masses >= NEGLIGIBLE).sum()) == 1
+
+
+def hand_off(
+    problem: Problem,
+    key: jax.Array,
+    init: Any,
+    rng: np.random.Generator,
+    *,
+    n_points: int = 0,
+    lanes: int = LANES,
+    chains_ahead: bool = False,
+) -> Handoff:
+    """EM's MAP, its optima polished by Newton, and the Laplace mixture over them with an importance sample.
+
+    ``n_points`` is how large that sample has to be at least, ``lanes`` how many points are evaluated at a time, and
+    ``chains_ahead`` whether as many chains of Hamiltonian Monte Carlo are compiled while EM runs.
+    """
+    target, data = problem.target(lanes)
+    evaluate = Evaluator(target, data, lanes)
+    ahead = Ahead(evaluate, chains=chains_ahead)
+    map_fit = _find_map(problem, key, init)
+    ahead.values_ready()
+    at = problem.mixture.to_frame(map_fit.params, problem.frame)
+    if not bool(_trusted(problem.mixture.likelihood, at, data.blocks)):
+        target, data = problem.precise_target(map_fit.params, lanes, np.float64)
+        evaluate = Evaluator(target, data, lanes)
+    starts = _flat_optima(problem, target, map_fit)
+    modes = find_modes(evaluate, map_fit.optima, starts)
+    entries = data.blocks.weights.size * problem.mixture.n_components
+    n_points = max(n_points, int(np.clip(_ENTRIES // entries, _FEWEST_POINTS, _IMPORTANCE_POINTS)))
+    lost = problem.samples.n_samples * float(np.log(problem.frame.scale).sum())
+    return Handoff(
+        map_fit=map_fit,
+        target=target,
+        modes=modes,
+        sample=importance_sample(evaluate, modes, rng, n_points),
+        constant=float(data.base_measure) - lost,
+        evaluate=evaluate,
+        ahead=ahead,
+    )
+
+
+def _find_map(problem: Problem, key: jax.Array, init: Any) -> Fit:
+    if isinstance(init, Fit) and _is_map(problem, init):
+        return init
+    map_fit = fit(problem.mixture, problem.samples, key=key, init=_map_starts(problem, key, init))
+    if map_fit.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
+    if map_fit.status in (Status.NONFINITE, Status.DEGENERATE) or not np.isfinite(map_fit.objective):
+        raise FitError(
+            f"EM found no MAP from which chains could start (status {map_fit.status.value}): {map_fit.message}"
+        )
+    return _in_order_of(problem, init, map_fit) if isinstance(init, Fit) else map_fit
+
+
+def _map_starts(problem: Problem, key: jax.Array, init: Any) -> Any:
+    """A fit's optima, and drawn starts besides: the prior may have modes that the likelihood has not."""
+    if not isinstance(init, Fit):
+        return init
+    optima = list(init.optima[:_STARTS])
+    optima[0] = dataclasses.replace(optima[0], params=init.params)
+    likelihood = problem.mixture.likelihood
+    drawn = drawn_starts(likelihood, problem.z, key=key, n_init=_STARTS, starts="mixed")
+    lanes = [jax.tree.map(lambda leaf, i=i: leaf[i], drawn) for i in range(_STARTS - len(optima))]
+    return [*optima, *(jax.tree.map(np.asarray, likelihood.from_frame(lane, problem.frame)) for lane in lanes)]
+
+
+def _in_order_of(problem: Problem, init: Fit, map_fit: Fit) -> Fit:
+    """The fit with the components of every optimum in the order of those of ``init``."""
+
+    def places(params: MixtureParams) -> np.ndarray:
+        named = problem.mixture.family.named_parameters(params.components).values()
+        return np.concatenate([np.reshape(value, (np.shape(value)[0], -1)) for value in named], axis=1)
+
+    def ordered(params: MixtureParams) -> MixtureParams:
+        order = align.match(places(init.params), places(params))
+        return jax.tree.map(np.asarray, problem.mixture.permute(params, order))
+
+    optima = tuple(dataclasses.replace(optimum, params=ordered(optimum.params)) for optimum in map_fit.optima)
+    return dataclasses.replace(map_fit, params=ordered(map_fit.params), optima=optima)
+
+
+def _is_map(problem: Problem, init: Fit) -> bool:
+    """Whether a fit is the MAP already: of the same mixture and prior, on the same data."""
+    prior, wanted = init.mixture.prior, problem.mixture.prior
+    if not (init.converged and isinstance(prior, Prior) and init.mixture.likelihood == problem.mixture.likelihood):
+        return False
+    ours, theirs = jax.tree.leaves(prior), jax.tree.leaves(wanted)
+    same_prior = len(ours) == len(theirs) and all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    return same_prior and np.array_equal(init.data, problem.samples.values)
+
+
+def _flat_optima(problem: Problem, target: Target, map_fit: Fit) -> list[np.ndarray]:
+    """EM's optima on the unconstrained space; a weight of zero is moved inside, where its logarithm is finite."""
+
+    def inside(params: MixtureParams) -> MixtureParams:
+        weights = np.maximum(params.weights, 1e-8)
+        return dataclasses.replace(params, weights=weights / weights.sum())
+
+    params = [inside(problem.mixture.to_frame(optimum.params, problem.frame)) for optimum in map_fit.optima]
+    return [np.asarray(_flat(target, jax.tree.map(jnp.asarray, each))) for each in params]
+
+
+@jax.jit(static_argnums=0)
+def _trusted(mixture: Mixture, params: MixtureParams, blocks: Blocks) -> jax.Array:
+    return trusted(mixture, params, blocks)
+
+
+@jax.jit(static_argnums=0)
+def _flat(target: Target, params: MixtureParams) -> jax.Array:
+    return target.flat(params)
+
+
+@dataclasses.dataclass(frozen=True)
+class Starts:
+    """Where chains start: points ``(n_chains, p)``, superchains as in `Run`, and a sentence on how they were drawn."""
+
+    flat: np.ndarray
+    superchains: np.ndarray | None
+    note: str
+
+
+def overdispersed_starts(handoff: Handoff, rng: np.random.Generator, chains: int, superchains: int = 0) -> Starts:
+    r"""Starts spread wider than the posterior around its modes, so that agreement of the chains means something.
+
+    A chain in mode :math:`m` starts at :math:`u_m + 2 L_m \varepsilon` with :math:`L_m L_m^\top` the covariance of the
+    Laplace approximation. Every mode of non-negligible mass gets a chain before any gets a second one in proportion to
+    its mass. A start without a finite density, or far less likely than the spread explains, is drawn again closer to
+    its mode. With ``superchains`` so many points are drawn, and equally many chains start at each (see
+    `emjax.bayes.diagnostics.nested_rhat`).
+    """
+    n_points = superchains or chains
+    modes = handoff.modes
+    which = _share_out(np.where(handoff.masses >= NEGLIGIBLE, handoff.masses, 0.0), n_points)
+    points = modes.centers[which].copy()
+    accepted = np.zeros(n_points, bool)
+    n_redrawn = 0
+    floor = 10.0 * INFLATION**2 * points.shape[1] / 2.0 + 20.0
+    for attempt in range(_ATTEMPTS):
+        noise = INFLATION * _SHRINK**attempt * rng.standard_normal(points.shape)
+        drawn = modes.centers[which] + np.einsum("nij,nj->ni", modes.roots[which], noise)
+        values, gradients = handoff.evaluate(drawn)
+        heights = np.array([modes.modes[i].log_density for i in which])
+        usable = np.isfinite(values) & np.isfinite(gradients).all(axis=1) & (values > heights - floor)
+        points = np.where((usable & ~accepted)[:, None], drawn, points)
+        accepted |= usable
+        if accepted.all():
+            break
+        n_redrawn = max(n_redrawn, int((~accepted).sum()))
+    note = _note(len(np.unique(which)), n_points, n_redrawn)
+    if not superchains:
+        return Starts(points, None, note)
+    each = chains // superchains
+    return Starts(np.repeat(points, each, axis=0), np.repeat(np.arange(superchains), each), note)
+
+
+def _share_out(masses: np.ndarray, n: int) -> np.ndarray:
+    """The mode of each of ``n`` starts: one for each mode with a mass, the rest in proportion to the masses."""
+    order = np.argsort(-masses)[: min(n, int((masses > 0).sum()))]
+    counts = np.zeros(len(masses), int)
+    counts[order] = 1
+    for _ in range(n - len(order)):
+        counts[int(np.argmax(masses / (counts + 0.5)))] += 1
+    return np.repeat(np.arange(len(masses)), counts)
+
+
+def _note(n_modes: int, n_starts: int, n_redrawn: int) -> str:
+    where = "the mode" if n_modes == 1 else f"{n_modes} modes"
+    note = (
+        f"{n_starts} starts drawn around {where} of the posterior, {INFLATION:g} standard deviations of the Laplace "
+        "approximation wide, in the unconstrained space"
+    )
+    if n_redrawn:
+        note += f"; {n_redrawn} of them were drawn again with a smaller spread"
+    return note

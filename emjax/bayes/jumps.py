@@ -1,0 +1,164 @@
+r"""Proposals that know nothing of where a chain is: how chains get from one mode of a posterior to another.
+
+`NormalJumps` come from a normal mixture over the modes. `LabellingJumps` come from conjugate posteriors: given labels
+:math:`z` of the data, parameters have a posterior in closed form, with the tails that they really have, and a mixture
+of these over labellings :math:`z_s` drawn from the posterior,
+
+.. math::
+
+    q(\theta) = \sum_s \pi_s\, p(\theta \mid z_s, x)^{(\tau_s)} \propto p(\theta) \sum_s \frac{\pi_s}{Z_s}
+    \exp\Big(\tau_s \sum_k \eta_k(\theta) \cdot M_{sk}\Big),
+
+is the posterior itself up to the choice of labellings: it is what Gibbs sampling averages over. :math:`M_{sk}` are
+the sums of the sufficient statistics over the data that labelling :math:`s` gives to component :math:`k`,
+:math:`\eta_k` the natural form with the logarithm of the weight, and :math:`Z_s` the evidence of the labelled data.
+Some have a :math:`\tau_s` below one, which makes them wider, and one has none of the data, the prior, so that every
+posterior is covered. Its density at one point is one product of a matrix with a vector.
+
+References: Gelfand and Smith, Journal of the American Statistical Association 85, 1990 (the mixture over conditionals
+as a density estimate); Chib, ibid. 90, 1995; Tierney, Annals of Statistics 22, 1994 (independence proposals).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import gammaln, logsumexp
+from jaxtyping import Array, Float
+
+from emjax.bayes.modes import LaplaceMixture
+from emjax.bayes.target import Target, TargetData
+from emjax.em.step import natural_form
+from emjax.families.draws import log_gamma
+from emjax.mixture import MixtureParams, Prior
+
+_EXPONENTS, _SHARES = (1.0, 0.5), (0.7, 0.29)
+"""The powers to which each labelling's likelihood is taken, and their shares; the rest is the prior's."""
+
+MOST_LABELLINGS = 1000
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class NormalJumps:
+    """The Laplace mixture as arrays: see `LaplaceMixture`."""
+
+    log_weights: Any
+    centers: Any
+    roots: Any
+    inverse_roots: Any
+    log_normalizers: Any
+
+    @staticmethod
+    def make(modes: LaplaceMixture, dtype: Any) -> NormalJumps:
+        """The jumps of a Laplace mixture."""
+        arrays = (np.log(modes.weights), modes.centers, modes.roots, modes.inverse_roots, modes.log_normalizers)
+        return NormalJumps(*(np.asarray(array, dtype) for array in arrays))
+
+    def propose(self, target: Target, data: TargetData, key: Array) -> Float[Array, " p"]:
+        """A point."""
+        mode_key, noise_key = jax.random.split(key)
+        which = jax.random.categorical(mode_key, self.log_weights)
+        return self.centers[which] + self.roots[which] @ jax.random.normal(
+            noise_key, self.centers.shape[1:], self.centers.dtype
+        )
+
+    def log_density(self, target: Target, data: TargetData, flat: Float[Array, " p"]) -> Float[Array, ""]:
+        """The log density of `propose` at a point of the unconstrained space."""
+        whitened = jnp.einsum("mij,mj->mi", self.inverse_roots, flat[None, :] - self.centers)
+        return logsumexp(self.log_normalizers - 0.5 * jnp.sum(whitened**2, axis=1))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class LabellingJumps:
+    """The mixture of conjugate posteriors: ``moments (S, K, p)``, taken to their powers, and log shares ``(S,)``.
+
+    ``log_shares`` contain minus the evidences of the labelled data; ``log_choice`` do not. ``reference`` are components
+    that statistics are taken relative to.
+    """
+
+    moments: Any
+    log_choice: Any
+    log_shares: Any
+    reference: Any
+
+    def propose(self, target: Target, data: TargetData, key: Array) -> Float[Array, " p"]:
+        """A point."""
+        family = target.likelihood.family
+        choice_key, weight_key, component_key = jax.random.split(key, 3)
+        moments = self.moments[jax.random.categorical(choice_key, self.log_choice)]
+        counts = moments[:, 0]
+        weights = jax.nn.softmax(log_gamma(weight_key, data.prior.concentration + counts))
+        statistics = family.from_moments(self.reference, moments)
+        components = family.draw_components(component_key, statistics, counts, self.reference, data.prior.components)
+        weights = jnp.maximum(weights, jnp.finfo(weights.dtype).tiny)
+        return target.flat(MixtureParams(weights=weights, components=components))
+
+    def log_density(self, target: Target, data: TargetData, flat: Float[Array, " p"]) -> Float[Array, ""]:
+        """The log density of `propose` at a point of the unconstrained space."""
+        params = target.params(flat)
+        natural = natural_form(target.likelihood, params)
+        kernels = jnp.reshape(self.moments, (len(self.moments), -1)) @ jnp.ravel(natural)
+        return logsumexp(self.log_shares + kernels) + target.log_prior(params, data.prior)
+
+
+def labelling_jumps(
+    target: Target, data: TargetData, rows: Float[np.ndarray, "n d"], points: Float[np.ndarray, "m p"], key: Array
+) -> LabellingJumps:
+    """Jumps over labellings of the data ``rows``, drawn at some of the points, themselves draws of the posterior."""
+    kept = np.linspace(0, len(points) - 1, min(len(points), MOST_LABELLINGS)).round().astype(int)
+    dtype = data.blocks.x.dtype
+    moments = _drawn_moments(target, points[kept].astype(dtype), np.asarray(rows, dtype), key)
+    prior_alone = np.zeros((1, *moments.shape[1:]), dtype)
+    powers = np.concatenate([power * np.asarray(moments) for power in _EXPONENTS] + [prior_alone])
+    shares = np.repeat([*_SHARES, 1.0 - sum(_SHARES)], [len(kept), len(kept), 1]) / np.array(
+        [len(kept)] * len(_EXPONENTS) * len(kept) + [1]
+    )
+    reference = jax.tree.map(np.asarray, _components(target, points[0].astype(dtype)))
+    evidence = np.asarray(_log_evidence(target, powers, reference, data.prior))
+    log_choice = np.log(shares).astype(dtype)
+    return LabellingJumps(powers, log_choice, (log_choice - evidence).astype(dtype), reference)
+
+
+@partial(jax.jit, static_argnums=0)
+def _components(target: Target, point: Array) -> Any:
+    return target.params(point).components
+
+
+@partial(jax.jit, static_argnums=0)
+def _drawn_moments(target: Target, points: Array, rows: Array, key: Array) -> Float[Array, "S K p"]:
+    """Sums of sufficient statistics over the data of each component, for one drawn labelling at each point."""
+    features = target.likelihood.family.sufficient_statistics(rows.T)
+
+    def one(given: tuple[Array, Array]) -> Array:
+        point, index = given
+        joint = natural_form(target.likelihood, target.params(point)) @ features
+        labels = jax.random.categorical(jax.random.fold_in(key, index), joint, axis=0)
+        members = (labels[None, :] == jnp.arange(joint.shape[0])[:, None]).astype(joint.dtype)
+        return members @ features.T
+
+    return jax.lax.map(one, (points, jnp.arange(len(points))))
+
+
+@partial(jax.jit, static_argnums=0)
+def _log_evidence(target: Target, moments: Array, reference: Any, prior: Prior) -> Float[Array, " S"]:
+    """``log p(x, z)`` of each labelling with weights and components integrated out, the base measure left out."""
+    family, alpha = target.likelihood.family, prior.concentration
+
+    def one(moments: Float[Array, "K p"]) -> Array:
+        counts = moments[:, 0]
+        weights = (
+            gammaln(jnp.sum(alpha))
+            - gammaln(jnp.sum(alpha + counts))
+            + jnp.sum(gammaln(alpha + counts) - gammaln(alpha))
+        )
+        statistics = family.from_moments(reference, moments)
+        return weights + family.log_evidence(statistics, counts, reference, prior.components)
+
+    return jax.vmap(one)(moments)

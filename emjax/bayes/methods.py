@@ -1,0 +1,282 @@
+"""The samplers behind `sample(method=)`: each takes the same job and hands back the same kind of run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from emjax.bayes.gibbs import run_gibbs
+from emjax.bayes.handoff import Handoff, Problem, Starts, overdispersed_starts
+from emjax.bayes.hmc import HmcChains
+from emjax.bayes.jumps import NormalJumps, labelling_jumps
+from emjax.bayes.laplace import resample
+from emjax.bayes.progress import OnProgress
+from emjax.bayes.run import Run
+from emjax.bayes.target import Target
+from emjax.families.frame import Frame
+from emjax.mixture import MixtureParams
+
+METHODS = ("auto", "hmc", "nuts", "gibbs", "laplace")
+
+
+@dataclasses.dataclass(frozen=True)
+class Defaults:
+    """Chains, warm-up iterations and draws of each chain, and the acceptance probability that steps are tuned to."""
+
+    chains: int
+    warmup: int
+    draws: int
+    target_accept_prob: float = 0.8
+
+
+DEFAULTS = {
+    "hmc": Defaults(chains=8, warmup=200, draws=500, target_accept_prob=0.85),
+    "nuts": Defaults(chains=4, warmup=1000, draws=1000),
+    "gibbs": Defaults(chains=8, warmup=500, draws=1000),
+    "laplace": Defaults(chains=4, warmup=0, draws=1000),
+}
+
+_MANY_CHAINS = 16
+_SUPERCHAINS = 8
+"""From so many chains on they start in groups at so many points, for nested R-hat: many chains may then be short."""
+
+_THINNING = (1, 2, 8, 32)
+"""Where the draws of Hamiltonian Monte Carlo or Gibbs do not suffice, they are taken anew, at longer distances."""
+
+_MOST_WORK = 4e9
+"""No further attempt is made that would compute more log densities of a datum in a component: about a minute's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a method is asked to do.
+
+    Attributes
+    ----------
+    problem, handoff
+        The posterior, and what EM knows of it.
+    key
+        A JAX random key for the chains.
+    rng
+        A NumPy generator for starts and importance sampling.
+    chains, warmup, draws, target_accept_prob
+        The settings; ``None`` leaves the method's own default, and lets it go on where the draws do not suffice.
+    dtype
+        The precision of the chains.
+    on_progress
+        See `emjax.bayes.progress`.
+    """
+
+    problem: Problem
+    handoff: Handoff
+    key: jax.Array
+    rng: np.random.Generator
+    chains: int | None
+    warmup: int | None
+    draws: int | None
+    target_accept_prob: float | None
+    dtype: str
+    on_progress: OnProgress | None
+
+    def settings(self, method: str) -> Defaults:
+        """The settings in force."""
+        own = DEFAULTS[method]
+        chains = own.chains if self.chains is None else self.chains
+        return Defaults(
+            chains=chains,
+            warmup=own.warmup if self.warmup is None else self.warmup,
+            # Fewer chains have as many draws together.
+            draws=max(own.draws, own.chains * own.draws // chains) if self.draws is None else self.draws,
+            target_accept_prob=own.target_accept_prob if self.target_accept_prob is None else self.target_accept_prob,
+        )
+
+    def starts(self, chains: int) -> Starts:
+        """Overdispersed starts; in superchains where there are many."""
+        grouped = chains >= _MANY_CHAINS and chains % _SUPERCHAINS == 0
+        return overdispersed_starts(self.handoff, self.rng, chains, _SUPERCHAINS if grouped else 0)
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the method may go on until its draws suffice: where the user named no number of draws."""
+        return self.draws is None
+
+    @property
+    def entries(self) -> int:
+        """Log densities of a datum in a component in one evaluation of the target."""
+        return self.problem.samples.n_samples * self.problem.mixture.n_components
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """A run, and a sentence on how its chains started."""
+
+    run: Run
+    starts_note: str
+
+
+def attempts(method: str, job: Job) -> Iterator[Attempt]:
+    """The runs of a method, each longer than the one before; the caller stops where one suffices."""
+    return _RUNNERS[method](job)
+
+
+def _hmc(job: Job) -> Iterator[Attempt]:
+    chosen = job.settings("hmc")
+    starts = job.starts(chosen.chains)
+    sampler = _HmcJob(job, chosen, starts)
+    if not job.handoff.simple:
+        # Modes have to be exchanged, or the metric is only a first guess: learn from the warm-up before drawing.
+        sampler.learn(sampler.chains.recent)
+    for thin in _THINNING:
+        run = sampler.draw(thin)
+        yield Attempt(dataclasses.replace(run, superchains=starts.superchains), starts.note)
+        per_iteration = run.sample_stats["n_steps"].mean() / thin * chosen.chains * job.entries
+        if not job.adaptive or 4 * thin * chosen.draws * per_iteration > _MOST_WORK:
+            return
+        # What the draws so far say of the posterior's shape is worth more than they are as draws.
+        sampler.learn(run.flat)
+
+
+class _HmcJob:
+    """Chains of Hamiltonian Monte Carlo in the job's precision, warmed up."""
+
+    def __init__(self, job: Job, chosen: Defaults, starts: Starts) -> None:
+        self.job, self.chosen = job, chosen
+        self.seen: list[np.ndarray] = []
+        job.handoff.ahead.chains_ready()
+        evaluate = job.handoff.evaluate
+        self.target, self.data = evaluate.target, evaluate.data
+        with jax.enable_x64(job.dtype == "float64"):
+            if chosen.chains != evaluate.lanes or job.dtype != "float64":
+                best = job.handoff.map_fit.params
+                self.target, self.data = job.problem.precise_target(best, chosen.chains, job.dtype)
+            self.chains = HmcChains(
+                self.target,
+                self.data,
+                job.handoff.modes,
+                starts.flat,
+                key=job.key,
+                target_accept_prob=chosen.target_accept_prob,
+                on_progress=job.on_progress,
+            )
+            self.chains.warm_up(chosen.warmup)
+
+    def draw(self, thin: int) -> Run:
+        """The draws of one attempt."""
+        with jax.enable_x64(self.job.dtype == "float64"):
+            return self.chains.draw(self.chosen.draws, thin)
+
+    def learn(self, flat: np.ndarray) -> None:
+        """Estimate metric and jumps from draws ``(chain, draw, p)``, and warm up again."""
+        with jax.enable_x64(self.job.dtype == "float64"):
+            self.chains.learn(np.swapaxes(flat, 0, 1))
+            family = self.target.likelihood.family
+            if family.conjugate and family.natural:
+                # Labellings of all draws so far: what was rare in one attempt may be missing in the next.
+                self.seen.append(flat.reshape(-1, flat.shape[-1]))
+                points = self.chains.modes.relabelled(np.concatenate(self.seen))
+                key = jax.random.fold_in(self.job.key, self.chains.n_evaluations)
+                self.chains.jumps = labelling_jumps(self.target, self.data, self.job.problem.z, points, key)
+            elif len(self.chains.modes.modes) > 1:
+                self.chains.jumps = NormalJumps.make(self.chains.modes, self.data.blocks.x.dtype)
+            self.chains.warm_up(self.chosen.warmup)
+
+
+def _nuts(job: Job) -> Iterator[Attempt]:
+    from emjax.bayes.flat_model import unconstrain_all
+    from emjax.bayes.nuts import run_nuts
+
+    chosen = job.settings("nuts")
+    starts = job.starts(chosen.chains)
+    problem, target = job.problem, job.handoff.target
+    # The metric is carried over to NumPyro's own unconstrained space by draws from the Laplace approximation.
+    cloud, _ = job.handoff.modes.sample(job.rng, 100 + 20 * starts.flat.shape[1])
+    sites = _sites(target, np.concatenate([starts.flat, cloud]))
+    moved = unconstrain_all(problem.program, *problem.arguments, sites)
+    flat_cloud = np.concatenate(
+        [moved[name][chosen.chains :].reshape(len(cloud), -1) for name in sorted(moved)], axis=1
+    )
+    found = run_nuts(
+        problem.program,
+        *problem.arguments,
+        key=job.key,
+        starts={name: value[: chosen.chains] for name, value in moved.items()},
+        inverse_mass_matrix=np.cov(flat_cloud.T).reshape(flat_cloud.shape[1], -1),
+        warmup=chosen.warmup,
+        draws=chosen.draws,
+        target_accept_prob=chosen.target_accept_prob,
+        on_progress=job.on_progress,
+    )
+    params = problem.program.from_sites(found.samples)
+    run = Run(_flatten(target, params), found.sample_stats, found.n_gradients, starts.superchains)
+    yield Attempt(run, starts.note)
+
+
+def _gibbs(job: Job) -> Iterator[Attempt]:
+    chosen = job.settings("gibbs")
+    starts = job.starts(chosen.chains)
+    problem, target = job.problem, job.handoff.target
+    params = jax.tree.map(np.asarray, _params(target, starts.flat))
+    with jax.enable_x64(job.dtype == "float64"):
+        draws = run_gibbs(
+            problem.mixture.likelihood,
+            problem.z.astype(job.dtype),
+            problem.frame_prior,
+            key=job.key,
+            starts=params,
+            warmup=chosen.warmup,
+            draws=chosen.draws,
+            on_progress=job.on_progress,
+        )
+    flat = _flatten(target, jax.tree.map(lambda leaf: np.asarray(leaf, float), draws))
+    values, _ = job.handoff.evaluate(flat.reshape(-1, flat.shape[-1]))
+    n_evaluations = chosen.chains * (chosen.warmup + chosen.draws)
+    yield Attempt(Run(flat, {"lp": values.reshape(flat.shape[:2])}, n_evaluations, starts.superchains), starts.note)
+
+
+def _laplace(job: Job) -> Iterator[Attempt]:
+    chosen = job.settings("laplace")
+    note = "independent draws from the Laplace mixture over the modes, resampled by their importance weights"
+    yield Attempt(resample(job.handoff.sample, job.rng, chosen.chains, chosen.draws), note)
+
+
+_RUNNERS: dict[str, Callable[[Job], Iterator[Attempt]]] = {
+    "hmc": _hmc,
+    "nuts": _nuts,
+    "gibbs": _gibbs,
+    "laplace": _laplace,
+}
+
+
+# --- changes of coordinates ---------------------------------------------------------------------------------
+
+
+@jax.jit(static_argnums=0)
+def _params(target: Target, flat: Any) -> MixtureParams:
+    """Parameters in the frame, leading with ``n``."""
+    return jax.vmap(target.params)(flat)
+
+
+def _sites(target: Target, flat: np.ndarray) -> dict[str, np.ndarray]:
+    params = jax.tree.map(np.asarray, _params(target, flat))
+    return {"weights": params.weights, **target.likelihood.family.to_sites(params.components)}
+
+
+def _flatten(target: Target, params: MixtureParams) -> np.ndarray:
+    return np.asarray(_flat_draws(target, params))
+
+
+@jax.jit(static_argnums=0)
+def _flat_draws(target: Target, params: MixtureParams) -> Any:
+    return jax.vmap(jax.vmap(target.flat))(params)
+
+
+@partial(jax.jit, static_argnums=0)
+def to_data_units(target: Target, flat: Any, frame: Frame) -> MixtureParams:
+    """Draws ``(chain, draw, p)`` as parameters in the data's units."""
+    convert = lambda one: target.likelihood.from_frame(target.params(one), frame)  # noqa: E731
+    return jax.vmap(jax.vmap(convert))(flat)

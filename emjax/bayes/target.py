@@ -1,0 +1,259 @@
+r"""The density that samplers move on: the log posterior with labels summed out, of one flat unconstrained vector.
+
+.. math::
+
+    \log p(u \mid x) = \sum_i c_i \log \sum_k w_k\, p(x_i \mid \theta_k) + \log p(\theta)
+    + \log \left| \partial \theta / \partial u \right| - \mathrm{const}, \qquad \theta = \theta(u),
+
+with :math:`u` the coordinates of `Mixture.unconstrain` in the standard frame, :math:`\theta` the parameters in the
+space that `Mixture.space` names, and :math:`c_i` how often row :math:`i` occurs: equal rows are stored once.
+
+Value and gradient are one pass over the data, the E-step of EM: with the natural form :math:`\eta_k(\theta)` of the
+components, :math:`\partial \log L / \partial \eta_k` are the expected sufficient statistics :math:`\sum_i c_i r_{ik}
+T(x_i)`, and only the chain rule from :math:`\eta` to :math:`u` is left, whose cost does not depend on the data. A
+family without a natural form is differentiated automatically.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from emjax.em.blocks import Blocks, make_blocks
+from emjax.em.step import log_likelihood, natural_expectation, natural_form
+from emjax.families.arrays import AnyArray
+from emjax.mixture import Mixture, MixtureParams, Prior
+
+_STEP = 1e-3
+"""The step of central differences, in columns of the square root they are taken along."""
+
+_ROWS_LOOKED_AT = 2000
+"""Equal rows are looked for where so many rows hold some: sorting a large data set may cost more than it saves."""
+
+_WORTH_COLLAPSING = 0.8
+"""The share of distinct rows up to which equal rows are stored once."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TargetData:
+    """What a `Target` is evaluated with: traced, so that equal shapes share their programs.
+
+    Attributes
+    ----------
+    blocks
+        The distinct rows in the frame, with their counts.
+    prior
+        The prior in the frame.
+    base_measure
+        The log base measure of all data, ``()``: the part of the log-likelihood that no parameter touches, left out of
+        the target's values.
+    """
+
+    blocks: Blocks
+    prior: Prior
+    base_measure: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """The log posterior of a mixture on its unconstrained space; hashable, a static argument of jitted functions.
+
+    Attributes
+    ----------
+    likelihood
+        The mixture, without its prior.
+    n_features
+        Features of a datum.
+    """
+
+    likelihood: Mixture
+    n_features: int
+
+    # -- coordinates
+
+    @functools.cached_property
+    def _tree(self) -> tuple[Any, tuple[tuple[int, ...], ...]]:
+        """The structure of the unconstrained parameters, and the shapes of its leaves."""
+        rows = np.random.default_rng(0).gamma(2.0, size=(2 * self.n_features + 2, self.n_features)).round(1) + 1.0
+        params = MixtureParams(
+            weights=np.full(self.likelihood.n_components, 1.0 / self.likelihood.n_components),
+            components=self.likelihood.family.pooled(rows, self.likelihood.n_components),
+        )
+        shapes = jax.eval_shape(self.likelihood.unconstrain, params)
+        leaves, structure = jax.tree.flatten(shapes)
+        return structure, tuple(leaf.shape for leaf in leaves)
+
+    @property
+    def n_parameters(self) -> int:
+        """Length of the flat vector."""
+        return sum(int(np.prod(shape)) for shape in self._tree[1])
+
+    def params(self, flat: Float[Array, " p"]) -> MixtureParams:
+        """The parameters (in the frame) at one flat vector; traceable."""
+        structure, shapes = self._tree
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+        pieces = [flat[end - int(np.prod(shape)) : end].reshape(shape) for end, shape in zip(ends, shapes, strict=True)]
+        return self.likelihood.constrain(jax.tree.unflatten(structure, pieces))
+
+    def flat(self, params: MixtureParams) -> Float[Array, " p"]:
+        """The inverse of `params`; traceable."""
+        leaves = jax.tree.leaves(self.likelihood.unconstrain(params))
+        return jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
+
+    def permute(
+        self, flat: Float[np.ndarray, "m p"], permutation: Sequence[int] | np.ndarray
+    ) -> Float[np.ndarray, "m p"]:
+        """The points of the same mixtures with component ``permutation[k]`` in place ``k``: a linear map."""
+        order = np.asarray(permutation)
+        # The log-ratios come last, as their name does; the last component's, which is zero, is not among them.
+        first = flat.shape[1] - (self.likelihood.n_components - 1)
+        ratios = np.concatenate([flat[:, first:], np.zeros((len(flat), 1))], axis=1)[:, order]
+        return np.concatenate(
+            [flat[:, self._component_order(tuple(order.tolist()))], ratios[:, :-1] - ratios[:, -1:]], axis=1
+        )
+
+    def permute_to(
+        self, points: Float[np.ndarray, "m p"], centers: Float[np.ndarray, "c p"]
+    ) -> Float[np.ndarray, "m c p"]:
+        """Each point with its components in the order in which they lie nearest to each of the centers'."""
+        from emjax import align
+
+        moved = np.empty((len(points), *centers.shape))
+        if self.likelihood.n_components == 1:
+            moved[:] = points[:, None]
+            return moved
+        mine, theirs = self._component_entries(points), self._component_entries(centers)
+        for c in range(len(centers)):
+            orders = align.pivot(mine, theirs[c], scale=np.ones(mine.shape[2]))
+            for order in np.unique(orders, axis=0):
+                chosen = (orders == order).all(axis=1)
+                moved[chosen, c] = self.permute(points[chosen], order)
+        return moved
+
+    def _component_entries(self, flat: Float[np.ndarray, "m p"]) -> Float[np.ndarray, "m K q"]:
+        """What of each flat vector belongs to each component; weights, and what all components share, are left out."""
+        k = self.likelihood.n_components
+        before, after = self._places(None), self._places(tuple(np.roll(np.arange(k), 1).tolist()))
+        own = [leaf for leaf, other in zip(before, after, strict=True) if not np.array_equal(leaf, other)]
+        return np.stack([flat[:, np.concatenate([leaf[j].ravel() for leaf in own])] for j in range(k)], axis=1)
+
+    def _component_order(self, permutation: tuple[int, ...]) -> np.ndarray:
+        """Which entries of the flat vector take the places of the components' entries."""
+        return np.concatenate([leaf.ravel() for leaf in self._places(permutation)])
+
+    def _places(self, permutation: tuple[int, ...] | None) -> list[np.ndarray]:
+        """The components' leaves, holding the places of their numbers in the flat vector, permuted."""
+        structure, shapes = self._tree
+        sizes = [int(np.prod(shape)) for shape in shapes]
+        places = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+        tree = jax.tree.unflatten(structure, [p.reshape(shape) for p, shape in zip(places, shapes, strict=True)])
+        components = tree["components"]
+        if permutation is not None:
+            components = self.likelihood.family.permute_unconstrained(components, np.asarray(permutation))
+        return jax.tree.leaves(components)
+
+    # -- density
+
+    def value_and_gradient(
+        self, flat: Float[Array, " p"], data: TargetData
+    ) -> tuple[Float[Array, ""], Float[Array, " p"]]:
+        """The log posterior density at one point, up to the base measure, and its gradient; one pass over the data."""
+        if not data.blocks.natural:
+            return jax.value_and_grad(self._log_density)(flat, data)
+
+        def from_coordinates(flat: Array) -> tuple[Array, Array]:
+            params = self.params(flat)
+            return natural_form(self.likelihood, params), self.log_prior(params, data.prior)
+
+        (natural, log_prior), pull_back = jax.vjp(from_coordinates, flat)
+        value, moments = natural_expectation(self.likelihood, natural, data.blocks)
+        (gradient,) = pull_back((moments, jnp.ones_like(log_prior)))
+        return value + log_prior, gradient
+
+    def _log_density(self, flat: Float[Array, " p"], data: TargetData) -> Float[Array, ""]:
+        params = self.params(flat)
+        value = log_likelihood(self.likelihood, params, data.blocks) - data.base_measure
+        return value + self.log_prior(params, data.prior)
+
+    def log_prior(self, params: MixtureParams, prior: Prior) -> Float[Array, ""]:
+        """The prior's log density on the unconstrained space."""
+        return self.likelihood.log_prior(params, prior) + self.likelihood.log_volume(params)
+
+
+def make_target(
+    mixture: Mixture, z: np.ndarray, prior: Prior, *, n_chains: int = 1, dtype: Any = np.float64, exact: bool = False
+) -> tuple[Target, TargetData]:
+    """The target of a mixture for data ``z (n, d)`` and a prior, both in the standard frame.
+
+    ``n_chains`` is how many points are evaluated side by side: blocks are so large that all of them fit the cache.
+    ``exact`` takes the family's own density, slower and with less rounding than its natural form.
+    """
+    rows, counts = distinct_rows(z)
+    blocks = make_blocks(rows.astype(dtype), mixture.likelihood, n_starts=n_chains, exact=exact, row_weights=counts)
+    prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), prior)
+    # In float64 whatever the chains' precision: the rows are, and JAX warns where it has to cut them.
+    with jax.enable_x64(True):
+        base_measures = np.asarray(mixture.family.log_base_measure(rows), float)
+    base = base_measures @ (np.ones(len(rows)) if counts is None else counts)
+    # On the device once, or every call would copy them again.
+    return Target(mixture.likelihood, z.shape[1]), jax.device_put(TargetData(blocks, prior, base.astype(dtype)))
+
+
+class Evaluator:
+    """Values and gradients of a target for any number of points, by one compiled program.
+
+    Points go through it ``lanes`` at a time. Newton's method, its Hessians (central differences of the gradient), line
+    searches, chains' starts and importance weights all use it, so that they compile nothing of their own: a Hessian by
+    automatic differentiation would take 0.8 to 2.4 s to compile, and is no more exact than the sampler needs.
+    """
+
+    def __init__(self, target: Target, data: TargetData, lanes: int = 16) -> None:
+        self.target, self.data, self.lanes = target, data, lanes
+        self.n_evaluations = 0
+
+    def __call__(self, points: Float[AnyArray, "m p"]) -> tuple[np.ndarray, np.ndarray]:
+        """Log densities ``(m,)`` and gradients ``(m, p)`` at ``points (m, p)``, on the host."""
+        n_points = len(points)
+        n_calls = -(-n_points // self.lanes)
+        padded = np.concatenate([points, np.repeat(points[-1:], n_calls * self.lanes - n_points, axis=0)])
+        batches = padded.astype(jnp.result_type(float)).reshape(n_calls, self.lanes, -1)
+        found = [values_and_gradients(self.target, batch, self.data) for batch in batches]
+        self.n_evaluations += n_calls * self.lanes
+        values = np.concatenate([np.asarray(value) for value, _ in found])
+        gradients = np.concatenate([np.asarray(gradient) for _, gradient in found])
+        return values[:n_points], gradients[:n_points]
+
+    def hessian(self, point: Float[AnyArray, " p"], root: Float[AnyArray, "p p"]) -> np.ndarray:
+        """``root' H root`` with the Hessian ``H`` of the log density, by central differences along the columns of root.
+
+        With a ``root`` of the posterior's covariance, steps of a thousandth of a standard deviation have a relative
+        error of about 1e-6 from truncation and 1e-9 from rounding.
+        """
+        steps = _STEP * root.T
+        _, gradients = self(np.concatenate([point + steps, point - steps]))
+        ahead, behind = np.split(gradients, 2)
+        scaled = (ahead - behind) / (2.0 * _STEP) @ root
+        return (scaled + scaled.T) / 2.0
+
+
+@jax.jit(static_argnums=0)
+def values_and_gradients(target: Target, points: Float[Array, "m p"], data: TargetData) -> tuple[Array, Array]:
+    """Log densities ``(m,)`` and gradients ``(m, p)`` at several points."""
+    return jax.vmap(target.value_and_gradient, in_axes=(0, None))(points, data)
+
+
+def distinct_rows(z: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """The distinct rows and how often each occurs, or all rows and ``None`` where few are equal."""
+    looked_at = z[:: max(1, len(z) // _ROWS_LOOKED_AT)]
+    if len(np.unique(looked_at, axis=0)) == len(looked_at):
+        return z, None
+    rows, counts = np.unique(z, axis=0, return_counts=True)
+    return (rows, counts) if len(rows) <= _WORTH_COLLAPSING * len(z) else (z, None)
