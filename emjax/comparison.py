@@ -14,7 +14,9 @@ import jax
 import numpy as np
 
 from emjax import align
-from emjax.bayes.posterior import Posterior
+from emjax.bayes.laplace import GOOD_PARETO_K
+from emjax.bayes.posterior import Posterior, mean_log_density
+from emjax.bayes.visits import PosteriorModes
 from emjax.jsonable import to_json, to_jsonable
 from emjax.metrics.cost import Cost
 from emjax.metrics.parameter import difference_in_sd, equal_tailed, mass_inside, width_ratio
@@ -88,9 +90,10 @@ class Comparison:
         Quantities that labels do not touch: ``total_variation`` with its Monte-Carlo error, ``co_clustering``,
         in-sample ``log_score`` of both, ``elpd_loo`` (PSIS-LOO) and ``bic``.
     diagnostics
-        Statuses of both sides, the alignment's trust, optima, R-hat, effective sample sizes, divergences, E-BFMI.
+        Statuses of both sides, the alignment's trust, optima and modes, what ``method="auto"`` decided, R-hat,
+        effective sample sizes, divergences, E-BFMI.
     cost
-        Compile and run seconds of EM and of MCMC.
+        Compile and run seconds of EM and of MCMC, and MCMC's method.
     level, thresholds
         Level of all intervals, and the limits that the verdict was drawn with.
     fit, posterior, intervals
@@ -183,7 +186,7 @@ def compare(
     verdict, reasons = decide(_evidence(fit, posterior, em, rows, invariants, level), thresholds)
     return Comparison(
         verdict=verdict,
-        reasons=(*reasons, _prior_sentence(fit, rows)),
+        reasons=(*reasons, _prior_sentence(fit, posterior, rows)),
         rows=rows,
         invariants=invariants,
         diagnostics=_diagnostics(fit, posterior, em),
@@ -194,6 +197,26 @@ def compare(
         posterior=posterior,
         intervals=em,
     )
+
+
+def build_ahead(fit: Fit, level: float = 0.9) -> None:
+    """Build the programs that `compare` will need, so that it finds them built; made to run beside the sampler.
+
+    What EM knows is enough for that: the estimate stands in for the draws, whose number does not matter where there
+    are at least 1000, and for the MAP. The result is nothing; what fails here fails in `compare`, where it is heard.
+    """
+    samples = as_samples(fit.data)
+    stacked = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (_PREDICTIVE_DRAWS, *np.shape(leaf))), fit.params)
+    values, likelihood = samples.values, fit.mixture.likelihood
+    with jax.enable_x64(True):
+        fit.intervals(level=level)
+        dataclasses.replace(fit, mixture=dataclasses.replace(fit.mixture, prior="default")).intervals(level=level)
+        one = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (_INTEGRATION_POINTS, *np.shape(leaf))), fit.params)
+        points = np.asarray(_one_point_each(likelihood, one, jax.random.split(jax.random.key(0), _INTEGRATION_POINTS)))
+        fit.log_prob(points)
+        mean_log_density(likelihood, stacked, np.concatenate([points, values]))
+        draws = jax.tree.map(lambda leaf: leaf[:_PARTITION_DRAWS], stacked)
+        _responsibilities(likelihood, draws, values[subset_rows(len(values))])
 
 
 def _check_same(fit: Fit, posterior: Posterior, values: np.ndarray) -> None:
@@ -242,9 +265,12 @@ def _rows(fit: Fit, posterior: Posterior, em: Intervals, level: float) -> tuple[
 
 
 def _invariants(fit: Fit, posterior: Posterior, values: np.ndarray, key: jax.Array) -> dict[str, Any]:
-    distance = total_variation(*_log_densities(fit, posterior, key))
+    points = _points(fit, posterior, key)
+    # One call for points and data: every further shape is a program to build.
+    predictive = posterior.log_predictive(np.concatenate([points, values]), _PREDICTIVE_DRAWS)
+    distance = total_variation(fit.log_prob(points), predictive[: len(points)])
     pairs = _co_clustering(fit, posterior, values)
-    em_score, posterior_score = log_score(fit.log_prob(values)), log_score(posterior.log_predictive(values))
+    em_score, posterior_score = log_score(fit.log_prob(values)), log_score(predictive[len(points) :])
     return {
         "total_variation": {"value": distance.value, "standard_error": distance.standard_error},
         "co_clustering": {
@@ -262,21 +288,18 @@ def _invariants(fit: Fit, posterior: Posterior, values: np.ndarray, key: jax.Arr
     }
 
 
-def _log_densities(fit: Fit, posterior: Posterior, key: jax.Array) -> tuple[np.ndarray, np.ndarray]:
-    """EM's and the predictive log density at points drawn from both in equal parts."""
-    em_key, draw_key = jax.random.split(key)
+def _points(fit: Fit, posterior: Posterior, key: jax.Array) -> np.ndarray:
+    """Points drawn from EM's density and from the predictive one in equal parts, one from each of many draws that are
+    evenly spaced over the chains."""
     half = _INTEGRATION_POINTS // 2
-    from_em = fit.sample(em_key, half)
-    from_posterior = _predictive_sample(posterior, draw_key, half)
-    points = np.concatenate([from_em, from_posterior])
-    return fit.log_prob(points), posterior.log_predictive(points, _PREDICTIVE_DRAWS)
+    rows = np.linspace(0, posterior.n_draws - 1, half).round().astype(int)
 
+    def both(em: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.broadcast_to(em, (half, *np.shape(em))), drawn[rows]])
 
-def _predictive_sample(posterior: Posterior, key: jax.Array, n_points: int) -> np.ndarray:
-    """One point from each of ``n_points`` draws, evenly spaced over the chains."""
-    rows = np.linspace(0, posterior.n_draws - 1, n_points).round().astype(int)
-    draws = jax.tree.map(lambda leaf: leaf[rows], posterior.params)
-    return np.asarray(_one_point_each(posterior.mixture.likelihood, draws, jax.random.split(key, n_points)))
+    params = jax.tree.map(both, fit.params, posterior.params)
+    keys = jax.random.split(key, _INTEGRATION_POINTS)
+    return np.asarray(_one_point_each(posterior.mixture.likelihood, params, keys))
 
 
 @jax.jit(static_argnums=0)
@@ -331,6 +354,7 @@ def _evidence(
         interval_problem="" if em.status.value == "ok" else em.status.message,
         trust=posterior.alignment.trust,
         gap_to_rival=_gap_to_rival(fit),
+        second_mode=_second_mode(posterior.modes),
         total_variation=invariants["total_variation"]["value"],
         co_clustering=invariants["co_clustering"]["mean_difference"],
         worst={
@@ -352,9 +376,19 @@ def _gap_to_rival(fit: Fit) -> float:
     return fit.objective - max(regular[1:]) if len(regular) > 1 else math.inf
 
 
-def _prior_sentence(fit: Fit, rows: Sequence[ParameterRow]) -> str:
+def _second_mode(modes: PosteriorModes) -> float:
+    """The second largest share of the posterior that a mode holds, by importance sampling; by the draws that lie there
+    where the importance weights cannot be believed."""
+    by_weights = modes.pareto_k <= GOOD_PARETO_K
+    shares = sorted(mode.mass if by_weights or math.isnan(mode.visited) else mode.visited for mode in modes.modes)
+    return shares[-2] if len(shares) > 1 else 0.0
+
+
+def _prior_sentence(fit: Fit, posterior: Posterior, rows: Sequence[ParameterRow]) -> str:
     if fit.mixture.prior is not None:
         return "EM was run with a prior (MAP), so its estimates already contain the prior's effect."
+    if not posterior.alignment.trust >= align.TRUST_LOW:
+        return "The prior's effect cannot be told component by component, because the labels are not identified."
     # In EM's standard errors, which stand whether or not the posterior can be trusted.
     moved = [(abs(row.map - row.em) / row.se, row.name) for row in rows if row.se > 0]
     if not moved:
@@ -398,6 +432,7 @@ def _diagnostics(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any
         },
         "posterior": {
             "status": posterior.status.value,
+            "status_message": posterior.status.message,
             "message": posterior.message,
             "method": posterior.method,
             "prior": posterior.prior_note,
@@ -412,6 +447,7 @@ def _diagnostics(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any
             "min_ess_tail_name": found.min_ess_tail_name,
             "n_divergent": found.n_divergent,
             "bfmi": list(found.bfmi),
+            **mode_findings(posterior),
         },
         "alignment": {
             "method": posterior.alignment.method,
@@ -419,6 +455,31 @@ def _diagnostics(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any
             "agreement": posterior.alignment.agreement,
             "note": posterior.alignment.note,
         },
+    }
+
+
+def mode_findings(posterior: Posterior) -> dict[str, Any]:
+    """What the modes of a posterior say, under the keys that ``comparison.json`` and ``posterior.json`` share.
+
+    ``decision`` (sentences), ``n_modes``, ``pareto_k``, ``log_evidence`` (nats), and ``modes``: for each, the largest
+    first, ``log_density``, ``laplace_mass``, ``mass``, ``visited`` (share of the draws) and ``n_starts`` of EM.
+    """
+    modes = posterior.modes
+    return {
+        "decision": list(posterior.decision),
+        "n_modes": modes.n_modes,
+        "pareto_k": modes.pareto_k,
+        "log_evidence": modes.log_evidence,
+        "modes": [
+            {
+                "log_density": mode.log_density,
+                "laplace_mass": mode.laplace_mass,
+                "mass": mode.mass,
+                "visited": mode.visited,
+                "n_starts": mode.n_starts,
+            }
+            for mode in modes.modes
+        ],
     }
 
 
@@ -431,4 +492,4 @@ def _cost(fit: Fit, posterior: Posterior) -> dict[str, Any]:
         posterior.compile_seconds + posterior.run_seconds,
         smallest,
     )
-    return {"em": em.to_dict(), "mcmc": mcmc.to_dict()}
+    return {"em": em.to_dict(), "mcmc": {"method": posterior.method, **mcmc.to_dict()}}

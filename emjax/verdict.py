@@ -75,6 +75,9 @@ class Thresholds:
     rival_gap
         Another regular optimum within this many nats of the best (a mass of about 5%) is a rival that a point
         estimate leaves out.
+    mode_mass
+        A second mode of the posterior that holds at least this share of it is a part that a point estimate leaves
+        out. `rival_gap` asks the same of EM's own optima, by their height; this asks by mass, under the prior.
     """
 
     sufficient: Limits = Limits(
@@ -93,6 +96,7 @@ class Thresholds:
     )
     trust: float = 0.5
     rival_gap: float = 3.0
+    mode_mass: float = 0.05
 
 
 DEFAULT_THRESHOLDS = Thresholds()
@@ -110,6 +114,8 @@ class Evidence:
         Alignment trust, 0 to 1.
     gap_to_rival
         Nats from the best optimum to the next regular one; infinity if there is none.
+    second_mode
+        The share of the posterior in the mode with the second largest share; 0 if there is one mode.
     total_variation, co_clustering
         Label-invariant distances.
     worst
@@ -121,6 +127,7 @@ class Evidence:
     interval_problem: str
     trust: float
     gap_to_rival: float
+    second_mode: float
     total_variation: float
     co_clustering: float
     worst: Mapping[str, tuple[float, str]]
@@ -150,6 +157,12 @@ def _missing_from_em(evidence: Evidence, thresholds: Thresholds) -> list[str]:
         missing.append(
             f"The components cannot be told apart in the posterior (alignment trust {evidence.trust:.2f}, needed "
             f"{thresholds.trust:.2f}), so estimates of single components have no fixed meaning."
+        )
+    if not evidence.second_mode < thresholds.mode_mass:
+        missing.append(
+            "Whether the posterior has a second mode could not be computed."
+            if math.isnan(evidence.second_mode)
+            else f"EM's point estimate leaves out a mode with {evidence.second_mode:.0%} of the posterior."
         )
     if not evidence.gap_to_rival >= thresholds.rival_gap:
         missing.append(

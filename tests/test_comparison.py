@@ -15,13 +15,15 @@ import pytest
 import xarray as xr
 
 import emjax
-from emjax import Mixture, Normal
+from emjax import Mixture, Normal, comparison
 from emjax.bayes.diagnostics import assess
 from emjax.bayes.draws import describe_draws
 from emjax.bayes.posterior import Posterior
 from emjax.bayes.tree import to_tree
+from emjax.bayes.visits import PosteriorMode, PosteriorModes
 from emjax.comparison import ParameterRow
 from emjax.metrics.predictive import total_variation
+from emjax.uncertainty import information
 from emjax.verdict import Limits, Thresholds
 
 pytestmark = pytest.mark.runs_numpyro
@@ -62,6 +64,24 @@ def fit(mixture, x):
     return emjax.fit(mixture, x, key=jax.random.key(0), n_init=4)
 
 
+def modes(fit, *masses, visited=(), pareto_k=0.1):
+    """Modes at EM's estimate with these shares of the posterior; ``visited`` by as large a share of the draws."""
+    found = [
+        PosteriorMode(
+            params=fit.params,
+            objective=fit.objective,
+            log_density=fit.objective - place,
+            laplace_mass=mass,
+            mass=mass,
+            visited=share,
+            visited_by_chain=(share,) * CHAINS,
+            n_starts=place + 1,
+        )
+        for place, (mass, share) in enumerate(zip(masses, visited or masses, strict=True))
+    ]
+    return PosteriorModes(tuple(found), pareto_k=pareto_k, importance_ess=900.0, log_evidence=-700.0)
+
+
 def hand_made(fit, *, shift=None, spread=1.0, flip=(), seed=0):
     """A posterior of independent draws: EM's normal approximation, moved by ``shift`` standard deviations (by name),
     spread by a factor, and, for the chains in ``flip``, with the labels exchanged. Chains may get shifts of their own,
@@ -95,6 +115,8 @@ def hand_made(fit, *, shift=None, spread=1.0, flip=(), seed=0):
         map_fit=fit,
         alignment=described.alignment,
         diagnostics=diagnostics,
+        modes=modes(fit, 1.0),
+        decision=(),
         starts_note="",
         method="hand",
         compile_seconds=1.0,
@@ -176,6 +198,40 @@ def test_a_regular_rival_optimum_needs_mcmc_a_spurious_one_does_not(fit, same, x
     assert "1.50 nats" in comparison.reasons[0]
     ignored = dataclasses.replace(rival, spurious=True)
     assert emjax.compare(dataclasses.replace(fit, optima=(best, ignored)), same, x).verdict == "em_sufficient"
+
+
+def test_a_second_mode_of_the_posterior_needs_mcmc(fit, same, x):
+    said = "EM's point estimate leaves out a mode with 23% of the posterior."
+    for found in (modes(fit, 0.77, 0.23), modes(fit, 0.9, 0.1, visited=(0.77, 0.23), pareto_k=0.9)):
+        comparison = emjax.compare(fit, dataclasses.replace(same, modes=found), x)
+        assert comparison.verdict == "mcmc_needed"
+        assert comparison.reasons[0] == said
+    # Importance weights that can be believed outrank the draws, which may have been few; and a trifle is no mode.
+    small = modes(fit, 0.96, 0.04, visited=(0.8, 0.2))
+    assert emjax.compare(fit, dataclasses.replace(same, modes=small), x).verdict == "em_sufficient"
+
+
+def test_modes_and_decision_are_among_the_diagnostics(fit, same, x):
+    found = modes(fit, 0.96, 0.04, visited=(1.0, 0.0))
+    posterior = dataclasses.replace(same, modes=found, decision=("auto: hmc, because.", "auto: passed."))
+    content = emjax.compare(fit, posterior, x).to_dict()["diagnostics"]["posterior"]
+    assert content["decision"] == ["auto: hmc, because.", "auto: passed."]
+    assert (content["n_modes"], content["pareto_k"], content["log_evidence"]) == (2, 0.1, -700.0)
+    assert content["modes"][1] == {
+        "log_density": pytest.approx(fit.objective - 1),
+        "laplace_mass": 0.04,
+        "mass": 0.04,
+        "visited": 0.0,
+        "n_starts": 2,
+    }
+
+
+def test_without_labels_the_prior_is_not_blamed_component_by_component(fit, same, x):
+    blurred = dataclasses.replace(same, alignment=dataclasses.replace(same.alignment, trust=0.1))
+    comparison = emjax.compare(fit, blurred, x)
+    assert comparison.verdict == "mcmc_needed"
+    assert "mean[" not in " ".join(comparison.reasons)
+    assert "labels are not identified" in comparison.reasons[-1]
 
 
 def test_thresholds_are_arguments(fit, same, x):
@@ -273,6 +329,18 @@ def test_total_variation_is_that_of_the_metrics(fit, same):
     assert 0 <= distance.value < 0.02
 
 
+def test_what_is_built_ahead_is_what_the_comparison_needs(agreed, fit, same, x):
+    programs = [comparison._one_point_each, comparison._responsibilities, comparison._log_predictive]
+    programs += [information._derivatives]
+    for program in programs:
+        program.clear_cache()
+    comparison.build_ahead(fit)
+    built = [program._cache_size() for program in programs]
+    assert built == [1, 1, 1, 2], "the information is that of the likelihood and that of the MAP"
+    assert emjax.compare(fit, same, x).to_dict() == agreed.to_dict()
+    assert [program._cache_size() for program in programs] == built
+
+
 # --- in and out ---------------------------------------------------------------------------------------------
 
 
@@ -320,6 +388,7 @@ def test_cost_keeps_compile_and_run_apart(agreed, fit):
     assert cost["em"]["compile_seconds"] == fit.compile_seconds
     assert cost["em"]["run_seconds"] == fit.run_seconds
     assert (cost["mcmc"]["compile_seconds"], cost["mcmc"]["run_seconds"]) == (1.0, 2.0)
+    assert cost["mcmc"]["method"] == "hand"
 
 
 def test_the_same_arguments_give_the_same_comparison(agreed, fit, same, x):
@@ -364,7 +433,7 @@ def galaxies():
     data = emjax.datasets.load("galaxies")
     mixture = Mixture(Normal("full"), 3)
     fit = emjax.fit(mixture, data, key=jax.random.key(0))
-    posterior = emjax.sample(mixture, data, key=jax.random.key(1), init=fit, warmup=500, draws=1000)
+    posterior = emjax.sample(mixture, data, key=jax.random.key(1), init=fit, method="hmc")
     return emjax.compare(fit, posterior, data)
 
 

@@ -14,6 +14,7 @@ GOOD = Evidence(
     interval_problem="",
     trust=1.0,
     gap_to_rival=math.inf,
+    second_mode=0.0,
     total_variation=0.01,
     co_clustering=0.005,
     worst={
@@ -102,6 +103,21 @@ def test_a_rival_optimum_needs_mcmc(gap, verdict):
     found, reasons = decide(dataclasses.replace(GOOD, gap_to_rival=gap))
     assert found == verdict
     assert (f"{gap:.2f} nats" in reasons[0]) == (verdict == "mcmc_needed")
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.049, "em_sufficient"), (0.05, "mcmc_needed"), (0.23, "mcmc_needed")])
+def test_a_second_mode_with_its_share_of_the_posterior_needs_mcmc(share, verdict):
+    found, reasons = decide(dataclasses.replace(GOOD, second_mode=share))
+    assert found == verdict
+    said = f"EM's point estimate leaves out a mode with {share:.0%} of the posterior."
+    assert (reasons[0] == said) == (verdict == "mcmc_needed")
+    assert decide(dataclasses.replace(GOOD, second_mode=share), Thresholds(mode_mass=0.5))[0] == "em_sufficient"
+
+
+def test_a_share_that_is_not_a_number_is_no_reassurance():
+    found, reasons = decide(dataclasses.replace(GOOD, second_mode=math.nan))
+    assert found == "mcmc_needed"
+    assert reasons[0].endswith("could not be computed.")
 
 
 def test_a_gap_that_is_not_a_number_is_no_reassurance():

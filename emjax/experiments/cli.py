@@ -41,9 +41,11 @@ OPTION_KEYS = {
     "tol": "em.tol",
     "iterations": "em.iterations",
     "log_every": "em.log_every",
+    "method": "mcmc.method",
     "chains": "mcmc.chains",
     "warmup": "mcmc.warmup",
     "draws": "mcmc.draws",
+    "target_accept_prob": "mcmc.target_accept_prob",
     "level": "compare.level",
     "out": "output.dir",
 }
@@ -127,9 +129,23 @@ LogEvery = Annotated[
     int | None,
     typer.Option("--log-every", metavar="M", help="Log the parameters every M iterations.", rich_help_panel=_EM),
 ]
-Chains = Annotated[int | None, typer.Option(metavar="N", help="Chains (4).", rich_help_panel=_MCMC)]
-Warmup = Annotated[int | None, typer.Option(metavar="N", help="Warm-up steps (1000).", rich_help_panel=_MCMC)]
-Draws = Annotated[int | None, typer.Option(metavar="N", help="Draws per chain (1000).", rich_help_panel=_MCMC)]
+Method = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="auto (default), hmc, nuts, gibbs or laplace.", rich_help_panel=_MCMC),
+]
+Chains = Annotated[int | None, typer.Option(metavar="N", help="Chains (the method's own).", rich_help_panel=_MCMC)]
+Warmup = Annotated[
+    int | None, typer.Option(metavar="N", help="Warm-up steps (the method's own).", rich_help_panel=_MCMC)
+]
+Draws = Annotated[
+    int | None, typer.Option(metavar="N", help="Draws per chain (until they suffice).", rich_help_panel=_MCMC)
+]
+Acceptance = Annotated[
+    float | None,
+    typer.Option(
+        "--target-accept-prob", metavar="P", help="Raise it where transitions diverge.", rich_help_panel=_MCMC
+    ),
+]
 Level = Annotated[float | None, typer.Option(metavar="P", help="Probability of intervals (0.9).", rich_help_panel=_RUN)]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Random seed (0).", rich_help_panel=_RUN)]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder (runs/DATA-kK).", rich_help_panel=_RUN)]
@@ -180,9 +196,11 @@ def compare(
     starts: Starts = None,
     max_iter: MaxIter = None,
     tol: Tol = None,
+    method: Method = None,
     chains: Chains = None,
     warmup: Warmup = None,
     draws: Draws = None,
+    target_accept_prob: Acceptance = None,
     level: Level = None,
     seed: Seed = None,
     out: Out = None,
@@ -238,9 +256,11 @@ def sample(
     precision: Precision = None,
     n_init: NInit = None,
     starts: Starts = None,
+    method: Method = None,
     chains: Chains = None,
     warmup: Warmup = None,
     draws: Draws = None,
+    target_accept_prob: Acceptance = None,
     level: Level = None,
     seed: Seed = None,
     out: Out = None,

@@ -71,6 +71,10 @@ Matrices = Annotated[tuple[tuple[Row, ...], ...], BeforeValidator(_as_matrices)]
 MIN_DRAWS_TO_COMPARE = 100
 """Fewer draws over all chains have no tails to estimate (PSIS-LOO) and no interval worth comparing."""
 
+DEFAULT_CHAINS = {"auto": 4, "hmc": 8, "nuts": 4, "gibbs": 8, "laplace": 4}
+"""The chains of each method where none are asked for; for ``auto`` the fewest that it may come to. They repeat
+``emjax.bayes.methods``, whose import would take seconds."""
+
 
 class Section(BaseModel):
     """A table of the config: its keys are closed and its values cannot change."""
@@ -183,10 +187,37 @@ class Em(Section):
 class Mcmc(Section):
     """How the posterior is sampled."""
 
-    method: Literal["nuts"] = "nuts"
-    chains: Count = 4
-    warmup: Index = Field(default=1000, description="steps of each chain that tune the sampler and are not kept")
-    draws: Count = Field(default=1000, description="draws kept of each chain")
+    method: Literal["auto", "hmc", "nuts", "gibbs", "laplace"] = Field(
+        default="auto",
+        description="auto: the method that the posterior's modes speak for, checked afterwards, with safer ones to "
+        "follow; hmc: whitened by the modes; nuts: NumPyro's, the reference; gibbs: data augmentation; laplace: "
+        "weighted draws around the modes",
+    )
+    chains: Count | None = Field(default=None, description="chains; default: 8 for hmc and gibbs, 4 for the others")
+    warmup: Index | None = Field(
+        default=None,
+        description="steps of each chain that tune the sampler and are not kept; default: 200 for hmc, 1000 for "
+        "nuts, 500 for gibbs",
+    )
+    draws: Count | None = Field(
+        default=None,
+        description="draws kept of each chain; default: 500 for hmc, which then goes on until they suffice, and 1000 "
+        "for the others",
+    )
+    target_accept_prob: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = Field(
+        default=None,
+        description="acceptance probability that steps are tuned to; raise it where transitions diverge; default: "
+        "0.85 for hmc, 0.8 for nuts",
+    )
+    dtype: Literal["float64", "float32"] = Field(
+        default="float64", description="precision of hmc and gibbs; the others work in float64 only"
+    )
+
+    @model_validator(mode="after")
+    def _dtype_goes_with_method(self) -> "Mcmc":
+        if self.dtype == "float32" and self.method in ("nuts", "laplace"):
+            raise ValueError(f"dtype = 'float32' is for hmc and gibbs; {self.method} works in float64 only")
+        return self
 
 
 class Compare(Section):
@@ -209,7 +240,7 @@ class Config(Section):
     task: Literal["compare", "fit", "sample"] = "compare"
     seed: Seed = 0
     precision: Literal["float64", "float32"] = Field(
-        default="float64", description="precision of EM; the sampler always works in float64"
+        default="float64", description="precision of EM; the sampler has its own, mcmc.dtype"
     )
     data: Data
     model: Model
@@ -229,8 +260,11 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _enough_draws(self) -> "Config":
-        n_draws = self.mcmc.chains * self.mcmc.draws
-        if self.task == "compare" and n_draws < MIN_DRAWS_TO_COMPARE:
+        mcmc = self.mcmc
+        if self.task != "compare" or mcmc.draws is None:
+            return self
+        n_draws = (mcmc.chains or DEFAULT_CHAINS[mcmc.method]) * mcmc.draws
+        if n_draws < MIN_DRAWS_TO_COMPARE:
             raise ValueError(
                 f"mcmc.chains x mcmc.draws = {n_draws}: compare needs at least {MIN_DRAWS_TO_COMPARE} draws"
             )
@@ -252,8 +286,10 @@ class Config(Section):
         return self.em.n_init or (1 if self.em.iterations else 20)
 
     def resolved(self) -> dict[str, Any]:
-        """Return every setting in force as plain TOML types, nothing left to a default.
+        """Return every setting in force as plain TOML types, nothing left to a default that this file knows.
 
+        What is left to the sampling method (``mcmc.chains``, ``warmup``, ``draws``, ``target_accept_prob``) stays
+        out, because ``auto`` may come to another method than it began with, and a number would bind them all.
         A data file is named by its absolute path, so that the result can be run from any folder. The output
         folder is left out: it says where this run lies, not what it computes, and running the resolved config
         again must not run into the folder it came from.

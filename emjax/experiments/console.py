@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console as RichConsole
 from rich.console import RenderableType
@@ -12,6 +12,9 @@ from rich.text import Text
 
 from emjax.experiments.nearest import printable
 from emjax.jsonable import to_json
+
+if TYPE_CHECKING:
+    from emjax.bayes.progress import ChainProgress
 
 
 class Bars:
@@ -33,6 +36,34 @@ class Bars:
         if task is not None:
             completed = self._progress.tasks[self._progress.task_ids.index(task)].completed
             self._progress.update(task, total=completed, completed=completed, detail=detail)
+
+
+class ChainBars:
+    """The bars of a sampler's chains, made when the first of them is heard of: until then nobody knows their number.
+
+    A handful of chains get a bar each. More go on one line, which stands where the slowest of them stands: chains that
+    move in lockstep would fill the screen with the same bar. Each phase counts from nothing, because a method that
+    goes on until its draws suffice cannot say beforehand how many it will take.
+    """
+
+    MOST_BARS = 4
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._done: dict[tuple[int, str, int], list[int]] = {}
+
+    def __call__(self, phase: str, done: int, total: int, info: "ChainProgress") -> None:
+        n_chains = len(info.divergences)
+        if n_chains <= self.MOST_BARS:
+            self._bars.update(f"chain {info.chain + 1}", done, total, _phase_text(phase, info.divergences[info.chain]))
+            return
+        reached = self._done.setdefault((n_chains, phase, total), [0] * n_chains)
+        reached[info.chain] = done
+        self._bars.update(f"{n_chains} chains", min(reached), total, _phase_text(phase, sum(info.divergences)))
+
+
+def _phase_text(phase: str, n_divergent: int) -> str:
+    return "warm-up" if phase == "warmup" else f"draws, {n_divergent} divergent"
 
 
 class Console:
@@ -81,6 +112,11 @@ class Console:
         """Print one line of warning on stderr."""
         if not self.quiet:
             self._err.print(f"emjax: warning: {printable(message)}", soft_wrap=True)
+
+    def note(self, message: str) -> None:
+        """Print one line on stderr that is neither a warning nor a result: what a run has decided."""
+        if not self.quiet:
+            self._err.print(f"emjax: {printable(message)}", soft_wrap=True)
 
     @contextmanager
     def bars(self, wanted: bool = True) -> Iterator[Bars]:

@@ -102,17 +102,23 @@ def _numbers(values: np.ndarray) -> str:
 def posterior_document(posterior: Any, level: float) -> dict[str, Any]:
     """Return a posterior as plain values.
 
-    Keys: ``status``, ``message``, ``converged``, ``prior_note``, ``starts_note``, ``method``, ``level``,
-    ``alignment`` (``method``, ``trust``, ``note``), ``parameters`` (see :func:`posterior_rows`),
-    ``diagnostics``, ``compile_seconds``, ``run_seconds``.
+    Keys: ``status``, ``status_message`` (one sentence with the remedy), ``message`` (with the numbers behind it),
+    ``converged``, ``prior_note``, ``starts_note``, ``method``, ``level``,
+    ``decision``, ``n_modes``, ``pareto_k``, ``log_evidence`` and ``modes`` (see
+    :func:`emjax.comparison.mode_findings`), ``alignment`` (``method``, ``trust``, ``note``), ``parameters`` (see
+    :func:`posterior_rows`), ``diagnostics``, ``compile_seconds``, ``run_seconds``.
     """
+    from emjax.comparison import mode_findings
+
     return {
         "status": str(posterior.status),
+        "status_message": posterior.status.message,
         "message": posterior.message,
         "converged": posterior.converged,
         "prior_note": posterior.prior_note,
         "starts_note": posterior.starts_note,
         "method": posterior.method,
+        **mode_findings(posterior),
         "level": level,
         "alignment": {
             "method": posterior.alignment.method,

@@ -17,13 +17,27 @@ from emjax.bayes.posterior import Posterior
 from emjax.comparison import Comparison
 from emjax.experiments.report.drawing.assignments import draw_along, draw_certainty, draw_map
 from emjax.experiments.report.drawing.chains import draw_chains, find_chains, worst_chains
-from emjax.experiments.report.drawing.density import draw_density
+from emjax.experiments.report.drawing.density import draw_density, draw_density_band
 from emjax.experiments.report.drawing.em_trace import draw_em_trace
 from emjax.experiments.report.drawing.forest import draw_forest
+from emjax.experiments.report.drawing.labels import draw_labels
+from emjax.experiments.report.drawing.modes import draw_modes
+from emjax.experiments.report.drawing.ranks import draw_rank_panels, find_ranks
 from emjax.experiments.report.drawing.view import as_view
 from emjax.result import Fit
 
-__all__ = ["assignments", "certainty", "chains", "density", "em_trace", "forest"]
+__all__ = [
+    "assignments",
+    "certainty",
+    "chains",
+    "density",
+    "density_band",
+    "em_trace",
+    "forest",
+    "labels",
+    "modes",
+    "ranks",
+]
 
 
 def density(source: Comparison | Fit | Posterior, *, width: float = 7.0) -> Figure:
@@ -33,6 +47,15 @@ def density(source: Comparison | Fit | Posterior, *, width: float = 7.0) -> Figu
     pairs of the first five features. ``width`` is in inches, as everywhere here.
     """
     return draw_density(as_view(source), width)
+
+
+def density_band(source: Comparison | Fit | Posterior, *, width: float = 7.0) -> Figure:
+    """The density of each feature by itself: data, EM's curve, posterior predictive with its pointwise band.
+
+    Of more than five features the first five are drawn. The band has the level of the comparison, 90% by default, and
+    comes from at most 300 draws, evenly spaced.
+    """
+    return draw_density_band(as_view(source), width)
 
 
 def forest(comparison: Comparison, *, width: float = 7.0) -> Figure:
@@ -82,7 +105,9 @@ def em_trace(source: Comparison | Fit, *, width: float = 4.4) -> Figure:
 
 
 def chains(source: Comparison | Posterior, quantity: str | None = None, *, width: float = 4.4) -> Figure:
-    """Trace and rank plot of one quantity, by default the one whose chains agree least.
+    """Trace and rank plot of one quantity, by default the one whose chains agree least; labels are aligned.
+
+    With more than four chains the three whose ranks are furthest from flat are coloured.
 
     Parameters
     ----------
@@ -96,8 +121,76 @@ def chains(source: Comparison | Posterior, quantity: str | None = None, *, width
     ValueError
         If there is no quantity of that name, or none that varies.
     """
-    posterior = source.posterior if isinstance(source, Comparison) else source
+    posterior = _posterior(source)
     found = find_chains(posterior, quantity) if quantity is not None else next(iter(worst_chains(posterior, 1)), None)
     if found is None:
         raise ValueError(f"there is no quantity {quantity!r} to draw; a name looks like 'weights[0]'")
     return draw_chains(found, width)
+
+
+def ranks(source: Comparison | Posterior, *, most: int = 24, width: float = 7.0) -> Figure:
+    """Rank plots of all quantities in one figure: log density, density at five data, each parameter after alignment.
+
+    A rank plot counts, for each chain, how its draws rank among those of all chains; chains that agree are flat
+    (Vehtari et al., Bayesian Analysis 16, 2021). The numbers are R-hat, the grey band holds 99% of the counts of
+    independent draws that agree.
+
+    Parameters
+    ----------
+    source
+        A comparison or a posterior.
+    most
+        Of more quantities than this, 24 by default, those whose ranks are furthest from flat are drawn.
+    width
+        In inches.
+
+    Raises
+    ------
+    ValueError
+        If no quantity varies, or ``most`` is below 1.
+    """
+    if most < 1:
+        raise ValueError(f"most={most} must be at least 1")
+    found = find_ranks(_posterior(source), most)
+    if not found.panels:
+        raise ValueError("no quantity of this posterior varies, so there are no ranks to draw")
+    return draw_rank_panels(found, width)
+
+
+def modes(source: Comparison | Posterior, *, width: float = 7.0) -> Figure:
+    """The modes of the posterior and their mass: by Laplace, corrected by importance sampling, and as drawn.
+
+    The columns beside a mode are the shares of the single chains. A mode of non-negligible mass in which no draw lies
+    is named in red. Of more than eight modes those with the largest mass are drawn.
+
+    Raises
+    ------
+    ValueError
+        If the posterior knows of no mode.
+    """
+    posterior = _posterior(source)
+    if not posterior.modes.modes:
+        raise ValueError("this posterior knows of no mode to draw")
+    return draw_modes(posterior, width)
+
+
+def labels(source: Comparison | Posterior, *, width: float = 4.4) -> Figure:
+    """How far labels can be trusted: what exchanging two labels would cost each draw, and the permutations chosen.
+
+    The histogram is that of the pair of labels that is separated worst, in medians of the draws: 0 is the border
+    between two numberings. `emjax.align.separation` compares the density in the border zone below 1/2 with that from
+    1/2 to 3/2.
+
+    Raises
+    ------
+    ValueError
+        For a mixture of a single component, which has no labels.
+    """
+    posterior = _posterior(source)
+    if posterior.mixture.n_components < 2:
+        raise ValueError("a mixture of one component has no labels to draw; use n_components=2 or more")
+    return draw_labels(posterior, width)
+
+
+def _posterior(source: Comparison | Posterior) -> Posterior:
+    return source.posterior if isinstance(source, Comparison) else source

@@ -3,12 +3,15 @@
 import dataclasses
 import json
 import shlex
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emjax.experiments.config import Config
-from emjax.experiments.console import Bars, Console
+from emjax.experiments.console import Bars, ChainBars, Console
 from emjax.experiments.data import data_name, load_data
 from emjax.experiments.documents import fit_document, parameter_line, posterior_document
 from emjax.experiments.environment import describe_run
@@ -16,8 +19,10 @@ from emjax.experiments.store import RunFolder, run_folder
 from emjax.experiments.terminal import comparison_view, fit_view, posterior_view, subject
 
 if TYPE_CHECKING:
-    from emjax.bayes.nuts import ChainProgress, Phase
     from emjax.em.fit import Progress
+
+MODES = "modes"
+"""The stage of a run before its chains move: nobody knows yet how many there will be."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,18 +98,22 @@ class _Run:
             posterior = self._mcmc(fit, bars)
         level = self.config.compare.level
         folder.write_json("em.json", {"mle": None, "map": fit_document(fit, fit.intervals(level=level))})
-        _write_posterior(folder, posterior)
-        self._write_environment(folder)
         document = posterior_document(posterior, level)
+        _write_posterior(folder, posterior, document)
+        self._write_environment(folder)
         return RunResult(folder.target, document, document["status"] == "converged", fit, posterior)
 
     def _compare(self, folder: RunFolder) -> RunResult:
         import emjax
 
+        # NumPyro is imported here, and its import changes what JAX keys its programs by: built before, built twice.
+        import emjax.bayes.sample
+
         level = self.config.compare.level
         with self.console.bars(self.config.em.log_every == 0) as bars:
             fit = self._em("none", bars)
-            posterior = self._mcmc(fit, bars)
+            with _building_ahead(fit, level):
+                posterior = self._mcmc(fit, bars)
             bars.update("comparison", 0, 3, "intervals and invariants")
             comparison = emjax.compare(fit, posterior, self.dataset, level=level)
             bars.update("comparison", 1, 3, "files")
@@ -113,7 +122,7 @@ class _Run:
             posterior_mode = posterior.map_fit
             mode = fit_document(posterior_mode, posterior_mode.intervals(level=level))
             folder.write_json("em.json", {"mle": mle, "map": mode})
-            _write_posterior(folder, posterior)
+            _write_posterior(folder, posterior, posterior_document(posterior, level))
             comparison.to_json(folder.partial / "comparison.json")
             bars.update("comparison", 2, 3, "report")
             provenance = self._write_environment(folder)
@@ -169,17 +178,8 @@ class _Run:
         import emjax
 
         mcmc = self.config.mcmc
-        n_steps = mcmc.warmup + mcmc.draws
-
-        def on_progress(phase: "Phase", done: int, total: int, info: "ChainProgress") -> None:
-            before = 0 if phase == "warmup" else mcmc.warmup
-            divergences = info.divergences[info.chain]
-            detail = "warm-up" if phase == "warmup" else f"draws, {divergences} divergent"
-            bars.update(f"chain {info.chain + 1}", before + done, n_steps, detail)
-
-        for chain in range(mcmc.chains):
-            bars.update(f"chain {chain + 1}", 0, n_steps, "compiling")
-        return emjax.sample(
+        bars.update(MODES, 0, None, "EM's optima, and compiling")
+        posterior = emjax.sample(
             self._mixture("default"),
             self.dataset,
             key=self._key(1),
@@ -188,8 +188,13 @@ class _Run:
             chains=mcmc.chains,
             warmup=mcmc.warmup,
             draws=mcmc.draws,
-            on_progress=on_progress,
+            target_accept_prob=mcmc.target_accept_prob,
+            dtype=mcmc.dtype,
+            on_progress=ChainBars(bars),
+            on_decision=self.console.note,
         )
+        bars.finish(MODES, f"{posterior.modes.n_modes} found")
+        return posterior
 
     def _mixture(self, prior: str) -> Any:
         from emjax import Mixture
@@ -214,7 +219,29 @@ class _Run:
         self.console.document(result.document)
 
 
-def _write_posterior(folder: RunFolder, posterior: Any) -> None:
+@contextmanager
+def _building_ahead(fit: Any, level: float) -> Iterator[None]:
+    """Build what comes after the sampler while it works: XLA compiles on one core, and most machines have another.
+
+    Leaving the block waits for it. What fails here is not raised, because the run itself will meet it again.
+    """
+
+    def build() -> None:
+        from emjax.clock import unwatched
+        from emjax.comparison import build_ahead
+
+        # Compiled beside the sampler, but no part of its cost.
+        with unwatched():
+            build_ahead(fit, level)
+        import emjax.experiments.report.figures  # noqa: F401  (matplotlib's import takes a second)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(build)
+        yield
+
+
+def _write_posterior(folder: RunFolder, posterior: Any, document: dict[str, Any]) -> None:
     from emjax.bayes.tree import save_tree
 
+    folder.write_json("posterior.json", document)
     save_tree(posterior.tree, folder.partial / "posterior.nc")

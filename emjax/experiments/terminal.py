@@ -23,6 +23,12 @@ VERDICT_STYLES = {
 WITHHELD = "The draws are not a posterior yet, so their numbers are not shown; the files hold them, marked as such."
 """What stands in place of posterior numbers that cannot be trusted."""
 
+NOT_IDENTIFIED = (
+    "Numbers of single components are left out: labels are not identified, so they have no meaning one by one. The "
+    "files hold them."
+)
+"""What stands in place of labelled numbers where the alignment cannot be trusted."""
+
 MAX_ROWS = 40
 """Rows of a parameter table on the terminal; the JSON files always hold all."""
 
@@ -38,12 +44,57 @@ def subject(config: Config, dataset: Any) -> str:
 
 
 def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
-    """Return what ``compare`` prints: verdict, reasons, parameters, cost, and where the report lies."""
+    """Return what ``compare`` prints: what cannot be trusted, verdict, reasons, parameters, cost, the report."""
     from emjax.verdict import Verdict
 
     sentence, style = Verdict(document["verdict"]).sentence, VERDICT_STYLES[document["verdict"]]
+    posterior = document["diagnostics"]["posterior"]
+    trusted = posterior["status"] == "converged"
+    identified = _identified(document["diagnostics"].get("alignment"))
+    remedy = posterior.get("status_message", "")
+    # The remedy leads already; what stays of the reason are the numbers behind it.
+    reasons = document["reasons"] if trusted else [reason.replace(f"{remedy} ", "") for reason in document["reasons"]]
+    return [
+        *_leads(document["diagnostics"]),
+        _headline(sentence, style, about),
+        *_bullets(reasons),
+        *_bullets([] if trusted else [WITHHELD]),
+        *_bullets([] if identified else [NOT_IDENTIFIED]),
+        Text(),
+        *(_parameter_table(document, trusted) if identified else [_invariant_table(document["invariants"], trusted)]),
+        *_cost_lines(document.get("cost")),
+        *_places(files),
+    ]
+
+
+def _identified(alignment: Mapping[str, Any] | None) -> bool:
+    """Whether labels mean anything; a trust that is not a number is none."""
+    from emjax.align import TRUST_LOW
+
+    return alignment is None or (alignment["trust"] is not None and alignment["trust"] >= TRUST_LOW)
+
+
+def _leads(diagnostics: Mapping[str, Any]) -> list[RenderableType]:
+    """One sentence for each thing that must be known before the verdict is read."""
+    found = []
+    posterior, em, alignment = (diagnostics.get(key) for key in ("posterior", "em", "alignment"))
+    if posterior and posterior["status"] != "converged":
+        found.append(("MCMC cannot be trusted yet", posterior["status"], posterior.get("status_message", "")))
+    if em and em["status"] != "converged":
+        found.append(("EM cannot be trusted yet", em["status"], em["message"]))
+    if not _identified(alignment):
+        assert alignment is not None
+        trust = _number(alignment["trust"], "{:.2f}")
+        words = "Read what does not depend on labels: density, shared components, scores."
+        found.append(("Labels are not identified", f"alignment trust {trust}", words))
+    return [
+        Text.assemble((f"{what} ({detail.replace('_', ' ')}):", "bold red"), f" {printable(words)}")
+        for what, detail, words in found
+    ]
+
+
+def _parameter_table(document: Mapping[str, Any], trusted: bool) -> list[RenderableType]:
     rows = [row for row in document["parameters"] if not row["name"].startswith(("correlation", "covariance"))]
-    trusted = document["diagnostics"]["posterior"]["status"] == "converged"
     table = _table("parameter", "EM ± se", "posterior ± sd", "apart by", "width ratio")
     for row in rows[:MAX_ROWS]:
         posterior = (
@@ -54,16 +105,29 @@ def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str
         table.add_row(
             Text(printable(row["name"])), with_error(row["em"], row["se"]), *(posterior if trusted else "---")
         )
-    return [
-        _headline(sentence, style, about),
-        *_bullets(document["reasons"]),
-        *_bullets([] if trusted else [WITHHELD]),
-        Text(),
-        table,
-        *_more(len(rows)),
-        *_cost_lines(document.get("cost")),
-        *_places(files),
+    return [table, *_more(len(rows))]
+
+
+def _invariant_table(invariants: Mapping[str, Any], trusted: bool) -> Table:
+    """What labels do not touch."""
+    table = _table("without labels", "EM", "posterior", "apart by")
+    distance, pairs, score = (invariants[key] for key in ("total_variation", "co_clustering", "log_score"))
+    loo = invariants["elpd_loo"]
+    rows = [
+        ("density (total variation)", None, None, _number(distance["value"], "{:.1%}")),
+        ("shared components, on average", None, None, _number(pairs["mean_difference"], "{:.1%}")),
+        (
+            "log score per datum",
+            _number(score["em"], "{:.4f}"),
+            _number(score["posterior_predictive"], "{:.4f}"),
+            _number(score["difference"], "{:+.4f}"),
+        ),
+        ("PSIS-LOO", None, with_error(loo["value"], loo["standard_error"]), None),
+        ("BIC", _number(invariants["bic"], "{:.2f}"), None, None),
     ]
+    for name, em, posterior, apart in rows:
+        table.add_row(name, em or "", *((posterior or "", apart or "") if trusted else ("-", "-")))
+    return table
 
 
 def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
@@ -101,6 +165,7 @@ def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> l
 def posterior_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
     """Return what ``sample`` prints: whether the chains may be trusted, then means and intervals."""
     good = document["status"] == "converged"
+    identified = _identified(document["alignment"])
     table = _table("parameter", "mean ± sd", f"{100 * document['level']:g}% interval", "ESS", "R-hat")
     rows = [row for row in document["parameters"] if not row["name"].startswith(("correlation", "covariance"))]
     for row in rows[:MAX_ROWS]:
@@ -112,13 +177,16 @@ def posterior_view(document: Mapping[str, Any], about: str, files: Sequence[str]
             _number(row["r_hat"], "{:.3f}"),
         )
     words = f"Posterior: {str(document['status']).replace('_', ' ')}"
+    # Labels of draws that are no posterior are nobody's concern.
+    leads = _leads({"alignment": document["alignment"]}) if good else []
     return [
+        *leads,
         _headline(words, "bold green" if good else "bold red", about),
-        *_bullets([document["message"], document["alignment"]["note"], document["prior_note"]]),
+        *_bullets([document["message"], *document["decision"], modes_text(document)]),
+        *_bullets([document["alignment"]["note"], document["prior_note"]]),
         *_bullets([] if good else [WITHHELD]),
-        Text(),
-        table,
-        *_more(len(rows)),
+        *_bullets([NOT_IDENTIFIED] if good and not identified else []),
+        *([] if good and not identified else [Text(), table, *_more(len(rows))]),
         *_times("MCMC", document),
         *_places(files),
     ]
@@ -200,6 +268,26 @@ def _decimals(error: float | None, *values: float) -> int | None:
     return decimals if decimals <= 8 else None
 
 
+def modes_text(document: Mapping[str, Any]) -> str:
+    """Return how many modes the posterior has, what each holds, and the evidence."""
+    from emjax.bayes.laplace import GOOD_PARETO_K
+
+    shares = [mode["mass"] for mode in document["modes"] if mode["mass"] is not None and mode["mass"] >= 0.01]
+    if document["n_modes"] <= 1 or len(shares) <= 1:
+        text = "The posterior has one mode that EM knows of"
+    else:
+        text = f"The posterior has {len(shares)} modes that EM knows of, with {_joined(shares)} of it"
+    shape, evidence = _number(document["pareto_k"], "{:.2f}"), _number(document["log_evidence"], "{:.2f}")
+    good = document["pareto_k"] is not None and document["pareto_k"] <= GOOD_PARETO_K
+    rough = "" if good else ", so masses and evidence are rough"
+    return f"{text}; log evidence {evidence} (Pareto k {shape}{rough})."
+
+
+def _joined(shares: Sequence[float]) -> str:
+    words = [f"{share:.0%}" for share in shares[:6]] + (["..."] if len(shares) > 6 else [])
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
 def optima_text(optima: Sequence[Mapping[str, Any]]) -> str:
     """Return how many starts ended in which optimum."""
     n_starts = sum(optimum["count"] for optimum in optima)
@@ -257,11 +345,15 @@ def _cost_lines(cost: Any) -> list[RenderableType]:
     if not isinstance(cost, Mapping):
         return []
     parts = [
-        f"{label} {entry['run_seconds']:.1f} s (+ {entry['compile_seconds']:.1f} s compiling)"
+        f"{label}{_by(entry)} {entry['run_seconds']:.1f} s (+ {entry['compile_seconds']:.1f} s compiling)"
         for key, label in (("em", "EM"), ("mcmc", "MCMC"))
         if isinstance(entry := cost.get(key), Mapping)
     ]
     return [Text("\n" + ", ".join(parts), style="dim")] if parts else []
+
+
+def _by(entry: Mapping[str, Any]) -> str:
+    return f" by {entry['method']}" if entry.get("method") else ""
 
 
 def _times(label: str, document: Mapping[str, Any]) -> list[RenderableType]:

@@ -31,6 +31,8 @@ def refused(result) -> str:
         (("compare", "faithful", "-k", "2", "--family", "gamma"), "use one of normal, poisson"),
         (("compare", "faithful", "-k", "2", "--covariance", "fulll"), "did you mean 'full'?"),
         (("compare", "faithful", "-k", "2", "--precision", "float16"), "--precision (precision) = 'float16'"),
+        (("compare", "faithful", "-k", "2", "--method", "hcm"), "--method (mcmc.method) = 'hcm' is not allowed"),
+        (("sample", "faithful", "-k", "2", "--target-accept-prob", "1"), "--target-accept-prob (mcmc.target"),
         (("compare", "faithful", "-k", "2", "--level", "90"), "--level (compare.level) = 90.0"),
         (("compare", "faithful", "-k", "2", "--set", "mcmc.drawz=3"), "did you mean 'mcmc.draws'?"),
         (("compare", "faithful", "-k", "2", "--set", "seed"), "write a key, '=' and a value"),

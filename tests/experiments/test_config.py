@@ -7,7 +7,7 @@ import pytest
 import tomli_w
 
 from emjax.errors import ConfigError
-from emjax.experiments.config import Config
+from emjax.experiments.config import DEFAULT_CHAINS, MIN_DRAWS_TO_COMPARE, Config
 from emjax.experiments.settings import apply_overrides, build_config, load_config
 
 COMPLETE = '[data]\nsource = "faithful"\n[model]\nn_components = 2\n'
@@ -50,6 +50,9 @@ def message_of(path: Path, overrides=()) -> str:
         ),
         (COMPLETE + 'family = "poisson"\ncovariance = "full"\n', "'poisson' has none"),
         (COMPLETE + 'prior = "none"\n', "model.prior = 'none' leaves task 'compare' without a posterior"),
+        (COMPLETE + '[mcmc]\nmethod = "nutz"\n', "use one of auto, hmc, nuts, gibbs, laplace (did you mean 'nuts'?)"),
+        (COMPLETE + '[mcmc]\nmethod = "nuts"\ndtype = "float32"\n', "nuts works in float64 only"),
+        (COMPLETE + "[mcmc]\ntarget_accept_prob = 1.0\n", "mcmc.target_accept_prob = 1.0 is not allowed"),
         (COMPLETE + "[mcmc]\nchains = 1\ndraws = 50\n", "mcmc.chains x mcmc.draws = 50: compare needs at least 100"),
         (COMPLETE.replace("= 2", "= 0"), "model.n_components = 0 is not allowed; it should be greater"),
         (COMPLETE.replace("= 2", "= true"), "model.n_components = True is not allowed"),
@@ -131,8 +134,45 @@ def test_a_bare_config_is_completed_with_every_default(write):
     assert resolved["model"] == {
         "family": "normal", "covariance": "full", "n_components": 2, "prior": "default"
     }  # fmt: skip
-    assert resolved["mcmc"] == {"method": "nuts", "chains": 4, "warmup": 1000, "draws": 1000}
+    assert resolved["mcmc"] == {"method": "auto", "dtype": "float64"}, "what is the method's own stays the method's"
     assert resolved["em"]["n_init"] == 20
+
+
+def test_settings_of_the_sampler_are_kept_as_they_were_given(write):
+    given = 'method = "hmc"\nchains = 3\nwarmup = 0\ndraws = 40\ntarget_accept_prob = 0.95\ndtype = "float32"\n'
+    resolved = load_config(write(COMPLETE + "[mcmc]\n" + given)).resolved()
+    assert resolved["mcmc"] == tomllib.loads(given)
+
+
+def test_the_chains_that_a_config_counts_with_are_those_of_the_methods():
+    from emjax.bayes.choice import FALLBACKS
+    from emjax.bayes.methods import DEFAULTS, METHODS
+
+    assert set(DEFAULT_CHAINS) == set(METHODS)
+    own = {method: defaults.chains for method, defaults in DEFAULTS.items()}
+    reachable = {*FALLBACKS, *(method for methods in FALLBACKS.values() for method in methods)}
+    assert {**own, "auto": min(own[method] for method in reachable)} == DEFAULT_CHAINS
+    assert all(defaults.chains * defaults.draws >= MIN_DRAWS_TO_COMPARE for defaults in DEFAULTS.values())
+
+
+@pytest.mark.parametrize(
+    ("mcmc", "enough"),
+    [
+        ("draws = 25", True),
+        ("draws = 24", False),
+        ('method = "hmc"\ndraws = 13', True),
+        ('method = "hmc"\ndraws = 12', False),
+        ("chains = 1", True),
+        ("chains = 50\ndraws = 2", True),
+    ],
+)
+def test_draws_are_counted_where_they_are_given(write, mcmc, enough):
+    text = COMPLETE + f"[mcmc]\n{mcmc}\n"
+    if enough:
+        load_config(write(text))
+    else:
+        assert "compare needs at least 100" in message_of(write(text))
+    assert load_config(write('task = "sample"\n' + text)).mcmc is not None
 
 
 @pytest.mark.parametrize(("task", "prior"), [("fit", "none"), ("sample", "default"), ("compare", "default")])

@@ -21,19 +21,19 @@ from emjax.bayes.diagnostics import PosteriorStatus, assess
 from emjax.bayes.draws import describe_draws
 from emjax.bayes.posterior import Posterior
 from emjax.bayes.tree import to_tree
+from emjax.bayes.visits import PosteriorModes
 from emjax.comparison import Comparison
 from emjax.datasets.dataset import Dataset
 from emjax.experiments import plots
 from emjax.experiments.report import write_report
 from emjax.experiments.report.drawing.chains import rank_counts
 from emjax.experiments.report.drawing.ellipses import outlines
-from emjax.experiments.report.drawing.style import compact, power_of_ten
 from emjax.experiments.report.drawing.view import as_view, curves, entropy
 from emjax.experiments.report.evidence import gauges
 from emjax.experiments.report.svg import svg_text
-from emjax.experiments.report.wording import elided, fixed, number, printable
+from emjax.experiments.report.wording import printable
 from emjax.naming import scalar_parameters
-from emjax.verdict import Verdict
+from emjax.verdict import Thresholds, Verdict
 
 CHAINS, DRAWS = 4, 250
 HOSTILE = "<script>alert(1)</script>"
@@ -79,6 +79,8 @@ def imitated(fit: emjax.Fit) -> Posterior:
         map_fit=fit,
         alignment=described.alignment,
         diagnostics=assess(xr.Dataset(quantities), xr.Dataset(judged)),
+        modes=PosteriorModes((), math.nan, math.nan, math.nan),
+        decision=("auto: nuts, because this is a test.",),
         starts_note="nowhere",
         method="nuts",
         compile_seconds=1.5,
@@ -245,6 +247,7 @@ def test_the_verdict_comes_first(faithful, tmp_path):
     assert html.unescape(headings[1]) in {"Yes, EM is enough", "Yes, with its intervals", "No, use MCMC"}
     assert found.text.index(faithful.verdict.sentence) < found.text.index("What was fitted")
     assert "alert" not in {tag.get("class") for tag in found.all("div")}
+    assert "not-identified" not in {tag.get("class") for tag in found.all("p")}
     assert "not converged" not in found.text
 
 
@@ -276,12 +279,6 @@ def test_strings_from_the_data_are_text(hostile, tmp_path):
     assert "<script" not in drawn
     assert html.escape(HOSTILE, quote=False) in drawn
     assert "$x_1^2$" in drawn  # text, not a formula
-
-
-def test_characters_without_a_shape_are_replaced():
-    assert printable("a\x00b\n\tc\ud800\u202e") == "a\ufffdb c\ufffd\ufffd"
-    assert elided("x" * 200, 20) == "x" * 12 + "…" + "x" * 6
-    assert elided("数" * 20, 12) == "数" * 3 + "…" + "数"
 
 
 def test_controls_and_surrogates_do_not_break_the_page(eruptions, tmp_path):
@@ -329,8 +326,24 @@ def test_labels_that_cannot_be_trusted_lead(eruptions, tmp_path):
     alignment = dataclasses.replace(eruptions.posterior.alignment, trust=0.12)
     posterior = dataclasses.replace(eruptions.posterior, alignment=alignment)
     found = page(dataclasses.replace(eruptions, posterior=posterior), tmp_path)
-    alert = found.raw.index("Components cannot be told apart (alignment trust 0.12)")
+    alert = found.raw.index("Labels are not identified (alignment trust 0.12)")
     assert alert < found.raw.index('id="verdict-word"')
+    assert {"class": "trusted unlabelled"} in found.all("body")
+    sections = found.raw.split("<section ")
+    warned = [part.split('"')[1] for part in sections if 'class="not-identified"' in part]
+    assert warned == ["parameters", "assignments", "table"]
+    assert found.text.count("do not read these rows one by one") == 2
+    set_aside = [gauge["class"] for gauge in found.all("li") if gauge.get("class", "").startswith("gauge")]
+    assert [name == "gauge unlabelled" for name in set_aside] == [False, False, True, True, True]
+
+
+def test_labels_that_are_trusted_less_than_asked_are_named_and_not_greyed_out(eruptions, tmp_path):
+    alignment = dataclasses.replace(eruptions.posterior.alignment, trust=0.6)
+    posterior = dataclasses.replace(eruptions.posterior, alignment=alignment)
+    strict = dataclasses.replace(eruptions, posterior=posterior, thresholds=Thresholds(trust=0.9))
+    found = page(strict, tmp_path)
+    assert "Labels are not trusted enough (alignment trust 0.60)" in found.text
+    assert {"class": "trusted"} in found.all("body")
 
 
 def test_missing_numbers_are_dashes(eruptions, tmp_path):
@@ -382,6 +395,8 @@ def test_provenance_and_spaces_are_named(faithful, page_of, tmp_path):
         faithful.diagnostics["map"]["space"],
         faithful.diagnostics["em"]["intervals"]["space"],
         faithful.diagnostics["posterior"]["prior"],
+        "auto: nuts, because this is a test.",
+        "MCMC (NUTS)",
     ):
         assert text in found.text
     bare = page_of("faithful").text
@@ -465,31 +480,3 @@ def test_plots_are_figures_of_their_own(faithful, eruptions, single, tmp_path):
         plots.chains(faithful, "nowhere")
     with pytest.raises(ValueError, match="no assignments"):
         plots.assignments(single)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (1234.5678, "1,235"),
-        (0.00123456, "0.001235"),
-        (-2.5, "−2.500"),
-        (math.nan, "—"),
-        (None, "—"),
-        (1.5e9, "1.500e+09"),
-    ],
-)
-def test_numbers_read_well(value, text):
-    assert number(value) == text
-    assert fixed(-0.0004, 2) == "0.00"
-
-
-def test_ticks_read_well():
-    assert [compact(value) for value in (0.0, -2.5, 2500.0, -20_000.0, 1.5e6, 2e-6)] == [
-        "0",
-        "−2.5",
-        "2500",
-        "−20k",
-        "1.5M",
-        "2e−06",
-    ]
-    assert [power_of_ten(value) for value in (1.0, 0.01, 1e-6, 1e5)] == ["1", "0.01", "10⁻⁶", "10⁵"]

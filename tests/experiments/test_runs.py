@@ -15,8 +15,9 @@ import emjax
 from emjax.experiments import runner
 from emjax.experiments.settings import load_config
 
-SMALL = ("--chains", "2", "--warmup", "150", "--draws", "150", "--n-init", "2")
-FILES = ["comparison.json", "config.toml", "em.json", "environment.json", "posterior.nc", "report.html"]
+SMALL = ("--method", "hmc", "--chains", "2", "--warmup", "150", "--draws", "150", "--n-init", "2")
+FILES = ["comparison.json", "config.toml", "em.json", "environment.json", "posterior.json"]
+FILES += ["posterior.nc", "report.html"]
 ROW_KEYS = {"name", "em", "se", "em_lower", "em_upper", "mean", "sd", "lower", "upper"} | {
     "difference_in_sd",
     "width_ratio",
@@ -93,7 +94,11 @@ def test_compare_tells_the_verdict_first_in_80_columns(emjax_command, workplace)
     assert result.err == ""
     lines = result.out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[0].startswith(("EM is enough", "Use MCMC", "No verdict"))
+    verdict = next(line for line in lines if line.startswith(("EM is enough", "Use MCMC", "No verdict")))
+    # Before it stands only what cannot be trusted, and 300 draws cannot.
+    assert lines[0].startswith("MCMC cannot be trusted yet (")
+    assert verdict.startswith("No verdict")
+    assert lines.index(verdict) <= 2
     assert any(line.startswith("weights[0]") for line in lines)
     assert lines[-1] == "out/report.html"
     assert (workplace / "out" / "report.html").is_file()
@@ -146,24 +151,57 @@ def test_an_estimate_that_has_not_converged_is_written_and_exits_3(emjax_command
 
 def test_sample_writes_the_posterior_and_exits_3_when_it_is_too_short(emjax_command, workplace):
     result = emjax_command(
-        "sample", "faithful", "-k", "2", "--chains", "2", "--warmup", "100", "--draws", "20", "--json"
+        "sample",
+        "faithful",
+        "-k",
+        "2",
+        "--method",
+        "hmc",
+        "--chains",
+        "2",
+        "--warmup",
+        "100",
+        "--draws",
+        "20",
+        "--json",
     )
     assert result.code == 3
     document = strictly(result.out)
     assert document["status"] != "converged"
     assert names_in(workplace / document["run"]) == [
-        "config.toml", "em.json", "environment.json", "posterior.nc"
+        "config.toml", "em.json", "environment.json", "posterior.json", "posterior.nc"
     ]  # fmt: skip
+    written = strictly((workplace / document.pop("run") / "posterior.json").read_text())
+    assert written == document
     rows = {row["name"]: row for row in document["parameters"]}
     assert rows["weights[0]"]["lower"] < rows["weights[0]"]["mean"] < rows["weights[0]"]["upper"]
     assert "mean[1, waiting]" in rows
 
 
 def test_sample_prints_a_table_in_80_columns(emjax_command):
-    result = emjax_command("sample", "galaxies", "-k", "1", "--chains", "2", "--warmup", "300", "--draws", "1000")
+    result = emjax_command("sample", "galaxies", "-k", "1", "--method", "hmc", "--warmup", "300", "--draws", "1000")
     assert result.code == 0
     assert result.out.splitlines()[0] == "Posterior: converged"
     assert max(map(len, result.out.splitlines())) <= 80
+    assert "one mode" in result.out
+    assert "MCMC by hmc " in result.out
+
+
+def test_what_auto_decides_is_said_at_once_and_kept(emjax_command, workplace):
+    result = emjax_command("sample", "galaxies", "-k", "1", "--json", "--out", "out")
+    assert result.code == 0
+    document = strictly(result.out)
+    assert len(document["decision"]) >= 2
+    assert result.err.splitlines() == [f"emjax: {sentence}" for sentence in document["decision"]]
+    assert document["decision"][0].startswith(f"auto: {document['method']}")
+    assert document["n_modes"] == 1
+    assert [mode["mass"] for mode in document["modes"]] == [1.0]
+    assert document["modes"][0]["visited"] == 1.0
+    assert "chains" not in (workplace / "out" / "config.toml").read_text()
+    again = emjax_command("run", "out/config.toml", "--quiet", "--out", "again")
+    assert (again.code, again.out, again.err) == (0, "", "")
+    repeated = strictly((workplace / "again" / "posterior.json").read_text())
+    assert repeated["parameters"] == document["parameters"]
 
 
 def test_a_simulation_is_declared_in_a_config(emjax_command, workplace):
@@ -293,7 +331,7 @@ def test_a_killed_run_leaves_nothing(workplace, number, code):
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from emjax.experiments.cli import main; main()"
     )
-    arguments = ["compare", "faithful", "-k", "2", "--draws", "100000", "--out", "r/out"]
+    arguments = ["compare", "faithful", "-k", "2", "--method", "nuts", "--draws", "100000", "--out", "r/out"]
     process = subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
         cwd=workplace,

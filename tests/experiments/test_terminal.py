@@ -5,7 +5,16 @@ import math
 import pytest
 from rich.console import Console
 
-from emjax.experiments.terminal import comparison_view, interval_text, optima_text, with_error
+from emjax.bayes.progress import ChainProgress
+from emjax.experiments.console import ChainBars
+from emjax.experiments.terminal import (
+    comparison_view,
+    interval_text,
+    modes_text,
+    optima_text,
+    posterior_view,
+    with_error,
+)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +126,141 @@ def test_a_difference_that_rounds_to_nothing_has_no_sign(apart, expected):
         for part in comparison_view(document, "data", []):
             console.print(part)
     assert expected in captured.get()
+
+
+INVARIANTS = {
+    "total_variation": {"value": 0.043, "standard_error": 0.001},
+    "co_clustering": {"mean_difference": 0.45, "largest_difference": 0.8, "n_rows": 300},
+    "log_score": {"em": -1.7999, "posterior_predictive": -1.8035, "difference": 0.0036},
+    "elpd_loo": {"value": -547.1, "standard_error": 11.3},
+    "bic": 1125.59,
+}
+
+
+def printed(view, document: dict) -> str:
+    console = Console(width=80, markup=False)
+    with console.capture() as captured:
+        for part in view(document, "data", []):
+            console.print(part)
+    return captured.get()
+
+
+def comparison_document(**diagnostics: object) -> dict:
+    row = {"name": "weights[0]", "em": 0.25, "se": 0.1, "mean": 0.75, "sd": 0.2, "width_ratio": 3.0}
+    return {
+        "verdict": "mcmc_needed",
+        "reasons": ["The posterior cannot be trusted: Use more draws. R-hat of lp is 1.4."],
+        "parameters": [{**row, "difference_in_sd": -2.5}],
+        "invariants": INVARIANTS,
+        "diagnostics": {**CONVERGED, "em": {"status": "converged"}, **diagnostics},
+    }
+
+
+def test_a_status_other_than_converged_leads_with_the_remedy():
+    posterior = {"status": "too_few_draws", "status_message": "Use more draws."}
+    em = {"status": "max_iter", "message": "Raise max_iter."}
+    lines = printed(comparison_view, comparison_document(posterior=posterior, em=em)).splitlines()
+    assert lines[0] == "MCMC cannot be trusted yet (too few draws): Use more draws."
+    assert lines[1] == "EM cannot be trusted yet (max iter): Raise max_iter."
+    assert lines[2].startswith("Use MCMC")
+    text = " ".join(lines)
+    assert text.count("Use more draws.") == 1, "the remedy leads, the reason keeps its numbers"
+    assert "R-hat of lp is 1.4." in text
+
+
+@pytest.mark.parametrize(("trust", "identified"), [(0.5, True), (0.49, False), (None, False)])
+def test_labels_that_are_not_identified_are_said_first_and_left_out(trust, identified):
+    text = printed(comparison_view, comparison_document(alignment={"trust": trust}))
+    assert text.startswith("Labels are not identified") != identified
+    assert ("weights[0]" in text) == identified
+    assert ("density (total variation)" in text) != identified
+    assert ("Numbers of single components are left out" in text) != identified
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def posterior_of(**changes: object) -> dict:
+    row = {"name": "weights[0]", "mean": 0.75, "sd": 0.2, "lower": 0.4, "upper": 0.9, "ess": 500.0, "r_hat": 1.0}
+    return {
+        "status": "converged",
+        "status_message": "It can be used.",
+        "message": "It can be used.",
+        "decision": ["auto: hmc, because of one mode."],
+        "method": "hmc",
+        "n_modes": 1,
+        "pareto_k": 0.2,
+        "log_evidence": -560.514,
+        "modes": [{"mass": 1.0}],
+        "level": 0.9,
+        "alignment": {"trust": 1.0, "note": "The labels are identified."},
+        "prior_note": "A prior.",
+        "parameters": [row],
+        "compile_seconds": 2.0,
+        "run_seconds": 1.0,
+    } | changes
+
+
+def test_sample_says_what_was_decided_and_the_modes():
+    text = printed(posterior_view, posterior_of())
+    assert text.startswith("Posterior: converged")
+    assert "auto: hmc, because of one mode." in text
+    assert "one mode that EM knows of; log evidence -560.51 (Pareto k 0.20)." in " ".join(text.split())
+    assert "weights[0]" in text
+    assert "MCMC by hmc 1.0 s (+ 2.0 s compiling)" in text
+
+
+def test_sample_leaves_out_rows_without_labels():
+    text = printed(posterior_view, posterior_of(alignment={"trust": 0.1, "note": "Not identified."}))
+    assert text.startswith("Labels are not identified (alignment trust 0.10):")
+    assert "weights[0]" not in text
+
+
+@pytest.mark.parametrize(
+    ("masses", "n_modes", "shape", "expected"),
+    [
+        ([1.0], 1, 0.3, "The posterior has one mode that EM knows of; log evidence -5.00 (Pareto k 0.30)."),
+        ([0.99, 0.001], 1, 0.3, "The posterior has one mode that EM knows of; log evidence -5.00 (Pareto k 0.30)."),
+        (
+            [0.45, 0.31, 0.24, 0.0],
+            3,
+            0.77,
+            "The posterior has 3 modes that EM knows of, with 45%, 31% and 24% of it; log evidence -5.00 (Pareto k "
+            "0.77, so masses and evidence are rough).",
+        ),
+        (
+            [0.6, 0.4],
+            2,
+            None,
+            "The posterior has 2 modes that EM knows of, with 60% and 40% of it; log evidence -5.00 (Pareto k -, so "
+            "masses and evidence are rough).",
+        ),
+    ],
+)
+def test_modes_in_words(masses, n_modes, shape, expected):
+    modes = [{"mass": mass} for mass in masses]
+    assert modes_text({"modes": modes, "n_modes": n_modes, "pareto_k": shape, "log_evidence": -5.0}) == expected
+
+
+class RecordedBars:
+    """Bars that remember where they stand."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, tuple[int, int, str]] = {}
+
+    def update(self, stage: str, completed: int, total: int, detail: str) -> None:
+        self.stages[stage] = (completed, total, detail)
+
+
+def test_a_few_chains_have_a_bar_each_and_many_share_the_slowest():
+    bars = RecordedBars()
+    moved = ChainBars(bars)
+    moved("draws", 30, 100, ChainProgress(1, (2, 5), (0.1, 0.1)))
+    assert bars.stages == {"chain 2": (30, 100, "draws, 5 divergent")}
+    bars.stages.clear()
+    for chain in range(8):
+        moved("warmup", 50, 200, ChainProgress(chain, (0,) * 8, (0.1,) * 8))
+    assert bars.stages == {"8 chains": (50, 200, "warm-up")}
+    for chain in range(7):
+        moved("warmup", 200, 200, ChainProgress(chain, (0,) * 8, (0.1,) * 8))
+    assert bars.stages["8 chains"][0] == 50
+    moved("draws", 10, 500, ChainProgress(7, (1,) * 8, (0.1,) * 8))
+    assert bars.stages["8 chains"] == (0, 500, "draws, 8 divergent")

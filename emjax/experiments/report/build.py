@@ -108,17 +108,21 @@ def _subject(comparison: Comparison) -> str:
 
 
 def _content(comparison: Comparison, provenance: Mapping[str, Any] | None, command: str | None) -> dict[str, Any]:
-    from emjax.experiments.report import evidence, figures, tables
+    from emjax.experiments.report import evidence, figures, posterior_figures, tables
     from emjax.experiments.report.drawing.style import drawing
 
     posterior = comparison.posterior
     with drawing():
         pictures = {
             "density": figures.density_picture(comparison),
+            "density_band": posterior_figures.band_picture(comparison),
             "forest": figures.forest_picture(comparison),
             "assignments": list(figures.assignment_pictures(comparison)),
             "em_trace": figures.em_trace_picture(comparison),
+            "modes": posterior_figures.modes_picture(comparison),
+            "labels": posterior_figures.labels_picture(comparison),
             "chains": list(figures.chain_pictures(comparison)),
+            "ranks": posterior_figures.ranks_picture(comparison),
         }
     return {
         **pictures,
@@ -126,6 +130,7 @@ def _content(comparison: Comparison, provenance: Mapping[str, Any] | None, comma
         "gauges": evidence.gauges(comparison),
         "judged": comparison.fit.converged and posterior.converged,
         "trusted": posterior.converged,
+        "identified": evidence.labels_identified(comparison),
         "posterior_status": posterior.status.value,
         "posterior_message": posterior.message,
         "n_components": comparison.fit.mixture.n_components,
@@ -144,6 +149,7 @@ def _facts(comparison: Comparison) -> dict[str, str]:
     """The sentences about the prior, the spaces, the starts and the labels."""
     found, posterior = comparison.diagnostics, comparison.posterior
     n_chains, n_draws = found["posterior"]["n_chains"], found["posterior"]["n_draws"]
+    sampler = _METHODS.get(posterior.method, posterior.method)
     return {
         "em": f"{found['em']['message']} It took {count(comparison.fit.n_iter, 'iteration')}.",
         "em_space": _em_space(comparison),
@@ -152,9 +158,18 @@ def _facts(comparison: Comparison) -> dict[str, str]:
         "interval_message": found["em"]["intervals"]["message"],
         "prior": found["posterior"]["prior"],
         "starts": found["posterior"]["starts"],
-        "sampler": f"{posterior.method.upper()}, {count(n_chains, 'chain')} of {count(n_draws, 'draw')} after warm-up",
+        "sampler": f"{sampler}, {count(n_chains, 'chain')} of {count(n_draws, 'draw')} after warm-up",
+        "decision": " ".join(posterior.decision),
         "labels": posterior.alignment.note,
     }
+
+
+_METHODS = {
+    "hmc": "Hamiltonian Monte Carlo, whitened by the Laplace mixture",
+    "nuts": "NUTS",
+    "gibbs": "Gibbs sampling",
+    "laplace": "Weighted draws from the Laplace mixture over the modes",
+}
 
 
 def _em_space(comparison: Comparison) -> str:

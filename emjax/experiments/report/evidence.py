@@ -6,6 +6,8 @@ import dataclasses
 import math
 from typing import Any
 
+from emjax.align import TRUST_LOW
+from emjax.bayes.diagnostics import PosteriorStatus
 from emjax.comparison import Comparison
 from emjax.experiments.report.wording import elided, number, percent
 from emjax.uncertainty.information import IntervalStatus
@@ -13,6 +15,9 @@ from emjax.verdict import Thresholds, Verdict
 
 _ENOUGH, _INTERVALS = 40.0, 75.0
 """Where the two limits stand on every bar, in percent of its length."""
+
+LABELLED = ("difference_in_sd", "mass_deficit", "log_width_ratio")
+"""The differences that are taken component by component."""
 
 WORDS = {
     Verdict.EM_SUFFICIENT: "Yes, EM is enough",
@@ -35,7 +40,8 @@ class Gauge:
     place
         Percent of the bar's length; None where the value could not be computed.
     zone
-        ``enough``, ``intervals``, ``mcmc`` or ``unknown``.
+        ``enough``, ``intervals``, ``mcmc``, ``unknown``, or ``unlabelled``: a difference of single components where
+        those have no meaning.
     """
 
     label: str
@@ -45,6 +51,11 @@ class Gauge:
     second_limit: str
     place: float | None
     zone: str
+
+
+def labels_identified(comparison: Comparison) -> bool:
+    """Whether rows of single components may be read one by one; a trust that is not a number says no."""
+    return bool(comparison.posterior.alignment.trust >= TRUST_LOW)
 
 
 def thresholds_of(comparison: Comparison) -> Thresholds:
@@ -72,9 +83,15 @@ def gauges(comparison: Comparison) -> list[Gauge]:
         ("log_width_ratio", "Interval widths apart", *_worst([(_log(r.width_ratio), r.name) for r in rows])),
     ]
     limits = thresholds_of(comparison)
-    return [
+    found_gauges = [
         _gauge(key, label, value, where, getattr(limits.sufficient, key), getattr(limits.with_intervals, key))
         for key, label, value, where in measured
+    ]
+    if labels_identified(comparison):
+        return found_gauges
+    return [
+        dataclasses.replace(gauge, zone="unlabelled") if key in LABELLED else gauge
+        for gauge, (key, *_) in zip(found_gauges, measured, strict=True)
     ]
 
 
@@ -133,6 +150,13 @@ class Alert:
     text: str
 
 
+_STATUS_TITLES = {
+    PosteriorStatus.not_converged: "MCMC has not converged",
+    PosteriorStatus.too_few_draws: "MCMC has too few effective draws",
+    PosteriorStatus.divergent: "MCMC diverged",
+}
+
+
 def alerts(comparison: Comparison) -> list[Alert]:
     """What is wrong with either side, gravest first; empty where both can be trusted."""
     fit, posterior = comparison.fit, comparison.posterior
@@ -140,22 +164,24 @@ def alerts(comparison: Comparison) -> list[Alert]:
     if not posterior.converged:
         found.append(
             Alert(
-                f"MCMC has not converged ({posterior.status.value})",
-                f"{posterior.message}. What the chains drew is shown in grey and is not a posterior.".replace(
-                    "..", "."
-                ),
+                f"{_STATUS_TITLES.get(posterior.status, 'MCMC cannot be trusted')} ({posterior.status.value})",
+                f"{posterior.message}. What was drawn is shown in grey and is not a posterior.".replace("..", "."),
             )
         )
     if not fit.converged:
         found.append(Alert(f"EM has not converged ({fit.status.value})", fit.message))
     alignment = posterior.alignment
-    if not alignment.trust >= thresholds_of(comparison).trust:
+    if not labels_identified(comparison):
         found.append(
             Alert(
-                f"Components cannot be told apart (alignment trust {alignment.trust:.2f})",
-                f"{alignment.note} Numbers of single components have no fixed meaning; densities, shared components "
-                "and scores do.",
+                f"Labels are not identified (alignment trust {alignment.trust:.2f})",
+                f"{alignment.note} Whatever names a component is greyed out below; density, shared components and "
+                "scores keep their meaning.",
             )
+        )
+    elif not alignment.trust >= thresholds_of(comparison).trust:
+        found.append(
+            Alert(f"Labels are not trusted enough (alignment trust {alignment.trust:.2f})", alignment.note),
         )
     if fit.converged and comparison.intervals.status is not IntervalStatus.OK:
         found.append(Alert("EM has no standard errors", comparison.intervals.status.message))

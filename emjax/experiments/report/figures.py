@@ -50,7 +50,7 @@ class Picture:
     caption: str
 
 
-def _picture(
+def picture(
     name: str,
     draw: Callable[[float], Figure],
     *,
@@ -59,6 +59,7 @@ def _picture(
     caption: str,
     wide: bool = False,
 ) -> Picture:
+    """The picture of a figure that ``draw`` makes at a width in inches; a wide one has a form for narrow screens."""
     figure = draw(_WIDE if wide else _CELL)
     width, height = pixels(figure)
     narrow = data_uri(draw(_NARROW)) if wide else ""
@@ -92,7 +93,7 @@ def density_picture(comparison: Comparison) -> Picture:
         left_out = f" The first {shown} of {view.n_features} features." if shown < view.n_features else ""
         caption = f"Every pair of features, and each by itself on the diagonal.{left_out} {caption}"
     text = f"{_data_words(view)} {_component_words(view)} {_density_words(comparison)}"
-    return _picture(
+    return picture(
         "density",
         lambda width: draw_density(view, width),
         title="The fitted density over the data",
@@ -161,7 +162,7 @@ def forest_picture(comparison: Comparison) -> Picture | None:
         "The diamond is EM under the sampler's prior (MAP): its distance to the circle is what the prior does."
         f"{left_out if len(rows) < n_rows else ''}"
     )
-    return _picture(
+    return picture(
         "forest",
         lambda width: draw_forest(comparison, width),
         title=f"EM beside the {posterior}",
@@ -186,7 +187,7 @@ def assignment_pictures(comparison: Comparison) -> Iterator[Picture]:
         f"{percent(unsure[1])} {name}."
     )
     if view.n_features == 1:
-        yield _picture(
+        yield picture(
             "along",
             lambda width: draw_along(view, width),
             title="Which component, along the data",
@@ -196,7 +197,7 @@ def assignment_pictures(comparison: Comparison) -> Iterator[Picture]:
         )
     if view.n_features == 2:
         doubt = entropy(posterior)
-        yield _picture(
+        yield picture(
             "map",
             lambda width: draw_map(view, width),
             title="Where assignments are unsure",
@@ -206,7 +207,7 @@ def assignment_pictures(comparison: Comparison) -> Iterator[Picture]:
             ),
             caption="Entropy of each assignment, " + name + ": 0 is certain, 1 is no idea. Unsure data are larger.",
         )
-    yield _picture(
+    yield picture(
         "certainty",
         lambda width: draw_certainty(view, width),
         title="How sure the assignments are",
@@ -221,7 +222,7 @@ def em_trace_picture(comparison: Comparison) -> Picture:
     gap = distances(fit)
     seen = gap[np.isfinite(gap)]
     first = f", {number(seen[0], 3)} nats below the best" if seen.size else ""
-    return _picture(
+    return picture(
         "em-trace",
         lambda width: draw_em_trace(fit, width),
         title="EM's iterations",
@@ -239,10 +240,11 @@ def em_trace_picture(comparison: Comparison) -> Picture:
 def chain_pictures(comparison: Comparison) -> Iterator[Picture]:
     """Trace and ranks of the quantities whose chains agree least."""
     for place, chains in enumerate(worst_chains(comparison.posterior)):
-        yield _chain_picture(place, chains)
+        yield _chain_picture(place, chains, single=comparison.fit.mixture.n_components == 1)
 
 
-def _chain_picture(place: int, chains: Chains) -> Picture:
+def _chain_picture(place: int, chains: Chains, *, single: bool) -> Picture:
+    variable = chains.name.partition("[")[0]
     found = chains.found
     numbers = (
         ""
@@ -251,7 +253,7 @@ def _chain_picture(place: int, chains: Chains) -> Picture:
     )
     means = listed([number(value) for value in chains.values.mean(axis=1)], 8)
     n_chains, n_draws = chains.values.shape
-    return _picture(
+    return picture(
         f"chains-{place}",
         lambda width: draw_chains(chains, width),
         title=elided(chains.name, 40),
@@ -259,7 +261,7 @@ def _chain_picture(place: int, chains: Chains) -> Picture:
             f"Trace and rank plot of {elided(chains.name, 60)} in {count(n_chains, 'chain')} of "
             f"{count(n_draws, 'draw')}.{numbers} Means of the chains: {means}."
         ),
-        caption=_QUANTITIES.get(chains.name.partition("[")[0], ""),
+        caption=_QUANTITIES.get(variable, "" if single else "Labels were aligned first."),
     )
 
 

@@ -175,7 +175,11 @@ def _reliability(loo: Mapping[str, Any]) -> str:
 
 def cost_bars(comparison: Comparison) -> list[dict[str, Any]]:
     """Compile and run seconds of both sides, and their shares of the longer one."""
-    sides = [("EM", "em", comparison.cost["em"]), ("MCMC", "mcmc", comparison.cost["mcmc"])]
+    method = {"hmc": "HMC", "nuts": "NUTS", "gibbs": "Gibbs", "laplace": "Laplace"}.get(comparison.posterior.method, "")
+    sides = [
+        ("EM", "em", comparison.cost["em"]),
+        (f"MCMC ({method})" if method else "MCMC", "mcmc", comparison.cost["mcmc"]),
+    ]
     longest = max([side["total_seconds"] for *_, side in sides] + [1e-9])
     return [
         {

@@ -17,6 +17,8 @@ def printable(text: Any) -> str:
     Such characters may stand in the header of a data file; in a page they would break it or hide what follows.
     """
     one_line = " ".join(str(text).split())
+    if one_line.isascii() and one_line.isprintable():
+        return one_line  # an image is half a million signs long
     return "".join("\ufffd" if unicodedata.category(sign) in _UNPRINTABLE else sign for sign in one_line)
 
 

@@ -1,4 +1,4 @@
-"""Traces and rank plots of the draws, for the quantities whose chains agree least.
+"""Traces and rank plots of the draws after alignment, for the quantities whose chains agree least.
 
 A rank plot counts, for each chain, how its draws rank among the draws of all chains. Chains that agree have flat
 counts; the grey band holds 99% of the counts of such chains, were their draws independent. (Vehtari, Gelman, Simpson,
@@ -23,6 +23,12 @@ from emjax.experiments.report.wording import elided, number
 from emjax.naming import scalar_parameters
 
 MOST_QUANTITIES = 4
+NAMED_CHAINS = 3
+"""With more chains than there are colours, so many are coloured: those whose ranks are furthest from flat."""
+
+MOST_GREY = 16
+"""More chains than this without a colour of their own are drawn as a range."""
+
 _TRACE_POINTS = 300
 _BINS = 20
 
@@ -41,7 +47,7 @@ def worst_chains(posterior: Posterior, most: int = MOST_QUANTITIES) -> list[Chai
 
     Quantities that are mirror images (two weights that add up to one) count once.
     """
-    values = _by_name(posterior)
+    values = draws_by_name(posterior)
     limits = posterior.diagnostics.thresholds
     found: dict[tuple[float, float], Chains] = {}
 
@@ -58,12 +64,12 @@ def worst_chains(posterior: Posterior, most: int = MOST_QUANTITIES) -> list[Chai
 
 def find_chains(posterior: Posterior, name: str) -> Chains | None:
     """The draws of a quantity by its name, such as ``mean[0, waiting]``; None if there is none."""
-    values = _by_name(posterior)
+    values = draws_by_name(posterior)
     row = next((row for row in posterior.diagnostics.quantities if row.name == name), None)
     return Chains(name, values[name], row) if name in values else None
 
 
-def _by_name(posterior: Posterior) -> dict[str, np.ndarray]:
+def draws_by_name(posterior: Posterior) -> dict[str, np.ndarray]:
     """Draws of the quantities that diagnostics name: the log density, that of the anchors, each parameter."""
     found = {"lp": np.asarray(posterior.tree["sample_stats"]["lp"].values)}
     found.update(_anchors(posterior))
@@ -90,8 +96,9 @@ def draw_chains(chains: Chains, width: float) -> Figure:
     box = ((width - left - right) / width, half / height)
     trace = figure.add_axes((left / width, (0.46 + half + gap) / height, *box))
     ranks = figure.add_axes((left / width, 0.46 / height, *box))
-    _trace(trace, chains.values)
-    _ranks(ranks, chains.values)
+    lines = chain_lines(rank_deviations(chains.values))
+    _trace(trace, chains.values, lines)
+    _ranks(ranks, chains.values, lines)
     trace.set_title(elided(chains.name, 26) + _numbers(chains.found), fontsize=9)
     return figure
 
@@ -99,15 +106,21 @@ def draw_chains(chains: Chains, width: float) -> Figure:
 def _numbers(found: QuantityDiagnostics | None) -> str:
     if found is None:
         return ""
-    return (
-        f" · R-hat {number(found.rhat)}, ESS {number(round(found.ess_bulk) if math.isfinite(found.ess_bulk) else None)}"
-    )
+    size = f"{round(found.ess_bulk):,}" if math.isfinite(found.ess_bulk) else number(None)
+    return f" · R-hat {number(found.rhat)}, ESS {size}"
 
 
-def _trace(axes: Axes, values: np.ndarray) -> None:
+def _trace(axes: Axes, values: np.ndarray, lines: list[ChainLine]) -> None:
     step = max(1, -(-values.shape[1] // _TRACE_POINTS))
-    for chain, draws in enumerate(values):
-        axes.plot(np.arange(0, values.shape[1], step), draws[::step], color=_color(chain), linewidth=0.7, alpha=0.85)
+    for line in lines:
+        axes.plot(
+            np.arange(0, values.shape[1], step),
+            values[line.chain, ::step],
+            color=line.color,
+            linewidth=0.7,
+            alpha=0.85 if line.named or len(lines) <= 8 else 0.4,
+            zorder=3 if line.named else 2,
+        )
     axes.set_xlim(0, values.shape[1])
     axes.ticklabel_format(axis="y", useOffset=False)
     style.finish(axes, "", "value", n_x=5, n_y=4)
@@ -120,21 +133,73 @@ def rank_counts(values: np.ndarray, n_bins: int = _BINS) -> np.ndarray:
     return np.stack([np.histogram(chain, bins=edges)[0] for chain in ranks])
 
 
-def _ranks(axes: Axes, values: np.ndarray) -> None:
-    n_draws = values.shape[1]
-    n_bins = max(2, min(_BINS, n_draws // 5))
+def rank_bins(n_draws: int) -> int:
+    """How many ranges of rank are counted for chains of so many draws: five draws in each are expected at least."""
+    return max(2, min(_BINS, n_draws // 5))
+
+
+def rank_deviations(values: np.ndarray) -> np.ndarray:
+    """How far the ranks of each chain are from flat, ``(chain,)``: Pearson's chi-square over its degrees of freedom.
+
+    About 1 for chains of independent draws that agree; autocorrelation alone makes it larger.
+    """
+    n_bins = rank_bins(values.shape[1])
+    expected = values.shape[1] / n_bins
+    return ((rank_counts(values, n_bins) - expected) ** 2 / expected).sum(axis=1) / (n_bins - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ChainLine:
+    """How one chain is drawn: in a colour of its own where ``named``, grey among others otherwise."""
+
+    chain: int
+    color: str
+    named: bool
+
+
+def chain_lines(deviations: np.ndarray) -> list[ChainLine]:
+    """The lines of a figure in the order of drawing: each chain in a colour of its own where colours suffice, else
+    those alone whose ``deviations`` (`rank_deviations`) are largest."""
+    n_chains = len(deviations)
+    if n_chains <= len(style.CHAINS):
+        return [ChainLine(chain, style.CHAINS[chain], True) for chain in range(n_chains)]
+    worst = np.argsort(-deviations, kind="stable")[:NAMED_CHAINS].tolist()
+    others = [ChainLine(chain, style.UNTRUSTED, False) for chain in range(n_chains) if chain not in worst]
+    return others + [ChainLine(chain, color, True) for chain, color in zip(sorted(worst), style.CHAINS, strict=False)]
+
+
+def rank_band(n_draws: int) -> tuple[float, float]:
+    """What 99% of the counts of a range lie between, for chains of so many independent draws that agree."""
+    low, high = binom.ppf([0.005, 0.995], n_draws, 1 / rank_bins(n_draws))
+    return float(low), float(high)
+
+
+def _ranks(axes: Axes, values: np.ndarray, lines: list[ChainLine]) -> None:
+    n_bins = rank_bins(values.shape[1])
     counts = rank_counts(values, n_bins)
-    low, high = binom.ppf([0.005, 0.995], n_draws, 1 / n_bins)
+    low, high = rank_band(values.shape[1])
     axes.axhspan(low, high, color=style.DATA_FILL, alpha=0.6, linewidth=0)
     edges = np.linspace(0, 100, n_bins + 1)
-    for chain, row in enumerate(counts):
-        axes.stairs(row, edges, color=_color(chain), linewidth=1.3, baseline=None, label=f"chain {chain}")
+    grey = [line.chain for line in lines if not line.named]
+    if len(grey) > MOST_GREY:
+        # So many lines would hide each other.
+        least, most = counts[grey].min(axis=0), counts[grey].max(axis=0)
+        axes.stairs(most, edges, baseline=least, fill=True, color=style.UNTRUSTED, alpha=0.35, linewidth=0,
+                    label="all others", zorder=2)  # fmt: skip
+        axes.hlines([low, high], 0, 100, color=style.MUTED, linewidth=0.7, linestyle=":", zorder=2.5)
+    for line in lines:
+        if line.named or len(grey) <= MOST_GREY:
+            axes.stairs(
+                counts[line.chain],
+                edges,
+                color=line.color,
+                linewidth=1.3 if line.named else 0.6,
+                alpha=1.0 if line.named else 0.8,
+                baseline=None,
+                label=f"chain {line.chain}" if line.named else "others" if line.chain == grey[-1] else None,
+                zorder=3 if line.named else 2,
+            )
     axes.set_xlim(0, 100)
     axes.set_ylim(0, 1.12 * max(high, counts.max()))
     style.finish(axes, "rank among all draws, %", "draws", n_x=5, n_y=3)
-    if len(counts) <= 6:
-        style.legend(axes)
-
-
-def _color(chain: int) -> str:
-    return style.CHAINS[chain % len(style.CHAINS)]
+    style.legend(axes)

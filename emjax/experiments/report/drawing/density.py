@@ -127,6 +127,33 @@ def _two_features(view: View, width: float) -> Figure:
     return figure
 
 
+@style.drawn
+def draw_density_band(view: View, width: float) -> Figure:
+    """The density of each feature by itself: the data, EM's curve, and the posterior's with its band."""
+    shown = min(view.n_features, MOST_FEATURES)
+    if shown == 1:
+        return _one_feature(view, width)
+    n_columns = min(shown, 1 if width <= 4.2 else 2 if width < 6 or shown in (2, 4) else 3)
+    n_rows = -(-shown // n_columns)
+    left, right, bottom, top, beside, between = 0.62, 0.12, 0.47, 0.3, 0.5, 0.55
+    cell = (width - left - right - beside * (n_columns - 1)) / n_columns
+    tall = 0.7 * cell if n_columns > 1 else 0.56 * cell
+    height = top + bottom + n_rows * tall + (n_rows - 1) * between
+    figure = Figure(figsize=(width, height))
+    for feature in range(shown):
+        row, column = divmod(feature, n_columns)
+        x, y = left + column * (cell + beside), height - top - (row + 1) * tall - row * between
+        axes = figure.add_axes((x / width, y / height, cell / width, tall / height))
+        _histogram(axes, view, feature)
+        _curves(axes, view, curves(view, feature), linewidth=1.5)
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y")
+        name = elided(view.feature_names[feature], int(cell / 0.085))
+        style.finish(axes, name, "density" if column == 0 else "", n_x=5, n_y=4)
+    style.legend(figure.axes[0])
+    return figure
+
+
 def _pairs(view: View, width: float) -> Figure:
     """Histograms on the diagonal, scatters with ellipses below it."""
     shown = min(view.n_features, MOST_FEATURES)

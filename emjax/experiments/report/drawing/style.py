@@ -1,7 +1,8 @@
 """What all figures share: colours, Matplotlib's settings for the time of a drawing, and how axes are placed.
 
 EM is always orange and dashed, the posterior always blue and solid (Okabe and Ito's colours, which people with any
-kind of colour vision tell apart), data are grey. Draws that have not converged lose the posterior's colour.
+kind of colour vision tell apart), data are grey. Draws that have not converged lose the posterior's colour. What speaks
+against the draws is red.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ DATA_FILL = "#d3d9e0"
 EM = "#d55e00"
 POSTERIOR = "#0072b2"
 UNTRUSTED = "#929aa4"
+WARNING = "#b3261e"
 ON_MARK = "#fffffe"
 CHAINS = ("#009e73", "#cc79a7", "#56b4e9", "#b58900")
 
@@ -41,6 +43,7 @@ DARK = {
     EM: "#ff9248",
     POSTERIOR: "#5cb8f0",
     UNTRUSTED: "#76808b",
+    WARNING: "#ff8f85",
     ON_MARK: "#14171b",
     CHAINS[0]: "#2fc99b",
     CHAINS[1]: "#e59ac4",
