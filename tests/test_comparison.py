@@ -330,7 +330,7 @@ def test_total_variation_is_that_of_the_metrics(fit, same):
 
 
 def test_what_is_built_ahead_is_what_the_comparison_needs(agreed, fit, same, x):
-    programs = [comparison._one_point_each, comparison._responsibilities, comparison._log_predictive]
+    programs = [comparison._one_point_each, comparison._responsibilities, comparison.mean_log_density]
     programs += [information._derivatives]
     for program in programs:
         program.clear_cache()

@@ -21,6 +21,9 @@ _POINTWISE_ENTRIES = 20_000_000
 _ALIGNMENT_ROWS = 1000
 """Labels are aligned by the responsibilities of at most this many data."""
 
+_RELABELLING_ROWS = 500
+"""Methods of relabelling that need the responsibilities of every draw see those of so many data."""
+
 _ANCHORS = 5
 """The log density is followed at this many data, spread over their ranks: quantities that labels do not touch."""
 
@@ -75,11 +78,36 @@ def describe_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit, values
     return Described(
         flat_params=jax.tree.map(np.asarray, aligned),
         stored={name: unflatten(value) for name, value in stored.items()},
-        invariants={"log_density": unflatten(anchored)},
+        invariants={"log_density": unflatten(anchored), **invariants_of_weights(np.asarray(params.weights))},
         log_likelihood=np.asarray(pointwise).reshape(n_chains, len(kept), len(values)),
         kept_draws=kept,
         alignment=alignment,
     )
+
+
+def labelled_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit) -> align.LabelledDraws:
+    """Stacked draws and EM's MAP with all that relabelling methods ask for, at most `_RELABELLING_ROWS` of the data."""
+    likelihood, values = mixture.likelihood, map_fit.data
+    x = values[subset_rows(len(values), _RELABELLING_ROWS)]
+    return align.LabelledDraws(
+        parameters=np.asarray(_component_vectors(likelihood, params)),
+        reference_parameters=np.asarray(_component_vectors(likelihood, _one(map_fit.params)))[0],
+        responsibilities=np.asarray(_all_responsibilities(likelihood, params, x)),
+        reference_responsibilities=map_fit.responsibilities(x).T,
+        data=x,
+    )
+
+
+def invariants_of_weights(weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Entropy and extremes of the weights ``(chain, draw, K)``: where components come and go, these move slowest."""
+    if weights.shape[-1] == 1:
+        return {}
+    logs = np.log(np.maximum(weights, np.finfo(weights.dtype).tiny))
+    return {
+        "weight_entropy": -(weights * logs).sum(axis=-1),
+        "largest_weight": weights.max(axis=-1),
+        "smallest_weight": weights.min(axis=-1),
+    }
 
 
 def anchor_rows(values: np.ndarray) -> np.ndarray:
@@ -110,6 +138,11 @@ def _compare_to_reference(
 def _permuted(mixture: Mixture, draws: MixtureParams, permutations: Array) -> tuple[MixtureParams, dict[str, Array]]:
     aligned = jax.vmap(mixture.permute)(draws, permutations)
     return aligned, jax.vmap(mixture.stored_parameters)(aligned)
+
+
+@jax.jit(static_argnums=0)
+def _all_responsibilities(mixture: Mixture, draws: MixtureParams, x: Array) -> Float[Array, "S K n"]:
+    return jax.lax.map(lambda params: mixture.responsibilities(params, x).T, draws, batch_size=_BATCH)
 
 
 @jax.jit(static_argnums=0)

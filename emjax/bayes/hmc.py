@@ -39,6 +39,9 @@ Jumps = NormalJumps | LabellingJumps
 PATH = math.pi / 2
 _JITTER = 0.2
 _MOST_STEPS = 64
+_MOST_STEPS_WITH_JUMPS = 8
+"""Where jumps do the long distances, trajectories need not."""
+
 _DIVERGENT = 1000.0
 TARGET_ACCEPTANCE = 0.85
 _CHUNK_CAPACITY = 100
@@ -275,13 +278,14 @@ def _iterate(
     data: TargetData,
     state: State,
 ) -> tuple[State, _Record]:
-    keys = jax.random.split(state.key, 5)
+    keys = jax.random.split(state.key, 6)
     flat, value, gradient = state.flat, state.value, state.gradient
     n_chains, dtype = flat.shape[0], flat.dtype
     evaluate = jax.vmap(target.value_and_gradient, in_axes=(0, None))
     step_size = jnp.exp(state.tuning.log_step)
     # A path is never shorter than one step: where the step is longer than the path, the path gives way.
-    n_steps = jnp.clip(jnp.ceil(PATH / step_size), 1, _MOST_STEPS).astype(jnp.int32)
+    n_steps = jnp.clip(jnp.ceil(PATH / step_size), 1, _MOST_STEPS if jumps is None else _MOST_STEPS_WITH_JUMPS)
+    n_steps = n_steps.astype(jnp.int32)
     jitter = jax.random.uniform(keys[1], (n_chains, 1), dtype, 1.0 - _JITTER, 1.0 + _JITTER)
     steps = step_size * jitter
     velocity = jax.random.normal(keys[2], flat.shape, dtype)
@@ -309,6 +313,9 @@ def _iterate(
 
         # As many as there were leapfrog steps, so that they cost what the path did.
         (flat, value, gradient), jumped = jax.lax.fori_loop(0, n_steps, jump, ((flat, value, gradient), jumped))
+    if isinstance(jumps, LabellingJumps):
+        flat = jax.vmap(partial(jumps.sweep, target, data))(jax.random.split(keys[5], n_chains), flat)
+        value, gradient = evaluate(flat, data)
     tuning = _tuned(state.tuning, jnp.mean(acceptance), target_acceptance)
     tuning = jax.tree.map(lambda new, old: jnp.where(is_warmup, new, old), tuning, state.tuning)
     record = _Record(

@@ -31,6 +31,7 @@ import numpy as np
 from jax.scipy.special import gammaln, logsumexp
 from jaxtyping import Array, Float
 
+from emjax.bayes.gibbs import sweep
 from emjax.bayes.modes import LaplaceMixture
 from emjax.bayes.target import Target, TargetData
 from emjax.em.step import natural_form
@@ -41,6 +42,9 @@ _EXPONENTS, _SHARES = (1.0, 0.5), (0.7, 0.29)
 """The powers to which each labelling's likelihood is taken, and their shares; the rest is the prior's."""
 
 MOST_LABELLINGS = 1000
+"""More labellings know more places, and each costs a row of the density's matrix."""
+
+_SWEEPS = 4
 
 
 @jax.tree_util.register_dataclass
@@ -80,13 +84,22 @@ class LabellingJumps:
     """The mixture of conjugate posteriors: ``moments (S, K, p)``, taken to their powers, and log shares ``(S,)``.
 
     ``log_shares`` contain minus the evidences of the labelled data; ``log_choice`` do not. ``reference`` are components
-    that statistics are taken relative to.
+    that statistics are taken relative to, ``features (p, n)`` the sufficient statistics of all data.
     """
 
     moments: Any
     log_choice: Any
     log_shares: Any
     reference: Any
+    features: Any
+
+    def sweep(self, target: Target, data: TargetData, key: Array, flat: Float[Array, " p"]) -> Float[Array, " p"]:
+        """A point after some sweeps of Gibbs sampling, which leave narrow places that no proposal knows of."""
+
+        def one(i: Any, params: MixtureParams) -> MixtureParams:
+            return sweep(target.likelihood, True, jax.random.fold_in(key, i), params, self.features, data.prior)
+
+        return target.flat(jax.lax.fori_loop(0, _SWEEPS, one, target.params(flat)))
 
     def propose(self, target: Target, data: TargetData, key: Array) -> Float[Array, " p"]:
         """A point."""
@@ -123,7 +136,13 @@ def labelling_jumps(
     reference = jax.tree.map(np.asarray, _components(target, points[0].astype(dtype)))
     evidence = np.asarray(_log_evidence(target, powers, reference, data.prior))
     log_choice = np.log(shares).astype(dtype)
-    return LabellingJumps(powers, log_choice, (log_choice - evidence).astype(dtype), reference)
+    features = np.asarray(_features(target, np.asarray(rows, dtype)))
+    return LabellingJumps(powers, log_choice, (log_choice - evidence).astype(dtype), reference, features)
+
+
+@partial(jax.jit, static_argnums=0)
+def _features(target: Target, rows: Array) -> Float[Array, "p n"]:
+    return target.likelihood.family.sufficient_statistics(rows.T)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from emjax.align import Alignment
+from emjax.align import Alignment, LabelledDraws
 from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus
+from emjax.bayes.draws import labelled_draws
 from emjax.bayes.visits import PosteriorModes
 from emjax.mixture import Mixture, MixtureParams
 from emjax.result import Fit
@@ -93,6 +94,11 @@ class Posterior:
         """At most ``n_draws`` draws, evenly spaced over all chains, stacked."""
         rows = thinning(self.n_draws, n_draws)
         return jax.tree.map(lambda leaf: leaf[rows], self.params)
+
+    def labelled_draws(self) -> LabelledDraws:
+        """What `emjax.align.relabel` and `compare_methods` take, to try other methods of relabelling on these draws."""
+        with jax.enable_x64(True):
+            return labelled_draws(self.mixture, self.params, self.map_fit)
 
     def log_predictive(self, x: Any, n_draws: int = 1000) -> np.ndarray:
         r"""Log posterior predictive density :math:`\log \frac1S \sum_s p(x_n \mid \theta_s)`, shape ``(n_samples,)``.

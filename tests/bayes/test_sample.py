@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import emjax
-from emjax import ConfigError, DataError, Mixture, Normal, Poisson
+from emjax import ConfigError, DataError, Mixture, Normal, Poisson, align
 from emjax.bayes import methods as methods_module
 from emjax.families.poisson import PoissonPrior
 from emjax.mixture import Prior
@@ -269,6 +269,18 @@ def test_chains_in_permuted_modes_are_brought_to_the_same_labels(sampled, monkey
         assert (np.abs(ours.mean(axis=0) - theirs.mean(axis=0)) < 0.3 * theirs.std(axis=0)).all(), variable
     likelihood = density_by_scipy("line", posterior.tree["posterior"].to_dataset(), 1, 3, x[:, None])
     np.testing.assert_allclose(posterior.tree["log_likelihood"]["x"].values[1, 3], likelihood, rtol=1e-9)
+
+
+def test_other_methods_of_relabelling_take_a_posterior_as_it_is(sampled):
+    posterior, _, _ = sampled("full")
+    draws = posterior.labelled_draws()
+    assert draws.responsibilities.shape == (CHAINS * DRAWS, 2, N_SAMPLES)
+    np.testing.assert_allclose(draws.responsibilities.sum(axis=1), 1.0, rtol=1e-12)
+    found = align.compare_methods(draws)
+    assert {one.method for one in found} >= {"classification", "stephens", "ecr", "pra", "data-based"}
+    for one in found:
+        # The posterior's labels are aligned already, and these components lie far apart.
+        assert (one.permutations == [0, 1]).all(), one.method
 
 
 def test_a_fit_as_start_decides_the_order_of_the_labels_and_a_short_run_is_never_converged(sampled):

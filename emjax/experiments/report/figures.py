@@ -268,4 +268,7 @@ def _chain_picture(place: int, chains: Chains, *, single: bool) -> Picture:
 _QUANTITIES = {
     "lp": "The log density of the draws themselves.",
     "log_density": "The log density of one datum, which the numbering of components does not touch.",
+    "weight_entropy": "The entropy of the weights, which the numbering of components does not touch.",
+    "largest_weight": "The largest of the weights, whichever component has it.",
+    "smallest_weight": "The smallest of the weights, whichever component has it.",
 }

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from scipy.stats import binom, rankdata
 
 from emjax.bayes.diagnostics import QuantityDiagnostics
-from emjax.bayes.draws import anchor_rows
+from emjax.bayes.draws import anchor_rows, invariants_of_weights
 from emjax.bayes.posterior import Posterior
 from emjax.experiments.report.drawing import style
 from emjax.experiments.report.wording import elided, number
@@ -73,6 +73,7 @@ def draws_by_name(posterior: Posterior) -> dict[str, np.ndarray]:
     """Draws of the quantities that diagnostics name: the log density, that of the anchors, each parameter."""
     found = {"lp": np.asarray(posterior.tree["sample_stats"]["lp"].values)}
     found.update(_anchors(posterior))
+    found.update(invariants_of_weights(np.asarray(posterior.tree["posterior"]["weights"].values)))
     group = posterior.tree["posterior"].to_dataset()
     named = posterior.mixture.likelihood.named_parameters(posterior.map_fit.params)
     for parameter in scalar_parameters(named, posterior.map_fit.feature_names):
