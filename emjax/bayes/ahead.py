@@ -17,7 +17,7 @@ from emjax.bayes.hmc import HmcChains
 from emjax.bayes.modes import LaplaceMixture, Mode
 from emjax.bayes.target import Evaluator
 
-_SEEN: set[object] = set()
+_PENDING: dict[object, list[concurrent.futures.Future[None]]] = {}
 _LOCK = threading.Lock()
 
 
@@ -25,20 +25,20 @@ class Ahead:
     """Compiles the values and gradients of a target, and where asked for the chains that move on it.
 
     Programs are called once, at points that mean nothing: what is compiled ahead of a call but not called is compiled
-    again by JAX. Nothing is done where the same shapes were compiled before. An error in the thread is left for the
-    call that will meet it again.
+    again by JAX. What was begun before for the same shapes is waited for, not done again. An error in the thread is
+    left for the call that will meet it again.
     """
 
     def __init__(self, evaluate: Evaluator, *, chains: bool) -> None:
         self._evaluate = evaluate
         key = (evaluate.target, evaluate.lanes, evaluate.data.blocks.x.shape, evaluate.data.blocks.counted, chains)
         with _LOCK:
-            known = key in _SEEN
-            _SEEN.add(key)
-        jobs: list[Callable[[], None]] = [] if known else [self._values, *([self._chains] if chains else [])]
-        pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="emjax-compile")
-        self._pending = [pool.submit(job) for job in jobs]
-        pool.shutdown(wait=False)
+            if key not in _PENDING:
+                jobs: list[Callable[[], None]] = [self._values, *([self._chains] if chains else [])]
+                pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="emjax-compile")
+                _PENDING[key] = [pool.submit(job) for job in jobs]
+                pool.shutdown(wait=False)
+            self._pending = _PENDING[key]
 
     def values_ready(self) -> None:
         """Wait until the evaluator can be used: two threads that meet an uncompiled program would both compile it."""

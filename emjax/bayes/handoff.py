@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,6 @@ import numpy as np
 
 from emjax import align
 from emjax.bayes.ahead import Ahead
-from emjax.bayes.bridge import MixtureProgram
 from emjax.bayes.laplace import ImportanceSample, importance_sample
 from emjax.bayes.modes import LaplaceMixture, find_modes
 from emjax.bayes.target import Evaluator, Target, TargetData, make_target
@@ -23,7 +22,10 @@ from emjax.errors import ConfigError, FitError
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.result import Fit, Status
-from emjax.samples import Samples
+from emjax.samples import Samples, as_samples
+
+if TYPE_CHECKING:
+    from emjax.bayes.bridge import MixtureProgram
 
 NEGLIGIBLE = 1e-3
 """Modes with less than this share of the posterior get no chain: one could stay there and spoil all diagnostics."""
@@ -58,7 +60,9 @@ class Problem:
 
     @property
     def program(self) -> MixtureProgram:
-        """The mixture as a NumPyro program."""
+        """The mixture as a NumPyro program; NumPyro itself is loaded here, since only NUTS needs it."""
+        from emjax.bayes.bridge import MixtureProgram
+
         return MixtureProgram(self.mixture.likelihood)
 
     @property
@@ -188,6 +192,16 @@ def hand_off(
         evaluate=evaluate,
         ahead=ahead,
     )
+
+
+def compile_ahead(mixture: Mixture, x: Any) -> None:
+    """Begin to compile in a thread what `sample` will need for this mixture and data; returns at once.
+
+    For callers that know of the sampling to come while something else has to be done first.
+    """
+    with jax.enable_x64(True):
+        target, data = prepare(mixture, as_samples(x)).target(LANES)
+        Ahead(Evaluator(target, data, LANES), chains=True)
 
 
 def _find_map(problem: Problem, key: jax.Array, init: Any) -> Fit:

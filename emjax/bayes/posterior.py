@@ -53,6 +53,8 @@ class Posterior:
         The sampler that was used: ``"hmc"``, ``"nuts"``, ``"gibbs"`` or ``"laplace"``.
     compile_seconds, run_seconds
         Seconds spent tracing and compiling, and everything else, EM's MAP included.
+    sampling_seconds
+        The part of ``run_seconds`` in which chains moved, warm-up included: what other samplers' seconds are.
     """
 
     tree: xr.DataTree
@@ -68,6 +70,7 @@ class Posterior:
     method: str
     compile_seconds: float
     run_seconds: float
+    sampling_seconds: float = float("nan")
 
     @property
     def status(self) -> PosteriorStatus:

@@ -167,17 +167,23 @@ class _Outcome:
     diagnostics: Diagnostics
     starts_note: str
     decision: tuple[str, ...] = ()
+    sampling_seconds: float = float("nan")
 
 
 def _run(method: str, job: Job) -> _Outcome:
     """A method's first run that suffices, or its last."""
     outcome: _Outcome | None = None
-    for attempt in attempts(method, job):
-        outcome = _outcome(method, job, attempt.run, attempt.starts_note)
-        if outcome.diagnostics.status is PosteriorStatus.converged:
+    seconds = 0.0
+    runs = attempts(method, job)
+    while outcome is None or outcome.diagnostics.status is not PosteriorStatus.converged:
+        with stopwatch() as lap:
+            attempt = next(runs, None)
+        if attempt is None:
             break
+        seconds += lap.run_seconds
+        outcome = _outcome(method, job, attempt.run, attempt.starts_note)
     assert outcome is not None
-    return outcome
+    return dataclasses.replace(outcome, sampling_seconds=seconds)
 
 
 def _auto(job: Job, on_decision: Callable[[str], None] | None) -> _Outcome:
@@ -299,6 +305,7 @@ def _posterior(mixture: Mixture, problem: Problem, handoff: Handoff, outcome: _O
         method=outcome.method,
         compile_seconds=clock.compile_seconds,
         run_seconds=clock.run_seconds,
+        sampling_seconds=outcome.sampling_seconds,
     )
 
 

@@ -5,11 +5,12 @@ import json
 import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emjax.errors import EmjaxError
 from emjax.experiments.config import Config
 from emjax.experiments.console import Bars, ChainBars, Console
 from emjax.experiments.data import data_name, load_data
@@ -103,12 +104,23 @@ class _Run:
         self._write_environment(folder)
         return RunResult(folder.target, document, document["status"] == "converged", fit, posterior)
 
+    def _begin_compiling(self) -> None:
+        """Let the sampler's programs be built while EM's are, on another core if there is one."""
+        from emjax.bayes.handoff import compile_ahead
+
+        mcmc = self.config.mcmc
+        if mcmc.method == "nuts":
+            # NumPyro's import changes what JAX keys its programs by: built before it, they would be built twice.
+            import emjax.bayes.bridge  # noqa: F401
+        elif mcmc.method in ("auto", "hmc") and mcmc.chains is None and mcmc.dtype == "float64":
+            # Data that cannot be used are refused by EM, which says so better.
+            with suppress(EmjaxError, ValueError):
+                compile_ahead(self._mixture("default"), self.dataset)
+
     def _compare(self, folder: RunFolder) -> RunResult:
         import emjax
 
-        # NumPyro is imported here, and its import changes what JAX keys its programs by: built before, built twice.
-        import emjax.bayes.sample
-
+        self._begin_compiling()
         level = self.config.compare.level
         with self.console.bars(self.config.em.log_every == 0) as bars:
             fit = self._em("none", bars)
