@@ -76,6 +76,7 @@ def apply(permutations: ArrayLike, values: ArrayLike, axis: int) -> np.ndarray:
 
 
 def as_costs(cost: ArrayLike) -> FloatArray:
+    """Costs as float64, or a `DataError` where they are not one square matrix for each draw."""
     costs = np.asarray(cost, np.float64)
     if costs.ndim != 3 or costs.shape[1] != costs.shape[2] or costs.shape[1] == 0:
         raise DataError(f"align: costs {costs.shape} must be (n_draws, n_components, n_components)")

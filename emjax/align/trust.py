@@ -158,6 +158,7 @@ def align(
 
 
 def label_trust(agreement: float, apart: float, n_components: int) -> float:
+    """The trust of `Alignment`: agreement beyond chance times separation."""
     if n_components == 1:
         return 1.0
     chance = 1.0 / factorial(n_components)
@@ -165,6 +166,7 @@ def label_trust(agreement: float, apart: float, n_components: int) -> float:
 
 
 def mean_optimum(values: FloatArray, order: IntArray, finite: NDArray[np.bool_]) -> float:
+    """The mean over finite draws of what the chosen permutations add up to."""
     if not finite.any():
         return float("nan")
     chosen = np.take_along_axis(values[finite], order[finite][:, :, None], axis=2)

@@ -46,7 +46,7 @@ _SUPERCHAINS = 8
 """From so many chains on they start in groups at so many points, for nested R-hat: many chains may then be short."""
 
 _THINNING = (1, 2, 8, 32)
-"""Where the draws of Hamiltonian Monte Carlo or Gibbs do not suffice, they are taken anew, at longer distances."""
+"""Where the draws of Hamiltonian Monte Carlo do not suffice, they are taken anew, at longer distances."""
 
 _MOST_WORK = 4e9
 """No further attempt is made that would compute more log densities of a datum in a component: about a minute's."""

@@ -61,7 +61,7 @@ def sample(
     key
         A JAX random key; the same key gives the same draws.
     init
-        A `Fit` (EM goes on from all its optima; the MAP is taken as it is) or parameters; drawn starts by default.
+        A `Fit` (its optima are among EM's starts; the MAP is taken as it is) or parameters; drawn starts by default.
     method
         ``"hmc"``: Hamiltonian Monte Carlo whitened by the Laplace mixture, with jumps between modes; ``"nuts"``:
         NumPyro's No-U-Turn sampler, the reference; ``"gibbs"``: data augmentation; ``"laplace"``: weighted draws from
@@ -69,7 +69,7 @@ def sample(
     chains, warmup, draws
         Chains, and iterations per chain that are thrown away and kept; by default 8, 200 and 500 for ``hmc``, 4, 1000
         and 1000 for ``nuts``, 8, 500 and 1000 for ``gibbs``, 4, 0 and 1000 for ``laplace``. Without ``draws``, ``hmc``
-        goes on (4, 16 and 64 times as long, thinned) until the diagnostics are good. Chains in a multiple of 8, from 16
+        goes on (2, 8 and 32 times as long, thinned) until the diagnostics are good. Chains in a multiple of 8, from 16
         on, start in groups at 8 points, and nested R-hat judges them.
     target_accept_prob
         What the step size is adapted to, 0.85 for ``hmc`` and 0.8 for ``nuts`` by default.
