@@ -6,11 +6,13 @@ path of a quarter period, :math:`\pi / 2`, forgets where it began: no U-turn has
 same number of leapfrog steps, :math:`\lceil \pi / (2 \epsilon) \rceil`, so none waits for another; each has its own
 :math:`\epsilon` within 20% of the common one, so that no direction's period resonates with the path.
 
-Where there are several modes, every iteration ends with as many jumps as the path had steps: independence proposals of
+With jumps, every iteration ends with as many of them as the path had steps: independence proposals of
 `emjax.bayes.jumps`, accepted by Metropolis and Hastings' rule, so that chains exchange modes in the proportion of their
 masses. That is exact whatever the quality of the proposals, which decides only how often a jump is accepted. Proposals
 come from, and are weighed by, one numbering of the components: that of the metric. A chain that has changed its
-numbering is brought back when metric and jumps are learned, and not while draws are kept.
+numbering is brought back when metric and jumps are learned, and not while draws are kept. Some sweeps of Gibbs
+sampling follow where the jumps are over labellings: they lead out of places too narrow for the step size that no
+labelling knows, where on iris with three components chains would stay for hundreds of iterations.
 
 References: Neal, "MCMC using Hamiltonian dynamics", Handbook of MCMC, 2011; Hoffman and Gelman, Journal of Machine
 Learning Research 15, 2014 (dual averaging); Hoffman, Radul and Sountsov, AISTATS 2021 (adaptation over chains);

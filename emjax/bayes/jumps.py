@@ -44,6 +44,10 @@ _EXPONENTS, _SHARES = (1.0, 0.5), (0.7, 0.29)
 MOST_LABELLINGS = 1000
 """More labellings know more places, and each costs a row of the density's matrix."""
 
+_FEWEST_LABELLINGS = 50
+_ENTRIES = 1 << 28
+"""Labels are drawn for so many data in components at most, some seconds' worth, but for the fewest labellings."""
+
 _SWEEPS = 4
 
 
@@ -125,7 +129,8 @@ def labelling_jumps(
     target: Target, data: TargetData, rows: Float[np.ndarray, "n d"], points: Float[np.ndarray, "m p"], key: Array
 ) -> LabellingJumps:
     """Jumps over labellings of the data ``rows``, drawn at some of the points, themselves draws of the posterior."""
-    kept = np.linspace(0, len(points) - 1, min(len(points), MOST_LABELLINGS)).round().astype(int)
+    most = int(np.clip(_ENTRIES // (len(rows) * target.likelihood.n_components), _FEWEST_LABELLINGS, MOST_LABELLINGS))
+    kept = np.linspace(0, len(points) - 1, min(len(points), most)).round().astype(int)
     dtype = data.blocks.x.dtype
     moments = _drawn_moments(target, points[kept].astype(dtype), np.asarray(rows, dtype), key)
     prior_alone = np.zeros((1, *moments.shape[1:]), dtype)
