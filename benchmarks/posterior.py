@@ -18,6 +18,7 @@ from time import perf_counter
 
 from benchmarks import environment
 from benchmarks.client import ROOT, PeerError
+from benchmarks.report import write_between_marks
 from benchmarks.samplers import SAMPLERS, problems, tables
 from benchmarks.samplers.base import Draws, Problem, Settings
 from benchmarks.samplers.process import Process, caches
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.json is not None:
             options.json.write_text(to_json(results) + "\n", encoding="utf-8")
     if options.out is not None:
-        tables.write(options.out, markdown)
+        write_between_marks(options.out, markdown, tables.MARKS)
     return int(any(row.reason for row in results.rows if row.package == "emjax"))
 
 

@@ -21,14 +21,15 @@ def as_json(results: Results) -> str:
     return to_json(results) + "\n"
 
 
-def write_between_marks(page: Path, markdown: str) -> None:
-    """Replace what stands between the two marks of a page; raises ValueError where they are missing."""
+def write_between_marks(page: Path, markdown: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
+    """Replace what stands between two marks of a page; raises ValueError where they are missing."""
+    first, last = marks
     text = page.read_text(encoding="utf-8")
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
+    head, begin, rest = text.partition(first)
+    _, end, tail = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"{page} lacks the marks {BEGIN} and {END}")
-    page.write_text(f"{head}{BEGIN}\n\n{markdown.strip()}\n\n{END}{tail}", encoding="utf-8")
+        raise ValueError(f"{page} lacks the marks {first} and {last}")
+    page.write_text(f"{head}{first}\n\n{markdown.strip()}\n\n{last}{tail}", encoding="utf-8")
 
 
 def as_markdown(results: Results) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -18,15 +19,19 @@ def main() -> None:
     name, cores, receive, send = sys.argv[1:]
     if cores != "any":
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
-    requests, answers = Connection(int(receive), writable=False), Connection(int(send), readable=False)
-    handler = Handler(name)
+    serve(Handler(name), int(receive), int(send))
+
+
+def serve(handler: Any, receive: int, send: int, answer: Callable[[Any], Any] = lambda value: value) -> None:
+    """Answer requests to a handler from one pipe to another until the first closes; ``answer`` wraps what is sent."""
+    requests, answers = Connection(receive, writable=False), Connection(send, readable=False)
     while True:
         try:
             method, arguments = requests.recv()
         except EOFError:
             return
         try:
-            answers.send(("done", getattr(handler, method)(*arguments)))
+            answers.send(("done", answer(getattr(handler, method)(*arguments))))
         except Exception as error:  # a package may fail in any way, and the table is to say in which
             lines = str(error).strip().splitlines()
             answers.send(("failed", f"{type(error).__name__}: {lines[0] if lines else ''}"))

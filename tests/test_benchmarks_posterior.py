@@ -15,6 +15,7 @@ from scipy.stats import invwishart, multivariate_normal
 import emjax
 from benchmarks import posterior
 from benchmarks.client import PeerError
+from benchmarks.report import write_between_marks
 from benchmarks.samplers import SAMPLERS, numpyro_sampler, problems, pymc_sampler, tables
 from benchmarks.samplers.base import Draws, Problem, Settings, default_prior
 from benchmarks.samplers.process import Process, caches
@@ -267,12 +268,13 @@ def test_the_whole_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr(problems, "large", lambda n: PAIR)
     monkeypatch.setattr(SAMPLERS["pymc"], "missing", lambda self: "not installed: pymc")
     page, numbers = tmp_path / "page.md", tmp_path / "numbers.json"
-    page.write_text(f"# Title\n\n{tables.BEGIN}\nold\n{tables.END}\nafter\n")
+    begin, end = tables.MARKS
+    page.write_text(f"# Title\n\n{begin}\nold\n{end}\nafter\n")
     options = ["--methods", "nuts,hmc", "--peers", "emjax,numpyro,pymc", "--repeats", "2"]
     status = posterior.main([*options, "--out", str(page), "--json", str(numbers)])
     assert status == 1  # a method of emjax is not there
     text = page.read_text()
-    assert text.split(tables.BEGIN)[1].split(tables.END)[0].strip() == capsys.readouterr().out.strip()
+    assert text.split(begin)[1].split(end)[0].strip() == capsys.readouterr().out.strip()
     assert text.startswith("# Title")
     assert text.endswith("after\n")
     assert str(tmp_path) not in text
@@ -320,7 +322,7 @@ def test_a_page_without_marks_is_refused(tmp_path: Path):
     page = tmp_path / "page.md"
     page.write_text("no marks")
     with pytest.raises(ValueError, match="lacks the marks"):
-        tables.write(page, "new")
+        write_between_marks(page, "new", tables.MARKS)
 
 
 @pytest.mark.parametrize("option", [["--only", "warm"], ["--peers", "nobody"], ["--methods", ","]])

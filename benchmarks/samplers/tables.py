@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 
 from benchmarks.report import number, table, times
 from benchmarks.samplers.results import Results, Row
 
-BEGIN, END = "<!-- posteriors: begin -->", "<!-- posteriors: end -->"
+MARKS = ("<!-- posteriors: begin -->", "<!-- posteriors: end -->")
 ENOUGH = 400.0
 """The effective sample size below which R-hat and standard errors are not to be trusted (Vehtari et al. 2021)."""
 
 PEERS = ("numpyro", "pymc")
 """The packages that emjax's rows are compared with."""
-
-
-def write(page: Path, markdown: str) -> None:
-    """Replace what stands between the two marks of a page; raises ValueError where they are missing."""
-    text = page.read_text(encoding="utf-8")
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{page} lacks the marks {BEGIN} and {END}")
-    page.write_text(f"{head}{BEGIN}\n\n{markdown.strip()}\n\n{END}{tail}", encoding="utf-8")
 
 
 def as_markdown(results: Results) -> str:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from multiprocessing.connection import Connection
 from time import perf_counter
 from typing import Any
 
 from benchmarks.samplers import SAMPLERS
 from benchmarks.samplers.base import Problem, Settings
+from benchmarks.worker import serve
 
 
 def cpu_seconds() -> float:
@@ -56,19 +56,7 @@ def main() -> None:
     """Answer requests ``(method, arguments)`` until the pipe closes."""
     name, core, receive, send = sys.argv[1:]
     os.sched_setaffinity(0, {int(core)})
-    requests, answers = Connection(int(receive), writable=False), Connection(int(send), readable=False)
-    handler = Handler(name)
-    while True:
-        try:
-            method, arguments = requests.recv()
-        except EOFError:
-            return
-        try:
-            outcome, value = "done", getattr(handler, method)(*arguments)
-        except Exception as error:  # a package may fail in any way, and the table is to say in which
-            lines = str(error).strip().splitlines()
-            outcome, value = "failed", f"{type(error).__name__}: {lines[0] if lines else ''}"
-        answers.send((outcome, (value, cpu_seconds()) if outcome == "done" else value))
+    serve(Handler(name), int(receive), int(send), lambda value: (value, cpu_seconds()))
 
 
 if __name__ == "__main__":

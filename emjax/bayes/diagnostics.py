@@ -139,8 +139,8 @@ class Diagnostics:
     max_rhat, min_ess_bulk, min_ess_tail
         The worst values over all quantities that vary, with ``*_name`` naming the quantity; NaN and "" if
         there is none.
-    n_divergent, divergent_share
-        Divergent transitions over all chains and draws.
+    n_divergent, divergent_share, divergences_judged
+        Divergent transitions over all chains and draws, and whether too many of them are a problem here.
     bfmi
         E-BFMI of each chain, ``(chain,)``; NaN where the energy is constant or was not recorded.
     quantities
@@ -159,6 +159,7 @@ class Diagnostics:
     min_ess_tail_name: str
     n_divergent: int
     divergent_share: float
+    divergences_judged: bool
     bfmi: tuple[float, ...]
     n_chains: int
     n_draws: int
@@ -242,6 +243,7 @@ def assess(
         min_ess_tail_name=tail_name,
         n_divergent=n_divergent,
         divergent_share=share,
+        divergences_judged=judge_divergences,
         bfmi=tuple(bfmi.tolist()),
         n_chains=n_chains,
         n_draws=n_draws,

@@ -45,6 +45,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.bayes.progress import ChainProgress, OnProgress, Phase, check_settings
+from emjax.em.step import natural_form
 from emjax.errors import ConfigError
 from emjax.families.draws import log_gamma
 from emjax.mixture import Mixture, MixtureParams, Prior
@@ -243,26 +244,41 @@ def sweep(
     """
     family = mixture.family
     label_key, weight_key, component_key = jax.random.split(key, 3)
-    log_weights = jnp.log(params.weights)
     if natural:
-        factors = family.natural_parameters(params.components).at[:, 0].add(log_weights)
-        members = _draw_labels(label_key, jnp.matmul(factors, data, precision=_PRECISION))
+        joint = jnp.matmul(natural_form(mixture, params), data, precision=_PRECISION)
+        members = draw_members(label_key, joint)
         moments = jnp.matmul(members, data.T, precision=_PRECISION)
         counts, statistics = moments[:, 0], family.from_moments(params.components, moments)
     else:
-        members = _draw_labels(label_key, log_weights[:, None] + family.log_kernel(params.components, data))
+        joint = jnp.log(params.weights)[:, None] + family.log_kernel(params.components, data)
+        members = draw_members(label_key, joint)
         counts = jnp.sum(members, axis=1)
         statistics = family.statistics(params.components, data, members)
-    weights = jax.nn.softmax(log_gamma(weight_key, prior.concentration + counts))
+    return draw_params(mixture, (weight_key, component_key), counts, statistics, params.components, prior)
+
+
+def draw_params(
+    mixture: Mixture,
+    keys: tuple[Array, Array],
+    counts: Float[Array, " K"],
+    statistics: Any,
+    reference: Any,
+    prior: Prior,
+) -> MixtureParams:
+    """Weights and components given the labels, by their counts and the statistics taken relative to ``reference``."""
+    weights = jax.nn.softmax(log_gamma(keys[0], prior.concentration + counts))
     return MixtureParams(
         # With a concentration far below one a weight may underflow: its log must stay finite.
         weights=jnp.maximum(weights, jnp.finfo(weights.dtype).tiny),
-        components=family.draw_components(component_key, statistics, counts, params.components, prior.components),
+        components=mixture.family.draw_components(keys[1], statistics, counts, reference, prior.components),
     )
 
 
-def _draw_labels(key: Array, joint: Float[Array, "K n"]) -> Float[Array, "K n"]:
-    """Ones at drawn labels and zeros elsewhere: one uniform number per datum, by inversion of the cumulated shares."""
+def draw_members(key: Array, joint: Float[Array, "K n"]) -> Float[Array, "K n"]:
+    """Ones at drawn labels and zeros elsewhere: one uniform number per datum, by inversion of the cumulated shares.
+
+    ``joint`` is the joint log density of data and labels.
+    """
     shares = jnp.exp(joint - jnp.max(joint, axis=0)[None, :])
     cumulated = jnp.cumsum(shares, axis=0)
     level = jax.random.uniform(key, joint.shape[1:], joint.dtype) * cumulated[-1]

@@ -120,12 +120,9 @@ class Handoff:
     ----------
     map_fit
         EM's MAP with all its distinct optima.
-    target
-        The density.
-    modes
-        The Laplace mixture over the modes near the optima.
     sample
-        Its importance sample: how good it is, the masses of the modes, the evidence.
+        An importance sample from the Laplace mixture over the modes near the optima: how good that is, the masses of
+        the modes, the evidence.
     constant
         What the target leaves out of the log joint density of data and parameters, in the data's units.
     evaluate
@@ -135,12 +132,20 @@ class Handoff:
     """
 
     map_fit: Fit
-    target: Target
-    modes: LaplaceMixture
     sample: ImportanceSample
     constant: float
     evaluate: Evaluator
     ahead: Ahead
+
+    @property
+    def target(self) -> Target:
+        """The density."""
+        return self.evaluate.target
+
+    @property
+    def modes(self) -> LaplaceMixture:
+        """The Laplace mixture over the modes."""
+        return self.sample.mixture
 
     @property
     def masses(self) -> np.ndarray:
@@ -185,8 +190,6 @@ def hand_off(
     lost = problem.samples.n_samples * float(np.log(problem.frame.scale).sum())
     return Handoff(
         map_fit=map_fit,
-        target=target,
-        modes=modes,
         sample=importance_sample(evaluate, modes, rng, n_points),
         constant=float(data.base_measure) - lost,
         evaluate=evaluate,
@@ -291,7 +294,7 @@ def overdispersed_starts(handoff: Handoff, rng: np.random.Generator, chains: int
     Laplace approximation. Every mode of non-negligible mass gets a chain before any gets a second one in proportion to
     its mass. A start without a finite density, or far less likely than the spread explains, is drawn again closer to
     its mode. With ``superchains`` so many points are drawn, and equally many chains start at each (see
-    `emjax.bayes.diagnostics.nested_rhat`).
+    `emjax.bayes.rhat.nested_rhat`).
     """
     n_points = superchains or chains
     modes = handoff.modes

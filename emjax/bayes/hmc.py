@@ -137,7 +137,6 @@ class HmcChains:
         self.target_acceptance = np.asarray(target_accept_prob, self.dtype)
         self.metric = modes.covariance
         self.recent = np.swapaxes(np.asarray(self.state.flat, float)[None], 0, 1)
-        self.n_evaluations = 0
 
     def compile(self) -> None:
         """Compile the program that moves the chains, which stay where they are."""
@@ -191,7 +190,6 @@ class HmcChains:
         return Run(
             flat=np.swapaxes(kept.flat, 0, 1).astype(float),
             sample_stats={name: _as_float(value.T) for name, value in statistics.items()},
-            n_evaluations=self.n_evaluations,
         )
 
     def _advance(self, n: int, thin: int, phase: Phase, done: int, total: int) -> _Record:
@@ -206,7 +204,6 @@ class HmcChains:
             records.append(record)
             done += length
             n_divergent += record.diverging.sum(axis=0)
-            self.n_evaluations += int(record.n_steps.sum()) * (1 if self.jumps is None else 2)
             if self.on_progress is not None:
                 steps = tuple(record.step_size[-1].tolist())
                 for chain in range(len(n_divergent)):

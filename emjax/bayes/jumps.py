@@ -31,11 +31,10 @@ import numpy as np
 from jax.scipy.special import gammaln, logsumexp
 from jaxtyping import Array, Float
 
-from emjax.bayes.gibbs import sweep
+from emjax.bayes.gibbs import draw_members, draw_params, sweep
 from emjax.bayes.modes import LaplaceMixture
 from emjax.bayes.target import Target, TargetData
 from emjax.em.step import natural_form
-from emjax.families.draws import log_gamma
 from emjax.mixture import MixtureParams, Prior
 
 _EXPONENTS, _SHARES = (1.0, 0.5), (0.7, 0.29)
@@ -107,15 +106,11 @@ class LabellingJumps:
 
     def propose(self, target: Target, data: TargetData, key: Array) -> Float[Array, " p"]:
         """A point."""
-        family = target.likelihood.family
         choice_key, weight_key, component_key = jax.random.split(key, 3)
         moments = self.moments[jax.random.categorical(choice_key, self.log_choice)]
-        counts = moments[:, 0]
-        weights = jax.nn.softmax(log_gamma(weight_key, data.prior.concentration + counts))
-        statistics = family.from_moments(self.reference, moments)
-        components = family.draw_components(component_key, statistics, counts, self.reference, data.prior.components)
-        weights = jnp.maximum(weights, jnp.finfo(weights.dtype).tiny)
-        return target.flat(MixtureParams(weights=weights, components=components))
+        statistics = target.likelihood.family.from_moments(self.reference, moments)
+        keys = weight_key, component_key
+        return target.flat(draw_params(target.likelihood, keys, moments[:, 0], statistics, self.reference, data.prior))
 
     def log_density(self, target: Target, data: TargetData, flat: Float[Array, " p"]) -> Float[Array, ""]:
         """The log density of `propose` at a point of the unconstrained space."""
@@ -132,16 +127,14 @@ def labelling_jumps(
     most = int(np.clip(_ENTRIES // (len(rows) * target.likelihood.n_components), _FEWEST_LABELLINGS, MOST_LABELLINGS))
     kept = np.linspace(0, len(points) - 1, min(len(points), most)).round().astype(int)
     dtype = data.blocks.x.dtype
-    moments = _drawn_moments(target, points[kept].astype(dtype), np.asarray(rows, dtype), key)
-    prior_alone = np.zeros((1, *moments.shape[1:]), dtype)
-    powers = np.concatenate([power * np.asarray(moments) for power in _EXPONENTS] + [prior_alone])
-    shares = np.repeat([*_SHARES, 1.0 - sum(_SHARES)], [len(kept), len(kept), 1]) / np.array(
-        [len(kept)] * len(_EXPONENTS) * len(kept) + [1]
-    )
+    features = np.asarray(_features(target, np.asarray(rows, dtype)))
+    moments = np.asarray(_drawn_moments(target, points[kept].astype(dtype), features, key))
+    powers = np.concatenate([power * moments for power in _EXPONENTS] + [np.zeros_like(moments[:1])])
+    n_each = np.array([len(kept)] * len(_EXPONENTS) + [1])
+    shares = np.repeat(np.array([*_SHARES, 1.0 - sum(_SHARES)]) / n_each, n_each)
     reference = jax.tree.map(np.asarray, _components(target, points[0].astype(dtype)))
     evidence = np.asarray(_log_evidence(target, powers, reference, data.prior))
     log_choice = np.log(shares).astype(dtype)
-    features = np.asarray(_features(target, np.asarray(rows, dtype)))
     return LabellingJumps(powers, log_choice, (log_choice - evidence).astype(dtype), reference, features)
 
 
@@ -156,16 +149,13 @@ def _components(target: Target, point: Array) -> Any:
 
 
 @partial(jax.jit, static_argnums=0)
-def _drawn_moments(target: Target, points: Array, rows: Array, key: Array) -> Float[Array, "S K p"]:
+def _drawn_moments(target: Target, points: Array, features: Array, key: Array) -> Float[Array, "S K p"]:
     """Sums of sufficient statistics over the data of each component, for one drawn labelling at each point."""
-    features = target.likelihood.family.sufficient_statistics(rows.T)
 
     def one(given: tuple[Array, Array]) -> Array:
         point, index = given
         joint = natural_form(target.likelihood, target.params(point)) @ features
-        labels = jax.random.categorical(jax.random.fold_in(key, index), joint, axis=0)
-        members = (labels[None, :] == jnp.arange(joint.shape[0])[:, None]).astype(joint.dtype)
-        return members @ features.T
+        return draw_members(jax.random.fold_in(key, index), joint) @ features.T
 
     return jax.lax.map(one, (points, jnp.arange(len(points))))
 

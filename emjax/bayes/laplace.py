@@ -107,5 +107,4 @@ def resample(sample: ImportanceSample, rng: np.random.Generator, chains: int, dr
     return Run(
         flat=sample.points[chosen].reshape(*shape, -1),
         sample_stats={"lp": sample.values[chosen].reshape(shape)},
-        n_evaluations=len(sample.points),
     )

@@ -179,7 +179,7 @@ class _HmcJob:
                 # Labellings of all draws so far: what was rare in one attempt may be missing in the next.
                 self.seen.append(flat.reshape(-1, flat.shape[-1]))
                 points = self.chains.modes.relabelled(np.concatenate(self.seen))
-                key = jax.random.fold_in(self.job.key, self.chains.n_evaluations)
+                key = jax.random.fold_in(self.job.key, len(self.seen))
                 self.chains.jumps = labelling_jumps(self.target, self.data, self.job.problem.z, points, key)
             elif len(self.chains.modes.modes) > 1:
                 self.chains.jumps = NormalJumps.make(self.chains.modes, self.data.blocks.x.dtype)
@@ -212,7 +212,7 @@ def _nuts(job: Job) -> Iterator[Attempt]:
         on_progress=job.on_progress,
     )
     params = problem.program.from_sites(found.samples)
-    run = Run(_flatten(target, params), found.sample_stats, found.n_gradients, starts.superchains)
+    run = Run(_flatten(target, params), found.sample_stats, starts.superchains)
     yield Attempt(run, starts.note)
 
 
@@ -234,8 +234,7 @@ def _gibbs(job: Job) -> Iterator[Attempt]:
         )
     flat = _flatten(target, jax.tree.map(lambda leaf: np.asarray(leaf, float), draws))
     values, _ = job.handoff.evaluate(flat.reshape(-1, flat.shape[-1]))
-    n_evaluations = chosen.chains * (chosen.warmup + chosen.draws)
-    yield Attempt(Run(flat, {"lp": values.reshape(flat.shape[:2])}, n_evaluations, starts.superchains), starts.note)
+    yield Attempt(Run(flat, {"lp": values.reshape(flat.shape[:2])}, starts.superchains), starts.note)
 
 
 def _laplace(job: Job) -> Iterator[Attempt]:

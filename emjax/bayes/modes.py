@@ -158,10 +158,10 @@ class LaplaceMixture:
             found.append(dataclasses.replace(mode, flat=mean, root=root, log_mass=float(np.log(share))))
         return dataclasses.replace(self, modes=tuple(found))
 
-    def sample(self, rng: np.random.Generator, n_points: int, inflation: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-        """``n_points`` draws ``(n, p)`` and their modes ``(n,)``, with standard deviations times ``inflation``."""
+    def sample(self, rng: np.random.Generator, n_points: int) -> tuple[np.ndarray, np.ndarray]:
+        """``n_points`` draws ``(n, p)`` and their modes ``(n,)``."""
         which = rng.choice(len(self.modes), size=n_points, p=self.weights)
-        noise = inflation * rng.standard_normal((n_points, self.centers.shape[1]))
+        noise = rng.standard_normal((n_points, self.centers.shape[1]))
         return self.centers[which] + np.einsum("nij,nj->ni", self.roots[which], noise), which
 
     def log_terms(self, points: Float[np.ndarray, "n p"]) -> np.ndarray:

@@ -18,13 +18,10 @@ class Run:
     sample_stats
         By ArviZ's names, ``(chain, draw)``: ``lp`` (log density of the target, in nats), and what the method knows of
         its transitions (``energy``, ``diverging``, ``n_steps``, ``acceptance_rate``, ``step_size``, ...).
-    n_evaluations
-        Evaluations of the density (with or without its gradient) over all chains, warm-up included.
     superchains
         Which chains began at the same point, ``(chain,)``; None where each began at its own.
     """
 
     flat: np.ndarray
     sample_stats: dict[str, np.ndarray]
-    n_evaluations: int
     superchains: np.ndarray | None = None

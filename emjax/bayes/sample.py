@@ -25,7 +25,7 @@ from emjax.clock import Stopwatch, stopwatch
 from emjax.errors import ConfigError
 from emjax.mixture import Mixture
 from emjax.naming import scalar_parameters
-from emjax.samples import Samples, as_samples, check_against_components
+from emjax.samples import as_samples, check_against_components
 
 _MOST_LANES = 32
 _DEFAULT_PRIOR_NOTE = "The mixture has no prior, so the default one was used: weakly informative, scaled by the data."
@@ -292,7 +292,7 @@ def _read_names(problem: Problem, described: Described) -> list[str]:
 
 def _posterior(mixture: Mixture, problem: Problem, handoff: Handoff, outcome: _Outcome, clock: Stopwatch) -> Posterior:
     return Posterior(
-        tree=_tree(problem, problem.samples, outcome),
+        tree=_tree(problem, outcome),
         params=outcome.described.flat_params,
         mixture=problem.mixture,
         prior_note=_DEFAULT_PRIOR_NOTE if mixture.prior is None else _own_prior_note(mixture),
@@ -313,7 +313,7 @@ def _own_prior_note(mixture: Mixture) -> str:
     return "The mixture's default prior, scaled by the data." if mixture.prior == "default" else "The mixture's prior."
 
 
-def _tree(problem: Problem, samples: Samples, outcome: _Outcome) -> xr.DataTree:
+def _tree(problem: Problem, outcome: _Outcome) -> xr.DataTree:
     described = outcome.described
     attrs = {
         "sampler": outcome.method,
@@ -330,8 +330,8 @@ def _tree(problem: Problem, samples: Samples, outcome: _Outcome) -> xr.DataTree:
         described.stored,
         outcome.run.sample_stats,
         described.log_likelihood,
-        samples.values,
-        samples.feature_names,
+        problem.samples.values,
+        problem.samples.feature_names,
         attrs,
         log_likelihood_draws=described.kept_draws,
     )

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -94,13 +95,18 @@ class Target:
     @property
     def n_parameters(self) -> int:
         """Length of the flat vector."""
-        return sum(int(np.prod(shape)) for shape in self._tree[1])
+        return sum(self._sizes)
+
+    @property
+    def _sizes(self) -> list[int]:
+        """How many numbers each leaf of the unconstrained parameters has."""
+        return [math.prod(shape) for shape in self._tree[1]]
 
     def params(self, flat: Float[Array, " p"]) -> MixtureParams:
         """The parameters (in the frame) at one flat vector; traceable."""
         structure, shapes = self._tree
-        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
-        pieces = [flat[end - int(np.prod(shape)) : end].reshape(shape) for end, shape in zip(ends, shapes, strict=True)]
+        parts = jnp.split(flat, np.cumsum(self._sizes)[:-1])
+        pieces = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
         return self.likelihood.constrain(jax.tree.unflatten(structure, pieces))
 
     def flat(self, params: MixtureParams) -> Float[Array, " p"]:
@@ -152,8 +158,7 @@ class Target:
     def _places(self, permutation: tuple[int, ...] | None) -> list[np.ndarray]:
         """The components' leaves, holding the places of their numbers in the flat vector, permuted."""
         structure, shapes = self._tree
-        sizes = [int(np.prod(shape)) for shape in shapes]
-        places = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+        places = np.split(np.arange(self.n_parameters), np.cumsum(self._sizes)[:-1])
         tree = jax.tree.unflatten(structure, [p.reshape(shape) for p, shape in zip(places, shapes, strict=True)])
         components = tree["components"]
         if permutation is not None:
@@ -215,9 +220,8 @@ class Evaluator:
     automatic differentiation would take 0.8 to 2.4 s to compile, and is no more exact than the sampler needs.
     """
 
-    def __init__(self, target: Target, data: TargetData, lanes: int = 16) -> None:
+    def __init__(self, target: Target, data: TargetData, lanes: int) -> None:
         self.target, self.data, self.lanes = target, data, lanes
-        self.n_evaluations = 0
 
     def __call__(self, points: Float[AnyArray, "m p"]) -> tuple[np.ndarray, np.ndarray]:
         """Log densities ``(m,)`` and gradients ``(m, p)`` at ``points (m, p)``, on the host."""
@@ -226,7 +230,6 @@ class Evaluator:
         padded = np.concatenate([points, np.repeat(points[-1:], n_calls * self.lanes - n_points, axis=0)])
         batches = padded.astype(jnp.result_type(float)).reshape(n_calls, self.lanes, -1)
         found = [values_and_gradients(self.target, batch, self.data) for batch in batches]
-        self.n_evaluations += n_calls * self.lanes
         values = np.concatenate([np.asarray(value) for value, _ in found])
         gradients = np.concatenate([np.asarray(gradient) for _, gradient in found])
         return values[:n_points], gradients[:n_points]

@@ -31,7 +31,7 @@ class PosteriorMode:
     laplace_mass, mass
         Its share of the posterior by the Laplace approximation, and corrected by importance sampling.
     visited
-        The share of the draws that lie in it; NaN before there are any.
+        The share of the draws that lie in it.
     visited_by_chain
         The same for each chain, ``(n_chains,)``.
     n_starts
@@ -73,7 +73,7 @@ class PosteriorModes:
     @property
     def n_modes(self) -> int:
         """Modes with at least one percent of the posterior, by either account of it."""
-        return sum(bool(max(mode.mass, np.nan_to_num(mode.visited)) >= 0.01) for mode in self.modes)
+        return sum(max(mode.mass, mode.visited) >= 0.01 for mode in self.modes)
 
     @property
     def unvisited(self) -> tuple[int, ...]:
@@ -81,12 +81,10 @@ class PosteriorModes:
         return tuple(i for i, mode in enumerate(self.modes) if mode.visited == 0 and mode.mass >= NON_NEGLIGIBLE)
 
 
-def describe_modes(
-    sample: ImportanceSample, masses: np.ndarray, constant: float, flat: np.ndarray | None
-) -> PosteriorModes:
+def describe_modes(sample: ImportanceSample, masses: np.ndarray, constant: float, flat: np.ndarray) -> PosteriorModes:
     """The modes with their ``masses`` and visits by draws ``(chain, draw, p)``; ``constant`` is added to densities."""
     mixture = sample.mixture
-    shares = np.full((1, len(mixture.modes)), np.nan) if flat is None else visited_shares(mixture, flat)
+    shares = visited_shares(mixture, flat)
     found = [
         PosteriorMode(
             params=mode.optimum.params,

@@ -29,7 +29,7 @@ def as_if(handoff, *, pareto_k, one_mode):
     if one_mode:
         modes = dataclasses.replace(modes, modes=modes.modes[:1])
     sample = dataclasses.replace(handoff.sample, pareto_k=pareto_k, which=which, mixture=modes)
-    return dataclasses.replace(handoff, sample=sample, modes=modes)
+    return dataclasses.replace(handoff, sample=sample)
 
 
 @pytest.mark.parametrize(

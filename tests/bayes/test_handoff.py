@@ -19,12 +19,14 @@ from posteriors import (
     two_poissons_on_a_grid,
 )
 
+from emjax.bayes import ahead as ahead_module
 from emjax.bayes import handoff as handoff_module
+from emjax.bayes.ahead import Ahead
 from emjax.bayes.handoff import hand_off, overdispersed_starts, prepare
 from emjax.bayes.methods import Job
 from emjax.bayes.target import Evaluator
 from emjax.em.fit import fit
-from emjax.errors import FitError
+from emjax.errors import ConfigError, FitError
 from emjax.result import Status
 from emjax.samples import as_samples
 
@@ -189,7 +191,8 @@ def test_every_mode_gets_a_chain_before_any_gets_a_second_one(groups):
     for chains, expected in ((1, [1, 0]), (2, [1, 1]), (8, None)):
         # As narrow as can be, so that each start lies in its own mode without doubt.
         modes = tuple(dataclasses.replace(mode, root=1e-3 * mode.root) for mode in handoff.modes.modes)
-        narrow = dataclasses.replace(handoff, modes=dataclasses.replace(handoff.modes, modes=modes))
+        mixture = dataclasses.replace(handoff.modes, modes=modes)
+        narrow = dataclasses.replace(handoff, sample=dataclasses.replace(handoff.sample, mixture=mixture))
         starts = overdispersed_starts(narrow, rng(), chains)
         distance = np.linalg.norm(starts.flat[:, None] - handoff.modes.centers[None], axis=2)
         counts = np.bincount(distance.argmin(axis=1), minlength=2)
@@ -232,6 +235,53 @@ def test_the_chains_of_a_superchain_share_their_start(groups):
         assert len(np.unique(starts.flat[starts.superchains == name], axis=0)) == 1
     job = Job(problem, handoff, jax.random.key(0), rng(), None, None, None, None, "float64", None)
     assert [job.starts(chains).superchains is not None for chains in (8, 16, 20, 24)] == [False, True, False, True]
+
+
+def test_fewer_chains_have_as_many_draws_together(groups):
+    problem, handoff = groups
+    job = Job(problem, handoff, jax.random.key(0), rng(), None, None, None, None, "float64", None)
+    found = {chains: dataclasses.replace(job, chains=chains).settings("hmc").draws for chains in (1, 2, 8, 64)}
+    assert found == {1: 4000, 2: 2000, 8: 500, 64: 500}
+    assert dataclasses.replace(job, chains=1, draws=7).settings("hmc").draws == 7
+
+
+@pytest.mark.parametrize(
+    ("width", "dtype", "natural"),
+    [(0.1, "float32", True), (1e-3, "float32", False), (1e-3, "float64", True), (1e-6, "float64", False)],
+)
+def test_narrow_components_take_the_arithmetic_that_is_exact_enough(width, dtype, natural, normal):
+    problem, _ = normal
+    _, data = problem.precise_target(narrow_normal(problem, width), 8, dtype)
+    assert data.blocks.natural == natural
+    assert data.blocks.x.dtype == dtype
+
+
+def test_components_too_narrow_for_any_arithmetic_are_refused(normal):
+    problem, _ = normal
+    with pytest.raises(ConfigError, match="float32 is too coarse"):
+        problem.precise_target(narrow_normal(problem, 1e-6), 8, "float32")
+
+
+def narrow_normal(problem, width):
+    """One component, so many deviations of the data wide, a deviation of the data away from their mean."""
+    narrow = ONE_NORMAL.params(mean=[[1.0, 1.0]], covariance=width**2 * np.eye(2)[None])
+    return jax.tree.map(np.asarray, ONE_NORMAL.from_frame(narrow, problem.frame))
+
+
+def test_what_is_compiled_ahead_is_waited_for_and_not_done_again(groups, monkeypatch):
+    _, handoff = groups
+    done = []
+    monkeypatch.setattr(ahead_module, "_PENDING", {})
+    monkeypatch.setattr(Ahead, "_values", lambda self: done.append("values"))
+    monkeypatch.setattr(Ahead, "_chains", lambda self: done.append("chains"))
+    first, second = (Ahead(handoff.evaluate, chains=True) for _ in range(2))
+    second.values_ready()
+    assert done[0] == "values"
+    second.chains_ready()
+    assert done == ["values", "chains"]
+    Ahead(Evaluator(handoff.target, handoff.evaluate.data, 3), chains=False).chains_ready()
+    assert done == ["values", "chains", "values"]
+    first.chains_ready()
 
 
 class Fenced(Evaluator):

@@ -42,7 +42,8 @@ def share_in(draws, share):
 
 
 def spread_starts(modes, seed=0):
-    return modes.sample(np.random.default_rng(seed), CHAINS, inflation=2.0)[0]
+    points, which = modes.sample(np.random.default_rng(seed), CHAINS)
+    return modes.centers[which] + 2.0 * (points - modes.centers[which])
 
 
 # --- posteriors that are known
@@ -114,7 +115,6 @@ def test_statistics_describe_the_draws(normal_runs, one_normal):
     assert not run.sample_stats["diverging"].any()
     n_steps = run.sample_stats["n_steps"]
     assert (n_steps == n_steps[0, 0]).all()
-    assert run.n_evaluations > CHAINS * DRAWS * n_steps[0, 0]
     # A path of a quarter period, by steps that differ by a fifth between chains and draws.
     step = np.exp(chains.state.tuning.log_step)
     assert n_steps[0, 0] == max(1, np.ceil(np.pi / 2 / step))
@@ -161,7 +161,6 @@ def test_thinned_draws_are_every_so_many_th_one(one_normal):
     np.testing.assert_array_equal(fourth.sample_stats["lp"], every.sample_stats["lp"][:, 3::4])
     by_four = every.sample_stats["n_steps"].reshape(CHAINS, 60, 4).sum(axis=2)
     np.testing.assert_array_equal(fourth.sample_stats["n_steps"], by_four)
-    assert fourth.n_evaluations == every.n_evaluations
     np.testing.assert_array_equal(whole.state.flat, thinned.state.flat)
 
 
@@ -218,6 +217,14 @@ def groups():
         chains.warm_up(WARMUP)
         runs["labelling"] = chains.draw(DRAWS, 6)
         return runs, modes
+
+
+@pytest.mark.parametrize("kind", ["normal", "labelling"])
+def test_the_log_density_of_a_draw_is_that_of_where_it_ended(kind, groups):
+    """After jumps, and after sweeps, which move a chain without knowing its density."""
+    run = groups[0][kind]
+    values, _ = evaluator(TWO_POISSONS, GROUPS, GROUPS_PRIOR, CHAINS)(run.flat[:, ::100].reshape(-1, 3))
+    np.testing.assert_allclose(run.sample_stats["lp"][:, ::100].ravel(), values, rtol=1e-10)
 
 
 @pytest.mark.parametrize("kind", ["normal", "labelling"])

@@ -14,6 +14,7 @@ from posteriors import (
     evaluator,
     group_starts,
     modes_from,
+    normal_posterior,
     normal_start,
 )
 
@@ -66,6 +67,29 @@ def test_what_is_proposed_has_the_density_that_is_claimed(kind, problem):
             error = ratio.std() / np.sqrt(N)
             assert error < 0.1
             assert abs(ratio.mean() - 1.0) < 4 * error
+
+
+def test_a_sweep_of_one_component_is_a_draw_of_its_posterior():
+    """With one component no label is left to draw, so that a sweep forgets where it began."""
+    evaluate = evaluator(ONE_NORMAL, NORMAL_ROWS, NORMAL_PRIOR)
+    modes = modes_from(evaluate, [normal_start()])
+    points, _ = modes.sample(np.random.default_rng(0), 10)
+    jumps = labelling_jumps(evaluate.target, evaluate.data, NORMAL_ROWS, points, jax.random.key(1))
+
+    @jax.jit
+    def swept(jumps, center, keys):
+        return jax.vmap(lambda key: jumps.sweep(evaluate.target, evaluate.data, key, center))(keys)
+
+    found = swept(jumps, modes.centers[0], jax.random.split(jax.random.key(2), N))
+    drawn = jax.tree.map(np.asarray, jax.vmap(evaluate.target.params)(found)).components
+    exact = normal_posterior()
+    for j in range(2):
+        for values, marginal in (
+            (drawn.mean[:, 0, j], exact.mean_of(j)),
+            (drawn.dispersion[:, 0, j, j], exact.variance_of(j)),
+        ):
+            # Independent draws: the largest distance of distribution functions at one chance in ten thousand.
+            assert scipy.stats.kstest(values, marginal.cdf).pvalue > 1e-4
 
 
 def test_normal_jumps_are_the_laplace_mixture_in_one_numbering(problem):

@@ -83,6 +83,18 @@ def judge(draws, **settings):
     return assess(xr.Dataset({"a": (("chain", "draw"), draws)}), xr.Dataset(), **settings)
 
 
+def test_divergences_are_counted_also_where_they_are_not_judged():
+    draws = chains(4, 1000)
+    stats = xr.Dataset({"diverging": (("chain", "draw"), np.broadcast_to(np.arange(1000) < 50, (4, 1000)))})
+    quantities = xr.Dataset({"quantity": (("chain", "draw"), draws)})
+    judged = assess(quantities, stats)
+    assert judged.status is PosteriorStatus.divergent
+    counted = assess(quantities, stats, judge_divergences=False)
+    assert counted.status is PosteriorStatus.converged
+    assert (counted.n_divergent, counted.divergent_share) == (200, 0.05) == (judged.n_divergent, judged.divergent_share)
+    assert (judged.divergences_judged, counted.divergences_judged) == (True, False)
+
+
 def test_many_short_chains_are_judged_by_nested_rhat():
     draws = chains(32, DRAWS)
     (row,) = judge(draws, superchains=GROUPS).quantities

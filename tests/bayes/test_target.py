@@ -5,8 +5,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.infer.util
 import pytest
+from numpyro.infer.util import log_density
 from posteriors import (
     GROUPS,
     GROUPS_PRIOR,
@@ -83,7 +83,7 @@ def test_values_are_numpyro_s_log_density_and_the_volume(case, reference, prior)
     for point, value in zip(points[:3], values[:3], strict=True):
         params = evaluate.target.params(jnp.asarray(point))
         sites = program.to_sites(params)
-        joint, _ = numpyro.infer.util.log_density(program, (x,), {"prior": prior}, sites)
+        joint, _ = log_density(program, (x,), {"prior": prior}, sites)
         expected = joint + mixture.log_volume(params)
         np.testing.assert_allclose(value + evaluate.data.base_measure, expected, rtol=1e-11)
 
@@ -158,7 +158,6 @@ def test_any_number_of_points_goes_through_one_program(n, reference):
     values, gradients = fresh(many)
     assert values.shape == (n,)
     assert gradients.shape == many.shape
-    assert fresh.n_evaluations == 8 * -(-n // 8)
     for i in (0, n - 1):
         value, gradient = evaluate(many[i : i + 1])
         np.testing.assert_allclose(values[i], value[0], rtol=1e-13)

@@ -59,13 +59,6 @@ def test_modes_come_by_mass_with_all_that_is_known_of_them(handoff):
     assert found.pareto_k == handoff.sample.pareto_k
 
 
-def test_without_draws_nothing_is_visited_and_nothing_missed(handoff):
-    found = describe(handoff, None)
-    assert all(np.isnan(mode.visited) for mode in found.modes)
-    assert found.n_modes == 2
-    assert found.unvisited == ()
-
-
 @pytest.mark.parametrize(("mass", "missed"), [(NON_NEGLIGIBLE / 2, False), (NON_NEGLIGIBLE, True), (0.4, True)])
 def test_a_mode_that_no_chain_saw_makes_the_posterior_not_converged(mass, missed, handoff):
     flat = draws_in(handoff.modes, [0] * 4)

@@ -69,13 +69,20 @@ def diagnostic_checks(comparison: Comparison) -> list[Check]:
     trust = comparison.posterior.alignment.trust
     needed = thresholds_of(comparison).trust
     divergent = f"{found.n_divergent:,} ({percent(found.divergent_share, 2)})"
+    few = found.divergent_share <= limits.max_divergent_share if found.divergences_judged else None
     rhat, bulk, tail = found.max_rhat, found.min_ess_bulk, found.min_ess_tail
-    ess, share, energy = limits.min_ess, limits.max_divergent_share, limits.min_bfmi
+    ess, energy, asked = limits.min_ess, limits.min_bfmi, f"≤ {limits.max_divergent_share:.0%}"
     return [
         Check("Largest R-hat", number(rhat), found.max_rhat_name, f"≤ {limits.max_rhat:g}", rhat <= limits.max_rhat),
         Check("Smallest bulk ESS", _whole(bulk), found.min_ess_bulk_name, f"≥ {ess:g}", bulk >= ess),
         Check("Smallest tail ESS", _whole(tail), found.min_ess_tail_name, f"≥ {ess:g}", tail >= ess),
-        Check("Divergent transitions", divergent, "", f"≤ {share:.0%}", found.divergent_share <= share),
+        Check(
+            "Divergent transitions",
+            divergent,
+            "" if found.divergences_judged else "not judged: chains jump",
+            asked,
+            few,
+        ),
         Check("Smallest E-BFMI", number(bfmi, 3), "", f"≥ {energy:g}", bfmi >= energy if found.bfmi else None),
         Check("Alignment trust", f"{trust:.2f}", "", f"≥ {needed:g}", trust >= needed),
     ]
