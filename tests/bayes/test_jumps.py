@@ -90,6 +90,11 @@ def test_a_sweep_of_one_component_is_a_draw_of_its_posterior():
         ):
             # Independent draws: the largest distance of distribution functions at one chance in ten thousand.
             assert scipy.stats.kstest(values, marginal.cdf).pvalue > 1e-4
+        # And how wide they are, which says how many data were counted.
+        marginal = exact.mean_of(j)
+        kurtosis = 3.0 + float(marginal.stats("k"))
+        ratio = drawn.mean[:, 0, j].var() / marginal.var()
+        assert abs(ratio - 1.0) < 4 * np.sqrt((kurtosis - 1.0) / N)
 
 
 def test_normal_jumps_are_the_laplace_mixture_in_one_numbering(problem):
