@@ -19,8 +19,7 @@ from typer.core import TyperGroup
 
 from emjax.errors import EmjaxError
 from emjax.experiments.console import Console, print_error
-
-EXIT_OK, EXIT_UNEXPECTED, EXIT_BAD_INPUT, EXIT_NOT_CONVERGED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+from emjax.experiments.exits import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_NOT_CONVERGED, EXIT_OK, EXIT_UNEXPECTED
 
 # Typer keeps its copy of Click in different places from version to version; its public exception knows where.
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]

@@ -132,12 +132,15 @@ class SimulatedData(Section):
                 raise ValueError(f"a covariance has to be {n_features} x {n_features}, like the means")
 
 
-def _kind(data: Any) -> str:
+def data_kind(data: Any) -> str:
+    """The variant that a ``data`` table declares by its ``kind``; a table without one names a source."""
     kind = data.get("kind", "source") if isinstance(data, dict) else getattr(data, "kind", "source")
     return kind if isinstance(kind, str) else "source"
 
 
-Data = Annotated[Annotated[SourceData, Tag("source")] | Annotated[SimulatedData, Tag("simulate")], Discriminator(_kind)]
+Data = Annotated[
+    Annotated[SourceData, Tag("source")] | Annotated[SimulatedData, Tag("simulate")], Discriminator(data_kind)
+]
 
 
 class Model(Section):

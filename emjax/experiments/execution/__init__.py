@@ -1,0 +1,1 @@
+"""Where and in which order the jobs of a study run: local processes, a Dask cluster, one shard of an array."""

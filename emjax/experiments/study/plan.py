@@ -1,0 +1,112 @@
+"""From a study to its cells, and from cells to jobs.
+
+**Seeds.** The data of a replicate follow from (seed, the cell's data section, replicate), the randomness of a method
+from (seed, data, model, method, replicate). A cell that is added changes no other; cells that differ in their model or
+methods alone see the same data.
+
+**Jobs.** A job is one method on a batch of the replicates of one cell. Its key is a hash of all that its rows depend
+on, so that a job that is done is known by its folder, whoever ran it and from whatever config.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from emjax.experiments.study.schema import Study
+
+FORMAT = 1
+"""The version of what a job's rows hold; part of its key, so that old rows are never taken for new ones."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One point of the sweep.
+
+    Attributes
+    ----------
+    index
+        Its place in the sweep, from 0.
+    key
+        12 hexadecimal digits that follow from its settings: the name of the cell in rows.
+    settings
+        The swept values by dotted key, in the order of the sweep.
+    study
+        The study of this cell alone: `settings` put in place, nothing left to sweep.
+    """
+
+    index: int
+    key: str
+    settings: Mapping[str, Any]
+    study: Study
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One method on replicates ``first`` to ``stop - 1`` of a cell.
+
+    Attributes
+    ----------
+    key
+        16 hexadecimal digits: the hash of `spec`, and the name of the job's folder.
+    cell
+        The key of its cell.
+    method
+        The label of its method.
+    first, stop
+        Its replicates.
+    spec
+        All that its rows depend on, as plain JSON values: ``format``, ``seed``, ``data`` (with ``sha256`` of a file's
+        content), ``model``, ``method`` (its name included, because rows carry it), ``level``, ``cell``, ``first``,
+        ``stop``.
+    """
+
+    key: str
+    cell: str
+    method: str
+    first: int
+    stop: int
+    spec: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A study cut into cells and jobs; jobs are in the order in which they are best begun."""
+
+    study: Study
+    cells: tuple[Cell, ...]
+    jobs: tuple[Job, ...]
+
+    @property
+    def n_results(self) -> int:
+        """Pairs of a method and a data set."""
+        return sum(job.stop - job.first for job in self.jobs)
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and without spaces: the same text for the same settings."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any, n_digits: int) -> str:
+    """The first hexadecimal digits of the SHA-256 of `canonical`."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:n_digits]
+
+
+def derived_seed(*parts: Any) -> int:
+    """A seed of 32 bits that follows from its parts alone."""
+    return int(digest(list(parts), 8), 16)
+
+
+def data_seed(spec: Mapping[str, Any], replicate: int) -> int:
+    """The seed of the data of a replicate of a job."""
+    return derived_seed("data", spec["seed"], spec["data"], replicate)
+
+
+def method_seed(spec: Mapping[str, Any], replicate: int) -> int:
+    """The seed of a method on a replicate of a job; its name and its budget of seconds do not matter."""
+    settings = {key: value for key, value in spec["method"].items() if key != "name"}
+    return derived_seed("method", spec["seed"], spec["data"], spec["model"], settings, replicate)

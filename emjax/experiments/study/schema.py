@@ -1,0 +1,232 @@
+"""The declaration of a study: data, model, a list of methods, and a sweep over any of their settings.
+
+A study is what `emjax run` does with a config that has ``[[methods]]``. It shares the sections ``data``, ``model`` and
+``output`` with the config of a single run (`emjax.experiments.config`) and widens them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from emjax.experiments.config import (
+    Count,
+    Index,
+    Model,
+    NotNegative,
+    Output,
+    Positive,
+    Section,
+    Seed,
+    SimulatedData,
+    SourceData,
+    Text,
+    data_kind,
+)
+
+Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
+
+
+class Contamination(Section):
+    """Rows that no component of the mixture has drawn: each row is replaced with probability ``share``."""
+
+    share: Share = Field(description="the probability that a row is replaced")
+    kind: Literal["uniform", "normal"] = Field(
+        default="uniform",
+        description="uniform: over the box of the data, widened `spread` times about its centre; normal: about the "
+        "centre of the data, with `spread` times its standard deviations",
+    )
+    spread: Positive = Field(default=2.0, description="how wide the contamination is, in widths of the data")
+
+
+class Misspecification(Section):
+    """Components of another shape than the model's, with the same means and covariances."""
+
+    kind: Literal["student_t", "skew_normal", "uniform"] = Field(description="the shape of every component")
+    degrees_of_freedom: Annotated[float, Field(strict=True, gt=2)] | None = Field(
+        default=None, description="student_t: default 5"
+    )
+    skewness: Annotated[float, Field(strict=True, gt=-1, lt=1)] | None = Field(
+        default=None, description="skew_normal: delta, between -1 and 1; default 0.9"
+    )
+
+    @model_validator(mode="after")
+    def _settings_belong(self) -> Misspecification:
+        if self.kind != "student_t" and self.degrees_of_freedom is not None:
+            raise ValueError(f"degrees_of_freedom is for kind 'student_t', not {self.kind!r}: leave it out")
+        if self.kind != "skew_normal" and self.skewness is not None:
+            raise ValueError(f"skewness is for kind 'skew_normal', not {self.kind!r}: leave it out")
+        return self
+
+
+class StudySource(SourceData):
+    """Data that lie somewhere; replicates differ by their split, or are bootstrap samples."""
+
+    holdout: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(
+        default=0.0, description="the share of the rows that is set aside for the log score, drawn anew per replicate"
+    )
+    resample: Literal["none", "bootstrap"] = Field(
+        default="none", description="bootstrap: every replicate draws as many rows with replacement"
+    )
+
+
+class StudySimulation(SimulatedData):
+    """Data drawn from a mixture that is written here, anew for every replicate."""
+
+    overlap: Share | None = Field(
+        default=None,
+        description="the share of rows that the best possible rule assigns wrongly; means are moved apart or together "
+        "about their common centre until it is met",
+    )
+    contamination: Contamination | None = None
+    misspecification: Misspecification | None = None
+    holdout: Index = Field(default=0, description="further rows drawn for the log score, never contaminated")
+
+    @model_validator(mode="after")
+    def _normal_only(self) -> StudySimulation:
+        for name in ("overlap", "contamination", "misspecification"):
+            if self.rate is not None and getattr(self, name) is not None:
+                raise ValueError(f"{name} is for normal components, and rate is given: leave one of them out")
+        if self.overlap is not None and len(self.weights) < 2:
+            raise ValueError("overlap needs at least two components")
+        return self
+
+
+StudyData = Annotated[
+    Annotated[StudySource, Tag("source")] | Annotated[StudySimulation, Tag("simulate")], Discriminator(data_kind)
+]
+
+
+class Budget(Section):
+    """What a method may spend on one data set, so that accuracy is compared at equal cost."""
+
+    seconds: Positive | None = Field(default=None, description="run seconds, compilation not counted")
+    evaluations: Count | None = Field(
+        default=None, description="passes over the data: E-steps of all starts, density evaluations of all chains"
+    )
+
+
+class MethodBase(Section):
+    """What every method has."""
+
+    name: Text | None = Field(default=None, description="how reports call it; default: its kind")
+    budget: Budget | None = None
+
+    @property
+    def label(self) -> str:
+        """The name in force."""
+        return self.name or str(getattr(self, "kind"))  # noqa: B009  (declared by the variants)
+
+
+class EmSettings(MethodBase):
+    """What both estimates by EM have."""
+
+    n_init: Count = Field(default=20, description="number of starts; the best is kept")
+    starts: Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"] = "mixed"
+    accelerate: Literal["auto", "none", "squarem", "anderson"] = "auto"
+    max_iter: Count = 10_000
+    tol: NotNegative = 1e-6
+    precision: Literal["float64", "float32"] = "float64"
+    intervals: Literal["information", "none"] = Field(
+        default="information", description="information: from the observed information; none: estimates alone"
+    )
+
+
+class EmMethod(EmSettings):
+    """Maximum likelihood by EM."""
+
+    kind: Literal["em"]
+
+
+class MapMethod(EmSettings):
+    """The posterior mode by EM, under the model's prior."""
+
+    kind: Literal["map"]
+
+
+class SamplerMethod(MethodBase):
+    """A posterior by one of the library's samplers, or by the one that ``auto`` chooses."""
+
+    kind: Literal["auto", "hmc", "nuts", "gibbs", "laplace"]
+    chains: Count | None = None
+    warmup: Index | None = None
+    draws: Count | None = None
+    target_accept_prob: Share | None = None
+    dtype: Literal["float64", "float32"] = "float64"
+    verdict: bool = Field(
+        default=False, description="also compare with EM and record what `emjax compare` would have said"
+    )
+    keep_draws: bool = Field(default=False, description="write every posterior as NetCDF beside its rows")
+
+
+class SklearnMethod(MethodBase):
+    """scikit-learn's mixtures, as peers; they need `emjax[sklearn]`."""
+
+    kind: Literal["sklearn"]
+    estimator: Literal["GaussianMixture", "BayesianGaussianMixture"] = "GaussianMixture"
+    n_init: Count = 1
+    init_params: Literal["kmeans", "k-means++", "random", "random_from_data"] = "kmeans"
+    max_iter: Count = 100
+    tol: NotNegative = 1e-3
+    reg_covar: NotNegative = 1e-6
+
+
+def _method_kind(method: Any) -> str | None:
+    kind = method.get("kind") if isinstance(method, dict) else getattr(method, "kind", None)
+    return "sampler" if kind in ("auto", "hmc", "nuts", "gibbs", "laplace") else kind
+
+
+Method = Annotated[
+    Annotated[EmMethod, Tag("em")]
+    | Annotated[MapMethod, Tag("map")]
+    | Annotated[SamplerMethod, Tag("sampler")]
+    | Annotated[SklearnMethod, Tag("sklearn")],
+    Discriminator(_method_kind),
+]
+
+
+class Sweep(Section):
+    """Which settings vary, and how often each cell is repeated.
+
+    The values of ``grid`` are crossed, those of ``zip`` run in step; both are tables of dotted keys, such as
+    ``"data.n_samples" = [100, 1000]``.
+    """
+
+    replicates: Count = Field(default=1, description="data sets per cell")
+    grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    zip: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
+
+
+class Execution(Section):
+    """How the work is cut and what happens when a part of it fails; nothing here changes a number."""
+
+    batch: Count = Field(
+        default=50, description="replicates per job: they share compiled programs, and are lost together by a kill"
+    )
+    time_limit: Positive | None = Field(default=None, description="seconds that one job may take; default: no limit")
+    retries: Index = Field(default=1, description="how often a failed job is tried again")
+
+
+class Study(Section):
+    """A study: methods on the data of every cell and replicate."""
+
+    task: Literal["study"] = "study"
+    title: Text | None = None
+    question: Text | None = Field(default=None, description="the first line of the report")
+    seed: Seed = 0
+    data: StudyData
+    model: Model
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)]
+    level: Share = Field(default=0.9, description="probability of all intervals")
+    sweep: Sweep = Sweep()
+    execution: Execution = Execution()
+    output: Output = Output()
+
+    @model_validator(mode="after")
+    def _distinct_names(self) -> Study:
+        labels = [method.label for method in self.methods]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise ValueError(f"two methods are called {label!r}: give each its own name")
+        return self

@@ -1,0 +1,111 @@
+"""What a method came to on one replicate, in one shape for all methods: what the measures are taken from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from emjax.datasets.dataset import Dataset
+
+
+@dataclasses.dataclass(frozen=True)
+class ParameterEstimate:
+    """One number of the mixture: its estimate, standard error and interval, NaN where there is none."""
+
+    name: str
+    estimate: float
+    se: float = float("nan")
+    lower: float = float("nan")
+    upper: float = float("nan")
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a method came to on one data set, in the data's units and with its components in any order.
+
+    Attributes
+    ----------
+    status, message
+        ``converged``, ``max_iter``, ``not_converged``, ... as the method says, or ``failed``; and why, in one line.
+    trusted
+        Whether the method itself says that its numbers may be used.
+    named
+        The estimate by name, each array leading with the components (`Mixture.named_parameters`); empty if it failed.
+    parameters
+        One `ParameterEstimate` per scalar parameter, named as everywhere (`emjax.naming.scalar_parameters`).
+    log_density
+        The predictive log density of rows ``(n, d) -> (n,)``; plug-in for point estimates; None if it failed.
+    responsibilities
+        Assignment probabilities of rows ``(n, d) -> (n, K)``, averaged over draws for posteriors; None if it failed.
+    numbers
+        Further quantities by name: ``log_likelihood``, ``log_evidence``, ``bic``, ``n_iter``, ``n_evaluations``,
+        ``n_optima``, ``max_rhat``, ``min_ess``, ``divergences``, ``pareto_k``, ``n_modes``, ``alignment_trust``,
+        ``spurious``.
+    compile_seconds, run_seconds
+        What it took; a batch's seconds are shared out evenly over its replicates.
+    verdict
+        What the comparison with EM said, None where none was asked for.
+    tree
+        The posterior as an ArviZ tree where it is to be kept, else None.
+    """
+
+    status: str
+    message: str = ""
+    trusted: bool = False
+    named: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    parameters: tuple[ParameterEstimate, ...] = ()
+    log_density: Callable[[np.ndarray], np.ndarray] | None = None
+    responsibilities: Callable[[np.ndarray], np.ndarray] | None = None
+    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    compile_seconds: float = float("nan")
+    run_seconds: float = float("nan")
+    verdict: str | None = None
+    tree: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """What the data of a replicate were drawn from.
+
+    Attributes
+    ----------
+    named
+        The parameters by name, as `Outcome.named`: ``weights``, ``mean``, ``scale``, ``covariance``,
+        ``correlation`` (from two features on), or ``rate``.
+    log_density
+        The log density of rows, without the contamination, ``(n, d) -> (n,)``.
+    responsibilities
+        The assignment probabilities of the best possible rule, ``(n, d) -> (n, K)``.
+    sample
+        Draws ``(n, seed) -> (rows (n, d), labels (n,))`` from that density.
+    """
+
+    named: Mapping[str, np.ndarray]
+    log_density: Callable[[np.ndarray], np.ndarray]
+    responsibilities: Callable[[np.ndarray], np.ndarray]
+    sample: Callable[[int, int], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Replicate:
+    """The data of one replicate of a cell.
+
+    Attributes
+    ----------
+    number
+        From 0.
+    data
+        What methods see; ``data.labels`` are the true components (-1 for contamination), None where unknown.
+    holdout
+        Rows that no method sees, None where none were set aside.
+    truth
+        Where the data come from, None for data from a source.
+    """
+
+    number: int
+    data: Dataset
+    holdout: Dataset | None = None
+    truth: Truth | None = None
