@@ -13,10 +13,12 @@ from typing import Any
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from pydantic import BaseModel
 from sphinx.application import Sphinx
 
 import emjax
 from emjax.experiments.config import Config
+from emjax.experiments.study.schema import Study
 
 project = "emjax"
 author = "The emjax developers"
@@ -59,37 +61,57 @@ def api_entry(name: str) -> str:
 
 def allowed(schema: dict[str, Any]) -> str:
     """What a key of the config takes, in words, from its JSON Schema."""
-    if "anyOf" in schema:
-        return " or ".join(allowed(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
+    for key in ("anyOf", "oneOf"):
+        if key in schema:
+            words = [allowed(choice) for choice in schema[key] if choice.get("type") != "null"]
+            return " or ".join(dict.fromkeys(words))
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{choice}`" for choice in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":
-        return f"list of {allowed(schema.get('items', {}))}"
-    return str(schema.get("type", ""))
+        entry = allowed(schema.get("items", {}))
+        return f"list of {entry}" if entry else "list"
+    return "table" if "$ref" in schema else str(schema.get("type", "")).replace("object", "table")
 
 
 def config_table(heading: str, table: dict[str, Any]) -> str:
-    """A heading and a table of the plain keys of one part of the config."""
-    lines = [f"## {heading}", "", table["description"].partition("\n\n")[0], ""]
+    """A heading and a table of the keys of one part of the config, but for those with a table of their own."""
+    lines = [f"### {heading}", "", " ".join(table["description"].partition("\n\n")[0].split()), ""]
     lines += ["| key | takes | default | |", "|---|---|---|---|"]
     for key, field in table["properties"].items():
         if "type" in field or "anyOf" in field:
-            default = "required" if key in table.get("required", ()) else f"`{field['default']}`"
-            default = "" if field.get("default", "") is None else default
+            default = "required" if key in table.get("required", ()) else f"`{field.get('default', {})}`"
+            default = "" if field.get("default", {}) in (None, {}) and default != "required" else default
             lines.append(f"| `{key}` | {allowed(field)} | {default} | {field.get('description', '')} |")
     return "\n".join(lines)
 
 
-def config_tables() -> str:
-    """The tables of the whole config: its top level, then its sections in their order."""
-    tree = Config.model_json_schema()
+def config_tables(schema: type[BaseModel], known: frozenset[str] = frozenset()) -> str:
+    """The tables of a whole config: its top level, then its sections in their order, less those that are known."""
+    tree = schema.model_json_schema()
     tables = [config_table("Top level", tree)]
-    for key, field in tree["properties"].items():
+    seen = set(known)
+
+    def add(place: str, field: dict[str, Any]) -> None:
         for name in dict.fromkeys(re.findall(r"#/\$defs/(\w+)", json.dumps(field))):
             section = tree["$defs"][name]
-            kind = section["properties"].get("kind", {}).get("const")
-            tables.append(config_table(f"`[{key}]`" + (f", kind `{kind}`" if kind else ""), section))
+            if name in seen or "properties" not in section:
+                continue
+            seen.add(name)
+            kind = section["properties"].get("kind", {})
+            kinds = ", ".join(f"`{choice}`" for choice in kind.get("enum", [kind["const"]] if "const" in kind else []))
+            heading = f"`[[{place}]]`" if field.get("type") == "array" else f"`[{place}]`"
+            variant = f", kind {kinds}" if kinds and name not in NAMED_BY_THEIR_KEY else ""
+            tables.append(config_table(heading + variant + (", with `file`" if name == "FileModel" else ""), section))
+            for key, below in section["properties"].items():
+                add(f"{place}.{key}", below)
+
+    for key, field in tree["properties"].items():
+        add(key, field)
     return "\n\n".join(tables)
+
+
+NAMED_BY_THEIR_KEY = {"Contamination", "Misspecification"}
+"""Tables whose `kind` is a setting like others, and chooses no further keys."""
 
 
 def terminal(command: str) -> str:
@@ -102,14 +124,18 @@ def terminal(command: str) -> str:
 
 
 def write_from_code(app: Sphinx, page: str, source: list[str]) -> None:
-    """Fill the marks of a page (`<!-- api -->`, `<!-- config -->`, `<!-- emjax ... -->`) from the code."""
+    """Fill the marks of a page (`<!-- api -->`, `<!-- config -->`, ..., `<!-- emjax ... -->`) from the code."""
 
     def fill(mark: re.Match[str]) -> str:
         if mark[1] == "api":
             return "\n\n".join(api_entry(name) for name in emjax.__all__)
-        return config_tables() if mark[1] == "config" else terminal(mark[1])
+        if mark[1] == "config":
+            return config_tables(Config)
+        if mark[1] == "study":
+            return config_tables(Study, frozenset(Config.model_json_schema()["$defs"]))
+        return terminal(mark[1])
 
-    source[0] = re.sub(r"^<!-- (api|config|emjax [a-z -]+) -->$", fill, source[0], flags=re.MULTILINE)
+    source[0] = re.sub(r"^<!-- (api|config|study|emjax [a-z -]+) -->$", fill, source[0], flags=re.MULTILINE)
 
 
 def write_math(writer: nodes.NodeVisitor, node: nodes.math | nodes.math_block) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from emjax.datasets.arguments import checked_size
 from emjax.datasets.dataset import Dataset
-from emjax.errors import DataError
+from emjax.datasets.laws import MixtureLaw, normal_law, poisson_law
+from emjax.datasets.overlap import misassignment, separated
 from emjax.samples import default_feature_names
 
-__all__ = ["normal_mixture", "poisson_mixture"]
+__all__ = ["misassignment", "normal_mixture", "poisson_mixture", "separated"]
 
 
 def normal_mixture(
@@ -45,32 +47,9 @@ def normal_mixture(
     Raises:
         DataError: if shapes do not fit, or a value is not allowed.
     """
-    weights, n_samples = _checked_weights(weights), _checked_size(n_samples)
-    mean = _by_component(mean, weights.size, "mean")
-    n_features = mean.shape[1]
-    if (scale is None) == (covariance is None):
-        raise DataError("normal_mixture needs exactly one of scale and covariance: give the other as None")
-    if scale is not None:
-        scale = _by_component(scale, weights.size, "scale")
-        if scale.shape != mean.shape:
-            raise DataError(f"scale has shape {scale.shape}: give it the shape of mean, {mean.shape}")
-        if not (scale > 0).all():
-            raise DataError("scale has a value that is not positive: standard deviations must be above 0")
-        covariance = np.einsum("kd,de->kde", scale**2, np.eye(n_features))
-    covariance = _checked_covariance(covariance, (weights.size, n_features, n_features))
-    rng = np.random.default_rng(seed)
-    labels = rng.choice(weights.size, size=n_samples, p=weights)
-    values = rng.standard_normal((n_samples, n_features))
-    for component, factor in enumerate(np.linalg.cholesky(covariance)):
-        members = labels == component
-        values[members] = mean[component] + values[members] @ factor.T
-    truth = {
-        "weights": weights,
-        "mean": mean,
-        "scale": np.sqrt(np.einsum("kdd->kd", covariance)),
-        "covariance": covariance,
-    }
-    return _simulated(values, labels, truth, f"{weights.size} normal components", seed)
+    law = normal_law(weights=weights, mean=mean, scale=scale, covariance=covariance)
+    truth = {name: law.parameters[name] for name in ("weights", "mean", "scale", "covariance")}
+    return _simulated(law, truth, "normal", n_samples, seed)
 
 
 def poisson_mixture(*, weights: Any, rate: Any, n_samples: int, seed: int) -> Dataset:
@@ -88,80 +67,19 @@ def poisson_mixture(*, weights: Any, rate: Any, n_samples: int, seed: int) -> Da
     Raises:
         DataError: if shapes do not fit, or a value is not allowed.
     """
-    weights, n_samples = _checked_weights(weights), _checked_size(n_samples)
-    rate = _by_component(rate, weights.size, "rate")
-    if not (rate > 0).all():
-        raise DataError("rate has a value that is not positive: expected counts must be above 0")
-    rng = np.random.default_rng(seed)
-    labels = rng.choice(weights.size, size=n_samples, p=weights)
-    values = rng.poisson(rate[labels]).astype(np.float64)
-    truth = {"weights": weights, "rate": rate}
-    return _simulated(values, labels, truth, f"{weights.size} Poisson components", seed)
+    law = poisson_law(weights=weights, rate=rate)
+    return _simulated(law, law.parameters, "Poisson", n_samples, seed)
 
 
-def _simulated(values: np.ndarray, labels: np.ndarray, truth: dict[str, np.ndarray], what: str, seed: int) -> Dataset:
+def _simulated(law: MixtureLaw, truth: dict[str, np.ndarray], kind: str, n_samples: int, seed: int) -> Dataset:
+    values, labels = law.sample(checked_size(n_samples), np.random.default_rng(seed))
     return Dataset(
         values=values,
         feature_names=default_feature_names(values.shape[1]),
         name="simulated",
         source=f"drawn by emjax.datasets.simulate with seed {seed}",
         license="none needed (simulated)",
-        description=f"{values.shape[0]} draws from a mixture of {what}.",
+        description=f"{values.shape[0]} draws from a mixture of {law.weights.size} {kind} components.",
         labels=labels,
         truth=truth,
     )
-
-
-def _checked_weights(weights: Any) -> np.ndarray:
-    array = _numbers(weights, "weights")
-    if array.ndim != 1 or array.size == 0:
-        raise DataError(f"weights has shape {array.shape}: give one weight for each component, (n_components,)")
-    if (array < 0).any():
-        raise DataError("weights has a negative value: give probabilities")
-    total = float(array.sum())
-    if abs(total - 1.0) > 1e-8:
-        raise DataError(f"weights sum to {total:.6g}, not 1: divide them by their sum")
-    return array / total
-
-
-def _checked_size(n_samples: int) -> int:
-    if isinstance(n_samples, bool) or not isinstance(n_samples, (int, np.integer)) or n_samples < 1:
-        raise DataError(f"n_samples is {n_samples!r}: give an integer of at least 1")
-    return int(n_samples)
-
-
-def _by_component(values: Any, n_components: int, name: str) -> np.ndarray:
-    """Shape ``(n_components, n_features)``; ``(n_components,)`` means one feature."""
-    array = _numbers(values, name)
-    if array.ndim == 1:
-        array = array[:, np.newaxis]
-    if array.ndim != 2 or array.shape[0] != n_components or array.shape[1] == 0:
-        raise DataError(
-            f"{name} has shape {np.shape(values)}: with {n_components} weights give "
-            f"({n_components}, n_features), "
-            f"or ({n_components},) for one feature"
-        )
-    return array
-
-
-def _checked_covariance(covariance: Any, shape: tuple[int, int, int]) -> np.ndarray:
-    array = _numbers(covariance, "covariance")
-    if array.shape != shape:
-        raise DataError(f"covariance has shape {array.shape}: with this mean give {shape}")
-    for component, matrix in enumerate(array):
-        if not np.allclose(matrix, matrix.T, rtol=1e-10, atol=0.0):
-            raise DataError(f"covariance[{component}] is not symmetric: give the same value at [i, j] and [j, i]")
-        if np.linalg.eigvalsh(matrix)[0] <= 0.0:
-            raise DataError(f"covariance[{component}] is not positive definite: all its eigenvalues must be above 0")
-    return array
-
-
-def _numbers(values: Any, name: str) -> np.ndarray:
-    """A float64 copy, finite."""
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{name} is not a rectangular array of numbers: give real numbers") from error
-    if not np.isfinite(array).all():
-        raise DataError(f"{name} has NaN or an infinite value: give finite numbers")
-    return array

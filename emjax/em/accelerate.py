@@ -52,6 +52,7 @@ from jaxtyping import Array, Float
 
 from emjax.em.blocks import Blocks
 from emjax.em.loop import chunk
+from emjax.em.sets import expectations, lane_prior, one_of
 from emjax.em.state import (
     CONVERGED,
     DECREASED,
@@ -66,7 +67,7 @@ from emjax.em.state import (
     sum_of_series,
     verdict,
 )
-from emjax.em.step import Statistics, expectation, maximization, objective, rounding
+from emjax.em.step import Statistics, maximization, objective, rounding
 from emjax.families.arrays import AnyArray
 from emjax.mixture import Mixture, MixtureParams, Prior
 
@@ -106,14 +107,18 @@ class Point:
     rounding: Any
 
 
-def _evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array) -> Point:
-    """A batch of candidates, each at its parameters as they are ``given`` or (where ``by_u``) at its coordinates."""
-    mixture, data, prior, ridge = program.mixture, program.data, program.prior, program.options.ridge
+def _evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, runs: Array) -> Point:
+    """A batch of candidates, each at its parameters as they are ``given`` or (where ``by_u``) at its coordinates.
 
-    def one(given: MixtureParams, u: Array, by_u: Array) -> Point:
+    ``runs`` tells the starts of which anything is wanted.
+    """
+    mixture, data, ridge = program.mixture, program.data, program.options.ridge
+
+    def placed(given: MixtureParams, u: Array, by_u: Array) -> MixtureParams:
         _, unflatten = _flat(mixture, given)
-        params = jax.tree.map(lambda a, b: jnp.where(by_u, a, b), unflatten(u), given)
-        statistics = expectation(mixture, params, data)
+        return jax.tree.map(lambda a, b: jnp.where(by_u, a, b), unflatten(u), given)
+
+    def one(params: MixtureParams, statistics: Statistics, prior: Prior | None) -> Point:
         value = objective(mixture, params, statistics, prior)
         image = maximization(mixture, params, statistics, prior, ridge)
         (u, _), (g, _) = _flat(mixture, params), _flat(mixture, image)
@@ -125,11 +130,14 @@ def _evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array) -> 
             objective=value,
             log_likelihood=statistics.log_likelihood,
             counts=statistics.counts,
-            code=verdict(mixture, params, statistics, value, data, prior, ridge, jnp.asarray(RUNNING, jnp.int32)),
-            rounding=rounding(mixture, params, data),
+            code=verdict(mixture, params, statistics, value, any_data, prior, ridge, jnp.asarray(RUNNING, jnp.int32)),
+            rounding=rounding(mixture, params, any_data),
         )
 
-    return jax.vmap(one)(given, u, by_u)
+    any_data = one_of(data)
+    params = jax.vmap(placed)(given, u, by_u)
+    prior, axis = lane_prior(program.prior, data, len(u))
+    return jax.vmap(one, (0, 0, axis))(params, expectations(mixture, params, data, runs), prior)
 
 
 def _flat(mixture: Mixture, params: MixtureParams) -> tuple[Float[Array, " p"], Callable[[Array], MixtureParams]]:
@@ -195,11 +203,15 @@ class Accelerated:
 
     def begin(self, params: MixtureParams) -> Walk:
         """The starts, evaluated: the first trip of a walk."""
+        walk, _ = self.advance(self.fresh(params), until=1, limit=1)
+        return walk
+
+    def fresh(self, params: MixtureParams) -> Walk:
+        """The starts as their first trip wants them, which evaluates them."""
         params = jax.tree.map(np.asarray, params)
         leaves, structure = jax.tree.flatten(params)
         width = _n_coordinates(self.program.mixture, structure, tuple(leaf.shape[1:] for leaf in leaves))
-        walk, _ = self.advance(_before(params, width), until=1, limit=1)
-        return walk
+        return _before(params, width)
 
     def advance(self, walk: Walk, until: int, limit: int) -> tuple[Walk, np.ndarray]:
         """At most ``limit`` trips of the starts that run and have done fewer than ``until`` iterations.
@@ -223,9 +235,8 @@ class Accelerated:
     def ended(self, walk: Walk) -> EMState:
         """What the starts have reached, with EM's own rate of convergence."""
         walk = jax.tree.map(np.asarray, walk)
-        rates = np.array(walk.rate)
-        for i in np.flatnonzero(walk.kind == _CONFIRMED):
-            rates[i] = _largest_rate(walk.du[i], walk.df[i], otherwise=float(rates[i]))
+        rates, told = np.array(walk.rate), walk.kind == _CONFIRMED
+        rates[told] = _largest_rate(walk.du[told], walk.df[told], otherwise=rates[told])
         at = walk.at
         return EMState(
             params=at.params,
@@ -296,7 +307,7 @@ def _trips(
 
 def _trip(program: Program, walk: Walk) -> Walk:
     """One E-step, at the candidate, and what follows from it."""
-    new = _evaluate(program, walk.at.image, walk.target, walk.kind != _PLAIN)
+    new = _evaluate(program, walk.at.image, walk.target, walk.kind != _PLAIN, walk.code == RUNNING)
     eps, total_weight = jnp.finfo(new.objective.dtype).eps, program.data.total_weight
     size = jnp.abs(new.objective) + total_weight
     plain, probe = walk.kind == _PLAIN, walk.kind == _PROBE
@@ -457,12 +468,12 @@ def _kept(walk: Walk) -> Array:
     return (jnp.arange(DEPTH)[None, :] >= DEPTH - walk.n_pairs[:, None])[:, :, None]
 
 
-def _largest_rate(du: np.ndarray, df: np.ndarray, *, otherwise: float) -> float:
-    """The largest eigenvalue of J in the span of the probes ``(m, p)``."""
+def _largest_rate(du: np.ndarray, df: np.ndarray, *, otherwise: np.ndarray | float) -> np.ndarray:
+    """The largest eigenvalue of J in the span of the probes ``(..., m, p)``, of each start."""
     reduced = (du + df) @ np.linalg.pinv(du, rcond=1e-6)
     rates = np.linalg.eigvals(reduced).real
-    rates = rates[(rates >= 0) & (rates < 1)]
-    return float(rates.max()) if len(rates) else otherwise
+    largest = np.where((rates >= 0) & (rates < 1), rates, -np.inf).max(axis=-1)
+    return np.where(largest >= 0, largest, otherwise)
 
 
 def _probe_width(dtype: Any) -> float:

@@ -83,16 +83,17 @@ def make_blocks(
     n_starts: int = 1,
     exact: bool = False,
     row_weights: np.ndarray | None = None,
+    spread: bool = True,
 ) -> Blocks:
     """The data as blocks that fit the cache, spread over all devices; one block where the data are few.
 
     ``row_weights (n,)`` says how often each row counts, once by default. ``exact`` takes the family's own log densities
-    and statistics, slower and with less rounding than the natural form.
+    and statistics, slower and with less rounding than the natural form. Without ``spread``, all lie on one device.
     """
     n_samples, n_features = z.shape
     size = block_size(mixture, n_features, z.dtype.itemsize, n_starts)
     n_blocks = max(1, -(-n_samples // size))
-    mesh = _mesh(n_blocks)
+    mesh = _mesh(n_blocks) if spread else None
     if mesh is not None:
         n_blocks = -(-n_blocks // mesh.size) * mesh.size
     size = -(-n_samples // n_blocks)
@@ -112,8 +113,8 @@ def make_blocks(
     )
     if mesh is None:
         return data
-    spread, everywhere = jax.NamedSharding(mesh, jax.P(AXIS)), jax.NamedSharding(mesh, jax.P())
-    return jax.device_put(data, dataclasses.replace(data, x=spread, weights=spread, total_weight=everywhere))
+    share, everywhere = jax.NamedSharding(mesh, jax.P(AXIS)), jax.NamedSharding(mesh, jax.P())
+    return jax.device_put(data, dataclasses.replace(data, x=share, weights=share, total_weight=everywhere))
 
 
 def _aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

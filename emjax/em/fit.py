@@ -14,7 +14,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from emjax.clock import Stopwatch, stopwatch
+from emjax.clock import stopwatch
 from emjax.em.accelerate import METHODS
 from emjax.em.init import STARTS, as_list, drawn_starts, given_starts
 from emjax.em.lanes import Ended, Runner
@@ -128,7 +128,7 @@ def fit(
     DataError, ValueError, FitError
         If the data cannot be used, an argument is out of range or ``init`` does not fit; see ``throw``.
     """
-    settings = _Settings(n_init, max_iter, tol, criterion, ridge, accelerate, starts, dtype, log_every)
+    settings = Settings(n_init, max_iter, tol, criterion, ridge, accelerate, starts, dtype, log_every)
     settings.check(mixture)
     samples = as_samples(x)
     check_against_components(samples, mixture.n_components)
@@ -141,7 +141,7 @@ def fit(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Settings:
+class Settings:
     """The arguments of `fit` that are numbers and names."""
 
     n_init: int
@@ -189,20 +189,24 @@ class _Settings:
 
     def options(self, frame: Frame) -> Options:
         """The traced part of the settings, in the frame."""
+        ridge = np.asarray(self.ridge / frame.scale**2, self.dtype) if self.ridge else None
+        return dataclasses.replace(self.shared_options(), ridge=ridge)
+
+    def shared_options(self) -> Options:
+        """What of them no frame changes."""
         # Below some hundred roundings a change says nothing, so float32 cannot be asked for more than that.
         reachable = np.asarray(max(self.tol, 100 * np.finfo(self.dtype).eps) if self.tol > 0 else 0.0, self.dtype)
         never = np.asarray(-1.0 if self.tol > 0 else 0.0, self.dtype)
         return Options(
             parameters=reachable if self.criterion == "parameters" else never,
             gain=reachable if self.criterion == "log_likelihood" else never,
-            ridge=np.asarray(self.ridge / frame.scale**2, self.dtype) if self.ridge else None,
         )
 
 
 def _fit(
     mixture: Mixture,
     samples: Samples,
-    settings: _Settings,
+    settings: Settings,
     key: jax.Array,
     init: Any,
     on_progress: Callable[[Progress], None] | None,
@@ -212,14 +216,19 @@ def _fit(
         problem = prepare(mixture, samples, settings.dtype, ordered=init is None, n_starts=n_starts)
         runner = _runner(problem, settings, key, init, on_progress)
         ended = runner.run(max_iter=settings.max_iter, log_every=settings.log_every)
-        kept = _optima(problem, ended)
-        if settings.dtype == "float32":
-            kept = problem.in_float64(kept)
-    return _result(problem, kept, clock, exact=settings.tol == 0.0, interrupted=ended.interrupted)
+        kept = optima_of(problem, ended)
+    return make_fit(
+        problem,
+        kept,
+        exact=settings.tol == 0.0,
+        interrupted=ended.interrupted,
+        compile_seconds=clock.compile_seconds,
+        run_seconds=clock.run_seconds,
+    )
 
 
 def _runner(
-    problem: Problem, settings: _Settings, key: jax.Array, init: Any, on_progress: Callable[[Progress], None] | None
+    problem: Problem, settings: Settings, key: jax.Array, init: Any, on_progress: Callable[[Progress], None] | None
 ) -> Runner:
     likelihood = problem.likelihood
     if init is None:
@@ -257,8 +266,9 @@ def _progress(problem: Problem, ended: Ended, done: int, max_iter: int) -> Progr
     )
 
 
-def _optima(problem: Problem, ended: Ended) -> tuple[Kept, ...]:
-    return distinct_optima(
+def optima_of(problem: Problem, ended: Ended) -> tuple[Kept, ...]:
+    """The distinct optima of all starts, best first, in the data's units."""
+    kept = distinct_optima(
         problem.mixture.likelihood,
         Lanes(state=ended.state, traces=ended.traces),
         lambda params: problem.mixture.from_frame(params, problem.frame),
@@ -266,9 +276,19 @@ def _optima(problem: Problem, ended: Ended) -> tuple[Kept, ...]:
         n_features=problem.samples.n_features,
         ordered=problem.ordered,
     )
+    return problem.in_float64(kept) if problem.z.dtype == np.float32 else kept
 
 
-def _result(problem: Problem, kept: tuple[Kept, ...], clock: Stopwatch, *, exact: bool, interrupted: bool) -> Fit:
+def make_fit(
+    problem: Problem,
+    kept: tuple[Kept, ...],
+    *,
+    exact: bool,
+    interrupted: bool,
+    compile_seconds: float,
+    run_seconds: float,
+) -> Fit:
+    """The result: the first of the optima, with all that belongs to it."""
     best, samples = kept[0], problem.samples
     space = "maximum likelihood" if problem.prior is None else problem.mixture.space(samples.n_features)
     return Fit(
@@ -284,8 +304,8 @@ def _result(problem: Problem, kept: tuple[Kept, ...], clock: Stopwatch, *, exact
         optima=tuple(end.optimum for end in kept),
         space=space,
         rate=best.rate,
-        compile_seconds=clock.compile_seconds,
-        run_seconds=clock.run_seconds,
+        compile_seconds=compile_seconds,
+        run_seconds=run_seconds,
         feature_names=samples.feature_names,
         n_samples=samples.n_samples,
         data=samples.values,

@@ -7,7 +7,8 @@ that moves, Ctrl-C that is answered), but not longer than `CHUNK` E-steps; the f
 smaller batch, the next power of two, when that pays: a smaller batch is another program, so the time spent in the loop
 with the present batch, times the share of it that the smaller batch would have saved, must have reached what compiling
 took. (What a batch will still run is not known; that it runs about as long as it has run so far loses at most twice
-the best choice.) A batch is at least halved. A program that this process has compiled before costs nothing.
+the best choice.) A batch is at least halved. A program that this process has compiled before costs nothing. All that
+is a matter of the clock; inside `untimed` it is one of shapes and numbers of iterations alone.
 
 **Exact arithmetic.** A start that leaves the range in which the natural form of the statistics can be trusted is laid
 aside, and goes on in the exact form when the others have ended: nearly all such starts are about to collapse, and need
@@ -16,8 +17,10 @@ not slow down the rest. One that this does not help ends with the status ``preci
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -34,6 +37,32 @@ _SECONDS = 0.5
 _FIRST_CHUNK = 32
 _COMPILED: set[Any] = set()
 """The sizes of batches, with all else that a program depends on, that this process has compiled."""
+
+
+_UNTIMED: contextvars.ContextVar[bool] = contextvars.ContextVar("emjax_untimed", default=False)
+
+_NOMINAL_COMPILE_SECONDS = 2.0
+
+
+@contextlib.contextmanager
+def untimed() -> Iterator[None]:
+    """Inside this block fits decide by nominal seconds, worked out from shapes, in place of measured ones.
+
+    Which batches are gathered, and so the last bits of a result, then depend neither on how fast the machine is nor on
+    what the process has compiled before. It holds for this thread (or task) and what it calls.
+    """
+    token = _UNTIMED.set(True)
+    try:
+        yield
+    finally:
+        _UNTIMED.reset(token)
+
+
+def _nominal_seconds(program: Program, n_lanes: int) -> float:
+    """What an E-step of a batch would take on a nominal machine: 4 ns a density, and 10 G multiplications a second."""
+    n_blocks, n_features, block = program.data.x.shape
+    densities = n_blocks * block * n_lanes * program.mixture.n_components
+    return 1e-4 + densities * (4e-9 + 2e-10 * (1 + n_features) ** 2)
 
 
 _Traces = tuple[tuple[np.ndarray, np.ndarray, bool], ...]
@@ -65,11 +94,11 @@ class Batch:
 class Ended:
     """All starts on the host.
 
-    ``state`` leads with ``n_starts``; ``traces`` ``(n_starts, most iterations + 1)`` is NaN where a start had ended.
+    ``state`` leads with ``n_starts``; each of the ``traces`` has the objectives of a start, perhaps NaN after its end.
     """
 
     state: EMState
-    traces: np.ndarray
+    traces: Sequence[np.ndarray] | np.ndarray
     interrupted: bool = False
 
 
@@ -139,11 +168,17 @@ class Runner:
 
     def _chunk(self, max_iter: int, log_every: int) -> None:
         batch, traces = self._now
+        nominal = _nominal_seconds(self._engine.program, len(batch.lanes)) if _UNTIMED.get() else None
+        if nominal is not None:
+            batch = dataclasses.replace(batch, per_step=nominal)
         until = max_iter if not log_every else min(max_iter, (batch.done // log_every + 1) * log_every)
         longest = CHUNK if batch.seconds else _FIRST_CHUNK
         limit = int(np.clip(_SECONDS / max(batch.per_step, 1e-9), 1, longest))
         with stopwatch() as lap:
             state, rows = self._engine.advance(batch.state, until, limit)
+        seconds, compile_seconds = lap.run_seconds, lap.compile_seconds
+        if nominal is not None:
+            seconds, compile_seconds = nominal * len(rows), _NOMINAL_COMPILE_SECONDS
         code, n_iter = np.asarray(state.code), np.asarray(state.n_iter)
         filled = batch.lanes >= 0
         running = filled & (code == RUNNING)
@@ -151,9 +186,9 @@ class Runner:
             batch,
             state=state,
             done=int(n_iter[running].min() if running.any() else n_iter[filled].max()),
-            seconds=batch.seconds + lap.run_seconds,
-            per_step=lap.run_seconds / max(len(rows), 1),
-            compile_seconds=max(batch.compile_seconds, lap.compile_seconds),
+            seconds=batch.seconds + seconds,
+            per_step=seconds / max(len(rows), 1),
+            compile_seconds=max(batch.compile_seconds, compile_seconds),
         )
         self._now = after, (*traces, (batch.lanes, rows, False))
         _COMPILED.add(self._engine.program.size(len(batch.lanes)))
@@ -181,7 +216,7 @@ class Runner:
         """Whether a batch of ``size`` is worth its compilation; the rule at the top."""
         if 2 * size > len(batch.lanes):
             return False
-        known = self._engine.program.size(size) in _COMPILED
+        known = not _UNTIMED.get() and self._engine.program.size(size) in _COMPILED
         saved = batch.seconds * (1.0 - size / len(batch.lanes))
         return saved >= (0.0 if known else max(batch.compile_seconds, 1.0))
 

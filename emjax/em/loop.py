@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.em.blocks import Blocks
+from emjax.em.sets import expectations, lane_prior, one_of
 from emjax.em.state import (
     CONVERGED,
     DECREASED,
@@ -37,7 +38,7 @@ from emjax.em.state import (
     remaining,
     verdict,
 )
-from emjax.em.step import expectation, maximization, objective, rounding
+from emjax.em.step import Statistics, maximization, objective, rounding
 from emjax.families.arrays import AnyArray
 from emjax.mixture import Mixture, MixtureParams, Prior
 
@@ -72,10 +73,11 @@ class Batch(Protocol):
 def start(mixture: Mixture, params: MixtureParams, data: Blocks, prior: Prior | None, ridge: Any) -> EMState:
     """The state of a batch of starts: ``params`` leads with the number of starts."""
 
-    def one(lane: MixtureParams) -> EMState:
-        statistics = expectation(mixture, lane, data)
+    any_data = one_of(data)
+
+    def one(lane: MixtureParams, statistics: Statistics, prior: Prior | None) -> EMState:
         value = objective(mixture, lane, statistics, prior)
-        code = verdict(mixture, lane, statistics, value, data, prior, ridge, jnp.asarray(RUNNING, jnp.int32))
+        code = verdict(mixture, lane, statistics, value, any_data, prior, ridge, jnp.asarray(RUNNING, jnp.int32))
         return EMState(
             params=lane,
             statistics=statistics,
@@ -89,7 +91,10 @@ def start(mixture: Mixture, params: MixtureParams, data: Blocks, prior: Prior | 
             n_evaluations=jnp.ones((), jnp.int32),
         )
 
-    return jax.vmap(one)(params)
+    n_starts = params.weights.shape[0]
+    prior, axis = lane_prior(prior, data, n_starts)
+    statistics = expectations(mixture, params, data, jnp.ones(n_starts, bool))
+    return jax.vmap(one, (0, 0, axis))(params, statistics, prior)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -109,7 +114,7 @@ def run_chunk(
     """
 
     def iterated(state: EMState) -> EMState:
-        return jax.vmap(lambda lane: _iterate(mixture, lane, data, prior, options))(state)
+        return _iterate(mixture, state, data, prior, options)
 
     return chunk(iterated, state, until, limit, longest_chunk(state.objective.shape[0]))
 
@@ -153,8 +158,28 @@ def _like(moves: AnyArray, leaf: AnyArray) -> AnyArray:
 
 
 def _iterate(mixture: Mixture, state: EMState, data: Blocks, prior: Prior | None, options: Options) -> EMState:
-    params = maximization(mixture, state.params, state.statistics, prior, options.ridge)
-    statistics = expectation(mixture, params, data)
+    """One iteration of every start: the M-step, the E-step, and what follows from them."""
+    n_starts = state.code.shape[0]
+    lane_priors, axis = lane_prior(prior, data, n_starts)
+
+    def maximized(state: EMState, prior: Prior | None) -> MixtureParams:
+        return maximization(mixture, state.params, state.statistics, prior, options.ridge)
+
+    params = jax.vmap(maximized, (0, axis))(state, lane_priors)
+    statistics = expectations(mixture, params, data, state.code == RUNNING)
+    judged = functools.partial(_judged, mixture, one_of(data), options)
+    return jax.vmap(judged, (0, 0, 0, axis))(state, params, statistics, lane_priors)
+
+
+def _judged(
+    mixture: Mixture,
+    data: Blocks,
+    options: Options,
+    state: EMState,
+    params: MixtureParams,
+    statistics: Statistics,
+    prior: Prior | None,
+) -> EMState:
     value = objective(mixture, params, statistics, prior)
 
     eps = jnp.finfo(value.dtype).eps
@@ -207,6 +232,9 @@ class Plain:
         program = self.program
         ridge = program.options.ridge
         return jax.block_until_ready(start(program.mixture, params, program.data, program.prior, ridge))
+
+    fresh = begin
+    """Here the same: starts are evaluated by a program of their own."""
 
     def advance(self, state: EMState, until: int, limit: int) -> tuple[EMState, np.ndarray]:
         """At most ``limit`` iterations of the starts that run and have done fewer than ``until``.

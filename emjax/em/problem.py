@@ -44,7 +44,8 @@ class Problem:
 
     def exact_blocks(self) -> Blocks:
         """The data for the slower arithmetic that rounds less."""
-        return _blocks(self.z, self.likelihood, self.n_starts, exact=True)
+        on_device = isinstance(self.blocks.x, jax.Array)
+        return _blocks(self.z, self.likelihood, self.n_starts, exact=True, on_device=on_device)
 
     def in_float64(self, kept: tuple[Kept, ...]) -> tuple[Kept, ...]:
         """The same end points with log-likelihoods evaluated once more: float32 keeps estimates longer than values."""
@@ -65,8 +66,13 @@ class Problem:
         return dataclasses.replace(end, optimum=optimum, trace=np.append(end.trace[:-1], objective))
 
 
-def prepare(mixture: Mixture, samples: Samples, dtype: str, *, ordered: bool, n_starts: int) -> Problem:
-    """The problem in the frame of its family, with the data on the device."""
+def prepare(
+    mixture: Mixture, samples: Samples, dtype: str, *, ordered: bool, n_starts: int, on_device: bool = True
+) -> Problem:
+    """The problem in the frame of its family, with the data on the device (or, for others to put there, on the host).
+
+    ``n_starts`` is how many starts meet a block of the data at once.
+    """
     values = samples.values
     frame = mixture.family.frame(values)
     prior = mixture.resolved_prior(samples)
@@ -74,7 +80,7 @@ def prepare(mixture: Mixture, samples: Samples, dtype: str, *, ordered: bool, n_
     if prior is not None:
         frame_prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), mixture.prior_to_frame(prior, frame))
     z = Rows(values, frame, np.dtype(dtype))
-    blocks = _blocks(z, mixture.likelihood, n_starts)
+    blocks = _blocks(z, mixture.likelihood, n_starts, on_device=on_device)
     units = _units(mixture.likelihood, frame, blocks)
     return Problem(
         mixture=dataclasses.replace(mixture, prior=prior),
@@ -90,9 +96,10 @@ def prepare(mixture: Mixture, samples: Samples, dtype: str, *, ordered: bool, n_
     )
 
 
-def _blocks(z: Rows, mixture: Mixture, n_starts: int, *, exact: bool = False) -> Blocks:
+def _blocks(z: Rows, mixture: Mixture, n_starts: int, *, exact: bool = False, on_device: bool = True) -> Blocks:
+    blocks = make_blocks(z, mixture, n_starts=n_starts, exact=exact, spread=on_device)
     # On the device once, or every call would copy them again.
-    return jax.device_put(make_blocks(z, mixture, n_starts=n_starts, exact=exact))
+    return jax.device_put(blocks) if on_device else blocks
 
 
 def _units(mixture: Mixture, frame: Frame, blocks: Blocks) -> Units:

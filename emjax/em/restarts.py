@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -24,13 +25,16 @@ _SAME_PLACE = 0.02
 _SAME_WEIGHT = 0.01
 """The weights at one place agree to this share of the larger."""
 
+_NUMBERS_AT_ONCE = 1 << 18
+"""The most numbers of places that are compared at once."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Lanes:
-    """All starts as they ended, on the host: the state leads with ``n_starts``, traces ``(n_starts, n_iter + 1)``."""
+    """All starts as they ended, on the host: the state leads with ``n_starts``, traces have ``n_iter + 1`` or more."""
 
     state: EMState
-    traces: np.ndarray
+    traces: Sequence[np.ndarray] | np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,49 +71,73 @@ def distinct_optima(
     ``to_data`` maps parameters from the frame to the data's units; ``ordered`` puts components in the order of their
     first parameter.
     """
-    ends = [_end(mixture, lanes, i, to_data, units, n_features, ordered) for i in range(len(lanes.traces))]
-    ends.sort(key=lambda end: _rank(end.optimum))
-    kept: list[Kept] = []
-    for end in ends:
-        for i, other in enumerate(kept):
-            if same_optimum(end, other):
-                counted = dataclasses.replace(other.optimum, count=other.optimum.count + 1)
-                kept[i] = dataclasses.replace(other, optimum=counted)
-                break
-        else:
-            kept.append(end)
-    return tuple(kept)
+    ends = [_place(mixture, lanes.state, i, units, n_features) for i in range(len(lanes.traces))]
+    groups: list[tuple[int, int]] = []
+    left = sorted(range(len(ends)), key=lambda i: _rank(ends[i]))
+    while left:
+        best, *others = left
+        left = [i for i, same in zip(others, _are_same(ends[best], [ends[i] for i in others]), strict=True) if not same]
+        groups.append((best, 1 + len(others) - len(left)))
+    return tuple(_end(mixture, lanes, i, ends[i], to_data, units, count, ordered) for i, count in groups)
 
 
-def _end(mixture: Mixture, lanes: Lanes, i: int, to_data: object, units: Units, n_features: int, ordered: bool) -> Kept:
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where a start ended, in the standard frame: what tells its rank and whether another one is the same optimum."""
+
+    status: Status
+    spurious: bool
+    objective: float
+    n_samples: float
+    rounding: float
+    places: np.ndarray
+    weights: np.ndarray
+
+
+def _place(mixture: Mixture, state: EMState, i: int, units: Units, n_features: int) -> _Place:
+    components = jax.tree.map(lambda leaf: leaf[i], state.params.components)
+    named = mixture.family.named_parameters(components).values()
+    counts, objective = np.asarray(state.statistics.counts[i], dtype=float), float(state.objective[i])
+    return _Place(
+        status=status_of(int(state.code[i])) or Status.MAX_ITER,
+        spurious=bool((counts <= n_features + 1.5).any()),
+        objective=objective + units.log_likelihood + units.log_prior,
+        n_samples=float(counts.sum()),
+        rounding=_ROUNDINGS * abs(objective) * float(np.finfo(state.objective.dtype).eps),
+        places=np.concatenate([np.reshape(each, (len(counts), -1)) for each in named], axis=1).astype(float),
+        weights=np.asarray(state.params.weights[i], dtype=float),
+    )
+
+
+def _end(
+    mixture: Mixture, lanes: Lanes, i: int, place: _Place, to_data: object, units: Units, count: int, ordered: bool
+) -> Kept:
     state = jax.tree.map(lambda leaf: leaf[i], lanes.state)
     params = jax.tree.map(np.asarray, to_data(state.params))  # type: ignore[operator]
-    named = mixture.family.named_parameters(state.params.components).values()
     counts = np.asarray(state.statistics.counts, dtype=float)
     if ordered:
         permutation = canonical_order(mixture, params)
         params, counts = mixture.permute(params, permutation), counts[permutation]
-    log_likelihood = float(state.statistics.log_likelihood) + units.log_likelihood
     optimum = Optimum(
         params=params,
-        log_likelihood=log_likelihood,
-        objective=float(state.objective) + units.log_likelihood + units.log_prior,
-        status=status_of(int(state.code)) or Status.MAX_ITER,
-        count=1,
+        log_likelihood=float(state.statistics.log_likelihood) + units.log_likelihood,
+        objective=place.objective,
+        status=place.status,
+        count=count,
         effective_counts=counts,
-        spurious=bool((counts <= n_features + 1.5).any()),
+        spurious=place.spurious,
     )
     n_iter = int(state.n_iter)
-    trace = lanes.traces[i, : n_iter + 1].astype(float) + units.log_likelihood + units.log_prior
+    trace = lanes.traces[i][: n_iter + 1].astype(float) + units.log_likelihood + units.log_prior
     return Kept(
         optimum=optimum,
         n_iter=n_iter,
         n_evaluations=int(state.n_evaluations),
         trace=trace,
         rate=float(state.rate),
-        places=np.concatenate([np.reshape(each, (len(counts), -1)) for each in named], axis=1).astype(float),
-        weights=np.asarray(state.params.weights, dtype=float),
-        rounding=_ROUNDINGS * abs(float(state.objective)) * float(np.finfo(state.objective.dtype).eps),
+        places=place.places,
+        weights=place.weights,
+        rounding=place.rounding,
     )
 
 
@@ -119,11 +147,10 @@ def canonical_order(mixture: Mixture, params: MixtureParams) -> np.ndarray:
     return align.ordering(np.asarray(first)[None, :, 0])[0]
 
 
-def _rank(optimum: Optimum) -> tuple[int, float]:
-    usable = optimum.status in (Status.CONVERGED, Status.MAX_ITER, Status.INTERRUPTED)
-    group = 0 if usable and not optimum.spurious else 1 if usable else 2
-    objective = optimum.objective if np.isfinite(optimum.objective) else -np.inf
-    return group, -objective
+def _rank(end: _Place) -> tuple[int, float]:
+    usable = end.status in (Status.CONVERGED, Status.MAX_ITER, Status.INTERRUPTED)
+    group = 0 if usable and not end.spurious else 1 if usable else 2
+    return group, -end.objective if np.isfinite(end.objective) else np.inf
 
 
 def same_optimum(a: Kept, b: Kept) -> bool:
@@ -134,21 +161,45 @@ def same_optimum(a: Kept, b: Kept) -> bool:
     be matched one to one (two equal components are the same mixture as one with their weights together). Where the
     likelihood has no bound, the objective is only how far a start came before it stopped, so the place decides.
     """
-    if a.optimum.status is not b.optimum.status or a.optimum.spurious is not b.optimum.spurious:
+    return bool(_are_same(_place_of(a), [_place_of(b)])[0])
+
+
+def _place_of(end: Kept) -> _Place:
+    best = end.optimum
+    n_samples = float(best.effective_counts.sum())
+    return _Place(best.status, best.spurious, best.objective, n_samples, end.rounding, end.places, end.weights)
+
+
+def _are_same(one: _Place, others: list[_Place]) -> np.ndarray:
+    """`same_optimum` of one and each of the others, whose mixtures have one shape."""
+    same = np.array([_may_be_same(one, other) for other in others], dtype=bool)
+    # So many at a time that many features do not need more memory than the data.
+    at_once = max(1, _NUMBERS_AT_ONCE // one.places.size)
+    for chosen in np.split(np.flatnonzero(same), range(at_once, len(others), at_once)):
+        if len(chosen):
+            same[chosen] = _are_same_mixtures(one, [others[i] for i in chosen])
+    return same
+
+
+def _may_be_same(a: _Place, b: _Place) -> bool:
+    if a.status is not b.status or a.spurious is not b.spurious:
         return False
-    if a.optimum.status is not Status.DEGENERATE:
-        n = max(a.optimum.effective_counts.sum(), 1.0)
-        apart = abs(a.optimum.objective - b.optimum.objective)
-        if not apart < _SAME_OBJECTIVE * n + max(a.rounding, b.rounding):
-            return False
-    return _same_mixture(a, b)
+    if a.status is Status.DEGENERATE:
+        return True
+    apart = abs(a.objective - b.objective)
+    return apart < _SAME_OBJECTIVE * max(a.n_samples, 1.0) + max(a.rounding, b.rounding)
 
 
-def _same_mixture(a: Kept, b: Kept) -> bool:
+def _are_same_mixtures(one: _Place, others: list[_Place]) -> np.ndarray:
     """Whether around every component of either, both have the same weight."""
-    places, weights = np.concatenate([a.places, b.places]), np.concatenate([a.weights, b.weights])
-    # Row by row: with many features, all pairs at once would need more memory than the data.
-    near = np.stack([(np.abs(places - each) <= _SAME_PLACE * (1.0 + np.abs(each))).all(axis=1) for each in places])
-    mine, yours = near[:, : len(a.weights)] @ a.weights, near[:, len(a.weights) :] @ b.weights
-    agree = np.abs(mine - yours) <= _SAME_WEIGHT * np.maximum(mine, yours)
-    return bool((agree | (weights == 0)).all())
+    k, n_others = len(one.weights), len(others)
+    mine = np.broadcast_to(one.places, (n_others, *one.places.shape))
+    places = np.concatenate([mine, [other.places for other in others]], axis=1)
+    weights = np.concatenate([np.tile(one.weights, (n_others, 1)), [other.weights for other in others]], axis=1)
+    same = np.ones(n_others, dtype=bool)
+    for i in range(places.shape[1]):
+        each = places[:, i : i + 1]
+        near = (np.abs(places - each) <= _SAME_PLACE * (1.0 + np.abs(each))).all(axis=2) * weights
+        ours, theirs = near[:, :k].sum(axis=1), near[:, k:].sum(axis=1)
+        same &= (np.abs(ours - theirs) <= _SAME_WEIGHT * np.maximum(ours, theirs)) | (weights[:, i] == 0)
+    return same

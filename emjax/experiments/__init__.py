@@ -1,1 +1,53 @@
-"""Runs of emjax from the command line or a config file, each written whole into a folder of its own."""
+"""Runs and studies from config files: what the command `emjax` does, as functions.
+
+`run` does one run, `run_study` a study, `open_study` reads its folder, `init_experiment` makes a new one.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emjax.experiments.execution.run import run_study as run_study
+    from emjax.experiments.results import StudyResult as StudyResult
+    from emjax.experiments.results import open_study as open_study
+    from emjax.experiments.runner import run as run
+    from emjax.experiments.settings import load_config as load_config
+    from emjax.experiments.starter import init_experiment as init_experiment
+    from emjax.experiments.study.grid import make_plan as make_plan
+    from emjax.experiments.study.reading import read_study as read_study
+    from emjax.experiments.sweep_report import write_study_report as write_study_report
+
+# Looked up when first used, so that the command line's help needs none of them.
+_HOMES = {
+    "StudyResult": "results",
+    "init_experiment": "starter",
+    "load_config": "settings",
+    "make_plan": "study.grid",
+    "open_study": "results",
+    "read_study": "study.reading",
+    "run": "runner",
+    "run_study": "execution.run",
+    "write_study_report": "sweep_report",
+}
+
+__all__ = [
+    "StudyResult",
+    "init_experiment",
+    "load_config",
+    "make_plan",
+    "open_study",
+    "read_study",
+    "run",
+    "run_study",
+    "write_study_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'emjax.experiments' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"emjax.experiments.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,8 +2,8 @@
 
 Exit codes: 0 when the command did what it was asked; 2 when the input is wrong (data, config, options, a run
 that is there already), with one line on stderr; 3 when ``fit`` or ``sample`` finished and wrote everything,
-but its status is not ``converged`` (``compare`` says that in its verdict instead, and exits 0); 1 for what
-nobody expected; 130 after Ctrl-C.
+but its status is not ``converged`` (``compare`` says that in its verdict instead, and exits 0), and when some jobs of
+a study failed; 1 for what nobody expected; 130 after Ctrl-C.
 
 JAX, NumPyro and the like are imported by the commands that need them, so help and usage errors are instant.
 """
@@ -17,9 +17,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from emjax.errors import EmjaxError
+from emjax.errors import ConfigError, EmjaxError
+from emjax.experiments import cli_archive, cli_init, cli_report
 from emjax.experiments.console import Console, print_error
 from emjax.experiments.exits import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_NOT_CONVERGED, EXIT_OK, EXIT_UNEXPECTED
+from emjax.experiments.nearest import printable
 
 # Typer keeps its copy of Click in different places from version to version; its public exception knows where.
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
@@ -66,12 +68,11 @@ class EmjaxGroup(TyperGroup):
             print_error(_usage(error))
             code = EXIT_BAD_INPUT
         except (KeyboardInterrupt, typer.Abort):
+            print_error("interrupted; nothing was written")
             code = EXIT_INTERRUPTED
         except OSError as error:
             print_error(error)
             code = EXIT_UNEXPECTED
-        if code == EXIT_INTERRUPTED:
-            print_error("interrupted; nothing was written")
         if standalone_mode:
             sys.exit(code or EXIT_OK)
         return code
@@ -87,7 +88,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_MODEL, _EM, _MCMC, _RUN = "Model", "EM", "MCMC", "Run"
+_MODEL, _EM, _MCMC, _RUN, _STUDY = "Model", "EM", "MCMC", "Run", "Study"
 
 Data = Annotated[str, typer.Argument(metavar="DATA", help="A bundled name or a CSV, Parquet, .npy or .npz file.")]
 Columns = Annotated[str | None, typer.Option(metavar="A,B", help="Columns to use.", rich_help_panel=_MODEL)]
@@ -165,6 +166,19 @@ Bars = Annotated[
     typer.Option("--progress/--no-progress", metavar="", help="Bars (on a terminal).", rich_help_panel=_RUN),
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", metavar="", help="Compile everything anew.", rich_help_panel=_RUN)]
+
+Workers = Annotated[int | None, typer.Option(metavar="N", help="Processes (one per core).", rich_help_panel=_STUDY)]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://HOST:PORT; or local:N.", rich_help_panel=_STUDY),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(metavar="I/N", help="Every N-th job from the I-th on, for job arrays.", rich_help_panel=_STUDY),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", metavar="", help="Print the plan; write nothing.", rich_help_panel=_STUDY)
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -276,23 +290,53 @@ def sample(
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The config file.")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The config file, TOML or YAML.")],
     set_: Set = None,
     out: Out = None,
     overwrite: Overwrite = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    shard: Shard = None,
+    dry_run: DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
     progress: Bars = None,
     no_cache: NoCache = False,
 ) -> int:
-    """Run what a config file declares."""
+    """Run a config file; a study goes on where it was stopped."""
     from emjax.experiments.settings import load_config, with_output
+    from emjax.experiments.study.reading import is_study, read_tree
 
+    console = Console(quiet=quiet, json=json, progress=progress)
+    if is_study(read_tree(config, set_ or ()).tree):
+        from emjax.experiments.execution import command
+
+        if overwrite:
+            raise ConfigError(
+                "--overwrite is not for studies, which go on where they were stopped; to start anew, delete the "
+                "study's folder or choose another one with --out"
+            )
+        options = command.StudyOptions(out, workers, scheduler, shard)
+        if dry_run:
+            return command.show_plan(config, set_ or (), options, console=console)
+        return command.run(config, set_ or (), options, console=console, cache=not no_cache)
+    for name, value in {
+        "--workers": workers,
+        "--scheduler": scheduler,
+        "--shard": shard,
+        "--dry-run": dry_run or None,
+    }.items():
+        if value is not None:
+            raise ConfigError(f"{name} is for studies, and {printable(config)} declares none: it has no [[methods]]")
     declared = load_config(config, set_ or ())
     if out is not None:
         declared = with_output(declared, out)
-    console = Console(quiet=quiet, json=json, progress=progress)
     return _execute(declared, console, overwrite=overwrite, cache=not no_cache)
+
+
+cli_report.register(app)
+cli_archive.register(app)
+cli_init.register(app)
 
 
 @app.command()
@@ -321,12 +365,21 @@ def doctor(json: Json = False) -> int:
 
 
 @app.command()
-def schema() -> int:
-    """Print the JSON Schema of the config file."""
+def schema(
+    study: Annotated[bool, typer.Option("--study", metavar="", help="That of a study, not of a single run.")] = False,
+) -> int:
+    """Print the JSON Schema of the config file, for editors."""
     from emjax.experiments.config import Config
+    from emjax.experiments.study.schema import Study
     from emjax.jsonable import to_json
 
-    typer.echo(to_json(Config.model_json_schema()))
+    document = (Study if study else Config).model_json_schema()
+    # Read before the schema is looked at, so the model does not know it.
+    document["properties"]["extends"] = {
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+        "description": "config files that are read first; what stands here replaces what stands there",
+    }
+    typer.echo(to_json(document))
     return EXIT_OK
 
 

@@ -1,72 +1,31 @@
 """The declaration of a run: what a config file or the options of a command may say.
 
-A config is checked whole before anything is computed. It can never execute code: every value is a number,
-a string or a list of them. Paths in a config file are taken relative to that file, paths given on the
-command line relative to the current folder.
+A config is checked whole before anything is computed. It can never execute code, but for the one file that it may
+name as its model: every other value is a number, a string or a list of them. Paths in a config file are taken relative
+to that file, paths given on the command line relative to the current folder.
 """
 
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    model_validator,
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from emjax.experiments.study.fields import (
+    Count,
+    Index,
+    Matrices,
+    NotNegative,
+    PositiveRow,
+    PositiveRows,
+    Rows,
+    Section,
+    Seed,
+    Text,
+    distinct,
+    names,
 )
-
-Count = Annotated[int, Field(strict=True, ge=1)]
-Index = Annotated[int, Field(strict=True, ge=0)]
-Seed = Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
-NotNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
-Text = Annotated[str, Field(strict=True, min_length=1)]
-
-
-def _as_rows(value: Any) -> Any:
-    """Turn one number per component into one row of one number per component."""
-    if isinstance(value, list | tuple) and value and all(isinstance(entry, int | float) for entry in value):
-        return [[entry] for entry in value]
-    return value
-
-
-def _rectangular(rows: tuple[tuple[Any, ...], ...]) -> tuple[tuple[Any, ...], ...]:
-    if len({len(row) for row in rows}) > 1:
-        raise ValueError("every component needs the same number of features")
-    return rows
-
-
-def _distinct(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    if names is not None and len(set(names)) < len(names):
-        raise ValueError("a column is named twice")
-    return names
-
-
-def _names(value: Any) -> Any:
-    """Turn the positions among column names into the texts that the reader takes for positions."""
-    if not isinstance(value, list | tuple):
-        return value
-    return [str(entry) if type(entry) is int and entry >= 0 else entry for entry in value]
-
-
-def _as_matrices(value: Any) -> Any:
-    """Turn one variance per component into one matrix of 1 x 1 per component."""
-    if isinstance(value, list | tuple) and value and all(isinstance(entry, int | float) for entry in value):
-        return [[[entry]] for entry in value]
-    return value
-
-
-Row = Annotated[tuple[Number, ...], Field(min_length=1)]
-PositiveRow = Annotated[tuple[Positive, ...], Field(min_length=1)]
-Rows = Annotated[tuple[Row, ...], BeforeValidator(_as_rows), AfterValidator(_rectangular)]
-PositiveRows = Annotated[tuple[PositiveRow, ...], BeforeValidator(_as_rows), AfterValidator(_rectangular)]
-Matrices = Annotated[tuple[tuple[Row, ...], ...], BeforeValidator(_as_matrices)]
-
+from emjax.experiments.study.model import FileModel, ModelSetting
+from emjax.experiments.study.model import Model as Model
 
 MIN_DRAWS_TO_COMPARE = 100
 """Fewer draws over all chains have no tails to estimate (PSIS-LOO) and no interval worth comparing."""
@@ -76,19 +35,16 @@ DEFAULT_CHAINS = {"auto": 4, "hmc": 8, "nuts": 4, "gibbs": 8, "laplace": 4}
 ``emjax.bayes.methods``, whose import would take seconds."""
 
 
-class Section(BaseModel):
-    """A table of the config: its keys are closed and its values cannot change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class SourceData(Section):
     """Data that lie somewhere: a bundled name or a file (CSV, Parquet, .npy, .npz)."""
 
     kind: Literal["source"] = "source"
     source: Text = Field(description="a bundled name (see `emjax datasets`) or the path of a file")
     columns: Annotated[
-        tuple[Text, ...] | None, Field(min_length=1), BeforeValidator(_names), AfterValidator(_distinct)
+        tuple[Text, ...] | None,
+        Field(min_length=1),
+        BeforeValidator(names, json_schema_input_type=tuple[Text | Index, ...] | None),
+        AfterValidator(distinct),
     ] = Field(
         default=None,
         description="the columns to use, by name or position from 0, in this order; default: all",
@@ -104,8 +60,8 @@ class SimulatedData(Section):
     scale: PositiveRows | None = Field(default=None, description="normal: standard deviation, per component")
     covariance: Matrices | None = Field(default=None, description="normal: covariance matrix, per component")
     rate: PositiveRows | None = Field(default=None, description="Poisson: rate of each feature, per component")
-    n_samples: Count = 1000
-    seed: Seed = 0
+    n_samples: Count = Field(default=1000, description="rows to draw")
+    seed: Seed = Field(default=0, description="random seed of the data")
 
     @model_validator(mode="after")
     def _consistent(self) -> "SimulatedData":
@@ -141,27 +97,6 @@ def data_kind(data: Any) -> str:
 Data = Annotated[
     Annotated[SourceData, Tag("source")] | Annotated[SimulatedData, Tag("simulate")], Discriminator(data_kind)
 ]
-
-
-class Model(Section):
-    """The mixture: what its components are and how many there are."""
-
-    family: Literal["normal", "poisson"] = "normal"
-    covariance: Literal["full", "tied", "diag", "spherical"] | None = Field(
-        default=None, description="normal only; default: full"
-    )
-    n_components: Count = Field(description="number of components, K")
-    prior: Literal["none", "default"] | None = Field(
-        default=None,
-        description="what EM maximises in `fit`: the likelihood (none) or the posterior under the default "
-        "prior (default). `sample` and `compare` need a prior, so there only `default` is allowed.",
-    )
-
-    @model_validator(mode="after")
-    def _covariance_belongs(self) -> "Model":
-        if self.family != "normal" and self.covariance is not None:
-            raise ValueError(f"covariance is for family 'normal'; {self.family!r} has none: leave it out")
-        return self
 
 
 class Em(Section):
@@ -240,13 +175,16 @@ class Output(Section):
 class Config(Section):
     """One run: its data, its model, and how it is fitted, sampled and compared."""
 
-    task: Literal["compare", "fit", "sample"] = "compare"
-    seed: Seed = 0
+    task: Literal["compare", "fit", "sample"] = Field(
+        default="compare",
+        description="compare: fit by EM, sample, and say whether EM is enough; fit or sample: that alone",
+    )
+    seed: Seed = Field(default=0, description="random seed of everything but simulated data, which have their own")
     precision: Literal["float64", "float32"] = Field(
         default="float64", description="precision of EM; the sampler has its own, mcmc.dtype"
     )
-    data: Data
-    model: Model
+    data: Data = Field(description="the data, from a source or drawn from a mixture")
+    model: ModelSetting = Field(description="the mixture: declared, or built by a file")
     em: Em = Em()
     mcmc: Mcmc = Mcmc()
     compare: Compare = Compare()
@@ -275,13 +213,20 @@ class Config(Section):
 
     @property
     def prior(self) -> Literal["none", "default"]:
-        """The prior in force: as declared, or ``none`` for ``fit`` and ``default`` for the other tasks."""
-        return self.model.prior or ("none" if self.task == "fit" else "default")
+        """Whether a prior is in force: ``none`` or, for any prior at all, ``default``.
+
+        As declared; else ``default`` for the tasks that need one, and what the model's file says for ``fit``.
+        """
+        declared = self.model.prior
+        if declared is None and self.task == "fit":
+            declared = "default" if isinstance(self.model, FileModel) and self.model.built.prior is not None else "none"
+        return "none" if declared == "none" else "default"
 
     @property
     def covariance(self) -> Literal["full", "tied", "diag", "spherical"] | None:
         """The covariance structure in force; None for a family without one."""
-        return (self.model.covariance or "full") if self.model.family == "normal" else None
+        model = self.model
+        return (model.covariance or "full") if model.family == "normal" else None
 
     @property
     def n_init(self) -> int:
@@ -298,8 +243,11 @@ class Config(Section):
         again must not run into the folder it came from.
         """
         tree = self.model_dump(mode="json", exclude={"output"})
-        tree["model"]["prior"] = self.prior
-        tree["model"]["covariance"] = self.covariance
+        if isinstance(self.model, FileModel):
+            tree["model"]["file"] = os.path.abspath(os.path.expanduser(self.model.file))
+        else:
+            tree["model"]["prior"] = tree["model"]["prior"] or self.prior
+            tree["model"]["covariance"] = self.covariance
         tree["em"]["n_init"] = self.n_init
         if isinstance(self.data, SourceData) and is_path(self.data.source):
             tree["data"]["source"] = os.path.abspath(os.path.expanduser(self.data.source))

@@ -73,6 +73,10 @@ class Console:
         quiet: print nothing but errors.
         json: print exactly one JSON document to stdout, and no other line there.
         progress: show bars; default (None): when stderr is a terminal.
+
+    Attributes:
+        prints_progress_lines: whether long work says on stderr from time to time how far it is, for want of a
+            terminal for bars; not where progress was asked for or declined.
     """
 
     def __init__(self, *, quiet: bool = False, json: bool = False, progress: bool | None = None) -> None:
@@ -84,6 +88,7 @@ class Console:
             stderr=True, markup=False, highlight=False, emoji=False, force_terminal=progress or None
         )
         self._bars_shown = not quiet and (self._err.is_terminal if progress is None else progress)
+        self.prints_progress_lines = not (quiet or self._bars_shown) and progress is None
 
     @property
     def width(self) -> int:

@@ -209,13 +209,9 @@ class _Run:
         return posterior
 
     def _mixture(self, prior: str) -> Any:
-        from emjax import Mixture
-        from emjax.families import FAMILIES
+        from emjax.experiments.study.mixtures import mixture_for, resolved_model
 
-        config = self.config
-        options = {} if config.covariance is None else {"covariance": config.covariance}
-        family = FAMILIES[config.model.family](**options)
-        return Mixture(family, config.model.n_components, prior=None if prior == "none" else "default")
+        return mixture_for(resolved_model(self.config.model), self.dataset, with_prior=prior != "none")
 
     def _key(self, stage: int) -> Any:
         """A random key per stage, so that the draws do not depend on how EM used its own."""

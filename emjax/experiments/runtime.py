@@ -4,6 +4,7 @@ Only the command line calls this; `import emjax` changes no setting of JAX.
 """
 
 import os
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -62,6 +63,24 @@ def configure(*, cache: bool = True) -> str | None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     return None
+
+
+def configure_ahead(*, cache: bool = True) -> None:
+    """Say by environment variables what `configure` sets, for a process that imports JAX later or never.
+
+    Importing JAX takes a second, and a process that runs other methods does not need it. Where JAX is imported
+    already, `configure` is called. A cache folder that cannot be written is done without.
+    """
+    if not (cache and cache_wanted()):
+        return
+    if "jax" in sys.modules:
+        configure(cache=cache)
+        return
+    folder = cache_folder()
+    if _problem_of(folder) is None:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+        os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 
 def one_line_warnings(*, show: bool) -> None:

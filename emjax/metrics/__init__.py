@@ -1,11 +1,13 @@
 """What is measured when two estimates of one mixture are compared.
 
 `partition` and `predictive` hold label-invariant quantities, which are read first; `parameter` compares
-named, aligned parameters; `cost` says what the estimates took. Everything is NumPy in float64 on plain
-arrays.
+named, aligned parameters; `density` and `calibration` measure estimates against a known truth; `cost` says
+what the estimates took. Everything is NumPy in float64 on plain arrays.
 """
 
+from emjax.metrics.calibration import brier_score, calibration_error, interval_score
 from emjax.metrics.cost import Cost
+from emjax.metrics.density import distances_from_draws, distances_on_counts, distances_on_line
 from emjax.metrics.parameter import difference_in_sd, equal_tailed, mass_inside, width_ratio
 from emjax.metrics.partition import (
     PairDifference,
@@ -32,11 +34,17 @@ __all__ = [
     "PairDifference",
     "adjusted_rand",
     "assignment_entropy",
+    "brier_score",
+    "calibration_error",
     "co_clustering",
     "co_clustering_difference",
     "difference_in_sd",
+    "distances_from_draws",
+    "distances_on_counts",
+    "distances_on_line",
     "equal_tailed",
     "hard_labels",
+    "interval_score",
     "log_mean_exp",
     "log_score",
     "mass_inside",

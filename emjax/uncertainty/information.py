@@ -139,33 +139,42 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information") -> I
         raise ValueError(f"level must lie between 0 and 1, not {level}")
     if method not in METHODS:
         raise ValueError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
+    with jax.enable_x64(True):
+        found = _derivatives(fit.mixture.likelihood, *problem_of(fit))
+        return from_derivatives(fit, level, *map(np.asarray, found))
+
+
+def problem_of(fit: Fit, *, spread: bool = True) -> tuple[MixtureParams, Blocks, Prior | None, Frame]:
+    """The estimate, the data and the prior in the standard frame, and the frame."""
     mixture, values = fit.mixture, fit.data
     frame = mixture.family.frame(values)
-    z = np.asarray(frame.apply(values))
     prior = mixture.resolved_prior(values)
     frame_prior = None if prior is None else mixture.prior_to_frame(prior, frame)
-    with jax.enable_x64(True):
-        lane = mixture.to_frame(fit.params, frame)
-        information, gradient, jacobian, estimates = _derivatives(
-            mixture.likelihood, lane, make_blocks(z, mixture), frame_prior, frame
-        )
-        named = mixture.named_parameters(fit.params)
+    blocks = make_blocks(np.asarray(frame.apply(values)), mixture, spread=spread)
+    return mixture.to_frame(fit.params, frame), blocks, frame_prior, frame
+
+
+def from_derivatives(
+    fit: Fit, level: float, information: np.ndarray, gradient: np.ndarray, jacobian: np.ndarray, estimates: np.ndarray
+) -> Intervals:
+    """The intervals that follow from what `derivatives` gives."""
+    mixture = fit.mixture
+    named = mixture.named_parameters(fit.params)
     chosen = scalar_parameters(named, fit.feature_names)
     places = _places(named, chosen)
-    status, covariance = _invert(np.asarray(information), np.asarray(gradient), np.asarray(jacobian)[places])
+    status, covariance = _invert(information, gradient, jacobian[places])
     links = {"weights": "logit", **mixture.family.links}
     return Intervals(
         level=level,
-        method=method,
+        method="information",
         space=SPACE,
         status=status,
-        rows=_rows(chosen, np.asarray(estimates)[places], covariance, links, level),
+        rows=_rows(chosen, estimates[places], covariance, links, level),
         covariance=covariance,
     )
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _derivatives(
+def derivatives(
     mixture: Mixture, params: MixtureParams, data: Blocks, prior: Prior | None, frame: Frame
 ) -> tuple[Array, Array, Array, Array]:
     """Information and gradient, and Jacobian and values of all named parameters in data units, flattened."""
@@ -191,6 +200,9 @@ def _derivatives(
     directions = jnp.eye(n_batches * width, flat.size, dtype=flat.dtype)
     hessian = jax.lax.map(column, directions, batch_size=width)[: flat.size]
     return -hessian, gradient(flat), jax.jacfwd(reported)(flat), reported(flat)
+
+
+_derivatives = functools.partial(jax.jit, static_argnums=0)(derivatives)
 
 
 def _places(named: dict[str, Any], chosen: tuple[ScalarParameter, ...]) -> np.ndarray:

@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from emjax.experiments.cli import app
+
 HEAVY = ("jax", "numpyro", "arviz", "matplotlib", "pandas", "pyarrow", "scipy", "xarray")
 
 
@@ -147,6 +149,8 @@ def test_the_schema_is_printed(emjax_command):
         "fit",
         "sample",
     ]
+    study = json.loads(emjax_command("schema", "--study").out)
+    assert {"methods", "sweep", "execution", "extends"} <= set(study["properties"])
 
 
 def test_no_command_prints_the_help(emjax_command):
@@ -157,7 +161,8 @@ def test_no_command_prints_the_help(emjax_command):
 
 
 def test_help_fits_80_columns_and_tells_every_command(emjax_command):
-    for command in ("compare", "fit", "sample", "run", "datasets", "doctor", "schema"):
+    for command in app.registered_commands:
+        command = command.name or command.callback.__name__
         result = emjax_command(command, "--help")
         assert result.code == 0
         assert max(map(len, result.out.splitlines())) <= 80
@@ -174,6 +179,8 @@ def test_help_fits_80_columns_and_tells_every_command(emjax_command):
         (["compare", "faithful"], 2),
         (["compare", "faithful", "-k", "2", "--nonsense"], 2),
         (["run", "absent.toml"], 2),
+        (["run", "absent.yaml", "--dry-run"], 2),
+        (["schema", "--study"], 0),
     ],
 )
 def test_what_needs_no_fit_imports_nothing_heavy(tmp_path, arguments, code):

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from emjax.experiments.execution.run import run_study
 from emjax.experiments.runner import run
 from emjax.experiments.settings import load_config
+from emjax.experiments.work.summary import summarize
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
@@ -49,3 +51,42 @@ def test_old_faithful(tmp_path):
     for name, value in measured.items():
         lower, upper = expected[name]
         assert lower <= value <= upper, name
+
+
+STUDIES = sorted(path.parent.name for path in EXPERIMENTS.glob("*/config.toml") if "[[methods]]" in path.read_text())
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_study(name, tmp_path):
+    """Each claim of a study's README, as a range in which a mean over its replicates has to lie.
+
+    A claim names a quantity, a method, and the settings of the cells it is about; where several parameters or cells fit,
+    it holds for the mean over all of them.
+    """
+    expected = json.loads((EXPERIMENTS / name / "expected.json").read_text(encoding="utf-8"))
+    result = run_study(EXPERIMENTS / name / "config.toml", folder=tmp_path / name)
+    assert not result.failures
+    assert result.rows.groupby(["cell", "method", "replicate"]).ngroups == expected["n_results"]
+    settings = list(expected["settings"])
+    summary = summarize(result.rows, by=[*settings, "method"])
+    wrong = {}
+    for claim in expected["claims"]:
+        chosen = summary[(summary["quantity"] == claim["quantity"]) & (summary["method"] == claim["method"])]
+        for key, value in claim.get("cells", {}).items():
+            chosen = chosen[chosen[key] == value]
+        if "parameter" in claim:
+            chosen = chosen[chosen["parameter"] == claim["parameter"]]
+        assert len(chosen), claim["claim"]
+        lower, upper = claim["between"]
+        found = float(chosen["mean"].mean())
+        if not lower <= found <= upper:
+            wrong[claim["claim"]] = f"{found:.6g} is not in [{lower}, {upper}]"
+    assert wrong == {}
+
+
+def test_every_experiment_says_what_it_expects():
+    folders = {path.name for path in EXPERIMENTS.iterdir() if path.is_dir()}
+    assert folders >= {"textbook", "old_faithful", "galaxies", *STUDIES}
+    for name in folders:
+        assert {path.name for path in (EXPERIMENTS / name).iterdir()} >= {"config.toml", "README.md", "expected.json"}
+    assert len(STUDIES) == 8

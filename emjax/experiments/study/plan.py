@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,7 +52,7 @@ class Job:
     Attributes
     ----------
     key
-        16 hexadecimal digits: the hash of `spec`, and the name of the job's folder.
+        16 hexadecimal digits: `job_key` of `spec`, and the name of the job's folder.
     cell
         The key of its cell.
     method
@@ -96,6 +97,22 @@ def digest(value: Any, n_digits: int) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:n_digits]
 
 
+def located_nowhere(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A data or model section of a spec without the path of its file, for which the hash of its content stands.
+
+    So the same study on another machine, or from another folder, has the same seeds and the same jobs. A bundled name
+    is no path, and stays.
+    """
+    if "sha256" not in section:
+        return dict(section)
+    return {key: value for key, value in section.items() if key not in ("source", "file") or not os.path.isabs(value)}
+
+
+def job_key(spec: Mapping[str, Any]) -> str:
+    """The key of a job: the hash of all that its rows depend on, so not of where files lie."""
+    return digest({**spec, "data": located_nowhere(spec["data"]), "model": located_nowhere(spec["model"])}, 16)
+
+
 def derived_seed(*parts: Any) -> int:
     """A seed of 32 bits that follows from its parts alone."""
     return int(digest(list(parts), 8), 16)
@@ -103,10 +120,11 @@ def derived_seed(*parts: Any) -> int:
 
 def data_seed(spec: Mapping[str, Any], replicate: int) -> int:
     """The seed of the data of a replicate of a job."""
-    return derived_seed("data", spec["seed"], spec["data"], replicate)
+    return derived_seed("data", spec["seed"], located_nowhere(spec["data"]), replicate)
 
 
 def method_seed(spec: Mapping[str, Any], replicate: int) -> int:
-    """The seed of a method on a replicate of a job; its name and its budget of seconds do not matter."""
-    settings = {key: value for key, value in spec["method"].items() if key != "name"}
-    return derived_seed("method", spec["seed"], spec["data"], spec["model"], settings, replicate)
+    """The seed of a method on a replicate of a job; its name and its budget do not matter."""
+    settings = {key: value for key, value in spec["method"].items() if key not in ("name", "budget")}
+    sections = (located_nowhere(spec["data"]), located_nowhere(spec["model"]))
+    return derived_seed("method", spec["seed"], *sections, settings, replicate)

@@ -6,24 +6,13 @@ A study is what `emjax run` does with a config that has ``[[methods]]``. It shar
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from emjax.experiments.config import (
-    Count,
-    Index,
-    Model,
-    NotNegative,
-    Output,
-    Positive,
-    Section,
-    Seed,
-    SimulatedData,
-    SourceData,
-    Text,
-    data_kind,
-)
+from emjax.experiments.config import DEFAULT_CHAINS, MIN_DRAWS_TO_COMPARE, Output, SimulatedData, SourceData, data_kind
+from emjax.experiments.study.fields import Count, Index, NotNegative, Positive, Section, Seed, Text
+from emjax.experiments.study.model import Model, ModelSetting
 
 Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
 
@@ -31,7 +20,9 @@ Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
 class Contamination(Section):
     """Rows that no component of the mixture has drawn: each row is replaced with probability ``share``."""
 
-    share: Share = Field(description="the probability that a row is replaced")
+    share: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(
+        description="the probability that a row is replaced"
+    )
     kind: Literal["uniform", "normal"] = Field(
         default="uniform",
         description="uniform: over the box of the data, widened `spread` times about its centre; normal: about the "
@@ -79,8 +70,10 @@ class StudySimulation(SimulatedData):
         description="the share of rows that the best possible rule assigns wrongly; means are moved apart or together "
         "about their common centre until it is met",
     )
-    contamination: Contamination | None = None
-    misspecification: Misspecification | None = None
+    contamination: Contamination | None = Field(default=None, description="rows that no component has drawn")
+    misspecification: Misspecification | None = Field(
+        default=None, description="components of another shape than the model's"
+    )
     holdout: Index = Field(default=0, description="further rows drawn for the log score, never contaminated")
 
     @model_validator(mode="after")
@@ -111,7 +104,7 @@ class MethodBase(Section):
     """What every method has."""
 
     name: Text | None = Field(default=None, description="how reports call it; default: its kind")
-    budget: Budget | None = None
+    budget: Budget | None = Field(default=None, description="what it may spend on one data set; default: no limit")
 
     @property
     def label(self) -> str:
@@ -123,11 +116,17 @@ class EmSettings(MethodBase):
     """What both estimates by EM have."""
 
     n_init: Count = Field(default=20, description="number of starts; the best is kept")
-    starts: Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"] = "mixed"
-    accelerate: Literal["auto", "none", "squarem", "anderson"] = "auto"
-    max_iter: Count = 10_000
-    tol: NotNegative = 1e-6
-    precision: Literal["float64", "float32"] = "float64"
+    starts: Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"] = Field(
+        default="mixed", description="how starts are drawn; mixed: half k-means++ and half random points of the data"
+    )
+    accelerate: Literal["auto", "none", "squarem", "anderson"] = Field(
+        default="auto", description="auto: Anderson acceleration; none: plain EM"
+    )
+    max_iter: Count = Field(default=10_000, description="most iterations of one start")
+    tol: NotNegative = Field(
+        default=1e-6, description="stop when the estimated distance to the limit is below this; 0: never"
+    )
+    precision: Literal["float64", "float32"] = Field(default="float64", description="precision of EM")
     intervals: Literal["information", "none"] = Field(
         default="information", description="information: from the observed information; none: estimates alone"
     )
@@ -148,33 +147,58 @@ class MapMethod(EmSettings):
 class SamplerMethod(MethodBase):
     """A posterior by one of the library's samplers, or by the one that ``auto`` chooses."""
 
-    kind: Literal["auto", "hmc", "nuts", "gibbs", "laplace"]
-    chains: Count | None = None
-    warmup: Index | None = None
-    draws: Count | None = None
-    target_accept_prob: Share | None = None
-    dtype: Literal["float64", "float32"] = "float64"
+    kind: Literal["auto", "hmc", "nuts", "gibbs", "laplace"] = Field(
+        description="the sampler, as `mcmc.method` of a single run"
+    )
+    chains: Count | None = Field(default=None, description="chains; default: the sampler's own")
+    warmup: Index | None = Field(
+        default=None, description="steps of each chain that are not kept; default: the sampler's own"
+    )
+    draws: Count | None = Field(default=None, description="draws kept of each chain; default: the sampler's own")
+    target_accept_prob: Share | None = Field(
+        default=None, description="acceptance probability that steps are tuned to; default: the sampler's own"
+    )
+    dtype: Literal["float64", "float32"] = Field(
+        default="float64", description="precision of hmc and gibbs; the others work in float64 only"
+    )
     verdict: bool = Field(
         default=False, description="also compare with EM and record what `emjax compare` would have said"
     )
     keep_draws: bool = Field(default=False, description="write every posterior as NetCDF beside its rows")
+
+    @model_validator(mode="after")
+    def _settings_go_with_kind(self) -> SamplerMethod:
+        if self.dtype == "float32" and self.kind in ("nuts", "laplace"):
+            raise ValueError(f"dtype = 'float32' is for hmc and gibbs; {self.kind} works in float64 only")
+        n_draws = (self.chains or DEFAULT_CHAINS[self.kind]) * (self.draws or MIN_DRAWS_TO_COMPARE)
+        if self.verdict and n_draws < MIN_DRAWS_TO_COMPARE:
+            raise ValueError(f"chains x draws = {n_draws}: a verdict needs at least {MIN_DRAWS_TO_COMPARE} draws")
+        return self
 
 
 class SklearnMethod(MethodBase):
     """scikit-learn's mixtures, as peers; they need `emjax[sklearn]`."""
 
     kind: Literal["sklearn"]
-    estimator: Literal["GaussianMixture", "BayesianGaussianMixture"] = "GaussianMixture"
-    n_init: Count = 1
-    init_params: Literal["kmeans", "k-means++", "random", "random_from_data"] = "kmeans"
-    max_iter: Count = 100
-    tol: NotNegative = 1e-3
-    reg_covar: NotNegative = 1e-6
+    estimator: Literal["GaussianMixture", "BayesianGaussianMixture"] = Field(
+        default="GaussianMixture", description="EM, or variational inference"
+    )
+    n_init: Count = Field(default=1, description="number of starts; the best is kept")
+    init_params: Literal["kmeans", "k-means++", "random", "random_from_data"] = Field(
+        default="kmeans", description="how starts are drawn"
+    )
+    max_iter: Count = Field(default=100, description="most iterations of one start")
+    tol: NotNegative = Field(
+        default=1e-3, description="stop when the mean log-likelihood of a row (or its bound) gains less than this"
+    )
+    reg_covar: NotNegative = Field(default=1e-6, description="added to the variances of every component")
 
 
 def _method_kind(method: Any) -> str | None:
     kind = method.get("kind") if isinstance(method, dict) else getattr(method, "kind", None)
-    return "sampler" if kind in ("auto", "hmc", "nuts", "gibbs", "laplace") else kind
+    if not isinstance(kind, str):
+        return None
+    return "sampler" if kind in get_args(SamplerMethod.model_fields["kind"].annotation) else kind
 
 
 Method = Annotated[
@@ -194,8 +218,12 @@ class Sweep(Section):
     """
 
     replicates: Count = Field(default=1, description="data sets per cell")
-    grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
-    zip: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
+        default_factory=dict, description="settings whose values are crossed, by dotted key, each with a list of values"
+    )
+    zip: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
+        default_factory=dict, description="settings whose values run in step: lists of equal length, by dotted key"
+    )
 
 
 class Execution(Section):
@@ -212,16 +240,30 @@ class Study(Section):
     """A study: methods on the data of every cell and replicate."""
 
     task: Literal["study"] = "study"
-    title: Text | None = None
+    title: Text | None = Field(default=None, description="the title of the report")
     question: Text | None = Field(default=None, description="the first line of the report")
-    seed: Seed = 0
-    data: StudyData
-    model: Model
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)]
+    seed: Seed = Field(default=0, description="all random numbers follow from it, and from what they are for")
+    data: StudyData = Field(description="the data of a replicate, from a source or drawn from a mixture")
+    model: ModelSetting = Field(description="the mixture that all methods fit: declared, or built by a file")
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = Field(description="what is compared")
     level: Share = Field(default=0.9, description="probability of all intervals")
     sweep: Sweep = Sweep()
     execution: Execution = Execution()
     output: Output = Output()
+
+    @model_validator(mode="after")
+    def _prior_for_those_who_need_one(self) -> Study:
+        for method in self.methods:
+            if self.model.prior == "none" and isinstance(method, MapMethod | SamplerMethod):
+                raise ValueError(f"model.prior = 'none' leaves method {method.label!r} without a posterior")
+        return self
+
+    @model_validator(mode="after")
+    def _counts_for_poisson(self) -> Study:
+        is_poisson = isinstance(self.model, Model) and self.model.family == "poisson"
+        if is_poisson and isinstance(self.data, StudySimulation) and self.data.rate is None:
+            raise ValueError("model.family = 'poisson' is for counts, and normal components draw none: give data.rate")
+        return self
 
     @model_validator(mode="after")
     def _distinct_names(self) -> Study:

@@ -1,0 +1,227 @@
+"""`fit_many`: many data sets of one shape, fitted by one compiled program.
+
+What `emjax.fit` does for each of them, with the same starts and the same tests, so that the results agree to rounding.
+A simulation study fits hundreds of small data sets, where most of the time of a fit goes into small matters: dozens of
+operations on a few numbers in every iteration, and the host's work around them. Here the starts of several data sets
+share these (`emjax.em.sets`), and as they come to rest others take their seats (`emjax.em.tile`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from emjax.clock import stopwatch
+from emjax.em.fit import Settings, make_fit, optima_of
+from emjax.em.init import drawn_starts
+from emjax.em.lanes import Ended
+from emjax.em.problem import Problem, prepare
+from emjax.em.state import IMPRECISE, RUNNING
+from emjax.em.tile import Left, Party, Tile
+from emjax.errors import EmjaxError
+from emjax.mixture import Mixture, Prior
+from emjax.result import Fit
+from emjax.samples import Samples, as_samples, check_against_components
+
+_PLACES = 5
+"""Starts of one data set that are iterated together, at most; as one ends, the next takes its place."""
+
+_STARTS_AT_ONCE = 160
+"""Starts of all data sets that are: enough to share what an operation costs."""
+
+_ROWS_AT_ONCE = 1 << 22
+"""... and fewer where their rows together would be more than this, so that memory does not grow with the data."""
+
+
+def fit_many(
+    mixture: Mixture,
+    datasets: Sequence[Any],
+    *,
+    keys: Sequence[jax.Array] | jax.Array,
+    n_init: int = 20,
+    max_iter: int = 10_000,
+    tol: float = 1e-6,
+    criterion: Literal["parameters", "log_likelihood"] = "parameters",
+    accelerate: Literal["auto", "none", "squarem", "anderson"] = "auto",
+    starts: Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"] = "mixed",
+    dtype: Literal["float64", "float32"] = "float64",
+    priors: Sequence[Prior | Literal["default"] | None] | None = None,
+) -> list[Fit | EmjaxError]:
+    """Fit a mixture to each of many data sets: ``[fit(mixture, x, key=key) for x, key in ...]``, in less time.
+
+    Each result is what `emjax.fit` gives for its data set and its key, but for rounding (about 1e-9 of a parameter)
+    and for the times. It depends on numbers of iterations alone, neither on the clock nor on what the process has done
+    before: the same call gives the same bits.
+
+    Parameters
+    ----------
+    mixture
+        The declaration, the same for all. ``"default"`` priors are scaled by each data set.
+    datasets
+        Data as `emjax.fit` takes them. Those of one shape share a program; each further shape compiles its own.
+    keys
+        One JAX random key for each data set: an array of keys, or a sequence.
+    n_init, max_iter, tol, criterion, accelerate, starts, dtype
+        As for `emjax.fit`.
+    priors
+        One for each data set in place of the mixture's; by default the mixture's own.
+
+    Returns
+    -------
+    list
+        For each data set its `Fit`, or, where `fit` would refuse the data, the exception (not raised) that says why.
+        The seconds of a `Fit` are an equal share of those of the whole call. Ctrl-C ends the call, without results.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or there are not as many keys or priors as data sets.
+    """
+    settings = Settings(n_init, max_iter, tol, criterion, 0.0, accelerate, starts, dtype, 0)
+    settings.check(mixture)
+    keys, mixtures = list(keys), _mixtures(mixture, priors, len(datasets))
+    if len(keys) != len(datasets):
+        raise ValueError(f"{len(datasets)} data sets need as many keys, not {len(keys)}; jax.random.split makes them")
+    results: list[Fit | EmjaxError] = [EmjaxError("not fitted")] * len(datasets)
+    tasks = []
+    with jax.enable_x64(dtype == "float64"), stopwatch() as clock:
+        for place, (own, x, key) in enumerate(zip(mixtures, datasets, keys, strict=True)):
+            try:
+                tasks.append(_Task(place, own, _checked(own, x), key))
+            except EmjaxError as error:
+                results[place] = error
+        for alike in _alike(tasks):
+            _Many(settings, alike, results).run()
+    n_fits = max(len(tasks), 1)
+    compiling, running = clock.compile_seconds / n_fits, clock.run_seconds / n_fits
+    return [
+        dataclasses.replace(one, compile_seconds=compiling, run_seconds=running) if isinstance(one, Fit) else one
+        for one in results
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """A data set to fit, and its place among all."""
+
+    place: int
+    mixture: Mixture
+    samples: Samples
+    key: jax.Array
+
+
+def _mixtures(mixture: Mixture, priors: Any, n_datasets: int) -> list[Mixture]:
+    if priors is None:
+        return [mixture] * n_datasets
+    if len(priors) != n_datasets:
+        raise ValueError(f"{n_datasets} data sets need as many priors, not {len(priors)}")
+    return [dataclasses.replace(mixture, prior=prior) for prior in priors]
+
+
+def _checked(mixture: Mixture, x: Any) -> Samples:
+    samples = as_samples(x)
+    check_against_components(samples, mixture.n_components)
+    mixture.family.check(samples)
+    return samples
+
+
+def _alike(tasks: list[_Task]) -> list[list[_Task]]:
+    """The tasks that one program can do together, in their order."""
+    groups: dict[Any, list[_Task]] = {}
+    for task in tasks:
+        groups.setdefault((task.samples.values.shape, task.mixture.prior is None), []).append(task)
+    return list(groups.values())
+
+
+class _Open:
+    """A data set whose starts are not all at rest: what they have reached, and how many are still out."""
+
+    def __init__(self, task: _Task, problem: Problem, n_starts: int) -> None:
+        self.task, self.problem, self.missing = task, problem, n_starts
+        self.reached: Any = None
+        self.traces = [np.empty(0)] * n_starts
+        self.imprecise: list[tuple[int, Any]] = []
+
+    def keep(self, left: Left, starts: np.ndarray) -> None:
+        """Write what these starts have reached into what all have."""
+        self.missing -= len(starts)
+        if self.reached is None:
+            n_starts = len(self.traces)
+            self.reached = jax.tree.map(lambda leaf: np.zeros((n_starts, *leaf.shape[1:]), leaf.dtype), left.reached)
+
+        def write(held: np.ndarray, leaf: np.ndarray) -> None:
+            held[starts] = leaf[left.at]
+
+        jax.tree.map(write, self.reached, left.reached)
+        for start, trace, at in zip(starts, left.traces, left.at, strict=True):
+            self.traces[start] = trace
+            if left.reached.code[at] == IMPRECISE:
+                self.imprecise.append((int(start), jax.tree.map(lambda leaf, at=at: leaf[at], left.states)))
+
+
+class _Many:
+    """The fits of data sets of one shape."""
+
+    def __init__(self, settings: Settings, tasks: list[_Task], results: list[Fit | EmjaxError]) -> None:
+        self._settings, self._tasks, self._results = settings, tasks, results
+        self._n_places = min(_PLACES, settings.n_init)
+        n_rows = len(tasks[0].samples.values)
+        at_once = min(_STARTS_AT_ONCE, max(_ROWS_AT_ONCE // n_rows, 1)) // self._n_places
+        self._n_seats = max(min(at_once, _padded(len(tasks))), 1)
+        self._imprecise: list[_Open] = []
+
+    def run(self) -> None:
+        """Fit all, in the natural form of the statistics first, and then those starts exactly that need it."""
+        self._pass(self._parties(), go_on=False)
+        self._pass(map(self._exact_party, self._imprecise), go_on=True)
+
+    def _pass(self, queue: Iterator[Party], *, go_on: bool) -> None:
+        settings, mixture = self._settings, self._tasks[0].mixture.likelihood
+        sizes = {"n_seats": self._n_seats, "n_places": self._n_places}
+        tile = Tile(mixture, settings.shared_options(), settings.method, go_on=go_on, **sizes)
+        for left in tile.run(queue, max_iter=settings.max_iter):
+            one, starts = left.party.owner
+            one.keep(left, starts[left.starts])
+            if one.missing:
+                continue
+            # As in `fit`: where a start has used up its iterations, there is no time for exact ones.
+            if one.imprecise and one.problem.blocks.natural and not go_on and RUNNING not in one.reached.code:
+                self._imprecise.append(one)
+            else:
+                self._results[one.task.place] = self._fit(one)
+
+    def _fit(self, one: _Open) -> Fit:
+        kept = optima_of(one.problem, Ended(state=one.reached, traces=one.traces))
+        exact = self._settings.tol == 0.0
+        return make_fit(one.problem, kept, exact=exact, interrupted=False, compile_seconds=0.0, run_seconds=0.0)
+
+    def _parties(self) -> Iterator[Party]:
+        """The drawn starts of all data sets, made as seats become free."""
+        settings = self._settings
+        n_init, n_places = settings.n_init, self._n_places
+        for task in self._tasks:
+            problem = prepare(
+                task.mixture, task.samples, settings.dtype, ordered=True, n_starts=n_places, on_device=False
+            )
+            likelihood, z = problem.likelihood, problem.z
+            begin = drawn_starts(likelihood, z, key=task.key, n_init=n_init, starts=settings.starts)
+            owner = _Open(task, problem, n_init), np.arange(n_init)
+            yield Party(owner, jax.tree.map(np.asarray, begin), n_init, problem.blocks, problem.frame_prior)
+
+    def _exact_party(self, one: _Open) -> Party:
+        """The starts of a data set that go on in exact arithmetic."""
+        imprecise, one.imprecise = sorted(one.imprecise, key=lambda each: each[0]), []
+        starts = np.array([start for start, _ in imprecise])
+        one.missing = len(starts)
+        begin = jax.tree.map(lambda *leaves: np.stack(leaves), *[state for _, state in imprecise])
+        traces = tuple(one.traces[start] for start in starts)
+        blocks = one.problem.exact_blocks()
+        return Party((one, starts), begin, len(starts), blocks, one.problem.frame_prior, traces)
+
+
+def _padded(number: int) -> int:
+    return 1 << max(number - 1, 0).bit_length()

@@ -1,0 +1,142 @@
+"""What an archive says about its study: ``study.toml``, which can be run, and ``study.json``, its cells and jobs.
+
+``study.json`` holds ``title``, ``question``, ``seed``, ``level``, ``data`` (in a word), ``n_components``, ``methods``
+(labels), ``sweep`` (the swept keys), ``cells`` (each with ``index``, ``key``, ``settings`` and ``subject``: the hash of
+the seed, data and model that its jobs work on), ``jobs`` (each with ``key``, ``cell``, ``method``, ``first``, ``stop``)
+and ``provenance``.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from emjax.errors import ConfigError
+from emjax.experiments.archive.atomic import storage_error, write_atomically
+from emjax.experiments.archive.records import provenance
+from emjax.experiments.config import is_path
+from emjax.experiments.nearest import printable
+from emjax.experiments.study.plan import Plan, digest, located_nowhere
+from emjax.experiments.study.schema import Study
+from emjax.jsonable import to_json
+
+TOML, JSON = "study.toml", "study.json"
+FORMAT = 1
+_PATHS = ("data.source", "model.file")
+
+
+def write_declaration(folder: Path, study: Study, plan: Plan) -> None:
+    """Write both files, each whole or not at all. Raises StorageError."""
+    write_atomically(folder / TOML, tomli_w.dumps(resolved(study)))
+    document = _document(study, plan)
+    previous = read_declaration(folder)
+    if previous is not None:
+        document["provenance"]["started"] = previous["provenance"]["started"]
+    write_atomically(folder / JSON, to_json(document) + "\n")
+
+
+def read_declaration(folder: Path) -> dict[str, Any] | None:
+    """The content of ``study.json``, None where there is none or it is damaged. Raises StorageError."""
+    try:
+        document = json.loads((folder / JSON).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        raise storage_error(error, folder / JSON) from None
+    known = isinstance(document, dict) and document.get("format") == FORMAT
+    return document if known and {"cells", "jobs", "methods", "provenance"} <= set(document) else None
+
+
+def require_declaration(folder: Path) -> dict[str, Any]:
+    """As `read_declaration`. Raises ConfigError where there is none."""
+    document = read_declaration(folder)
+    if document is None:
+        raise ConfigError(f"{printable(folder)}: not the folder of a study; make one with: emjax run CONFIG.toml")
+    return document
+
+
+def read_back(folder: Path) -> Study:
+    """The study of ``study.toml``. Raises ConfigError."""
+    from emjax.experiments.study.reading import read_study
+
+    return read_study(folder / TOML)
+
+
+def resolved(study: Study) -> dict[str, Any]:
+    """Every setting in force as plain TOML types; files by absolute path, and without the output's folder.
+
+    Raises ConfigError for a swept value that TOML has no form for.
+    """
+    tree = study.model_dump(mode="json", exclude_none=True, exclude={"output"})
+    for section, key in (path.split(".") for path in _PATHS):
+        table = tree.get(section, {})
+        if isinstance(table, dict) and key in table:
+            table[key] = _absolute(table[key])
+    for swept in ("grid", "zip"):
+        values = tree["sweep"].get(swept, {})
+        values.update({key: [_absolute(value) for value in values[key]] for key in _PATHS if key in values})
+        for key in values:
+            if _holds_none(values[key]):
+                raise ConfigError(f"sweep.{swept}.{printable(key)}: null is no value; leave it out or give a number")
+    return tree
+
+
+def comparable(study: Study) -> dict[str, Any]:
+    """The settings that numbers follow from, or that say how they came about: `resolved` without a title."""
+    return {key: value for key, value in resolved(study).items() if key not in ("title", "question", "task")}
+
+
+def _absolute(value: Any) -> Any:
+    return os.path.abspath(os.path.expanduser(value)) if isinstance(value, str) and is_path(value) else value
+
+
+def _holds_none(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_none, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_holds_none, value))
+    return value is None
+
+
+def _document(study: Study, plan: Plan) -> dict[str, Any]:
+    subjects = subjects_of(plan)
+    keys = dict.fromkeys(key for cell in plan.cells for key in cell.settings)
+    return {
+        "format": FORMAT,
+        "title": study.title,
+        "question": study.question,
+        "seed": study.seed,
+        "level": study.level,
+        "data": "simulated" if study.data.kind == "simulate" else os.path.basename(study.data.source),
+        "n_components": study.model.n_components,
+        "methods": [method.label for method in study.methods],
+        "sweep": list(keys),
+        "cells": [
+            {"index": cell.index, "key": cell.key, "settings": cell.settings, "subject": subjects.get(cell.key)}
+            for cell in plan.cells
+        ],
+        "jobs": [
+            {"key": job.key, "cell": job.cell, "method": job.method, "first": job.first, "stop": job.stop}
+            for job in plan.jobs
+        ],
+        "provenance": provenance(datetime.now(UTC)),
+    }
+
+
+def subjects_of(plan: Plan) -> dict[str, str]:
+    """What each cell's jobs work on, by the cell's key: the hash of its seed, data and model."""
+    return {job.cell: _subject(job.spec) for job in plan.jobs}
+
+
+def _subject(spec: Mapping[str, Any]) -> str:
+    return digest([spec["seed"], located_nowhere(spec["data"]), located_nowhere(spec["model"])], 16)
+
+
+def is_another_study(document: Mapping[str, Any], plan: Plan) -> bool:
+    """Whether no cell of ``plan`` works on what any cell of a declared study works on."""
+    declared = {cell["subject"] for cell in document["cells"]}
+    return declared.isdisjoint(subjects_of(plan).values())

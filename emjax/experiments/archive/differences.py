@@ -1,0 +1,222 @@
+"""What differs between two runs: settings, versions, numbers.
+
+Numbers are **identical** if all are equal bit by bit, **within rounding** if all agree to `ROUNDING`, and **different**
+otherwise. Costs (seconds) are never compared.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emjax.errors import ConfigError
+from emjax.experiments.archive.single import SingleRun, is_single_run, open_single_run
+from emjax.experiments.nearest import printable
+from emjax.experiments.study.plan import canonical
+
+if TYPE_CHECKING:
+    import pandas
+
+    from emjax.experiments.results import StudyResult
+
+ROUNDING = 1e-9
+"""Two numbers agree within rounding if they differ by at most this share of the larger, or by `NOTHING`."""
+
+NOTHING = 1e-12
+
+SHOWN = 10
+"""Differences of numbers that are listed; all are counted."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberComparison:
+    """How the numbers of two runs compare.
+
+    Attributes
+    ----------
+    state
+        ``identical``, ``within_rounding``, ``different``, or ``nothing_in_common``.
+    n_compared, n_identical, n_within_rounding, n_different
+        Numbers that both have; ``n_compared`` is the sum of the others. A changed status is a difference.
+    n_only_first, n_only_second
+        Numbers that one of them lacks. They are no difference between numbers, but said.
+    largest
+        The largest differences, each with what names the number, ``first``, ``second``, ``relative``, and the two
+        statuses or words where those differ.
+    """
+
+    state: str
+    n_compared: int
+    n_identical: int
+    n_within_rounding: int
+    n_different: int
+    n_only_first: int
+    n_only_second: int
+    largest: list[dict[str, Any]]
+
+    @property
+    def same(self) -> bool:
+        """Whether all numbers agree, to rounding at least."""
+        return self.state in ("identical", "within_rounding")
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """What differs between two runs; ``settings`` and ``versions`` map a name to its two values (None: absent)."""
+
+    settings: dict[str, tuple[Any, Any]]
+    versions: dict[str, tuple[Any, Any]]
+    numbers: NumberComparison
+
+    @property
+    def same(self) -> bool:
+        """Whether settings and numbers agree and neither has numbers that the other lacks; versions may differ."""
+        return not self.settings and self.numbers.same and self.numbers.n_only_first == self.numbers.n_only_second == 0
+
+
+def open_run(path: str | Path) -> "SingleRun | StudyResult":
+    """Open whatever a folder holds: a study or a single run. Raises ConfigError where it is neither."""
+    from emjax.experiments.archive.declaration import read_declaration
+    from emjax.experiments.results import open_study
+
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise ConfigError(f"{printable(folder)}: no such folder; see what there is with: emjax ls")
+    if read_declaration(folder) is not None:
+        return open_study(folder)
+    if is_single_run(folder):
+        return open_single_run(folder)
+    raise ConfigError(f"{printable(folder)}: neither a study nor a single run; see what there is with: emjax ls")
+
+
+def difference(first: "SingleRun | StudyResult", second: "SingleRun | StudyResult") -> Difference:
+    """Compare two runs of the same kind. Raises ConfigError for a study beside a single run."""
+    if isinstance(first, SingleRun) != isinstance(second, SingleRun):
+        raise ConfigError(
+            f"{printable(first.folder)} and {printable(second.folder)}: a study and a single run have nothing to "
+            "compare; name two of one kind"
+        )
+    return Difference(
+        settings=differing(settings_of(first), settings_of(second)),
+        versions=differing(versions_of(first), versions_of(second)),
+        numbers=compare_numbers(numbers_of(first), numbers_of(second)),
+    )
+
+
+def settings_of(run: "SingleRun | StudyResult") -> dict[str, Any]:
+    """The settings by dotted key; methods of a study by their label."""
+    from emjax.experiments.archive.declaration import comparable
+
+    if isinstance(run, SingleRun):
+        return flattened(run.config)
+    tree = comparable(run.study)
+    methods = {method.label: entry for method, entry in zip(run.study.methods, tree["methods"], strict=True)}
+    return flattened({**tree, "methods": methods})
+
+
+def versions_of(run: "SingleRun | StudyResult") -> dict[str, Any]:
+    """The versions that the numbers were made with; of a study those of its jobs, joined where they differ."""
+    if isinstance(run, SingleRun):
+        return dict(run.environment.get("versions", {}))
+    return job_versions(run.archive.record(key) for key in _some(sorted(run.finished)))
+
+
+def job_versions(records: Iterable[Mapping[str, Any] | None]) -> dict[str, str | None]:
+    """The versions in the provenance of some jobs; several of one package are joined by a comma."""
+    found: dict[str, set[str]] = {}
+    for record in records:
+        for package, version in (record or {}).get("provenance", {}).get("versions", {}).items():
+            found.setdefault(package, set()).update([version] if version else [])
+    return {package: ", ".join(sorted(versions)) or None for package, versions in found.items()}
+
+
+def numbers_of(run: "SingleRun | StudyResult") -> "pandas.DataFrame":
+    """The numbers of a run: columns that name them, ``value`` (NaN for a word) and ``word`` (a status or verdict)."""
+    import pandas
+
+    if isinstance(run, SingleRun):
+        return pandas.DataFrame(
+            [(file, place, math.nan if value is None else value, word) for file, place, value, word in run.values()],
+            columns=["file", "place", "value", "word"],
+        ).astype({"file": str, "place": str, "value": float, "word": str})
+    # Cells of two studies belong together by what was swept, whatever else differs.
+    settings = {cell["key"]: canonical(cell["settings"]) for cell in run.declaration["cells"]}
+    return comparable_rows(run.rows.assign(cell=run.rows["cell"].map(settings)))
+
+
+def comparable_rows(rows: "pandas.DataFrame") -> "pandas.DataFrame":
+    """The rows of a study as `compare_numbers` takes them: without costs, the status as word."""
+    from emjax.experiments.work.measures import COST
+
+    chosen = rows.loc[~rows["quantity"].isin(COST)].rename(columns={"status": "word"})
+    return chosen[["cell", "method", "replicate", "quantity", "parameter", "value", "word"]].reset_index(drop=True)
+
+
+def compare_numbers(first: "pandas.DataFrame", second: "pandas.DataFrame") -> NumberComparison:
+    """Compare two tables of numbers with the columns of `numbers_of`; what names a number must be distinct."""
+    import numpy as np
+
+    names = [name for name in first.columns if name not in ("value", "word")]
+    both = first.merge(second, on=names, how="outer", suffixes=("_first", "_second"), indicator=True)
+    only = both["_merge"].value_counts()
+    both = both[both["_merge"] == "both"]
+    a, b = (both[f"value_{side}"].to_numpy(float) for side in ("first", "second"))
+    words = (both["word_first"] == both["word_second"]).to_numpy(bool)
+    identical = words & ((a == b) | (np.isnan(a) & np.isnan(b)))
+    # What is not finite agrees with nothing but itself: a comparison with NaN is False.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        apart, largest = np.abs(a - b), np.maximum(np.abs(a), np.abs(b))
+        near = np.isfinite(apart) & ((apart <= ROUNDING * largest) | (apart <= NOTHING))
+        relative = np.where(identical, 0.0, np.where(largest > 0, apart / largest, 0.0))
+    close = words & ~identical & near
+    different = ~identical & ~close
+    listed = np.flatnonzero(~identical)
+    order = np.lexsort((listed, -np.nan_to_num(relative[listed], nan=np.inf), ~different[listed]))
+    return NumberComparison(
+        state=_state(len(both), int(different.sum()), int(close.sum())),
+        n_compared=len(both),
+        n_identical=int(identical.sum()),
+        n_within_rounding=int(close.sum()),
+        n_different=int(different.sum()),
+        n_only_first=int(only.get("left_only", 0)),
+        n_only_second=int(only.get("right_only", 0)),
+        largest=[_told(both.iloc[place], names, relative[place]) for place in listed[order[:SHOWN]]],
+    )
+
+
+def _state(n_compared: int, n_different: int, n_close: int) -> str:
+    if n_compared == 0:
+        return "nothing_in_common"
+    return "different" if n_different else "within_rounding" if n_close else "identical"
+
+
+def _told(row: Any, names: list[str], relative: float) -> dict[str, Any]:
+    told = {name: row[name] for name in names}
+    told.update(first=row["value_first"], second=row["value_second"], relative=relative)
+    if row["word_first"] != row["word_second"]:
+        told.update(first_word=row["word_first"], second_word=row["word_second"])
+    return told
+
+
+def flattened(tree: Any, place: str = "") -> dict[str, Any]:
+    """A tree as values by dotted key; lists stay whole."""
+    if isinstance(tree, Mapping) and tree:
+        found: dict[str, Any] = {}
+        for key, value in tree.items():
+            found.update(flattened(value, f"{place}.{key}" if place else str(key)))
+        return found
+    return {place: tree} if place else {}
+
+
+def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The names whose values differ, with both values; None where one lacks it."""
+    names = dict.fromkeys([*first, *second])
+    pairs = {name: (first.get(name), second.get(name)) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _some(keys: list[str], most: int = 50) -> list[str]:
+    """At most ``most`` of some keys, evenly spread."""
+    step = max(1, math.ceil(len(keys) / most))
+    return keys[::step]

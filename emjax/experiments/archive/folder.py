@@ -1,0 +1,260 @@
+"""The folder of a study.
+
+::
+
+    study.toml  study.json          what was declared, and its cells and jobs
+    jobs/<key>/                     job.json, rows.parquet, posterior-<replicate>.nc: whole, or not there
+    failed/<key>.json               jobs that failed, until they succeed
+    locks/<key>.lock                held by who does the job; freed when it ends, however it ends
+    index.json  rows.parquet        follow from jobs/ and may be deleted
+
+Several processes, on one machine or on many that share a file system, may work in one folder; folders of several
+machines are merged by copying ``jobs/*``.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from emjax.errors import RunExistsError
+from emjax.experiments.archive import atomic, declaration, records, rows
+from emjax.experiments.archive.atomic import StorageError, storage
+from emjax.experiments.archive.index import INDEX, Index
+from emjax.experiments.archive.records import Entry
+from emjax.experiments.nearest import printable
+from emjax.experiments.study.plan import Job, Plan
+from emjax.experiments.study.schema import Study
+from emjax.jsonable import to_json
+
+_LONG_AGO = 3600.0
+"""Seconds after which nobody writes to a half-written file any more."""
+
+_OURS = {"jobs", "failed", "locks", INDEX, records.ROWS}
+
+
+class Draft:
+    """A job's folder while it is written. Made by `Archive.writing`.
+
+    Attributes
+    ----------
+    path
+        Where the job's files go.
+    summary
+        What ``job.json`` is to say about them: the result of ``run_job``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.summary: Mapping[str, Any] = {}
+
+
+class Archive:
+    """The folder of a study: which of its jobs are done, and their rows.
+
+    Every method but `begin` may be called by any process at any time. Methods that write raise
+    `emjax.experiments.archive.atomic.StorageError`, a ConfigError, where the disk is full or cannot be written;
+    what was finished before stays.
+
+    Parameters
+    ----------
+    path
+        The folder; it need not exist before `begin`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser()
+        self._jobs = self.path / "jobs"
+        self._index = Index(self.path)
+
+    def begin(self, study: Study, plan: Plan) -> set[str]:
+        """Declare the study and return the keys of those jobs of ``plan`` that are finished already.
+
+        A folder keeps one study. It may grow or shrink (cells, replicates, methods): its finished jobs stay, and count
+        as far as the plan has them. What killed processes left half-written is removed.
+
+        Raises RunExistsError where the folder holds anything else or finished jobs of another study, one that shares
+        no seed, data and model with it.
+        """
+        self._refuse_others(plan)
+        with storage(self.path):
+            for name in ("", "jobs", "failed", "locks"):
+                (self.path / name).mkdir(parents=True, exist_ok=True)
+        declaration.write_declaration(self.path, study, plan)
+        self.sweep()
+        return {job.key for job in plan.jobs} & set(self._index.save())
+
+    def finished(self, keys: Iterable[str] | None = None, *, verify: bool = False) -> set[str]:
+        """Those of ``keys`` (default: all that are there) whose folders are whole; ``verify`` reads every byte."""
+        return set(self._index.entries(keys, verify=verify))
+
+    def entries(self, keys: Iterable[str] | None = None, *, verify: bool = False) -> dict[str, Entry]:
+        """As `finished`, with what is known of each job."""
+        return self._index.entries(keys, verify=verify)
+
+    def record(self, key: str) -> dict[str, Any] | None:
+        """The content of a finished job's ``job.json``: ``spec``, ``files``, ``summary``, ``provenance``; else None."""
+        return records.read_record(self._jobs / key) if self.finished([key]) else None
+
+    @contextmanager
+    def claim(self, key: str) -> Iterator[bool]:
+        """Hold the lock of a job during the block; yields False where another runner holds it.
+
+        Whoever gets it looks with `finished` whether the job was done in the meantime.
+        """
+        import filelock
+
+        path = self.path / "locks" / f"{key}.lock"
+        lock = filelock.FileLock(path)
+        with storage(self.path):
+            path.parent.mkdir(exist_ok=True)
+            with suppress(filelock.Timeout):
+                lock.acquire(blocking=False)
+        if not lock.is_locked:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            # While it is held: who has it open already sees that its name is gone, and opens it anew.
+            atomic.remove(path)
+            lock.release()
+
+    @contextmanager
+    def writing(self, key: str, spec: Mapping[str, Any]) -> Iterator[Draft]:
+        """Yield a `Draft` to write a job's files to; at the end of the block they become the job's folder, whole.
+
+        To be called with the job's lock held (`claim`). If somebody else has finished the job meanwhile, theirs stays.
+        Where the block raises, nothing is left. Raises StorageError where the disk is full, in the block too.
+        """
+        started = datetime.now(UTC)
+        target = self._jobs / key
+        partial = atomic.partial_name(target)
+        try:
+            with storage(self._jobs):
+                self._jobs.mkdir(exist_ok=True)
+                partial.mkdir()
+            draft = Draft(partial)
+            try:
+                yield draft
+            except (OSError, RuntimeError) as error:
+                if atomic.is_full(error):
+                    raise atomic.storage_error(error, self._jobs) from None
+                raise
+            with storage(self._jobs):
+                records.write_record(partial, key, spec, draft.summary, started)
+                self._publish(partial, target)
+                (self.path / "failed" / f"{key}.json").unlink(missing_ok=True)
+        finally:
+            atomic.remove(partial)
+
+    def record_failure(self, job: Job, error: str, attempts: int, *, traceback: str = "") -> None:
+        """Write down that a job failed for good: why, in one line, and after how many attempts."""
+        document = {
+            "key": job.key,
+            "spec": job.spec,
+            "error": printable(error),
+            "traceback": traceback,
+            "attempts": attempts,
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        folder = self.path / "failed"
+        with storage(folder):
+            folder.mkdir(exist_ok=True)
+        atomic.write_atomically(folder / f"{job.key}.json", to_json(document) + "\n")
+
+    def failures(self) -> dict[str, dict[str, Any]]:
+        """The failed jobs by key: ``spec``, ``error``, ``traceback``, ``attempts``, ``when``; not those done since."""
+        found = {}
+        for path in sorted((self.path / "failed").glob("*.json")):
+            try:
+                document = json.loads(path.read_bytes())
+                if document["key"] == path.stem:
+                    found[path.stem] = document
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # torn by a kill: the job simply counts as not done
+        done = self.finished(found)
+        return {key: document for key, document in found.items() if key not in done}
+
+    def collect(self, plan: Plan | None = None) -> Path:
+        """Write ``rows.parquet`` of all finished jobs of the study, and ``index.json``; return the former's path.
+
+        ``plan`` is the one that `begin` was called with; it is read from ``study.json`` either way.
+        """
+        declared = self.declaration()
+        return rows.write_rows(self.path, declared, self._index.save())
+
+    def rows(self, plan: Plan | None = None) -> Any:
+        """All rows of the study's finished jobs as a pandas DataFrame, a column per swept key (see `collect`)."""
+        declared = self.declaration()
+        wanted = [job["key"] for job in declared["jobs"]] if plan is None else [job.key for job in plan.jobs]
+        return rows.read_rows(self.path, declared, self.entries(wanted)).to_pandas()
+
+    def declaration(self) -> dict[str, Any]:
+        """The content of ``study.json``. Raises ConfigError where the folder is no study's."""
+        return declaration.require_declaration(self.path)
+
+    def study(self) -> Study:
+        """The study of ``study.toml``. Raises ConfigError."""
+        return declaration.read_back(self.path)
+
+    def plan(self) -> Plan:
+        """The plan of ``study.toml``. Raises ConfigError, also where data that it names are gone."""
+        from emjax.experiments.study.grid import make_plan
+
+        return make_plan(self.study())
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half-written; what a live runner writes has its job's lock held."""
+        with storage(self.path):
+            for path in self._jobs.iterdir():
+                key = atomic.owner_of(path)
+                if key is not None:
+                    with self.claim(key) as free:
+                        if free:
+                            atomic.remove(path)
+            for path in (*self.path.iterdir(), *(self.path / "failed").iterdir()):
+                # Files have no lock, but none takes long to write.
+                if atomic.owner_of(path) is not None and time.time() - path.stat().st_mtime > _LONG_AGO:
+                    atomic.remove(path)
+
+    def _publish(self, partial: Path, target: Path) -> None:
+        atomic.sync_tree(partial)
+        with suppress(OSError):
+            target.rmdir()  # an empty folder is no job
+        if target.exists() and records.read_entry(target) is None:
+            atomic.set_aside(target)
+        try:
+            partial.rename(target)
+        except OSError:
+            if records.read_entry(target) is None:
+                raise
+        atomic.sync(self._jobs)
+
+    def _refuse_others(self, plan: Plan) -> None:
+        shown = printable(self.path)
+        if self.path.exists() and not self.path.is_dir():
+            raise RunExistsError(f"{shown}: is a file; choose another folder with --out")
+        if not self.path.is_dir():
+            return
+        declared = declaration.read_declaration(self.path)
+        if declared is None:
+            # Jobs alone may be those of another machine, copied before the study was first run here.
+            others = [path.name for path in self.path.iterdir() if path.name[0] != "." and path.name not in _OURS]
+            if others and declaration.TOML not in others:
+                raise RunExistsError(
+                    f"{shown}: holds {printable(sorted(others)[0])!r} and no study, and was not touched; choose "
+                    "another folder with --out"
+                )
+            return
+        if declaration.is_another_study(declared, plan) and self.finished():
+            raise RunExistsError(
+                f"{shown}: holds finished jobs of another study (no seed, data and model in common) and was not "
+                "touched; choose another folder with --out, or delete this one"
+            )
+
+
+__all__ = ["Archive", "Draft", "StorageError"]

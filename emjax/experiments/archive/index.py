@@ -1,0 +1,80 @@
+"""The finished jobs of an archive: read from their folders, remembered in ``index.json``.
+
+The folders are the truth. The index saves reading the record of every job again; where it disagrees with a folder the
+folder is read, and a lost index costs nothing but that reading.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from emjax.experiments.archive.atomic import write_atomically
+from emjax.experiments.archive.records import Entry, read_entry
+from emjax.experiments.study.plan import canonical
+from emjax.jsonable import to_jsonable
+
+INDEX = "index.json"
+FORMAT = 1
+FEW = 32
+"""Up to so many jobs are looked at without the index."""
+
+
+class Index:
+    """Entries of finished jobs by key, checked against the folders at every look."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / INDEX
+        self._jobs = folder / "jobs"
+        self._entries: dict[str, Entry] = {}
+
+    @functools.cached_property
+    def _stored(self) -> dict[str, Entry]:
+        """What ``index.json`` says; nothing where it is not there or damaged."""
+        return self._read()
+
+    def entries(self, keys: Iterable[str] | None = None, *, verify: bool = False) -> dict[str, Entry]:
+        """The entries of those of ``keys`` (default: all folders) that are finished now, in their order.
+
+        ``verify`` also compares the SHA-256 of every file.
+        """
+        wanted = self.keys() if keys is None else list(dict.fromkeys(keys))
+        # A worker asks about one job at a time, and should not read the index of all for that.
+        known = {**self._stored, **self._entries} if len(wanted) > FEW else self._entries
+        found = {key: read_entry(self._jobs / key, known.get(key), verify=verify) for key in wanted}
+        finished = {key: entry for key, entry in found.items() if entry is not None}
+        self._entries.update(finished)
+        return finished
+
+    def keys(self) -> list[str]:
+        """The names under ``jobs/`` that may be jobs, sorted."""
+        try:
+            return sorted(name for name in os.listdir(self._jobs) if not name.startswith("."))
+        except FileNotFoundError:
+            return []
+
+    def save(self) -> dict[str, Entry]:
+        """Return the entries of all folders, written to ``index.json`` if it says otherwise. Raises StorageError."""
+        entries = self.entries()
+        if entries != self._stored or not self._path.exists():
+            jobs = {key: dataclasses.asdict(entry) for key, entry in entries.items()}
+            write_atomically(self._path, canonical(to_jsonable({"format": FORMAT, "jobs": jobs})) + "\n")
+            self._stored = entries
+        return entries
+
+    def _read(self) -> dict[str, Entry]:
+        try:
+            document = json.loads(self._path.read_bytes())
+            if document["format"] != FORMAT:
+                return {}
+            return {key: _restored(fields) for key, fields in document["jobs"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
+
+
+def _restored(fields: dict) -> Entry:
+    files = {name: (int(size), str(sha256)) for name, (size, sha256) in fields.pop("files").items()}
+    size, changed = fields.pop("stamp")
+    return Entry(stamp=(int(size), int(changed)), files=files, **fields)

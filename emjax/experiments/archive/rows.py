@@ -1,0 +1,158 @@
+"""The rows of a study: one Parquet file per job, and one for all with the swept settings as columns.
+
+Columns: ``cell``, the swept keys, ``replicate``, ``method``, ``quantity``, ``parameter``, ``value``, ``status``. Rows
+are in the order of the sweep: by cell, method (as declared) and replicate.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from emjax.experiments.archive.atomic import StorageError, replacing
+from emjax.experiments.archive.records import ROWS, Entry
+from emjax.experiments.nearest import printable
+from emjax.experiments.study.plan import canonical, digest
+
+COLUMNS = ("cell", "replicate", "method", "quantity", "parameter", "value", "status")
+STAMP = b"emjax.jobs"
+"""The key of the metadata of ``rows.parquet`` that says which jobs are in it."""
+
+_JOBS_AT_ONCE = 512
+_LARGEST_INTEGER = 2**63 - 1
+
+
+def job_schema() -> Any:
+    """The Arrow schema of a job's rows."""
+    import pyarrow
+
+    types = {"replicate": pyarrow.int32(), "value": pyarrow.float64()}
+    return pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in COLUMNS])
+
+
+def in_order(declaration: Mapping[str, Any], entries: Mapping[str, Entry]) -> list[str]:
+    """The keys of those declared jobs that have an entry, in the order of rows."""
+    cells = {cell["key"]: cell["index"] for cell in declaration["cells"]}
+    methods = {label: index for index, label in enumerate(declaration["methods"])}
+    jobs = [job for job in declaration["jobs"] if job["key"] in entries]
+    return [
+        job["key"] for job in sorted(jobs, key=lambda job: (cells[job["cell"]], methods[job["method"]], job["first"]))
+    ]
+
+
+def stamp(declaration: Mapping[str, Any], keys: Sequence[str], entries: Mapping[str, Entry]) -> str:
+    """A hash of all that the rows of these jobs follow from."""
+    cells = [[cell["key"], cell["settings"]] for cell in declaration["cells"]]
+    return digest([cells, [[key, entries[key].files[ROWS][1]] for key in keys]], 32)
+
+
+def write_rows(folder: Path, declaration: Mapping[str, Any], entries: Mapping[str, Entry]) -> Path:
+    """Write ``rows.parquet`` of the declared jobs that are finished; it takes the place of an older one whole.
+
+    Raises StorageError for a full disk and for a job whose rows are damaged.
+    """
+    import pyarrow.parquet as parquet
+
+    keys = in_order(declaration, entries)
+    with replacing(folder / ROWS) as partial:
+        tables = _tables(folder, declaration, keys)
+        first = next(tables)
+        schema = first.schema.with_metadata({STAMP: stamp(declaration, keys, entries).encode()})
+        with parquet.ParquetWriter(partial, schema, compression="zstd") as writer:
+            writer.write_table(first.cast(schema))
+            for table in tables:
+                writer.write_table(table.cast(schema))
+    return folder / ROWS
+
+
+def read_rows(folder: Path, declaration: Mapping[str, Any], entries: Mapping[str, Entry]) -> Any:
+    """The same rows as an Arrow table: from ``rows.parquet`` if it holds just these jobs, else from the jobs' files."""
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    keys = in_order(declaration, entries)
+    try:
+        schema = parquet.read_schema(folder / ROWS)
+        if (schema.metadata or {}).get(STAMP) == stamp(declaration, keys, entries).encode():
+            return parquet.read_table(folder / ROWS)
+    except (OSError, pyarrow.ArrowException):
+        pass  # missing or damaged: the jobs' files are the truth
+    return pyarrow.concat_tables(_tables(folder, declaration, keys))
+
+
+def _tables(folder: Path, declaration: Mapping[str, Any], keys: Sequence[str]) -> Iterator[Any]:
+    """Tables of some hundred jobs each, with settings; an empty one first, so that there always is one."""
+    schema = job_schema()
+    settings = setting_columns(declaration)
+    yield _with_settings(schema.empty_table(), declaration, settings)
+    for start in range(0, len(keys), _JOBS_AT_ONCE):
+        paths = [folder / "jobs" / key / ROWS for key in keys[start : start + _JOBS_AT_ONCE]]
+        yield _with_settings(read_job_rows(paths), declaration, settings)
+
+
+def read_job_rows(paths: Sequence[Path]) -> Any:
+    """The rows of some jobs as one Arrow table, in the order of ``paths``. Raises StorageError for a damaged file."""
+    import pyarrow
+    from pyarrow import dataset
+
+    try:
+        return dataset.dataset(list(map(str, paths)), schema=job_schema(), format="parquet").to_table()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise _damaged(paths, error) from None
+
+
+def _damaged(paths: Sequence[Path], error: Exception) -> StorageError:
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    for path in paths:
+        try:
+            parquet.read_table(path, schema=job_schema())
+        except (OSError, pyarrow.ArrowException) as problem:
+            return StorageError(
+                f"{printable(path)}: damaged ({printable(problem)}); delete the folder {printable(path.parent.name)} "
+                "and run the study again: all other jobs are kept"
+            )
+    return StorageError(f"{printable(paths[0].parent.parent)}: cannot be read: {printable(error)}")
+
+
+def setting_columns(declaration: Mapping[str, Any]) -> dict[str, Any]:
+    """One Arrow array per swept key, with a value per cell."""
+    cells = declaration["cells"]
+    keys = dict.fromkeys(key for cell in cells for key in cell["settings"])
+    return {key: column([cell["settings"].get(key) for cell in cells]) for key in keys}
+
+
+def column(values: Iterable[Any]) -> Any:
+    """Values as an Arrow array: numbers stay numbers, texts texts; lists, tables and mixtures become JSON text."""
+    import pyarrow
+
+    values = list(values)
+    present = [value for value in values if value is not None]
+    match {type(value) for value in present}:
+        case kinds if kinds <= {bool}:
+            return pyarrow.array(values, pyarrow.bool_())
+        case kinds if kinds <= {int} and all(abs(value) <= _LARGEST_INTEGER for value in present):
+            return pyarrow.array(values, pyarrow.int64())
+        case kinds if float in kinds and kinds <= {int, float}:
+            return pyarrow.array([None if value is None else float(value) for value in values], pyarrow.float64())
+        case kinds if kinds <= {str}:
+            return pyarrow.array(values, pyarrow.string())
+    texts = [value if value is None or isinstance(value, str) else _text(value) for value in values]
+    return pyarrow.array(texts, pyarrow.string())
+
+
+def _text(value: Any) -> str:
+    return canonical(json.loads(json.dumps(value)))
+
+
+def _with_settings(table: Any, declaration: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
+    import pyarrow
+    import pyarrow.compute as compute
+
+    cells = pyarrow.array([cell["key"] for cell in declaration["cells"]], pyarrow.string())
+    places = compute.index_in(table["cell"], value_set=cells)
+    columns = {"cell": table["cell"]}
+    columns.update({key: compute.take(values, places) for key, values in settings.items()})
+    columns.update({name: table[name] for name in COLUMNS if name != "cell"})
+    return pyarrow.table(columns)

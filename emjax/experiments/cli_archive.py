@@ -1,0 +1,144 @@
+"""The commands on what was run: ``ls``, ``show``, ``diff`` and ``rerun``.
+
+Exit codes: 0 where the command did what it was asked; of ``diff`` and ``rerun`` 0 where the numbers are the same, to
+rounding at least, and 3 where they are not; 2 where a folder or an option is wrong.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from emjax.experiments.console import Console
+from emjax.experiments.exits import EXIT_OK
+
+if TYPE_CHECKING:
+    from emjax.experiments.results import StudyResult
+
+EXIT_DIFFERENT = 3
+"""Given by ``diff`` and ``rerun`` where numbers (for ``diff`` also settings) differ."""
+
+Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a study or of a single run.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command("ls")(list_command)
+    app.command("show")(show_command)
+    app.command("diff")(diff_command)
+    app.command("rerun")(rerun_command)
+
+
+def list_command(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where runs lie.")] = Path("runs"),
+    json: Json = False,
+) -> int:
+    """List studies and single runs, the newest first."""
+    from emjax.experiments import terminal_study
+    from emjax.experiments.archive.listing import list_runs
+
+    console = Console(json=json)
+    entries = list_runs(folder)
+    console.show(*terminal_study.runs_table(entries, str(folder)))
+    console.document({"runs": entries})
+    return EXIT_OK
+
+
+def show_command(run: RunArgument, json: Json = False) -> int:
+    """Show what a run was, how far it is, and its main numbers."""
+    from emjax.experiments import terminal_study
+    from emjax.experiments.archive.differences import open_run
+    from emjax.experiments.archive.single import SingleRun
+
+    console = Console(json=json)
+    opened = open_run(run)
+    if isinstance(opened, SingleRun):
+        console.show(*terminal_study.single_view(opened))
+        if json:
+            console.document({"kind": opened.task, "run": str(opened.folder), **dataclasses.asdict(opened)})
+        return EXIT_OK
+    console.show(*terminal_study.study_view(opened, console.width))
+    if json:
+        console.document(_study_document(opened))
+    return EXIT_OK
+
+
+def diff_command(
+    first: Annotated[Path, typer.Argument(metavar="A", help="The folder of a study or of a single run.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another of the same kind.")],
+    json: Json = False,
+) -> int:
+    """Tell what differs between two runs: settings, versions, numbers."""
+    from emjax.experiments import terminal_study
+    from emjax.experiments.archive.differences import difference, open_run
+
+    console = Console(json=json)
+    found = difference(open_run(first), open_run(second))
+    console.show(*terminal_study.difference_view(found, ("A", "B")))
+    console.document({"same": found.same, "first": str(first), "second": str(second), **dataclasses.asdict(found)})
+    return EXIT_OK if found.same else EXIT_DIFFERENT
+
+
+def rerun_command(
+    run: RunArgument,
+    sample: Annotated[
+        int | None, typer.Option("--sample", metavar="N", min=1, help="Of a study: N jobs, spread over the sweep.")
+    ] = None,
+    job: Annotated[
+        list[str] | None, typer.Option("--job", metavar="KEY", help="Of a study: this job; repeatable.")
+    ] = None,
+    json: Json = False,
+    progress: Annotated[
+        bool | None, typer.Option("--progress/--no-progress", metavar="", help="A bar (on a terminal).")
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", metavar="", help="Compile everything anew.")] = False,
+) -> int:
+    """Compute a run anew and say whether the numbers are the same."""
+    from emjax.errors import ConfigError
+    from emjax.experiments import rerun, runtime, terminal_study
+    from emjax.experiments.archive.differences import open_run
+    from emjax.experiments.archive.single import SingleRun
+
+    console = Console(json=json, progress=progress)
+    opened = open_run(run)
+    with console.bars() as bars:
+        if isinstance(opened, SingleRun):
+            if sample is not None or job:
+                raise ConfigError("--sample and --job are for studies, and this is a single run: leave them out")
+            runtime.one_line_warnings(show=True)
+            runtime.configure(cache=not no_cache)
+            bars.update("run", 0, None, "computed anew")
+            repetition = rerun.repeat_single(opened)
+        else:
+            repetition = rerun.repeat_study(
+                opened,
+                jobs=job or (),
+                sample=sample,
+                cache=not no_cache,
+                on_job=lambda done, total: bars.update("jobs", done, total, "computed anew"),
+            )
+    console.show(*terminal_study.repetition_view(repetition))
+    console.document({"same": repetition.same, "run": str(run), **dataclasses.asdict(repetition)})
+    return EXIT_OK if repetition.same else EXIT_DIFFERENT
+
+
+def _study_document(result: "StudyResult") -> dict[str, Any]:
+    declaration, progress = result.declaration, result.progress
+    return {
+        "kind": "study",
+        "run": str(result.folder),
+        "title": result.title,
+        "question": result.question,
+        "seed": declaration["seed"],
+        "level": declaration["level"],
+        "methods": result.methods,
+        "sweep": result.swept,
+        "progress": {**dataclasses.asdict(progress), "n_missing": progress.n_missing},
+        "cells": result.cells.to_dict("records"),
+        "outcomes": result.trusted().to_dict("records"),
+        "overview": result.overview().to_dict("records"),
+        "failures": result.failures,
+        "provenance": declaration["provenance"],
+    }

@@ -1,0 +1,30 @@
+"""The command `emjax init`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emjax.experiments.console import Console
+from emjax.experiments.exits import EXIT_OK
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(init)
+
+
+def init(
+    name: Annotated[Path, typer.Argument(metavar="NAME", help="The new folder.")],
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="What the study is called.")] = None,
+    json: Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Print nothing but errors.")] = False,
+) -> int:
+    """Make a new experiment that runs as it is."""
+    from emjax.experiments.starter import FILES, init_experiment
+
+    folder = init_experiment(name, title=title)
+    console = Console(quiet=quiet, json=json)
+    console.show(f"{folder} holds {' and '.join(FILES)}.", f"Run it with:  emjax run {folder / 'config.toml'}")
+    console.document({"folder": str(folder), "files": list(FILES)})
+    return EXIT_OK

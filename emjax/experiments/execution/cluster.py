@@ -1,0 +1,100 @@
+"""Workers of a Dask cluster: one that runs somewhere (``tcp://...``), or one that is embedded (``local:4``)."""
+
+import re
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from emjax.errors import ConfigError
+from emjax.experiments.execution.worker import ONE_THREAD
+from emjax.experiments.nearest import printable
+
+CONNECT_SECONDS = 15
+_ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://.+")
+_EMBEDDED = re.compile(r"local(?::([1-9][0-9]*))?")
+
+
+def check_scheduler(scheduler: str) -> None:
+    """Raise ConfigError where ``scheduler`` is neither an address nor ``local`` or ``local:N``."""
+    if not (_ADDRESS.fullmatch(scheduler) or _EMBEDDED.fullmatch(scheduler)):
+        raise ConfigError(
+            f"--scheduler {printable(scheduler)}: write tcp://HOST:PORT of a Dask scheduler, local, or local:N for N "
+            "processes of this machine"
+        )
+
+
+class DaskExecutor:
+    """A Dask cluster with the interface of `concurrent.futures`.
+
+    Dask itself moves the jobs of a lost worker to another one. The workers have to see the study's folder under the
+    path that this process has for it, and to have emjax installed.
+
+    Attributes
+    ----------
+    n_workers
+        How many jobs can run at a time, counted when the executor starts.
+    """
+
+    def __init__(self, scheduler: str, n_workers: int | None) -> None:
+        check_scheduler(scheduler)
+        self._scheduler = scheduler
+        try:
+            from distributed import Client, LocalCluster
+        except ImportError:
+            raise ConfigError(
+                "--scheduler needs Dask: install emjax[dask], or leave the option out to use the processes of this "
+                "machine"
+            ) from None
+        embedded = _EMBEDDED.fullmatch(scheduler)
+        self._cluster = None
+        if embedded:
+            self._cluster = LocalCluster(
+                n_workers=int(embedded[1] or n_workers or 1),
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=0,
+                dashboard_address=None,
+                silence_logs=50,
+                env=ONE_THREAD,
+                preload=["emjax.experiments.execution.worker"],
+            )
+        try:
+            self._client = Client(self._cluster or scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError) as error:
+            self._close_cluster()
+            raise ConfigError(
+                f"--scheduler {printable(scheduler)}: no Dask scheduler answers there ({printable(error)})"
+            ) from None
+        # Failures are counted by the run, which knows what a failed job is; equal jobs are told apart by it too.
+        self._executor = self._client.get_executor(pure=False, retries=0)
+        self.n_workers = max(1, sum(self._client.nthreads().values()))
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, limit: float | None = None, **more: Any) -> Future:
+        """Call ``function`` on a worker; nothing but the job itself looks at ``limit``, so it is not used.
+
+        Raises ConfigError where the scheduler has gone.
+        """
+        if self._client.status not in ("running", "connecting"):
+            raise ConfigError(
+                f"--scheduler {printable(self._scheduler)}: the Dask scheduler has gone; start it again, and the same "
+                "command goes on from there"
+            )
+        return self._executor.submit(function, *args, **more)
+
+    def restart(self) -> None:
+        """Nothing: Dask replaces its workers."""
+
+    def close(self) -> None:
+        """Take back what has not begun; end an embedded cluster with its workers, leave any other as it is."""
+        self._executor.shutdown(wait=False)
+        self._client.close()
+        self._close_cluster()
+
+    @property
+    def cluster(self) -> Any:
+        """The embedded cluster, None where another one is used."""
+        return self._cluster
+
+    def _close_cluster(self) -> None:
+        if self._cluster is not None:
+            self._cluster.close()

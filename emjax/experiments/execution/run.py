@@ -1,0 +1,224 @@
+"""Runs a study: what is not in its folder yet, by whatever workers, until it is done or somebody stops it."""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emjax.errors import ConfigError
+from emjax.experiments.archive.folder import Archive
+from emjax.experiments.console import Console
+from emjax.experiments.execution.interrupts import StopWish, StudyInterrupted, stop_signals
+from emjax.experiments.execution.progress import StudyProgress, Tracker, shown
+from emjax.experiments.execution.supervise import Executor, Failure, Supervisor, Unwritable
+from emjax.experiments.nearest import printable
+from emjax.experiments.study.plan import Job
+from emjax.experiments.study.schema import Study
+
+if TYPE_CHECKING:
+    from emjax.experiments.results import StudyResult
+
+
+def run_study(
+    study: Study | str | Path,
+    *,
+    folder: str | Path | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    shard: str | None = None,
+    cache: bool = True,
+    console: Console | None = None,
+    on_progress: Callable[[StudyProgress], None] | None = None,
+) -> "StudyResult":
+    """Run a study, or go on with one: jobs whose results are in its folder are not done again.
+
+    A job that fails is tried again (``execution.retries``) and then written down with its error; the others go on.
+    Several runs, of any machines that share the folder, may be at the same study: each job is done by one of them.
+    Numbers do not depend on the workers, on their number or on the order in which jobs end.
+
+    Parameters
+    ----------
+    study
+        The study, or the path of its config file.
+    folder
+        Where its results are kept; default: its ``output.dir``, else ``runs/`` and the name of the config file (of its
+        folder if it is called ``config``).
+    workers
+        Number of processes; default: one per core that this process may use, and no more than there are jobs.
+    scheduler
+        A Dask scheduler (``tcp://HOST:PORT``), or ``local`` or ``local:N`` for an embedded one with N processes;
+        default: processes of this machine, without Dask.
+    shard
+        ``"i/n"`` for every n-th job from the i-th on, i from 1: a share for one of n machines or array tasks.
+    cache
+        Whether compiled programs are kept between processes.
+    console
+        Where progress is shown; default: nowhere.
+    on_progress
+        Called with a `StudyProgress` whenever a job has ended.
+
+    Returns
+    -------
+    StudyResult
+        All rows that are there, of other runs and shards too, and the failures.
+
+    Raises
+    ------
+    ConfigError
+        Where the config, an option or the folder is wrong, and where the disk is full; what was done stays.
+    StudyInterrupted
+        After Ctrl-C or SIGTERM (a KeyboardInterrupt); what was done stays.
+    """
+    from emjax.experiments.results import open_study
+    from emjax.experiments.study.grid import make_plan
+
+    target = folder_of(study, folder)
+    study = _read(study)
+    count = check_workers(workers, scheduler)
+    plan = make_plan(study)
+    jobs = shard_of(plan.jobs, shard)
+    archive = Archive(target)
+    finished = archive.begin(study, plan)
+    run = _Run(archive, study, jobs, finished, cache=cache)
+    with stop_signals() as wish:
+        run.go(wish, count, scheduler, console or Console(quiet=True), on_progress)
+    archive.collect(plan)
+    return open_study(target)
+
+
+def folder_of(study: Study | str | Path, folder: str | Path | None = None) -> Path:
+    """The absolute path of the folder in which a study's results are kept; see `run_study`."""
+    if folder is None:
+        folder = _read(study).output.dir
+    if folder is None:
+        if isinstance(study, Study):
+            raise ConfigError("run_study: name the folder of the results, as in folder='runs/mine'")
+        path = Path(study).absolute()
+        folder = Path("runs") / (path.parent.name if path.stem == "config" else path.stem)
+    # Workers may have another current folder.
+    return Path(os.path.abspath(os.path.expanduser(folder)))
+
+
+def shard_of[Item](jobs: Sequence[Item], shard: str | None) -> Sequence[Item]:
+    """Shard ``"i/n"`` of a plan's jobs: every n-th from the i-th on; all for None. Raises ConfigError."""
+    if shard is None:
+        return jobs
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", shard)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise ConfigError(f"--shard {printable(shard)}: write i/n with i from 1 to n, as in 2/8")
+    return jobs[int(found[1]) - 1 :: int(found[2])]
+
+
+def check_workers(workers: int | None, scheduler: str | None) -> int | None:
+    """``workers`` if it goes with ``scheduler``. Raises ConfigError."""
+    if workers is not None and workers < 1:
+        raise ConfigError(f"--workers {workers}: has to be at least 1")
+    if scheduler is not None:
+        from emjax.experiments.execution.cluster import check_scheduler
+
+        check_scheduler(scheduler)
+        if workers is not None and scheduler != "local":
+            raise ConfigError(
+                f"--workers {workers} and --scheduler {printable(scheduler)}: the scheduler says how many workers "
+                "there are; leave --workers out"
+            )
+    return workers
+
+
+def _read(study: Study | str | Path) -> Study:
+    if isinstance(study, Study):
+        return study
+    from emjax.experiments.study.reading import read_study
+
+    return read_study(study)
+
+
+class _Run:
+    """One run over the jobs that are not done yet."""
+
+    def __init__(self, archive: Archive, study: Study, jobs: Sequence[Job], finished: set[str], *, cache: bool) -> None:
+        self._archive = archive
+        self._settings = study.execution
+        self._jobs = jobs
+        self._finished = finished
+        self._open = [job for job in jobs if job.key not in finished]
+        self._cache = cache
+
+    def go(
+        self,
+        wish: StopWish,
+        workers: int | None,
+        scheduler: str | None,
+        console: Console,
+        on_progress: Callable[[StudyProgress], None] | None,
+    ) -> None:
+        """Do what is open. Raises StudyInterrupted, ConfigError."""
+        if not self._open:
+            return
+        if self._n_done_before:
+            console.note(f"{self._n_done_before} of {len(self._jobs)} jobs are done already; going on from there")
+        executor = self._executor(workers, scheduler)
+        try:
+            with shown(console) as show:
+                self._supervise(executor, wish, _both(show, on_progress), console)
+        finally:
+            executor.close()
+            # What killed workers left half-written; the next run would remove it too.
+            with suppress(ConfigError):
+                self._archive.sweep()
+
+    @property
+    def _n_done_before(self) -> int:
+        return len(self._jobs) - len(self._open)
+
+    def _executor(self, workers: int | None, scheduler: str | None) -> Executor:
+        from emjax.experiments.execution.local import LocalExecutor, usable_cores
+
+        if scheduler is not None:
+            from emjax.experiments.execution.cluster import DaskExecutor
+
+            return DaskExecutor(scheduler, workers or usable_cores())
+        return LocalExecutor(min(workers or usable_cores(), len(self._open)), cache=self._cache)
+
+    def _supervise(
+        self, executor: Executor, wish: StopWish, tell: Callable[[StudyProgress], None], console: Console
+    ) -> None:
+        tracker = Tracker(self._jobs, self._finished, executor.n_workers, tell, self._give_up)
+        tell(tracker.now())
+        supervisor = Supervisor(
+            str(self._archive.path),
+            executor,
+            self._archive.finished,
+            tracker,
+            wish,
+            time_limit=self._settings.time_limit,
+            retries=self._settings.retries,
+            cache=self._cache,
+            note=console.note,
+        )
+        try:
+            completed = supervisor.run(self._open)
+        except Unwritable as error:
+            raise ConfigError(str(error)) from None
+        if not completed:
+            n_done = self._n_done_before + tracker.n_done_jobs
+            raise StudyInterrupted(
+                f"interrupted; {n_done} of {len(self._jobs)} jobs are done, and the same command goes on from there",
+                wish.number or 2,
+            )
+
+    def _give_up(self, job: Job, failure: Failure) -> None:
+        self._archive.record_failure(job, failure.error, failure.attempts, traceback=failure.traceback)
+
+
+def _both(
+    show: Callable[[StudyProgress], None], on_progress: Callable[[StudyProgress], None] | None
+) -> Callable[[StudyProgress], None]:
+    def tell(progress: StudyProgress) -> None:
+        show(progress)
+        if on_progress is not None:
+            on_progress(progress)
+
+    return tell

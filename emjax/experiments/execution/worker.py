@@ -1,0 +1,135 @@
+"""What a process does with one job of a study, whoever started it: a local pool, a cluster, a test.
+
+A process works on one job at a time, with one thread of computation, so that the numbers do not depend on the number
+of cores, and so that as many processes as cores do not get in each other's way.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+ONE_THREAD = {
+    "NPROC": "1",  # the size of the thread pools of XLA's CPU client
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    # Processes that share an accelerator take its memory as they need it.
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
+"""The environment of a worker; it counts where it is set before NumPy and JAX are imported."""
+
+_one_at_a_time = threading.Lock()
+
+
+def do_job(folder: str, spec: Mapping[str, Any], time_limit: float | None = None, *, cache: bool = True) -> dict:
+    """Do a job of a study and publish its rows in the study's folder, unless that is done or being done elsewhere.
+
+    Parameters
+    ----------
+    folder
+        The study's folder, as this process sees it.
+    spec
+        The job's `Job.spec`.
+    time_limit
+        Seconds after which the job gives up, looked at between its replicates; None: no limit.
+    cache
+        Whether compiled programs are kept between processes.
+
+    Returns
+    -------
+    dict
+        ``state`` and ``key``. The state is ``done`` (with ``seconds`` and what `run_job` returned as ``summary``),
+        ``finished`` (it was done before), ``elsewhere`` (another runner is at it), ``failed`` or ``unwritable`` (with
+        ``error``, one line). ``failed`` has the ``traceback`` too. Errors of the job are never raised.
+    """
+    from emjax.experiments.archive.folder import Archive, StorageError
+    from emjax.experiments.study.plan import job_key
+
+    key = job_key(spec)
+    with _one_at_a_time, _quiet():
+        try:
+            prepare(cache=cache)
+            archive = Archive(folder)
+            with archive.claim(key) as claimed:
+                if not claimed:
+                    return {"state": "elsewhere", "key": key}
+                # Asked only now: another runner may have finished it while this one waited for its turn.
+                if key in archive.finished([key]):
+                    return {"state": "finished", "key": key}
+                return {"state": "done", "key": key, **_work(archive, key, spec, time_limit)}
+        except StorageError as error:
+            return {"state": "unwritable", "key": key, "error": str(error)}
+        except Exception as error:
+            return {"state": "failed", "key": key, **_told(error)}
+
+
+def prepare(*, cache: bool = True) -> None:
+    """Set up this process for jobs: one thread of computation and the compilation cache. Does not import JAX.
+
+    Settings that the process has already stay as they are.
+    """
+    from emjax.experiments import runtime
+
+    for name, value in ONE_THREAD.items():
+        os.environ.setdefault(name, value)
+    runtime.configure_ahead(cache=cache)
+
+
+def start_worker(cache: bool) -> None:
+    """Begin the life of a process of the local pool."""
+    # The pool's own handler runs Python code, which has to wait for compiled code to return.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.environ.update(ONE_THREAD)
+    prepare(cache=cache)
+    threading.Thread(target=_end_with_parent, name="emjax-parent", daemon=True).start()
+
+
+def dask_setup(worker: Any) -> None:
+    """Called by Dask in every worker of an embedded cluster (``preload``): Ctrl-C is for the run, which ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _end_with_parent() -> None:
+    """Wait until the process that started this one is gone, then end at once: its locks are free for a next runner."""
+    from multiprocessing import connection, parent_process
+
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _work(archive: Any, key: str, spec: Mapping[str, Any], time_limit: float | None) -> dict[str, Any]:
+    from emjax.experiments.work.job import run_job
+
+    begun = time.monotonic()
+    deadline = None if time_limit is None else begun + time_limit
+    with archive.writing(key, spec) as draft:
+        draft.summary = run_job(spec, draft.path, deadline=deadline)
+    return {"seconds": time.monotonic() - begun, "summary": draft.summary}
+
+
+def _told(error: BaseException) -> dict[str, str]:
+    text = " ".join(str(error).split())
+    # emjax's own errors are sentences; of any other its name is half of what it says.
+    known = type(error).__module__.startswith("emjax.")
+    line = text if known and text else f"{type(error).__name__}: {text}".rstrip(": ")
+    return {"error": line, "traceback": "".join(traceback.format_exception(error))}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide warnings: a study has thousands of jobs and one terminal; rows carry each method's status."""
+    if sys.warnoptions:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

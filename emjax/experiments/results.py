@@ -1,0 +1,182 @@
+"""What a study came to: its folder, opened for reading."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emjax.experiments.archive.folder import Archive
+from emjax.experiments.archive.overview import MAIN, main_means, trusted_counts
+
+if TYPE_CHECKING:
+    import pandas
+
+    from emjax.experiments.study.schema import Study
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a study is, in jobs: ``n_jobs = n_done + n_failed + n_missing``."""
+
+    n_jobs: int
+    n_done: int
+    n_failed: int
+
+    @property
+    def n_missing(self) -> int:
+        """Jobs that were never tried to the end."""
+        return self.n_jobs - self.n_done - self.n_failed
+
+    @property
+    def complete(self) -> bool:
+        """Whether every job is done."""
+        return self.n_done == self.n_jobs
+
+    def __str__(self) -> str:
+        parts = [f"{self.n_done} of {self.n_jobs} jobs done"]
+        parts += [f"{self.n_failed} failed"] if self.n_failed else []
+        parts += [f"{self.n_missing} missing"] if self.n_missing else []
+        return ", ".join(parts)
+
+
+class StudyResult:
+    """The results of a study. Made by `open_study` and `run_study`.
+
+    What is on disk is read when it is first asked for, and not again.
+
+    Parameters
+    ----------
+    folder
+        The study's folder.
+
+    Raises
+    ------
+    ConfigError
+        The folder is not the folder of a study.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.archive = Archive(folder)
+        self.folder = self.archive.path
+        self.declaration: Mapping[str, Any] = self.archive.declaration()
+        """The content of ``study.json``: title, question, cells, methods, jobs, provenance."""
+
+    @functools.cached_property
+    def study(self) -> "Study":
+        """The study as declared, read from ``study.toml``."""
+        return self.archive.study()
+
+    @property
+    def title(self) -> str:
+        """The title, or the folder's name."""
+        return self.declaration.get("title") or self.folder.resolve().name
+
+    @property
+    def question(self) -> str | None:
+        """What the study asks."""
+        return self.declaration.get("question")
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods' labels, as declared."""
+        return tuple(self.declaration["methods"])
+
+    @property
+    def swept(self) -> tuple[str, ...]:
+        """The swept keys; each is a column of `rows` and `cells`."""
+        return tuple(self.declaration["sweep"])
+
+    @functools.cached_property
+    def finished(self) -> frozenset[str]:
+        """The keys of the study's finished jobs."""
+        return frozenset(self.archive.finished(job["key"] for job in self.declaration["jobs"]))
+
+    @functools.cached_property
+    def failures(self) -> dict[str, dict[str, Any]]:
+        """The study's failed jobs by key: ``spec``, ``error``, ``traceback``, ``attempts``, ``when``."""
+        declared = {job["key"] for job in self.declaration["jobs"]}
+        return {key: document for key, document in self.archive.failures().items() if key in declared - self.finished}
+
+    @property
+    def progress(self) -> Progress:
+        """How many jobs are done, failed and missing."""
+        return Progress(len(self.declaration["jobs"]), len(self.finished), len(self.failures))
+
+    @functools.cached_property
+    def cells(self) -> "pandas.DataFrame":
+        """One row per cell: ``cell`` (its key), the swept keys, ``n_jobs``, ``n_done``, ``n_failed``."""
+        import pandas
+
+        from emjax.experiments.archive.rows import setting_columns
+
+        keys = [cell["key"] for cell in self.declaration["cells"]]
+        settings = {key: column.to_pandas() for key, column in setting_columns(self.declaration).items()}
+        frame = pandas.DataFrame({"cell": keys, **settings})
+        for name, chosen in (("n_jobs", None), ("n_done", self.finished), ("n_failed", self.failures)):
+            counts = dict.fromkeys(keys, 0)
+            for job in self.declaration["jobs"]:
+                counts[job["cell"]] += chosen is None or job["key"] in chosen
+            frame[name] = [counts[key] for key in keys]
+        return frame
+
+    @functools.cached_property
+    def rows(self) -> "pandas.DataFrame":
+        """All rows, tidy: ``cell``, the swept keys, ``replicate``, ``method``, ``quantity``, ``parameter``, ``value``,
+        ``status``."""
+        return self.archive.rows()
+
+    def summary(self, *quantities: str) -> "pandas.DataFrame":
+        """Means over replicates with Monte-Carlo standard errors, per cell, method, quantity and parameter.
+
+        Parameters
+        ----------
+        quantities
+            The quantities to keep, such as ``"bias"`` or ``"coverage"``; default: all that
+            `emjax.experiments.work.summary.summarize` gives.
+        """
+        from emjax.experiments.work.summary import summarize
+
+        found = summarize(self.rows, by=["cell", *self.swept, "method"])
+        return found[found["quantity"].isin(quantities)].reset_index(drop=True) if quantities else found
+
+    def overview(self, quantities: tuple[str, ...] = MAIN) -> "pandas.DataFrame":
+        """One row per cell, method and quantity, over those outcomes that their method trusts.
+
+        A quantity with several parameters is averaged over them within each replicate. Columns: ``cell``, ``method``,
+        ``quantity``, ``n`` (trusted replicates that have it), ``mean``, ``mcse`` (the replicates' standard deviation
+        over sqrt(n), NaN for one), in the order of the sweep, of the methods and of ``quantities``.
+        """
+        cells = [cell["key"] for cell in self.declaration["cells"]]
+        return main_means(self.rows, cells, self.methods, quantities)
+
+    def trusted(self) -> "pandas.DataFrame":
+        """How many outcomes there are and how many their method trusts: ``cell``, ``method``, ``n``, ``n_trusted``."""
+        return trusted_counts(self.rows)
+
+    def verdicts(self) -> "pandas.DataFrame":
+        """Per cell how often each verdict was given and whether it was right (`work.verdicts.verdict_record`)."""
+        from emjax.experiments.work.verdicts import verdict_record
+
+        return verdict_record(self.rows, self.study)
+
+    def report(self, **options: Any) -> Path:
+        """Write the study's page and return its path (`emjax.experiments.sweep_report.write_study_report`)."""
+        from emjax.experiments.sweep_report import write_study_report
+
+        return write_study_report(self.folder, **options)
+
+    def __repr__(self) -> str:
+        n_cells = len(self.declaration["cells"])
+        cells = "1 cell" if n_cells == 1 else f"{n_cells} cells"
+        return f"StudyResult({str(self.folder)!r}: {cells}, methods {', '.join(self.methods)}; {self.progress})"
+
+    def _repr_html_(self) -> str:
+        from emjax.experiments.archive.notebook import html_of
+
+        return html_of(self)
+
+
+def open_study(path: str | Path) -> StudyResult:
+    """Open the folder of a study, finished or not. Raises ConfigError where it is none."""
+    return StudyResult(path)

@@ -1,0 +1,46 @@
+"""A new experiment: a folder with a config that runs as it is, and a README that says how."""
+
+import json
+import os
+from pathlib import Path
+
+from emjax.errors import ConfigError
+from emjax.experiments.nearest import printable
+
+_TEMPLATES = Path(__file__).parent
+FILES = ("config.toml", "README.md")
+
+
+def init_experiment(folder: str | Path, *, title: str | None = None) -> Path:
+    """Make ``folder`` with a config and a README; return its path.
+
+    Parameters
+    ----------
+    folder
+        The new folder. One that is there already has to be empty of the files that are written.
+    title
+        What the study is called; by default the folder's name, with spaces for underscores and hyphens.
+
+    Raises
+    ------
+    ConfigError
+        If one of the files is there already (nothing is touched), or the folder cannot be written.
+    """
+    folder = Path(folder).expanduser()
+    shown = printable(folder)
+    name = Path(os.path.abspath(folder)).name
+    title = title or name.replace("_", " ").replace("-", " ").strip().capitalize() or "Study"
+    for file in FILES:
+        if os.path.lexists(folder / file):
+            raise ConfigError(f"{shown}: {file} is there already and was not touched; choose another name")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in FILES:
+            text = (_TEMPLATES / file).read_text(encoding="utf-8")
+            # In TOML a JSON string is a string, so that quotes and line breaks in a name do no harm.
+            quoted = json.dumps(title)[1:-1] if file.endswith(".toml") else title
+            filled = text.replace("{title}", quoted).replace("{folder}", folder.as_posix())
+            (folder / file).write_text(filled, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise ConfigError(f"{shown}: cannot be written: {error.strerror}") from None
+    return folder

@@ -1,0 +1,71 @@
+"""The kinds of values that a config holds: numbers with their limits, and one row or matrix per component."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+MOST = 2**53
+"""The largest count that is allowed: beyond it a float no longer counts in ones."""
+
+Count = Annotated[int, Field(strict=True, ge=1, le=MOST)]
+Index = Annotated[int, Field(strict=True, ge=0, le=MOST)]
+Seed = Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
+NotNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
+Text = Annotated[str, Field(strict=True, min_length=1)]
+
+
+def _as_rows(value: Any) -> Any:
+    """Turn one number per component into one row of one number per component."""
+    if isinstance(value, list | tuple) and value and all(isinstance(entry, int | float) for entry in value):
+        return [[entry] for entry in value]
+    return value
+
+
+def _rectangular(rows: tuple[tuple[Any, ...], ...]) -> tuple[tuple[Any, ...], ...]:
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError("every component needs the same number of features")
+    return rows
+
+
+def distinct(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The names as they are, unless one of them is given twice."""
+    if names is not None and len(set(names)) < len(names):
+        raise ValueError("a column is named twice")
+    return names
+
+
+def names(value: Any) -> Any:
+    """Turn the positions among column names into the texts that the reader takes for positions."""
+    if not isinstance(value, list | tuple):
+        return value
+    return [str(entry) if type(entry) is int and entry >= 0 else entry for entry in value]
+
+
+def _as_matrices(value: Any) -> Any:
+    """Turn one variance per component into one matrix of 1 x 1 per component."""
+    if isinstance(value, list | tuple) and value and all(isinstance(entry, int | float) for entry in value):
+        return [[[entry]] for entry in value]
+    return value
+
+
+Row = Annotated[tuple[Number, ...], Field(min_length=1)]
+PositiveRow = Annotated[tuple[Positive, ...], Field(min_length=1)]
+_Rows = tuple[Row, ...]
+_PositiveRows = tuple[PositiveRow, ...]
+_Matrices = tuple[tuple[Row, ...], ...]
+# The second type is what may be written: of one feature also one number per component.
+Rows = Annotated[_Rows, BeforeValidator(_as_rows, json_schema_input_type=_Rows | Row), AfterValidator(_rectangular)]
+PositiveRows = Annotated[
+    _PositiveRows,
+    BeforeValidator(_as_rows, json_schema_input_type=_PositiveRows | PositiveRow),
+    AfterValidator(_rectangular),
+]
+Matrices = Annotated[_Matrices, BeforeValidator(_as_matrices, json_schema_input_type=_Matrices | PositiveRow)]
+
+
+class Section(BaseModel):
+    """A table of the config: its keys are closed and its values cannot change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

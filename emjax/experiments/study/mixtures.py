@@ -1,0 +1,225 @@
+"""From the model section of a config to a mixture and its prior: the only place where a config may run code."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from emjax.errors import ConfigError
+from emjax.experiments.nearest import printable
+from emjax.experiments.study.model import FileModel, Model, PriorTable
+from emjax.experiments.study.plan import canonical
+
+if TYPE_CHECKING:
+    from emjax.mixture import Mixture, Prior
+
+
+def resolved_model(model: Model | FileModel) -> dict[str, Any]:
+    """The model section of a spec: every setting in force as plain JSON values.
+
+    ``family``, ``covariance`` (normal only), ``n_components`` and ``prior`` (``"none"``, ``"default"`` or a table);
+    for a model file also ``file`` (its absolute path), ``sha256`` (of its content) and ``arguments``, and ``prior``
+    only where the config overrides that of the mixture that it builds.
+
+    Raises ConfigError for a file that builds no mixture.
+    """
+    prior = model.prior.model_dump(exclude_none=True) if isinstance(model.prior, PriorTable) else model.prior
+    if isinstance(model, FileModel):
+        built = model.built
+        tree: dict[str, Any] = {
+            "file": _absolute(model.file),
+            "sha256": _content(model.file)[1],
+            "arguments": model.arguments,
+            "family": built.family.name,
+            "covariance": getattr(built.family, "covariance", None),
+            "n_components": int(built.n_components),
+            "prior": prior,
+        }
+        return {key: value for key, value in tree.items() if value is not None}
+    tree = {"family": model.family, "n_components": model.n_components, "prior": prior or "default"}
+    return {**tree, "covariance": model.covariance or "full"} if model.family == "normal" else tree
+
+
+def mixture_of(model: Mapping[str, Any], *, with_prior: bool) -> Mixture:
+    """The mixture that the model section of a spec declares.
+
+    Parameters
+    ----------
+    model
+        The section, as `resolved_model` gives it.
+    with_prior
+        Without, the mixture has ``prior=None``: maximum likelihood. With, it has the prior of its file, or
+        ``"default"``, in whose place `prior_of` gives the prior that the section declares, scaled by the data.
+
+    Raises
+    ------
+    ConfigError
+        If a model file cannot be run, builds no mixture, or no longer has the ``sha256`` of the section.
+    """
+    if "file" not in model:
+        from emjax.families import FAMILIES
+        from emjax.mixture import Mixture
+
+        options = {"covariance": model.get("covariance") or "full"} if model["family"] == "normal" else {}
+        return Mixture(FAMILIES[model["family"]](**options), model["n_components"], "default" if with_prior else None)
+    expected = model.get("sha256")
+    if expected is not None and _content(model["file"])[1] != expected:
+        raise ConfigError(f"{printable(model['file'])}: has changed since the study was planned; run the study again")
+    built = build_from_file(model["file"], model.get("arguments") or {})
+    prior = ("default" if built.prior is None else built.prior) if with_prior else None
+    return dataclasses.replace(built, prior=prior)
+
+
+def prior_of(model: Mapping[str, Any], mixture: Mixture, x: Any) -> Prior | Literal["default"] | None:
+    """The prior that the model section of a spec declares for some data.
+
+    Parameters
+    ----------
+    model
+        The section, as `resolved_model` gives it.
+    mixture
+        Its mixture, from `mixture_of` with its prior.
+    x
+        The data ``(n_samples, n_features)`` by which a prior given as a table is scaled.
+
+    Raises
+    ------
+    ConfigError
+        If a table has a key of another family, or too few degrees of freedom for the data's features.
+    """
+    declared = model.get("prior")
+    if declared is None:
+        return mixture.prior
+    if declared == "none":
+        return None
+    if declared == "default":
+        return "default"
+    prior = mixture.default_prior(x)
+    check_prior(model, np.shape(x)[-1] if np.ndim(x) == 2 else 1)
+    table = PriorTable.model_validate(declared)
+    concentration = prior.concentration * (1.0 if table.concentration is None else table.concentration)
+    return dataclasses.replace(prior, concentration=concentration, components=_changed(prior.components, table))
+
+
+def check_prior(model: Mapping[str, Any], n_features: int) -> None:
+    """Refuse a prior table that has a key of another family, or too few degrees of freedom, by ConfigError."""
+    if not isinstance(model.get("prior"), Mapping):
+        return
+    table = PriorTable.model_validate(model["prior"])
+    problem = table.misplaced(model["family"])
+    if problem is not None:
+        raise ConfigError(f"model.{problem}")
+    least = n_features - 1 if model.get("covariance") in ("full", "tied") else 0
+    if table.degrees_of_freedom is not None and table.degrees_of_freedom <= least:
+        raise ConfigError(
+            f"model.prior.degrees_of_freedom = {table.degrees_of_freedom:g} is not allowed; with {n_features} features "
+            f"and {model['covariance']} covariances it has to be greater than {least}"
+        )
+
+
+def mixture_for(model: Mapping[str, Any], x: Any, *, with_prior: bool) -> Mixture:
+    """`mixture_of` with the prior that `prior_of` gives for some data."""
+    mixture = mixture_of(model, with_prior=with_prior)
+    return dataclasses.replace(mixture, prior=prior_of(model, mixture, x)) if with_prior else mixture
+
+
+def _changed(components: Any, table: PriorTable) -> Any:
+    """The default prior of one component, with the numbers of a table in place."""
+    if hasattr(components, "scatter"):
+        changes: dict[str, Any] = {"precision": table.mean_precision, "degrees_of_freedom": table.degrees_of_freedom}
+        if table.scatter is not None:
+            changes["scatter"] = components.scatter * table.scatter
+    else:
+        changes = {"shape": table.shape}
+        if table.rate is not None:
+            changes["inverse_scale"] = np.full(np.shape(components.inverse_scale), table.rate)
+        elif table.shape is not None:
+            # The mean of the prior stays at the mean of the data.
+            changes["inverse_scale"] = components.inverse_scale * (table.shape / components.shape)
+    given = {name: np.asarray(value, dtype=float) for name, value in changes.items() if value is not None}
+    return dataclasses.replace(components, **given)
+
+
+# -- model files
+
+
+def build_from_file(file: str, arguments: Mapping[str, Any]) -> Mixture:
+    """The mixture that ``build(**arguments)`` of a Python file returns.
+
+    The file is run once for each content; ``build`` once for each content and arguments.
+
+    Raises ConfigError, with the file and the line, where it cannot be read, cannot be run, has no ``build``, or where
+    that returns no `emjax.Mixture`.
+    """
+    content, sha256 = _content(file)
+    return _build(_absolute(file), sha256, content, canonical(arguments))
+
+
+@functools.lru_cache(maxsize=256)
+def _build(file: str, sha256: str, content: bytes, arguments: str) -> Mixture:
+    from emjax.mixture import Mixture
+
+    build = getattr(_module(file, sha256, content), "build", None)
+    if not callable(build):
+        raise ConfigError(f"{printable(file)}: has no function build(); define one that returns an emjax.Mixture")
+    try:
+        built = build(**json.loads(arguments))
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{_place(file, error)}: build() failed: {_reason(error)}") from None
+    if not isinstance(built, Mixture):
+        raise ConfigError(f"{printable(file)}: build() returned a {type(built).__name__}, not an emjax.Mixture")
+    return built
+
+
+@functools.lru_cache(maxsize=64)
+def _module(file: str, sha256: str, content: bytes) -> ModuleType:
+    """Run a model file. What it holds is registered under a name of its own, which dataclasses need."""
+    module = ModuleType(f"emjax_model_file_{sha256[:16]}")
+    module.__file__ = file
+    sys.modules[module.__name__] = module
+    try:
+        exec(compile(content, file, "exec"), module.__dict__)
+    except (Exception, SystemExit) as error:
+        del sys.modules[module.__name__]
+        raise ConfigError(f"{_place(file, error)}: cannot be run: {_reason(error)}") from None
+    return module
+
+
+def _content(file: str) -> tuple[bytes, str]:
+    """The bytes of a model file and their SHA-256."""
+    shown = printable(file)
+    try:
+        content = Path(_absolute(file)).read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(f"{shown}: no such model file; check model.file") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{shown}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def _absolute(file: str) -> str:
+    return os.path.abspath(os.path.expanduser(file))
+
+
+def _place(file: str, error: BaseException) -> str:
+    """The file, and the line of it that the error came from."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    line = error.lineno if isinstance(error, SyntaxError) else (lines[-1] if lines else None)
+    return printable(file) + ("" if line is None else f", line {line}")
+
+
+def _reason(error: BaseException) -> str:
+    text = printable(error.msg if isinstance(error, SyntaxError) else error)
+    text = text if len(text) <= 160 else text[:157] + "..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,71 @@
+"""The methods of a study: each takes replicates of a cell and gives an `Outcome` for each of them.
+
+| file | kinds |
+|---|---|
+| ``em.py`` | ``em``, ``map``: all replicates of a job at once |
+| ``samplers.py`` | ``auto``, ``hmc``, ``nuts``, ``gibbs``, ``laplace``: one replicate after the other |
+| ``peers.py`` | ``sklearn`` |
+| ``budgets.py`` | what ``budget`` leaves of iterations, starts and draws |
+| ``shared.py`` | failures that stay with their replicate, keys, the time limit |
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from emjax.errors import ConfigError
+from emjax.experiments.work.outcome import Outcome, Replicate
+
+_FILES = {
+    "em": "em",
+    "map": "em",
+    "auto": "samplers",
+    "hmc": "samplers",
+    "nuts": "samplers",
+    "gibbs": "samplers",
+    "laplace": "samplers",
+    "sklearn": "peers",
+}
+
+
+def run_method(
+    spec: Mapping[str, Any], replicates: Sequence[Replicate], *, deadline: float | None = None
+) -> list[Outcome]:
+    """Run the method of a job on replicates.
+
+    Parameters
+    ----------
+    spec
+        A job's `spec`; see `emjax.experiments.study.plan.Job`.
+    replicates
+        The data sets, all of one shape.
+    deadline
+        A value of ``time.monotonic`` from which on no further replicate is begun; by default there is none.
+
+    Returns
+    -------
+    list of Outcome
+        One per replicate, in their order. What fails on one replicate is an outcome with the status ``failed``.
+
+    Raises
+    ------
+    ConfigError
+        If the settings are wrong for every replicate.
+    TimeLimitReached
+        If the deadline passes.
+    """
+    return list(iterate_method(spec, replicates, deadline=deadline))
+
+
+def iterate_method(
+    spec: Mapping[str, Any], replicates: Sequence[Replicate], *, deadline: float | None = None
+) -> Iterator[Outcome]:
+    """The outcomes of `run_method` one by one, so that a caller may drop a posterior before the next is drawn."""
+    kind = spec["method"]["kind"]
+    if kind not in _FILES:
+        raise ConfigError(f"methods: kind = {kind!r} is not one of {', '.join(map(repr, _FILES))}")
+    # A peer needs no JAX, and EM no sampler: each file is imported by the jobs that need it.
+    module = importlib.import_module(f"{__name__}.{_FILES[kind]}")
+    yield from module.outcomes(spec, replicates, deadline=deadline)

@@ -1,0 +1,301 @@
+"""``auto``, ``hmc``, ``nuts``, ``gibbs``, ``laplace``: posteriors, one replicate after the other.
+
+Programs are compiled once per shape, so that from the second replicate on nothing is compiled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import emjax
+from emjax.align import TRUST_LOW
+from emjax.bayes.methods import DEFAULTS
+from emjax.bayes.posterior import Posterior, mean_log_density
+from emjax.em.lanes import untimed
+from emjax.experiments.work.methods.budgets import (
+    allowance,
+    check_budget,
+    draws_by_evaluations,
+    draws_by_seconds,
+)
+from emjax.experiments.work.methods.shared import (
+    FAILURES,
+    check_deadline,
+    declared_mixture,
+    failed,
+    random_key,
+    with_prior_of,
+)
+from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate
+from emjax.metrics.parameter import equal_tailed
+from emjax.mixture import Mixture, MixtureParams
+from emjax.naming import scalar_parameters
+
+_PREDICTIVE_DRAWS = 1000
+_RESPONSIBILITY_DRAWS = 400
+
+_PILOT_DRAWS = 50
+_LONGER_PILOT_DRAWS = 400
+_ATTEMPTS = 4
+"""How often draws are cut where a pilot has promised too many."""
+
+
+def outcomes(
+    spec: Mapping[str, Any], replicates: Sequence[Replicate], *, deadline: float | None = None
+) -> Iterator[Outcome]:
+    """The outcome of a sampler on each replicate."""
+    check_budget(spec["method"])
+    mixture = declared_mixture(spec, with_prior=True)
+    for done, replicate in enumerate(replicates):
+        check_deadline(deadline, done, len(replicates))
+        try:
+            # EM's part in a posterior must not depend on the clock, or two runs of a job would differ.
+            with untimed():
+                outcome = _run(spec, mixture, replicate)
+        except FAILURES as error:
+            outcome = failed(error)
+        yield outcome
+
+
+def _run(spec: Mapping[str, Any], mixture: Mixture, replicate: Replicate) -> Outcome:
+    method = spec["method"]
+    key = random_key(spec, replicate.number)
+    sampler = _Sampler(method, with_prior_of(spec, mixture, replicate.data), replicate, key)
+    if allowance(method, "evaluations") is not None:
+        posterior, numbers = _within_evaluations(sampler)
+    elif allowance(method, "seconds") is not None:
+        posterior, numbers = _within_seconds(sampler)
+    else:
+        posterior, numbers = sampler.draw(method.get("warmup"), method.get("draws")), {}
+    outcome = _outcome(posterior, spec["level"], keep=method["keep_draws"])
+    outcome = dataclasses.replace(outcome, numbers={**outcome.numbers, **numbers})
+    if method["verdict"]:
+        verdict, problem = _verdict(posterior, replicate, jax.random.fold_in(key, 1), spec["level"])
+        outcome = dataclasses.replace(outcome, verdict=verdict, message=f"{outcome.message} {problem}".strip())
+    return outcome
+
+
+# --- sampling, within a budget or without one -------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sampler:
+    """A sampler with its settings on one data set; warm-up and draws are left open."""
+
+    method: Mapping[str, Any]
+    mixture: Mixture
+    replicate: Replicate
+    key: jax.Array
+
+    def draw(self, warmup: int | None, draws: int | None) -> Posterior:
+        """The posterior by so many iterations of each chain; None leaves a number to the sampler."""
+        return emjax.sample(
+            self.mixture,
+            self.replicate.data,
+            key=self.key,
+            method=self.method["kind"],
+            chains=self.method.get("chains"),
+            warmup=warmup,
+            draws=draws,
+            target_accept_prob=self.method.get("target_accept_prob"),
+            dtype=self.method["dtype"],
+        )
+
+    @property
+    def chains(self) -> int:
+        """The number of chains in force."""
+        return self.method.get("chains") or DEFAULTS[self.method["kind"]].chains
+
+    @property
+    def warmup(self) -> int:
+        """The iterations of warm-up in force; none where draws are independent."""
+        own = DEFAULTS[self.method["kind"]].warmup
+        given = self.method.get("warmup")
+        return 0 if self.method["kind"] == "laplace" else own if given is None else int(given)
+
+
+def _within_evaluations(sampler: _Sampler) -> tuple[Posterior, dict[str, float]]:
+    """As many draws as the evaluations allow.
+
+    A sweep of Gibbs sampling and a draw from the Laplace mixture are one evaluation. Of the other samplers a pilot of
+    `_PILOT_DRAWS` draws tells how many an iteration takes; where the draws turn out to take more, fewer are drawn anew.
+    """
+    method, chains = sampler.method, sampler.chains
+    budget = allowance(method, "evaluations")
+    assert budget is not None
+    per_iteration, warmups = 1.0, 1
+    if method["kind"] in ("hmc", "nuts"):
+        pilot = sampler.draw(sampler.warmup, _PILOT_DRAWS)
+        per_iteration, warmups = _evaluations_per_iteration(pilot), _warmups(pilot)
+    for attempt in range(_ATTEMPTS):
+        warmup, draws = draws_by_evaluations(
+            method, chains=chains, warmup=sampler.warmup, per_iteration=per_iteration, warmups=warmups
+        )
+        posterior = sampler.draw(warmup, draws)
+        took, warmups = _evaluations_per_iteration(posterior), _warmups(posterior)
+        used = chains * (warmups * warmup + draws) * took
+        if used <= budget or attempt == _ATTEMPTS - 1:
+            break
+        # What a pilot promises is an average: the next plan is made for a little more than was needed.
+        per_iteration = 1.02 * max(took, per_iteration)
+    return posterior, {"draws": float(draws), "budget_used": used / budget}
+
+
+def _within_seconds(sampler: _Sampler) -> tuple[Posterior, dict[str, float]]:
+    """As many draws as the seconds allow, by pilots of `_PILOT_DRAWS` and more draws that are not counted.
+
+    What does not depend on the draws (EM's mode, the Laplace mixture) is paid from the budget first.
+    """
+    method = sampler.method
+    budget = allowance(method, "seconds")
+    assert budget is not None
+    pilot = sampler.draw(sampler.warmup, _PILOT_DRAWS)
+    if pilot.compile_seconds > 0.1:
+        # What runs for the first time takes longer than it ever will again, even without its compilation.
+        pilot = sampler.draw(sampler.warmup, _PILOT_DRAWS)
+    longer = sampler.draw(sampler.warmup, _LONGER_PILOT_DRAWS)
+    warmups = _warmups(longer)
+    per_iteration = longer.sampling_seconds / (warmups * sampler.warmup + _LONGER_PILOT_DRAWS)
+    per_draw = max((longer.run_seconds - pilot.run_seconds) / (_LONGER_PILOT_DRAWS - _PILOT_DRAWS), per_iteration)
+    sampling = per_iteration * warmups * sampler.warmup + per_draw * _LONGER_PILOT_DRAWS
+    warmup, draws = draws_by_seconds(
+        method,
+        warmup=sampler.warmup,
+        per_iteration=per_iteration,
+        per_draw=per_draw,
+        besides=max(longer.run_seconds - sampling, 0.0),
+        warmups=warmups,
+    )
+    posterior = sampler.draw(warmup, draws)
+    return posterior, {"draws": float(draws), "budget_used": posterior.run_seconds / budget}
+
+
+def _evaluations_per_iteration(posterior: Posterior) -> float:
+    """Density evaluations of one iteration of one chain, on average over its draws.
+
+    They are the leapfrog steps; chains that jump make as many jumps besides, at one evaluation each.
+    """
+    stats = posterior.tree["sample_stats"].to_dataset()
+    if "n_steps" not in stats:
+        return 1.0
+    return float(np.mean(stats["n_steps"].values)) * (2.0 if "jumped" in stats else 1.0)
+
+
+def _warmups(posterior: Posterior) -> int:
+    """How often the chains warmed up: once more where they learned how to jump."""
+    return 2 if "jumped" in posterior.tree["sample_stats"] else 1
+
+
+# --- what a posterior comes to ----------------------------------------------------------------------------------------
+
+
+def _outcome(posterior: Posterior, level: float, *, keep: bool) -> Outcome:
+    message = posterior.message
+    named: dict[str, np.ndarray] = {}
+    parameters: tuple[ParameterEstimate, ...] = ()
+    responsibilities: Callable[[np.ndarray], np.ndarray] | None = None
+    if posterior.alignment.trust >= TRUST_LOW:
+        named, parameters = _labelled(posterior, level)
+        responsibilities = _responsibilities(posterior)
+    else:
+        message = (
+            f"{message} The labels are not identified by the data (trust {posterior.alignment.trust:.2f} < "
+            f"{TRUST_LOW:g}), so nothing is said of single components."
+        )
+    return Outcome(
+        status=posterior.status.value,
+        message=message,
+        trusted=posterior.converged,
+        named=named,
+        parameters=parameters,
+        log_density=_log_density(posterior),
+        responsibilities=responsibilities,
+        numbers=_numbers(posterior),
+        compile_seconds=posterior.compile_seconds,
+        run_seconds=posterior.run_seconds,
+        tree=posterior.tree if keep else None,
+    )
+
+
+def _labelled(posterior: Posterior, level: float) -> tuple[dict[str, np.ndarray], tuple[ParameterEstimate, ...]]:
+    """Posterior means by name, and every single number with its standard deviation and equal-tailed interval."""
+    fit = posterior.map_fit
+    drawn = posterior.tree["posterior"].to_dataset()
+    with jax.enable_x64(True):
+        names = list(fit.mixture.named_parameters(fit.params))
+    named = {name: drawn[name].values.mean(axis=(0, 1)) for name in names}
+    parameters = []
+    for parameter in scalar_parameters(named, fit.feature_names):
+        values = drawn[parameter.variable].values[parameter.place].ravel()
+        lower, upper = equal_tailed(values, level)
+        sd = float(values.std(ddof=1))
+        parameters.append(ParameterEstimate(parameter.name, float(values.mean()), sd, float(lower), float(upper)))
+    return named, tuple(parameters)
+
+
+def _log_density(posterior: Posterior) -> Callable[[np.ndarray], np.ndarray]:
+    """`Posterior.log_predictive`, holding no more of the posterior than it needs."""
+    likelihood, draws = posterior.mixture.likelihood, posterior.thinned(_PREDICTIVE_DRAWS)
+
+    def log_density(x: np.ndarray) -> np.ndarray:
+        with jax.enable_x64(True):
+            return np.asarray(mean_log_density(likelihood, draws, np.asarray(x, float)))
+
+    return log_density
+
+
+def _responsibilities(posterior: Posterior) -> Callable[[np.ndarray], np.ndarray]:
+    """Assignment probabilities averaged over evenly spaced draws with aligned labels."""
+    likelihood, draws = posterior.mixture.likelihood, posterior.thinned(_RESPONSIBILITY_DRAWS)
+
+    def responsibilities(x: np.ndarray) -> np.ndarray:
+        with jax.enable_x64(True):
+            return np.asarray(_mean_responsibilities(likelihood, draws, np.asarray(x, float)))
+
+    return responsibilities
+
+
+@jax.jit(static_argnums=0)
+def _mean_responsibilities(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
+    """The mean over draws of the responsibilities ``(n, K)``; the array of all of them is never held."""
+
+    def add(total: jax.Array, params: MixtureParams) -> tuple[jax.Array, None]:
+        return total + mixture.responsibilities(params, x), None
+
+    n_draws, n_components = draws.weights.shape
+    start = jnp.zeros((x.shape[0], n_components), x.dtype)
+    return jax.lax.scan(add, start, draws)[0] / n_draws
+
+
+def _numbers(posterior: Posterior) -> dict[str, float]:
+    found, modes = posterior.diagnostics, posterior.modes
+    stats = posterior.tree["sample_stats"].to_dataset()
+    evaluations = posterior.n_draws * _evaluations_per_iteration(posterior)
+    numbers = {
+        "max_rhat": found.max_rhat,
+        "min_ess": float(np.minimum(found.min_ess_bulk, found.min_ess_tail)),
+        "pareto_k": modes.pareto_k,
+        "n_modes": float(modes.n_modes),
+        "log_evidence": modes.log_evidence,
+        "alignment_trust": posterior.alignment.trust,
+        "n_optima": float(len(posterior.map_fit.optima)),
+        "n_evaluations": evaluations,
+    }
+    if "diverging" in stats:
+        numbers["divergences"] = float(found.n_divergent)
+    return numbers
+
+
+def _verdict(posterior: Posterior, replicate: Replicate, key: jax.Array, level: float) -> tuple[str | None, str]:
+    """What the comparison with maximum likelihood says, and why it says nothing."""
+    try:
+        fit = emjax.fit(posterior.mixture.likelihood, replicate.data, key=key)
+        return emjax.compare(fit, posterior, replicate.data, level=level).verdict.value, ""
+    except FAILURES as error:
+        return None, f"No verdict: {' '.join(str(error).split())}"

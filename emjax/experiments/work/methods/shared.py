@@ -1,0 +1,87 @@
+"""What all methods share: failures that stay with their replicate, keys, mixtures, and the time limit."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emjax.errors import ConfigError, EmjaxError
+from emjax.experiments.study.plan import method_seed
+from emjax.experiments.work.outcome import Outcome, ParameterEstimate
+from emjax.naming import scalar_parameters
+
+if TYPE_CHECKING:
+    import jax
+
+    from emjax.mixture import Mixture
+
+FAILURES = (EmjaxError, ValueError, ArithmeticError)
+"""What data can do to a method (`numpy.linalg.LinAlgError` is a `ValueError`). Anything else, such as too little
+memory, Ctrl-C or a mistake in the code, belongs to the job."""
+
+
+class TimeLimitReached(EmjaxError):
+    """A job has used up the time that ``execution.time_limit`` gives it."""
+
+
+def check_deadline(deadline: float | None, done: int, n_replicates: int) -> None:
+    """Raise `TimeLimitReached` if the deadline, a value of ``time.monotonic``, has passed."""
+    if deadline is not None and time.monotonic() >= deadline:
+        raise TimeLimitReached(
+            f"the time limit was reached after {done} of {n_replicates} replicates: raise execution.time_limit or "
+            "lower execution.batch"
+        )
+
+
+def failed(error: BaseException) -> Outcome:
+    """The outcome of a replicate on which the method failed, with the reason in one line."""
+    text = " ".join(str(error).split())
+    kind = type(error).__name__
+    return Outcome(status="failed", message=text if isinstance(error, EmjaxError) else f"{kind}: {text or kind}")
+
+
+def label(spec: Mapping[str, Any]) -> str:
+    """How reports call the method of a job."""
+    method = spec["method"]
+    return str(method.get("name") or method["kind"])
+
+
+def random_key(spec: Mapping[str, Any], number: int) -> jax.Array:
+    """The method's random key on a replicate; it depends on neither the job nor what ran before."""
+    import jax
+
+    return jax.random.key(method_seed(spec, number))
+
+
+def declared_mixture(spec: Mapping[str, Any], *, with_prior: bool) -> Mixture:
+    """The mixture that a job's model section declares; a prior is not yet scaled by data.
+
+    Raises
+    ------
+    ConfigError
+        If the method needs a prior and the model has none.
+    """
+    if with_prior and spec["model"].get("prior") == "none":
+        raise ConfigError(f"methods.{label(spec)} needs a prior, and model.prior is 'none': use 'default' or a table")
+    from emjax.experiments.study.mixtures import mixture_of
+
+    return mixture_of(spec["model"], with_prior=with_prior)
+
+
+def with_prior_of(spec: Mapping[str, Any], mixture: Mixture, data: Any) -> Mixture:
+    """The mixture with the prior that the model section means on these data."""
+    from emjax.experiments.study.mixtures import prior_of
+
+    return dataclasses.replace(mixture, prior=prior_of(spec["model"], mixture, data))
+
+
+def point_estimates(named: Mapping[str, np.ndarray], feature_names: tuple[str, ...]) -> tuple[ParameterEstimate, ...]:
+    """Every single number of named parameters, without standard errors."""
+    return tuple(
+        ParameterEstimate(parameter.name, float(named[parameter.variable][parameter.index]))
+        for parameter in scalar_parameters(named, feature_names)
+    )

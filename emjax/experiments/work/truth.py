@@ -1,0 +1,73 @@
+"""What simulated data are drawn from: from the data section of a job to a law, and to a `Truth`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from emjax.datasets.laws import LocationScaleLaw, MixtureLaw, normal_law, poisson_law
+from emjax.datasets.overlap import separated
+from emjax.datasets.shapes import NORMAL, Shape, SkewNormal, StudentT, Uniform
+from emjax.experiments.study.plan import canonical
+from emjax.experiments.work.outcome import Truth
+
+LAW_KEYS = ("weights", "mean", "scale", "covariance", "rate", "overlap", "misspecification")
+"""The settings of a data section that the law depends on; the others say how much is drawn and what is added."""
+
+
+def law_of(data: Mapping[str, Any]) -> MixtureLaw:
+    """The law of a data section of kind ``simulate``, with its means moved where an overlap is asked for.
+
+    Kept for the sections met last, since an overlap takes up to seconds to find.
+
+    Raises
+    ------
+    DataError
+        Where a covariance is none, or no distance gives the overlap.
+    """
+    return _law(canonical({key: data[key] for key in LAW_KEYS if data.get(key) is not None}))
+
+
+def truth_of(law: MixtureLaw) -> Truth:
+    """The `Truth` of a law."""
+
+    def sample(n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        return law.sample(n_samples, np.random.default_rng(seed))
+
+    return Truth(
+        named=law.parameters, log_density=law.log_density, responsibilities=law.responsibilities, sample=sample
+    )
+
+
+@lru_cache(maxsize=32)
+def _law(text: str) -> MixtureLaw:
+    data = json.loads(text)
+    weights = data["weights"]
+    if "rate" in data:
+        return poisson_law(weights=weights, rate=data["rate"])
+    shape = shape_of(data.get("misspecification"))
+    law = normal_law(
+        weights=weights, mean=data["mean"], scale=data.get("scale"), covariance=data.get("covariance"), shape=shape
+    )
+    if "overlap" not in data:
+        return law
+    mean = separated(law.weights, law.mean, law.covariance, data["overlap"], shape=shape)
+    return LocationScaleLaw(law.weights, mean, law.covariance, shape)
+
+
+def shape_of(misspecification: Mapping[str, Any] | None) -> Shape:
+    """The shape of all components that a ``misspecification`` table declares; normal without one."""
+    if misspecification is None:
+        return NORMAL
+    kind = misspecification["kind"]
+    if kind == "student_t":
+        degrees_of_freedom = misspecification.get("degrees_of_freedom")
+        return StudentT() if degrees_of_freedom is None else StudentT(float(degrees_of_freedom))
+    if kind == "skew_normal":
+        skewness = misspecification.get("skewness")
+        return SkewNormal() if skewness is None else SkewNormal(float(skewness))
+    return Uniform()

@@ -1,0 +1,110 @@
+"""A study's results in Python and in a notebook."""
+
+import math
+
+import pytest
+
+import emjax.experiments.results as results
+from emjax.errors import ConfigError
+from emjax.experiments.results import open_study
+
+
+@pytest.fixture
+def result(tmp_path, study, plan, fill):
+    """Six of eight jobs are done and one has failed."""
+    failed, missing = plan.jobs[-1], plan.jobs[-2]
+    archive = fill(tmp_path / "s", study, keys={job.key for job in plan.jobs} - {failed.key, missing.key})
+    archive.record_failure(failed, "no luck", 2)
+    return open_study(tmp_path / "s")
+
+
+def test_progress_counts_jobs(result, plan):
+    progress = result.progress
+    assert (progress.n_jobs, progress.n_done, progress.n_failed, progress.n_missing) == (8, 6, 1, 1)
+    assert not progress.complete
+    assert str(progress) == "6 of 8 jobs done, 1 failed, 1 missing"
+    assert list(result.failures) == [plan.jobs[-1].key]
+    assert repr(result).endswith("2 cells, methods km, bayes; 6 of 8 jobs done, 1 failed, 1 missing)")
+
+
+def test_cells_have_settings_and_progress(result):
+    assert list(result.cells.columns) == ["cell", "data.n_samples", "n_jobs", "n_done", "n_failed"]
+    assert result.cells["data.n_samples"].tolist() == [50, 100]
+    assert result.cells["n_jobs"].tolist() == [4, 4]
+    assert result.cells["n_done"].sum() == 6
+    assert result.cells["n_failed"].sum() == 1
+    assert set(result.rows["cell"]) <= set(result.cells["cell"])
+
+
+def test_the_overview_counts_replicates(result):
+    """Coverage is averaged over parameters first: replicates are independent, parameters are not."""
+    overview = result.overview().set_index(["cell", "method", "quantity"])
+    first = result.cells["cell"][0]
+    row = overview.loc[(first, "km", "covered")]
+    # Replicates 0, 1, 2, 3 cover in 0, 1, 0, 1 of both parameters.
+    assert (row["n"], row["mean"]) == (4, 0.5)
+    assert row["mcse"] == pytest.approx(math.sqrt(1 / 3) / 2)
+    assert list(dict.fromkeys(result.overview()["quantity"])) == ["covered", "log_score_loss", "run_seconds"]
+
+
+def test_the_overview_leaves_out_what_its_method_does_not_trust(result):
+    rows = result.rows
+    rows.loc[(rows["quantity"] == "trusted") & (rows["replicate"] > 0), "value"] = 0.0
+    counts = result.trusted()
+    assert (counts["n_trusted"] < counts["n"]).any()
+    overview = result.overview()
+    assert (overview["n"] == 1).all()
+    assert overview["mcse"].isna().all()
+    assert overview.loc[overview["quantity"] == "covered", "mean"].eq(0.0).all()
+
+
+def test_summaries_are_those_of_the_work(result):
+    summary = result.summary("coverage", "log_score_loss")
+    assert set(summary["quantity"]) == {"coverage", "log_score_loss"}
+    assert "data.n_samples" in summary.columns
+    coverage = summary[(summary["quantity"] == "coverage") & (summary["method"] == "km")]
+    assert coverage["mean"].eq(0.5).all()
+    assert len(result.summary()) > len(summary)
+    assert len(result.verdicts()) == 0, "no method gives verdicts"
+
+
+def test_a_notebook_shows_an_escaped_table(result):
+    page = result._repr_html_()
+    assert "A &lt;b&gt;study&lt;/b&gt;" in page
+    assert "Is 1 &lt; 2?" in page
+    assert "<b>" not in page
+    assert page.count("<tr>") == 1 + len(result.trusted())
+    assert "coverage" in page
+    assert "0.50 ± 0.29" in page
+
+
+def test_a_study_without_results_shows_so(tmp_path, study, fill):
+    result = open_study(fill(tmp_path / "s", study, keys=set()).path)
+    assert "No job is done yet" in result._repr_html_()
+    assert len(result.rows) == 0
+    assert len(result.overview()) == 0
+    assert result.progress.n_missing == 8
+
+
+def test_reports_are_written_by_their_own_room(result, monkeypatch):
+    import emjax.experiments.sweep_report as room
+
+    monkeypatch.setattr(room, "write_study_report", lambda folder, **options: (folder, options), raising=False)
+    assert result.report(figures=False) == (result.folder, {"figures": False})
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"format": 99}', '{"format": 1}'])
+def test_what_is_no_study_is_said_in_one_line(tmp_path, content):
+    if content is not None:
+        (tmp_path / "study.json").write_text(content)
+    with pytest.raises(ConfigError, match="not the folder of a study") as caught:
+        open_study(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_opening_reads_no_rows(result, monkeypatch):
+    """A study of a million rows opens at once."""
+    monkeypatch.setattr(results.Archive, "rows", lambda self: pytest.fail("rows were read"))
+    opened = open_study(result.folder)
+    assert len(opened.cells) == 2
+    assert opened.title == "A <b>study</b>"

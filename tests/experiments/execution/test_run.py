@@ -1,0 +1,270 @@
+"""Real runs with real processes: done once, gone on with, shared out, stopped."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tomli_w
+
+from emjax.errors import ConfigError
+from emjax.experiments.archive.folder import Archive
+from emjax.experiments.execution import local
+from emjax.experiments.execution.interrupts import StudyInterrupted, stop_signals
+from emjax.experiments.execution.local import LocalExecutor
+from emjax.experiments.execution.run import folder_of, run_study, shard_of
+from emjax.experiments.execution.worker import ONE_THREAD, do_job
+from emjax.experiments.study.grid import make_plan
+
+
+def environment_of_a_worker():
+    return {name: os.environ.get(name) for name in ONE_THREAD}, sorted({"jax", "pandas"} & set(sys.modules))
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_workers_have_one_thread_outlive_deaths_and_are_killed_when_late(monkeypatch):
+    monkeypatch.setattr(local, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(local, "MOST_JOBS", 2)
+    executor = LocalExecutor(1)
+    try:
+        assert executor.submit(environment_of_a_worker).result() == (ONE_THREAD, [])
+        late, dead = executor.submit(time.sleep, 60, limit=0.2), executor.submit(die)
+        after = [executor.submit(os.getpid) for _ in range(3)]
+        with pytest.raises(TimeoutError):
+            late.result(timeout=30)
+        with pytest.raises(OSError, match="Abnormal termination"):
+            dead.result(timeout=30)
+        processes = [future.result(timeout=30) for future in after]
+        assert processes[0] == processes[1] != processes[2]
+        assert os.getpid() not in processes
+    finally:
+        begun = time.monotonic()
+        executor.submit(time.sleep, 60)
+        executor.close()
+        assert time.monotonic() - begun < 10
+
+
+def test_a_run_goes_on_where_the_last_one_stopped(tmp_path, small_study, comparable_rows, inline_workers):
+    told = []
+    first = run_study(small_study(replicates=2), folder=tmp_path / "a", workers=1, on_progress=told.append)
+    assert (told[-1].done, told[-1].total, told[-1].n_own) == (4, 4, 4)
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "a" / "jobs").glob("*/job.json")}
+    assert len(stamps) == 2
+    assert first.failures == {}
+    rows = comparable_rows(tmp_path / "a")
+    assert set(rows["replicate"]) == {0, 1}
+    # More replicates: the jobs that are there stay as they are.
+    run_study(small_study(replicates=4), folder=tmp_path / "a", workers=1, on_progress=told.append)
+    assert (told[-1].done, told[-1].total, told[-1].n_own) == (8, 8, 4)
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    more = comparable_rows(tmp_path / "a")
+    assert set(more["replicate"]) == {0, 1, 2, 3}
+    kept = more[more["replicate"] < 2].reset_index(drop=True)
+    assert kept.equals(rows)
+
+
+def test_do_job_publishes_once_and_knows_what_is_done_or_taken(tmp_path, small_study):
+    study = small_study(n_cells=1, replicates=2)
+    plan = make_plan(study)
+    archive = Archive(tmp_path / "study")
+    archive.begin(study, plan)
+    job = plan.jobs[0]
+    with Archive(tmp_path / "study").claim(job.key) as claimed:
+        assert claimed
+        assert do_job(str(archive.path), job.spec)["state"] == "elsewhere"
+    result = do_job(str(archive.path), job.spec)
+    assert (result["state"], result["key"]) == ("done", job.key)
+    assert result["summary"]["n_rows"] > 0
+    assert do_job(str(archive.path), job.spec)["state"] == "finished"
+    Archive(tmp_path / "other").begin(study, plan)
+    late = do_job(str(tmp_path / "other"), job.spec, 1e-9)
+    assert late["state"] == "failed"
+    assert "\n" not in late["error"]
+    assert "TimeLimitReached" in late["traceback"]
+
+
+def test_failed_jobs_are_written_down_and_done_by_the_next_run(tmp_path, small_study, inline_workers):
+    failed = run_study(small_study(time_limit=1e-9, retries=1), folder=tmp_path / "a", workers=1)
+    assert len(failed.failures) == 4
+    assert all(failure["attempts"] == 2 for failure in failed.failures.values())
+    result = run_study(small_study(), folder=tmp_path / "a", workers=1)
+    assert result.failures == {}
+    assert len(list((tmp_path / "a" / "jobs").iterdir())) == 4
+
+
+def test_shards_share_out_all_jobs(small_study):
+    plan = make_plan(small_study(n_cells=3, replicates=6))
+    shards = [shard_of(plan.jobs, f"{i}/4") for i in (1, 2, 3, 4)]
+    assert sorted(job.key for shard in shards for job in shard) == sorted(job.key for job in plan.jobs)
+    assert list(shards[0]) == list(plan.jobs[0::4])
+    assert list(shard_of(plan.jobs, None)) == list(plan.jobs)
+    for wrong in ("0/4", "5/4", "1", "a/b", "1/0", "-1/2", "1/2/3"):
+        with pytest.raises(ConfigError, match="--shard"):
+            shard_of(plan.jobs, wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"workers": 0}, "--workers 0"),
+        ({"scheduler": "localhost:8786"}, "--scheduler localhost:8786"),
+        ({"scheduler": "local:0"}, "--scheduler local:0"),
+        ({"scheduler": "tcp://a:1", "workers": 3}, "leave --workers out"),
+        ({"shard": "3/2"}, "--shard 3/2"),
+        ({"folder": None}, "name the folder"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_written(tmp_path, small_study, options, expected):
+    with pytest.raises(ConfigError, match=expected):
+        run_study(small_study(), **{"folder": tmp_path / "a", **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_dask_the_option_says_what_to_install(tmp_path, small_study, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ConfigError, match=r"install emjax\[dask\]"):
+        run_study(small_study(), folder=tmp_path / "a", scheduler="local:2")
+
+
+def test_the_default_folder_is_named_after_the_config(tmp_path, study_tree, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("config.toml", "wide.toml"):
+        (tmp_path / name).write_text(tomli_w.dumps(study_tree()))
+    assert folder_of(tmp_path / "config.toml") == tmp_path / "runs" / tmp_path.name
+    assert folder_of("wide.toml") == tmp_path / "runs" / "wide"
+    assert folder_of("wide.toml", "here") == tmp_path / "here"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_a_wish_and_handlers_are_put_back(number, capfd):
+    before = signal.getsignal(number)
+    with stop_signals() as wish:
+        assert not wish
+        os.kill(os.getpid(), number)
+        assert wish
+        assert wish.number == number
+    assert signal.getsignal(number) is before
+    assert "once more" in capfd.readouterr().err
+
+
+def test_ignored_signals_stay_ignored(monkeypatch):
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with stop_signals() as wish:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert not wish
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_stopped_run_says_what_is_done_and_the_next_one_does_the_rest(tmp_path, small_study, inline_workers):
+    study = small_study(n_cells=6, replicates=4)
+
+    def stop(progress):
+        if progress.done == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(StudyInterrupted) as caught:
+        run_study(study, folder=tmp_path / "a", workers=1, on_progress=stop)
+    n_done = len(list((tmp_path / "a" / "jobs").glob("*/job.json")))
+    assert 2 <= n_done < 12
+    assert f"interrupted; {n_done} of 12 jobs are done" in str(caught.value)
+    assert caught.value.number == signal.SIGINT
+    run_study(study, folder=tmp_path / "a", workers=1)
+    assert len(list((tmp_path / "a" / "jobs").glob("*/job.json"))) == 12
+
+
+def test_the_command_with_real_workers_stops_cleanly(tmp_path, study_tree):
+    (tmp_path / "config.toml").write_text(tomli_w.dumps(study_tree(n_cells=4, replicates=200, batch=2)))
+    command = [sys.executable, "-m", "emjax", "run", "config.toml", "--out", "out", "--workers", "1"]
+    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    jobs = tmp_path / "out" / "jobs"
+    deadline = time.monotonic() + 120
+    while not list(jobs.glob("*/job.json")) and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert out == ""
+    assert "Traceback" not in err
+    last = err.splitlines()[-1]
+    n_done, total = map(int, re.findall(r"[0-9]+", last))
+    assert last == (
+        f"emjax: error: interrupted; {n_done} of {total} jobs are done, and the same command goes on from there"
+    )
+    # A job that ended while its worker was stopped may be there without having been counted.
+    assert total == 400
+    assert 0 <= len(list(jobs.glob("*/job.json"))) - n_done <= 2
+    # Nothing half-written is left.
+    assert [path.name for path in jobs.iterdir() if path.name.startswith(".")] == []
+
+
+def write(folder, tree):
+    path = folder / "config.toml"
+    path.write_text(tomli_w.dumps(tree))
+    return str(path)
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(emjax_command, workplace, study_tree):
+    config = write(workplace, study_tree(n_cells=2, replicates=4, batch=2))
+    result = emjax_command("run", config, "--dry-run", "--out", "out")
+    assert result.code == 0
+    assert "2 cells x 4 replicates x 1 method" in result.out
+    assert "4 jobs, 8 data sets, 8 results" in result.out
+    assert max(map(len, result.out.splitlines())) <= 80
+    plan = json.loads(emjax_command("run", config, "--dry-run", "--json", "--shard", "1/3").out)
+    assert plan["n_results"] == 4
+    assert [job["finished"] for job in plan["jobs"]] == [False, False]
+    assert [path.name for path in workplace.iterdir()] == ["config.toml"]
+
+
+def test_the_command_runs_a_study(emjax_command, workplace, study_tree, inline_workers):
+    config = write(workplace, study_tree(n_cells=1, replicates=2))
+    result = emjax_command("run", config, "--out", "out", "--workers", "1")
+    assert result.code == 0
+    assert "1 of 1 jobs done" in result.out
+    assert result.out.splitlines()[-1] == "The report:  emjax report out"
+    document = json.loads(emjax_command("run", config, "--out", "out", "--json").out)
+    assert (document["n_jobs"], document["n_done"], document["n_results_of_this_run"]) == (1, 1, 0)
+    failing = ("--set", "execution.time_limit=1e-9", "--set", "seed=4", "--out", "failing", "--workers", "1")
+    result = emjax_command("run", config, *failing)
+    assert result.code == 3
+    assert "1 failed" in result.out
+    document = json.loads(emjax_command("run", config, *failing, "--json").out)
+    (failure,) = document["failures"]
+    assert (failure["method"], failure["first"], failure["stop"]) == ("peer", 0, 2)
+    assert "execution.time_limit" in failure["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--overwrite",), "--out"),
+        (("--workers", "0"), "--workers 0"),
+        (("--shard", "9"), "--shard 9"),
+        (("--scheduler", "here"), "--scheduler here"),
+    ],
+)
+def test_wrong_options_of_the_command_are_one_line(emjax_command, workplace, study_tree, arguments, expected):
+    result = emjax_command("run", write(workplace, study_tree()), *arguments)
+    assert result.code == 2
+    assert expected in result.err
+    assert result.err.count("\n") == 1
+    assert not (workplace / "runs").exists()
+
+
+def test_options_of_studies_are_refused_for_a_single_run(emjax_command, workplace):
+    (workplace / "one.toml").write_text('task = "fit"\n[data]\nsource = "faithful"\n[model]\nn_components = 2\n')
+    for option in (("--workers", "2"), ("--scheduler", "local"), ("--shard", "1/2"), ("--dry-run",)):
+        result = emjax_command("run", "one.toml", *option)
+        assert result.code == 2
+        assert option[0] in result.err
+        assert "[[methods]]" in result.err

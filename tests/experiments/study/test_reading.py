@@ -1,0 +1,343 @@
+"""A config may be TOML or YAML and extend others; what is wrong with it is said with file and line."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from emjax.errors import ConfigError
+from emjax.experiments.settings import load_config
+from emjax.experiments.study.positions import toml_lines
+from emjax.experiments.study.reading import is_study, read_study, read_tree
+
+STUDY = """\
+title = "a study"
+
+[data]
+kind = "simulate"
+weights = [0.5, 0.5]
+mean = [0, 3]
+scale = [
+  1,
+  1,
+]
+
+[model]
+n_components = 2
+
+[[methods]]
+kind = "em"
+
+[[methods]]
+name = "peer"
+kind = "sklearn"
+"""
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Write files into an empty folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(**texts: str) -> Path:
+        for name, text in texts.items():
+            stem, _, suffix = name.rpartition("_")
+            path = tmp_path / f"{stem.replace('__', '/')}.{suffix}"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return tmp_path
+
+    return write
+
+
+def refused(path: str, overrides=()) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read_study(path, overrides)
+    message = str(caught.value)
+    assert message.isprintable()
+    assert len(message) < 400
+    return message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "  1,\n  1,",
+            "  1,\n  0,",
+            "c.toml, line 9: data.scale[1][0] = 0 is not allowed; it should be greater than 0",
+        ),
+        ('kind = "sklearn"', 'kind = "sklearn"\nn_init = 0', "c.toml, line 21: methods[1].n_init = 0 is not allowed"),
+        ('kind = "em"', 'kind = "em"\nn_inits = 1', "line 17: unknown key 'methods[0].n_inits'; did you mean"),
+        (
+            'kind = "em"',
+            'kind = "nuts"\ndtype = "float32"',
+            "line 15: methods[0]: dtype = 'float32' is for hmc and gibbs",
+        ),
+        ('kind = "em"', 'kind = "hmc"\nverdict = true\ndraws = 9', "chains x draws = 72: a verdict needs at least 100"),
+        ('kind = "em"', 'kind = "em"\ndraws = 1', "'methods[0].draws' for kind 'em'; it is for kind auto, hmc, nuts"),
+        (
+            'kind = "em"',
+            'kind = "emm"',
+            "line 16: methods[0].kind = 'emm' is not allowed; use one of em, map, auto, hmc",
+        ),
+        ('kind = "em"', 'name = "x"', "line 15: methods[0].kind is missing; use one of em, map"),
+        ("n_components = 2", "", "line 12: model.n_components is missing: number of components, K"),
+        (
+            "n_components = 2",
+            'n_components = 2\nfile = "m.py"',
+            "line 13: 'model.n_components' does not go with model.file",
+        ),
+        (
+            "n_components = 2",
+            "n_components = 2\nprior.rate = 1",
+            "line 12: model: prior.rate is not for family 'normal'",
+        ),
+        (
+            "n_components = 2",
+            'n_components = 2\nprior = "flat"',
+            "line 14: model.prior = 'flat' is not allowed; use one of",
+        ),
+        (
+            "n_components = 2",
+            "n_components = 2\nprior.scatter = -1",
+            "line 14: model.prior.scatter = -1 is not allowed",
+        ),
+        ("n_components = 2", 'n_components = 2\nfamily = "poisson"', "normal components draw none: give data.rate"),
+        (
+            "n_components = 2",
+            'n_components = 2\nprior = "none"\n[[methods]]\nkind = "map"',
+            "leaves method 'map' without",
+        ),
+        ('name = "peer"\nkind = "sklearn"', 'kind = "em"', "c.toml: two methods are called 'em'"),
+        ("mean = [0, 3]", "mean = [0, nan]", "c.toml: data.mean[1] = nan is not allowed; it should be a finite number"),
+        ("mean = [0, 3]", "mean = [0, 2026-01-01]", "is a date or a time, which no setting takes"),
+        (
+            "mean = [0, 3]",
+            f"mean = [0, {10**30}]",
+            "data.mean[1] is not allowed; it is a number of more than 18 digits",
+        ),
+        ("mean = [0, 3]", f"mean = [0, {'9' * 5000}]", "not valid TOML"),
+        ("mean = [0, 3]", f"mean = {'[' * 5000}", "nested too deeply"),
+        ("mean = [0, 3]", f"{'a.' * 500}b = 1", "is nested more than 32 levels deep"),
+        ("title = ", "title = 3 #", "line 1: title = 3 is not allowed; it should be a valid string"),
+        ("[data]", "[execution]\nbatch = 0\n[data]", "line 4: execution.batch = 0 is not allowed"),
+        ("[data]", "[data.contamination]\nshare = 1\n[data]", "line 4: data.contamination.share = 1 is not allowed"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(files, old, new, expected):
+    assert old in STUDY
+    files(c_toml=STUDY.replace(old, new, 1))
+    assert expected in refused("c.toml")
+
+
+def test_a_single_run_has_lines_too(files):
+    files(c_toml='[data]\nsource = "faithful"\n\n[model]\nn_components = 0\n')
+    with pytest.raises(ConfigError, match=r"^c.toml, line 5: model.n_components = 0 is not allowed"):
+        load_config("c.toml")
+
+
+def test_every_way_of_writing_toml_is_found_in_its_line():
+    text = """\
+a = 1 # b = 2
+"x.y".z = '''one
+two'''
+[t."u v"]
+k = [1, [2,
+  3], { p = 4,
+  q = [5] },  # ] not the end
+] # end
+[[list]]
+n = "a \\" # no comment"
+[list.below]
+m = \"\"\"
+[not.a.table]
+quoted \\\""" still in\"\"\"
+[[list]]
+n = {a.b = 1}
+last = 1979-05-27T07:32:00Z
+"""
+    assert toml_lines(text) == {
+        ("a",): 1, ("x.y",): 2, ("x.y", "z"): 2, ("t",): 4, ("t", "u v"): 4, ("t", "u v", "k"): 5,
+        ("t", "u v", "k", 0): 5, ("t", "u v", "k", 1): 5, ("t", "u v", "k", 1, 0): 5, ("t", "u v", "k", 1, 1): 6,
+        ("t", "u v", "k", 2): 6, ("t", "u v", "k", 2, "p"): 6, ("t", "u v", "k", 2, "q"): 7,
+        ("t", "u v", "k", 2, "q", 0): 7, ("list",): 9, ("list", 0): 9, ("list", 0, "n"): 10, ("list", 0, "below"): 11,
+        ("list", 0, "below", "m"): 12, ("list", 1): 15, ("list", 1, "n"): 16, ("list", 1, "n", "a"): 16,
+        ("list", 1, "n", "a", "b"): 16, ("list", 1, "last"): 17,
+    }  # fmt: skip
+
+
+# -- YAML
+
+
+YAML = """\
+title: a study
+data: {kind: simulate, weights: [0.5, 0.5], mean: [0, 3], scale: [1, 1]}
+model:
+  n_components: 2
+methods:
+  - kind: em
+    tol: 1e-8
+    n_init: 5
+  - name: peer
+    kind: sklearn
+execution:
+  time_limit: null
+"""
+
+
+def test_yaml_declares_the_same_study(files):
+    files(c_yaml=YAML, c_toml=STUDY.replace('kind = "em"', 'kind = "em"\ntol = 1e-8\nn_init = 5'))
+    assert read_study("c.yaml") == read_study("c.toml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("n_init: 5", "n_init: 0", "c.yaml, line 8: methods[0].n_init = 0 is not allowed"),
+        ("n_init: 5", "n_init: no", "line 8: methods[0].n_init = 'no' is not allowed; it should be a valid integer"),
+        (
+            "n_init: 5",
+            "n_init: 5\n    n_init: 6",
+            "line 9: not valid YAML for a config: the key 'n_init' is given twice",
+        ),
+        ("n_init: 5", "n_init: !!python/name:os.system x", "line 8: not valid YAML for a config: the tag"),
+        ("title: a study", "- a\n- b", "c.yaml, line 3: not valid YAML"),
+        ("title: a study", "title: [a", "not valid YAML"),
+        ("title: a study", "title: &a [*a]", "not valid YAML"),
+        ("title: a study", "? [a]\n: b", "line 1: not valid YAML for a config: a key has to be a text"),
+        ("n_components: 2", "n_components: .inf", "line 4: model.n_components = inf is not allowed"),
+        ("n_components: 2", "n_components: [null]", "line 4: model.n_components[0] is null, which is no value"),
+    ],
+)
+def test_wrong_yaml_is_refused_with_its_line(files, old, new, expected):
+    assert old in YAML
+    files(c_yaml=YAML.replace(old, new))
+    assert expected in refused("c.yaml")
+
+
+def test_aliases_cannot_grow_without_end(files):
+    levels = "\n".join(f"x{i}: &x{i} [{', '.join([f'*x{i - 1}'] * 9)}]" for i in range(1, 12))
+    files(c_yaml="x0: &x0 [1, 1]\n" + levels)
+    assert "more than 100,000 values" in refused("c.yaml")
+    files(c_yaml="a: &a\n  b: *a\n")
+    assert "not valid YAML" in refused("c.yaml")
+
+
+def test_plain_texts_of_yaml_are_read_by_the_core_schema(files):
+    files(
+        c_yaml="a: [1e-6, .5, 0x1F, 0o17, 012, -3, on, 2026-01-01, 1:30, '5', true, ~x, !!str 5]\n"
+        "base: &base {p: 1, q: 2}\nmerged: {<<: *base, q: 3}\n"
+    )
+    tree = read_tree("c.yaml").tree
+    assert tree["a"] == [1e-6, 0.5, 31, 15, 12, -3, "on", "2026-01-01", "1:30", "5", True, "~x", "5"]
+    assert tree["merged"] == {"p": 1, "q": 3}
+
+
+# -- extends
+
+
+def test_a_config_extends_another(files):
+    folder = files(
+        base_toml=STUDY + "[execution]\nbatch = 7\nretries = 3\n",
+        more__c_toml='extends = "../base.toml"\ntitle = "other"\n[execution]\nbatch = 9\n[[methods]]\nkind = "map"\n',
+    )
+    study = read_study(folder / "more" / "c.toml")
+    assert (study.title, study.execution.batch, study.execution.retries) == ("other", 9, 3)
+    assert [method.label for method in study.methods] == ["map"], "lists are replaced"
+    assert study.data.n_samples == 1000
+
+
+def test_the_later_of_several_bases_is_stronger(files):
+    files(
+        a_toml=STUDY + "[execution]\nbatch = 1\nretries = 1\n",
+        b_yaml="execution: {batch: 2}\ntitle: b\n",
+        c_toml='extends = ["a.toml", "b.yaml"]\ntitle = "c"\n',
+    )
+    study = read_study("c.toml")
+    assert (study.title, study.execution.batch, study.execution.retries) == ("c", 2, 1)
+
+
+def test_a_table_that_changes_its_kind_replaces_the_other(files):
+    files(base_toml=STUDY, c_toml='extends = "base.toml"\n[data]\nkind = "source"\nsource = "faithful"\n')
+    assert read_study("c.toml").data.source == "faithful"
+    files(m_toml='extends = "base.toml"\n[model]\nfile = "m.py"\n')
+    assert read_study("m.toml").model.file == "m.py"
+
+
+def test_an_error_in_a_base_names_the_base_and_its_line(files):
+    files(base_toml=STUDY.replace("n_components = 2", "n_components = 0"), c_toml='extends = "base.toml"\nseed = 1\n')
+    assert refused("c.toml").startswith("base.toml, line 13: model.n_components = 0")
+    files(c_toml='extends = "base.toml"\n[model]\nn_components = -1\n')
+    assert refused("c.toml").startswith("c.toml, line 3: model.n_components = -1")
+
+
+@pytest.mark.parametrize(
+    ("extends", "expected"),
+    [
+        ('"c.toml"', "c.toml: extends goes in a circle: c.toml -> c.toml"),
+        ('"d.toml"', "c.toml: extends goes in a circle: c.toml -> d.toml -> c.toml"),
+        ('"absent.toml"', "absent.toml: no such config file"),
+        ('"."', "is a folder"),
+        ('"a\\u0000b"', "cannot be read"),
+        ("3", "c.toml, line 1: extends = 3 is not allowed; write the path of a config file, or a list of paths"),
+        ('["e.toml", ""]', "c.toml, line 1: extends = "),
+        ('["e.toml", "e.toml"]', "extends names a file twice"),
+    ],
+)
+def test_a_wrong_base_is_refused(files, extends, expected):
+    files(c_toml=f"extends = {extends}\n" + STUDY, d_toml='extends = "c.toml"\n', e_toml="")
+    assert expected in refused("c.toml")
+
+
+def test_paths_are_relative_to_the_file_they_stand_in(files):
+    folder = files(
+        base__base_toml='[model]\nfile = "m.py"\n[[methods]]\nkind = "em"\n[output]\ndir = "out"\n',
+        more__c_toml='extends = "../base/base.toml"\n[data]\nsource = "x.csv"\n[sweep.grid]\n'
+        'data.source = ["x.csv", "faithful", "sub/y.csv"]\n',
+    )
+    os.chdir(folder / "base")
+    study = read_study("../more/c.toml")
+    assert [os.path.relpath(path, folder) for path in (study.model.file, study.output.dir)] == ["base/m.py", "base/out"]
+    x, name, y = study.sweep.grid["data.source"]
+    assert [os.path.relpath(path, folder) for path in (x, y)] == ["more/x.csv", "more/sub/y.csv"]
+    assert name == "faithful"
+
+
+# -- overrides
+
+
+def test_overrides_reach_methods_by_their_names_and_the_sweep(files):
+    files(c_toml=STUDY + '[sweep.grid]\n"data.n_samples" = [10, 20]\n')
+    study = read_study("c.toml", ["methods.peer.n_init=7", "sweep.grid.data.n_samples=[30]", "data.overlap=0.2"])
+    assert study.methods[1].n_init == 7
+    assert study.sweep.grid == {"data.n_samples": (30,)}
+    assert study.data.overlap == 0.2
+    study = read_study("c.toml", ['methods=[{kind = "map"}]', "sweep.replicates=3"])
+    assert [method.label for method in study.methods] == ["map"]
+    assert study.sweep.replicates == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("methods.em.n_init=0", "--set methods.em.n_init=0: methods[0].n_init = 0 is not allowed"),
+        ("methods.x.n_init=1", "with a name among 'em', 'peer'"),
+        ("sweep.grid.data.overlap=[2]", '--set sweep.grid.data.overlap=[2]: sweep.grid."data.overlap"[0] = 2: data.ov'),
+        ("data.weights.x=3", "--set data.weights.x=3: 'data.weights' is a value, not a table"),
+        ("seed=" + "[" * 5000, "--set seed=[[["),
+        ("a." * 5000 + "b=1", "nested more than 32 levels deep"),
+        ("seed=inf", "--set seed=inf: seed = inf is not allowed"),
+    ],
+)
+def test_a_wrong_override_is_named(files, override, expected):
+    files(c_toml=STUDY)
+    assert expected in refused("c.toml", [override])
+
+
+def test_methods_make_a_study(files):
+    files(c_toml=STUDY, d_toml='[data]\nsource = "faithful"\n[model]\nn_components = 2\n', e_toml='task = "study"\n')
+    assert is_study(read_tree("c.toml"))
+    assert is_study(read_tree("c.toml").tree)
+    assert not is_study(read_tree("d.toml"))
+    assert is_study(read_tree("e.toml"))

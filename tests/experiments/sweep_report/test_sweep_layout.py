@@ -1,0 +1,146 @@
+"""Which settings become axes and panels, and what is claimed in words."""
+
+import pytest
+from synthetic_study import METHODS, declaration, declare, draw_rows, sweep_of
+
+from emjax.experiments.sweep_report.findings import find
+from emjax.experiments.sweep_report.frontier import unbeaten
+from emjax.experiments.sweep_report.lanes import best_axes, lanes
+from emjax.experiments.sweep_report.measures import kinds_in, summarize_measures
+from emjax.experiments.sweep_report.pictures import curve_pictures
+from emjax.experiments.sweep_report.sweep import CellView, Sweep, find_axes, value_text
+from emjax.experiments.sweep_report.verdicts import cell_verdicts
+
+
+def bare(*settings: dict) -> Sweep:
+    """A sweep of cells without rows."""
+    study = declare({}, 1)
+    cells = tuple(CellView(place, f"{place:012x}", own) for place, own in enumerate(settings))
+    rows = draw_rows(study, declaration(study)).head(0)
+    return Sweep(study, "t", None, 0.9, 0, 1, "f", cells, find_axes(cells), (), rows, (), frozenset(), (), True, ())
+
+
+def crossed(**axes: tuple) -> Sweep:
+    settings: list[dict] = [{}]
+    for key, values in axes.items():
+        settings = [{**cell, key.replace("__", "."): value} for cell in settings for value in values]
+    return bare(*settings)
+
+
+def test_numbers_run_along_and_names_make_panels():
+    sweep = crossed(model__covariance=("full", "diag"), data__n_samples=(1000, 100, 300))
+    (axis,) = best_axes(sweep)
+    layout = lanes(sweep, axis)
+    assert (axis.key, axis.values, axis.logarithmic) == ("data.n_samples", (100, 300, 1000), True)
+    assert [panel.title for panel in layout.panels] == ["covariance = full", "covariance = diag"]
+    assert [cell.settings["data.n_samples"] for cell in layout.panels[0].cells] == [100, 300, 1000]
+
+
+def test_settings_in_step_make_no_panels():
+    sweep = bare({"data.n_samples": 100, "methods.em.n_init": 5}, {"data.n_samples": 200, "methods.em.n_init": 9})
+    (axis,) = best_axes(sweep)
+    layout = lanes(sweep, axis)
+    assert (axis.key, len(layout.panels), len(layout.panels[0].cells)) == ("data.n_samples", 1, 2)
+
+
+def test_what_is_not_drawn_is_said():
+    sweep = crossed(data__n_samples=(1, 2, 3, 4, 5, 6), data__overlap=(0.1, 0.2, 0.3, 0.4, 0.5), level=(0.8, 0.9))
+    first, second = best_axes(sweep)
+    layout = lanes(sweep, first)
+    assert [panel.title.split()[-1] for panel in layout.panels] == ["0.1", "0.2", "0.4", "0.5"]
+    assert all(cell.settings["level"] == 0.8 for panel in layout.panels for cell in panel.cells)
+    assert "Of 5 values of overlap, 4 are drawn" in layout.note
+    assert "level = 0.8" in layout.note
+    assert second.key == "data.overlap"
+
+
+def test_labels_stay_unambiguous():
+    sweep = crossed(data__seed=(1, 2), model__seed=(1, 2))
+    assert [axis.label for axis in sweep.axes] == ["data.seed", "model.seed"]
+    assert [value_text(value) for value in (True, 1000, 0.1, 1e-7, "x", [[1, 2]])] == [
+        "yes", "1,000", "0.1", "1e−07", "x", "[[1, 2]]",
+    ]  # fmt: skip
+
+
+def test_unbeaten_is_decided_cell_by_cell():
+    import pandas as pd
+
+    points = pd.DataFrame({"cell": list("aaabb"), "seconds": [1, 2, 3, 9, 10], "value": [0.5, 0.6, 0.1, 0.05, 0.05]})
+    assert unbeaten(points, -1).tolist() == [True, False, True, True, False]
+    assert unbeaten(points, 1).tolist() == [True, True, False, True, False]
+
+
+def found(sweep):
+    summary = summarize_measures(sweep.rows, sweep.good)
+    return find(sweep, summary, kinds_in(sweep.good), cell_verdicts(sweep))
+
+
+def test_the_first_sentence_names_the_worst_coverage_in_numbers():
+    answer = found(sweep_of(declare({"data.overlap": (0.05, 0.4)}, 100))).answer
+    assert answer.startswith("em's 90% intervals cover 7")
+    assert "at overlap = 0.4" in answer
+    assert "in 1 of 2 cells" in answer
+
+
+def test_equal_methods_are_not_told_apart():
+    methods = ({"kind": "map", "name": "A"}, {"kind": "map", "name": "B"})
+    sentences = found(sweep_of(declare({"data.n_samples": (100, 1000)}, 60, methods)))
+    text = " ".join((sentences.answer, *sentences.further))
+    assert "do not differ in RMSE of mean in any of 2 cells beyond Monte-Carlo error" in text
+    assert "A's and B's intervals do not fall short of their level in any cell" in text
+
+
+def test_a_clear_difference_is_claimed_with_both_numbers():
+    study = declare({"data.n_samples": (100,)}, 60)
+    rows = draw_rows(study, declaration(study))
+    worse = (rows["method"] != "hmc") & rows["quantity"].isin(["error"])
+    rows.loc[worse, "value"] *= 5
+    text = " ".join(found(sweep_of(study, rows)).further)
+    assert "hmc has the smallest RMSE of mean: 0." in text
+    assert "against" in text
+    assert "of em" in text or "of MAP" in text
+
+
+def test_few_replicates_claim_nothing():
+    sentences = found(sweep_of(declare({"data.n_samples": (100, 1000)}, 3)))
+    text = " ".join((sentences.answer, *sentences.further))
+    assert "3 replicates per cell cannot tell the methods apart" in text
+    assert "has the smallest" not in text
+
+
+def test_what_cannot_be_trusted_comes_first_with_counts():
+    sweep = sweep_of(declare({"data.n_samples": (100, 1000)}, 60), failed=2, lost=1)
+    titles = [title for title, _ in found(sweep).alerts]
+    assert titles[:2] == ["2 jobs of 12 failed", "1 job of 12 is not done"]
+    bad = int((~sweep.outcomes["trusted"]).sum())
+    assert titles[2] == f"{bad} outcomes of {len(sweep.outcomes)} cannot be trusted"
+
+
+@pytest.mark.parametrize("methods", [METHODS, METHODS[1:]])
+def test_verdicts_are_right_where_em_was_good_enough(methods):
+    study = declare({"data.overlap": (0.01, 0.4), "data.n_samples": (3000, 100)}, 80, methods)
+    records = cell_verdicts(sweep_of(study))
+    assert [record.n for record in records] == [80] * 4
+    if len(methods) == 2:  # without EM nobody knows what is right
+        assert {(record.em_good, record.right, record.wrong) for record in records} == {(None, 0, 0)}
+        return
+    assert [record.em_good for record in records] == [True, True, False, False]
+    for record in records:
+        enough = record.counts["em_sufficient"] + record.counts["em_with_intervals"]
+        assert record.right == (enough if record.em_good else record.counts["mcmc_needed"])
+        assert record.right + record.wrong + record.inconclusive == 80
+
+
+def test_numbers_of_few_trusted_outcomes_are_marked():
+    study = declare({"data.n_samples": (100, 1000)}, 40, METHODS[:1])
+    rows = draw_rows(study, declaration(study), untrusted=0.0)
+    lost = (rows["quantity"] == "trusted") & (rows["cell"] == "000000000001") & (rows["replicate"] < 3)
+    rows.loc[lost, "value"] = 0.0
+    sweep = sweep_of(study, rows)
+    assert sweep.doubtful == {("000000000001", "em")}
+    (drawn,) = [
+        picture
+        for picture in curve_pictures(sweep, summarize_measures(sweep.rows, sweep.good), ["mean"])
+        if picture.name == "coverage"
+    ]
+    assert "Hollow: of trusted outcomes, which are fewer than 95%" in drawn.caption
