@@ -124,7 +124,8 @@ def data_seed(spec: Mapping[str, Any], replicate: int) -> int:
 
 
 def method_seed(spec: Mapping[str, Any], replicate: int) -> int:
-    """The seed of a method on a replicate of a job; its name and its budget do not matter."""
-    settings = {key: value for key, value in spec["method"].items() if key not in ("name", "budget")}
+    """The seed of a method on a replicate of a job; its name, its budget and what is kept of it do not matter."""
+    aside = ("name", "budget", "verdict", "keep_draws")
+    settings = {key: value for key, value in spec["method"].items() if key not in aside}
     sections = (located_nowhere(spec["data"]), located_nowhere(spec["model"]))
     return derived_seed("method", spec["seed"], *sections, settings, replicate)
