@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from emjax import align
 from emjax.bayes.laplace import GOOD_PARETO_K
+from emjax.bayes.loo import psis_loo
 from emjax.bayes.posterior import Posterior, mean_log_density
 from emjax.bayes.visits import PosteriorModes
 from emjax.jsonable import to_json, to_jsonable
@@ -88,7 +88,7 @@ class Comparison:
         One `ParameterRow` per number, as a tuple and as a pandas data frame.
     invariants
         Quantities that labels do not touch: ``total_variation`` with its Monte-Carlo error, ``co_clustering``,
-        in-sample ``log_score`` of both, ``elpd_loo`` (PSIS-LOO) and ``bic``.
+        in-sample ``log_score`` of both, ``elpd_loo`` (PSIS-LOO; None where it was left out) and ``bic``.
     diagnostics
         Statuses of both sides, the alignment's trust, optima and modes, what ``method="auto"`` decided, R-hat,
         effective sample sizes, divergences, E-BFMI.
@@ -153,6 +153,7 @@ def compare(
     level: float = 0.9,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
     key: jax.Array | None = None,
+    loo: bool = True,
 ) -> Comparison:
     """Compare an EM fit with a posterior of the same mixture on the same data.
 
@@ -170,6 +171,8 @@ def compare(
         When each verdict is given; see `emjax.verdict`.
     key
         For the points at which densities are compared; a fixed key by default.
+    loo
+        Whether PSIS-LOO is computed, about a millisecond per datum. The verdict does not need it.
 
     Raises
     ------
@@ -182,7 +185,7 @@ def compare(
         fit = _aligned(fit, posterior, samples.values)
         em = fit.intervals(level=level, method="information")
         rows = _rows(fit, posterior, em, level)
-        invariants = _invariants(fit, posterior, samples.values, jax.random.key(0) if key is None else key)
+        invariants = _invariants(fit, posterior, samples.values, jax.random.key(0) if key is None else key, loo)
     verdict, reasons = decide(_evidence(fit, posterior, em, rows, invariants, level), thresholds)
     return Comparison(
         verdict=verdict,
@@ -264,7 +267,7 @@ def _rows(fit: Fit, posterior: Posterior, em: Intervals, level: float) -> tuple[
     return tuple(rows)
 
 
-def _invariants(fit: Fit, posterior: Posterior, values: np.ndarray, key: jax.Array) -> dict[str, Any]:
+def _invariants(fit: Fit, posterior: Posterior, values: np.ndarray, key: jax.Array, loo: bool) -> dict[str, Any]:
     points = _points(fit, posterior, key)
     # One call for points and data: every further shape is a program to build.
     predictive = posterior.log_predictive(np.concatenate([points, values]), _PREDICTIVE_DRAWS)
@@ -283,7 +286,7 @@ def _invariants(fit: Fit, posterior: Posterior, values: np.ndarray, key: jax.Arr
             "posterior_predictive": posterior_score.value,
             "difference": em_score.value - posterior_score.value,
         },
-        "elpd_loo": _psis_loo(posterior),
+        "elpd_loo": psis_loo(posterior) if loo else None,
         "bic": fit.bic(values),
     }
 
@@ -319,25 +322,6 @@ def _co_clustering(fit: Fit, posterior: Posterior, values: np.ndarray) -> Any:
 @jax.jit(static_argnums=0)
 def _responsibilities(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
     return jax.lax.map(lambda params: mixture.responsibilities(params, x), draws)
-
-
-def _psis_loo(posterior: Posterior) -> dict[str, Any]:
-    """PSIS-LOO of the mixture with labels summed out (Vehtari, Gelman and Gabry, Statistics and Computing 27, 2017)."""
-    import arviz_stats
-
-    efficiency = min(1.0, posterior.diagnostics.min_ess_bulk / posterior.n_draws)
-    with warnings.catch_warnings():
-        # The warning about high Pareto k is said in numbers instead.
-        warnings.simplefilter("ignore", UserWarning)
-        loo = arviz_stats.loo(posterior.tree, pointwise=True, reff=efficiency if efficiency > 0 else 1.0)
-    shapes = np.asarray(loo.pareto_k)
-    return {
-        "value": float(loo.elpd),
-        "standard_error": float(loo.se),
-        "effective_parameters": float(loo.p),
-        "largest_pareto_k": float(shapes.max()),
-        "n_pareto_k_high": int((shapes > loo.good_k).sum()),
-    }
 
 
 def _evidence(

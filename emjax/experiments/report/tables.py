@@ -157,12 +157,7 @@ def invariant_list(comparison: Comparison) -> list[Invariant]:
             "Mean log density of the data in nats, by EM and by the posterior predictive; the higher the better. "
             f"EM less posterior is {ahead}; on the data it was fitted to, EM has an advantage.",
         ),
-        Invariant(
-            "PSIS-LOO",
-            f"{number(loo['value'], 6)} ± {number(loo['standard_error'], 3)}",
-            "Expected log density of new data, estimated by leaving out each observation (elpd), with "
-            f"{number(loo['effective_parameters'], 3)} effective parameters. {_reliability(loo)}",
-        ),
+        *([] if loo is None else [_left_out(loo)]),
         Invariant(
             "BIC",
             f"{number(found['bic'], 6)} (−BIC/2 = {number(-found['bic'] / 2, 6)})",
@@ -170,6 +165,15 @@ def invariant_list(comparison: Comparison) -> list[Invariant]:
             "each with its own kind: −BIC/2 approximates the evidence, LOO the prediction.",
         ),
     ]
+
+
+def _left_out(loo: Mapping[str, Any]) -> Invariant:
+    return Invariant(
+        "PSIS-LOO",
+        f"{number(loo['value'], 6)} ± {number(loo['standard_error'], 3)}",
+        "Expected log density of new data, estimated by leaving out each observation (elpd), with "
+        f"{number(loo['effective_parameters'], 3)} effective parameters. {_reliability(loo)}",
+    )
 
 
 def _reliability(loo: Mapping[str, Any]) -> str:
