@@ -22,6 +22,7 @@ from emjax.bayes.posterior import Posterior
 from emjax.bayes.tree import to_tree
 from emjax.bayes.visits import PosteriorMode, PosteriorModes
 from emjax.comparison import ParameterRow
+from emjax.experiments.report.tables import invariant_list
 from emjax.metrics.predictive import total_variation
 from emjax.uncertainty import information
 from emjax.verdict import Limits, Thresholds
@@ -321,6 +322,14 @@ def test_scores_are_those_of_the_two_densities(agreed, fit, same, x):
     # A regular model pays about one nat per parameter, once in sample and once more left out.
     assert fit.log_likelihood - loo["value"] == pytest.approx(5.0, abs=3.0)
     assert loo["n_pareto_k_high"] == 0
+
+
+def test_the_verdict_does_not_need_loo(agreed, fit, same, x):
+    short = emjax.compare(fit, same, x, loo=False)
+    assert short.invariants == {**agreed.invariants, "elpd_loo": None}
+    assert (short.verdict, short.reasons) == (agreed.verdict, agreed.reasons)
+    assert "PSIS-LOO" not in {found.name for found in invariant_list(short)}
+    assert "PSIS-LOO" in {found.name for found in invariant_list(agreed)}
 
 
 def test_total_variation_is_that_of_the_metrics(fit, same):

@@ -122,10 +122,17 @@ def thinning(n_all: int, n_kept: int) -> np.ndarray:
 def mean_log_density(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
     """Logarithm of the mean density of each datum ``x (n, d)`` over draws, ``(n,)``; traceable."""
 
-    # A running logsumexp over draws: the matrix (draws, data) is never held.
-    def add(total: jax.Array, params: MixtureParams) -> tuple[jax.Array, None]:
-        return jnp.logaddexp(total, mixture.log_prob(params, x)), None
+    # A running logsumexp over draws and components: the matrix (draws, data) is never held, and the logarithm, by far the
+    # slowest of these functions, is taken once.
+    def add(carry: tuple[jax.Array, jax.Array], params: MixtureParams) -> tuple[tuple[jax.Array, jax.Array], None]:
+        highest, total = carry
+        joint = mixture.log_joint(params, x)
+        raised = jnp.maximum(highest, jnp.max(joint, axis=0))
+        # Where nothing has a density yet, the difference of two infinities would be no number.
+        level = jnp.where(raised == -jnp.inf, 0.0, raised)
+        return (raised, total * jnp.exp(highest - level) + jnp.sum(jnp.exp(joint - level), axis=0)), None
 
     n_draws = draws.weights.shape[0]
-    start = jnp.full(x.shape[0], -jnp.inf, x.dtype)
-    return jax.lax.scan(add, start, draws)[0] - jnp.log(float(n_draws))
+    nothing = jnp.full(x.shape[0], -jnp.inf, x.dtype), jnp.zeros(x.shape[0], x.dtype)
+    (highest, total), _ = jax.lax.scan(add, nothing, draws)
+    return highest + jnp.log(total) - jnp.log(float(n_draws))

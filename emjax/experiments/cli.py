@@ -20,7 +20,14 @@ from typer.core import TyperGroup
 from emjax.errors import ConfigError, EmjaxError
 from emjax.experiments import cli_archive, cli_init, cli_report
 from emjax.experiments.console import Console, print_error
-from emjax.experiments.exits import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_NOT_CONVERGED, EXIT_OK, EXIT_UNEXPECTED
+from emjax.experiments.exits import (
+    EXIT_BAD_INPUT,
+    EXIT_INTERRUPTED,
+    EXIT_NOT_CONVERGED,
+    EXIT_OK,
+    EXIT_UNEXPECTED,
+    Explained,
+)
 from emjax.experiments.nearest import printable
 
 # Typer keeps its copy of Click in different places from version to version; its public exception knows where.
@@ -68,11 +75,13 @@ class EmjaxGroup(TyperGroup):
             print_error(_usage(error))
             code = EXIT_BAD_INPUT
         except (KeyboardInterrupt, typer.Abort):
-            print_error("interrupted; nothing was written")
             code = EXIT_INTERRUPTED
         except OSError as error:
             print_error(error)
             code = EXIT_UNEXPECTED
+        # The framework turns some keyboard interrupts into this code by itself.
+        if code == EXIT_INTERRUPTED and not isinstance(code, Explained):
+            print_error("interrupted; nothing was written")
         if standalone_mode:
             sys.exit(code or EXIT_OK)
         return code
@@ -369,17 +378,10 @@ def schema(
     study: Annotated[bool, typer.Option("--study", metavar="", help="That of a study, not of a single run.")] = False,
 ) -> int:
     """Print the JSON Schema of the config file, for editors."""
-    from emjax.experiments.config import Config
-    from emjax.experiments.study.schema import Study
+    from emjax.experiments.study.json_schema import config_schema, study_schema
     from emjax.jsonable import to_json
 
-    document = (Study if study else Config).model_json_schema()
-    # Read before the schema is looked at, so the model does not know it.
-    document["properties"]["extends"] = {
-        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
-        "description": "config files that are read first; what stands here replaces what stands there",
-    }
-    typer.echo(to_json(document))
+    typer.echo(to_json(study_schema() if study else config_schema()))
     return EXIT_OK
 
 

@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emjax.experiments.console import Console
-from emjax.experiments.exits import EXIT_OK
+from emjax.experiments.exits import EXIT_DIFFERENT, EXIT_OK
 
 if TYPE_CHECKING:
     from emjax.experiments.results import StudyResult
-
-EXIT_DIFFERENT = 3
-"""Given by ``diff`` and ``rerun`` where numbers (for ``diff`` also settings) differ."""
 
 Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a study or of a single run.")]

@@ -60,8 +60,8 @@ STUDIES = sorted(path.parent.name for path in EXPERIMENTS.glob("*/config.toml") 
 def test_study(name, tmp_path):
     """Each claim of a study's README, as a range in which a mean over its replicates has to lie.
 
-    A claim names a quantity, a method, and the settings of the cells it is about; where several parameters or cells fit,
-    it holds for the mean over all of them.
+    A claim names a quantity, a method, and the settings of the cells it is about; where several parameters or cells
+    fit, it holds for the mean over all of them.
     """
     expected = json.loads((EXPERIMENTS / name / "expected.json").read_text(encoding="utf-8"))
     result = run_study(EXPERIMENTS / name / "config.toml", folder=tmp_path / name)

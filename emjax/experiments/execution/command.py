@@ -13,7 +13,7 @@ from emjax.experiments.console import Console, print_error
 from emjax.experiments.execution.interrupts import StudyInterrupted
 from emjax.experiments.execution.progress import StudyProgress
 from emjax.experiments.execution.run import check_workers, folder_of, run_study, shard_of
-from emjax.experiments.exits import EXIT_NOT_CONVERGED, EXIT_OK
+from emjax.experiments.exits import EXIT_NOT_CONVERGED, EXIT_OK, Explained
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.plan import Job, Plan
 
@@ -58,7 +58,7 @@ def run(config: Path, overrides: Iterable[str], options: StudyOptions, *, consol
     except StudyInterrupted as error:
         # Said here, because the command line's framework has one way to end for all keyboard interrupts.
         print_error(error)
-        return 128 + error.number
+        return Explained(128 + error.number)
     # As declared, not planned again: a plan reads the data that it names.
     jobs = shard_of(result.declaration["jobs"], options.shard)
     failed = [{**job, "error": result.failures[job["key"]]["error"]} for job in jobs if job["key"] in result.failures]

@@ -99,6 +99,12 @@ class Budget(Section):
         default=None, description="passes over the data: E-steps of all starts, density evaluations of all chains"
     )
 
+    @model_validator(mode="after")
+    def _one_unit(self) -> Budget:
+        if (self.seconds is None) == (self.evaluations is None):
+            raise ValueError("give either seconds or evaluations")
+        return self
+
 
 class MethodBase(Section):
     """What every method has."""
@@ -170,6 +176,8 @@ class SamplerMethod(MethodBase):
     def _settings_go_with_kind(self) -> SamplerMethod:
         if self.dtype == "float32" and self.kind in ("nuts", "laplace"):
             raise ValueError(f"dtype = 'float32' is for hmc and gibbs; {self.kind} works in float64 only")
+        if self.kind == "auto" and self.budget is not None:
+            raise ValueError("auto goes on until its draws suffice: for a budget name hmc, nuts, gibbs or laplace")
         n_draws = (self.chains or DEFAULT_CHAINS[self.kind]) * (self.draws or MIN_DRAWS_TO_COMPARE)
         if self.verdict and n_draws < MIN_DRAWS_TO_COMPARE:
             raise ValueError(f"chains x draws = {n_draws}: a verdict needs at least {MIN_DRAWS_TO_COMPARE} draws")
