@@ -144,6 +144,11 @@ class Comparison:
 
         return write_report(self, path, **options)
 
+    def _repr_html_(self) -> str:
+        from emjax.experiments.report.notebook import html_of
+
+        return html_of(self)
+
 
 def compare(
     fit: Fit,

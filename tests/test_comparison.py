@@ -16,7 +16,7 @@ import xarray as xr
 
 import emjax
 from emjax import Mixture, Normal, comparison
-from emjax.bayes.diagnostics import assess
+from emjax.bayes.diagnostics import PosteriorStatus, assess
 from emjax.bayes.draws import describe_draws
 from emjax.bayes.posterior import Posterior
 from emjax.bayes.tree import to_tree
@@ -322,6 +322,17 @@ def test_scores_are_those_of_the_two_densities(agreed, fit, same, x):
     # A regular model pays about one nat per parameter, once in sample and once more left out.
     assert fit.log_likelihood - loo["value"] == pytest.approx(5.0, abs=3.0)
     assert loo["n_pareto_k_high"] == 0
+
+
+def test_a_notebook_shows_the_verdict_and_numbers_that_can_be_trusted(agreed, same):
+    shown = agreed._repr_html_()
+    assert agreed.verdict.sentence in shown
+    assert all(f'<th scope="row">{row.name}</th>' in shown for row in agreed.rows)
+    assert "posterior mean" in shown
+    bad = dataclasses.replace(same.diagnostics, status=PosteriorStatus.not_converged)
+    doubtful = dataclasses.replace(agreed, posterior=dataclasses.replace(same, diagnostics=bad))._repr_html_()
+    assert "posterior mean" not in doubtful
+    assert PosteriorStatus.not_converged.message in doubtful
 
 
 def test_the_verdict_does_not_need_loo(agreed, fit, same, x):

@@ -122,8 +122,8 @@ def thinning(n_all: int, n_kept: int) -> np.ndarray:
 def mean_log_density(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
     """Logarithm of the mean density of each datum ``x (n, d)`` over draws, ``(n,)``; traceable."""
 
-    # A running logsumexp over draws and components: the matrix (draws, data) is never held, and the logarithm, by far the
-    # slowest of these functions, is taken once.
+    # A running logsumexp over draws and components: the matrix (draws, data) is never held, and the logarithm, by far
+    # the slowest of these functions, is taken once.
     def add(carry: tuple[jax.Array, jax.Array], params: MixtureParams) -> tuple[tuple[jax.Array, jax.Array], None]:
         highest, total = carry
         joint = mixture.log_joint(params, x)

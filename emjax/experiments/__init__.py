@@ -1,13 +1,19 @@
 """Runs and studies from config files: what the command `emjax` does, as functions.
 
-`run` does one run, `run_study` a study, `open_study` reads its folder, `init_experiment` makes a new one.
+`run` does one run and `run_study` a study; `open_study` reads its folder, `list_runs`, `open_run`, `difference` and the
+two `repeat_...` look at what was run, `init_experiment` makes a new one.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from emjax.experiments.archive.differences import difference as difference
+    from emjax.experiments.archive.differences import open_run as open_run
+    from emjax.experiments.archive.listing import list_runs as list_runs
     from emjax.experiments.execution.run import run_study as run_study
+    from emjax.experiments.rerun import repeat_single as repeat_single
+    from emjax.experiments.rerun import repeat_study as repeat_study
     from emjax.experiments.results import StudyResult as StudyResult
     from emjax.experiments.results import open_study as open_study
     from emjax.experiments.runner import run as run
@@ -20,11 +26,16 @@ if TYPE_CHECKING:
 # Looked up when first used, so that the command line's help needs none of them.
 _HOMES = {
     "StudyResult": "results",
+    "difference": "archive.differences",
     "init_experiment": "starter",
+    "list_runs": "archive.listing",
     "load_config": "settings",
     "make_plan": "study.grid",
+    "open_run": "archive.differences",
     "open_study": "results",
     "read_study": "study.reading",
+    "repeat_single": "rerun",
+    "repeat_study": "rerun",
     "run": "runner",
     "run_study": "execution.run",
     "write_study_report": "sweep_report",
@@ -32,11 +43,16 @@ _HOMES = {
 
 __all__ = [
     "StudyResult",
+    "difference",
     "init_experiment",
+    "list_runs",
     "load_config",
     "make_plan",
+    "open_run",
     "open_study",
     "read_study",
+    "repeat_single",
+    "repeat_study",
     "run",
     "run_study",
     "write_study_report",
