@@ -328,10 +328,10 @@ def test_a_notebook_shows_the_verdict_and_numbers_that_can_be_trusted(agreed, sa
     shown = agreed._repr_html_()
     assert agreed.verdict.sentence in shown
     assert all(f'<th scope="row">{row.name}</th>' in shown for row in agreed.rows)
-    assert "posterior mean" in shown
+    assert '<th scope="col">posterior mean</th>' in shown
     bad = dataclasses.replace(same.diagnostics, status=PosteriorStatus.not_converged)
     doubtful = dataclasses.replace(agreed, posterior=dataclasses.replace(same, diagnostics=bad))._repr_html_()
-    assert "posterior mean" not in doubtful
+    assert '<th scope="col">posterior mean</th>' not in doubtful
     assert PosteriorStatus.not_converged.message in doubtful
 
 

@@ -79,7 +79,7 @@ def test_chunks_grow_with_what_half_a_second_allows(monkeypatch):
     assert limits == [1] * 40
 
 
-@pytest.mark.parametrize("method", ["none", "anderson"])
+@pytest.mark.parametrize("method", [pytest.param("none", marks=pytest.mark.slow), "anderson"])
 def test_starts_that_become_imprecise_go_on_in_exact_arithmetic(monkeypatch, method: str):
     x = np.asarray(emjax.datasets.load("faithful"))[:261]  # a size of its own: programs are traced with the patch
     mixture = emjax.Mixture(emjax.Normal(), 2)

@@ -144,11 +144,9 @@ def test_doctor_finds_this_machine(emjax_command):
 
 
 def test_the_schema_is_printed(emjax_command):
-    assert json.loads(emjax_command("schema").out)["properties"]["task"]["enum"] == [
-        "compare",
-        "fit",
-        "sample",
-    ]
+    config = json.loads(emjax_command("schema").out)
+    assert {"Config", "Study"} <= set(config["$defs"])
+    assert config["$defs"]["Config"]["properties"]["task"]["enum"] == ["compare", "fit", "sample"]
     study = json.loads(emjax_command("schema", "--study").out)
     assert {"methods", "sweep", "execution", "extends"} <= set(study["properties"])
 

@@ -298,6 +298,7 @@ def test_a_bad_file_ends_a_real_process_in_one_line(workplace):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_cache_is_kept_in_the_folder_of_the_user(workplace):
     cache = workplace / "cache"
     arguments = ("fit", "faithful", "-k", "2", "--n-init", "2", "--json")

@@ -166,6 +166,7 @@ def test_verbose_prints_the_same_lines(x, capsys, verbose):
 # -- better than scikit-learn
 
 
+@pytest.mark.slow
 def test_convergence_can_be_believed():
     x, tol = blobs(1.3), 1e-4
     settings = {"n_components": 3, "random_state": 0, "max_iter": 5000}

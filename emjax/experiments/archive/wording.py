@@ -1,7 +1,7 @@
 """How numbers and settings of a study are written."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from emjax.experiments.nearest import printable
@@ -26,12 +26,22 @@ def mean_with_error(mean: float, error: float) -> str:
 
 
 def setting_text(value: Any) -> str:
-    """A swept value in few signs: numbers by their shortest form, lists and tables as JSON."""
+    """A swept value in few signs: numbers by their shortest form, lists as JSON, tables in words."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:g}"
+    if isinstance(value, dict):
+        return printable(table_text(value, setting_text))
     return "" if value is None else printable(canonical(value))
+
+
+def table_text(table: Mapping[str, Any], text: Callable[[Any], str]) -> str:
+    """A swept table in few words: its kind, and the other keys by their initials, as in ``student_t dof=5``."""
+    kind = [str(table["kind"])] if "kind" in table else []
+    others = [(key, value) for key, value in table.items() if key != "kind" and value is not None]
+    pairs = [f"{''.join(word[:1] for word in key.split('_'))}={text(value)}" for key, value in others]
+    return " ".join([*kind, *pairs])
 
 
 def short_names(keys: Sequence[str]) -> list[str]:

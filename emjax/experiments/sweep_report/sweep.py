@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from emjax.experiments.archive.wording import table_text
 from emjax.experiments.report.wording import elided, seconds
 from emjax.experiments.sweep_report.measures import ENOUGH, outcomes, trusted_rows
 
@@ -165,6 +166,8 @@ def value_text(value: Any) -> str:
         return f"{value:,}".replace("-", "−")
     if isinstance(value, float):
         return f"{value:.6g}".replace("-", "−")
+    if isinstance(value, dict):
+        return table_text(value, value_text)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 

@@ -121,6 +121,7 @@ def hmc():
     return spec, replicate, run_method(spec, [replicate, with_nan(replicate)])
 
 
+@pytest.mark.slow
 def test_hmc_gives_a_complete_outcome(hmc):
     _, replicate, (outcome, _) = hmc
     assert outcome.trusted == (outcome.status == "converged")
@@ -140,6 +141,7 @@ def test_hmc_gives_a_complete_outcome(hmc):
     np.testing.assert_allclose(outcome.named["mean"], drawn["mean"].values.mean(axis=(0, 1)))
 
 
+@pytest.mark.slow
 def test_hmc_gives_its_diagnostics(hmc):
     _, _, (outcome, _) = hmc
     assert set(outcome.numbers) == {
@@ -152,12 +154,14 @@ def test_hmc_gives_its_diagnostics(hmc):
     assert outcome.numbers["n_modes"] == 1
 
 
+@pytest.mark.slow
 def test_hmc_fails_on_one_replicate_only(hmc):
     _, _, (_, outcome) = hmc
     assert outcome.status == "failed"
     assert "NaN in row 0" in outcome.message
 
 
+@pytest.mark.slow
 def test_labels_that_are_not_identified_give_no_components(hmc):
     from emjax.experiments.work.methods import samplers
 
@@ -198,6 +202,7 @@ def test_a_verdict_is_given_where_it_was_asked_for():
     assert outcome.numbers["max_rhat"] <= 1.01
 
 
+@pytest.mark.slow
 def test_a_comparison_that_fails_costs_no_more_than_the_verdict(hmc, monkeypatch):
     from emjax.experiments.work.methods import samplers
 
