@@ -64,6 +64,8 @@ def checked_rate(rate: Any, n_components: int) -> np.ndarray:
     rate = by_component(rate, n_components, "rate")
     if not (rate > 0).all():
         raise DataError("rate has a value that is not positive: expected counts must be above 0")
+    if not (rate <= 1e12).all():
+        raise DataError("rate has a value above 1e12: expected counts must be at most that")
     return rate
 
 

@@ -92,12 +92,12 @@ class StudentT(Shape):
         return special.ndtri(uniforms[:, :n_features]) * radius[:, np.newaxis]
 
     def log_density(self, z: np.ndarray) -> np.ndarray:
+        from scipy import special
+
         nu, n_features = self.degrees_of_freedom, z.shape[-1]
-        constant = (
-            math.lgamma(0.5 * (nu + n_features))
-            - math.lgamma(0.5 * nu)
-            - 0.5 * n_features * math.log(math.pi * (nu - 2.0))
-        )
+        # log Gamma((nu + d) / 2) - log Gamma(nu / 2), whose two terms cancel for large nu.
+        ratio = math.lgamma(0.5 * n_features) - float(special.betaln(0.5 * nu, 0.5 * n_features))
+        constant = ratio - 0.5 * n_features * math.log(math.pi * (nu - 2.0))
         return constant - 0.5 * (nu + n_features) * np.log1p((z**2).sum(axis=-1) / (nu - 2.0))
 
 

@@ -195,9 +195,13 @@ class Runner:
 
     def _shrink(self) -> None:
         batch, _ = self._now
-        running = np.flatnonzero(batch.runs)
-        if self._pays(batch, _padded(len(running))):
-            self._gather(running)
+        needed = batch.runs
+        if self._exact is not None:
+            # They go on in exact arithmetic when the others have ended.
+            needed = needed | ((np.asarray(batch.state.code) == IMPRECISE) & (batch.lanes >= 0))
+        places = np.flatnonzero(needed)
+        if self._pays(batch, _padded(len(places))):
+            self._gather(places)
 
     def _gather(self, places: np.ndarray) -> None:
         """Go on with the starts at these places alone."""

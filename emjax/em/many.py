@@ -53,9 +53,10 @@ def fit_many(
 ) -> list[Fit | EmjaxError]:
     """Fit a mixture to each of many data sets: ``[fit(mixture, x, key=key) for x, key in ...]``, in less time.
 
-    Each result is what `emjax.fit` gives for its data set and its key, but for rounding (about 1e-9 of a parameter)
-    and for the times. It depends on numbers of iterations alone, neither on the clock nor on what the process has done
-    before: the same call gives the same bits.
+    Each result is what `emjax.fit` gives for its data set and its key, but for the times and for rounding (about 1e-9
+    of a parameter; where several starts end in one optimum rounding may keep another of them, and estimates agree to
+    ``tol``). It depends neither on the clock nor on what the process has done before: the same call gives the same
+    bits. The last of them may change with the number of data sets in the call.
 
     Parameters
     ----------

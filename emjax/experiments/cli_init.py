@@ -1,9 +1,11 @@
 """The command `emjax init`."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from emjax.experiments.console import Console
 from emjax.experiments.exits import EXIT_OK
@@ -25,6 +27,9 @@ def init(
 
     folder = init_experiment(name, title=title)
     console = Console(quiet=quiet, json=json)
-    console.show(f"{folder} holds {' and '.join(FILES)}.", f"Run it with:  emjax run {folder / 'config.toml'}")
+    command = f"emjax run {shlex.quote(str(folder / 'config.toml'))}"
+    # On one line, however long: it is there to be copied.
+    hint = Text(f"Run it with:  {command}", no_wrap=True, overflow="ignore")
+    console.show(f"{folder} holds {' and '.join(FILES)}.", hint)
     console.document({"folder": str(folder), "files": list(FILES)})
     return EXIT_OK

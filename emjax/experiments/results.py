@@ -129,6 +129,8 @@ class StudyResult:
     def summary(self, *quantities: str) -> "pandas.DataFrame":
         """Means over replicates with Monte-Carlo standard errors, per cell, method, quantity and parameter.
 
+        All outcomes count, trusted or not; see `overview` for the trusted ones.
+
         Parameters
         ----------
         quantities

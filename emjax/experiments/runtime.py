@@ -53,6 +53,12 @@ def configure(*, cache: bool = True) -> str | None:
         if not devices.isdecimal() or int(devices) < 1:
             raise ConfigError(f"{CPU_DEVICES_VARIABLE} = {devices!r}: has to be a whole number above 0")
         jax.config.update("jax_num_cpu_devices", int(devices))
+    return _configure_cache(cache)
+
+
+def _configure_cache(cache: bool) -> str | None:
+    import jax
+
     if not (cache and cache_wanted()):
         return None
     folder = cache_folder()
@@ -69,12 +75,13 @@ def configure_ahead(*, cache: bool = True) -> None:
     """Say by environment variables what `configure` sets, for a process that imports JAX later or never.
 
     Importing JAX takes a second, and a process that runs other methods does not need it. Where JAX is imported
-    already, `configure` is called. A cache folder that cannot be written is done without.
+    already, only the cache is set: the devices cannot be changed once JAX computes. A cache folder that cannot be
+    written is done without.
     """
     if not (cache and cache_wanted()):
         return
     if "jax" in sys.modules:
-        configure(cache=cache)
+        _configure_cache(cache)
         return
     folder = cache_folder()
     if _problem_of(folder) is None:

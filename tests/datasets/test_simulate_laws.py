@@ -14,6 +14,11 @@ COVARIANCE = np.array([[[2.0, -1.2], [-1.2, 1.0]], [[0.5, 0.3], [0.3, 3.0]]])
 MEAN = np.array([[0.0, 5.0], [3.0, -1.0]])
 
 
+def test_student_t_with_very_many_degrees_of_freedom_is_normal():
+    z = np.array([[0.0, 0.0], [1.0, -2.0]])
+    assert np.allclose(StudentT(1e14).log_density(z), NORMAL.log_density(z), rtol=0, atol=1e-10)
+
+
 def two_features(shape):
     return normal_law(weights=[0.3, 0.7], mean=MEAN, covariance=COVARIANCE, shape=shape)
 

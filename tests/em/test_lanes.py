@@ -79,6 +79,25 @@ def test_chunks_grow_with_what_half_a_second_allows(monkeypatch):
     assert limits == [1] * 40
 
 
+@pytest.mark.slow
+def test_a_batch_that_shrinks_keeps_the_starts_that_wait_for_exact_arithmetic(monkeypatch):
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=300), 2.0 + 1e-6 * rng.normal(size=60)])
+    mixture = emjax.Mixture(emjax.Normal(), 2)
+
+    def ends() -> list[tuple[str, int]]:
+        fit = emjax.fit(mixture, x, key=jax.random.key(1))
+        return [(optimum.status.value, optimum.count) for optimum in fit.optima]
+
+    untouched = ends()
+    assert {status for status, _ in untouched} == {"degenerate"}
+    # Shrinks whenever it can, and looks often.
+    monkeypatch.setattr(lanes.Runner, "_pays", lambda self, batch, size: 0 < 2 * size <= len(batch.lanes))
+    monkeypatch.setattr(lanes, "_FIRST_CHUNK", 4)
+    monkeypatch.setattr(lanes, "CHUNK", 4)
+    assert ends() == untouched
+
+
 @pytest.mark.parametrize("method", [pytest.param("none", marks=pytest.mark.slow), "anderson"])
 def test_starts_that_become_imprecise_go_on_in_exact_arithmetic(monkeypatch, method: str):
     x = np.asarray(emjax.datasets.load("faithful"))[:261]  # a size of its own: programs are traced with the patch

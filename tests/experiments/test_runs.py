@@ -279,6 +279,7 @@ def run_process(*arguments: str, cwd, **variables: str) -> subprocess.CompletedP
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_file_with_a_hostile_column_name(workplace):
     values = emjax.datasets.load("galaxies").values[:, 0]
     name = "<script>[red]\x1b[31m"

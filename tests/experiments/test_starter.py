@@ -21,7 +21,7 @@ def test_the_new_config_is_a_study_with_a_plan(tmp_path):
 
 
 def test_a_title_with_signs_of_toml_stays_a_title(tmp_path):
-    title = 'A "quoted" title \\ with a tab\t'
+    title = 'A "quoted" title \\ with a tab\t, \x7f, {folder} and \N{GRINNING FACE}'
     assert read_study(init_experiment(tmp_path / "x", title=title) / "config.toml").title == title
 
 

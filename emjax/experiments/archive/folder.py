@@ -108,7 +108,7 @@ class Archive:
         import filelock
 
         path = self.path / "locks" / f"{key}.lock"
-        lock = filelock.FileLock(path)
+        lock = filelock.FileLock(path, fallback_to_soft=False)
         with storage(self.path):
             path.parent.mkdir(exist_ok=True)
             with suppress(filelock.Timeout):
@@ -179,11 +179,8 @@ class Archive:
         done = self.finished(found)
         return {key: document for key, document in found.items() if key not in done}
 
-    def collect(self, plan: Plan | None = None) -> Path:
-        """Write ``rows.parquet`` of all finished jobs of the study, and ``index.json``; return the former's path.
-
-        ``plan`` is the one that `begin` was called with; it is read from ``study.json`` either way.
-        """
+    def collect(self) -> Path:
+        """Write ``rows.parquet`` of all finished jobs of the study, and ``index.json``; return the former's path."""
         declared = self.declaration()
         return rows.write_rows(self.path, declared, self._index.save())
 
@@ -218,8 +215,10 @@ class Archive:
                             atomic.remove(path)
             for path in (*self.path.iterdir(), *(self.path / "failed").iterdir()):
                 # Files have no lock, but none takes long to write.
-                if atomic.owner_of(path) is not None and time.time() - path.stat().st_mtime > _LONG_AGO:
-                    atomic.remove(path)
+                if atomic.owner_of(path) is not None:
+                    with suppress(FileNotFoundError):  # its writer has just put it in place
+                        if time.time() - path.stat().st_mtime > _LONG_AGO:
+                            atomic.remove(path)
 
     def _publish(self, partial: Path, target: Path) -> None:
         atomic.sync_tree(partial)

@@ -1,8 +1,10 @@
 """Workers of a Dask cluster: one that runs somewhere (``tcp://...``), or one that is embedded (``local:4``)."""
 
 import re
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 from emjax.errors import ConfigError
@@ -10,6 +12,10 @@ from emjax.experiments.execution.worker import ONE_THREAD
 from emjax.experiments.nearest import printable
 
 CONNECT_SECONDS = 15
+
+COUNT_SECONDS = 5.0
+"""How often the workers of a cluster are counted."""
+
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://.+")
 _EMBEDDED = re.compile(r"local(?::([1-9][0-9]*))?")
 
@@ -67,7 +73,16 @@ class DaskExecutor:
             ) from None
         # Failures are counted by the run, which knows what a failed job is; equal jobs are told apart by it too.
         self._executor = self._client.get_executor(pure=False, retries=0)
-        self.n_workers = max(1, sum(self._client.nthreads().values()))
+        self._n_workers, self._count_again = 1, 0.0
+
+    @property
+    def n_workers(self) -> int:
+        """Processes that work now, each on one job at a time; a cluster grows and shrinks."""
+        if time.monotonic() >= self._count_again and self._client.status == "running":
+            with suppress(OSError):  # lost: `submit` says so
+                self._n_workers = max(1, len(self._client.nthreads()))
+            self._count_again = time.monotonic() + COUNT_SECONDS
+        return self._n_workers
 
     def submit(self, function: Callable[..., Any], /, *args: Any, limit: float | None = None, **more: Any) -> Future:
         """Call ``function`` on a worker; nothing but the job itself looks at ``limit``, so it is not used.
@@ -86,14 +101,13 @@ class DaskExecutor:
 
     def close(self) -> None:
         """Take back what has not begun; end an embedded cluster with its workers, leave any other as it is."""
-        self._executor.shutdown(wait=False)
-        self._client.close()
-        self._close_cluster()
-
-    @property
-    def cluster(self) -> Any:
-        """The embedded cluster, None where another one is used."""
-        return self._cluster
+        try:
+            # A scheduler that has gone takes nothing back, and raises an error of its own.
+            with suppress(Exception):
+                self._executor.shutdown(wait=False)
+            self._client.close()
+        finally:
+            self._close_cluster()
 
     def _close_cluster(self) -> None:
         if self._cluster is not None:

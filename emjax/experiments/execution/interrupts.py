@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,8 @@ def stop_signals() -> Iterator[StopWish]:
 
     def handle(number: int, frame: Any) -> None:
         if wish:
+            if sys.stderr.isatty():
+                os.write(2, b"\x1b[?25h\n")  # progress bars hide the cursor
             os._exit(128 + number)
         wish.number = number
         # Not by print: the main thread may be in the middle of one.

@@ -2,8 +2,11 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 from emjax.experiments.execution.worker import start_worker
@@ -41,7 +44,8 @@ class LocalExecutor:
     def submit(self, function: Callable[..., Any], /, *args: Any, limit: float | None = None, **more: Any) -> Future:
         """Call ``function`` in a worker, which is killed ``GRACE_SECONDS`` after ``limit`` seconds."""
         hard_limit = None if limit is None else limit + GRACE_SECONDS
-        return self._pool.schedule(function, args=args, kwargs=more, timeout=hard_limit)
+        with _sigint_blocked():
+            return self._pool.schedule(function, args=args, kwargs=more, timeout=hard_limit)
 
     def restart(self) -> None:
         """Begin anew with other processes, after a `BrokenProcessPool`."""
@@ -63,3 +67,18 @@ class LocalExecutor:
             initargs=(self._cache,),
             context=multiprocessing.get_context("spawn"),
         )
+
+
+@contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """Let the pool's threads, and with them its workers, inherit a mask: Ctrl-C is for the run alone."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Starting the tracker unblocks SIGINT, so it has to run before.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

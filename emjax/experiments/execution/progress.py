@@ -84,7 +84,6 @@ class Tracker:
         self._n_failed = 0
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._timed: Counter[str] = Counter()
-        self.failures: dict[str, str] = {}
         self.n_done_jobs = 0
 
     def job_done(self, job: Job, seconds: float | None) -> None:
@@ -100,7 +99,6 @@ class Tracker:
 
     def job_failed(self, job: Job, failure: Failure) -> None:
         self._give_up(job, failure)
-        self.failures[job.key] = failure.error
         self._open[job.method] -= job.stop - job.first
         self._n_failed += job.stop - job.first
         self._tell(self.now())

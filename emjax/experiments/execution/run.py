@@ -84,7 +84,7 @@ def run_study(
     run = _Run(archive, study, jobs, finished, cache=cache)
     with stop_signals() as wish:
         run.go(wish, count, scheduler, console or Console(quiet=True), on_progress)
-    archive.collect(plan)
+    archive.collect()
     return open_study(target)
 
 

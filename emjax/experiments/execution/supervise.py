@@ -28,7 +28,9 @@ MOST_RESTARTS = 3
 class Executor(Protocol):
     """What the loop needs of the workers; `LocalExecutor` and `DaskExecutor` have it."""
 
-    n_workers: int
+    @property
+    def n_workers(self) -> int:
+        """How many processes there are."""
 
     def submit(
         self, function: Callable[..., Any], /, *args: Any, limit: float | None = None, **more: Any
@@ -157,11 +159,14 @@ class Supervisor:
             self._waiting.appendleft(job)
             self._restart(error)
             return
-        except TimeoutError:
-            self._try_again(job, f"was killed, because it overran execution.time_limit = {self._time_limit:g} s")
+        except TimeoutError as error:
+            limit = self._time_limit
+            killed = f"was killed, because it overran execution.time_limit = {limit:g} s" if limit else _death(error)
+            self._try_again(job, killed)
             return
         except CancelledError:
-            self._try_again(job, "was taken back by the scheduler")
+            # No fault of the job: the scheduler is lost. If it stays away, the next `submit` says so.
+            self._waiting.append(job)
             return
         except Exception as error:
             self._try_again(job, _death(error))

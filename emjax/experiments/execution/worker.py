@@ -12,7 +12,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 ONE_THREAD = {
@@ -73,12 +73,18 @@ def do_job(folder: str, spec: Mapping[str, Any], time_limit: float | None = None
 def prepare(*, cache: bool = True) -> None:
     """Set up this process for jobs: one thread of computation and the compilation cache. Does not import JAX.
 
-    Settings that the process has already stay as they are.
+    Variables that are set already stay as they are.
     """
     from emjax.experiments import runtime
 
     for name, value in ONE_THREAD.items():
         os.environ.setdefault(name, value)
+    if "numpy" in sys.modules:
+        # Its libraries read the environment when they were loaded; scikit-learn brings the way to tell them later.
+        with suppress(ImportError):
+            from threadpoolctl import threadpool_limits
+
+            threadpool_limits(1)
     runtime.configure_ahead(cache=cache)
 
 

@@ -3,6 +3,7 @@
 import html
 from typing import TYPE_CHECKING
 
+from emjax.align import TRUST_LOW
 from emjax.experiments.report.wording import number
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ _MOST_ROWS = 40
 
 def html_of(comparison: "Comparison") -> str:
     """The comparison as HTML, everything escaped; the posterior's numbers only where its status allows them."""
-    trusted = comparison.posterior.converged
+    trusted = bool(comparison.posterior.converged and comparison.posterior.alignment.trust >= TRUST_LOW)
     reasons = "".join(f"<li>{html.escape(reason)}</li>" for reason in comparison.reasons)
     header = ("parameter", "EM", "se", *(("posterior mean", "sd", "apart (sd)") if trusted else ()))
     lines = []
@@ -23,7 +24,10 @@ def html_of(comparison: "Comparison") -> str:
         lines.append(f'<tr><th scope="row">{html.escape(row.name)}</th>{cells}</tr>')
     hidden = len(comparison.rows) - len(lines)
     more = f"<p>... and {hidden} more: see <code>.table</code></p>" if hidden else ""
-    warning = "" if trusted else f"<p>{html.escape(comparison.posterior.message)}</p>"
+    said = [side.message for side in (comparison.fit, comparison.posterior) if not side.converged]
+    if comparison.posterior.converged and not trusted:
+        said.append(comparison.posterior.alignment.note)
+    warning = "".join(f"<p>{html.escape(text)}</p>" for text in said)
     head = "".join(f'<th scope="col">{name}</th>' for name in header)
     return (
         f"<div><p><strong>{html.escape(comparison.verdict.sentence)}</strong></p>{warning}<ul>{reasons}</ul>"

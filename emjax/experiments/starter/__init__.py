@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 from emjax.errors import ConfigError
@@ -38,8 +39,9 @@ def init_experiment(folder: str | Path, *, title: str | None = None) -> Path:
         for file in FILES:
             text = (_TEMPLATES / file).read_text(encoding="utf-8")
             # In TOML a JSON string is a string, so that quotes and line breaks in a name do no harm.
-            quoted = json.dumps(title)[1:-1] if file.endswith(".toml") else title
-            filled = text.replace("{title}", quoted).replace("{folder}", folder.as_posix())
+            quoted = json.dumps(title, ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f")
+            text = text.replace("{folder}", shlex.quote(folder.as_posix()))
+            filled = text.replace("{title}", quoted if file.endswith(".toml") else printable(title))
             (folder / file).write_text(filled, encoding="utf-8", newline="\n")
     except OSError as error:
         raise ConfigError(f"{shown}: cannot be written: {error.strerror}") from None

@@ -213,7 +213,8 @@ def _fail(location: Location, problem: str, where: Where) -> NoReturn:
 def make_plan(study: Study) -> Plan:
     """Cut a study into jobs: each method of each cell, on blocks of ``execution.batch`` replicates.
 
-    Blocks begin at multiples of the batch, so that replicates that are added leave the finished ones as they are.
+    Blocks begin at multiples of the batch, so that replicates that are added leave full blocks as they are; a last
+    one that was not full is another job.
 
     Raises ConfigError and DataError as `expand` does, and ConfigError for a plan of more than `MOST_JOBS` jobs.
     """
@@ -250,6 +251,8 @@ class _Sections:
         data, n_features = self._data(study)
         model = resolved_model(study.model)
         check_prior(model, n_features)
+        for method in methods:
+            _check_method(method, model)
         return data, model, methods, study.level
 
     def _data(self, study: Study) -> tuple[dict[str, Any], int]:
@@ -276,3 +279,18 @@ class _Sections:
             raise DataError(one_line(str(error))) from None
         except (OSError, ValueError) as error:
             raise DataError(one_line(f"{source}: cannot be read: {error}")) from None
+
+
+def _check_method(method: Mapping[str, Any], model: Mapping[str, Any]) -> None:
+    """Refuse what would fail on every data set."""
+    from emjax.experiments.work.methods.budgets import em_iterations, sklearn_iterations
+
+    if method["kind"] in ("em", "map"):
+        em_iterations(method)
+    elif method["kind"] == "sklearn":
+        if model["family"] != "normal":
+            raise ConfigError(
+                f"methods.{method['name']}: scikit-learn has normal components only, and the model's family is "
+                f"{model['family']!r}; leave this method out"
+            )
+        sklearn_iterations(method)

@@ -35,7 +35,7 @@ class Misspecification(Section):
     """Components of another shape than the model's, with the same means and covariances."""
 
     kind: Literal["student_t", "skew_normal", "uniform"] = Field(description="the shape of every component")
-    degrees_of_freedom: Annotated[float, Field(strict=True, gt=2)] | None = Field(
+    degrees_of_freedom: Annotated[float, Field(strict=True, allow_inf_nan=False, gt=2)] | None = Field(
         default=None, description="student_t: default 5"
     )
     skewness: Annotated[float, Field(strict=True, gt=-1, lt=1)] | None = Field(
@@ -176,6 +176,10 @@ class SamplerMethod(MethodBase):
     def _settings_go_with_kind(self) -> SamplerMethod:
         if self.dtype == "float32" and self.kind in ("nuts", "laplace"):
             raise ValueError(f"dtype = 'float32' is for hmc and gibbs; {self.kind} works in float64 only")
+        if self.target_accept_prob is not None and self.kind in ("gibbs", "laplace"):
+            raise ValueError(f"target_accept_prob is for hmc and nuts; {self.kind} tunes no steps: leave it out")
+        if self.warmup is not None and self.kind == "laplace":
+            raise ValueError("warmup is for samplers with chains; draws of laplace are independent: leave it out")
         if self.kind == "auto" and self.budget is not None:
             raise ValueError("auto goes on until its draws suffice: for a budget name hmc, nuts, gibbs or laplace")
         n_draws = (self.chains or DEFAULT_CHAINS[self.kind]) * (self.draws or MIN_DRAWS_TO_COMPARE)

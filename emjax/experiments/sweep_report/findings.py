@@ -24,6 +24,7 @@ from emjax.experiments.sweep_report.measures import (
     paired_difference,
     per_replicate,
     points,
+    summary_of,
 )
 from emjax.experiments.sweep_report.sweep import CellView, Sweep
 from emjax.experiments.sweep_report.verdicts import CellVerdicts
@@ -45,7 +46,7 @@ def find(sweep: Sweep, summary: pd.DataFrame, kinds: Sequence[str], verdicts: Se
     """The findings of a sweep, from its `summarize_measures`."""
     sentences = [
         *coverage_sentences(sweep, summary),
-        *accuracy_sentences(sweep, summary, kinds),
+        *accuracy_sentences(sweep, kinds),
         *cost_sentences(sweep, summary),
         *verdict_sentences(verdicts),
     ]
@@ -110,20 +111,22 @@ def coverage_sentences(sweep: Sweep, summary: pd.DataFrame) -> list[str]:
         own = [point for point in found if point.method == method.name]
         if not own:
             continue
-        worst = min(own, key=lambda point: point.value)
+        low = [point for point in own if falls_short(sweep.level_of(cells[point.cell]), point, CLAIM)]
+        worst = min(low or own, key=lambda point: point.value - sweep.level_of(cells[point.cell]))
         level = sweep.level_of(cells[worst.cell])
-        n_low = sum(falls_short(sweep.level_of(cells[point.cell]), point, CLAIM) for point in own)
-        if n_low:
-            among = f"; fewer than they should in {n_low} of {len(own)} cells" if len(own) > 1 else ""
+        if low:
+            among = f"; fewer than they should in {len(low)} of {len(own)} cells" if len(own) > 1 else ""
             where = _cell_words(sweep, cells[worst.cell]) + _few_trusted(sweep, worst)
             name = elided(method.name, 40)
-            short.append((worst.value, f"{name}'s {level:.0%} intervals cover {share_text(worst)}{where}{among}."))
+            short.append(
+                (worst.value - level, f"{name}'s {level:.0%} intervals cover {share_text(worst)}{where}{among}.")
+            )
         else:
             kept.append((elided(method.name, 40), worst))
     sentences = [text for _, text in sorted(short)]
     if kept:
         names = listed([f"{name}'s" for name, _ in kept])
-        least = min((worst for _, worst in kept), key=lambda point: point.value)
+        least = min((worst for _, worst in kept), key=lambda point: point.value - sweep.level_of(cells[point.cell]))
         where = " in any cell" if len(sweep.cells) > 1 else ""
         sentences.append(
             f"{names} intervals do not fall short of their level{where} beyond Monte-Carlo error; the least is "
@@ -150,7 +153,7 @@ def plus_minus(point: Point) -> str:
     return fixed(point.value, decimals) + (f" ± {fixed(point.mcse, decimals)}" if decimals is not None else "")
 
 
-def accuracy_sentences(sweep: Sweep, summary: pd.DataFrame, kinds: Sequence[str]) -> list[str]:
+def accuracy_sentences(sweep: Sweep, kinds: Sequence[str]) -> list[str]:
     """Which method is nearest, in how many cells, and by how much where it matters most."""
     if len(sweep.methods) < 2:
         return []
@@ -161,11 +164,11 @@ def accuracy_sentences(sweep: Sweep, summary: pd.DataFrame, kinds: Sequence[str]
         return [
             f"{count(sweep.n_replicates, 'replicate')} per cell cannot tell the methods apart; {FEW} are the least."
         ]
-    sentences = [_best_sentence(sweep, summary, MEASURE[name], group) for name, group in wished]
+    sentences = [_best_sentence(sweep, MEASURE[name], group) for name, group in wished]
     return [sentence for sentence in sentences if sentence]
 
 
-def _best_sentence(sweep: Sweep, summary: pd.DataFrame, measure: Measure, group: str) -> str:
+def _best_sentence(sweep: Sweep, measure: Measure, group: str) -> str:
     values = per_replicate(sweep.good, measure, group)
     wins: dict[str, list[CellView]] = {}
     behind: dict[str, int] = {}
@@ -197,7 +200,7 @@ def _best_sentence(sweep: Sweep, summary: pd.DataFrame, measure: Measure, group:
     n_open = n_cells - sum(map(len, wins.values()))
     rest = [f"{elided(name, 40)} in {len(cells)}" for name, cells in wins.items() if name != most]
     rest += [f"no method alone in {n_open}"] if n_open else []
-    detail = _detail(sweep, points(summary, measure.name, group), measure, wins[most], most)
+    detail = _detail(sweep, values, measure, group, wins[most], most)
     return f"{head}{detail}{' (' + ', '.join(rest) + ')' if rest else ''}."
 
 
@@ -206,16 +209,24 @@ def _ahead(values: pd.DataFrame, cell: str, best: str, other: str, measure: Meas
     return n >= FEW and measure.better * difference > CLAIM * error
 
 
-def _detail(sweep: Sweep, found: Sequence[Point], measure: Measure, cells: Sequence[CellView], method: str) -> str:
-    """The cell in which a method is furthest ahead of another, with both numbers."""
+def _detail(
+    sweep: Sweep, values: pd.DataFrame, measure: Measure, group: str, cells: Sequence[CellView], method: str
+) -> str:
+    """The cell in which a method is furthest ahead of another, with both numbers over the data sets of both."""
     contrasts = []
     for cell in cells:
-        here = {point.method: point for point in found if point.cell == cell.key}
-        own = here.pop(method)
-        worst = max(here.values(), key=lambda point: -measure.better * point.value)
-        contrasts.append((abs(worst.value - own.value), cell.index, own, worst, cell))
+        here = values[values["cell"] == cell.key]
+        for other in [name for name in dict.fromkeys(here["method"].astype(str)) if name != method]:
+            pair = here[here["method"].isin([method, other])]
+            pair = pair[pair.groupby("replicate")["value"].transform("count") == 2]
+            both = summary_of(pair, measure.form, ["cell", "method"]).assign(measure=measure.name, group=group)
+            found = {point.method: point for point in points(both, measure.name, group)}
+            apart = abs(found[other].value - found[method].value)
+            contrasts.append((apart, -cell.index, found[method], found[other], cell))
     _, _, own, worst, cell = max(contrasts, key=lambda contrast: contrast[:2])
-    return f": {plus_minus(own)} against {plus_minus(worst)} of {elided(worst.method, 40)}{_cell_words(sweep, cell)}"
+    among = f" (on the {own.n} data sets on which both can be trusted)" if own.n < sweep.n_replicates else ""
+    against = f"{plus_minus(own)} against {plus_minus(worst)} of {elided(worst.method, 40)}"
+    return f": {against}{_cell_words(sweep, cell)}{among}"
 
 
 def measure_words(measure: Measure, group: str = "") -> str:
@@ -243,7 +254,7 @@ def cost_sentences(sweep: Sweep, summary: pd.DataFrame) -> list[str]:
 
 def times(ratio: float) -> str:
     """``takes 12 times as long``, or ``takes as long``."""
-    if ratio < 1.05:
+    if 1 / 1.05 < ratio < 1.05:
         return "takes as long"
     return f"takes {number(ratio, 2)} times as long"
 

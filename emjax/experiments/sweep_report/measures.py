@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from emjax.experiments.work.measures import COST
 from emjax.experiments.work.summary import Z, wilson
 
 BAND = 0.95
@@ -244,9 +245,11 @@ def summarize_measures(rows: pd.DataFrame, good: pd.DataFrame) -> pd.DataFrame:
             groups = [""]
         for group in groups:
             values = per_replicate(source, measure, group)
-            parts.append(_summary(values, measure.form, ["cell", "method"]).assign(measure=measure.name, group=group))
+            shared = measure.quantity in COST
+            found = summary_of(values, measure.form, ["cell", "method"], shared=shared)
+            parts.append(found.assign(measure=measure.name, group=group))
     errors = good[(good["quantity"] == "error") & good["value"].notna()]
-    bias = _summary(errors, "mean", ["cell", "method", "parameter"])
+    bias = summary_of(errors, "mean", ["cell", "method", "parameter"])
     parts.append(bias.rename(columns={"parameter": "group"}).assign(measure="bias"))
     filled = [part for part in parts if len(part)]
     if not filled:
@@ -254,18 +257,22 @@ def summarize_measures(rows: pd.DataFrame, good: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True)[_COLUMNS]
 
 
-def _summary(values: pd.DataFrame, form: str, by: list[str]) -> pd.DataFrame:
-    """The mean over replicates, its standard error and band."""
+def summary_of(values: pd.DataFrame, form: str, by: list[str], *, shared: bool = False) -> pd.DataFrame:
+    """The mean over replicates, its standard error and band.
+
+    With ``shared``, equal numbers are one observation: seconds of a job are shared out over its replicates.
+    """
     with np.errstate(invalid="ignore"):  # an infinite mean has no spread
-        found = values.groupby(by, sort=False, observed=True)["value"].agg(["mean", "std", "count"]).reset_index()
-    mean, n = found["mean"].to_numpy(float), found["count"].to_numpy(float)
-    se = found["std"].to_numpy(float) / np.sqrt(np.maximum(n, 1))
+        groups = values.groupby(by, sort=False, observed=True)["value"]
+        found = groups.agg(["mean", "std", "count", "nunique"]).reset_index()
+    mean, n = found["mean"].to_numpy(float), found["nunique" if shared else "count"].to_numpy(float)
+    se = np.where(n > 1, found["std"].to_numpy(float) / np.sqrt(np.maximum(n, 1)), np.nan)
     if form == "rmse":
         mean, se = rooted(mean, se)
     lower, upper = wilson(mean, answers(mean, se, n)) if form == "share" else student(mean, se, n)
     if form == "rmse":
         lower = np.maximum(lower, 0.0)
-    return found[by].astype(str).assign(value=mean, mcse=se, lower=lower, upper=upper, n=n.astype(int))
+    return found[by].astype(str).assign(value=mean, mcse=se, lower=lower, upper=upper, n=found["count"].astype(int))
 
 
 def rooted(mean_square: np.ndarray, se: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -78,7 +78,8 @@ def _comparable(truth: Truth | None, outcome: Outcome) -> bool:
     """Whether there is a truth, of the kind (density or counts) of the outcome, if that says."""
     if truth is None:
         return False
-    return not outcome.named or ("rate" in truth.named) == ("rate" in outcome.named)
+    counts = "rate" in outcome.named if outcome.named else outcome.counts
+    return counts is None or ("rate" in truth.named) == counts
 
 
 def _points(truth: Truth, outcome: Outcome) -> _Points:
@@ -93,8 +94,9 @@ def _points(truth: Truth, outcome: Outcome) -> _Points:
 
 
 def _counts(rate: np.ndarray) -> np.ndarray:
-    largest = float(rate.max())
-    return np.arange(np.ceil(largest + 12.0 * np.sqrt(largest) + 30.0))[:, np.newaxis]
+    reach = 12.0 * np.sqrt(rate[:, 0]) + 30.0  # beyond it a component has less than a rounding error
+    ends = zip(np.maximum(np.floor(rate[:, 0] - reach), 0.0), np.ceil(rate[:, 0] + reach), strict=True)
+    return np.unique(np.concatenate([np.arange(low, high) for low, high in ends]))[:, np.newaxis]
 
 
 def _nodes(truth: Mapping[str, np.ndarray], estimate: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -43,13 +43,15 @@ class Outcome:
     numbers
         Further quantities by name: ``log_likelihood``, ``log_evidence``, ``bic``, ``n_iter``, ``n_evaluations``,
         ``n_optima``, ``max_rhat``, ``min_ess``, ``divergences``, ``pareto_k``, ``n_modes``, ``alignment_trust``,
-        ``spurious``.
+        ``spurious``, ``intervals_withheld``, and under a budget ``budget_used``, ``draws``, ``n_starts``, ``max_iter``.
     compile_seconds, run_seconds
         What it took; a batch's seconds are shared out evenly over its replicates.
     verdict
         What the comparison with EM said, None where none was asked for.
     tree
         The posterior as an ArviZ tree where it is to be kept, else None.
+    counts
+        Whether ``log_density`` is a probability of counts; None where ``named`` says it.
     """
 
     status: str
@@ -64,6 +66,7 @@ class Outcome:
     run_seconds: float = float("nan")
     verdict: str | None = None
     tree: Any = None
+    counts: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)

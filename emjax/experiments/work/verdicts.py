@@ -5,7 +5,8 @@
 1. its intervals cover: their mean coverage over parameters and replicates is at least the level less
    `COVERAGE_SLACK` and less two Monte-Carlo standard errors. An interval that EM could not give covers nothing.
 2. its density predicts as well: the sampler's mean log score on rows that were held out exceeds EM's, over the
-   replicates that have both, by no more than `LOG_SCORE_SLACK` nats per datum and two standard errors.
+   replicates that have both and where the sampler is trusted, by no more than `LOG_SCORE_SLACK` nats per datum and two
+   standard errors.
 
 A cell without a holdout is judged by the first alone, one without a truth by the second alone, and one with neither, or
 with one replicate, not at all. ``em_sufficient`` and ``em_with_intervals`` are right where EM was good enough,
@@ -39,7 +40,8 @@ def verdict_record(rows: pd.DataFrame, study: Study) -> pd.DataFrame:
     rows
         The study's rows; a swept ``level`` is read from their column of that name.
     study
-        Its methods and its level. EM is the first method of kind ``em``, whose estimates verdicts are about.
+        Its methods and its level. EM is the first method of kind ``em``. A verdict itself is about a fit of its
+        own with EM's default settings, so that method should have them too.
 
     Returns
     -------
@@ -105,7 +107,7 @@ def _record(here: pd.DataFrame, said: Any, method: str, em: str | None, cell: st
 def em_good_enough(
     coverage: float, coverage_mcse: float, log_score_gain: float, log_score_gain_mcse: float, level: float
 ) -> bool | None:
-    """The definition above, in numbers; None where neither criterion is known (NaN, itself or its error)."""
+    """The definition above, in numbers; None where neither criterion is known, or coverage too roughly."""
     checks = []
     lowest = level - COVERAGE_SLACK - STANDARD_ERRORS * coverage_mcse
     if np.isfinite(coverage) and np.isfinite(lowest):
@@ -115,6 +117,8 @@ def em_good_enough(
         checks.append(log_score_gain < 0)
     elif np.isfinite(log_score_gain) and np.isfinite(highest):
         checks.append(log_score_gain <= highest)
+    if checks and all(checks) and STANDARD_ERRORS * coverage_mcse > 2.0 * COVERAGE_SLACK:
+        return None  # nothing speaks against EM because nothing is known well enough
     return bool(all(checks)) if checks else None
 
 
@@ -122,9 +126,11 @@ def _em_coverage(here: pd.DataFrame, em: str | None) -> tuple[float, float]:
     """Mean share of EM's parameters whose interval covers, with the standard error over replicates."""
     ours = here[here["method"] == em]
     covered = ours[ours["quantity"] == "covered"]
-    if not len(covered):
+    # `error` says that there is a truth, `intervals_withheld` that intervals were asked for: none at all cover nothing.
+    n_parameters = ours.loc[ours["quantity"].isin(["covered", "error"]), "parameter"].nunique()
+    asked_for = len(covered) > 0 or bool((ours["quantity"] == "intervals_withheld").any())
+    if n_parameters == 0 or not asked_for:
         return float("nan"), float("nan")
-    n_parameters = covered["parameter"].nunique()
     hits = covered.groupby("replicate")["value"].sum()
     # Every replicate of EM has rows; those without an interval have no hit.
     shares = hits.reindex(ours["replicate"].unique(), fill_value=0.0) / n_parameters
@@ -135,6 +141,8 @@ def _log_score_gain(here: pd.DataFrame, em: str | None, method: str) -> tuple[fl
     scores = here[here["quantity"] == "log_score"]
     ours = scores[scores["method"] == em].set_index("replicate")["value"]
     theirs = scores[scores["method"] == method].set_index("replicate")["value"]
+    doubted = (here["method"] == method) & (here["quantity"] == "trusted") & (here["value"] == 0.0)
+    theirs = theirs.drop(here.loc[doubted, "replicate"], errors="ignore")  # no yardstick
     return _mean_and_error((theirs - ours).dropna())
 
 

@@ -103,7 +103,6 @@ def test_a_failed_job_is_tried_again_and_then_given_up_with_its_error():
     [
         (ProcessExpired("Abnormal termination", code=-9, pid=1), "its process died (exit code -9)"),
         (TimeoutError("Task timeout", 32.0), "execution.time_limit = 2 s"),
-        (CancelledError(), "taken back"),
         (ValueError("cannot pickle"), "ValueError: cannot pickle"),
     ],
 )
@@ -111,6 +110,12 @@ def test_whatever_happens_to_a_worker_fails_its_own_job_alone(error, expected):
     heard = supervised(ScriptedExecutor(a=[error], b=["done"]), *"ab", retries=0, time_limit=2.0)
     assert set(heard.done) == {"b"}
     assert expected in heard.failures["a"].error
+
+
+def test_a_job_that_the_scheduler_took_back_is_handed_out_again_and_is_not_to_blame():
+    heard = supervised(ScriptedExecutor(a=[CancelledError(), CancelledError(), "done"]), "a", retries=0)
+    assert set(heard.done) == {"a"}
+    assert heard.failures == {}
 
 
 def test_a_job_that_another_runner_is_at_is_waited_for():

@@ -237,7 +237,7 @@ def test_processes_a_cluster_with_a_loss_and_shards_give_the_same_rows(tmp_path,
     Archive(merged).begin(study, plan)
     for number in (1, 2, 3):
         shutil.copytree(tmp_path / f"shard-{number}" / "jobs", merged / "jobs", dirs_exist_ok=True)
-    Archive(merged).collect(plan)
+    Archive(merged).collect()
     assert_whole(merged, 40)
     assert comparable_rows(merged).equals(expected)
     # And into one folder, in any order.

@@ -45,7 +45,7 @@ BASES: list[dict[str, Any]] = [
         "seed": 3,
         "data": {"source": "deaths", "holdout": 0.2, "resample": "bootstrap"},
         "model": {"family": "poisson", "n_components": 2},
-        "methods": [{"kind": "sklearn", "n_init": 2}, {"kind": "map", "tol": 1e-8}],
+        "methods": [{"kind": "gibbs", "chains": 2}, {"kind": "map", "tol": 1e-8}],
         "sweep": {"grid": {"model": {"n_components": [1, 2, 3]}}},
     },
     {

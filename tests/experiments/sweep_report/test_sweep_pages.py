@@ -237,7 +237,7 @@ def archived(tmp_path) -> Path:
             table = pyarrow.Table.from_pandas(own, schema=job_schema(), preserve_index=False)
             pyarrow.parquet.write_table(table, draft.path / "rows.parquet")
             draft.summary = {"n_rows": len(own), "statuses": {"converged": 4}}
-    archive.collect(plan)
+    archive.collect()
     return archive.path
 
 

@@ -177,6 +177,35 @@ def test_a_missing_interval_covers_nothing():
     assert line["em_good_enough"] is False
 
 
+def test_no_interval_at_all_covers_nothing_where_intervals_were_asked_for():
+    rows = verdicts(SAID)
+    rows = rows[rows["quantity"] != "covered"]
+    errors = rows_of({("error", "a"): np.full(100, 0.1)})
+    withheld = rows_of({("intervals_withheld", ""): np.ones(100)})
+    without_intervals = pd.concat([rows, errors])
+    assert np.isnan(verdict_record(without_intervals, STUDY).iloc[0]["em_coverage"])
+    (line,) = verdict_record(pd.concat([without_intervals, withheld]), STUDY).to_dict("records")
+    assert line["em_coverage"] == 0.0
+    assert line["em_good_enough"] is False
+
+
+def test_a_sampler_that_is_not_trusted_is_no_yardstick():
+    # Where it is trusted it predicts better than EM, and where it is not it predicts far worse.
+    gains = np.where(np.arange(100) % 2 == 1, 0.1, -5.0)
+    rows = verdicts(SAID, gain=gains)
+    doubted = rows_of({("trusted", ""): np.arange(100) % 2}, "full")
+    (blind,) = verdict_record(rows, STUDY).to_dict("records")
+    assert blind["em_good_enough"] is True
+    (line,) = verdict_record(pd.concat([rows, doubted]), STUDY).to_dict("records")
+    assert line["log_score_gain"] == pytest.approx(0.1, abs=1e-3)
+    assert line["em_good_enough"] is False
+
+
+def test_a_coverage_that_is_hardly_known_says_nothing_for_em():
+    assert em_good_enough(0.5, 0.2, float("nan"), float("nan"), 0.9) is None
+    assert em_good_enough(0.2, 0.2, float("nan"), float("nan"), 0.9) is False
+
+
 def test_what_is_unknown_is_not_judged():
     rows = verdicts(SAID, 0.5)
     only_scores = rows[rows["quantity"] != "covered"]

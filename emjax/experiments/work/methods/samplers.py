@@ -220,6 +220,7 @@ def _outcome(posterior: Posterior, level: float, *, keep: bool) -> Outcome:
         compile_seconds=posterior.compile_seconds,
         run_seconds=posterior.run_seconds,
         tree=posterior.tree if keep else None,
+        counts=posterior.mixture.family.name == "poisson",
     )
 
 
