@@ -457,6 +457,7 @@ def galaxies():
     return emjax.compare(fit, posterior, data)
 
 
+@pytest.mark.slow
 def test_em_is_not_enough_for_the_galaxies(galaxies):
     assert galaxies.posterior.status == "converged", galaxies.posterior.message
     assert galaxies.verdict == "mcmc_needed", galaxies.reasons
@@ -465,6 +466,7 @@ def test_em_is_not_enough_for_the_galaxies(galaxies):
     assert galaxies.fit.log_likelihood == pytest.approx(-203.1792, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_rows_of_real_data_name_the_feature_and_show_the_map(galaxies):
     one = row(galaxies, "scale[0, velocity]")
     assert one.map != one.em

@@ -98,7 +98,8 @@ def test_a_batch_that_shrinks_keeps_the_starts_that_wait_for_exact_arithmetic(mo
     assert ends() == untouched
 
 
-@pytest.mark.parametrize("method", [pytest.param("none", marks=pytest.mark.slow), "anderson"])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["none", "anderson"])
 def test_starts_that_become_imprecise_go_on_in_exact_arithmetic(monkeypatch, method: str):
     x = np.asarray(emjax.datasets.load("faithful"))[:261]  # a size of its own: programs are traced with the patch
     mixture = emjax.Mixture(emjax.Normal(), 2)

@@ -187,7 +187,9 @@ def page_of(request, tmp_path_factory):
     return written
 
 
-@pytest.mark.parametrize("case", ["faithful", "eruptions", "deaths", "iris", "single", "hostile"])
+@pytest.mark.parametrize(
+    "case", ["faithful", "eruptions", "deaths", pytest.param("iris", marks=pytest.mark.slow), "single", "hostile"]
+)
 def test_every_kind_of_mixture_gets_a_whole_page(case, page_of, request):
     comparison = request.getfixturevalue(case)
     assert comparison.posterior.converged
@@ -222,7 +224,7 @@ def test_every_kind_of_mixture_gets_a_whole_page(case, page_of, request):
         ("faithful", {"density", "forest", "map", "certainty", "em-trace", "chains-0"}),
         ("eruptions", {"density", "forest", "along", "certainty", "em-trace", "chains-0"}),
         ("deaths", {"density", "forest", "along", "certainty", "em-trace", "chains-0"}),
-        ("iris", {"density", "forest", "certainty", "em-trace", "chains-0"}),
+        pytest.param("iris", {"density", "forest", "certainty", "em-trace", "chains-0"}, marks=pytest.mark.slow),
         ("single", {"density", "forest", "em-trace", "chains-0"}),
     ],
 )

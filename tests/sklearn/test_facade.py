@@ -166,7 +166,7 @@ def test_verbose_prints_the_same_lines(x, capsys, verbose):
 # -- better than scikit-learn
 
 
-@pytest.mark.slow
+@pytest.mark.scikit_learn
 def test_convergence_can_be_believed():
     x, tol = blobs(1.3), 1e-4
     settings = {"n_components": 3, "random_state": 0, "max_iter": 5000}
@@ -319,6 +319,7 @@ def test_without_scikit_learn_one_line_says_what_to_install(monkeypatch):
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.scikit_learn
 def test_the_examples_run(capsys):
     assert doctest.testmod(emjax.sklearn.gaussian_mixture).failed == 0
     page = Path(__file__).parents[2] / "docs" / "sklearn.md"
