@@ -20,12 +20,13 @@ from emjax.em.init import STARTS, as_list, drawn_starts, given_starts
 from emjax.em.lanes import Ended, Runner
 from emjax.em.problem import Problem, prepare
 from emjax.em.restarts import Kept, Lanes, canonical_order, distinct_optima
-from emjax.em.state import RUNNING, Options, Program
+from emjax.em.saddle import without_saddles
+from emjax.em.state import EMPTY, RUNNING, Options, Program
 from emjax.errors import FitError
 from emjax.families.base import Family
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams
-from emjax.result import Fit, Status
+from emjax.result import Fit, Optimum, Status
 from emjax.samples import Samples, as_samples, check_against_components
 
 _NAMES = {
@@ -217,6 +218,8 @@ def _fit(
         runner = _runner(problem, settings, key, init, on_progress)
         ended = runner.run(max_iter=settings.max_iter, log_every=settings.log_every)
         kept = optima_of(problem, ended)
+        if mixture.n_components > 1 and not ended.interrupted and not settings.ridge:
+            kept = without_saddles(problem, kept, runner.engine, runner.n_lanes, given=_is_new(init))
     return make_fit(
         problem,
         kept,
@@ -225,6 +228,11 @@ def _fit(
         compile_seconds=clock.compile_seconds,
         run_seconds=clock.run_seconds,
     )
+
+
+def _is_new(init: Any) -> bool:
+    """Whether starts were given that are not the ends of other fits, which have been looked at."""
+    return init is not None and not all(isinstance(each, Fit | Optimum) for each in as_list(init))
 
 
 def _runner(
@@ -275,6 +283,7 @@ def optima_of(problem: Problem, ended: Ended) -> tuple[Kept, ...]:
         problem.units,
         n_features=problem.samples.n_features,
         ordered=problem.ordered,
+        bounded=problem.prior is not None,
     )
     return problem.in_float64(kept) if problem.z.dtype == np.float32 else kept
 
@@ -310,4 +319,14 @@ def make_fit(
         n_samples=samples.n_samples,
         data=samples.values,
         exact_iterations=exact,
+        detail=_detail(problem, best.optimum),
     )
+
+
+def _detail(problem: Problem, optimum: Optimum) -> str:
+    """What in the data is to blame for a failure, where that can be told."""
+    if optimum.status not in (Status.DEGENERATE, Status.PRECISION):
+        return ""
+    if (optimum.effective_counts < EMPTY).any():
+        return "A component has lost all its points; use fewer components, a prior or another start."
+    return problem.mixture.family.explain_degenerate(problem.samples, optimum.params.components) or ""

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from emjax import align
-from emjax.em.state import EMState, status_of
+from emjax.em.state import EMPTY, EMState, status_of
 from emjax.mixture import Mixture, MixtureParams
 from emjax.result import Optimum, Status
 
@@ -57,16 +57,16 @@ class Kept:
 
 
 def distinct_optima(
-    mixture: Mixture, lanes: Lanes, to_data: object, units: Units, *, n_features: int, ordered: bool
+    mixture: Mixture, lanes: Lanes, to_data: object, units: Units, *, n_features: int, ordered: bool, bounded: bool
 ) -> tuple[Kept, ...]:
     """One entry per distinct optimum, best first: regular ones, then spurious ones, then failures.
 
     ``to_data`` maps parameters from the frame to the data's units; ``ordered`` puts components in the order of their
-    first parameter.
+    first parameter; ``bounded`` says that a prior keeps the objective from growing without bound.
     """
-    ends = [_place(mixture, lanes.state, i, units, n_features) for i in range(len(lanes.traces))]
+    ends = [_place(mixture, lanes.state, i, units, n_features, bounded=bounded) for i in range(len(lanes.traces))]
     groups: list[tuple[int, int]] = []
-    left = sorted(range(len(ends)), key=lambda i: _rank(ends[i]))
+    left = sorted(range(len(ends)), key=lambda i: rank(ends[i].status, ends[i].spurious, ends[i].objective))
     while left:
         best, *others = left
         left = [i for i, same in zip(others, are_same(ends[best], [ends[i] for i in others]), strict=True) if not same]
@@ -87,19 +87,45 @@ class End:
     weights: np.ndarray
 
 
-def _place(mixture: Mixture, state: EMState, i: int, units: Units, n_features: int) -> End:
-    components = jax.tree.map(lambda leaf: leaf[i], state.params.components)
-    named = mixture.family.named_parameters(components).values()
+def _place(mixture: Mixture, state: EMState, i: int, units: Units, n_features: int, *, bounded: bool) -> End:
+    params = jax.tree.map(lambda leaf: np.asarray(leaf[i], dtype=float), state.params)
     counts, objective = np.asarray(state.statistics.counts[i], dtype=float), float(state.objective[i])
     return End(
         status=status_of(int(state.code[i])) or Status.MAX_ITER,
-        spurious=bool((counts <= n_features + 1.5).any()),
+        spurious=_is_spurious(mixture, params, counts, n_features, bounded=bounded),
         objective=objective + units.log_likelihood + units.log_prior,
         n_samples=float(counts.sum()),
         rounding=_ROUNDINGS * abs(objective) * float(np.finfo(state.objective.dtype).eps),
-        places=np.concatenate([np.reshape(each, (len(counts), -1)) for each in named], axis=1).astype(float),
-        weights=np.asarray(state.params.weights[i], dtype=float),
+        places=_places(mixture, params),
+        weights=params.weights,
     )
+
+
+def _places(mixture: Mixture, params: MixtureParams) -> np.ndarray:
+    """Each component's parameters as one row of numbers, ``(K, p)``."""
+    named = mixture.family.named_parameters(params.components).values()
+    return np.concatenate([np.reshape(each, (len(params.weights), -1)) for each in named], axis=1).astype(float)
+
+
+def coincide(mixture: Mixture, params: MixtureParams) -> bool:
+    """Whether two components are at one place; ``params`` are in the standard frame."""
+    places = _places(mixture, params)
+    return any(_near(places[i + 1 :], place).any() for i, place in enumerate(places))
+
+
+def _near(places: np.ndarray, place: np.ndarray) -> np.ndarray:
+    return (np.abs(places - place) <= _SAME_PLACE * (1.0 + np.abs(place))).all(axis=-1)
+
+
+def _is_spurious(
+    mixture: Mixture, params: MixtureParams, counts: np.ndarray, n_features: int, *, bounded: bool
+) -> bool:
+    """Whether a component has lost its data, or stands where the likelihood has no bound (a prior gives it one)."""
+    if (counts < EMPTY).any():
+        return True
+    if bounded or not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+        return False
+    return bool(mixture.family.without_bound(params.components, params.weights, counts, n_features).any())
 
 
 def _end(
@@ -137,10 +163,11 @@ def canonical_order(mixture: Mixture, params: MixtureParams) -> np.ndarray:
     return align.ordering(np.asarray(first)[None, :, 0])[0]
 
 
-def _rank(end: End) -> tuple[int, float]:
-    usable = end.status in (Status.CONVERGED, Status.MAX_ITER, Status.INTERRUPTED)
-    group = 0 if usable and not end.spurious else 1 if usable else 2
-    return group, -end.objective if np.isfinite(end.objective) else np.inf
+def rank(status: Status, spurious: bool, objective: float) -> tuple[int, float]:
+    """What sorts ends: regular ones, spurious ones, failures; the higher objective first."""
+    usable = status in (Status.CONVERGED, Status.MAX_ITER, Status.INTERRUPTED)
+    group = 0 if usable and not spurious else 1 if usable else 2
+    return group, -objective if np.isfinite(objective) else np.inf
 
 
 def are_same(one: End, others: list[End]) -> np.ndarray:
@@ -179,7 +206,7 @@ def _are_same_mixtures(one: End, others: list[End]) -> np.ndarray:
     same = np.ones(n_others, dtype=bool)
     for i in range(places.shape[1]):
         each = places[:, i : i + 1]
-        near = (np.abs(places - each) <= _SAME_PLACE * (1.0 + np.abs(each))).all(axis=2) * weights
+        near = _near(places, each) * weights
         ours, theirs = near[:, :k].sum(axis=1), near[:, k:].sum(axis=1)
         same &= (np.abs(ours - theirs) <= _SAME_WEIGHT * np.maximum(ours, theirs)) | (weights[:, i] == 0)
     return same
