@@ -36,6 +36,9 @@ _NAMES = {
     "dtype": ("float64", "float32"),
 }
 
+_REACH = 0.03
+"""From a given start EM is accelerated only so near to its limit (in coordinates), or it would go to another one."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
@@ -188,10 +191,11 @@ class Settings:
             return self.accelerate
         return "none" if self.tol == 0.0 or self.ridge > 0 else "anderson"
 
-    def options(self, frame: Frame) -> Options:
-        """The traced part of the settings, in the frame."""
+    def options(self, frame: Frame, *, given: bool) -> Options:
+        """The traced part of the settings, in the frame, for starts that were ``given`` or drawn."""
         ridge = np.asarray(self.ridge / frame.scale**2, self.dtype) if self.ridge else None
-        return dataclasses.replace(self.shared_options(), ridge=ridge)
+        reach = np.asarray(_REACH if given else np.inf, self.dtype)
+        return dataclasses.replace(self.shared_options(), ridge=ridge, reach=reach)
 
     def shared_options(self) -> Options:
         """What of them no frame changes."""
@@ -201,6 +205,7 @@ class Settings:
         return Options(
             parameters=reachable if self.criterion == "parameters" else never,
             gain=reachable if self.criterion == "log_likelihood" else never,
+            reach=np.asarray(np.inf, self.dtype),
         )
 
 
@@ -249,7 +254,13 @@ def _runner(
             on_progress(_progress(problem, ended, done, settings.max_iter))
 
     return Runner(
-        Program(likelihood, problem.blocks, problem.frame_prior, settings.options(problem.frame), settings.method),
+        Program(
+            likelihood,
+            problem.blocks,
+            problem.frame_prior,
+            settings.options(problem.frame, given=init is not None),
+            settings.method,
+        ),
         params,
         problem.exact_blocks if problem.blocks.natural else None,
         None if on_progress is None else report,
