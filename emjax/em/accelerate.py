@@ -190,6 +190,7 @@ class Walk:
     pause: Any
     followed: Any
     anchor: Any
+    span: Any
 
     @property
     def objective(self) -> Any:
@@ -295,6 +296,7 @@ def _before(params: MixtureParams, width: int) -> Walk:
         pause=count + np.int32(1),
         followed=np.ones(n_starts, bool),
         anchor=flat,
+        span=number + np.inf,
     )
 
 
@@ -359,7 +361,7 @@ def _aim(program: Program, walk: Walk, before: Walk, taken: Array, size: Array) 
 
     turned = _rows((move * walk.at.f).sum(axis=1) < 0, -move, move)
     shorter = turned * jnp.minimum(1.0, _LARGEST_MOVE / jnp.maximum(distance, _LARGEST_MOVE))[:, None]
-    strays = active & (jnp.abs(walk.at.u + shorter - walk.anchor).max(axis=1) > _STRAY * options.reach)
+    strays = active & (jnp.abs(walk.at.u + shorter - walk.anchor).max(axis=1) > walk.span)
     proposes &= ~strays
 
     # A tolerance of zero is none, and nothing is below it.
@@ -408,7 +410,8 @@ def _stepped(walk: Walk, new: Point, plain: Array, reach: Array) -> Walk:
     # Ratios of steps that are mostly rounding say nothing of the rate.
     tells = plain & (step > 1e4 * jnp.finfo(step.dtype).eps)
     agree = plain & (jnp.abs(rate - walk.rate) <= _AGREE) & (rate > _SLOW)
-    agree &= sum_of_series(step, jnp.maximum(rate, walk.rate), walk.n_iter >= 2, first=False) <= reach
+    to_go = sum_of_series(step, jnp.maximum(rate, walk.rate), walk.n_iter >= 2, first=False)
+    agree &= to_go <= reach
     steady = jnp.where(agree, walk.steady + 1, jnp.where(walk.steady >= _IN_A_ROW, walk.steady, 0))
     begins = (steady >= _IN_A_ROW) & (walk.steady < _IN_A_ROW)
     return dataclasses.replace(
@@ -427,6 +430,7 @@ def _stepped(walk: Walk, new: Point, plain: Array, reach: Array) -> Walk:
         pause=jnp.where(plain, walk.pause, 1),
         followed=plain,
         anchor=_rows(begins, new.u, walk.anchor),
+        span=jnp.where(begins & jnp.isfinite(reach), _STRAY * to_go, walk.span),
     )
 
 
