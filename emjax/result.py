@@ -33,6 +33,9 @@ class Status(enum.StrEnum):
         return _MESSAGES[self]
 
 
+ENOUGH = 3
+"""Starts that reach the best optimum, for nothing to be said about how few they were."""
+
 _SLOW = 0.99
 """From this rate on a message says that EM is slow; a digit then takes more than 230 iterations."""
 
@@ -151,6 +154,7 @@ class Fit:
     data: np.ndarray = dataclasses.field(repr=False)
     exact_iterations: bool = False
     n_evaluations: int = 0
+    drawn: bool = False
 
     @property
     def objective(self) -> float:
@@ -167,10 +171,14 @@ class Fit:
         """The status in words."""
         if self.status is Status.MAX_ITER and self.exact_iterations:
             return f"EM ran the {self.n_iter} iterations that were asked for; convergence was not tested."
+        said = [self.status.message]
         if _SLOW < self.rate < 1.0:
             digit = round(np.log(10.0) / -np.log(self.rate))
-            return f"{self.status.message} EM is slow here: {digit:,} plain iterations for every further digit."
-        return self.status.message
+            said.append(f"EM is slow here: {digit:,} plain iterations for every further digit.")
+        count, n_starts = self.optima[0].count, sum(optimum.count for optimum in self.optima)
+        if self.converged and self.drawn and count < ENOUGH <= n_starts:
+            said.append(f"The best optimum was reached by {count} of {n_starts} starts: others may be better.")
+        return " ".join(said)
 
     def optima_table(self, most: int = 10) -> str:
         """The distinct optima for people: log-likelihood, how many starts ended there, kind, points per component.

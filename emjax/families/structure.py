@@ -12,6 +12,9 @@ from jaxtyping import Array, Float
 from emjax.families.arrays import AnyArray, Hyperparameter
 from emjax.families.frame import Frame
 
+_NARROWEST, _SHARE = 1e-8, 1e-3
+"""Where the variance within clusters is below the first (of the data's), this share of the data's own is added."""
+
 
 class Moments(NamedTuple):
     """Sums over the data of responsibilities times one ``(K,)``, the features ``(K, d)``, and products ``(K, q)``."""
@@ -46,6 +49,24 @@ class CovarianceStructure(abc.ABC):
     @abc.abstractmethod
     def pooled(self, x: Any, n_components: int) -> np.ndarray:
         """The dispersion of which every component has the covariance of the data ``x (n, d)``, on the host."""
+
+    def of_clusters(self, x: np.ndarray, labels: np.ndarray, pooled: np.ndarray, n_components: int) -> np.ndarray:
+        """The dispersion of the clusters ``labels (n,)`` of ``x (n, d)``, on the host; ``pooled`` is that of all data.
+
+        Each is drawn towards what clusters have within them on average, with the weight of as many rows as it has
+        parameters per feature: a cluster of few rows has no dispersion of its own.
+        """
+        sizes = np.bincount(labels, minlength=n_components)
+        own = {j: self.pooled(x[labels == j], 1) for j in np.flatnonzero(sizes)}
+        within = sum(sizes[j] / len(x) * dispersion for j, dispersion in own.items())
+        if not self.smallest_variance_of(within) >= _NARROWEST:
+            # Clusters of equal rows, or fewer rows than features: what is left of the data's own keeps it regular.
+            within = within + _SHARE * (pooled if self.shared else pooled[:1])
+        if self.shared:
+            return within
+        prior = self.n_parameters(1, x.shape[1]) / x.shape[1]
+        mixed = [(sizes[j] * own.get(j, within) + prior * within) / (sizes[j] + prior) for j in range(n_components)]
+        return np.concatenate(mixed)
 
     @abc.abstractmethod
     def root(self, dispersion: AnyArray) -> Array:
