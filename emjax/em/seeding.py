@@ -177,7 +177,8 @@ def moved_labels(rng: np.random.Generator, y: np.ndarray, shares: np.ndarray) ->
     drawn = (np.cumsum(shares, axis=1) > rng.random((len(y), 1))).argmax(axis=1)
     moved = np.where(drawn == gone, kept, drawn)
     if rng.random() < 0.5:
-        rows = np.flatnonzero(moved == rng.choice(np.unique(moved)))
+        others = np.setdiff1d(moved, [kept])
+        rows = np.flatnonzero(moved == (rng.choice(others) if len(others) else kept))
         halves, _ = kmeans(rng, y[rows], 2, int(rng.integers(LLOYD_STEPS + 1)))
         new = rows[halves == 1]
     else:
