@@ -26,6 +26,7 @@ class Status(enum.StrEnum):
     DECREASED = "decreased"
     PRECISION = "precision"
     INTERRUPTED = "interrupted"
+    SADDLE = "saddle"
 
     @property
     def message(self) -> str:
@@ -52,10 +53,33 @@ _MESSAGES = {
         "use float64 or report this."
     ),
     Status.PRECISION: (
-        "float32 is too coarse for components this narrow or this far out, so the last good parameters are returned; "
-        "use float64."
+        "The arithmetic is too coarse for components this narrow or this far out, so the last good parameters are "
+        "returned; use float64 and data without a large offset, or a prior."
     ),
     Status.INTERRUPTED: "The fit was interrupted and returns the best so far; go on with fit(..., init=<this fit>).",
+    Status.SADDLE: (
+        "EM came to rest on a saddle, where the objective rises in some direction (as where components are equal), so "
+        "this is no maximum; use another start."
+    ),
+}
+
+_SPURIOUS = (
+    "But a component stands on few points and is nearly singular, so this optimum is spurious; "
+    "use a prior, fewer components or more starts."
+)
+
+_FAR_ABOVE = 2.0
+"""Nats by which an end that is not kept must be higher to be worth a word."""
+
+_WHY_NOT = {
+    "spurious": "with a nearly singular component on few points",
+    "degenerate": "where a component collapsed",
+    "precision": "where the arithmetic is too coarse",
+    "saddle": "on a saddle",
+    "decreased": "where the objective began to fall",
+    "nonfinite": "where a number stopped being finite",
+    "max_iter": "without coming to rest",
+    "interrupted": "without coming to rest",
 }
 
 
@@ -76,8 +100,9 @@ class Optimum:
     effective_counts
         The sum of each component's responsibilities, shape ``(n_components,)``.
     spurious
-        True where a component rests on no more than ``n_features + 1`` points: a local maximum of the likelihood
-        that says something about a few points, not about the population.
+        True where a component stands on the way to where the likelihood has no bound: on few points, and nearly
+        singular. Such a maximum says something about these points, not about the population. Where the likelihood is
+        bounded (under a prior, for counts, for tied covariances) nothing is spurious but a component without any data.
     """
 
     params: MixtureParams
@@ -155,6 +180,7 @@ class Fit:
     exact_iterations: bool = False
     n_evaluations: int = 0
     drawn: bool = False
+    detail: str = dataclasses.field(default="", repr=False)
 
     @property
     def objective(self) -> float:
@@ -168,17 +194,31 @@ class Fit:
 
     @property
     def message(self) -> str:
-        """The status in words."""
+        """The status in words, with what else must be known of it."""
         if self.status is Status.MAX_ITER and self.exact_iterations:
             return f"EM ran the {self.n_iter} iterations that were asked for; convergence was not tested."
-        said = [self.status.message]
+        parts = [self.detail[:1].upper() + self.detail[1:] or self.status.message]
+        if self.optima[0].spurious and self.status is Status.CONVERGED:
+            parts.append(_SPURIOUS)
         if _SLOW < self.rate < 1.0:
             digit = round(np.log(10.0) / -np.log(self.rate))
-            said.append(f"EM is slow here: {digit:,} plain iterations for every further digit.")
+            parts.append(f"EM is slow here: {digit:,} plain iterations for every further digit.")
         count, n_starts = self.optima[0].count, sum(optimum.count for optimum in self.optima)
         if self.converged and self.drawn and count < ENOUGH <= n_starts:
-            said.append(f"The best optimum was reached by {count} of {n_starts} starts: others may be better.")
-        return " ".join(said)
+            parts.append(f"The best optimum was reached by {count} of {n_starts} starts: others may be better.")
+        return " ".join([*parts, *self._higher()])
+
+    def _higher(self) -> list[str]:
+        """A word on starts that ended far above what is returned, in an optimum that is not to be trusted."""
+        above = [o for o in self.optima[1:] if o.objective > self.objective + _FAR_ABOVE]
+        if not above:
+            return []
+        highest = max(above, key=lambda o: o.objective)
+        starts = sum(o.count for o in above)
+        return [
+            f"{starts} of {sum(o.count for o in self.optima)} starts ended up to "
+            f"{highest.objective - self.objective:,.4g} nats higher, but {_WHY_NOT[highest.kind]}; see optima_table()."
+        ]
 
     def optima_table(self, most: int = 10) -> str:
         """The distinct optima for people: log-likelihood, how many starts ended there, kind, points per component.

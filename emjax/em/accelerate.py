@@ -58,12 +58,12 @@ from emjax.em.state import (
     DECREASED,
     IMPRECISE,
     RUNNING,
-    STILL,
     EMState,
     Options,
     Program,
     coordinates,
     gain_to_come,
+    still,
     sum_of_series,
     verdict,
 )
@@ -105,6 +105,7 @@ class Point:
     counts: Any
     code: Any
     rounding: Any
+    still: Any
 
 
 def _evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, runs: Array) -> Point:
@@ -115,13 +116,13 @@ def _evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, run
     mixture, data, ridge = program.mixture, program.data, program.options.ridge
 
     def placed(given: MixtureParams, u: Array, by_u: Array) -> MixtureParams:
-        _, unflatten = _flat(mixture, given)
+        _, unflatten = flat(mixture, given)
         return jax.tree.map(lambda a, b: jnp.where(by_u, a, b), unflatten(u), given)
 
     def one(params: MixtureParams, statistics: Statistics, prior: Prior | None) -> Point:
         value = objective(mixture, params, statistics, prior)
         image = maximization(mixture, params, statistics, prior, ridge)
-        (u, _), (g, _) = _flat(mixture, params), _flat(mixture, image)
+        (u, _), (g, _) = flat(mixture, params), flat(mixture, image)
         return Point(
             params=params,
             image=image,
@@ -132,6 +133,7 @@ def _evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, run
             counts=statistics.counts,
             code=verdict(mixture, params, statistics, value, any_data, prior, ridge, jnp.asarray(RUNNING, jnp.int32)),
             rounding=rounding(mixture, params, any_data),
+            still=still(mixture, params),
         )
 
     any_data = one_of(data)
@@ -140,20 +142,21 @@ def _evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, run
     return jax.vmap(one, (0, 0, axis))(params, expectations(mixture, params, data, runs), prior)
 
 
-def _flat(mixture: Mixture, params: MixtureParams) -> tuple[Float[Array, " p"], Callable[[Array], MixtureParams]]:
-    flat, unravel = ravel_pytree(coordinates(mixture, params))
+def flat(mixture: Mixture, params: MixtureParams) -> tuple[Float[Array, " p"], Callable[[Array], MixtureParams]]:
+    """The coordinates as one vector ``(p,)``, and the way back."""
+    vector, unravel = ravel_pytree(coordinates(mixture, params))
 
     def unflatten(u: Array) -> MixtureParams:
         log_weights, components = unravel(u)
         return mixture.constrain({"log_ratios": log_weights[:-1] - log_weights[-1:], "components": components})
 
-    return flat, unflatten
+    return vector, unflatten
 
 
 @functools.cache
 def _n_coordinates(mixture: Mixture, structure: Any, shapes: tuple[tuple[int, ...], ...]) -> int:
     one = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(shape, np.dtype("float32")) for shape in shapes])
-    return jax.eval_shape(lambda params: _flat(mixture, params)[0], one).shape[0]
+    return jax.eval_shape(lambda params: flat(mixture, params)[0], one).shape[0]
 
 
 @jax.tree_util.register_dataclass
@@ -268,6 +271,7 @@ def _before(params: MixtureParams, width: int) -> Walk:
         counts=np.zeros_like(params.weights),
         code=running,
         rounding=number,
+        still=number,
     )
     return Walk(
         at=at,
@@ -379,14 +383,13 @@ def _aim(program: Program, walk: Walk, before: Walk, taken: Array, size: Array) 
 def _rests(program: Program, walk: Walk, before: Walk, active: Array, size: Array) -> Array:
     """Whether a step was the last: where nothing moves any more, or by plain EM's tests before any acceleration."""
     options = program.options
-    eps = jnp.finfo(walk.step.dtype).eps
     # The step to come is known already, and need not be estimated as in the loop of plain EM. So of steps there are
     # two ratios one iteration before there are two of gains.
     rate = jnp.maximum(walk.rate, before.rate)
     distance = sum_of_series(walk.step, rate, walk.n_iter >= 2, first=True)
     enough = gain_to_come(before, walk.gain, walk.gain_rate, size) <= options.gain * program.data.total_weight
     wanted = (options.parameters > 0) | (options.gain > 0)
-    return wanted & ((~active & ((distance <= options.parameters) | enough)) | (walk.step <= STILL * eps))
+    return wanted & ((~active & ((distance <= options.parameters) | enough)) | (walk.step <= walk.at.still))
 
 
 def _stepped(walk: Walk, new: Point, plain: Array) -> Walk:

@@ -21,12 +21,13 @@ from emjax.em.init import STARTS, as_list, drawn_starts, given_starts
 from emjax.em.lanes import Ended, Runner
 from emjax.em.problem import Problem, prepare
 from emjax.em.restarts import Kept, Lanes, canonical_order, distinct_optima
-from emjax.em.state import RUNNING, Options, Program
+from emjax.em.saddle import without_saddles
+from emjax.em.state import EMPTY, RUNNING, Options, Program
 from emjax.errors import FitError
 from emjax.families.base import Family
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams
-from emjax.result import Fit, Status
+from emjax.result import Fit, Optimum, Status
 from emjax.samples import Samples, as_samples, check_against_components
 
 _NAMES = {
@@ -231,12 +232,14 @@ def _fit(
             params = drawn_starts(problem.likelihood, problem.z, key=key, n_init=n_starts, starts=settings.starts)
         else:
             params = given_starts(problem.likelihood, problem.z, init, problem.frame, problem.frame_prior)
-        ended = _run(problem, settings, params, None, on_progress)
+        runner, ended = _run(problem, settings, params, None, on_progress)
         kept, before = optima_of(problem, ended), ()
         while init is None and settings.open_ended and wants_more(problem, kept, ended, before):
             params = further_starts(problem, kept, key, batch=len(ended.traces) // n_starts)
-            ended = _run(problem, settings, params, ended, on_progress)
+            runner, ended = _run(problem, settings, params, ended, on_progress)
             kept, before = optima_of(problem, ended), kept
+        if mixture.n_components > 1 and not ended.interrupted and not settings.ridge:
+            kept = without_saddles(problem, kept, runner.engine, runner.n_lanes, given=_is_new(init))
     return make_fit(
         problem,
         kept,
@@ -247,14 +250,19 @@ def _fit(
     )
 
 
+def _is_new(init: Any) -> bool:
+    """Whether starts were given that are not the ends of other fits, which have been looked at."""
+    return init is not None and not all(isinstance(each, Fit | Optimum) for each in as_list(init))
+
+
 def _run(
     problem: Problem,
     settings: Settings,
     params: MixtureParams,
     before: Ended | None,
     on_progress: Callable[[Progress], None] | None,
-) -> Ended:
-    """These starts as they ended, with those that ended before."""
+) -> tuple[Runner, Ended]:
+    """Who iterated these starts, and how they ended, with those that ended before."""
 
     def with_before(ended: Ended) -> Ended:
         return ended if before is None else joined(before, ended)
@@ -271,7 +279,7 @@ def _run(
         problem.exact_blocks if problem.blocks.natural else None,
         None if on_progress is None else report,
     )
-    return with_before(runner.run(max_iter=settings.max_iter, log_every=settings.log_every))
+    return runner, with_before(runner.run(max_iter=settings.max_iter, log_every=settings.log_every))
 
 
 def _progress(problem: Problem, ended: Ended, done: int, max_iter: int) -> Progress:
@@ -301,6 +309,7 @@ def optima_of(problem: Problem, ended: Ended) -> tuple[Kept, ...]:
         problem.units,
         n_features=problem.samples.n_features,
         ordered=problem.ordered,
+        bounded=problem.prior is not None,
     )
     return problem.in_float64(kept) if problem.z.dtype == np.float32 else kept
 
@@ -337,4 +346,14 @@ def make_fit(
         data=samples.values,
         exact_iterations=exact,
         drawn=problem.ordered,
+        detail=_detail(problem, best.optimum),
     )
+
+
+def _detail(problem: Problem, optimum: Optimum) -> str:
+    """What in the data is to blame for a failure, where that can be told."""
+    if optimum.status not in (Status.DEGENERATE, Status.PRECISION):
+        return ""
+    if (optimum.effective_counts < EMPTY).any():
+        return "A component has lost all its points; use fewer components, a prior or another start."
+    return problem.mixture.family.explain_degenerate(problem.samples, optimum.params.components) or ""

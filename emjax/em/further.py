@@ -16,7 +16,7 @@ from jaxtyping import Array
 from emjax.em.init import drawn_starts, moved_starts
 from emjax.em.lanes import Ended, nominal_seconds
 from emjax.em.problem import Problem
-from emjax.em.restarts import Kept, same_optimum
+from emjax.em.restarts import Kept
 from emjax.mixture import MixtureParams
 from emjax.result import ENOUGH, Status
 
@@ -29,6 +29,9 @@ MOST = 80
 _MOST_SECONDS, _MOST_SECONDS_ONCE_MORE = 0.02, 0.0005
 """How long an E-step of a batch may take (on a nominal machine) for further starts: where the best optimum was reached
 too seldom, and where it was not."""
+
+_BETTER = 1e-6
+"""An optimum is better than another by more than this per datum."""
 
 _NEAR = 14
 """So many of a further batch begin near the best optimum so far."""
@@ -49,7 +52,10 @@ def wants_more(problem: Problem, kept: tuple[Kept, ...], ended: Ended, before: t
     seconds = nominal_seconds(samples.n_samples, samples.n_features, FIRST * problem.mixture.n_components)
     if best.kind != "regular" or best.count < ENOUGH:
         return seconds <= _MOST_SECONDS
-    unsettled = not same_optimum(before[0], kept[0]) if before else best.count < _MOSTLY * n_starts
+    if before:
+        unsettled = best.objective > before[0].optimum.objective + _BETTER * samples.n_samples
+    else:
+        unsettled = best.count < _MOSTLY * n_starts
     return unsettled and seconds <= _MOST_SECONDS_ONCE_MORE
 
 

@@ -141,6 +141,16 @@ class Runner:
         self._all: EMState = jax.tree.map(np.array, ended)
         _COMPILED.add(program.size(len(objective)))
 
+    @property
+    def engine(self) -> Any:
+        """What iterates the present batch, for starts of which there are as many as in `n_lanes`."""
+        return self._engine
+
+    @property
+    def n_lanes(self) -> int:
+        """The size of the present batch, for which the engine's program is compiled."""
+        return len(self._now[0].lanes)
+
     def run(self, *, max_iter: int, log_every: int) -> Ended:
         """Iterate until every start has ended or done ``max_iter`` iterations; report at multiples of ``log_every``.
 

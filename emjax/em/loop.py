@@ -28,7 +28,6 @@ from emjax.em.state import (
     DECREASED,
     IMPRECISE,
     RUNNING,
-    STILL,
     EMState,
     Options,
     Program,
@@ -36,6 +35,7 @@ from emjax.em.state import (
     gain_to_come,
     largest_change,
     remaining,
+    still,
     verdict,
 )
 from emjax.em.step import Statistics, maximization, objective, rounding
@@ -192,7 +192,11 @@ def _judged(
     gain_rate = gain / state.gain
     to_come = gain_to_come(state, gain, gain_rate, size)
     # Below some roundings of a coordinate near one nothing moves any more, whatever the ratios say.
-    at_rest = (step <= STILL * eps) | (distance <= options.parameters) | (to_come <= options.gain * data.total_weight)
+    at_rest = (
+        (step <= still(mixture, params))
+        | (distance <= options.parameters)
+        | (to_come <= options.gain * data.total_weight)
+    )
     at_rest = at_rest & ((options.parameters > 0) | (options.gain > 0))
 
     slack = 1e4 * eps * size + 4.0 * rounding(mixture, params, data) * data.total_weight

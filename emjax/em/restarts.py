@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from emjax import align
-from emjax.em.state import EMState, status_of
+from emjax.em.state import EMPTY, EMState, status_of
 from emjax.mixture import Mixture, MixtureParams
 from emjax.result import Optimum, Status
 
@@ -47,42 +47,35 @@ class Units:
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """The start that is kept: its optimum, its iterations and E-steps, its trace and its rate of convergence.
-
-    ``places (K, p)`` and ``weights (K,)`` are its components in the standard frame, ``rounding`` the error of its
-    objective: what tells whether another start ended in the same optimum.
-    """
+    """The start that is kept: its optimum, its iterations and E-steps, its trace and its rate of convergence."""
 
     optimum: Optimum
     n_iter: int
     n_evaluations: int
     trace: np.ndarray
     rate: float
-    places: np.ndarray
-    weights: np.ndarray
-    rounding: float
 
 
 def distinct_optima(
-    mixture: Mixture, lanes: Lanes, to_data: object, units: Units, *, n_features: int, ordered: bool
+    mixture: Mixture, lanes: Lanes, to_data: object, units: Units, *, n_features: int, ordered: bool, bounded: bool
 ) -> tuple[Kept, ...]:
     """One entry per distinct optimum, best first: regular ones, then spurious ones, then failures.
 
     ``to_data`` maps parameters from the frame to the data's units; ``ordered`` puts components in the order of their
-    first parameter.
+    first parameter; ``bounded`` says that a prior keeps the objective from growing without bound.
     """
-    ends = [_place(mixture, lanes.state, i, units, n_features) for i in range(len(lanes.traces))]
+    ends = [_place(mixture, lanes.state, i, units, n_features, bounded=bounded) for i in range(len(lanes.traces))]
     groups: list[tuple[int, int]] = []
-    left = sorted(range(len(ends)), key=lambda i: _rank(ends[i]))
+    left = sorted(range(len(ends)), key=lambda i: rank(ends[i].status, ends[i].spurious, ends[i].objective))
     while left:
         best, *others = left
-        left = [i for i, same in zip(others, _are_same(ends[best], [ends[i] for i in others]), strict=True) if not same]
+        left = [i for i, same in zip(others, are_same(ends[best], [ends[i] for i in others]), strict=True) if not same]
         groups.append((best, 1 + len(others) - len(left)))
     return tuple(_end(mixture, lanes, i, ends[i], to_data, units, count, ordered) for i, count in groups)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Place:
+class End:
     """Where a start ended, in the standard frame: what tells its rank and whether another one is the same optimum."""
 
     status: Status
@@ -94,23 +87,49 @@ class _Place:
     weights: np.ndarray
 
 
-def _place(mixture: Mixture, state: EMState, i: int, units: Units, n_features: int) -> _Place:
-    components = jax.tree.map(lambda leaf: leaf[i], state.params.components)
-    named = mixture.family.named_parameters(components).values()
+def _place(mixture: Mixture, state: EMState, i: int, units: Units, n_features: int, *, bounded: bool) -> End:
+    params = jax.tree.map(lambda leaf: np.asarray(leaf[i], dtype=float), state.params)
     counts, objective = np.asarray(state.statistics.counts[i], dtype=float), float(state.objective[i])
-    return _Place(
+    return End(
         status=status_of(int(state.code[i])) or Status.MAX_ITER,
-        spurious=bool((counts <= n_features + 1.5).any()),
+        spurious=_is_spurious(mixture, params, counts, n_features, bounded=bounded),
         objective=objective + units.log_likelihood + units.log_prior,
         n_samples=float(counts.sum()),
         rounding=_ROUNDINGS * abs(objective) * float(np.finfo(state.objective.dtype).eps),
-        places=np.concatenate([np.reshape(each, (len(counts), -1)) for each in named], axis=1).astype(float),
-        weights=np.asarray(state.params.weights[i], dtype=float),
+        places=_places(mixture, params),
+        weights=params.weights,
     )
 
 
+def _places(mixture: Mixture, params: MixtureParams) -> np.ndarray:
+    """Each component's parameters as one row of numbers, ``(K, p)``."""
+    named = mixture.family.named_parameters(params.components).values()
+    return np.concatenate([np.reshape(each, (len(params.weights), -1)) for each in named], axis=1).astype(float)
+
+
+def coincide(mixture: Mixture, params: MixtureParams) -> bool:
+    """Whether two components are at one place; ``params`` are in the standard frame."""
+    places = _places(mixture, params)
+    return any(_near(places[i + 1 :], place).any() for i, place in enumerate(places))
+
+
+def _near(places: np.ndarray, place: np.ndarray) -> np.ndarray:
+    return (np.abs(places - place) <= _SAME_PLACE * (1.0 + np.abs(place))).all(axis=-1)
+
+
+def _is_spurious(
+    mixture: Mixture, params: MixtureParams, counts: np.ndarray, n_features: int, *, bounded: bool
+) -> bool:
+    """Whether a component has lost its data, or stands where the likelihood has no bound (a prior gives it one)."""
+    if (counts < EMPTY).any():
+        return True
+    if bounded or not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+        return False
+    return bool(mixture.family.without_bound(params.components, params.weights, counts, n_features).any())
+
+
 def _end(
-    mixture: Mixture, lanes: Lanes, i: int, place: _Place, to_data: object, units: Units, count: int, ordered: bool
+    mixture: Mixture, lanes: Lanes, i: int, place: End, to_data: object, units: Units, count: int, ordered: bool
 ) -> Kept:
     state = jax.tree.map(lambda leaf: leaf[i], lanes.state)
     params = jax.tree.map(np.asarray, to_data(state.params))  # type: ignore[operator]
@@ -135,9 +154,6 @@ def _end(
         n_evaluations=int(state.n_evaluations),
         trace=trace,
         rate=float(state.rate),
-        places=place.places,
-        weights=place.weights,
-        rounding=place.rounding,
     )
 
 
@@ -147,31 +163,22 @@ def canonical_order(mixture: Mixture, params: MixtureParams) -> np.ndarray:
     return align.ordering(np.asarray(first)[None, :, 0])[0]
 
 
-def _rank(end: _Place) -> tuple[int, float]:
-    usable = end.status in (Status.CONVERGED, Status.MAX_ITER, Status.INTERRUPTED)
-    group = 0 if usable and not end.spurious else 1 if usable else 2
-    return group, -end.objective if np.isfinite(end.objective) else np.inf
+def rank(status: Status, spurious: bool, objective: float) -> tuple[int, float]:
+    """What sorts ends: regular ones, spurious ones, failures; the higher objective first."""
+    usable = status in (Status.CONVERGED, Status.MAX_ITER, Status.INTERRUPTED)
+    group = 0 if usable and not spurious else 1 if usable else 2
+    return group, -objective if np.isfinite(objective) else np.inf
 
 
-def same_optimum(a: Kept, b: Kept) -> bool:
-    """Whether two starts ended in one optimum, however its components are numbered.
+def are_same(one: End, others: list[End]) -> np.ndarray:
+    """Whether a start ended in the optimum of each of some others, however components are numbered.
 
-    Objectives must agree, and so must the mixtures: around every component of either, both have the same weight. Equal
-    objectives alone are not enough (data with a symmetry have optima that mirror each other), and components need not
-    be matched one to one (two equal components are the same mixture as one with their weights together). Where the
-    likelihood has no bound, the objective is only how far a start came before it stopped, so the place decides.
+    All mixtures have one shape. Objectives must agree, and so must the mixtures: around every component of either, both
+    have the same weight. Equal objectives alone are not enough (data with a symmetry have optima that mirror each
+    other), and components need not be matched one to one (two equal components are the same mixture as one with their
+    weights together). Where the likelihood has no bound, the objective is only how far a start came before it stopped,
+    so the place decides.
     """
-    return bool(_are_same(_place_of(a), [_place_of(b)])[0])
-
-
-def _place_of(end: Kept) -> _Place:
-    best = end.optimum
-    n_samples = float(best.effective_counts.sum())
-    return _Place(best.status, best.spurious, best.objective, n_samples, end.rounding, end.places, end.weights)
-
-
-def _are_same(one: _Place, others: list[_Place]) -> np.ndarray:
-    """`same_optimum` of one and each of the others, whose mixtures have one shape."""
     same = np.array([_may_be_same(one, other) for other in others], dtype=bool)
     # So many at a time that many features do not need more memory than the data.
     at_once = max(1, _NUMBERS_AT_ONCE // one.places.size)
@@ -181,7 +188,7 @@ def _are_same(one: _Place, others: list[_Place]) -> np.ndarray:
     return same
 
 
-def _may_be_same(a: _Place, b: _Place) -> bool:
+def _may_be_same(a: End, b: End) -> bool:
     if a.status is not b.status or a.spurious is not b.spurious:
         return False
     if a.status is Status.DEGENERATE:
@@ -190,7 +197,7 @@ def _may_be_same(a: _Place, b: _Place) -> bool:
     return apart < _SAME_OBJECTIVE * max(a.n_samples, 1.0) + max(a.rounding, b.rounding)
 
 
-def _are_same_mixtures(one: _Place, others: list[_Place]) -> np.ndarray:
+def _are_same_mixtures(one: End, others: list[End]) -> np.ndarray:
     """Whether around every component of either, both have the same weight."""
     k, n_others = len(one.weights), len(others)
     mine = np.broadcast_to(one.places, (n_others, *one.places.shape))
@@ -199,7 +206,7 @@ def _are_same_mixtures(one: _Place, others: list[_Place]) -> np.ndarray:
     same = np.ones(n_others, dtype=bool)
     for i in range(places.shape[1]):
         each = places[:, i : i + 1]
-        near = (np.abs(places - each) <= _SAME_PLACE * (1.0 + np.abs(each))).all(axis=2) * weights
+        near = _near(places, each) * weights
         ours, theirs = near[:, :k].sum(axis=1), near[:, k:].sum(axis=1)
         same &= (np.abs(ours - theirs) <= _SAME_WEIGHT * np.maximum(ours, theirs)) | (weights[:, i] == 0)
     return same

@@ -32,16 +32,19 @@ def best_of_short_runs(
 ) -> MixtureParams:
     """The end of the best of several short runs, for every start; ``base`` moved to the first means if none is regular.
 
-    A run that collapses on a point would always win, so only regular ones count: finite, no component degenerate or on
-    ``n_features + 1`` points or fewer. One run follows the other, so that memory does not grow with their number.
+    A run that collapses on a point would always win, so only regular ones count: finite, no component degenerate, or
+    narrow on few points. One run follows the other, so that memory does not grow with their number.
     """
-    fewest = means.shape[-1] + 1.5
+    n_features = means.shape[-1]
 
     def run(means: Float[Array, "K d"]) -> tuple[Array, MixtureParams]:
         def iterate(carry: _Carry, _: None) -> tuple[_Carry, None]:
             params = carry[0]
             statistics = expectation(mixture, params, data)
-            regular = ~mixture.family.degenerate(params.components) & jnp.all(statistics.counts > fewest)
+            spurious = mixture.family.without_bound(
+                params.components, params.weights, statistics.counts, n_features, jnp
+            )
+            regular = ~mixture.family.degenerate(params.components) & ~jnp.any(spurious)
             value = jnp.where(regular, statistics.log_likelihood, -jnp.inf)
             return (maximization(mixture, params, statistics, None), params, value), None
 

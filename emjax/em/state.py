@@ -16,7 +16,7 @@ from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.result import Status
 
 RUNNING = -1
-CONVERGED, DEGENERATE, NONFINITE, DECREASED, IMPRECISE, INTERRUPTED = range(6)
+CONVERGED, DEGENERATE, NONFINITE, DECREASED, IMPRECISE, INTERRUPTED, SADDLE = range(7)
 _STATUS = {
     RUNNING: None,
     CONVERGED: Status.CONVERGED,
@@ -25,10 +25,11 @@ _STATUS = {
     DECREASED: Status.DECREASED,
     IMPRECISE: Status.PRECISION,
     INTERRUPTED: Status.INTERRUPTED,
+    SADDLE: Status.SADDLE,
 }
-_EMPTY = 1e-3  # a component with fewer expected points than this has lost its data
+EMPTY = 1e-3  # a component with fewer expected points than this has lost its data
 
-STILL = 64
+_STILL = 64
 """A step of so many roundings of a coordinate near one is no step any more."""
 
 
@@ -106,7 +107,7 @@ def sum_of_series(step: Array, rate: Array, known: Array, *, first: bool) -> Arr
 
 def gain_to_come(before: Any, gain: Array, gain_rate: Array, size: Array) -> Array:
     """The same for the objective, ``before`` being the state that the gain came from; one of rounding alone is none."""
-    rounding = STILL * jnp.finfo(gain.dtype).eps * size
+    rounding = _STILL * jnp.finfo(gain.dtype).eps * size
     return jnp.where(gain <= rounding, 0.0, remaining(gain, gain_rate, before.gain_rate, before.n_iter))
 
 
@@ -125,10 +126,14 @@ def verdict(
     collapsed = mixture.family.degenerate(params.components) & (ridge is None)
     imprecise = ~trusted(mixture, params, data)
     if prior is None:
-        collapsed = collapsed | jnp.any(statistics.counts < _EMPTY)
         # So few points have no covariance: what cannot be computed precisely there is a collapse, well under way.
-        few = jnp.any(statistics.counts < data.x.shape[1] + 0.5) & (ridge is None)
+        fewest = mixture.family.points_without_bound(data.x.shape[1]) + 0.5
+        few = jnp.any(statistics.counts < fewest) & (ridge is None)
+        if data.x.dtype == jnp.float32:
+            # What is singular in float32 may not be so in float64.
+            collapsed, imprecise = collapsed & few, imprecise | collapsed
         collapsed, imprecise = collapsed | (imprecise & few), imprecise & ~few
+        collapsed = collapsed | jnp.any(statistics.counts < EMPTY)
     # A collapse may overshoot to a matrix that is not positive definite, and then the objective is NaN too.
     code = jnp.where(jnp.isfinite(value), code, NONFINITE)
     # In the natural form, what only rounding makes singular is no collapse; in the exact one there is no such thing.
@@ -153,6 +158,12 @@ def largest_change(before: Any, after: Any) -> Array:
         for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(before), strict=True)
     ]
     return functools.reduce(jnp.maximum, changes)
+
+
+def still(mixture: Mixture, params: MixtureParams) -> Array:
+    """The step from which on nothing moves but by rounding."""
+    eps = jnp.finfo(params.weights.dtype).eps
+    return jnp.maximum(_STILL * eps, 4.0 * mixture.family.resolution(params.components))
 
 
 def all_finite(params: MixtureParams) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 import tomli_w
 
 from emjax.errors import ConfigError, RunExistsError
+from emjax.experiments.archive.atomic import sync
 from emjax.experiments.nearest import printable
 from emjax.jsonable import to_json
 
@@ -50,13 +51,13 @@ class RunFolder:
         Raises RunExistsError when something took the name in the meantime and may not be overwritten.
         """
         for path in self.partial.rglob("*"):
-            _sync(path)
-        _sync(self.partial)
+            sync(path)
+        sync(self.partial)
         if self._overwrite:
             self._replace()
         else:
             self._rename()
-        _sync(self.target.parent)
+        sync(self.target.parent)
         return self.target
 
     def _rename(self) -> None:
@@ -214,14 +215,6 @@ def _rename(source: Path, target: Path) -> None:
         if _taken(target):
             raise FileExistsError(error.errno, error.strerror, str(target)) from None
         raise
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _remove(path: Path) -> None:

@@ -22,6 +22,8 @@ from emjax.families.arrays import AnyArray
 from emjax.families.frame import Frame, identity_frame
 from emjax.samples import Samples
 
+_FEW = 3.0
+
 Params = Any
 """A family's parameters: a pytree whose leaves lead with ``n_components`` (but for parameters all components share)."""
 
@@ -147,6 +149,10 @@ class Family(abc.ABC):
         """
         return jnp.ones(())
 
+    def resolution(self, params: Params) -> Float[Array, ""]:
+        """The smallest change of a coordinate of `unconstrain` that stored parameters can hold, if not the epsilon."""
+        return jnp.zeros(())
+
     @abc.abstractmethod
     def at_means(self, params: Params, means: Float[AnyArray, "K d"]) -> Params:
         """The same parameters with the components' means moved to ``means``."""
@@ -164,8 +170,35 @@ class Family(abc.ABC):
         return params
 
     def degenerate(self, params: Params) -> Array:
-        """True where a component has collapsed, so that the likelihood has no bound there; by default never."""
+        """True where a component has collapsed to nothing but rounding; by default never.
+
+        Being narrow beside all the data is no collapse.
+        """
         return jnp.zeros((), bool)
+
+    def points_without_bound(self, n_features: int) -> int:
+        """On so many different points the likelihood of one component has no bound; by default zero: never."""
+        return 0
+
+    def without_bound(self, params: Params, weights: AnyArray, counts: AnyArray, n_features: int, xp: Any = np) -> Any:
+        """Which components ``(K,)`` stand on the way to where the likelihood has no bound: `narrow`, and on few points.
+
+        Few are less than three times as many as determine a component's parameters. ``xp`` is NumPy for arrays on the
+        host, ``jax.numpy`` under a transformation.
+        """
+        determining = self.points_without_bound(n_features) + 1
+        few = counts < _FEW * determining if determining > 1 else xp.zeros(counts.shape, bool)
+        if xp is np and not few.any():
+            return few
+        return few & self.narrow(params, weights, xp)
+
+    def narrow(self, params: Params, weights: AnyArray, xp: Any = np) -> AnyArray:
+        """Which components ``(K,)`` are nearly singular, beside all data and beside the others; by default none."""
+        return xp.zeros(weights.shape, bool)
+
+    def explain_degenerate(self, samples: Samples, params: Params) -> str | None:
+        """What in the data made a component collapse, in words and with the names of columns; by default unknown."""
+        return None
 
     @abc.abstractmethod
     def log_prior(self, params: Params, prior: Params) -> Float[Array, ""]:

@@ -4,6 +4,8 @@ XLA sends every factorisation of a matrix to LAPACK, one call for each, which fo
 covariances of most mixtures costs more than the density itself. Those two sizes are written out.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +44,30 @@ def diagonal(matrix: Float[AnyArray, "*batch d d"]) -> Float[AnyArray, "*batch d
     """The diagonals of a stack of matrices; NumPy in, NumPy out."""
     index = np.arange(matrix.shape[-1])
     return matrix[..., index, index]
+
+
+def narrowest(mean: Float[AnyArray, "K d"]) -> Float[Array, "K d"]:
+    """The standard deviation below which a component at ``mean`` (data near one) is as wide as its rounding."""
+    return 16 * jnp.finfo(mean.dtype).eps * (1.0 + jnp.abs(mean))
+
+
+def least_conditional_variance(n_features: int, dtype: Any) -> float:
+    """The smallest conditional variance of a feature, as a share of its variance, that a stored matrix can hold."""
+    return float(32 * n_features * jnp.finfo(dtype).eps)
+
+
+def smallest_ratios(matrices: Float[AnyArray, "K d d"], reference: Float[AnyArray, "d d"], xp: Any) -> AnyArray:
+    """The smallest generalised eigenvalue ``(K,)`` of each matrix relative to the reference.
+
+    It changes with no change of units or coordinates. Directions that the reference lacks do not count.
+    """
+    variances, directions = xp.linalg.eigh(reference)
+    tiny = xp.finfo(reference.dtype).tiny
+    held = variances > 1e-12 * variances[-1]
+    whitening = directions * xp.where(held, 1.0 / xp.sqrt(xp.where(held, variances, 1.0)), 0.0)[None, :]
+    whitened = xp.swapaxes(whitening, -1, -2)[None] @ matrices @ whitening[None]
+    missing = xp.where(held, 0.0, 1.0 / tiny**0.5)
+    return xp.linalg.eigvalsh(whitened + (xp.eye(len(reference)) * missing[None, :])[None])[:, 0]
 
 
 def _lower_two(a: Array, b: Array, c: Array) -> Array:

@@ -12,7 +12,14 @@ from jaxtyping import Array, Float
 from emjax.families.arrays import AnyArray, Hyperparameter
 from emjax.families.draws import inverse_wishart_root
 from emjax.families.frame import Frame
-from emjax.families.linalg import cholesky, diagonal, inverse_lower
+from emjax.families.linalg import (
+    cholesky,
+    diagonal,
+    inverse_lower,
+    least_conditional_variance,
+    narrowest,
+    smallest_ratios,
+)
 from emjax.families.moments import covariance
 from emjax.families.structure import CovarianceStructure, Moments
 
@@ -119,17 +126,30 @@ class _Matrix(CovarianceStructure):
         # One index more where the matrices are stacked: NumPy in, NumPy out, no promotion of ranks.
         return dispersion * (scale[:, None] * scale[None, :])[(None,) * (dispersion.ndim - 2)]
 
-    def smallest_variance_of(self, dispersion: np.ndarray) -> float:
+    def singular(self, dispersion: np.ndarray) -> bool:
         try:
-            return float(diagonal(np.linalg.cholesky(dispersion)).min() ** 2)
+            conditional = diagonal(np.linalg.cholesky(dispersion)) ** 2
         except np.linalg.LinAlgError:
-            return 0.0
+            return True
+        least = least_conditional_variance(dispersion.shape[-1], dispersion.dtype)
+        return not (conditional > least * diagonal(dispersion)).all()
 
     def add_diagonal(self, dispersion: Array, variances: Float[Array, " d"]) -> Array:
         return dispersion + jnp.diag(variances)[(None,) * (dispersion.ndim - 2)]
 
-    def smallest_variance(self, root: Array) -> Float[Array, ""]:
-        return jnp.min(diagonal(root)) ** 2
+    def resolution(self, root: Array) -> Float[Array, ""]:
+        # A stored matrix rounds its entries: of a conditional variance that is a small share, by as much more.
+        shares = diagonal(root) ** 2 / jnp.sum(root * root, axis=-1)
+        return jnp.finfo(root.dtype).eps / jnp.min(shares)
+
+    def collapsed(self, root: Array, mean: Float[AnyArray, "K d"]) -> Array:
+        variance = jnp.sum(root * root, axis=-1)
+        # Written so that NaN, the root of a matrix that is no longer positive definite, counts as collapsed.
+        held = diagonal(root) ** 2 > least_conditional_variance(root.shape[-1], root.dtype) * variance
+        return ~(jnp.all(held) & jnp.all(jnp.broadcast_to(jnp.sqrt(variance), mean.shape) > narrowest(mean)))
+
+    def smallest_ratio(self, dispersion: AnyArray, reference: Float[AnyArray, "d d"], xp: Any) -> Float[AnyArray, " K"]:
+        return smallest_ratios(dispersion, reference, xp)
 
 
 class Full(_Matrix):
@@ -142,6 +162,9 @@ class Full(_Matrix):
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * n_features * (n_features + 1) // 2
+
+    def points_without_bound(self, n_features: int) -> int:
+        return n_features
 
     def whiten(self, root: Array, centred: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
         return centred @ jnp.swapaxes(inverse_lower(root), -1, -2)
@@ -190,6 +213,9 @@ class Tied(_Matrix):
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_features * (n_features + 1) // 2
+
+    def points_without_bound(self, n_features: int) -> int:
+        return 0  # a matrix that all data share does not collapse on some of them
 
     def whiten(self, root: Array, centred: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
         return centred @ inverse_lower(root).T

@@ -36,11 +36,15 @@ from emjax.families.base import Family
 from emjax.families.covariance import STRUCTURES, CovarianceStructure
 from emjax.families.frame import Frame, standardizing_frame
 from emjax.families.linalg import cholesky, diagonal
+from emjax.families.singular import explain_singular
 from emjax.families.structure import Moments
 from emjax.samples import Samples, check_not_constant
 
 _LOG_TWO_PI = math.log(2 * math.pi)
-_COLLAPSED = 1e-10  # a variance in the standard frame: a component 1e-5 data standard deviations wide
+
+_NARROW_OF_ALL, _NARROW_WITHIN = 1e-3, 3e-2
+"""A component is narrow if its variance in some direction is less than these shares of that of all the data and of that
+within components. Clusters that lie far apart are narrow beside the data alone."""
 
 
 @jax.tree_util.register_dataclass
@@ -154,7 +158,7 @@ class Normal(Family):
         # Fewer points than features, or features that determine each other: there is no root of such a matrix, and
         # starts whitened by it would be NaN. The unit matrix holds the variances of standardised data.
         dispersion = self.structure.pooled(x, n_components)
-        if not self.structure.smallest_variance_of(dispersion) >= _COLLAPSED:
+        if self.structure.singular(dispersion):
             dispersion = self.structure.unit(n_components, x.shape[1])
         return NormalParams(np.tile(moments.mean(x), (n_components, 1)), dispersion, self.structure)
 
@@ -318,8 +322,27 @@ class Normal(Family):
         return dataclasses.replace(params, dispersion=self.structure.add_diagonal(params.dispersion, ridge))
 
     def degenerate(self, params: NormalParams) -> Array:
-        # Written so that NaN, the root of a matrix that is no longer positive definite, counts as collapsed.
-        return ~(self.structure.smallest_variance(self.structure.root(params.dispersion)) >= _COLLAPSED)
+        return self.structure.collapsed(self.structure.root(params.dispersion), jnp.asarray(params.mean))
+
+    def resolution(self, params: NormalParams) -> Float[Array, ""]:
+        return self.structure.resolution(self.structure.root(params.dispersion))
+
+    def points_without_bound(self, n_features: int) -> int:
+        return self.structure.points_without_bound(n_features)
+
+    def narrow(self, params: NormalParams, weights: AnyArray, xp: Any = np) -> AnyArray:
+        if self.structure.shared:
+            return xp.zeros(weights.shape, bool)
+        mean, covariance = params.mean, params.covariance
+        within = (weights[:, None, None] * covariance).sum(axis=0)
+        away = mean - (weights[:, None] * mean).sum(axis=0)[None, :]
+        # What all the data have, at any stationary point of the likelihood.
+        total = within + (weights[:, None] * away).T @ away
+        of_all, inside = (self.structure.smallest_ratio(params.dispersion, each, xp) for each in (total, within))
+        return (of_all < _NARROW_OF_ALL) & (inside < _NARROW_WITHIN)
+
+    def explain_degenerate(self, samples: Samples, params: NormalParams) -> str | None:
+        return explain_singular(samples, params.mean, params.scale, correlated=self.structure.has_correlation)
 
     def log_prior(self, params: NormalParams, prior: NormalPrior) -> Float[Array, ""]:
         structure, (k, d) = self.structure, params.mean.shape

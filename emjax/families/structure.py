@@ -178,9 +178,24 @@ class CovarianceStructure(abc.ABC):
         """The covariance matrices, whatever the structure; NumPy in, NumPy out."""
 
     @abc.abstractmethod
-    def smallest_variance_of(self, dispersion: np.ndarray) -> float:
-        """The same as `smallest_variance`, on the host; zero where a matrix is not positive definite."""
+    def singular(self, dispersion: np.ndarray) -> bool:
+        """Whether a dispersion of standardised data is singular to the rounding of float64, on the host."""
 
     @abc.abstractmethod
-    def smallest_variance(self, root: Array) -> Float[Array, ""]:
-        """The smallest (conditional) variance of any component: zero where one has collapsed."""
+    def collapsed(self, root: Array, mean: Float[AnyArray, "K d"]) -> Array:
+        """Whether a component is so narrow that its width is rounding, or has no positive definite covariance."""
+
+    @abc.abstractmethod
+    def resolution(self, root: Array) -> Float[Array, ""]:
+        """See `Family.resolution`."""
+
+    @abc.abstractmethod
+    def points_without_bound(self, n_features: int) -> int:
+        """See `Family.points_without_bound`."""
+
+    @abc.abstractmethod
+    def smallest_ratio(self, dispersion: AnyArray, reference: Float[AnyArray, "d d"], xp: Any) -> Float[AnyArray, " K"]:
+        """Of each component, the smallest ratio of its variance to that of the ``reference``, over all directions.
+
+        Only directions in which the structure is free to be narrow: single features where it is diagonal.
+        """

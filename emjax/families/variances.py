@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from emjax.families.arrays import AnyArray, Hyperparameter
 from emjax.families.draws import log_gamma
 from emjax.families.frame import Frame
+from emjax.families.linalg import narrowest
 from emjax.families.moments import variance
 from emjax.families.structure import CovarianceStructure, Moments
 
@@ -66,11 +67,14 @@ class _Variances(CovarianceStructure):
     def log_volume(self, dispersion: AnyArray) -> Float[Array, ""]:
         return jnp.sum(jnp.log(2.0 * dispersion))
 
-    def smallest_variance_of(self, dispersion: np.ndarray) -> float:
-        return float(dispersion.min())
+    def singular(self, dispersion: np.ndarray) -> bool:
+        return not dispersion.min() > 0
 
-    def smallest_variance(self, root: Array) -> Float[Array, ""]:
-        return jnp.min(root) ** 2
+    def resolution(self, root: Array) -> Float[Array, ""]:
+        return jnp.finfo(root.dtype).eps * jnp.ones((), root.dtype)
+
+    def points_without_bound(self, n_features: int) -> int:
+        return 1
 
 
 class Diag(_Variances):
@@ -103,6 +107,12 @@ class Diag(_Variances):
 
     def cancellation(self, root: Array, mean: Float[AnyArray, "K d"]) -> Float[Array, ""]:
         return jnp.max(jnp.sum((1.0 + jnp.abs(mean) / root) ** 2, axis=-1))
+
+    def collapsed(self, root: Array, mean: Float[AnyArray, "K d"]) -> Array:
+        return ~jnp.all(root > narrowest(mean))
+
+    def smallest_ratio(self, dispersion: AnyArray, reference: Float[AnyArray, "d d"], xp: Any) -> Float[AnyArray, " K"]:
+        return (dispersion / xp.diagonal(reference)[None, :]).min(axis=1)
 
     def log_determinant(self, root: Array, n_components: int, n_features: int) -> Float[Array, " K"]:
         return jnp.sum(jnp.log(root), axis=-1)
@@ -166,6 +176,12 @@ class Spherical(_Variances):
 
     def cancellation(self, root: Array, mean: Float[AnyArray, "K d"]) -> Float[Array, ""]:
         return jnp.max(jnp.sum((1.0 + jnp.abs(mean) / root[:, None]) ** 2, axis=-1))
+
+    def collapsed(self, root: Array, mean: Float[AnyArray, "K d"]) -> Array:
+        return ~jnp.all(root[:, None] > narrowest(mean))
+
+    def smallest_ratio(self, dispersion: AnyArray, reference: Float[AnyArray, "d d"], xp: Any) -> Float[AnyArray, " K"]:
+        return dispersion / xp.diagonal(reference).mean()
 
     def log_determinant(self, root: Array, n_components: int, n_features: int) -> Float[Array, " K"]:
         return n_features * jnp.log(root)

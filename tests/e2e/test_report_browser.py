@@ -1,15 +1,13 @@
 """The report in a real browser: it draws everything, asks for nothing, and fits a phone."""
 
 import dataclasses
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 import emjax
 from emjax.bayes.diagnostics import PosteriorStatus
@@ -18,19 +16,6 @@ from emjax.experiments.report import write_report
 from emjax.verdict import Verdict
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium. That it is missing is a failure: a report nobody opened is not known to work."""
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.fail("chromium is not installed; the report cannot be opened. Install it: apt-get install chromium")
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")

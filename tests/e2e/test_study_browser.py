@@ -1,13 +1,11 @@
 """The page of a study in a real browser: it sorts and filters by mouse and by keyboard, and fits a phone."""
 
-import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from emjax.experiments.sweep_report.build import write_pages
 
@@ -15,19 +13,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "experiments" / "sw
 from synthetic_study import declaration, declare, draw_rows, sweep_of
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium; that it is missing is a failure."""
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.fail("chromium is not installed; the page cannot be opened. Install it: apt-get install chromium")
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")

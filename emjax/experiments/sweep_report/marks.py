@@ -52,8 +52,3 @@ def method_marks(methods: Sequence[MethodView]) -> dict[str, Mark]:
             n_further += 1
         marks[method.name] = mark
     return marks
-
-
-def plain_mark(mark: Mark) -> dict[str, Any]:
-    """The marker alone, for points that no line joins."""
-    return {"color": mark.color, "linestyle": "none", "marker": mark.marker}

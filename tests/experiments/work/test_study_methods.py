@@ -12,8 +12,13 @@ from scipy import stats
 
 from emjax.errors import ConfigError
 from emjax.experiments.work.data import make_replicate
-from emjax.experiments.work.methods import budgets, run_method
+from emjax.experiments.work.methods import budgets, iterate_method
 from emjax.experiments.work.methods.shared import TimeLimitReached
+
+
+def run_method(spec, replicates):
+    return list(iterate_method(spec, replicates))
+
 
 GRID = np.linspace(-20.0, 25.0, 4001)[:, np.newaxis]
 CHEAP_EM = {"n_init": 4, "accelerate": "none"}

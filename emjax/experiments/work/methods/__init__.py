@@ -30,10 +30,10 @@ _FILES = {
 }
 
 
-def run_method(
+def iterate_method(
     spec: Mapping[str, Any], replicates: Sequence[Replicate], *, deadline: float | None = None
-) -> list[Outcome]:
-    """Run the method of a job on replicates.
+) -> Iterator[Outcome]:
+    """Run the method of a job; one outcome after the other, so that a posterior is dropped before the next is drawn.
 
     Parameters
     ----------
@@ -44,10 +44,10 @@ def run_method(
     deadline
         A value of ``time.monotonic`` from which on no further replicate is begun; by default there is none.
 
-    Returns
-    -------
-    list of Outcome
-        One per replicate, in their order. What fails on one replicate is an outcome with the status ``failed``.
+    Yields
+    ------
+    Outcome
+        Of each replicate, in their order. What fails on one replicate is an outcome with the status ``failed``.
 
     Raises
     ------
@@ -56,13 +56,6 @@ def run_method(
     TimeLimitReached
         If the deadline passes.
     """
-    return list(iterate_method(spec, replicates, deadline=deadline))
-
-
-def iterate_method(
-    spec: Mapping[str, Any], replicates: Sequence[Replicate], *, deadline: float | None = None
-) -> Iterator[Outcome]:
-    """The outcomes of `run_method` one by one, so that a caller may drop a posterior before the next is drawn."""
     kind = spec["method"]["kind"]
     if kind not in _FILES:
         raise ConfigError(f"methods: kind = {kind!r} is not one of {', '.join(map(repr, _FILES))}")

@@ -1,0 +1,130 @@
+r"""Whether EM came to rest on a saddle: a point where nothing moves although the objective rises in some direction.
+
+EM's steps vanish there as they do at a maximum, so no test of steps tells the two apart. Near a point of rest EM is
+linear, :math:`M(u^* + v) = u^* + J v`, and the observed information has a negative direction where :math:`J` has an
+eigenvalue above one. A few iterations from displaced copies of the point, run by the program that is compiled already,
+span a space in which the largest eigenvalue of :math:`J` is found (Arnoldi). Its direction is only a suspicion; the
+proof is a point beside the point of rest with a higher objective.
+
+Drawn starts come near a saddle only where two components are equal, since no other symmetry is theirs: it is there that
+such ends are looked at. A start that was given may have any symmetry.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from emjax.em.accelerate import flat
+from emjax.em.problem import Problem
+from emjax.em.restarts import Kept, coincide, rank
+from emjax.mixture import Mixture, MixtureParams
+from emjax.result import Status
+
+_WIDTH = 1e-4
+"""The largest displacement of a coordinate: small enough for EM to be linear, large beside rounding."""
+
+_STEPS, _PAIRS = 3, 6
+"""Iterations from one displacement, and how many displaced iterations are wanted at least."""
+
+_SUSPECT = 0.999
+"""The largest eigenvalue from which on the objective is looked at."""
+
+_AWAY = (0.003, 0.01, 0.03, 0.1, 0.3)
+_RISE = 1e-9  # of the size of the objective, beyond its rounding
+
+_MOST = 3
+"""So many ends at most are looked at."""
+
+_FOREVER = np.iinfo(np.int32).max
+
+
+def without_saddles(problem: Problem, kept: tuple[Kept, ...], engine: Any, n_lanes: int, *, given: bool) -> Any:
+    """The distinct optima with saddles marked as such, and put behind all others that can be used.
+
+    ``engine`` iterates ``n_lanes`` starts in a program that is compiled; ``given`` says that the starts were not drawn.
+    """
+    ends, looks = list(kept), 0
+    for i, end in enumerate(kept):
+        optimum = end.optimum
+        if optimum.status is not Status.CONVERGED or not (optimum.params.weights > 0).all():
+            continue
+        params = problem.mixture.to_frame(optimum.params, problem.frame)
+        if not (given or coincide(problem.likelihood, params)):
+            continue
+        if looks == _MOST:
+            break
+        looks += 1
+        if _rises(engine, n_lanes, params):
+            ends[i] = dataclasses.replace(end, optimum=dataclasses.replace(optimum, status=Status.SADDLE))
+    return tuple(sorted(ends, key=lambda end: rank(end.optimum.status, end.optimum.spurious, end.optimum.objective)))
+
+
+def _rises(engine: Any, n_lanes: int, params: MixtureParams) -> bool:
+    """Whether the objective is higher somewhere beside ``params``, in the direction in which EM leaves them."""
+    mixture, dtype = engine.program.mixture, engine.program.data.x.dtype
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), params)
+    centre = np.asarray(_coordinates(mixture, jax.tree.map(lambda leaf: leaf[None], params)))[0]
+
+    def begun(displacements: np.ndarray) -> Any:
+        return engine.begin(_displaced(mixture, params, displacements.astype(dtype)))
+
+    def reached(state: Any) -> np.ndarray:
+        return np.asarray(_coordinates(mixture, engine.ended(state).params)) - centre
+
+    direction = _unstable(engine, begun, reached, (n_lanes, len(centre)))
+    if direction is None:
+        return False
+    away = np.array([0.0, *(sign * size for size in _AWAY for sign in (1.0, -1.0))])
+    away = np.append(away, np.zeros(-len(away) % n_lanes))
+    objectives = np.concatenate(
+        [np.asarray(begun(each[:, None] * direction).objective) for each in away.reshape(-1, n_lanes)]
+    )
+    size = abs(objectives[0]) + float(engine.program.data.total_weight)
+    return bool(np.nanmax(objectives) > objectives[0] + max(_RISE, 1e3 * np.finfo(dtype).eps) * size)
+
+
+def _unstable(engine: Any, begun: Any, reached: Any, shape: tuple[int, int]) -> np.ndarray | None:
+    """The direction of EM's largest eigenvalue if that may be above one, its largest coordinate one."""
+    before: list[np.ndarray] = []
+    after: list[np.ndarray] = []
+    moved = np.random.default_rng(0).normal(size=shape)
+    while sum(map(len, before)) < _PAIRS:
+        moved *= _WIDTH / np.maximum(np.abs(moved).max(axis=1, keepdims=True), 1e-300)
+        state = begun(moved)
+        for _ in range(_STEPS):
+            n_iter = np.asarray(state.n_iter)
+            state, _ = engine.advance(state, _FOREVER, 1)
+            new = reached(state)
+            length = np.linalg.norm(moved, axis=1)
+            usable = (np.asarray(state.n_iter) > n_iter) & np.isfinite(new).all(axis=1) & (length > 1e-5 * _WIDTH)
+            before.append(moved[usable] / length[usable, None])
+            after.append(new[usable] / length[usable, None])
+            moved = np.where(usable[:, None], new, moved)
+        if not usable.any():
+            break
+    rows, images = np.concatenate(before), np.concatenate(after)
+    if not len(rows):
+        return None
+    values, vectors = np.linalg.eig((images @ np.linalg.pinv(rows, rcond=1e-6)).T)
+    largest = int(np.argmax(values.real))
+    direction = vectors[:, largest].real @ rows
+    if values[largest].real < _SUSPECT or not np.abs(direction).max() > 0:
+        return None
+    return direction / np.abs(direction).max()
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _displaced(mixture: Mixture, params: MixtureParams, displacements: Float[Array, "n p"]) -> MixtureParams:
+    centre, unflatten = flat(mixture, params)
+    return jax.vmap(lambda away: unflatten(centre + away))(displacements)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _coordinates(mixture: Mixture, params: MixtureParams) -> Float[Array, "n p"]:
+    return jax.vmap(lambda one: flat(mixture, one)[0])(params)
