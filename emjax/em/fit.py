@@ -233,7 +233,8 @@ def _fit(
         else:
             params = given_starts(problem.likelihood, problem.z, init, problem.frame, problem.frame_prior)
         runner, ended = _run(problem, settings, params, None, on_progress)
-        kept, before = optima_of(problem, ended), ()
+        before: tuple[Kept, ...] = ()
+        kept = optima_of(problem, ended)
         while init is None and settings.open_ended and wants_more(problem, kept, ended, before):
             params = further_starts(problem, kept, key, batch=len(ended.traces) // n_starts)
             runner, ended = _run(problem, settings, params, ended, on_progress)

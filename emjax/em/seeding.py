@@ -140,7 +140,8 @@ def _ward(y: np.ndarray, k: int) -> np.ndarray:
 
     SciPy's is not taken, since to import it takes longer than this does. (Murtagh, The Computer Journal 26, 1983.)
     """
-    centres, sizes, chain, merged, costs = y.copy(), np.ones(len(y)), [], [], []
+    centres, sizes, merged, costs = y.copy(), np.ones(len(y)), [], []
+    chain: list[int] = []
     for _ in range(len(y) - 1):
         chain = chain or [int(np.isfinite(centres[:, 0]).argmax())]
         while True:

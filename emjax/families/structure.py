@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 from emjax.families.arrays import AnyArray, Hyperparameter
 from emjax.families.frame import Frame
 
-_NARROWEST, _SHARE = 1e-8, 1e-3
-"""Where the variance within clusters is below the first (of the data's), this share of the data's own is added."""
+_SHARE = 1e-3
+"""What is added of the dispersion of all the data to that within clusters."""
 
 
 class Moments(NamedTuple):
@@ -57,11 +57,11 @@ class CovarianceStructure(abc.ABC):
         parameters per feature: a cluster of few rows has no dispersion of its own.
         """
         sizes = np.bincount(labels, minlength=n_components)
-        own = {j: self.pooled(x[labels == j], 1) for j in np.flatnonzero(sizes)}
-        within = sum(sizes[j] / len(x) * dispersion for j, dispersion in own.items())
-        if not self.smallest_variance_of(within) >= _NARROWEST:
-            # Clusters of equal rows, or fewer rows than features: what is left of the data's own keeps it regular.
-            within = within + _SHARE * (pooled if self.shared else pooled[:1])
+        own = {j: self.pooled(x[labels == j], 1) for j in range(n_components) if sizes[j]}
+        # Clusters of equal rows, or of fewer than features, have no dispersion at all but for a share of the data's.
+        within = _SHARE * (pooled if self.shared else pooled[:1])
+        for j, dispersion in own.items():
+            within = within + sizes[j] / len(x) * dispersion
         if self.shared:
             return within
         prior = self.n_parameters(1, x.shape[1]) / x.shape[1]

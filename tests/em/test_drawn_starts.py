@@ -123,7 +123,7 @@ def test_three_in_ten_of_the_mixed_starts_are_the_m_step_of_clusters(structure: 
     x, labels = clusters(2, (40, 60))
     params = drawn(emjax.Mixture(emjax.Normal(covariance=structure), 2), x, "mixed", n_init=20)
     scatter = np.stack([np.cov(x[labels == j], rowvar=False, bias=True) * np.sum(labels == j) for j in range(2)])
-    within = scatter.sum(axis=0) / 100
+    within = scatter.sum(axis=0) / 100 + 1e-3 * np.cov(x, rowvar=False, bias=True)
     if structure in ("diag", "spherical"):
         scatter, within = np.diagonal(scatter, axis1=1, axis2=2), np.diagonal(within)
     if structure == "spherical":
