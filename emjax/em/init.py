@@ -50,8 +50,8 @@ _FEWEST_ROWS = 1_000
 _NARROW = 0.3
 """The share of the mixed starts that are the M-step of hard clusters."""
 
-_SMALL_TREE = 200
-"""The tree among them is grown on at most this many rows."""
+_SMALL_TREE = 100
+"""The tree among them is grown on at most this many rows, or five for each component."""
 
 
 def drawn_starts(
@@ -121,7 +121,7 @@ def _narrow(
 
     ways = [
         lambda: seeding.kmeans(rng, unscaled, k, seeding.LLOYD_STEPS)[0],
-        lambda: seeding.tree_labels(rng, y, k, _SMALL_TREE),
+        lambda: seeding.tree_labels(rng, y, k, max(_SMALL_TREE, 5 * k)),
         lambda: seeding.kmeans(rng, y, k, seeding.LLOYD_STEPS)[0],
         lambda: around(seeding.different_rows(rng, y, k)),
     ]

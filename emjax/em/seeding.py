@@ -140,28 +140,30 @@ def _ward(y: np.ndarray, k: int) -> np.ndarray:
 
     SciPy's is not taken, since to import it takes longer than this does. (Murtagh, The Computer Journal 26, 1983.)
     """
-    centres, sizes, merged, costs = y.copy(), np.ones(len(y)), [], []
+    squares = np.einsum("ni,ni->n", y, y)
+    costs = np.maximum(0.5 * (squares[:, None] + squares) - y @ y.T, 0.0)
+    np.fill_diagonal(costs, np.inf)
+    sizes, merged, heights = np.ones(len(y)), [], []
     chain: list[int] = []
     for _ in range(len(y) - 1):
-        chain = chain or [int(np.isfinite(centres[:, 0]).argmax())]
+        chain = chain or [int((sizes > 0).argmax())]
         while True:
-            last = chain[-1]
-            away = centres - centres[last]
-            cost = np.einsum("ni,ni->n", away, away) * (sizes * sizes[last] / (sizes + sizes[last]))
-            cost[last] = np.inf
-            near = int(cost.argmin())
-            if len(chain) > 1 and cost[chain[-2]] <= cost[near]:
+            row = costs[chain[-1]]
+            near = int(row.argmin())
+            if len(chain) > 1 and row[chain[-2]] <= row[near]:
                 break
             chain.append(near)
-        *chain, near, last = chain
-        merged.append((near, last))
-        costs.append(cost[near])
-        total = sizes[near] + sizes[last]
-        centres[near] = (sizes[near] * centres[near] + sizes[last] * centres[last]) / total
-        sizes[near], centres[last] = total, np.inf
+        *chain, kept, gone = chain
+        merged.append((kept, gone))
+        heights.append(costs[kept, gone])
+        row = (sizes[kept] + sizes) * costs[kept] + (sizes[gone] + sizes) * costs[gone] - sizes * heights[-1]
+        row /= sizes[kept] + sizes[gone] + sizes
+        row[kept] = np.inf
+        costs[kept], costs[:, kept], costs[:, gone] = row, row, np.inf
+        sizes[kept], sizes[gone] = sizes[kept] + sizes[gone], 0.0
     labels = np.arange(len(y))
-    for near, last in (merged[i] for i in np.argsort(costs, kind="stable")[: len(y) - k]):
-        labels[labels == labels[last]] = labels[near]
+    for kept, gone in (merged[i] for i in np.argsort(heights, kind="stable")[: len(y) - k]):
+        labels[labels == labels[gone]] = labels[kept]
     return np.unique(labels, return_inverse=True)[1]
 
 
