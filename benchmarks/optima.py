@@ -182,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table = as_markdown(results, known)
         print(table)
         if options.out is not None:
-            write_between_marks(options.out, table)
+            write_between_marks(options.out, table, MARKS)
     return 0
 
 
