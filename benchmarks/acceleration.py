@@ -205,7 +205,7 @@ def measure(case: Case, n_starts: int) -> Row:
 
 
 def _program(problem: object, method: str, tol: float) -> Program:
-    options = Options(parameters=np.asarray(tol), gain=np.asarray(-1.0))
+    options = Options(parameters=np.asarray(tol), gain=np.asarray(-1.0), reach=np.asarray(np.inf))
     return Program(problem.likelihood, problem.blocks, problem.frame_prior, options, method)  # type: ignore[attr-defined]
 
 

@@ -85,6 +85,7 @@ _IN_A_ROW = 3
 _SLOW = 0.5  # where EM halves the distance at every step, there is nothing to gain
 _LARGEST_MOVE = 0.3
 _LONGEST_PAUSE = 32
+_STRAY = 2.0  # of `Options.reach`: farther from where acceleration began it goes only after EM has led the way again
 
 
 @jax.tree_util.register_dataclass
@@ -167,7 +168,8 @@ class Walk:
     ``at`` is the current point. ``du`` and ``df`` ``(n_starts, m, p)`` hold the last ``n_pairs`` differences, the
     newest last. ``target`` ``(n_starts, p)`` is the next candidate where ``kind`` is not EM's own step. ``steady``
     counts ratios in a row that agree; ``wait`` is how many EM steps come before the next proposal, ``pause`` how many
-    after the next rejection; ``followed`` says that the last step was EM's. The other names are those of `EMState`.
+    after the next rejection; ``followed`` says that the last step was EM's. ``anchor (n_starts, p)`` is where
+    acceleration last began. The other names are those of `EMState`.
     """
 
     at: Point
@@ -187,6 +189,7 @@ class Walk:
     wait: Any
     pause: Any
     followed: Any
+    anchor: Any
 
     @property
     def objective(self) -> Any:
@@ -291,6 +294,7 @@ def _before(params: MixtureParams, width: int) -> Walk:
         wait=count,
         pause=count + np.int32(1),
         followed=np.ones(n_starts, bool),
+        anchor=flat,
     )
 
 
@@ -325,7 +329,7 @@ def _trip(program: Program, walk: Walk) -> Walk:
     not_below = new.objective >= walk.at.objective - 16 * eps * size
     taken = good & (plain | (proposed & not_below))
 
-    after = _either(taken, _stepped(walk, new, plain), _missed(walk, new, probe & good))
+    after = _either(taken, _stepped(walk, new, plain, program.options.reach), _missed(walk, new, probe & good))
     after = dataclasses.replace(after, n_evaluations=walk.n_evaluations + 1)
     after = _aim(program, after, walk, taken, size)
     # EM's own step fails: the start stops at its last good point, as it does without acceleration.
@@ -353,6 +357,11 @@ def _aim(program: Program, walk: Walk, before: Walk, taken: Array, size: Array) 
     if squarem:
         proposes &= walk.followed | complete
 
+    turned = _rows((move * walk.at.f).sum(axis=1) < 0, -move, move)
+    shorter = turned * jnp.minimum(1.0, _LARGEST_MOVE / jnp.maximum(distance, _LARGEST_MOVE))[:, None]
+    strays = active & (jnp.abs(walk.at.u + shorter - walk.anchor).max(axis=1) > _STRAY * options.reach)
+    proposes &= ~strays
+
     # A tolerance of zero is none, and nothing is below it.
     nearest = jnp.where(options.parameters > 0, options.parameters, -1.0)
     least = jnp.where(options.gain > 0, options.gain * program.data.total_weight, -1.0)
@@ -366,8 +375,6 @@ def _aim(program: Program, walk: Walk, before: Walk, taken: Array, size: Array) 
     along = _rows(near, newton, _beyond(walk))
     norms = jnp.linalg.norm(along, axis=1, keepdims=True)
     along = along / jnp.where(norms > 0, norms, 1.0)
-    turned = _rows((move * walk.at.f).sum(axis=1) < 0, -move, move)
-    shorter = turned * jnp.minimum(1.0, _LARGEST_MOVE / jnp.maximum(distance, _LARGEST_MOVE))[:, None]
     target = walk.at.u + _rows(probing, _probe_width(along.dtype) * along, shorter)
     whole = complete & (shorter == move).all(axis=1)
     kind = jnp.where(probing, _PROBE, jnp.where(proposes, jnp.where(whole, _NEWTON, _PROPOSED), _PLAIN))
@@ -376,7 +383,8 @@ def _aim(program: Program, walk: Walk, before: Walk, taken: Array, size: Array) 
         code=jnp.where(confirmed | at_rest, CONVERGED, RUNNING).astype(jnp.int32),
         target=target.astype(walk.target.dtype),
         kind=jnp.where(confirmed, _CONFIRMED, kind),
-        n_pairs=jnp.where(near, 0, walk.n_pairs),
+        n_pairs=jnp.where(near | strays, 0, walk.n_pairs),
+        steady=jnp.where(strays, 0, walk.steady),
     )
 
 
@@ -392,7 +400,7 @@ def _rests(program: Program, walk: Walk, before: Walk, active: Array, size: Arra
     return wanted & ((~active & ((distance <= options.parameters) | enough)) | (walk.step <= walk.at.still))
 
 
-def _stepped(walk: Walk, new: Point, plain: Array) -> Walk:
+def _stepped(walk: Walk, new: Point, plain: Array, reach: Array) -> Walk:
     """After a step: sizes and rates (EM's own where EM made the step), and one more pair of differences."""
     step = jnp.abs(new.f).max(axis=1)
     rate = step / walk.step
@@ -400,7 +408,9 @@ def _stepped(walk: Walk, new: Point, plain: Array) -> Walk:
     # Ratios of steps that are mostly rounding say nothing of the rate.
     tells = plain & (step > 1e4 * jnp.finfo(step.dtype).eps)
     agree = plain & (jnp.abs(rate - walk.rate) <= _AGREE) & (rate > _SLOW)
+    agree &= sum_of_series(step, jnp.maximum(rate, walk.rate), walk.n_iter >= 2, first=False) <= reach
     steady = jnp.where(agree, walk.steady + 1, jnp.where(walk.steady >= _IN_A_ROW, walk.steady, 0))
+    begins = (steady >= _IN_A_ROW) & (walk.steady < _IN_A_ROW)
     return dataclasses.replace(
         walk,
         at=new,
@@ -416,6 +426,7 @@ def _stepped(walk: Walk, new: Point, plain: Array) -> Walk:
         wait=jnp.where(plain, jnp.maximum(walk.wait - 1, 0), walk.wait),
         pause=jnp.where(plain, walk.pause, 1),
         followed=plain,
+        anchor=_rows(begins, new.u, walk.anchor),
     )
 
 

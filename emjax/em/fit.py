@@ -37,6 +37,9 @@ _NAMES = {
     "dtype": ("float64", "float32"),
 }
 
+_REACH = 0.03
+"""From a given start EM is accelerated only so near to its limit (in coordinates), or it would go to another one."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
@@ -201,10 +204,11 @@ class Settings:
             return self.accelerate
         return "none" if self.tol == 0.0 or self.ridge > 0 else "anderson"
 
-    def options(self, frame: Frame) -> Options:
-        """The traced part of the settings, in the frame."""
+    def options(self, frame: Frame, *, given: bool) -> Options:
+        """The traced part of the settings, in the frame, for starts that were ``given`` or drawn."""
         ridge = np.asarray(self.ridge / frame.scale**2, self.dtype) if self.ridge else None
-        return dataclasses.replace(self.shared_options(), ridge=ridge)
+        reach = np.asarray(_REACH if given else np.inf, self.dtype)
+        return dataclasses.replace(self.shared_options(), ridge=ridge, reach=reach)
 
     def shared_options(self) -> Options:
         """What of them no frame changes."""
@@ -214,6 +218,7 @@ class Settings:
         return Options(
             parameters=reachable if self.criterion == "parameters" else never,
             gain=reachable if self.criterion == "log_likelihood" else never,
+            reach=np.asarray(np.inf, self.dtype),
         )
 
 
@@ -272,10 +277,10 @@ def _run(
         if on_progress is not None:
             on_progress(_progress(problem, with_before(ended), done, settings.max_iter))
 
+    # Given starts are the ones whose components keep their order.
+    options = settings.options(problem.frame, given=not problem.ordered)
     runner = Runner(
-        Program(
-            problem.likelihood, problem.blocks, problem.frame_prior, settings.options(problem.frame), settings.method
-        ),
+        Program(problem.likelihood, problem.blocks, problem.frame_prior, options, settings.method),
         params,
         problem.exact_blocks if problem.blocks.natural else None,
         None if on_progress is None else report,

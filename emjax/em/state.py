@@ -60,11 +60,13 @@ class Options:
     """Traced settings of the loop: a tolerance that is not asked for is negative, zero for both means exact numbers.
 
     ``parameters`` bounds the estimated distance to the limit, ``gain`` the estimated gain of the objective per sample
-    that is still to come; ``ridge`` ``(d,)``, or ``None``, is added to every variance after the M-step.
+    that is still to come; ``ridge`` ``(d,)``, or ``None``, is added to every variance after the M-step. Acceleration
+    begins where the distance that EM has still to go is estimated below ``reach``.
     """
 
     parameters: Any
     gain: Any
+    reach: Any
     ridge: Any = None
 
 

@@ -38,7 +38,7 @@ def explain_singular(samples: Samples, mean: np.ndarray, scale: np.ndarray, *, c
         found = _few_rows(samples) or explain_dependence(samples)
         if found:
             return found
-    return _one_value(samples, mean, scale, correlated=correlated)
+    return _equal_rows(samples) or (None if correlated else _one_value(samples, mean, scale))
 
 
 def _few_rows(samples: Samples) -> str | None:
@@ -79,31 +79,31 @@ def explain_dependence(samples: Samples) -> str | None:
     )
 
 
-def _one_value(samples: Samples, mean: np.ndarray, scale: np.ndarray, *, correlated: bool) -> str | None:
-    """The component that stands on rows that are equal, in all columns or (without correlations) in one of them."""
+def _equal_rows(samples: Samples) -> str | None:
+    """The rows that stand at one point, if they are more than have a covariance."""
+    _, first, counts = np.unique(samples.values, axis=0, return_index=True, return_counts=True)
+    most = int(np.argmax(counts))
+    if counts[most] <= samples.n_features + 1:
+        return None
+    return (
+        f"a component collapsed on {counts[most]} equal rows (the first is row {first[most]}, counting from 0), where "
+        "the likelihood has no bound; use a prior, fewer components, or model these rows apart."
+    )
+
+
+def _one_value(samples: Samples, mean: np.ndarray, scale: np.ndarray) -> str | None:
+    """The column that has no variance in the narrowest component."""
     spread = samples.values.std(axis=0)
     shares = np.where(np.isfinite(scale), scale, 0.0) / spread[None, :]
-    component = int(np.argmin(shares.max(axis=1) if correlated else shares.min(axis=1)))
-    centre = mean[component]
-    if not np.isfinite(centre).all():
+    component, column = np.unravel_index(int(np.argmin(shares)), shares.shape)
+    values = samples.values[:, column]
+    alike = np.abs(values - mean[component, column]) <= _EQUAL * spread[column]
+    if alike.sum() <= 1:
         return None
-    near = np.abs(samples.values - centre) <= _EQUAL * spread
-    equal = int(near.all(axis=1).sum())
-    if equal > 1:
-        row = int(np.argmax(near.all(axis=1)))
-        return (
-            f"a component collapsed on {equal} equal rows (the first is row {row}, counting from 0), where the "
-            "likelihood has no bound; use a prior, fewer components, or model these rows apart."
-        )
-    column = int(np.argmin(shares[component]))
-    alike = int(near[:, column].sum())
-    if alike > 1 and not correlated:
-        return (
-            f"in a component the column {quoted(samples.feature_names[column])} takes one value, "
-            f"{samples.values[near[:, column], column][0]:.6g} as in {alike} rows, and has no variance; "
-            "use a prior or leave the column out."
-        )
-    return None
+    return (
+        f"in a component the column {quoted(samples.feature_names[column])} takes one value, {values[alike][0]:.6g} as "
+        f"in {alike.sum()} rows, and has no variance; use a prior or leave the column out."
+    )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -118,8 +118,10 @@ def test_matrices_of_every_size_against_numpy(size: int):
 
 def test_a_component_collapses_where_a_conditional_variance_vanishes():
     family = emjax.Normal()
-    nearly_a_line = np.array([[1.0, 1.0 - 1e-13], [1.0 - 1e-13, 1.0]])
-    for covariance, expected in ((np.eye(2), False), (nearly_a_line, True), (1e-11 * np.eye(2), True)):
+    narrow, line = (np.array([[1.0, 1.0 - e], [1.0 - e, 1.0]]) for e in (1e-13, 1e-16))
+    # What is narrow has not collapsed: only rounding is left where it has.
+    cases = ((np.eye(2), False), (narrow, False), (line, True), (1e-20 * np.eye(2), False), (1e-32 * np.eye(2), True))
+    for covariance, expected in cases:
         params = emjax.families.normal.NormalParams(
             mean=np.zeros((2, 2)), dispersion=np.array([np.eye(2), covariance]), structure=family.structure
         )
