@@ -34,6 +34,9 @@ class Status(enum.StrEnum):
         return _MESSAGES[self]
 
 
+ENOUGH = 3
+"""Starts that reach the best optimum, for nothing to be said about how few they were."""
+
 _SLOW = 0.99
 """From this rate on a message says that EM is slow; a digit then takes more than 230 iterations."""
 
@@ -176,6 +179,7 @@ class Fit:
     data: np.ndarray = dataclasses.field(repr=False)
     exact_iterations: bool = False
     n_evaluations: int = 0
+    drawn: bool = False
     detail: str = dataclasses.field(default="", repr=False)
 
     @property
@@ -199,6 +203,9 @@ class Fit:
         if _SLOW < self.rate < 1.0:
             digit = round(np.log(10.0) / -np.log(self.rate))
             parts.append(f"EM is slow here: {digit:,} plain iterations for every further digit.")
+        count, n_starts = self.optima[0].count, sum(optimum.count for optimum in self.optima)
+        if self.converged and self.drawn and count < ENOUGH <= n_starts:
+            parts.append(f"The best optimum was reached by {count} of {n_starts} starts: others may be better.")
         return " ".join([*parts, *self._higher()])
 
     def _higher(self) -> list[str]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from emjax.clock import stopwatch
 from emjax.em.accelerate import METHODS
+from emjax.em.further import FIRST, further_starts, joined, wants_more
 from emjax.em.init import STARTS, as_list, drawn_starts, given_starts
 from emjax.em.lanes import Ended, Runner
 from emjax.em.problem import Problem, prepare
@@ -68,7 +69,7 @@ def fit(
     *,
     key: jax.Array,
     init: Any = None,
-    n_init: int = 20,
+    n_init: int | None = None,
     max_iter: int = 10_000,
     tol: float = 1e-6,
     criterion: Literal["parameters", "log_likelihood"] = "parameters",
@@ -99,7 +100,9 @@ def fit(
         equal weights and the data's own covariance), or responsibilities ``(n_samples, K)``. A list of parameters,
         fits or optima (``fit.optima``) is as many starts, run side by side.
     n_init, max_iter
-        The number of drawn starts, run side by side (20), and the most iterations of any of them (10,000).
+        The number of drawn starts, run side by side, and the most iterations of any of them (10,000). ``None``
+        (default) is 20 starts, and further ones, up to 80, where the best optimum was reached by fewer than three;
+        see `emjax.em.further`.
     tol
         1e-6 by default. ``tol=0.0`` runs exactly ``max_iter`` iterations of plain EM.
     criterion
@@ -112,8 +115,8 @@ def fit(
         ``"anderson"``, ``"squarem"`` or ``"none"`` (plain EM); ``"auto"`` (default) is Anderson, but plain EM where
         ``tol`` is zero or a ridge leaves no objective to guard the steps by.
     starts
-        ``"kmeans++"``; ``"random"``: means drawn from the data; ``"mixed"`` (default), half of each; or one of
-        ``"responsibilities"``, ``"hierarchical"`` and ``"short_em"``: see `emjax.em.init`.
+        ``"kmeans++"``; ``"random"``: means drawn from the data; ``"mixed"`` (default), some of each and some of hard
+        clusters; or one of ``"responsibilities"``, ``"hierarchical"`` and ``"short_em"``: see `emjax.em.init`.
     dtype
         ``"float64"`` (default) or ``"float32"``; JAX's global setting is neither used nor changed.
     throw
@@ -148,7 +151,7 @@ def fit(
 class Settings:
     """The arguments of `fit` that are numbers and names."""
 
-    n_init: int
+    n_init: int | None
     max_iter: int
     tol: float
     criterion: str
@@ -160,7 +163,7 @@ class Settings:
 
     def check(self, mixture: Mixture) -> None:
         """Raise a `ValueError` that names the first argument out of range."""
-        if self.n_init < 1:
+        if self.n_init is not None and self.n_init < 1:
             raise ValueError(f"n_init must be at least 1, not {self.n_init}")
         if self.max_iter < 1:
             raise ValueError(f"max_iter must be at least 1, not {self.max_iter}")
@@ -183,6 +186,16 @@ class Settings:
             raise ValueError(
                 f"accelerate={self.accelerate!r} needs an objective that never falls: leave out ridge={self.ridge}"
             )
+
+    @property
+    def n_first(self) -> int:
+        """The number of drawn starts to begin with."""
+        return FIRST if self.n_init is None else self.n_init
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether there may be further starts: their number was left to us, as was their kind, and they converge."""
+        return self.n_init is None and self.starts == "mixed" and self.tol > 0
 
     @property
     def method(self) -> str:
@@ -217,12 +230,20 @@ def _fit(
     init: Any,
     on_progress: Callable[[Progress], None] | None,
 ) -> Fit:
-    n_starts = settings.n_init if init is None else len(as_list(init))
+    n_starts = settings.n_first if init is None else len(as_list(init))
     with jax.enable_x64(settings.dtype == "float64"), stopwatch() as clock:
         problem = prepare(mixture, samples, settings.dtype, ordered=init is None, n_starts=n_starts)
-        runner = _runner(problem, settings, key, init, on_progress)
-        ended = runner.run(max_iter=settings.max_iter, log_every=settings.log_every)
+        if init is None:
+            params = drawn_starts(problem.likelihood, problem.z, key=key, n_init=n_starts, starts=settings.starts)
+        else:
+            params = given_starts(problem.likelihood, problem.z, init, problem.frame, problem.frame_prior)
+        runner, ended = _run(problem, settings, params, None, on_progress)
+        before: tuple[Kept, ...] = ()
         kept = optima_of(problem, ended)
+        while init is None and settings.open_ended and wants_more(problem, kept, ended, before):
+            params = further_starts(problem, kept, key, batch=len(ended.traces) // n_starts)
+            runner, ended = _run(problem, settings, params, ended, on_progress)
+            kept, before = optima_of(problem, ended), kept
         if mixture.n_components > 1 and not ended.interrupted and not settings.ridge:
             kept = without_saddles(problem, kept, runner.engine, runner.n_lanes, given=_is_new(init))
     return make_fit(
@@ -240,31 +261,31 @@ def _is_new(init: Any) -> bool:
     return init is not None and not all(isinstance(each, Fit | Optimum) for each in as_list(init))
 
 
-def _runner(
-    problem: Problem, settings: Settings, key: jax.Array, init: Any, on_progress: Callable[[Progress], None] | None
-) -> Runner:
-    likelihood = problem.likelihood
-    if init is None:
-        params = drawn_starts(likelihood, problem.z, key=key, n_init=settings.n_init, starts=settings.starts)
-    else:
-        params = given_starts(likelihood, problem.z, init, problem.frame, problem.frame_prior)
+def _run(
+    problem: Problem,
+    settings: Settings,
+    params: MixtureParams,
+    before: Ended | None,
+    on_progress: Callable[[Progress], None] | None,
+) -> tuple[Runner, Ended]:
+    """Who iterated these starts, and how they ended, with those that ended before."""
+
+    def with_before(ended: Ended) -> Ended:
+        return ended if before is None else joined(before, ended)
 
     def report(done: int, ended: Ended) -> None:
         if on_progress is not None:
-            on_progress(_progress(problem, ended, done, settings.max_iter))
+            on_progress(_progress(problem, with_before(ended), done, settings.max_iter))
 
-    return Runner(
-        Program(
-            likelihood,
-            problem.blocks,
-            problem.frame_prior,
-            settings.options(problem.frame, given=init is not None),
-            settings.method,
-        ),
+    # Given starts are the ones whose components keep their order.
+    options = settings.options(problem.frame, given=not problem.ordered)
+    runner = Runner(
+        Program(problem.likelihood, problem.blocks, problem.frame_prior, options, settings.method),
         params,
         problem.exact_blocks if problem.blocks.natural else None,
         None if on_progress is None else report,
     )
+    return runner, with_before(runner.run(max_iter=settings.max_iter, log_every=settings.log_every))
 
 
 def _progress(problem: Problem, ended: Ended, done: int, max_iter: int) -> Progress:
@@ -330,6 +351,7 @@ def make_fit(
         n_samples=samples.n_samples,
         data=samples.values,
         exact_iterations=exact,
+        drawn=problem.ordered,
         detail=_detail(problem, best.optimum),
     )
 

@@ -6,7 +6,8 @@ r"""Starts for EM, as a batch: drawn ones of five kinds, and every form of a giv
 ``"kmeans++"``          means: k-means++ and three k-means iterations, in turn on standardised and on sphered
                         data; equal weights, the data's own covariance
 ``"random"``            means: different points of the data; equal weights, the data's own covariance
-``"mixed"``             half of each of the two above; the default
+``"mixed"``             the default: some of each of the two above, and three in ten the M-step of hard clusters (of
+                        k-means, on unscaled data too, of a tree, and about random points)
 ``"responsibilities"``  the M-step of random responsibilities, uniform on the simplex
 ``"hierarchical"``      means: the clusters of a Ward tree on sphered data; equal weights, the data's own
                         covariance
@@ -46,8 +47,16 @@ _ELEMENTS = 1 << 22
 
 _FEWEST_ROWS = 1_000
 
+_NARROW = 0.3
+"""The share of the mixed starts that are the M-step of hard clusters."""
 
-def drawn_starts(mixture: Mixture, z: np.ndarray | Rows, *, key: Array, n_init: int, starts: str) -> MixtureParams:
+_SMALL_TREE = 100
+"""The tree among them is grown on at most this many rows, or five for each component."""
+
+
+def drawn_starts(
+    mixture: Mixture, z: np.ndarray | Rows, *, key: Array, n_init: int, starts: str, batch: int = 0
+) -> MixtureParams:
     """``n_init`` starts of the kind that ``starts`` names, stacked, different from each other; the key decides them.
 
     Parameters
@@ -58,8 +67,11 @@ def drawn_starts(mixture: Mixture, z: np.ndarray | Rows, *, key: Array, n_init: 
         Data ``(n, d)`` in the standard frame.
     starts
         One of `STARTS`.
+    batch
+        The number of the batch: the same key draws other starts for each.
     """
-    rng, k = seeding.generator(key), mixture.n_components
+    rng, k = seeding.generator(key, batch), mixture.n_components
+    scale = z.frame.scale / z.frame.scale.max() if isinstance(z, Rows) else np.ones(z.shape[1])
     z = seeding.subsample(rng, z, _most_rows(mixture, z))
     base = _base(mixture, z)
     if starts == "short_em":
@@ -69,11 +81,13 @@ def drawn_starts(mixture: Mixture, z: np.ndarray | Rows, *, key: Array, n_init: 
         return _random_responsibilities(rng, mixture, base, z, n_init)
     if starts == "hierarchical":
         return _at_means(mixture, base, _tree_means(rng, mixture, z, n_init))
-    n_kmeans = {"kmeans++": n_init, "random": 0, "mixed": -(-n_init // 2)}[starts]
     correlated = "correlation" in mixture.family.named_parameters(base.components)
+    n_narrow = int(_NARROW * n_init) if starts == "mixed" else 0
+    n_kmeans = {"kmeans++": n_init, "random": 0, "mixed": -(-(n_init - n_narrow) // 2)}[starts]
     kmeans = _kmeans_means(rng, mixture, z, n_kmeans, correlated=correlated)
-    means = np.concatenate([kmeans, _random_means(rng, z, k, n_init - n_kmeans)])
-    return _at_means(mixture, base, means)
+    means = np.concatenate([kmeans, _random_means(rng, z, k, n_init - n_narrow - n_kmeans)])
+    wide = _at_means(mixture, base, means)
+    return _stacked([*_narrow(rng, mixture, base, z, scale, n_narrow), wide]) if n_narrow else wide
 
 
 def _most_rows(mixture: Mixture, z: np.ndarray | Rows) -> int:
@@ -92,6 +106,59 @@ def _kmeans_means(
     return np.reshape(centres, (n_starts, k, z.shape[1]))
 
 
+def _narrow(
+    rng: np.random.Generator, mixture: Mixture, base: MixtureParams, z: np.ndarray, scale: np.ndarray, n_starts: int
+) -> list[MixtureParams]:
+    """The M-step of hard clusters, ``n_starts`` times: of k-means, of a tree, and around random points.
+
+    The first two are of unscaled data and of a tree, which see clusters that the scales of features hide.
+    """
+    y, k = seeding.coordinates(mixture.family, z, sphered=False), mixture.n_components
+    unscaled = np.asarray(z, dtype=float) * scale
+
+    def around(points: np.ndarray) -> np.ndarray:
+        return seeding.nearest(y, points)
+
+    ways = [
+        lambda: seeding.kmeans(rng, unscaled, k, seeding.LLOYD_STEPS)[0],
+        lambda: seeding.tree_labels(rng, y, k, max(_SMALL_TREE, 5 * k)),
+        lambda: seeding.kmeans(rng, y, k, seeding.LLOYD_STEPS)[0],
+        lambda: around(seeding.different_rows(rng, y, k)),
+    ]
+    order = [0, 1, 2, 3, 2, 3]
+    return [_of_clusters(mixture, base, z, ways[order[i % len(order)]]()) for i in range(n_starts)]
+
+
+def _of_clusters(mixture: Mixture, base: MixtureParams, z: np.ndarray, labels: np.ndarray) -> MixtureParams:
+    """One start, stacked: the shares and the estimates of clusters ``(m,)``; what is empty is at the data's mean."""
+    k, y = mixture.n_components, np.asarray(z, dtype=float)
+    means = seeding.cluster_means(y, labels, np.tile(y.mean(axis=0), (k, 1)))
+    components = mixture.family.at_clusters(base.components, y, labels, means)
+    weights = (np.bincount(labels, minlength=k) + 1.0) / (len(y) + k)
+    params = MixtureParams(weights=weights, components=components)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, base.weights.dtype)[None], params)
+
+
+def moved_starts(
+    mixture: Mixture, z: np.ndarray | Rows, params: MixtureParams, *, key: Array, n_init: int, batch: int
+) -> MixtureParams:
+    """``n_init`` starts near ``params``, two of its components merged and a new one elsewhere; see `drawn_starts`."""
+    rng = seeding.generator(key, batch, 1)
+    z = seeding.subsample(rng, z, _most_rows(mixture, z))
+    base, y = _base(mixture, z), seeding.coordinates(mixture.family, z, sphered=False)
+    shares = np.asarray(_responsibilities(mixture, params, z), dtype=float)
+    return _stacked([_of_clusters(mixture, base, z, seeding.moved_labels(rng, y, shares)) for _ in range(n_init)])
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _responsibilities(mixture: Mixture, params: MixtureParams, z: Float[Array, "n d"]) -> Float[Array, "n K"]:
+    return mixture.responsibilities(params, z)
+
+
+def _stacked(starts: list[MixtureParams]) -> MixtureParams:
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *starts)
+
+
 def _random_means(rng: np.random.Generator, z: np.ndarray, k: int, n_starts: int) -> np.ndarray:
     # Equal means, which counts and rounded data would often give, are a saddle that EM never leaves.
     return np.reshape([seeding.different_rows(rng, z, k) for _ in range(n_starts)], (n_starts, k, z.shape[1]))
@@ -99,7 +166,7 @@ def _random_means(rng: np.random.Generator, z: np.ndarray, k: int, n_starts: int
 
 def _tree_means(rng: np.random.Generator, mixture: Mixture, z: np.ndarray, n_starts: int) -> np.ndarray:
     y, k = seeding.coordinates(mixture.family, z, sphered=True), mixture.n_components
-    labels = [seeding.tree_labels(rng, y, k, first=i == 0) for i in range(n_starts)]
+    labels = [seeding.tree_labels(rng, y, k, seeding.tree_rows(len(y), k, first=i == 0)) for i in range(n_starts)]
     return np.stack([seeding.cluster_means(z, each, seeding.different_rows(rng, z, k)) for each in labels])
 
 

@@ -58,11 +58,17 @@ def untimed() -> Iterator[None]:
         _UNTIMED.reset(token)
 
 
+def nominal_seconds(n_rows: int, n_features: int, n_components: int) -> float:
+    """What an E-step would take on a nominal machine: 4 ns a density, and 10 G multiplications a second.
+
+    ``n_components`` are those of all starts that are iterated together.
+    """
+    return 1e-4 + n_rows * n_components * (4e-9 + 2e-10 * (1 + n_features) ** 2)
+
+
 def _nominal_seconds(program: Program, n_lanes: int) -> float:
-    """What an E-step of a batch would take on a nominal machine: 4 ns a density, and 10 G multiplications a second."""
     n_blocks, n_features, block = program.data.x.shape
-    densities = n_blocks * block * n_lanes * program.mixture.n_components
-    return 1e-4 + densities * (4e-9 + 2e-10 * (1 + n_features) ** 2)
+    return nominal_seconds(n_blocks * block, n_features, n_lanes * program.mixture.n_components)
 
 
 _Traces = tuple[tuple[np.ndarray, np.ndarray, bool], ...]

@@ -17,9 +17,11 @@ import numpy as np
 
 from emjax.clock import stopwatch
 from emjax.em.fit import Settings, make_fit, optima_of
+from emjax.em.further import further_starts, joined, wants_more
 from emjax.em.init import drawn_starts
 from emjax.em.lanes import Ended
 from emjax.em.problem import Problem, prepare
+from emjax.em.restarts import Kept
 from emjax.em.state import IMPRECISE, RUNNING
 from emjax.em.tile import Left, Party, Tile
 from emjax.errors import EmjaxError
@@ -42,7 +44,7 @@ def fit_many(
     datasets: Sequence[Any],
     *,
     keys: Sequence[jax.Array] | jax.Array,
-    n_init: int = 20,
+    n_init: int | None = None,
     max_iter: int = 10_000,
     tol: float = 1e-6,
     criterion: Literal["parameters", "log_likelihood"] = "parameters",
@@ -139,13 +141,24 @@ def _alike(tasks: list[_Task]) -> list[list[_Task]]:
 
 
 class _Open:
-    """A data set whose starts are not all at rest: what they have reached, and how many are still out."""
+    """A data set whose starts are not all at rest: what they have reached, and how many are still out.
+
+    Where they are further starts, ``before`` are those that had ended when they began, and ``kept`` their optima.
+    """
 
     def __init__(self, task: _Task, problem: Problem, n_starts: int) -> None:
         self.task, self.problem, self.missing = task, problem, n_starts
+        self.before: Ended | None = None
+        self.kept: tuple[Kept, ...] = ()
         self.reached: Any = None
         self.traces = [np.empty(0)] * n_starts
         self.imprecise: list[tuple[int, Any]] = []
+
+    @property
+    def ended(self) -> Ended:
+        """All starts, where none is out any more."""
+        ended = Ended(state=self.reached, traces=self.traces)
+        return ended if self.before is None else joined(self.before, ended)
 
     def keep(self, left: Left, starts: np.ndarray) -> None:
         """Write what these starts have reached into what all have."""
@@ -169,16 +182,25 @@ class _Many:
 
     def __init__(self, settings: Settings, tasks: list[_Task], results: list[Fit | EmjaxError]) -> None:
         self._settings, self._tasks, self._results = settings, tasks, results
-        self._n_places = min(_PLACES, settings.n_init)
+        self._n_places = min(_PLACES, settings.n_first)
         n_rows = len(tasks[0].samples.values)
         at_once = min(_STARTS_AT_ONCE, max(_ROWS_AT_ONCE // n_rows, 1)) // self._n_places
         self._n_seats = max(min(at_once, _padded(len(tasks))), 1)
         self._imprecise: list[_Open] = []
+        self._again: list[_Open] = []
 
     def run(self) -> None:
-        """Fit all, in the natural form of the statistics first, and then those starts exactly that need it."""
-        self._pass(self._parties(), go_on=False)
-        self._pass(map(self._exact_party, self._imprecise), go_on=True)
+        """Fit all, and those again with further starts that need them."""
+        self._pass_twice(self._parties())
+        while self._again:
+            again, self._again = self._again, []
+            self._pass_twice(map(self._further_party, again))
+
+    def _pass_twice(self, queue: Iterator[Party]) -> None:
+        """In the natural form of the statistics first, and then those starts exactly that need it."""
+        self._pass(queue, go_on=False)
+        imprecise, self._imprecise = self._imprecise, []
+        self._pass(map(self._exact_party, imprecise), go_on=True)
 
     def _pass(self, queue: Iterator[Party], *, go_on: bool) -> None:
         settings, mixture = self._settings, self._tasks[0].mixture.likelihood
@@ -193,25 +215,37 @@ class _Many:
             if one.imprecise and one.problem.blocks.natural and not go_on and RUNNING not in one.reached.code:
                 self._imprecise.append(one)
             else:
-                self._results[one.task.place] = self._fit(one)
+                self._end(one)
 
-    def _fit(self, one: _Open) -> Fit:
-        kept = optima_of(one.problem, Ended(state=one.reached, traces=one.traces))
-        exact = self._settings.tol == 0.0
-        return make_fit(one.problem, kept, exact=exact, interrupted=False, compile_seconds=0.0, run_seconds=0.0)
+    def _end(self, one: _Open) -> None:
+        """Make a data set's fit, or have further starts run."""
+        ended = one.ended
+        kept = optima_of(one.problem, ended)
+        if self._settings.open_ended and wants_more(one.problem, kept, ended, one.kept):
+            again = _Open(one.task, one.problem, self._settings.n_first)
+            again.before, again.kept = ended, kept
+            self._again.append(again)
+            return
+        exact, untimed = self._settings.tol == 0.0, {"compile_seconds": 0.0, "run_seconds": 0.0}
+        self._results[one.task.place] = make_fit(one.problem, kept, exact=exact, interrupted=False, **untimed)
 
     def _parties(self) -> Iterator[Party]:
         """The drawn starts of all data sets, made as seats become free."""
         settings = self._settings
-        n_init, n_places = settings.n_init, self._n_places
+        n_init, n_places = settings.n_first, self._n_places
         for task in self._tasks:
             problem = prepare(
                 task.mixture, task.samples, settings.dtype, ordered=True, n_starts=n_places, on_device=False
             )
             likelihood, z = problem.likelihood, problem.z
             begin = drawn_starts(likelihood, z, key=task.key, n_init=n_init, starts=settings.starts)
-            owner = _Open(task, problem, n_init), np.arange(n_init)
-            yield Party(owner, jax.tree.map(np.asarray, begin), n_init, problem.blocks, problem.frame_prior)
+            yield _party(_Open(task, problem, n_init), begin)
+
+    def _further_party(self, one: _Open) -> Party:
+        """Further starts of a data set."""
+        assert one.before is not None
+        batch = len(one.before.traces) // self._settings.n_first
+        return _party(one, further_starts(one.problem, one.kept, one.task.key, batch=batch))
 
     def _exact_party(self, one: _Open) -> Party:
         """The starts of a data set that go on in exact arithmetic."""
@@ -222,6 +256,12 @@ class _Many:
         traces = tuple(one.traces[start] for start in starts)
         blocks = one.problem.exact_blocks()
         return Party((one, starts), begin, len(starts), blocks, one.problem.frame_prior, traces)
+
+
+def _party(one: _Open, begin: Any) -> Party:
+    """All starts of a data set, from its parameters."""
+    begin, n_starts = jax.tree.map(np.asarray, begin), one.missing
+    return Party((one, np.arange(n_starts)), begin, n_starts, one.problem.blocks, one.problem.frame_prior)
 
 
 def _padded(number: int) -> int:

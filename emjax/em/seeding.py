@@ -12,7 +12,7 @@ import numpy as np
 from emjax.em.rows import Rows
 from emjax.families.base import Family
 
-_LLOYD_STEPS = 3
+LLOYD_STEPS = 3
 """k-means iterations after the seeding: enough to lose a bad seed, few enough to keep the starts different."""
 
 _FLAT = 1e-10
@@ -25,10 +25,10 @@ _FURTHER_TREE_ROWS = 500
 """Every further tree is grown on half of the rows, at most this many: trees differ because their rows do."""
 
 
-def generator(key: jax.Array) -> np.random.Generator:
-    """A NumPy generator seeded by the bits of a JAX key, new or old style."""
+def generator(key: jax.Array, *more: int) -> np.random.Generator:
+    """A NumPy generator seeded by the bits of a JAX key, new or old style, and by more numbers if any is not zero."""
     bits = jax.random.key_data(key) if jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key) else key
-    return np.random.default_rng(np.asarray(bits).ravel().tolist())
+    return np.random.default_rng([*np.asarray(bits).ravel().tolist(), *(more if any(more) else ())])
 
 
 def subsample(rng: np.random.Generator, z: np.ndarray | Rows, n_rows: int) -> np.ndarray:
@@ -67,15 +67,21 @@ def different_rows(rng: np.random.Generator, z: np.ndarray, k: int) -> np.ndarra
 
 
 def kmeans_centres(rng: np.random.Generator, z: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
-    """The cluster means ``(k, d)`` of k-means++ seeding and a few k-means iterations on ``y``, in the units of ``z``.
+    """The cluster means ``(k, d)`` of `kmeans` on ``y``, in the units of ``z``."""
+    labels, seeds = kmeans(rng, y, k, LLOYD_STEPS)
+    return cluster_means(z, labels, z[seeds])
+
+
+def kmeans(rng: np.random.Generator, y: np.ndarray, k: int, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """The clusters ``(m,)`` of k-means++ seeding and a few k-means iterations, and the rows ``(k,)`` that were seeds.
 
     Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", 2007.
     """
     seeds = _seeds(rng, y, k)
     centres = y[seeds]
-    for _ in range(_LLOYD_STEPS):
+    for _ in range(n_steps):
         centres = cluster_means(y, nearest(y, centres), centres)
-    return cluster_means(z, nearest(y, centres), z[seeds])
+    return nearest(y, centres), seeds
 
 
 def _seeds(rng: np.random.Generator, y: np.ndarray, k: int) -> np.ndarray:
@@ -109,19 +115,77 @@ def cluster_means(values: np.ndarray, labels: np.ndarray, otherwise: np.ndarray)
     return np.where((counts > 0)[:, None], sums / np.maximum(counts, 1)[:, None], otherwise)
 
 
-def tree_labels(rng: np.random.Generator, y: np.ndarray, k: int, *, first: bool) -> np.ndarray:
+def tree_rows(n_rows: int, k: int, *, first: bool) -> int:
+    """How many of ``n_rows`` rows a tree is grown on, where trees are all there is."""
+    return _TREE_ROWS if first else max(min(-(-n_rows // 2), _FURTHER_TREE_ROWS), min(2 * k, n_rows))
+
+
+def tree_labels(rng: np.random.Generator, y: np.ndarray, k: int, n_rows: int) -> np.ndarray:
     """The clusters ``(m,)`` of a Ward tree cut into ``k``; rows that are not in the tree join the nearest mean.
 
     Ward's criterion is the classification likelihood of spherical components of one size, so on sphered data this is
     the model-based agglomeration of Fraley (SIAM Journal on Scientific Computing 20, 1998) with its simplest model.
     """
-    from scipy.cluster.hierarchy import cut_tree, linkage  # a third of a second, for those who ask for it
-
-    n_rows = _TREE_ROWS if first else max(min(-(-len(y) // 2), _FURTHER_TREE_ROWS), min(2 * k, len(y)))
     rows = subsample(rng, np.arange(len(y)), n_rows)
-    if y.shape[1] == 0 or len(rows) <= 1:
+    if y.shape[1] == 0 or len(rows) <= k:
         return np.arange(len(y)) % k
-    labels = cut_tree(linkage(y[rows], method="ward"), n_clusters=k)[:, 0]
+    labels = _ward(y[rows], k)
     if len(rows) == len(y):
         return labels
     return nearest(y, cluster_means(y[rows], labels, y[rows[:k]]))
+
+
+def _ward(y: np.ndarray, k: int) -> np.ndarray:
+    """Ward's tree cut into ``k`` clusters, by chains of nearest neighbours.
+
+    SciPy's is not taken, since to import it takes longer than this does. (Murtagh, The Computer Journal 26, 1983.)
+    """
+    squares = np.einsum("ni,ni->n", y, y)
+    costs = np.maximum(0.5 * (squares[:, None] + squares) - y @ y.T, 0.0)
+    np.fill_diagonal(costs, np.inf)
+    sizes, merged, heights = np.ones(len(y)), [], []
+    chain: list[int] = []
+    for _ in range(len(y) - 1):
+        chain = chain or [int((sizes > 0).argmax())]
+        while True:
+            row = costs[chain[-1]]
+            near = int(row.argmin())
+            if len(chain) > 1 and row[chain[-2]] <= row[near]:
+                break
+            chain.append(near)
+        *chain, kept, gone = chain
+        merged.append((kept, gone))
+        heights.append(costs[kept, gone])
+        row = (sizes[kept] + sizes) * costs[kept] + (sizes[gone] + sizes) * costs[gone] - sizes * heights[-1]
+        row /= sizes[kept] + sizes[gone] + sizes
+        row[kept] = np.inf
+        costs[kept], costs[:, kept], costs[:, gone] = row, row, np.inf
+        sizes[kept], sizes[gone] = sizes[kept] + sizes[gone], 0.0
+    labels = np.arange(len(y))
+    for kept, gone in (merged[i] for i in np.argsort(heights, kind="stable")[: len(y) - k]):
+        labels[labels == labels[gone]] = labels[kept]
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def moved_labels(rng: np.random.Generator, y: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Clusters ``(m,)`` drawn from responsibilities ``shares (m, K)``, two of them merged, and a new one elsewhere.
+
+    The new one is half of another cluster, by k-means with two centres, or the rows about a point. It leads out of an
+    optimum with two components where one would do, and one where two would be better (Ueda et al., "SMEM algorithm for
+    mixture models", Neural Computation 12, 2000). Labels are drawn, since those of the largest share would cut off what
+    one component has inside another.
+    """
+    k = shares.shape[1]
+    kept, gone = rng.choice(k, 2, replace=False)
+    drawn = (np.cumsum(shares, axis=1) > rng.random((len(y), 1))).argmax(axis=1)
+    moved = np.where(drawn == gone, kept, drawn)
+    if rng.random() < 0.5:
+        others = np.setdiff1d(moved, [kept])
+        rows = np.flatnonzero(moved == (rng.choice(others) if len(others) else kept))
+        halves, _ = kmeans(rng, y[rows], 2, int(rng.integers(LLOYD_STEPS + 1)))
+        new = rows[halves == 1]
+    else:
+        n_rows = max(len(y) // (2 * k * int(rng.choice([1, 2, 4]))), 2 * (y.shape[1] + 1))
+        new = np.argsort(_squared_distance(y, int(rng.integers(len(y)))), kind="stable")[:n_rows]
+    moved[new] = gone
+    return moved

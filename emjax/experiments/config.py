@@ -104,10 +104,11 @@ class Em(Section):
 
     n_init: Count | None = Field(
         default=None,
-        description="number of starts; the best is kept, all optima are reported; default: 20, or 1 with `iterations`",
+        description="number of starts; the best is kept, all optima are reported; default: 20, and up to 80 where the "
+        "best was reached by fewer than 3; 1 with `iterations`",
     )
     starts: Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"] = Field(
-        default="mixed", description="how starts are drawn; mixed: half k-means++ and half random points of the data"
+        default="mixed", description="how starts are drawn; mixed: k-means++, random points, and hard clusters"
     )
     accelerate: Literal["auto", "none", "squarem", "anderson"] = Field(
         default="auto", description="auto: Anderson acceleration, and plain EM with `iterations`"
@@ -229,9 +230,9 @@ class Config(Section):
         return (model.covariance or "full") if model.family == "normal" else None
 
     @property
-    def n_init(self) -> int:
-        """The number of starts in force: exact iterations are followed from one start by default."""
-        return self.em.n_init or (1 if self.em.iterations else 20)
+    def n_init(self) -> int | None:
+        """The number of starts in force, None where it is left to `emjax.fit`; exact iterations are those of one."""
+        return self.em.n_init or (1 if self.em.iterations else None)
 
     def resolved(self) -> dict[str, Any]:
         """Return every setting in force as plain TOML types, nothing left to a default that this file knows.

@@ -166,7 +166,7 @@ class _Run:
             detail = f"{progress.n_running} of {progress.n_init} starts running"
             bars.update(stage, progress.n_iter, em.iterations, detail)
 
-        bars.update(stage, 0, em.iterations, f"{self.config.n_init} starts")
+        bars.update(stage, 0, em.iterations, "starts")
         fit = emjax.fit(
             mixture,
             self.dataset,

@@ -157,6 +157,14 @@ class Family(abc.ABC):
     def at_means(self, params: Params, means: Float[AnyArray, "K d"]) -> Params:
         """The same parameters with the components' means moved to ``means``."""
 
+    def at_clusters(self, params: Params, x: np.ndarray, labels: np.ndarray, means: np.ndarray) -> Params:
+        """The estimates of clusters, on the host: ``labels (n,)`` of ``x (n, d)``, whose means are ``means (K, d)``.
+
+        ``params`` are those of `pooled`. By default they are moved to the means, which is all there is to estimate
+        where a component has no other parameter.
+        """
+        return self.at_means(params, means)
+
     def regularize(self, params: Params, ridge: Float[Array, " d"]) -> Params:
         """The parameters with ``ridge`` (squared units of the frame) added to every variance; by default none has."""
         return params

@@ -315,6 +315,9 @@ class Normal(Family):
     def at_means(self, params: NormalParams, means: Float[AnyArray, "K d"]) -> NormalParams:
         return dataclasses.replace(params, mean=means)
 
+    def at_clusters(self, params: NormalParams, x: np.ndarray, labels: np.ndarray, means: np.ndarray) -> NormalParams:
+        return NormalParams(means, self.structure.of_clusters(x, labels, params.dispersion, len(means)), self.structure)
+
     def regularize(self, params: NormalParams, ridge: Float[Array, " d"]) -> NormalParams:
         return dataclasses.replace(params, dispersion=self.structure.add_diagonal(params.dispersion, ridge))
 

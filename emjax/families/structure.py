@@ -12,6 +12,9 @@ from jaxtyping import Array, Float
 from emjax.families.arrays import AnyArray, Hyperparameter
 from emjax.families.frame import Frame
 
+_SHARE = 1e-3
+"""What is added of the dispersion of all the data to that within clusters."""
+
 
 class Moments(NamedTuple):
     """Sums over the data of responsibilities times one ``(K,)``, the features ``(K, d)``, and products ``(K, q)``."""
@@ -46,6 +49,24 @@ class CovarianceStructure(abc.ABC):
     @abc.abstractmethod
     def pooled(self, x: Any, n_components: int) -> np.ndarray:
         """The dispersion of which every component has the covariance of the data ``x (n, d)``, on the host."""
+
+    def of_clusters(self, x: np.ndarray, labels: np.ndarray, pooled: np.ndarray, n_components: int) -> np.ndarray:
+        """The dispersion of the clusters ``labels (n,)`` of ``x (n, d)``, on the host; ``pooled`` is that of all data.
+
+        Each is drawn towards what clusters have within them on average, with the weight of as many rows as it has
+        parameters per feature: a cluster of few rows has no dispersion of its own.
+        """
+        sizes = np.bincount(labels, minlength=n_components)
+        own = {j: self.pooled(x[labels == j], 1) for j in range(n_components) if sizes[j]}
+        # Clusters of equal rows, or of fewer than features, have no dispersion at all but for a share of the data's.
+        within = _SHARE * (pooled if self.shared else pooled[:1])
+        for j, dispersion in own.items():
+            within = within + sizes[j] / len(x) * dispersion
+        if self.shared:
+            return within
+        prior = self.n_parameters(1, x.shape[1]) / x.shape[1]
+        mixed = [(sizes[j] * own.get(j, within) + prior * within) / (sizes[j] + prior) for j in range(n_components)]
+        return np.concatenate(mixed)
 
     @abc.abstractmethod
     def root(self, dispersion: AnyArray) -> Array:

@@ -10,6 +10,7 @@ from sklearn.cluster import AgglomerativeClustering
 
 import emjax
 from emjax.em import init, seeding
+from emjax.em.rows import Rows
 from emjax.em.short_em import CANDIDATES
 
 KEY = jax.random.key(0)
@@ -103,9 +104,86 @@ def test_fewer_points_than_features_and_as_few_as_components(starts: str):
 def test_all_but_the_random_responsibilities_start_wide(z):
     covariance = np.cov(z, rowvar=False, bias=True)
     for starts in ("mixed", "kmeans++", "random", "hierarchical"):
-        params = drawn(FULL, z, starts, n_init=2)
+        params = drawn(FULL, z, starts, n_init=2)  # so few mixed starts are all wide
         np.testing.assert_allclose(params.components.dispersion, np.broadcast_to(covariance, (2, 2, 2, 2)), rtol=1e-12)
         np.testing.assert_array_equal(params.weights, 0.5)
+
+
+def clusters(n_features: int, sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Clear clusters of these sizes, each with its own covariance, and their labels."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    roots = rng.normal(size=(len(sizes), n_features, n_features)) / np.sqrt(n_features)
+    noise = np.einsum("nij,nj->ni", roots[labels], rng.normal(size=(len(labels), n_features)))
+    return noise + 30.0 * rng.normal(size=(len(sizes), n_features))[labels], labels
+
+
+@pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
+def test_three_in_ten_of_the_mixed_starts_are_the_m_step_of_clusters(structure: str):
+    x, labels = clusters(2, (40, 60))
+    params = drawn(emjax.Mixture(emjax.Normal(covariance=structure), 2), x, "mixed", n_init=20)
+    scatter = np.stack([np.cov(x[labels == j], rowvar=False, bias=True) * np.sum(labels == j) for j in range(2)])
+    within = scatter.sum(axis=0) / 100 + 1e-3 * np.cov(x, rowvar=False, bias=True)
+    if structure in ("diag", "spherical"):
+        scatter, within = np.diagonal(scatter, axis1=1, axis2=2), np.diagonal(within)
+    if structure == "spherical":
+        scatter, within = scatter.mean(axis=1), within.mean()
+    # So many rows are worth what clusters have within them: parameters of one covariance, by feature.
+    prior = {"full": 1.5, "diag": 1.0, "spherical": 0.5, "tied": 0.0}[structure]
+    counts = np.array([40.0, 60.0]).reshape(2, *[1] * (scatter.ndim - 1))
+    expected = within if structure == "tied" else (scatter + prior * within) / (counts + prior)
+    for i in range(3):  # k-means on unscaled data, a tree, k-means on standardised data
+        order = np.argsort(params.weights[i])
+        np.testing.assert_allclose(params.weights[i][order], [41 / 102, 61 / 102])
+        means = [x[labels == j].mean(axis=0) for j in range(2)]
+        np.testing.assert_allclose(params.components.mean[i][order], means, rtol=1e-9)
+        dispersion = params.components.dispersion[i]
+        np.testing.assert_allclose(dispersion if structure == "tied" else dispersion[order], expected, rtol=1e-9)
+    wide = drawn(emjax.Mixture(emjax.Normal(covariance=structure), 2), x, "random", n_init=1).components.dispersion
+    narrow = [not np.allclose(each, wide[0]) for each in params.components.dispersion]
+    assert narrow == [True] * 6 + [False] * 14
+
+
+def test_clusters_that_the_scales_of_features_hide_are_seen_on_unscaled_data():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 60)
+    x = np.hstack([100.0 * labels[:, None] + rng.normal(0, 10, (120, 1)), rng.uniform(-1, 1, (120, 12))])
+    frame = emjax.Normal().frame(x)
+    z = Rows(x, frame, np.dtype(float))
+    found = drawn(FULL, z, "mixed", n_init=20)
+    expected = np.stack([frame.apply(x[labels == j].mean(axis=0)[None])[0] for j in (0, 1)])
+    np.testing.assert_allclose(sets_of_means(found)[0], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
+def test_clusters_of_few_rows_or_of_equal_ones_have_a_dispersion(structure: str):
+    family, rng = emjax.Normal(covariance=structure), np.random.default_rng(0)
+    few = rng.normal(size=(6, 20)), np.array([0, 0, 0, 0, 0, 1])
+    equal = np.repeat(rng.normal(size=(2, 3)), 5, axis=0), np.repeat([0, 1], 5)
+    for x, labels in (few, equal):
+        dispersion = family.structure.of_clusters(x, labels, family.pooled(x, 3).dispersion, 3)
+        covariance = family.structure.covariance(dispersion, 3, x.shape[1])
+        assert np.linalg.eigvalsh(covariance).min() > 1e-5
+        assert dispersion.shape == family.structure.shape(3, x.shape[1])
+
+
+def test_a_move_merges_two_clusters_and_makes_another():
+    x, labels = clusters(2, (30, 30, 40))
+    shares = np.eye(3)[labels]
+    for seed in range(20):
+        moved = seeding.moved_labels(np.random.default_rng(seed), x, shares)
+        assert moved.shape == labels.shape
+        assert set(moved) <= {0, 1, 2}
+        # One cluster is divided, or another grown from a point; two others, or what is left of them, are one.
+        assert len({*zip(labels, moved, strict=True)}) > 3
+
+
+def test_further_batches_draw_other_starts(z):
+    batches = [
+        init.drawn_starts(FULL, z, key=KEY, n_init=4, starts="mixed", batch=batch).components.mean for batch in range(3)
+    ]
+    assert not np.array_equal(batches[0], batches[1])
+    assert not np.array_equal(batches[1], batches[2])
 
 
 def test_random_points_are_different_rows(counts):
@@ -161,8 +239,8 @@ def test_the_first_tree_is_wards(z):
 def test_rows_outside_the_tree_join_the_nearest_mean():
     rng = np.random.default_rng(0)
     y = np.concatenate([rng.normal(centre, 1.0, (2000, 2)) for centre in (0.0, 30.0)])
-    for first in (True, False):
-        labels = seeding.tree_labels(np.random.default_rng(0), y, 2, first=first)
+    for n_rows in (seeding.tree_rows(4000, 2, first=True), seeding.tree_rows(4000, 2, first=False), 100):
+        labels = seeding.tree_labels(np.random.default_rng(0), y, 2, n_rows)
         assert len(set(labels[:2000])) == len(set(labels[2000:])) == 1
         assert labels[0] != labels[-1]
 

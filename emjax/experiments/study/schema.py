@@ -123,7 +123,7 @@ class EmSettings(MethodBase):
 
     n_init: Count = Field(default=20, description="number of starts; the best is kept")
     starts: Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"] = Field(
-        default="mixed", description="how starts are drawn; mixed: half k-means++ and half random points of the data"
+        default="mixed", description="how starts are drawn; mixed: k-means++, random points, and hard clusters"
     )
     accelerate: Literal["auto", "none", "squarem", "anderson"] = Field(
         default="auto", description="auto: Anderson acceleration; none: plain EM"
