@@ -15,7 +15,7 @@ from emjax.bayes.draws import labelled_draws
 from emjax.bayes.visits import PosteriorModes
 from emjax.mixture import Mixture, MixtureParams
 from emjax.result import Fit
-from emjax.samples import as_samples
+from emjax.samples import as_samples_like
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -108,7 +108,7 @@ class Posterior:
 
         ``n_draws`` draws are used, 1000 by default.
         """
-        values = as_samples(x).values
+        values = as_samples_like(x, self.map_fit.feature_names, of="the posterior").values
         with jax.enable_x64(True):
             return np.asarray(mean_log_density(self.mixture.likelihood, self.thinned(n_draws), values))
 

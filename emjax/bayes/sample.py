@@ -25,7 +25,8 @@ from emjax.clock import Stopwatch, stopwatch
 from emjax.errors import ConfigError
 from emjax.mixture import Mixture
 from emjax.naming import scalar_parameters
-from emjax.samples import as_samples, check_against_components
+from emjax.result import Fit
+from emjax.samples import as_samples, as_samples_like, check_against_components
 
 _MOST_LANES = 32
 _DEFAULT_PRIOR_NOTE = "The mixture has no prior, so the default one was used: weakly informative, scaled by the data."
@@ -98,6 +99,8 @@ def sample(
     samples = as_samples(x)
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)
+    if isinstance(init, Fit):
+        as_samples_like(samples, init.feature_names, of="the fit in init")
     with jax.enable_x64(True), stopwatch() as clock:
         problem = prepare(mixture, samples)
         _check_prior(problem, method)

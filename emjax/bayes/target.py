@@ -41,6 +41,9 @@ _ROWS_LOOKED_AT = 2000
 _WORTH_COLLAPSING = 0.8
 """The share of distinct rows up to which equal rows are stored once."""
 
+_FEWEST_ROWS = 32
+"""So few rows cost no more than one does."""
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +204,7 @@ def make_target(
     ``n_chains`` is how many points are evaluated side by side: blocks are so large that all of them fit the cache.
     ``exact`` takes the family's own density, slower and with less rounding than its natural form.
     """
-    rows, counts = distinct_rows(z)
+    rows, counts = filled_up(z)
     blocks = make_blocks(rows.astype(dtype), mixture.likelihood, n_starts=n_chains, exact=exact, row_weights=counts)
     prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), prior)
     # In float64 whatever the chains' precision: the rows are, and JAX warns where it has to cut them.
@@ -260,3 +263,16 @@ def distinct_rows(z: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         return z, None
     rows, counts = np.unique(z, axis=0, return_counts=True)
     return (rows, counts) if len(rows) <= _WORTH_COLLAPSING * len(z) else (z, None)
+
+
+def filled_up(z: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """`distinct_rows`, filled up to a power of two with copies that occur zero times; all rows where that is more.
+
+    Counts of one process have a few distinct values more or less from data set to data set, and every number of rows
+    would compile its own programs.
+    """
+    rows, counts = distinct_rows(z)
+    missing = max(_FEWEST_ROWS, 1 << (len(rows) - 1).bit_length()) - len(rows)
+    if counts is None or len(rows) + missing > len(z):
+        return z, None
+    return np.concatenate([rows, np.repeat(rows[:1], missing, axis=0)]), np.pad(counts, (0, missing))

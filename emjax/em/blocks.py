@@ -45,12 +45,14 @@ class Blocks:
 
     Weights say how often a row counts, usually once, and zero where a block is padded; ``total_weight`` is their sum,
     ``()``. ``natural`` says in which form log densities and statistics are taken, ``mesh`` over which devices the
-    blocks are spread, ``None`` for one, and ``counted`` whether any weight is neither zero nor one.
+    blocks are spread, ``None`` for one, and ``counted`` whether any weight is neither zero nor one. ``excess``
+    ``(n_blocks, block)`` is `Family.natural_excess` of the rows, where the natural form is used and has one.
     """
 
     x: Any
     weights: Any
     total_weight: Any
+    excess: Any = dataclasses.field(default=None, kw_only=True)
     natural: bool = dataclasses.field(metadata={"static": True})
     mesh: Any = dataclasses.field(default=None, metadata={"static": True})
     counted: bool = dataclasses.field(default=False, metadata={"static": True})
@@ -99,22 +101,31 @@ def make_blocks(
     size = -(-n_samples // n_blocks)
     x = _aligned_zeros((n_blocks, n_features, size), z.dtype)
     weights = np.zeros((n_blocks, size), z.dtype)
+    natural, excess = mixture.family.natural and not exact, None
     for i in range(n_blocks):
         rows = z[i * size : (i + 1) * size]
         x[i, :, : len(rows)] = rows.T
+        own = mixture.family.natural_excess(rows) if natural else None
+        if own is not None:
+            excess = np.zeros_like(weights) if excess is None else excess
+            excess[i, : len(rows)] = own
         weights[i, : len(rows)] = 1.0 if row_weights is None else row_weights[i * size : (i + 1) * size]
     data = Blocks(
         x=x,
         weights=weights,
         total_weight=np.asarray(n_samples if row_weights is None else row_weights.sum(), z.dtype),
-        natural=mixture.family.natural and not exact,
+        excess=excess,
+        natural=natural,
         mesh=mesh,
         counted=row_weights is not None,
     )
     if mesh is None:
         return data
     share, everywhere = jax.NamedSharding(mesh, jax.P(AXIS)), jax.NamedSharding(mesh, jax.P())
-    return jax.device_put(data, dataclasses.replace(data, x=share, weights=share, total_weight=everywhere))
+    places = dataclasses.replace(
+        data, x=share, weights=share, total_weight=everywhere, excess=None if excess is None else share
+    )
+    return jax.device_put(data, places)
 
 
 def _aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

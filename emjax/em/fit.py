@@ -26,7 +26,7 @@ from emjax.families.base import Family
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams
 from emjax.result import Fit, Status
-from emjax.samples import Samples, as_samples, check_against_components
+from emjax.samples import Samples, as_samples, as_samples_like, check_against_components, check_squares
 
 _NAMES = {
     "criterion": ("parameters", "log_likelihood"),
@@ -132,8 +132,13 @@ def fit(
     settings.check(mixture)
     samples = as_samples(x)
     check_against_components(samples, mixture.n_components)
-    if not ridge:
-        mixture.family.check(samples)  # a ridge gives a variance even to what has none
+    if ridge:
+        check_squares(samples)  # a ridge gives a variance even to what has none
+    else:
+        mixture.family.check(samples)
+    for one in [] if init is None else as_list(init):
+        if isinstance(one, Fit):
+            as_samples_like(samples, one.feature_names, of="the fit in init")
     result = _fit(mixture, samples, settings, key, init, on_progress)
     if throw and not result.converged:
         raise FitError(f"status {result.status.value}: {result.message}")
@@ -234,7 +239,10 @@ def _runner(
     if init is None:
         params = drawn_starts(likelihood, problem.z, key=key, n_init=settings.n_init, starts=settings.starts)
     else:
-        params = given_starts(likelihood, problem.z, init, problem.frame, problem.frame_prior)
+        try:
+            params = given_starts(likelihood, problem.z, init, problem.frame, problem.frame_prior)
+        except OverflowError:
+            raise ValueError("init holds a number larger than float64 goes (1.8e308)") from None
 
     def report(done: int, ended: Ended) -> None:
         if on_progress is not None:
@@ -276,7 +284,7 @@ def optima_of(problem: Problem, ended: Ended) -> tuple[Kept, ...]:
         n_features=problem.samples.n_features,
         ordered=problem.ordered,
     )
-    return problem.in_float64(kept) if problem.z.dtype == np.float32 else kept
+    return problem.in_float64(kept) if problem.rounds else kept
 
 
 def make_fit(
