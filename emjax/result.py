@@ -34,6 +34,11 @@ class Status(enum.StrEnum):
         return _MESSAGES[self]
 
 
+_SPURIOUS = (
+    "But it is a spurious one: a component rests on so few points that the estimate says something about these, not "
+    "about the population; use a prior, fewer components or more starts."
+)
+
 _SLOW = 0.99
 """From this rate on a message says that EM is slow; a digit then takes more than 230 iterations."""
 
@@ -164,8 +169,15 @@ class Fit:
         return self.status is Status.CONVERGED
 
     @property
+    def spurious(self) -> bool:
+        """Whether the best end of all starts is spurious, see `Optimum`: converged or not, it is no estimate."""
+        return bool(self.optima) and self.optima[0].spurious
+
+    @property
     def message(self) -> str:
         """The status in words."""
+        if self.converged and self.spurious:
+            return f"{self.status.message} {_SPURIOUS}"
         if self.status is Status.MAX_ITER and self.exact_iterations:
             return f"EM ran the {self.n_iter} iterations that were asked for; convergence was not tested."
         if _SLOW < self.rate < 1.0:

@@ -29,7 +29,7 @@ _SHAPES = "(n_samples,) or (n_samples, n_features)"
 _LONGEST_QUOTE = 60
 _LARGEST_COUNT = 2.0**53
 _EXACT = 2.0**53  # whole numbers up to here are float64s
-_LARGEST, _NARROWEST = 1e140, 1e-140
+_LARGEST, _NARROWEST = 1e140, 1e-130
 """Values, and widths of columns, whose squares float64 holds, with sums and quotients of them, and a collapse's."""
 
 _ROUNDED = 1e-6

@@ -22,6 +22,7 @@ from emjax.bayes.run import Run
 from emjax.bayes.tree import to_tree
 from emjax.bayes.visits import NON_NEGLIGIBLE, PosteriorModes, describe_modes
 from emjax.clock import Stopwatch, stopwatch
+from emjax.em.memory import check_hessians
 from emjax.errors import ConfigError
 from emjax.mixture import Mixture
 from emjax.naming import scalar_parameters
@@ -99,6 +100,7 @@ def sample(
     samples = as_samples(x)
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)
+    check_hessians(mixture, samples.n_features, what="the posterior's modes")
     if isinstance(init, Fit):
         as_samples_like(samples, init.feature_names, of="the fit in init")
     with jax.enable_x64(True), stopwatch() as clock:

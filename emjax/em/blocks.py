@@ -29,7 +29,7 @@ AXIS = "data"
 _CACHE_BYTES = 1 << 20
 """What one block's arrays may take: one core's second-level cache."""
 
-_SMALLEST_BLOCK, _LARGEST_BLOCK = 128, 4096
+SMALLEST_BLOCK, _LARGEST_BLOCK = 128, 4096
 
 _ACCELERATOR_BYTES, _LARGEST_ACCELERATOR_BLOCK = 1 << 28, 1 << 22
 """The same on an accelerator, which wants as much work at once as its memory allows; not measured."""
@@ -65,15 +65,16 @@ def block_size(mixture: Mixture, n_features: int, itemsize: int, n_starts: int =
     Measured on one core (see `docs/engine.md`), times are flat within a factor of two about this size.
     """
     k = mixture.n_components * n_starts
-    width = 2 * k + _n_statistics(mixture.family, n_features) if mixture.family.natural else 2 * k * (n_features + 1)
+    width = 2 * k + n_statistics(mixture.family, n_features) if mixture.family.natural else 2 * k * (n_features + 1)
     on_cpu = jax.default_backend() == "cpu"
     fitting = (_CACHE_BYTES if on_cpu else _ACCELERATOR_BYTES) // (width * itemsize)
     largest = _LARGEST_BLOCK if on_cpu else _LARGEST_ACCELERATOR_BLOCK
-    return min(max(1 << max(fitting.bit_length() - 1, 0), _SMALLEST_BLOCK), largest)
+    return min(max(1 << max(fitting.bit_length() - 1, 0), SMALLEST_BLOCK), largest)
 
 
 @functools.cache
-def _n_statistics(family: Family, n_features: int) -> int:
+def n_statistics(family: Family, n_features: int) -> int:
+    """How many sufficient statistics a datum has, for a family with a natural form."""
     row = jax.ShapeDtypeStruct((n_features, 1), np.dtype("float32"))
     return jax.eval_shape(family.sufficient_statistics, row).shape[0]
 

@@ -18,6 +18,7 @@ from emjax.clock import stopwatch
 from emjax.em.accelerate import METHODS
 from emjax.em.init import STARTS, as_list, drawn_starts, given_starts
 from emjax.em.lanes import Ended, Runner
+from emjax.em.memory import check_memory
 from emjax.em.problem import Problem, prepare
 from emjax.em.restarts import Kept, Lanes, canonical_order, distinct_optima
 from emjax.em.state import RUNNING, Options, Program
@@ -139,6 +140,9 @@ def fit(
     for one in [] if init is None else as_list(init):
         if isinstance(one, Fit):
             as_samples_like(samples, one.feature_names, of="the fit in init")
+    n_starts = n_init if init is None else len(as_list(init))
+    accelerated = settings.method != "none"
+    check_memory(mixture, samples.n_features, n_starts, itemsize=np.dtype(dtype).itemsize, accelerated=accelerated)
     result = _fit(mixture, samples, settings, key, init, on_progress)
     if throw and not result.converged:
         raise FitError(f"status {result.status.value}: {result.message}")

@@ -19,6 +19,7 @@ from emjax.clock import stopwatch
 from emjax.em.fit import Settings, make_fit, optima_of
 from emjax.em.init import drawn_starts
 from emjax.em.lanes import Ended
+from emjax.em.memory import check_memory
 from emjax.em.problem import Problem, prepare
 from emjax.em.state import IMPRECISE, RUNNING
 from emjax.em.tile import Left, Party, Tile
@@ -92,7 +93,9 @@ def fit_many(
     with jax.enable_x64(dtype == "float64"), stopwatch() as clock:
         for place, (own, x, key) in enumerate(zip(mixtures, datasets, keys, strict=True)):
             try:
-                tasks.append(_Task(place, own, _checked(own, x), key))
+                samples = _checked(own, x)
+                check_memory(own, samples.n_features, min(_PLACES, n_init), accelerated=settings.method != "none")
+                tasks.append(_Task(place, own, samples, key))
             except EmjaxError as error:
                 results[place] = error
         for alike in _alike(tasks):
