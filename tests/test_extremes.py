@@ -1,5 +1,6 @@
 """Numbers that float64 cannot hold, square or tell apart are refused at the door, in one line that names the column."""
 
+import re
 from decimal import Decimal
 from fractions import Fraction
 
@@ -41,15 +42,17 @@ def refused(x: object, mixture: emjax.Mixture = NORMAL, **settings: object) -> s
 def test_columns_whose_squares_overflow(factor: float, covariance: str):
     message = refused(X * [1.0, factor], emjax.Mixture(emjax.Normal(covariance), 2))
     assert "column 'x1'" in message
-    assert f"divide the column by {factor:.0e}".replace("e+", "e") in message
     assert "missing" not in message
+    remedy = float(re.search(r"divide the column by (1e\d+)$", message).group(1))
+    emjax.Normal().check(as_samples(X * [1.0, factor / remedy]))
 
 
 @pytest.mark.parametrize("factor", [1e-200, 1e-160, 5e-320])
 def test_columns_whose_squares_underflow(factor: float):
     message = refused(X * [factor, 1.0])
     assert "column 'x0'" in message
-    assert "multiply the column by 1e" in message
+    remedy = float(re.search(r"multiply the column by (1e\d+)$", message).group(1))
+    emjax.Normal().check(as_samples(X * [factor, 1.0] * [remedy, 1.0]))
 
 
 @pytest.mark.parametrize("code", [1.797e308, -1.797e308, 9.99e307, 1e200])

@@ -130,7 +130,7 @@ def mean_log_density(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> ja
         raised = jnp.maximum(highest, jnp.max(joint, axis=0))
         # Where nothing has a density yet, the difference of two infinities would be no number.
         level = jnp.where(raised == -jnp.inf, 0.0, raised)
-        return (raised, total * jnp.exp(highest - level) + jnp.sum(jnp.exp(joint - level), axis=0)), None
+        return (raised, total * jnp.exp(highest - level) + jnp.sum(jnp.exp(joint - level[None, :]), axis=0)), None
 
     n_draws = draws.weights.shape[0]
     nothing = jnp.full(x.shape[0], -jnp.inf, x.dtype), jnp.zeros(x.shape[0], x.dtype)

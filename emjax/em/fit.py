@@ -131,18 +131,7 @@ def fit(
     """
     settings = Settings(n_init, max_iter, tol, criterion, ridge, accelerate, starts, dtype, log_every)
     settings.check(mixture)
-    samples = as_samples(x)
-    check_against_components(samples, mixture.n_components)
-    if ridge:
-        check_squares(samples)  # a ridge gives a variance even to what has none
-    else:
-        mixture.family.check(samples)
-    for one in [] if init is None else as_list(init):
-        if isinstance(one, Fit):
-            as_samples_like(samples, one.feature_names, of="the fit in init")
-    n_starts = n_init if init is None else len(as_list(init))
-    accelerated = settings.method != "none"
-    check_memory(mixture, samples.n_features, n_starts, itemsize=np.dtype(dtype).itemsize, accelerated=accelerated)
+    samples = _checked(mixture, x, settings, init)
     result = _fit(mixture, samples, settings, key, init, on_progress)
     if throw and not result.converged:
         raise FitError(f"status {result.status.value}: {result.message}")
@@ -210,6 +199,27 @@ class Settings:
             parameters=reachable if self.criterion == "parameters" else never,
             gain=reachable if self.criterion == "log_likelihood" else never,
         )
+
+
+def _checked(mixture: Mixture, x: Any, settings: Settings, init: Any) -> Samples:
+    """The data, after all that can be wrong with them for this fit."""
+    samples, given = as_samples(x), [] if init is None else as_list(init)
+    check_against_components(samples, mixture.n_components)
+    if settings.ridge:
+        check_squares(samples)  # a ridge gives a variance even to what has none
+    else:
+        mixture.family.check(samples)
+    for one in given:
+        if isinstance(one, Fit):
+            as_samples_like(samples, one.feature_names, of="the fit in init")
+    check_memory(
+        mixture,
+        samples.n_features,
+        len(given) or settings.n_init,
+        itemsize=np.dtype(settings.dtype).itemsize,
+        accelerated=settings.method != "none",
+    )
+    return samples
 
 
 def _fit(

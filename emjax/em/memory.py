@@ -47,7 +47,7 @@ def check_memory(
 def check_hessians(mixture: Mixture, n_features: int, *, what: str) -> None:
     """Raise `DataError` if matrices of all parameters by all parameters do not fit; ``what`` needs them."""
     n_parameters = mixture.n_parameters(n_features)
-    needed, there = 8 * _HESSIANS * n_parameters**2, memory_limit()
+    needed, there = 8.0 * _HESSIANS * n_parameters**2, memory_limit()
     if needed > there:
         raise DataError(
             f"x has {n_features} features: {what} of {mixture.n_components} {_described(mixture)} with "

@@ -35,6 +35,8 @@ from emjax.samples import Samples, check_counts
 _LARGE = 1e3
 """From this rate on JAX's own sampler, which works in float32, accepts by rounding errors."""
 
+_PROPOSALS = 10
+
 _HARMLESS = 0.1
 """Counts that are rounded move a rate a little; there is no variance that the rounding could be mistaken for."""
 
@@ -155,7 +157,7 @@ class Poisson(Family):
         rate = jnp.asarray(params.rate)[labels]
         large = rate >= _LARGE
         small = jax.random.poisson(key, jnp.where(large, 1.0, rate)).astype(rate.dtype)
-        return jnp.where(large, _draw_large(key, jnp.where(large, rate, _LARGE), large), small)
+        return jnp.where(large, _draw_large(key, jnp.where(large, rate, _LARGE)), small)
 
     def numpyro_support(self) -> Any:
         from numpyro.distributions import constraints
@@ -179,26 +181,28 @@ def _deviance(x: Array, rate: Array) -> Array:
 _deviance.defjvps(None, lambda tangent, value, x, rate: tangent * (1.0 - x / rate))
 
 
-def _draw_large(key: Array, rate: Array, wanted: Array) -> Array:
-    """Poisson draws by transformed rejection (Hörmann's PTRS, 1993), the density in saddle-point form.
+def _draw_large(key: Array, rate: Array) -> Array:
+    """Poisson draws of rates of 10 and more, by transformed rejection with the density in saddle-point form.
 
-    Exact for rates of 10 and more; where a draw is not ``wanted``, nothing waits for it.
+    More than 0.86 of the proposals are accepted, and ten are made for each draw, without a loop: less than 3e-9 of the
+    draws have none accepted, and take the mode.
+
+    References
+    ----------
+    Hörmann, The transformed rejection method for generating Poisson random variables, Insurance: Mathematics and
+    Economics 12, 1993 (PTRS).
     """
     b = 0.931 + 2.53 * jnp.sqrt(rate)
     a = -0.059 + 0.02483 * b
     inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
-
-    def propose(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        key, counts, done = state
-        key, place_key, level_key = jax.random.split(key, 3)
-        u = jax.random.uniform(place_key, rate.shape, rate.dtype) - 0.5
-        level = jax.random.uniform(level_key, rate.shape, rate.dtype)
+    counts = jnp.floor(rate)
+    for proposal in range(_PROPOSALS):
+        u, level = jax.random.uniform(jax.random.fold_in(key, proposal), (2, *rate.shape), rate.dtype)
+        u = u - 0.5
         room = jnp.maximum(0.5 - jnp.abs(u), jnp.finfo(rate.dtype).tiny)
-        count = jnp.floor((2.0 * a / room + b) * u + rate + 0.43)
-        inside = jnp.maximum(count, 0.0)
+        proposed = jnp.floor((2.0 * a / room + b) * u + rate + 0.43)
+        inside = jnp.maximum(proposed, 0.0)
         height = log_peak(inside, jnp) - deviance(inside, rate, jnp)
-        taken = (count >= 0) & (jnp.log(level * inverse_alpha / (a / (room * room) + b)) <= height)
-        return key, jnp.where(taken & ~done, inside, counts), done | taken
-
-    state = key, jnp.zeros_like(rate), ~wanted
-    return jax.lax.while_loop(lambda state: ~jnp.all(state[2]), propose, state)[1]
+        taken = (proposed >= 0) & (jnp.log(level * inverse_alpha / (a / (room * room) + b)) <= height)
+        counts = jnp.where(taken, inside, counts)
+    return counts
