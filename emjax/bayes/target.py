@@ -35,6 +35,9 @@ from emjax.mixture import Mixture, MixtureParams, Prior
 _STEP = 1e-3
 """The step of central differences, in columns of the square root they are taken along."""
 
+_LONGEST, _LOOKS = 0.1, 5
+"""Steps longer than so many deviations are taken anew, at most so often."""
+
 _ROWS_LOOKED_AT = 2000
 """Equal rows are looked for where so many rows hold some: sorting a large data set may cost more than it saves."""
 
@@ -241,12 +244,20 @@ class Evaluator:
         """``root' H root`` with the Hessian ``H`` of the log density, by central differences along the columns of root.
 
         With a ``root`` of the posterior's covariance, steps of a thousandth of a standard deviation have a relative
-        error of about 1e-6 from truncation and 1e-9 from rounding.
+        error of about 1e-6 from truncation and 1e-9 from rounding. Along a column that turns out to be so much longer
+        than a deviation that the step would leave the mode, a shorter step is taken.
         """
-        steps = _STEP * root.T
-        _, gradients = self(np.concatenate([point + steps, point - steps]))
-        ahead, behind = np.split(gradients, 2)
-        scaled = (ahead - behind) / (2.0 * _STEP) @ root
+        sizes = np.full(len(point), _STEP)
+        for _ in range(_LOOKS):
+            steps = sizes[:, None] * root.T
+            _, gradients = self(np.concatenate([point + steps, point - steps]))
+            ahead, behind = np.split(gradients, 2)
+            scaled = (ahead - behind) / (2.0 * sizes[:, None]) @ root
+            deviations = 1.0 / np.sqrt(np.maximum(np.abs(np.diagonal(scaled)), np.finfo(float).tiny))
+            long = sizes > _LONGEST * deviations
+            if not long.any():
+                break
+            sizes = np.where(long, _STEP * deviations, sizes)
         return (scaled + scaled.T) / 2.0
 
 
