@@ -51,7 +51,6 @@ _FIRST_SCALE = 1e-2
 """The scale of the first differences, in the standard frame, before anything is known of the curvature."""
 
 _EIGENVALUE_FLOOR = 1e-8
-_LOOKS = 2
 
 _PRIOR_DRAWS = 5.0
 """A covariance counts as so many draws for each parameter when it is estimated anew."""
@@ -274,24 +273,21 @@ def climb(evaluate: Evaluator, start: np.ndarray, optimum: Optimum) -> Mode | No
 
 
 def _refined_root(evaluate: Evaluator, point: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, bool]:
-    """A square root of the inverse information, from one for the differences; and whether the latter is definite.
-
-    Where directions differ too much in length for one look (the rates and the weights of large counts), a second look
-    along the new root tells more.
-    """
-    for _ in range(_LOOKS):
-        scaled = -evaluate.hessian(point, root)
-        if not np.isfinite(scaled).all():
-            return root, False
-        eigenvalues, vectors = np.linalg.eigh(scaled)
-        magnitudes = np.abs(eigenvalues)
-        floor = _EIGENVALUE_FLOOR * magnitudes.max()
-        if floor == 0.0:
-            return root, False
-        root = root @ (vectors / np.sqrt(np.maximum(magnitudes, floor)))
-        if magnitudes.min() > floor:
-            break
-    return root, bool(eigenvalues[0] > floor)
+    """A square root of the inverse information, from one for the differences; and whether the latter is definite."""
+    scaled = -evaluate.hessian(point, root)
+    if not np.isfinite(scaled).all():
+        return root, False
+    eigenvalues, vectors = np.linalg.eigh(scaled)
+    floor = _EIGENVALUE_FLOOR * np.abs(eigenvalues).max()
+    if floor == 0.0:
+        return root, False
+    if np.abs(eigenvalues).min() <= floor:
+        # Rates of large counts and their weights differ too much in scale for one decomposition: units of their own.
+        diagonal = np.abs(np.diagonal(scaled))
+        units = 1.0 / np.sqrt(np.maximum(diagonal, _EIGENVALUE_FLOOR**3 * diagonal.max()))
+        eigenvalues, vectors = np.linalg.eigh(units[:, None] * scaled * units[None, :])
+        root, floor = root * units[None, :], _EIGENVALUE_FLOOR * np.abs(eigenvalues).max()
+    return root @ (vectors / np.sqrt(np.maximum(np.abs(eigenvalues), floor))), bool(eigenvalues[0] > floor)
 
 
 def _same(target: Target, one: Mode, other: Mode) -> bool:
