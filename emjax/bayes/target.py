@@ -250,14 +250,17 @@ class Evaluator:
         sizes = np.full(len(point), _STEP)
         for _ in range(_LOOKS):
             steps = sizes[:, None] * root.T
-            _, gradients = self(np.concatenate([point + steps, point - steps]))
-            ahead, behind = np.split(gradients, 2)
+            values, gradients = self(np.concatenate([point + steps, point - steps, point[None]]))
+            ahead, behind = np.split(gradients[:-1], 2)
             scaled = (ahead - behind) / (2.0 * sizes[:, None]) @ root
-            deviations = 1.0 / np.sqrt(np.maximum(np.abs(np.diagonal(scaled)), np.finfo(float).tiny))
-            long = sizes > _LONGEST * deviations
+            # Twice the fall of the density is the square of the step in deviations, and so is what the curvature says;
+            # where components change their places on the way, only the fall tells.
+            falls = 2.0 * (values[-1] - np.minimum(*np.split(values[:-1], 2)))
+            lengths = np.sqrt(np.maximum(np.abs(np.diagonal(scaled)) * sizes**2, falls))
+            long = lengths > _LONGEST
             if not long.any():
                 break
-            sizes = np.where(long, _STEP * deviations, sizes)
+            sizes = np.where(long, sizes * _STEP / np.where(long, lengths, 1.0), sizes)
         return (scaled + scaled.T) / 2.0
 
 
