@@ -25,7 +25,7 @@ from emjax.metrics.predictive import log_score, total_variation
 from emjax.mixture import Mixture, MixtureParams
 from emjax.naming import scalar_parameters
 from emjax.result import Fit, Status
-from emjax.samples import as_samples
+from emjax.samples import as_samples, as_samples_like
 from emjax.uncertainty import Intervals
 from emjax.verdict import DEFAULT_THRESHOLDS, Evidence, Thresholds, Verdict, decide
 
@@ -184,7 +184,8 @@ def compare(
     ValueError
         If the two are of different mixtures or data, or ``level`` is not in (0, 1).
     """
-    samples = as_samples(x)
+    samples = as_samples_like(x, fit.feature_names, of="the fit")
+    as_samples_like(samples, posterior.map_fit.feature_names, of="the posterior")
     _check_same(fit, posterior, samples.values)
     with jax.enable_x64(True):
         fit = _aligned(fit, posterior, samples.values)

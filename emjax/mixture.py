@@ -16,7 +16,7 @@ import numpy as np
 from jax.scipy.special import gammaln, logsumexp, xlogy
 from jaxtyping import Array, Float
 
-from emjax.families.arrays import AnyArray
+from emjax.families.arrays import AnyArray, as_floats
 from emjax.families.base import Family
 from emjax.families.frame import Frame
 from emjax.samples import as_samples
@@ -131,7 +131,7 @@ class Mixture:
             If a shape or a value does not fit; the message names the argument.
         """
         k = self.n_components
-        weights = np.full(k, 1.0 / k) if weights is None else np.asarray(weights, dtype=float)
+        weights = np.full(k, 1.0 / k) if weights is None else as_floats(weights, "weights")
         if weights.shape != (k,) or not (weights >= 0).all() or abs(weights.sum() - 1) > 1e-8:
             raise ValueError(f"weights must be {k} non-negative numbers that add up to 1")
         checked = self.family.params(**components)
@@ -147,7 +147,12 @@ class Mixture:
     # -- everything that follows from the joint log density (traceable)
 
     def log_joint(self, params: MixtureParams, x: Float[AnyArray, "n d"]) -> Float[Array, "K n"]:
-        """``log p(x_n, z_n = k)``, component-major."""
+        """``log p(x_n, z_n = k)``, component-major; raises `ValueError` if ``x`` has another number of features."""
+        named = jax.eval_shape(self.family.named_parameters, params.components)
+        n_features = next(iter(named.values())).shape[-1]
+        if x.ndim != 2 or x.shape[1] != n_features:
+            # One column would be broadcast to all.
+            raise ValueError(f"x has shape {x.shape}, expected (n_samples, {n_features})")
         return jnp.log(params.weights)[:, None] + self.family.log_density(params.components, x)
 
     def log_prob(self, params: MixtureParams, x: Float[AnyArray, "n d"]) -> Float[Array, " n"]:

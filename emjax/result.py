@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from emjax.samples import as_samples
+from emjax.errors import DataError
+from emjax.samples import as_samples_like
 
 if TYPE_CHECKING:
     from emjax.mixture import Mixture, MixtureParams
@@ -193,12 +194,17 @@ class Fit:
         return self.status is Status.CONVERGED
 
     @property
+    def spurious(self) -> bool:
+        """Whether the best end of all starts is spurious, see `Optimum`: converged or not, it is no estimate."""
+        return bool(self.optima) and self.optima[0].spurious
+
+    @property
     def message(self) -> str:
         """The status in words, with what else must be known of it."""
         if self.status is Status.MAX_ITER and self.exact_iterations:
             return f"EM ran the {self.n_iter} iterations that were asked for; convergence was not tested."
         parts = [self.detail[:1].upper() + self.detail[1:] or self.status.message]
-        if self.optima[0].spurious and self.status is Status.CONVERGED:
+        if self.converged and self.spurious:
             parts.append(_SPURIOUS)
         if _SLOW < self.rate < 1.0:
             digit = round(np.log(10.0) / -np.log(self.rate))
@@ -235,8 +241,18 @@ class Fit:
         return "\n".join(lines)
 
     def responsibilities(self, x: Any) -> np.ndarray:
-        """``p(z_n = k | x_n)`` under the fitted parameters, shape ``(n_samples, n_components)``."""
-        return self._evaluate(_responsibilities, x)
+        """``p(z_n = k | x_n)`` under the fitted parameters, shape ``(n_samples, n_components)``.
+
+        Raises `DataError` where a datum has no density in any component.
+        """
+        shares = self._evaluate(_responsibilities, x)
+        nowhere = np.flatnonzero(np.isnan(shares).any(axis=1))
+        if nowhere.size:
+            raise DataError(
+                f"x: row {nowhere[0]} (counting from 0) has no density in any component, so that none is responsible "
+                f"for it ({len(nowhere)} of {len(shares)} rows): leave such rows out"
+            )
+        return shares
 
     def log_prob(self, x: Any) -> np.ndarray:
         """The log density of each datum under the fitted parameters, shape ``(n_samples,)``."""
@@ -253,9 +269,9 @@ class Fit:
 
         mclust reports the same number with the opposite sign. (Schwarz, Annals of Statistics 6, 1978.)
         """
-        values = as_samples(x).values
-        n_samples, n_features = values.shape
-        return float(-2.0 * self.log_prob(values).sum() + self.mixture.n_parameters(n_features) * np.log(n_samples))
+        samples = as_samples_like(x, self.feature_names, of="the fit")
+        n_samples, n_features = samples.values.shape
+        return float(-2.0 * self.log_prob(samples).sum() + self.mixture.n_parameters(n_features) * np.log(n_samples))
 
     def intervals(self, level: float = 0.9, method: str = "information") -> Intervals:
         """Standard errors and confidence intervals of the estimates; see `emjax.uncertainty.intervals`."""
@@ -264,10 +280,7 @@ class Fit:
         return intervals(self, level=level, method=method)
 
     def _evaluate(self, function: Any, x: Any) -> np.ndarray:
-        values = as_samples(x).values
-        expected = len(self.feature_names)
-        if values.shape[1] != expected:
-            raise ValueError(f"x has {values.shape[1]} features, the fit has {expected}")
+        values = as_samples_like(x, self.feature_names, of="the fit").values
         with jax.enable_x64(True):
             return np.asarray(function(self.mixture.likelihood, self.params, values))
 

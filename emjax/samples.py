@@ -14,11 +14,22 @@ from typing import Any
 import numpy as np
 
 from emjax.errors import DataError
+from emjax.floats import quoted, to_float
 
-__all__ = ["Samples", "as_samples", "check_against_components", "check_counts", "check_not_constant"]
+__all__ = [
+    "Samples",
+    "as_samples",
+    "as_samples_like",
+    "check_against_components",
+    "check_counts",
+    "check_not_constant",
+    "check_squares",
+]
 
 _SHAPES = "(n_samples,) or (n_samples, n_features)"
-_LONGEST_QUOTE = 60
+_LARGEST_COUNT = 2.0**53
+_LARGEST, _NARROWEST = 1e140, 1e-130
+"""Values, and widths of columns, whose squares float64 holds, with sums and quotients of them, and a collapse's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +106,68 @@ def check_against_components(samples: Samples, n_components: int, *, name: str =
         )
 
 
+def as_samples_like(x: Any, feature_names: Sequence[str], *, of: str, name: str = "x") -> Samples:
+    """`as_samples` for data that come after an estimate: the features must be those of the estimate, in its order.
+
+    Args:
+        x: as in `as_samples`.
+        feature_names: those of the estimate.
+        of: how messages call the estimate, such as "the fit".
+        name: how messages call the data.
+
+    Raises:
+        DataError: as in `as_samples`; if names were given on both sides and differ, or are in another order; or, where
+            names are missing on either side, if the number of features differs.
+    """
+    samples = as_samples(x, name=name)
+    ours, theirs = samples.feature_names, tuple(feature_names)
+    if ours == theirs:
+        return samples
+    if len(ours) != len(theirs):
+        count = "1 feature" if len(ours) == 1 else f"{len(ours)} features"
+        one_row = np.ndim(x) == 1 and len(samples.values) == len(theirs)
+        raise DataError(
+            f"{name} has {count} ({_named(ours)}), {of} has {len(theirs)} ({_named(theirs)}): "
+            + (f"one datum is {name}[None, :], of shape (1, {len(theirs)})" if one_row else "give the same columns")
+        )
+    if sorted(ours) == sorted(theirs):
+        raise DataError(
+            f"{name} has its columns in the order {_named(ours)}, {of} in the order {_named(theirs)}: "
+            "give them in the order of the latter"
+        )
+    if _are_real(ours) and _are_real(theirs):
+        raise DataError(f"{name} has the columns {_named(ours)}, {of} was made from {_named(theirs)}: give these")
+    return samples
+
+
+def check_squares(samples: Samples, *, name: str = "x") -> None:
+    """Raise :class:`DataError` if float64 does not hold the squares that a variance of a column is made of."""
+    low, high = samples.values.min(axis=0), samples.values.max(axis=0)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    for column in np.flatnonzero(largest > _LARGEST):
+        values = np.abs(samples.values[:, column])
+        rows = np.flatnonzero(values > _LARGEST)
+        row, few = int(rows[0]), 2 * len(rows) <= len(values)
+        others = "" if len(rows) == 1 else f" ({len(rows)} rows are affected)"
+        label, value = quoted(samples.feature_names[column]), samples.values[row, column]
+        remedy = f"divide the column by {_power_of_ten(largest[column])}"
+        raise DataError(
+            f"{name}: column {label} holds {value:.4g} in row {row} (counting from 0){others}, whose square is too "
+            "large for float64: "
+            + (f"remove such rows if it stands for a missing value, or {remedy}" if few else remedy)
+        )
+    for column in np.flatnonzero((high > low) & (high - low < _NARROWEST)):
+        width = high[column] - low[column]
+        raise DataError(
+            f"{name}: the values of column {quoted(samples.feature_names[column])} differ by {width:.4g} at most, "
+            f"whose square is too small for float64: multiply the column by {_power_of_ten(1.0 / max(width, 1e-300))}"
+        )
+
+
+def _power_of_ten(number: float) -> str:
+    return f"1e{int(np.floor(np.log10(number)))}"
+
+
 def check_not_constant(samples: Samples, *, name: str = "x") -> None:
     """Raise :class:`DataError` if a column holds one value only, because no variance can be estimated."""
     if samples.n_samples == 1:
@@ -116,7 +189,7 @@ def _constant_columns(values: np.ndarray) -> np.ndarray:
 
 
 def check_counts(samples: Samples, *, name: str = "x") -> None:
-    """Raise :class:`DataError` if a value is not a count 0, 1, 2, … or a column holds only zeros."""
+    """Raise :class:`DataError` if a value is not a count 0, 1, 2, … up to 2**53 or a column holds only zeros."""
     bad = np.argwhere((samples.values < 0) | (samples.values != np.floor(samples.values)))
     if bad.size:
         row, column = (int(place) for place in bad[0])
@@ -125,6 +198,14 @@ def check_counts(samples: Samples, *, name: str = "x") -> None:
             f"{quoted(samples.feature_names[column])} is {samples.values[row, column]:g}; choose other columns or a "
             "normal mixture"
         )
+    large = np.argwhere(samples.values > _LARGEST_COUNT)
+    if large.size:
+        row, column = (int(place) for place in large[0])
+        raise DataError(
+            f"{name}: row {row} (counting from 0) of column {quoted(samples.feature_names[column])} is "
+            f"{samples.values[row, column]:.4g}, and float64 does not hold every count above 2**53 = 9.007e15: leave "
+            "such rows out or choose a normal mixture"
+        )
     zero = np.flatnonzero(~samples.values.any(axis=0))
     if zero.size:
         column = int(zero[0])
@@ -132,12 +213,6 @@ def check_counts(samples: Samples, *, name: str = "x") -> None:
 
 
 # --- parts the file readers use too ---------------------------------------------------------------------
-
-
-def quoted(value: object) -> str:
-    """``value`` in quotes on one line: control characters are escaped, long texts cut."""
-    text = repr(str(value))
-    return text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 4] + "...'"
 
 
 def default_feature_names(n_features: int) -> tuple[str, ...]:
@@ -150,26 +225,6 @@ def check_not_empty(shape: tuple[int, ...], name: str) -> None:
     if 0 in shape:
         missing = "rows" if shape[0] == 0 else "columns"
         raise DataError(f"{name} is empty: it has no {missing} (shape {shape}); give at least one")
-
-
-def to_float(array: np.ndarray, feature_names: Sequence[str], name: str) -> np.ndarray:
-    """A two-dimensional array as C-contiguous float64, or a :class:`DataError` naming the column."""
-    if isinstance(array, np.ma.MaskedArray):
-        # np.asarray would hand out what lies under the mask as if it were data
-        masked = np.ma.getmaskarray(array)
-        array = np.array(array.data, dtype=np.float64 if array.dtype.kind in "biuf" else object)
-        array[masked] = np.nan
-    if array.dtype.kind in "biuf":
-        return np.ascontiguousarray(array, dtype=np.float64)
-    if array.dtype.kind == "c":
-        raise DataError(f"{name} holds complex numbers: pass real numbers (for instance x.real)")
-    if array.dtype.kind == "V" and array.dtype.names is None:
-        # JAX's small floats (bfloat16, float8) report themselves as "void" and convert all the same
-        try:
-            return np.ascontiguousarray(array, dtype=np.float64)
-        except (TypeError, ValueError):
-            pass
-    return _floats_one_by_one(array, feature_names, name)
 
 
 def check_finite(values: np.ndarray, feature_names: Sequence[str], name: str) -> None:
@@ -200,6 +255,17 @@ def _as_array(x: Any, name: str) -> np.ndarray:
         raise DataError(f"{name} is not a rectangular array: give every row the same number of values") from error
 
 
+def _are_real(feature_names: tuple[str, ...]) -> bool:
+    """Whether somebody gave these names: not the defaults of emjax, nor the numbers of pandas."""
+    n_features = len(feature_names)
+    return feature_names not in (default_feature_names(n_features), tuple(map(str, range(n_features))))
+
+
+def _named(feature_names: Sequence[str]) -> str:
+    shown = ", ".join(quoted(label) for label in feature_names[:6])
+    return shown if len(feature_names) <= 6 else f"{shown}, ..."
+
+
 def _names_of(x: Any, n_features: int) -> tuple[str, ...]:
     """The names ``x`` carries (``feature_names``, or the name of a series), else the defaults."""
     names = getattr(x, "feature_names", None)
@@ -226,45 +292,3 @@ def _from_table(table: Any, name: str) -> Samples:
     values = np.ascontiguousarray(np.concatenate(columns, axis=1))
     check_finite(values, feature_names, name)
     return Samples(values, feature_names)
-
-
-def _floats_one_by_one(array: np.ndarray, feature_names: Sequence[str], name: str) -> np.ndarray:
-    """Objects that are numbers (Decimal, Fraction, Python integers) converted; any other is refused."""
-    values = np.empty(array.shape)
-    for column, feature_name in enumerate(feature_names):
-        for row in range(array.shape[0]):
-            number = _number(array[row, column])
-            if number is None:
-                row, column, feature_name = _clearest_offence(array, row, column, feature_names)
-                raise DataError(
-                    f"{name}: column {quoted(feature_name)} is not numeric (row {row}, counting "
-                    "from 0, holds "
-                    f"{quoted(array[row, column])}): leave this column out or convert it to numbers"
-                )
-            values[row, column] = number
-    return values
-
-
-def _number(value: object) -> float | None:
-    """``value`` as a float, or None if it is text, a date or anything else without a number in it."""
-    if isinstance(value, (str, bytes, np.datetime64, np.timedelta64)):
-        return None
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-
-
-def _clearest_offence(array: np.ndarray, row: int, column: int, feature_names: Sequence[str]) -> tuple[int, int, str]:
-    """In an array that is text throughout, the first cell that is not even the text of a number.
-
-    ``[[1, "a"]]`` becomes an array of texts ``"1"`` and ``"a"``: it is the second that explains the error.
-    """
-    if array.dtype.kind == "U":
-        for position, text in enumerate(array.flat):
-            try:
-                float(text)
-            except ValueError:
-                row, column = divmod(position, array.shape[1])
-                break
-    return row, column, feature_names[column]

@@ -175,7 +175,9 @@ class _HmcJob:
         with jax.enable_x64(self.job.dtype == "float64"):
             self.chains.learn(np.swapaxes(flat, 0, 1))
             family = self.target.likelihood.family
-            if family.conjugate and family.natural:
+            # Counts too large for the natural form are so for the labellings' density too, which takes that form.
+            coarse = not self.data.blocks.natural and family.natural_excess(self.job.problem.z[:1]) is not None
+            if family.conjugate and family.natural and not coarse:
                 # Labellings of all draws so far: what was rare in one attempt may be missing in the next.
                 self.seen.append(flat.reshape(-1, flat.shape[-1]))
                 points = self.chains.modes.relabelled(np.concatenate(self.seen))

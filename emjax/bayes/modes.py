@@ -265,7 +265,7 @@ def climb(evaluate: Evaluator, start: np.ndarray, optimum: Optimum) -> Mode | No
         chosen = int(np.argmax(np.where(usable, values, -np.inf)))
         if not (usable[chosen] and values[chosen] > value):
             # No step goes up: what is left is rounding.
-            converged = definite and np.linalg.norm(root.T @ gradient) < 1e3 * _CONVERGED
+            converged = definite and bool(np.linalg.norm(root.T @ gradient) < 1e3 * _CONVERGED)
             break
         point, value, gradient = point + lengths[chosen] * step, values[chosen], gradients[chosen]
     log_mass = value + 0.5 * point.size * np.log(2.0 * np.pi) + np.linalg.slogdet(root)[1]
@@ -278,11 +278,16 @@ def _refined_root(evaluate: Evaluator, point: np.ndarray, root: np.ndarray) -> t
     if not np.isfinite(scaled).all():
         return root, False
     eigenvalues, vectors = np.linalg.eigh(scaled)
-    magnitudes = np.abs(eigenvalues)
-    floor = _EIGENVALUE_FLOOR * magnitudes.max()
+    floor = _EIGENVALUE_FLOOR * np.abs(eigenvalues).max()
     if floor == 0.0:
         return root, False
-    return root @ (vectors / np.sqrt(np.maximum(magnitudes, floor))), bool(eigenvalues[0] > floor)
+    if np.abs(eigenvalues).min() <= floor:
+        # Rates of large counts and their weights differ too much in scale for one decomposition: units of their own.
+        diagonal = np.abs(np.diagonal(scaled))
+        units = 1.0 / np.sqrt(np.maximum(diagonal, _EIGENVALUE_FLOOR**3 * diagonal.max()))
+        eigenvalues, vectors = np.linalg.eigh(units[:, None] * scaled * units[None, :])
+        root, floor = root * units[None, :], _EIGENVALUE_FLOOR * np.abs(eigenvalues).max()
+    return root @ (vectors / np.sqrt(np.maximum(np.abs(eigenvalues), floor))), bool(eigenvalues[0] > floor)
 
 
 def _same(target: Target, one: Mode, other: Mode) -> bool:

@@ -15,7 +15,7 @@ from emjax.bayes.draws import labelled_draws
 from emjax.bayes.visits import PosteriorModes
 from emjax.mixture import Mixture, MixtureParams
 from emjax.result import Fit
-from emjax.samples import as_samples
+from emjax.samples import as_samples_like
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -108,7 +108,7 @@ class Posterior:
 
         ``n_draws`` draws are used, 1000 by default.
         """
-        values = as_samples(x).values
+        values = as_samples_like(x, self.map_fit.feature_names, of="the posterior").values
         with jax.enable_x64(True):
             return np.asarray(mean_log_density(self.mixture.likelihood, self.thinned(n_draws), values))
 
@@ -130,7 +130,7 @@ def mean_log_density(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> ja
         raised = jnp.maximum(highest, jnp.max(joint, axis=0))
         # Where nothing has a density yet, the difference of two infinities would be no number.
         level = jnp.where(raised == -jnp.inf, 0.0, raised)
-        return (raised, total * jnp.exp(highest - level) + jnp.sum(jnp.exp(joint - level), axis=0)), None
+        return (raised, total * jnp.exp(highest - level) + jnp.sum(jnp.exp(joint - level[None, :]), axis=0)), None
 
     n_draws = draws.weights.shape[0]
     nothing = jnp.full(x.shape[0], -jnp.inf, x.dtype), jnp.zeros(x.shape[0], x.dtype)

@@ -22,10 +22,12 @@ from emjax.bayes.run import Run
 from emjax.bayes.tree import to_tree
 from emjax.bayes.visits import NON_NEGLIGIBLE, PosteriorModes, describe_modes
 from emjax.clock import Stopwatch, stopwatch
+from emjax.em.memory import check_hessians
 from emjax.errors import ConfigError
 from emjax.mixture import Mixture
 from emjax.naming import scalar_parameters
-from emjax.samples import as_samples, check_against_components
+from emjax.result import Fit
+from emjax.samples import as_samples, as_samples_like, check_against_components
 
 _MOST_LANES = 32
 _DEFAULT_PRIOR_NOTE = "The mixture has no prior, so the default one was used: weakly informative, scaled by the data."
@@ -98,6 +100,9 @@ def sample(
     samples = as_samples(x)
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)
+    check_hessians(mixture, samples.n_features, what="the posterior's modes")
+    if isinstance(init, Fit):
+        as_samples_like(samples, init.feature_names, of="the fit in init")
     with jax.enable_x64(True), stopwatch() as clock:
         problem = prepare(mixture, samples)
         _check_prior(problem, method)

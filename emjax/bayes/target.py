@@ -35,11 +35,17 @@ from emjax.mixture import Mixture, MixtureParams, Prior
 _STEP = 1e-3
 """The step of central differences, in columns of the square root they are taken along."""
 
+_LONGEST, _LOOKS = 0.1, 5
+"""Steps longer than so many deviations are taken anew, at most so often."""
+
 _ROWS_LOOKED_AT = 2000
 """Equal rows are looked for where so many rows hold some: sorting a large data set may cost more than it saves."""
 
 _WORTH_COLLAPSING = 0.8
 """The share of distinct rows up to which equal rows are stored once."""
+
+_FEWEST_ROWS = 32
+"""So few rows cost no more than one does."""
 
 
 @jax.tree_util.register_dataclass
@@ -201,7 +207,7 @@ def make_target(
     ``n_chains`` is how many points are evaluated side by side: blocks are so large that all of them fit the cache.
     ``exact`` takes the family's own density, slower and with less rounding than its natural form.
     """
-    rows, counts = distinct_rows(z)
+    rows, counts = filled_up(z)
     blocks = make_blocks(rows.astype(dtype), mixture.likelihood, n_starts=n_chains, exact=exact, row_weights=counts)
     prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), prior)
     # In float64 whatever the chains' precision: the rows are, and JAX warns where it has to cut them.
@@ -238,12 +244,23 @@ class Evaluator:
         """``root' H root`` with the Hessian ``H`` of the log density, by central differences along the columns of root.
 
         With a ``root`` of the posterior's covariance, steps of a thousandth of a standard deviation have a relative
-        error of about 1e-6 from truncation and 1e-9 from rounding.
+        error of about 1e-6 from truncation and 1e-9 from rounding. Along a column that turns out to be so much longer
+        than a deviation that the step would leave the mode, a shorter step is taken.
         """
-        steps = _STEP * root.T
-        _, gradients = self(np.concatenate([point + steps, point - steps]))
-        ahead, behind = np.split(gradients, 2)
-        scaled = (ahead - behind) / (2.0 * _STEP) @ root
+        sizes = np.full(len(point), _STEP)
+        for _ in range(_LOOKS):
+            steps = sizes[:, None] * root.T
+            values, gradients = self(np.concatenate([point + steps, point - steps, point[None]]))
+            ahead, behind = np.split(gradients[:-1], 2)
+            scaled = (ahead - behind) / (2.0 * sizes[:, None]) @ root
+            # Twice the fall of the density is the square of the step in deviations, and so is what the curvature says;
+            # where components change their places on the way, only the fall tells.
+            falls = 2.0 * (values[-1] - np.minimum(*np.split(values[:-1], 2)))
+            lengths = np.sqrt(np.maximum(np.abs(np.diagonal(scaled)) * sizes**2, falls))
+            long = lengths > _LONGEST
+            if not long.any():
+                break
+            sizes = np.where(long, sizes * _STEP / np.where(long, lengths, 1.0), sizes)
         return (scaled + scaled.T) / 2.0
 
 
@@ -260,3 +277,16 @@ def distinct_rows(z: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         return z, None
     rows, counts = np.unique(z, axis=0, return_counts=True)
     return (rows, counts) if len(rows) <= _WORTH_COLLAPSING * len(z) else (z, None)
+
+
+def filled_up(z: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """`distinct_rows`, filled up to a power of two with copies that occur zero times; all rows where that is more.
+
+    Counts of one process have a few distinct values more or less from data set to data set, and every number of rows
+    would compile its own programs.
+    """
+    rows, counts = distinct_rows(z)
+    missing = max(_FEWEST_ROWS, 1 << (len(rows) - 1).bit_length()) - len(rows)
+    if counts is None or len(rows) + missing > len(z):
+        return z, None
+    return np.concatenate([rows, np.repeat(rows[:1], missing, axis=0)]), np.pad(counts, (0, missing))

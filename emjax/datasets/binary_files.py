@@ -12,7 +12,8 @@ import numpy as np
 
 from emjax.datasets.columns import Columns, check_unique, choose_columns, listed
 from emjax.errors import DataError
-from emjax.samples import check_finite, check_not_empty, default_feature_names, quoted, to_float
+from emjax.floats import quoted, to_float
+from emjax.samples import check_finite, check_not_empty, default_feature_names
 
 __all__ = ["read_npy", "read_npz", "read_parquet"]
 

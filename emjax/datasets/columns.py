@@ -7,7 +7,7 @@ import numbers
 from collections.abc import Iterable, Sequence
 
 from emjax.errors import DataError
-from emjax.samples import quoted
+from emjax.floats import quoted
 
 __all__ = ["Columns", "check_unique", "choose_columns", "listed", "nearest"]
 

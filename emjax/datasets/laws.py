@@ -146,12 +146,11 @@ class PoissonLaw(MixtureLaw):
         return {"weights": self.weights, "rate": self.rate}
 
     def log_components(self, rows: np.ndarray) -> np.ndarray:
-        from scipy import special
-
         counts = (rows >= 0) & (rows == np.floor(rows))
         whole = np.where(counts, rows, 0.0)
-        logs = whole @ np.log(self.rate).T - self.rate.sum(axis=1)
-        logs -= special.gammaln(whole + 1.0).sum(axis=1)[:, np.newaxis]
+        # The density at rate x, and what another rate takes off: x log(rate) - rate - log x! would cancel.
+        logs = np.stack([-_deviance(whole, rate[np.newaxis]).sum(axis=1) for rate in self.rate], axis=1)
+        logs += _log_highest(whole).sum(axis=1)[:, np.newaxis]
         return np.where(counts.all(axis=1)[:, np.newaxis], logs, -np.inf)
 
     def draw(self, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -171,6 +170,25 @@ def poisson_law(*, weights: Any, rate: Any) -> PoissonLaw:
     """A checked `PoissonLaw`; arguments and errors as `emjax.datasets.simulate.poisson_mixture`."""
     weights = checked_weights(weights)
     return PoissonLaw(weights, checked_rate(rate, weights.size))
+
+
+def _log_highest(x: np.ndarray) -> np.ndarray:
+    """``log Poisson(x | rate = x)`` of counts; by Stirling's series where the factorial would cancel."""
+    from scipy import special
+
+    large = np.maximum(x, 1e3)
+    by_series = -0.5 * np.log(2.0 * np.pi * large) - 1.0 / (12.0 * large) + 1.0 / (360.0 * large**3)
+    return np.where(x < 1e3, special.xlogy(x, x) - x - special.gammaln(x + 1.0), by_series)
+
+
+def _deviance(x: np.ndarray, rate: np.ndarray) -> np.ndarray:
+    """``x log(x / rate) + rate - x``."""
+    from scipy import special
+
+    apart = (rate - x) / np.maximum(x, 1.0)
+    near = (np.abs(apart) < 0.5) & (x > 0)
+    by_difference = x * (apart - np.log1p(np.where(near, apart, 0.0)))
+    return np.where(near, by_difference, special.xlogy(x, x / rate) + rate - x)
 
 
 def _log_sum_exp(logs: np.ndarray) -> np.ndarray:

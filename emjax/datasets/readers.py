@@ -15,7 +15,7 @@ from emjax.datasets.columns import Columns, listed, nearest
 from emjax.datasets.dataset import Dataset
 from emjax.datasets.text_files import read_csv
 from emjax.errors import DataError
-from emjax.samples import quoted
+from emjax.floats import quoted
 
 __all__ = ["load"]
 

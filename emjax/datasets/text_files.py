@@ -21,7 +21,8 @@ import numpy as np
 
 from emjax.datasets.columns import Columns, check_unique, choose_columns, listed
 from emjax.errors import DataError
-from emjax.samples import default_feature_names, quoted
+from emjax.floats import quoted
+from emjax.samples import default_feature_names
 
 __all__ = ["read_csv"]
 

@@ -29,7 +29,7 @@ AXIS = "data"
 _CACHE_BYTES = 1 << 20
 """What one block's arrays may take: one core's second-level cache."""
 
-_SMALLEST_BLOCK, _LARGEST_BLOCK = 128, 4096
+SMALLEST_BLOCK, _LARGEST_BLOCK = 128, 4096
 
 _ACCELERATOR_BYTES, _LARGEST_ACCELERATOR_BLOCK = 1 << 28, 1 << 22
 """The same on an accelerator, which wants as much work at once as its memory allows; not measured."""
@@ -45,12 +45,14 @@ class Blocks:
 
     Weights say how often a row counts, usually once, and zero where a block is padded; ``total_weight`` is their sum,
     ``()``. ``natural`` says in which form log densities and statistics are taken, ``mesh`` over which devices the
-    blocks are spread, ``None`` for one, and ``counted`` whether any weight is neither zero nor one.
+    blocks are spread, ``None`` for one, and ``counted`` whether any weight is neither zero nor one. ``excess``
+    ``(n_blocks, block)`` is `Family.natural_excess` of the rows, where the natural form is used and has one.
     """
 
     x: Any
     weights: Any
     total_weight: Any
+    excess: Any = dataclasses.field(default=None, kw_only=True)
     natural: bool = dataclasses.field(metadata={"static": True})
     mesh: Any = dataclasses.field(default=None, metadata={"static": True})
     counted: bool = dataclasses.field(default=False, metadata={"static": True})
@@ -63,15 +65,16 @@ def block_size(mixture: Mixture, n_features: int, itemsize: int, n_starts: int =
     Measured on one core (see `docs/engine.md`), times are flat within a factor of two about this size.
     """
     k = mixture.n_components * n_starts
-    width = 2 * k + _n_statistics(mixture.family, n_features) if mixture.family.natural else 2 * k * (n_features + 1)
+    width = 2 * k + n_statistics(mixture.family, n_features) if mixture.family.natural else 2 * k * (n_features + 1)
     on_cpu = jax.default_backend() == "cpu"
     fitting = (_CACHE_BYTES if on_cpu else _ACCELERATOR_BYTES) // (width * itemsize)
     largest = _LARGEST_BLOCK if on_cpu else _LARGEST_ACCELERATOR_BLOCK
-    return min(max(1 << max(fitting.bit_length() - 1, 0), _SMALLEST_BLOCK), largest)
+    return min(max(1 << max(fitting.bit_length() - 1, 0), SMALLEST_BLOCK), largest)
 
 
 @functools.cache
-def _n_statistics(family: Family, n_features: int) -> int:
+def n_statistics(family: Family, n_features: int) -> int:
+    """How many sufficient statistics a datum has, for a family with a natural form."""
     row = jax.ShapeDtypeStruct((n_features, 1), np.dtype("float32"))
     return jax.eval_shape(family.sufficient_statistics, row).shape[0]
 
@@ -99,22 +102,31 @@ def make_blocks(
     size = -(-n_samples // n_blocks)
     x = _aligned_zeros((n_blocks, n_features, size), z.dtype)
     weights = np.zeros((n_blocks, size), z.dtype)
+    natural, excess = mixture.family.natural and not exact, None
     for i in range(n_blocks):
         rows = z[i * size : (i + 1) * size]
         x[i, :, : len(rows)] = rows.T
+        own = mixture.family.natural_excess(rows) if natural else None
+        if own is not None:
+            excess = np.zeros_like(weights) if excess is None else excess
+            excess[i, : len(rows)] = own
         weights[i, : len(rows)] = 1.0 if row_weights is None else row_weights[i * size : (i + 1) * size]
     data = Blocks(
         x=x,
         weights=weights,
         total_weight=np.asarray(n_samples if row_weights is None else row_weights.sum(), z.dtype),
-        natural=mixture.family.natural and not exact,
+        excess=excess,
+        natural=natural,
         mesh=mesh,
         counted=row_weights is not None,
     )
     if mesh is None:
         return data
     share, everywhere = jax.NamedSharding(mesh, jax.P(AXIS)), jax.NamedSharding(mesh, jax.P())
-    return jax.device_put(data, dataclasses.replace(data, x=share, weights=share, total_weight=everywhere))
+    places = dataclasses.replace(
+        data, x=share, weights=share, total_weight=everywhere, excess=None if excess is None else share
+    )
+    return jax.device_put(data, places)
 
 
 def _aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

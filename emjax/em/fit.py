@@ -19,6 +19,7 @@ from emjax.em.accelerate import METHODS
 from emjax.em.further import FIRST, further_starts, joined, wants_more
 from emjax.em.init import STARTS, as_list, drawn_starts, given_starts
 from emjax.em.lanes import Ended, Runner
+from emjax.em.memory import check_memory
 from emjax.em.problem import Problem, prepare
 from emjax.em.restarts import Kept, Lanes, canonical_order, distinct_optima
 from emjax.em.saddle import without_saddles
@@ -28,7 +29,7 @@ from emjax.families.base import Family
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams
 from emjax.result import Fit, Optimum, Status
-from emjax.samples import Samples, as_samples, check_against_components
+from emjax.samples import Samples, as_samples, as_samples_like, check_against_components, check_squares
 
 _NAMES = {
     "criterion": ("parameters", "log_likelihood"),
@@ -137,10 +138,7 @@ def fit(
     """
     settings = Settings(n_init, max_iter, tol, criterion, ridge, accelerate, starts, dtype, log_every)
     settings.check(mixture)
-    samples = as_samples(x)
-    check_against_components(samples, mixture.n_components)
-    if not ridge:
-        mixture.family.check(samples)  # a ridge gives a variance even to what has none
+    samples = _checked(mixture, x, settings, init)
     result = _fit(mixture, samples, settings, key, init, on_progress)
     if throw and not result.converged:
         raise FitError(f"status {result.status.value}: {result.message}")
@@ -222,6 +220,27 @@ class Settings:
         )
 
 
+def _checked(mixture: Mixture, x: Any, settings: Settings, init: Any) -> Samples:
+    """The data, after all that can be wrong with them for this fit."""
+    samples, given = as_samples(x), [] if init is None else as_list(init)
+    check_against_components(samples, mixture.n_components)
+    if settings.ridge:
+        check_squares(samples)  # a ridge gives a variance even to what has none
+    else:
+        mixture.family.check(samples)
+    for one in given:
+        if isinstance(one, Fit):
+            as_samples_like(samples, one.feature_names, of="the fit in init")
+    check_memory(
+        mixture,
+        samples.n_features,
+        len(given) or settings.n_first,
+        itemsize=np.dtype(settings.dtype).itemsize,
+        accelerated=settings.method != "none",
+    )
+    return samples
+
+
 def _fit(
     mixture: Mixture,
     samples: Samples,
@@ -236,7 +255,7 @@ def _fit(
         if init is None:
             params = drawn_starts(problem.likelihood, problem.z, key=key, n_init=n_starts, starts=settings.starts)
         else:
-            params = given_starts(problem.likelihood, problem.z, init, problem.frame, problem.frame_prior)
+            params = _given(problem, init)
         runner, ended = _run(problem, settings, params, None, on_progress)
         before: tuple[Kept, ...] = ()
         kept = optima_of(problem, ended)
@@ -254,6 +273,13 @@ def _fit(
         compile_seconds=clock.compile_seconds,
         run_seconds=clock.run_seconds,
     )
+
+
+def _given(problem: Problem, init: Any) -> MixtureParams:
+    try:
+        return given_starts(problem.likelihood, problem.z, init, problem.frame, problem.frame_prior)
+    except OverflowError:
+        raise ValueError("init holds a number larger than float64 goes (1.8e308)") from None
 
 
 def _is_new(init: Any) -> bool:
@@ -317,7 +343,7 @@ def optima_of(problem: Problem, ended: Ended) -> tuple[Kept, ...]:
         ordered=problem.ordered,
         bounded=problem.prior is not None,
     )
-    return problem.in_float64(kept) if problem.z.dtype == np.float32 else kept
+    return problem.in_float64(kept) if problem.rounds else kept
 
 
 def make_fit(

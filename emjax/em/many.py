@@ -20,6 +20,7 @@ from emjax.em.fit import Settings, make_fit, optima_of
 from emjax.em.further import further_starts, joined, wants_more
 from emjax.em.init import drawn_starts
 from emjax.em.lanes import Ended
+from emjax.em.memory import check_memory
 from emjax.em.problem import Problem, prepare
 from emjax.em.restarts import Kept
 from emjax.em.state import IMPRECISE, RUNNING
@@ -94,7 +95,9 @@ def fit_many(
     with jax.enable_x64(dtype == "float64"), stopwatch() as clock:
         for place, (own, x, key) in enumerate(zip(mixtures, datasets, keys, strict=True)):
             try:
-                tasks.append(_Task(place, own, _checked(own, x), key))
+                samples = _checked(own, x)
+                check_memory(own, samples.n_features, min(_PLACES, n_init), accelerated=settings.method != "none")
+                tasks.append(_Task(place, own, samples, key))
             except EmjaxError as error:
                 results[place] = error
         for alike in _alike(tasks):

@@ -18,6 +18,9 @@ from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.samples import Samples
 
+_LOST = 1e-8
+"""More than so many nats of rounding in a log-likelihood are taken away by evaluating it once more."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
@@ -47,8 +50,18 @@ class Problem:
         on_device = isinstance(self.blocks.x, jax.Array)
         return _blocks(self.z, self.likelihood, self.n_starts, exact=True, on_device=on_device)
 
+    @property
+    def rounds(self) -> bool:
+        """Whether log-likelihoods have lost more digits on the way than a reader could overlook."""
+        excess = self.blocks.excess
+        lost = 0.0 if excess is None else float(np.abs(excess).sum()) * float(np.finfo(float).eps)
+        return self.z.dtype == np.float32 or lost > _LOST
+
     def in_float64(self, kept: tuple[Kept, ...]) -> tuple[Kept, ...]:
-        """The same end points with log-likelihoods evaluated once more: float32 keeps estimates longer than values."""
+        """The same end points with log-likelihoods evaluated once more: estimates keep their digits longer than values.
+
+        Parameters become float64 before: a rate that is rounded while its density is taken is another rate.
+        """
         with jax.enable_x64(True):
             z = dataclasses.replace(self.z, dtype=np.dtype(float))
             blocks = _blocks(z, self.likelihood, 1, exact=True)
@@ -56,7 +69,10 @@ class Problem:
             return tuple(self._reevaluated(end, blocks, units) for end in kept)
 
     def _reevaluated(self, end: Kept, blocks: Blocks, units: Units) -> Kept:
-        params = self.mixture.to_frame(end.optimum.params, self.frame)
+        given = jax.tree.map(lambda leaf: np.asarray(leaf, float), end.optimum.params)
+        given = dataclasses.replace(given, weights=given.weights / given.weights.sum())
+        end = dataclasses.replace(end, optimum=dataclasses.replace(end.optimum, params=given))
+        params = self.mixture.to_frame(given, self.frame)
         value = float(_log_likelihood(self.likelihood, params, blocks)) + units.log_likelihood
         if not np.isfinite(value):
             return end

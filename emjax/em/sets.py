@@ -29,7 +29,16 @@ def are_several(data: Blocks) -> bool:
 
 def one_of(data: Blocks) -> Blocks:
     """The first data set, from which lanes may read what all have in common: shapes, precision, form, total weight."""
-    return dataclasses.replace(data, x=data.x[0], weights=data.weights[0]) if are_several(data) else data
+    return _own(data, *jax.tree.map(lambda leaf: leaf[0], rows_of(data))) if are_several(data) else data
+
+
+def rows_of(data: Blocks) -> tuple[Any, Any, Any]:
+    """What of the blocks differs from data set to data set."""
+    return data.x, data.weights, data.excess
+
+
+def _own(data: Blocks, x: Any, weights: Any, excess: Any) -> Blocks:
+    return dataclasses.replace(data, x=x, weights=weights, excess=excess)
 
 
 def lane_prior(prior: Prior | None, data: Blocks, n_lanes: int) -> tuple[Prior | None, int | None]:
@@ -52,16 +61,15 @@ def expectations(mixture: Mixture, params: MixtureParams, data: Blocks, runs: An
     def grouped(leaf: Any) -> Any:
         return leaf.reshape(n_sets, -1, *leaf.shape[1:])
 
-    def of_set(given: tuple[MixtureParams, Any, Any, Any]) -> Statistics:
-        params, runs, x, weights = given
-        own = dataclasses.replace(data, x=x, weights=weights)
-        taken = jax.vmap(functools.partial(expectation, mixture, data=own))
+    def of_set(given: tuple[MixtureParams, Any, tuple[Any, Any, Any]]) -> Statistics:
+        params, runs, rows = given
+        taken = jax.vmap(functools.partial(expectation, mixture, data=_own(data, *rows)))
         shapes = jax.eval_shape(taken, params)
         return jax.lax.cond(
             jnp.any(runs), taken, lambda _: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes), params
         )
 
-    together = jax.tree.map(grouped, params), grouped(runs), data.x, data.weights
+    together = jax.tree.map(grouped, params), grouped(runs), rows_of(data)
     on_cpu = jax.default_backend() == "cpu"
     statistics = jax.lax.map(of_set, together) if on_cpu else jax.vmap(of_set)(together)
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), statistics)

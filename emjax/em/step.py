@@ -53,32 +53,34 @@ def expectation(mixture: Mixture, params: MixtureParams, data: Blocks) -> Statis
     return Statistics(log_likelihood=log_likelihood, counts=counts, components=components)
 
 
-_Sums = Callable[[Array, Array], tuple[Array, Any]]
+_Sums = Callable[[Array, Array, Any], tuple[Array, Any]]
 
 
 def _over_blocks(sums: _Sums, data: Blocks) -> tuple[Array, Any]:
     if data.mesh is None:
-        return _add_up(sums, data.x, data.weights)
+        return _add_up(sums, data.x, data.weights, data.excess)
 
-    def share(x: Array, weights: Array) -> tuple[Array, Any]:
-        return jax.lax.psum(_add_up(sums, x, weights), AXIS)
+    def share(x: Array, weights: Array, excess: Any) -> tuple[Array, Any]:
+        return jax.lax.psum(_add_up(sums, x, weights, excess), AXIS)
 
     # Unchecked, since the check would refuse sums that start from zeros; psum makes them equal everywhere.
     spread = jax.shard_map(share, mesh=data.mesh, in_specs=jax.P(AXIS), out_specs=jax.P(), check_vma=False)
-    return spread(data.x, data.weights)
+    return spread(data.x, data.weights, data.excess)
 
 
-def _add_up(sums: _Sums, x: Array, weights: Array) -> tuple[Array, Any]:
+def _add_up(sums: _Sums, x: Array, weights: Array, excess: Any) -> tuple[Array, Any]:
+    blocks = x, weights, excess
+    first = jax.tree.map(lambda leaf: leaf[0], blocks)
     if x.shape[0] == 1:
-        return sums(x[0], weights[0])
+        return sums(*first)
 
-    shapes = jax.eval_shape(sums, x[0], weights[0])
+    shapes = jax.eval_shape(sums, *first)
     zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
-    def add(total: Any, block: tuple[Array, Array]) -> tuple[Any, None]:
+    def add(total: Any, block: tuple[Array, Array, Any]) -> tuple[Any, None]:
         return jax.tree.map(jnp.add, total, sums(*block)), None
 
-    def add_compensated(total: tuple[Any, Any], block: tuple[Array, Array]) -> tuple[tuple[Any, Any], None]:
+    def add_compensated(total: tuple[Any, Any], block: tuple[Array, Array, Any]) -> tuple[tuple[Any, Any], None]:
         before, lost = total
         term = jax.tree.map(jnp.subtract, sums(*block), lost)
         after = jax.tree.map(jnp.add, before, term)
@@ -86,8 +88,8 @@ def _add_up(sums: _Sums, x: Array, weights: Array) -> tuple[Array, Any]:
 
     if x.dtype == jnp.float32:
         # What each addition rounds away is given back to the next one (Kahan), or many blocks would cost a digit.
-        return jax.lax.scan(add_compensated, (zero, zero), (x, weights))[0][0]
-    return jax.lax.scan(add, zero, (x, weights))[0]
+        return jax.lax.scan(add_compensated, (zero, zero), blocks)[0][0]
+    return jax.lax.scan(add, zero, blocks)[0]
 
 
 def natural_form(mixture: Mixture, params: MixtureParams) -> Float[Array, "K p"]:
@@ -127,10 +129,10 @@ def log_likelihood(mixture: Mixture, params: MixtureParams, data: Blocks) -> Flo
 def _natural_sums(mixture: Mixture, natural: Float[Array, "K p"], data: Blocks) -> _Sums:
     """Two matrix products with the sufficient statistics, which all components and all starts share."""
 
-    def sums(x: Float[Array, "d n"], weights: Float[Array, " n"]) -> tuple[Array, Any]:
+    def sums(x: Float[Array, "d n"], weights: Float[Array, " n"], excess: Any) -> tuple[Array, Any]:
         features = mixture.family.sufficient_statistics(x)
         joint = jax.lax.dot(natural, features, precision=_PRECISION)
-        log_likelihood, responsibilities = _responsibilities(joint, weights, counted=data.counted)
+        log_likelihood, responsibilities = _responsibilities(joint, weights, excess, counted=data.counted)
         # Contracted over the data in this order the product needs no transposed copy: twice as fast as the other one.
         moments = jax.lax.dot_general(features, responsibilities, (((1,), (1,)), ((), ())), precision=_PRECISION).T
         return log_likelihood, (moments[:, 0], moments)
@@ -141,9 +143,9 @@ def _natural_sums(mixture: Mixture, natural: Float[Array, "K p"], data: Blocks) 
 def _exact_sums(mixture: Mixture, params: MixtureParams, data: Blocks) -> _Sums:
     log_weights = jnp.log(params.weights)
 
-    def sums(x: Float[Array, "d n"], weights: Float[Array, " n"]) -> tuple[Array, Any]:
+    def sums(x: Float[Array, "d n"], weights: Float[Array, " n"], excess: Any) -> tuple[Array, Any]:
         joint = log_weights[:, None] + mixture.family.log_kernel(params.components, x.T)
-        log_likelihood, responsibilities = _responsibilities(joint, weights, counted=data.counted)
+        log_likelihood, responsibilities = _responsibilities(joint, weights, None, counted=data.counted)
         statistics = mixture.family.statistics(params.components, x.T, responsibilities)
         return log_likelihood, (jnp.sum(responsibilities, axis=1), statistics)
 
@@ -151,12 +153,13 @@ def _exact_sums(mixture: Mixture, params: MixtureParams, data: Blocks) -> _Sums:
 
 
 def _responsibilities(
-    joint: Float[Array, "K n"], weights: Float[Array, " n"], *, counted: bool
+    joint: Float[Array, "K n"], weights: Float[Array, " n"], excess: Float[Array, " n"] | None, *, counted: bool
 ) -> tuple[Array, Float[Array, "K n"]]:
     # Written out, this is two to three times faster than logsumexp and a softmax.
     top = jnp.max(joint, axis=0)
     shares = jnp.exp(joint - top[None, :])
     total = jnp.sum(shares, axis=0)
+    top = top if excess is None else top - excess
     if counted:
         value = jnp.sum(weights * (top + jnp.log(total)))
     else:
@@ -212,10 +215,10 @@ def rounding(mixture: Mixture, params: MixtureParams, data: Blocks) -> Array:
     """The rounding error to expect of one log density at these parameters.
 
     The natural form adds up terms ``c`` times their sum, with ``c`` of `Family.cancellation`. The family's own form
-    subtracts the mean first, where ``sqrt(c)`` is the number of deviations between a component and the origin.
+    subtracts the mean first, and then the error is that of a datum's place: `Family.distance`.
     """
-    cancellation = mixture.family.cancellation(params.components)
-    return jnp.finfo(data.x.dtype).eps * (cancellation if data.natural else jnp.sqrt(cancellation))
+    lost = mixture.family.cancellation if data.natural else mixture.family.distance
+    return jnp.finfo(data.x.dtype).eps * lost(params.components)
 
 
 def trusted(mixture: Mixture, params: MixtureParams, data: Blocks) -> Array:

@@ -19,6 +19,7 @@ import numpy as np
 from emjax.em.accelerate import Accelerated
 from emjax.em.blocks import Blocks
 from emjax.em.loop import Plain
+from emjax.em.sets import rows_of
 from emjax.em.state import CONVERGED, RUNNING, EMState, Options, Program
 from emjax.mixture import Mixture, Prior
 
@@ -128,12 +129,12 @@ class Tile:
     def _sit(self, seat: int, party: Party) -> None:
         """A data set takes a seat."""
         self._next[seat] = 0
-        data = party.blocks.x, party.blocks.weights, party.prior
+        data = *rows_of(party.blocks), party.prior
         if self._data is None:
             # Seats that are still empty hold the first data set: numbers there are ordinary, and nobody reads them.
-            x, weights, self._prior = jax.tree.map(lambda leaf: np.stack([leaf] * len(self._parties)), data)
-            self._data = dataclasses.replace(party.blocks, x=x, weights=weights)
-        _write((self._data.x, self._data.weights, self._prior), seat, data)
+            *rows, self._prior = jax.tree.map(lambda leaf: np.stack([leaf] * len(self._parties)), data)
+            self._data = dataclasses.replace(party.blocks, x=rows[0], weights=rows[1], excess=rows[2])
+        _write((*rows_of(self._data), self._prior), seat, data)
 
     def _begin(self, taken: np.ndarray) -> None:
         """The states of those who have just taken these places."""

@@ -82,6 +82,8 @@ def _leads(diagnostics: Mapping[str, Any]) -> list[RenderableType]:
         found.append(("MCMC cannot be trusted yet", posterior["status"], posterior.get("status_message", "")))
     if em and em["status"] != "converged":
         found.append(("EM cannot be trusted yet", em["status"], em["message"]))
+    elif em and _is_spurious(em.get("optima", ())):
+        found.append(("EM cannot be trusted yet", "only a spurious optimum", em["message"]))
     if not _identified(alignment):
         assert alignment is not None
         trust = _number(alignment["trust"], "{:.2f}")
@@ -133,8 +135,10 @@ def _invariant_table(invariants: Mapping[str, Any], trusted: bool) -> Table:
 def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
     """Return what ``fit`` prints: how EM ended, the likelihood, estimates with intervals, the optima."""
     exact = document["exact_iterations"] and document["status"] == "max_iter"
-    good = document["converged"] or exact
+    spurious = document["status"] == "converged" and _is_spurious(document["optima"])
+    good = (document["converged"] or exact) and not spurious
     words = f"{document['n_iter']} iterations" if exact else str(document["status"]).replace("_", " ")
+    words = "only a spurious optimum" if spurious else words
     intervals = document["intervals"]
     table = _table("parameter", "EM ± se", f"{100 * intervals['level']:g}% interval")
     rows = [row for row in intervals["rows"] if not row["name"].startswith("correlation")]
@@ -289,17 +293,30 @@ def _joined(shares: Sequence[float]) -> str:
 
 
 def optima_text(optima: Sequence[Mapping[str, Any]]) -> str:
-    """Return how many starts ended in which optimum."""
+    """Return how many starts ended in which optimum; an end that is no regular optimum is marked."""
     n_starts = sum(optimum["count"] for optimum in optima)
     starts = f"{n_starts} start{'' if n_starts == 1 else 's'}"
     if len(optima) == 1:
-        return f"{starts}, one optimum" if n_starts > 1 else "one start"
-    shown = [
-        f"{optimum['objective']:.3f} (x{optimum['count']}{', spurious' if optimum['spurious'] else ''})"
-        for optimum in optima[:4]
-    ]
+        mark = _mark(optima[0])
+        ended = starts if n_starts > 1 else "one start"
+        if mark:
+            return f"{ended}, one end point{mark}"
+        return f"{starts}, one optimum" if n_starts > 1 else ended
+    shown = [f"{optimum['objective']:.3f} (x{optimum['count']}{_mark(optimum)})" for optimum in optima[:4]]
     rest = f" and {len(optima) - 4} more" if len(optima) > 4 else ""
     return f"{starts}, {len(optima)} end points: {', '.join(shown)}{rest}"
+
+
+def _is_spurious(optima: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the best end of all starts is spurious: regular ones would come before it."""
+    return bool(optima) and bool(optima[0]["spurious"])
+
+
+def _mark(optimum: Mapping[str, Any]) -> str:
+    """What an end is where it is no regular optimum: its status, or that it is spurious."""
+    status = str(optimum.get("status", "converged"))
+    words = {"converged": "", "degenerate": ", degenerate: collapsed"}.get(status, f", {status.replace('_', ' ')}")
+    return words + (", spurious" if optimum["spurious"] and status != "degenerate" else "")
 
 
 def _headline(sentence: str, style: str, about: str) -> Text:

@@ -14,3 +14,13 @@ Hyperparameter = Any
 
 AnyArray = jax.Array | np.ndarray
 """A JAX or a NumPy array: what the host hands in is NumPy, what a jitted caller hands in is a tracer."""
+
+
+def as_floats(value: Any, argument: str) -> np.ndarray:
+    """``value`` as a float64 array, or a `ValueError` that names the argument it was given for."""
+    try:
+        return np.asarray(value, dtype=float)
+    except OverflowError:
+        raise ValueError(f"{argument} holds a number larger than float64 goes (1.8e308)") from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{argument} must be an array of numbers: {error}") from None

@@ -121,8 +121,8 @@ class Family(abc.ABC):
         raise TypeError(f"{self.name} has no conjugate prior, so its evidence has no closed form")
 
     # The natural form of an exponential family is log_kernel(params, x) = natural_parameters(params) @
-    # sufficient_statistics(transposed x). With it an iteration of EM is two matrix products, which all components and
-    # all starts share. Any other family overrides `log_kernel` and `statistics` instead.
+    # sufficient_statistics(transposed x), up to `natural_excess`. With it an iteration of EM is two matrix products,
+    # which all components and all starts share. Any other family overrides `log_kernel` and `statistics` instead.
 
     @property
     def natural(self) -> bool:
@@ -152,6 +152,20 @@ class Family(abc.ABC):
     def resolution(self, params: Params) -> Float[Array, ""]:
         """The smallest change of a coordinate of `unconstrain` that stored parameters can hold, if not the epsilon."""
         return jnp.zeros(())
+
+    def distance(self, params: Params) -> Float[Array, ""]:
+        """How many of its deviations the farthest component lies from the origin: what `log_kernel` loses by rounding.
+
+        Times the machine's epsilon it is the error of a datum's place within a component, in deviations.
+        """
+        return jnp.sqrt(self.cancellation(params))
+
+    def natural_excess(self, x: np.ndarray) -> np.ndarray | None:
+        """By how much the natural form exceeds `log_kernel` at each datum ``(n,)``, on the host; None where they agree.
+
+        A family whose natural form cancels may leave more than it does to the base measure.
+        """
+        return None
 
     @abc.abstractmethod
     def at_means(self, params: Params, means: Float[AnyArray, "K d"]) -> Params:

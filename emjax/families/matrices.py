@@ -46,8 +46,8 @@ class _Matrix(CovarianceStructure):
         n_features = x.shape[1]
         scatter = covariance(x)
         variances = np.diag(scatter)
-        spread = np.sqrt(np.outer(variances, variances))
-        if np.linalg.eigvalsh(scatter / spread).min() < 1e-8:
+        scale = np.sqrt(variances)
+        if np.linalg.eigvalsh(scatter / np.outer(scale, scale)).min() < 1e-8:
             scatter = np.diag(variances)
         return scatter / n_components ** (2 / n_features)
 
@@ -198,7 +198,7 @@ class Full(_Matrix):
     def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
         return -n_components * (frame.scale.shape[0] + 1) * frame.log_scale()
 
-    def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "K d d"]:
+    def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "*s K d d"]:
         return dispersion
 
 
@@ -250,8 +250,9 @@ class Tied(_Matrix):
     def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
         return -(frame.scale.shape[0] + 1) * frame.log_scale()
 
-    def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "K d d"]:
-        return dispersion[None] * np.ones((n_components, 1, 1), dispersion.dtype)
+    def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "*s K d d"]:
+        ones = np.ones((n_components, 1, 1), dispersion.dtype)
+        return dispersion[..., None, :, :] * ones[(None,) * (dispersion.ndim - 2)]
 
 
 def _symmetric_index(n_features: int) -> np.ndarray:

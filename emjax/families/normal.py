@@ -31,14 +31,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.families import moments
-from emjax.families.arrays import AnyArray
+from emjax.families.arrays import AnyArray, as_floats
 from emjax.families.base import Family
 from emjax.families.covariance import STRUCTURES, CovarianceStructure
 from emjax.families.frame import Frame, standardizing_frame
 from emjax.families.linalg import cholesky, diagonal
 from emjax.families.singular import explain_singular
 from emjax.families.structure import Moments
-from emjax.samples import Samples, check_not_constant
+from emjax.samples import Samples, check_not_constant, check_squares
 
 _LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -68,8 +68,11 @@ class NormalParams:
 
     @property
     def covariance(self) -> Any:
-        """Covariance matrices, shape ``(n_components, n_features, n_features)``, whatever the structure."""
-        return self.structure.covariance(self.dispersion, *self.mean.shape)
+        """Covariance matrices, shape ``(n_components, n_features, n_features)``, whatever the structure.
+
+        Where parameters are stacked, such as the draws of a posterior, these axes lead here as well.
+        """
+        return self.structure.covariance(self.dispersion, *self.mean.shape[-2:])
 
     @property
     def scale(self) -> Any:
@@ -141,6 +144,7 @@ class Normal(Family):
     # -- on the host
 
     def check(self, samples: Samples) -> None:
+        check_squares(samples)
         check_not_constant(samples)
 
     def frame(self, x: np.ndarray) -> Frame:
@@ -174,22 +178,27 @@ class Normal(Family):
         scale
             Standard deviations ``(n_components, n_features)``, in place of ``covariance``.
         """
-        mean = np.asarray(mean, dtype=float)
+        mean = as_floats(mean, "mean")
         mean = mean[:, None] if mean.ndim == 1 else mean
         if mean.ndim != 2 or not np.isfinite(mean).all():
             raise ValueError(f"mean must be finite and of shape (n_components, n_features), not {mean.shape}")
         if (covariance is None) == (scale is None):
             raise ValueError("give either covariance or scale")
         dispersion = self._dispersion(mean, covariance, scale)
-        if not np.isfinite(np.asarray(self.structure.root(jnp.asarray(dispersion)))).all():
+        variances = diagonal(self.structure.covariance(dispersion, *mean.shape))
+        if np.isinf(variances).any() or (scale is not None and (variances == 0).any() and np.asarray(scale).all()):
+            raise ValueError("the square of a scale, or a covariance, does not fit float64: take other units")
+        if not (variances > 0).all() or not np.isfinite(self.structure.root(jnp.asarray(dispersion))).all():
             raise ValueError("covariance must be positive definite")
         return NormalParams(mean=mean, dispersion=dispersion, structure=self.structure)
 
     def _dispersion(self, mean: np.ndarray, covariance: Any, scale: Any) -> np.ndarray:
         shape = self.structure.shape(*mean.shape)
         if covariance is None:
-            covariance = np.asarray(scale, dtype=float).reshape(mean.shape)[..., None] ** 2 * np.eye(mean.shape[1])
-        value = np.asarray(covariance, dtype=float)
+            with np.errstate(over="ignore", under="ignore"):
+                variances = as_floats(scale, "scale").reshape(mean.shape) ** 2
+            covariance = np.where(np.eye(mean.shape[1], dtype=bool), variances[..., None], 0.0)
+        value = as_floats(covariance, "covariance")
         if value.shape == shape:
             return value
         if value.shape != (*mean.shape, mean.shape[1]):
@@ -392,7 +401,7 @@ class Normal(Family):
 
     def named_parameters(self, params: NormalParams) -> dict[str, AnyArray]:
         named = {"mean": params.mean, "scale": params.scale}
-        if self.structure.has_correlation and params.mean.shape[1] > 1:
+        if self.structure.has_correlation and params.mean.shape[-1] > 1:
             scale = params.scale
             named["correlation"] = params.covariance / (scale[..., :, None] * scale[..., None, :])
         return named

@@ -174,8 +174,8 @@ class CovarianceStructure(abc.ABC):
         """``log |d dispersion(z) / d dispersion(x)|`` over all dispersions."""
 
     @abc.abstractmethod
-    def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "K d d"]:
-        """The covariance matrices, whatever the structure; NumPy in, NumPy out."""
+    def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "*s K d d"]:
+        """The covariance matrices, whatever the structure; NumPy in, NumPy out; other axes may lead."""
 
     @abc.abstractmethod
     def singular(self, dispersion: np.ndarray) -> bool:

@@ -141,8 +141,8 @@ class Diag(_Variances):
     def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
         return -2.0 * n_components * frame.log_scale()
 
-    def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "K d d"]:
-        return dispersion[..., None] * np.eye(n_features, dtype=dispersion.dtype)[None]
+    def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "*s K d d"]:
+        return dispersion[..., None] * np.eye(n_features, dtype=dispersion.dtype)[(None,) * (dispersion.ndim - 1)]
 
 
 class Spherical(_Variances):
@@ -210,5 +210,6 @@ class Spherical(_Variances):
     def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
         return -2.0 * n_components * jnp.log(frame.scale[0])
 
-    def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "K d d"]:
-        return dispersion[:, None, None] * np.eye(n_features, dtype=dispersion.dtype)[None]
+    def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "*s K d d"]:
+        eye = np.eye(n_features, dtype=dispersion.dtype)
+        return dispersion[..., None, None] * eye[(None,) * dispersion.ndim]

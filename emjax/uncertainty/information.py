@@ -28,6 +28,7 @@ from jaxtyping import Array, Float
 from scipy.special import ndtri
 
 from emjax.em.blocks import Blocks, make_blocks
+from emjax.em.memory import check_hessians
 from emjax.em.step import log_likelihood
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
@@ -134,11 +135,14 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information") -> I
     ------
     ValueError
         If ``level`` or ``method`` is out of range.
+    DataError
+        If the matrices of all parameters do not fit the memory.
     """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, not {level}")
     if method not in METHODS:
         raise ValueError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
+    check_hessians(fit.mixture, fit.data.shape[1], what="the intervals")
     with jax.enable_x64(True):
         found = _derivatives(fit.mixture.likelihood, *problem_of(fit))
         return from_derivatives(fit, level, *map(np.asarray, found))

@@ -111,6 +111,8 @@ def test_a_family_without_a_natural_form_has_the_same_density(n_blocks, referenc
 def test_equal_rows_are_stored_once_and_count_as_often_as_they_occur(family, monkeypatch):
     mixture = emjax.Mixture(family, 2)
     rows = np.repeat(GROUPS[::2], [5, 1, 3], axis=0)
+    monkeypatch.setattr(target_module, "_FEWEST_ROWS", 1)
+    monkeypatch.setattr(target_module, "filled_up", target_module.distinct_rows)
     once = evaluator(mixture, rows, GROUPS_PRIOR)
     assert once.data.blocks.x.shape == (1, 1, 3)
     assert once.data.blocks.weights[0].tolist() == [5.0, 1.0, 3.0]
@@ -138,6 +140,38 @@ def test_rows_are_looked_through_only_where_some_are_equal(monkeypatch):
     # A large data set is judged by a part of it.
     monkeypatch.setattr(target_module, "_ROWS_LOOKED_AT", 10)
     assert distinct_rows(np.repeat(different, 2, axis=0))[1] is None
+
+
+def counts_with(n_distinct: int) -> np.ndarray:
+    """300 counts with so many distinct values."""
+    x = np.concatenate([np.arange(n_distinct), np.random.default_rng(n_distinct).integers(n_distinct, size=300)])
+    return x[:300].astype(float)[:, None]
+
+
+@pytest.mark.parametrize(("fewer", "more"), [(9, 23), (3, 31), (33, 61), (70, 101)])
+def test_counts_with_more_or_fewer_values_share_their_programs(fewer: int, more: int):
+    mixture = emjax.Mixture(emjax.Poisson(), 2)
+    first, second = (counts_with(n) for n in (fewer, more))
+    prior = mixture.default_prior(first)
+    evaluate = evaluator(mixture, first, prior)
+    point = np.asarray(evaluate.target.flat(mixture.params(rate=[[3.0], [9.0]])))[None]
+    evaluate(point)
+    known = target_module.values_and_gradients._cache_size()
+    other = evaluator(mixture, second, prior)
+    value, _ = other(point)
+    assert target_module.values_and_gradients._cache_size() == known
+    assert other.data.blocks.x.size < len(second)
+    # Rows that fill up count for nothing.
+    params = other.target.params(jnp.asarray(point[0]))
+    expected = mixture.log_prob(params, second).sum() + other.target.log_prior(params, prior)
+    np.testing.assert_allclose(value[0] + other.data.base_measure, expected, rtol=1e-12)
+
+
+def test_where_filling_up_would_be_more_than_all_rows_all_are_taken():
+    x = np.concatenate([np.arange(40.0), np.arange(20.0)])[:, None]
+    rows, counts = target_module.filled_up(x)
+    assert rows is x
+    assert counts is None
 
 
 def test_hessians_are_those_of_automatic_differentiation():

@@ -9,6 +9,7 @@ from emjax.bayes.progress import ChainProgress
 from emjax.experiments.console import ChainBars
 from emjax.experiments.terminal import (
     comparison_view,
+    fit_view,
     interval_text,
     modes_text,
     optima_text,
@@ -51,8 +52,8 @@ def test_an_interval(lower, upper, error, expected):
     assert interval_text(lower, upper, error) == expected
 
 
-def optimum(objective: float, count: int, spurious: bool = False) -> dict:
-    return {"objective": objective, "count": count, "spurious": spurious}
+def optimum(objective: float, count: int, spurious: bool = False, status: str = "converged") -> dict:
+    return {"objective": objective, "count": count, "spurious": spurious, "status": status}
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,12 @@ def optimum(objective: float, count: int, spurious: bool = False) -> dict:
         (
             [optimum(-1.0, 8), optimum(-0.5, 2, True)],
             "10 starts, 2 end points: -1.000 (x8), -0.500 (x2, spurious)",
+        ),
+        ([optimum(-1.0, 10, True)], "10 starts, one end point, spurious"),
+        ([optimum(-1.0, 1, status="degenerate")], "one start, one end point, degenerate: collapsed"),
+        (
+            [optimum(-1.0, 8), optimum(9.0, 1, True, "degenerate"), optimum(-2.0, 1, status="max_iter")],
+            "10 starts, 3 end points: -1.000 (x8), 9.000 (x1, degenerate: collapsed), -2.000 (x1, max iter)",
         ),
         (
             [optimum(-float(i), 1) for i in range(1, 7)],
@@ -166,6 +173,37 @@ def test_a_status_other_than_converged_leads_with_the_remedy():
     text = " ".join(lines)
     assert text.count("Use more draws.") == 1, "the remedy leads, the reason keeps its numbers"
     assert "R-hat of lp is 1.4." in text
+
+
+def test_a_fit_whose_only_optimum_is_spurious_is_not_called_converged():
+    row = {"name": "weights[0]", "estimate": 0.5, "se": 0.1, "lower": 0.3, "upper": 0.7}
+    document = {
+        "status": "converged",
+        "converged": True,
+        "exact_iterations": False,
+        "n_iter": 7,
+        "message": "EM converged. But it is a spurious one.",
+        "prior": "none",
+        "space": "",
+        "log_likelihood": -10.0,
+        "log_prior": 0.0,
+        "bic": 30.0,
+        "optima": [optimum(-10.0, 9, True), optimum(5.0, 1, status="degenerate")],
+        "intervals": {"level": 0.9, "status": "ok", "message": "", "rows": [row]},
+        "compile_seconds": 0.0,
+        "run_seconds": 0.0,
+    }
+    text = printed(fit_view, document)
+    assert text.startswith("EM: only a spurious optimum")
+    assert "5.000 (x1, degenerate: collapsed)" in " ".join(text.split())
+    regular = printed(fit_view, {**document, "optima": [optimum(-10.0, 10)]})
+    assert regular.startswith("EM: converged")
+
+
+def test_a_comparison_with_a_spurious_optimum_leads_with_it():
+    em = {"status": "converged", "message": "It is spurious.", "optima": [optimum(-1.0, 3, True)]}
+    lines = printed(comparison_view, comparison_document(em=em)).splitlines()
+    assert lines[0] == "EM cannot be trusted yet (only a spurious optimum): It is spurious."
 
 
 @pytest.mark.parametrize(("trust", "identified"), [(0.5, True), (0.49, False), (None, False)])

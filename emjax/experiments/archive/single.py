@@ -48,7 +48,10 @@ class SingleRun:
 
     @property
     def ended(self) -> str:
-        """The verdict of a comparison, the status of anything else."""
+        """The verdict of a comparison, the status of anything else; ``spurious`` where EM found nothing but that."""
+        if self.task == "fit" and self.document["status"] == "converged":
+            optima = self.document.get("optima") or [{}]
+            return "spurious" if optima[0].get("spurious") else "converged"
         return str(self.document["verdict" if self.task == "compare" else "status"])
 
     def values(self) -> Iterator[tuple[str, str, float | None, str]]:

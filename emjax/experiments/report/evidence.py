@@ -170,6 +170,8 @@ def alerts(comparison: Comparison) -> list[Alert]:
         )
     if not fit.converged:
         found.append(Alert(f"EM has not converged ({fit.status.value})", fit.message))
+    elif fit.spurious:
+        found.append(Alert("EM found no optimum but a spurious one", fit.message))
     alignment = posterior.alignment
     if not labels_identified(comparison):
         found.append(

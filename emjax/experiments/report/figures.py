@@ -228,7 +228,7 @@ def em_trace_picture(comparison: Comparison) -> Picture:
         title="EM's iterations",
         text=(
             f"EM's objective over {count(fit.n_iter, 'iteration')}: it starts at {number(fit.trace[0], 6)}{first}, and "
-            f"ends at {number(fit.objective, 6)}. Status: {fit.status.value}."
+            f"ends at {number(fit.objective, 6)}. Status: {fit.status.value}{', spurious' if fit.spurious else ''}."
         ),
         caption=(
             "The best start. Below, the distance to the best value on a logarithmic scale: a straight line means that "

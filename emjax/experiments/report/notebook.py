@@ -25,6 +25,7 @@ def html_of(comparison: "Comparison") -> str:
     hidden = len(comparison.rows) - len(lines)
     more = f"<p>... and {hidden} more: see <code>.table</code></p>" if hidden else ""
     said = [side.message for side in (comparison.fit, comparison.posterior) if not side.converged]
+    said += [comparison.fit.message] if comparison.fit.converged and comparison.fit.spurious else []
     if comparison.posterior.converged and not trusted:
         said.append(comparison.posterior.alignment.note)
     warning = "".join(f"<p>{html.escape(text)}</p>" for text in said)

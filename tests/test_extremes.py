@@ -1,0 +1,170 @@
+"""Numbers that float64 cannot hold, square or tell apart are refused at the door, in one line that names the column."""
+
+import re
+from decimal import Decimal
+from fractions import Fraction
+
+import jax
+import numpy as np
+import pytest
+
+import emjax
+from emjax.em import memory
+from emjax.em.many import fit_many
+from emjax.errors import DataError
+from emjax.samples import as_samples
+
+KEY = jax.random.key(0)
+NORMAL = emjax.Mixture(emjax.Normal(), 2)
+_RNG = np.random.default_rng(0)
+X = np.concatenate([_RNG.normal(0.0, 1.0, (30, 2)), _RNG.normal(8.0, 1.0, (30, 2))])
+
+
+def with_value(value: object, dtype: object = float) -> np.ndarray:
+    x = X.astype(dtype)
+    x[5, 1] = value
+    return x
+
+
+def refused(x: object, mixture: emjax.Mixture = NORMAL, **settings: object) -> str:
+    with pytest.raises(DataError) as caught:
+        emjax.fit(mixture, x, key=KEY, **settings)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message in str(fit_many(mixture, [x], keys=[KEY])[0]) or settings
+    with pytest.raises(DataError):
+        emjax.sample(mixture, x, key=KEY)
+    return message
+
+
+@pytest.mark.parametrize("covariance", ["full", "diag", "spherical"])
+@pytest.mark.parametrize("factor", [1e160, 1e153, 1e300])
+def test_columns_whose_squares_overflow(factor: float, covariance: str):
+    message = refused(X * [1.0, factor], emjax.Mixture(emjax.Normal(covariance), 2))
+    assert "column 'x1'" in message
+    assert "missing" not in message
+    remedy = float(re.search(r"divide the column by (1e\d+)$", message).group(1))
+    emjax.Normal().check(as_samples(X * [1.0, factor / remedy]))
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1e-160, 5e-320])
+def test_columns_whose_squares_underflow(factor: float):
+    message = refused(X * [factor, 1.0])
+    assert "column 'x0'" in message
+    remedy = float(re.search(r"multiply the column by (1e\d+)$", message).group(1))
+    emjax.Normal().check(as_samples(X * [factor, 1.0] * [remedy, 1.0]))
+
+
+@pytest.mark.parametrize("code", [1.797e308, -1.797e308, 9.99e307, 1e200])
+def test_codes_for_missing_values(code: float):
+    message = refused(with_value(code))
+    assert f"column 'x1' holds {code:.4g} in row 5" in message
+    assert "remove such rows if it stands for a missing value" in message
+
+
+def test_a_ridge_does_not_open_the_door():
+    assert "divide the column" in refused(X * 1e160, ridge=1.0)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [10**400, -(10**400), Decimal("1e500"), Fraction(10**400, 3), np.longdouble("1e4000"), 10**5000],
+    ids=["int", "negative", "Decimal", "Fraction", "longdouble", "beyond text"],
+)
+def test_numbers_that_float64_does_not_reach(value: object):
+    message = refused(with_value(value, object))
+    assert "row 5 (counting from 0) of column 'x1' holds" in message
+    assert "larger than float64 goes" in message
+    assert len(message) < 250
+
+
+def test_a_table_with_such_a_number():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"a": X[:, 0], "b": [10**400, *range(59)]})
+    assert "column 'b'" in refused(table)
+
+
+def test_long_doubles_beyond_float64():
+    assert "column 'x0'" in refused(X.astype(np.longdouble) * np.longdouble("1e4000"))
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.arange(60).astype(np.uint64) + np.uint64(2**63),
+        np.arange(60) - 2**60,
+        np.array([2**80 + i for i in range(60)], dtype=object),
+        np.arange(60).astype(np.longdouble) / 7 + np.longdouble(2) ** 62,
+    ],
+    ids=["uint64", "int64", "object", "longdouble"],
+)
+def test_numbers_that_float64_does_not_tell_apart(column: np.ndarray):
+    message = refused(np.column_stack([column, column])[:, :1])
+    assert "float64 rounds them" in message
+    assert "subtract a constant" in message
+
+
+def test_large_numbers_that_float64_does_tell_apart():
+    x = (np.arange(60) * 10**15).astype(np.int64) + 2**60
+    np.testing.assert_array_equal(as_samples(x).values[:, 0], x.astype(float))
+    assert as_samples(np.array([10**30, 2 * 10**30], dtype=object)).values.tolist() == [[1e30], [2e30]]
+
+
+@pytest.mark.parametrize("factor", [1e100, 1e-100])
+def test_units_within_reach_change_nothing(factor: float):
+    factors = np.array([1.0, factor])
+    plain, scaled = (emjax.fit(NORMAL, x, key=KEY, n_init=2, accelerate="none") for x in (X, X * factors))
+    np.testing.assert_allclose(scaled.params.components.mean, plain.params.components.mean * factors, rtol=1e-6)
+    covariance = plain.params.components.covariance * factors[:, None] * factors[None, :]
+    np.testing.assert_allclose(scaled.params.components.covariance, covariance, rtol=1e-6)
+    expected = plain.log_likelihood - len(X) * np.log(factors).sum()
+    assert scaled.log_likelihood == pytest.approx(expected, rel=1e-12)
+    assert scaled.log_prob(X * factors).sum() == pytest.approx(expected, rel=1e-12)
+
+
+def test_default_priors_of_large_units_are_those_of_small_ones():
+    plain = emjax.Normal().default_prior(X, 2)
+    large = emjax.Normal().default_prior(X * 1e120, 2)
+    np.testing.assert_allclose(large.scatter, plain.scatter * 1e240, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"mean": [[10**400, 1], [1, 1]], "scale": np.ones((2, 2))}, "mean holds a number larger"),
+        ({"mean": np.ones((2, 2)), "scale": np.full((2, 2), 1e200)}, "does not fit float64"),
+        ({"mean": np.ones((2, 2)), "scale": np.full((2, 2), 1e-200)}, "does not fit float64"),
+        ({"mean": np.ones((2, 2)), "covariance": np.zeros((2, 2, 2))}, "positive definite"),
+        ({"mean": "text", "scale": np.ones((2, 2))}, "mean must be an array of numbers"),
+    ],
+)
+def test_parameters(values: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        NORMAL.params(**values)
+
+
+def test_rates_and_starts():
+    with pytest.raises(ValueError, match="rate holds a number larger"):
+        emjax.Poisson().params(rate=[10**400])
+    with pytest.raises(ValueError, match="init holds a number larger"):
+        emjax.fit(NORMAL, X, key=KEY, init=[[10**400, 1], [1, 1]])
+
+
+def test_memory_is_estimated_before_it_is_taken(monkeypatch):
+    x = np.random.default_rng(1).normal(size=(2100, 2000))
+    monkeypatch.setattr(memory, "memory_limit", lambda: 12e9)
+    with pytest.raises(
+        DataError, match=r"2000 features: 20 starts of 2 .* full covariances .* about \d+ GB, .* 12 GB"
+    ) as e:
+        emjax.fit(NORMAL, x, key=KEY)
+    assert str(e.value).endswith("use fewer features or covariance='diag' or fewer starts (n_init=1)")
+    monkeypatch.setattr(memory, "memory_limit", lambda: 1e9)
+    with pytest.raises(DataError, match=r"the posterior's modes of 2 components .* full"):
+        emjax.sample(NORMAL, x[:, :200], key=KEY)
+    # The same features are no trouble where a component has a variance for each.
+    memory.check_memory(emjax.Mixture(emjax.Normal("diag"), 2), 2000, 20)
+    memory.check_memory(NORMAL, 60, 20)
+
+
+def test_the_limit_is_what_the_machine_has():
+    assert 1e8 < memory.memory_limit() < float("inf")
