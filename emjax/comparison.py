@@ -13,7 +13,6 @@ import jax
 import numpy as np
 
 from emjax import align
-from emjax.bayes.laplace import GOOD_PARETO_K
 from emjax.bayes.loo import psis_loo
 from emjax.bayes.posterior import Posterior, mean_log_density
 from emjax.bayes.visits import PosteriorModes
@@ -342,7 +341,7 @@ def _evidence(
         posterior_problem="" if posterior.converged else f"The posterior cannot be trusted: {posterior.message}",
         interval_problem="" if em.status.value == "ok" else em.status.message,
         trust=posterior.alignment.trust,
-        gap_to_rival=_gap_to_rival(fit),
+        gap_to_rival=fit.gap_to_rival,
         second_mode=_second_mode(posterior.modes),
         total_variation=invariants["total_variation"]["value"],
         co_clustering=invariants["co_clustering"]["mean_difference"],
@@ -360,16 +359,10 @@ def _worst(values: list[tuple[float, str]]) -> tuple[float, str]:
     return max(values, key=lambda pair: (math.isnan(pair[0]), pair[0]))
 
 
-def _gap_to_rival(fit: Fit) -> float:
-    regular = [o.objective for o in fit.optima if o.status is Status.CONVERGED and not o.spurious]
-    return fit.objective - max(regular[1:]) if len(regular) > 1 else math.inf
-
-
 def _second_mode(modes: PosteriorModes) -> float:
     """The second largest share of the posterior that a mode holds, by importance sampling; by the draws that lie there
     where the importance weights cannot be believed."""
-    by_weights = modes.pareto_k <= GOOD_PARETO_K
-    shares = sorted(mode.mass if by_weights or math.isnan(mode.visited) else mode.visited for mode in modes.modes)
+    shares = sorted(mode.mass if modes.believable or math.isnan(mode.visited) else mode.visited for mode in modes.modes)
     return shares[-2] if len(shares) > 1 else 0.0
 
 
@@ -434,6 +427,8 @@ def _diagnostics(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any
             "min_ess_bulk_name": found.min_ess_bulk_name,
             "min_ess_tail": found.min_ess_tail,
             "min_ess_tail_name": found.min_ess_tail_name,
+            "min_ess_sd": found.min_ess_sd,
+            "min_ess_sd_name": found.min_ess_sd_name,
             "n_divergent": found.n_divergent,
             "bfmi": list(found.bfmi),
             **mode_findings(posterior),
@@ -450,14 +445,15 @@ def _diagnostics(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any
 def mode_findings(posterior: Posterior) -> dict[str, Any]:
     """What the modes of a posterior say, under the keys that ``comparison.json`` and ``posterior.json`` share.
 
-    ``decision`` (sentences), ``n_modes``, ``pareto_k``, ``log_evidence`` (nats), and ``modes``: for each, the largest
-    first, ``log_density``, ``laplace_mass``, ``mass``, ``visited`` (share of the draws) and ``n_starts`` of EM.
+    ``decision`` (sentences), ``n_modes``, ``pareto_k`` and its limit ``good_pareto_k``, ``log_evidence`` (nats), and
+    ``modes``: for each, the largest first, ``log_density``, ``laplace_mass``, ``mass``, ``visited`` (share of the draws) and ``n_starts`` of EM.
     """
     modes = posterior.modes
     return {
         "decision": list(posterior.decision),
         "n_modes": modes.n_modes,
         "pareto_k": modes.pareto_k,
+        "good_pareto_k": modes.good_pareto_k,
         "log_evidence": modes.log_evidence,
         "modes": [
             {

@@ -270,15 +270,14 @@ def _decimals(error: float | None, *values: float) -> int | None:
 
 def modes_text(document: Mapping[str, Any]) -> str:
     """Return how many modes the posterior has, what each holds, and the evidence."""
-    from emjax.bayes.laplace import GOOD_PARETO_K
-
     shares = [mode["mass"] for mode in document["modes"] if mode["mass"] is not None and mode["mass"] >= 0.01]
     if document["n_modes"] <= 1 or len(shares) <= 1:
         text = "The posterior has one mode that EM knows of"
     else:
         text = f"The posterior has {len(shares)} modes that EM knows of, with {_joined(shares)} of it"
     shape, evidence = _number(document["pareto_k"], "{:.2f}"), _number(document["log_evidence"], "{:.2f}")
-    good = document["pareto_k"] is not None and document["pareto_k"] <= GOOD_PARETO_K
+    # Runs that were written before the limit was: it was 0.7 then.
+    good = document["pareto_k"] is not None and document["pareto_k"] <= document.get("good_pareto_k", 0.7)
     rough = "" if good else ", so masses and evidence are rough"
     return f"{text}; log evidence {evidence} (Pareto k {shape}{rough})."
 
