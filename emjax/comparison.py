@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,59 +19,33 @@ from emjax.bayes.posterior import Posterior, mean_log_density
 from emjax.bayes.visits import PosteriorModes
 from emjax.jsonable import to_json, to_jsonable
 from emjax.metrics.cost import Cost
-from emjax.metrics.parameter import difference_in_sd, equal_tailed, mass_inside, width_ratio
-from emjax.metrics.partition import co_clustering, co_clustering_difference, mean_co_clustering, subset_rows
-from emjax.metrics.predictive import log_score, total_variation
-from emjax.mixture import Mixture, MixtureParams
-from emjax.naming import scalar_parameters
+from emjax.metrics.partition import subset_rows
+from emjax.metrics.side import (
+    INTEGRATION_POINTS,
+    PARTITION_DRAWS,
+    PREDICTIVE_DRAWS,
+    ParameterRow,
+    invariants_of,
+    rows_of,
+)
+from emjax.metrics.side import one_point_each as _one_point_each
+from emjax.metrics.side import responsibilities as _responsibilities
 from emjax.result import Fit, Status
 from emjax.samples import as_samples
-from emjax.uncertainty import Intervals
-from emjax.verdict import DEFAULT_THRESHOLDS, Evidence, Thresholds, Verdict, decide
+from emjax.uncertainty.information import Intervals, IntervalStatus
+from emjax.verdict import (
+    DEFAULT_THRESHOLDS,
+    EM_IS_ENOUGH,
+    Evidence,
+    Judgement,
+    Thresholds,
+    Verdict,
+    judge,
+    sentence_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_INTEGRATION_POINTS = 6000
-_PREDICTIVE_DRAWS = 1000
-_PARTITION_DRAWS = 400
-
-
-@dataclasses.dataclass(frozen=True)
-class ParameterRow:
-    """One number of the mixture as both sides see it.
-
-    Attributes
-    ----------
-    name
-        Such as ``mean[0, eruptions]``.
-    em, se, em_lower, em_upper
-        EM's estimate, standard error and interval.
-    map
-        EM's estimate under the sampler's prior: what separates the prior's effect from the algorithm's.
-    mean, sd, lower, upper
-        Posterior mean, standard deviation and equal-tailed interval.
-    difference_in_sd
-        ``(em - mean) / sd``.
-    width_ratio
-        Width of EM's interval over the posterior's.
-    mass_in_em_interval
-        Posterior mass inside EM's interval; ``level`` if they agree.
-    """
-
-    name: str
-    em: float
-    se: float
-    em_lower: float
-    em_upper: float
-    map: float
-    mean: float
-    sd: float
-    lower: float
-    upper: float
-    difference_in_sd: float
-    width_ratio: float
-    mass_in_em_interval: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +56,18 @@ class Comparison:
     ----------
     verdict
         ``em_sufficient``, ``em_with_intervals``, ``mcmc_needed`` or ``inconclusive``; a string.
+    judged
+        ``"em"``: the verdict is on the fit that was given; ``"map"``: on EM under the posterior's own prior, which is
+        near the posterior where the fit given is not. It is then the prior that differs, not the algorithm, and
+        ``fit``, ``intervals``, ``rows`` and ``invariants`` are those of the MAP fit.
+    judgements
+        The `Judgement` of each: ``"em"``, and ``"map"`` where the fit had another prior than the posterior, or none.
+    given
+        The fit that was given, with its components in the posterior's order; the same as ``fit`` unless ``judged`` is
+        ``"map"``.
+    prior_effect
+        What the prior moves most: ``parameter``, ``em_to_map`` and ``map_to_posterior``, in posterior standard
+        deviations; None where there is nothing to tell apart, or no labels to tell it by.
     reasons
         Why, in sentences, the decisive ones first.
     rows, table
@@ -110,6 +97,15 @@ class Comparison:
     fit: Fit
     posterior: Posterior
     intervals: Intervals
+    judged: str
+    judgements: Mapping[str, Judgement]
+    given: Fit
+    prior_effect: Mapping[str, Any] | None
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence, which names what differs and what helps."""
+        return sentence_of(self.verdict, self.judgements[self.judged].rules, judged=self.judged)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -122,7 +118,14 @@ class Comparison:
         """The content of ``comparison.json``: plain numbers and strings, NaN and infinity as ``None``."""
         content = {
             "verdict": self.verdict.value,
+            "sentence": self.sentence,
             "reasons": list(self.reasons),
+            "judged": self.judged,
+            "judgements": {
+                name: {"verdict": one.verdict.value, "rules": list(one.rules), "reasons": list(one.reasons)}
+                for name, one in self.judgements.items()
+            },
+            "prior_effect": self.prior_effect,
             "parameters": [dataclasses.asdict(row) for row in self.rows],
             "invariants": self.invariants,
             "diagnostics": self.diagnostics,
@@ -185,25 +188,95 @@ def compare(
     """
     samples = as_samples(x)
     _check_same(fit, posterior, samples.values)
+    judge_of = functools.partial(_side, posterior, samples.values, level, thresholds, key)
     with jax.enable_x64(True):
-        fit = _aligned(fit, posterior, samples.values)
-        em = fit.intervals(level=level, method="information")
-        rows = _rows(fit, posterior, em, level)
-        invariants = _invariants(fit, posterior, samples.values, jax.random.key(0) if key is None else key, loo)
-    verdict, reasons = decide(_evidence(fit, posterior, em, rows, invariants, level), thresholds)
+        sides = {"em": judge_of(_aligned(fit, posterior, samples.values))}
+        if not _same_prior(fit, posterior):
+            sides["map"] = judge_of(posterior.map_fit)
+        elpd = psis_loo(posterior) if loo else None
+    judged = "map" if _prior_decides(sides) else "em"
+    effect = _prior_effect(sides, posterior) if "map" in sides else None
+    side = sides[judged]
+    about_prior = _prior_reasons(sides, judged, effect, posterior)
+    reasons = side.judgement.reasons
     return Comparison(
-        verdict=verdict,
-        reasons=(*reasons, _prior_sentence(fit, posterior, rows)),
-        rows=rows,
-        invariants=invariants,
-        diagnostics=_diagnostics(fit, posterior, em),
+        verdict=side.judgement.verdict,
+        reasons=(*about_prior, *reasons) if judged == "map" else (*reasons, *about_prior),
+        rows=side.rows,
+        invariants={**side.invariants, "elpd_loo": elpd},
+        diagnostics=_diagnostics(side.fit, posterior, side.intervals),
         cost=_cost(fit, posterior),
         level=level,
         thresholds=thresholds,
-        fit=fit,
+        fit=side.fit,
         posterior=posterior,
-        intervals=em,
+        intervals=side.intervals,
+        judged=judged,
+        judgements={name: one.judgement for name, one in sides.items()},
+        given=sides["em"].fit,
+        prior_effect=effect,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Side:
+    """One estimate beside the posterior."""
+
+    fit: Fit
+    intervals: Intervals
+    rows: tuple[ParameterRow, ...]
+    invariants: dict[str, Any]
+    judgement: Judgement
+
+
+def _side(
+    posterior: Posterior,
+    values: np.ndarray,
+    level: float,
+    thresholds: Thresholds,
+    key: jax.Array | None,
+    fit: Fit,
+) -> _Side:
+    em = fit.intervals(level=level, method="information")
+    rows = rows_of(fit, posterior, em, level)
+    apart = thresholds.sufficient.co_clustering
+    invariants = invariants_of(fit, posterior, values, jax.random.key(0) if key is None else key, apart)
+    return _Side(fit, em, rows, invariants, judge(_evidence(fit, posterior, em, rows, invariants, level), thresholds))
+
+
+def _same_prior(fit: Fit, posterior: Posterior) -> bool:
+    """Whether the fit is EM under the posterior's own prior."""
+    ours, theirs = fit.mixture.prior, posterior.mixture.prior
+    if ours == "default":
+        ours = fit.mixture.default_prior(fit.data)
+    if theirs == "default":
+        theirs = posterior.mixture.default_prior(fit.data)
+    if ours is None or theirs is None:
+        return ours is theirs
+    pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
+    return all(np.allclose(one, other, rtol=1e-9, atol=0.0) for one, other in pairs)
+
+
+def _prior_decides(sides: Mapping[str, _Side]) -> bool:
+    """Whether EM fails with the prior that it had, and passes with the posterior's."""
+    if "map" not in sides or sides["map"].judgement.verdict not in EM_IS_ENOUGH:
+        return False
+    fit, verdict = sides["em"].fit, sides["em"].judgement.verdict
+    return verdict is Verdict.MCMC_NEEDED or fit.status is Status.DEGENERATE
+
+
+def _prior_effect(sides: Mapping[str, _Side], posterior: Posterior) -> dict[str, Any] | None:
+    if not posterior.converged or not posterior.alignment.trust >= align.TRUST_LOW:
+        return None
+    rows = [row for row in sides["em"].rows if row.sd > 0 and math.isfinite(row.em)]
+    if not rows:
+        return None
+    most = max(rows, key=lambda row: abs(row.em - row.map) / row.sd)
+    return {
+        "parameter": most.name,
+        "em_to_map": abs(most.em - most.map) / most.sd,
+        "map_to_posterior": abs(most.map - most.mean) / most.sd,
+    }
 
 
 def build_ahead(fit: Fit, level: float = 0.9) -> None:
@@ -213,16 +286,16 @@ def build_ahead(fit: Fit, level: float = 0.9) -> None:
     are at least 1000, and for the MAP. The result is nothing; what fails here fails in `compare`, where it is heard.
     """
     samples = as_samples(fit.data)
-    stacked = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (_PREDICTIVE_DRAWS, *np.shape(leaf))), fit.params)
+    stacked = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (PREDICTIVE_DRAWS, *np.shape(leaf))), fit.params)
     values, likelihood = samples.values, fit.mixture.likelihood
     with jax.enable_x64(True):
         fit.intervals(level=level)
         dataclasses.replace(fit, mixture=dataclasses.replace(fit.mixture, prior="default")).intervals(level=level)
-        one = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (_INTEGRATION_POINTS, *np.shape(leaf))), fit.params)
-        points = np.asarray(_one_point_each(likelihood, one, jax.random.split(jax.random.key(0), _INTEGRATION_POINTS)))
+        one = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (INTEGRATION_POINTS, *np.shape(leaf))), fit.params)
+        points = np.asarray(_one_point_each(likelihood, one, jax.random.split(jax.random.key(0), INTEGRATION_POINTS)))
         fit.log_prob(points)
         mean_log_density(likelihood, stacked, np.concatenate([points, values]))
-        draws = jax.tree.map(lambda leaf: leaf[:_PARTITION_DRAWS], stacked)
+        draws = jax.tree.map(lambda leaf: leaf[:PARTITION_DRAWS], stacked)
         _responsibilities(likelihood, draws, values[subset_rows(len(values))])
 
 
@@ -242,92 +315,6 @@ def _aligned(fit: Fit, posterior: Posterior, values: np.ndarray) -> Fit:
     return dataclasses.replace(fit, params=jax.tree.map(np.asarray, fit.mixture.permute(fit.params, order)))
 
 
-def _rows(fit: Fit, posterior: Posterior, em: Intervals, level: float) -> tuple[ParameterRow, ...]:
-    named = fit.mixture.named_parameters(fit.params)
-    map_named = fit.mixture.named_parameters(posterior.map_fit.params)
-    drawn = posterior.tree["posterior"].to_dataset()
-    rows = []
-    for parameter, interval in zip(scalar_parameters(named, fit.feature_names), em.rows, strict=True):
-        values = drawn[parameter.variable].values[parameter.place].ravel()
-        mean, sd = float(values.mean()), float(values.std(ddof=1))
-        lower, upper = equal_tailed(values, level)
-        rows.append(
-            ParameterRow(
-                name=parameter.name,
-                em=interval.estimate,
-                se=interval.se,
-                em_lower=interval.lower,
-                em_upper=interval.upper,
-                map=float(np.asarray(map_named[parameter.variable])[parameter.index]),
-                mean=mean,
-                sd=sd,
-                lower=float(lower),
-                upper=float(upper),
-                difference_in_sd=float(difference_in_sd(interval.estimate, mean, sd)),
-                width_ratio=float(width_ratio(interval.lower, interval.upper, lower, upper)),
-                mass_in_em_interval=float(mass_inside(values, interval.lower, interval.upper)),
-            )
-        )
-    return tuple(rows)
-
-
-def _invariants(fit: Fit, posterior: Posterior, values: np.ndarray, key: jax.Array, loo: bool) -> dict[str, Any]:
-    points = _points(fit, posterior, key)
-    # One call for points and data: every further shape is a program to build.
-    predictive = posterior.log_predictive(np.concatenate([points, values]), _PREDICTIVE_DRAWS)
-    distance = total_variation(fit.log_prob(points), predictive[: len(points)])
-    pairs = _co_clustering(fit, posterior, values)
-    em_score, posterior_score = log_score(fit.log_prob(values)), log_score(predictive[len(points) :])
-    return {
-        "total_variation": {"value": distance.value, "standard_error": distance.standard_error},
-        "co_clustering": {
-            "mean_difference": pairs.mean,
-            "largest_difference": pairs.maximum,
-            "n_rows": pairs.n_rows,
-        },
-        "log_score": {
-            "em": em_score.value,
-            "posterior_predictive": posterior_score.value,
-            "difference": em_score.value - posterior_score.value,
-        },
-        "elpd_loo": psis_loo(posterior) if loo else None,
-        "bic": fit.bic(values),
-    }
-
-
-def _points(fit: Fit, posterior: Posterior, key: jax.Array) -> np.ndarray:
-    """Points drawn from EM's density and from the predictive one in equal parts, one from each of many draws that are
-    evenly spaced over the chains."""
-    half = _INTEGRATION_POINTS // 2
-    rows = np.linspace(0, posterior.n_draws - 1, half).round().astype(int)
-
-    def both(em: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        return np.concatenate([np.broadcast_to(em, (half, *np.shape(em))), drawn[rows]])
-
-    params = jax.tree.map(both, fit.params, posterior.params)
-    keys = jax.random.split(key, _INTEGRATION_POINTS)
-    return np.asarray(_one_point_each(posterior.mixture.likelihood, params, keys))
-
-
-@jax.jit(static_argnums=0)
-def _one_point_each(mixture: Mixture, draws: MixtureParams, keys: jax.Array) -> jax.Array:
-    return jax.vmap(lambda params, key: mixture.sample(params, key, 1)[0][0])(draws, keys)
-
-
-def _co_clustering(fit: Fit, posterior: Posterior, values: np.ndarray) -> Any:
-    rows = subset_rows(len(values))
-    draws = posterior.thinned(_PARTITION_DRAWS)
-    shares = _responsibilities(posterior.mixture.likelihood, draws, values[rows])
-    return co_clustering_difference(
-        co_clustering(fit.responsibilities(values[rows])), mean_co_clustering(np.asarray(shares))
-    )
-
-
-@jax.jit(static_argnums=0)
-def _responsibilities(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
-    return jax.lax.map(lambda params: mixture.responsibilities(params, x), draws)
-
-
 def _evidence(
     fit: Fit,
     posterior: Posterior,
@@ -339,7 +326,9 @@ def _evidence(
     return Evidence(
         em_problem="" if fit.converged else f"EM cannot be trusted: {fit.message}",
         posterior_problem="" if posterior.converged else f"The posterior cannot be trusted: {posterior.message}",
-        interval_problem="" if em.status.value == "ok" else em.status.message,
+        interval_problem=em.status.message if em.status.withheld else "",
+        interval_doubt=em.status.message if em.status is IntervalStatus.ROUGH else "",
+        rows_apart=(invariants["co_clustering"]["n_rows_apart"], invariants["co_clustering"]["n_rows"]),
         trust=posterior.alignment.trust,
         gap_to_rival=fit.gap_to_rival,
         second_mode=_second_mode(posterior.modes),
@@ -366,17 +355,50 @@ def _second_mode(modes: PosteriorModes) -> float:
     return shares[-2] if len(shares) > 1 else 0.0
 
 
-def _prior_sentence(fit: Fit, posterior: Posterior, rows: Sequence[ParameterRow]) -> str:
-    if fit.mixture.prior is not None:
-        return "EM was run with a prior (MAP), so its estimates already contain the prior's effect."
-    if not posterior.alignment.trust >= align.TRUST_LOW:
-        return "The prior's effect cannot be told component by component, because the labels are not identified."
-    # In EM's standard errors, which stand whether or not the posterior can be trusted.
-    moved = [(abs(row.map - row.em) / row.se, row.name) for row in rows if row.se > 0]
-    if not moved:
-        return "The prior's effect on EM's estimate cannot be measured without standard errors."
-    shift, name = _worst(moved)
-    return f"The prior by itself moves EM's estimate by {shift:.2f} standard errors at most, {name}."
+def _prior_reasons(
+    sides: Mapping[str, _Side], judged: str, effect: Mapping[str, Any] | None, posterior: Posterior
+) -> list[str]:
+    """What the prior has to do with it, in sentences."""
+    given = sides["em"]
+    if "map" not in sides:
+        return ["EM was run with the posterior's prior (MAP), so its estimates already contain the prior's effect."]
+    if judged == "map":
+        name = "maximum likelihood" if given.fit.mixture.prior is None else "EM under its own prior"
+        return [
+            f"The prior, not the algorithm: {name} is not near the posterior, and EM under the posterior's own prior "
+            "(MAP) is. Estimates and intervals here are those of the MAP.",
+            _failed(given, name),
+            *_moved(effect, name),
+            _ask_for_map(posterior, given.fit.data),
+        ]
+    if effect is None:
+        return ["The prior's effect cannot be told component by component, because the labels are not identified."]
+    with_prior = sides["map"].judgement.verdict
+    also = ["EM under the posterior's own prior (MAP) needs MCMC too: it is not the prior alone."]
+    return [*_moved(effect, "EM"), *(also if with_prior is given.judgement.verdict is Verdict.MCMC_NEEDED else [])]
+
+
+def _failed(side: _Side, name: str) -> str:
+    reason = side.judgement.reasons[0].removeprefix("EM cannot be trusted: ")
+    return f"Of {name}: {reason}"
+
+
+def _moved(effect: Mapping[str, Any] | None, name: str) -> list[str]:
+    if effect is None:
+        return []
+    return [
+        f"The prior by itself moves {effect['parameter']} by {effect['em_to_map']:.2f} posterior sd (from {name} to "
+        f"the MAP), the most of all; from there to the posterior mean it is {effect['map_to_posterior']:.2f} sd."
+    ]
+
+
+def _ask_for_map(posterior: Posterior, values: np.ndarray) -> str:
+    default = dataclasses.replace(posterior.map_fit, mixture=dataclasses.replace(posterior.mixture, prior="default"))
+    if _same_prior(default, posterior):
+        how = "emjax.fit(Mixture(..., prior='default'), x), or --prior default on the command line"
+    else:
+        how = "emjax.fit with prior=posterior.mixture.prior, or the run's own model.prior"
+    return f"What helps: fit with the prior: {how}."
 
 
 def _diagnostics(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any]:
@@ -385,6 +407,7 @@ def _diagnostics(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any
         "em": {
             "status": fit.status.value,
             "message": fit.message,
+            "prior": "none" if fit.mixture.prior is None else "default",
             "n_iter": fit.n_iter,
             "log_likelihood": fit.log_likelihood,
             "rate": fit.rate,
@@ -446,7 +469,8 @@ def mode_findings(posterior: Posterior) -> dict[str, Any]:
     """What the modes of a posterior say, under the keys that ``comparison.json`` and ``posterior.json`` share.
 
     ``decision`` (sentences), ``n_modes``, ``pareto_k`` and its limit ``good_pareto_k``, ``log_evidence`` (nats), and
-    ``modes``: for each, the largest first, ``log_density``, ``laplace_mass``, ``mass``, ``visited`` (share of the draws) and ``n_starts`` of EM.
+    ``modes``: for each, the largest first, ``log_density``, ``laplace_mass``, ``mass``, ``visited`` (share of the draws)
+    and ``n_starts`` of EM.
     """
     modes = posterior.modes
     return {

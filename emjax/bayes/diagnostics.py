@@ -2,9 +2,9 @@
 
 For each scalar quantity, by ``arviz_stats``: split R-hat on rank-normalised and on folded draws (the larger
 of the two), effective sample size in the bulk, in the tails (5% and 95% quantiles) and of squared deviations, on
-which the standard deviation rests, and Monte Carlo standard errors of mean and standard deviation. For each chain: the share of divergent transitions and the estimated
-Bayesian fraction of missing information, E-BFMI = mean of squared energy differences / variance of the
-energy.
+which the standard deviation rests, and Monte Carlo standard errors of mean and standard deviation. For each chain: the
+share of divergent transitions and the estimated Bayesian fraction of missing information, E-BFMI = mean of squared
+energy differences / variance of the energy.
 
 References
 ----------
@@ -39,8 +39,8 @@ class Thresholds:
     max_rhat
         Largest R-hat of any quantity, 1.01 (Vehtari et al. 2021, section 4).
     min_ess
-        Smallest effective sample size of any quantity, in bulk, tails or squared deviations, over all chains: 400, below which R-hat
-        and the standard errors themselves are unreliable (Vehtari et al. 2021, section 4).
+        Smallest effective sample size of any quantity, in bulk, tails or squared deviations, over all chains: 400,
+        below which R-hat and the standard errors themselves are unreliable (Vehtari et al. 2021, section 4).
     max_divergent_share
         Largest share of divergent transitions, 0.01. Any divergence is a reason to look (Betancourt 2017)
         and the count is always reported; a few among thousands of transitions in the skewed tails of a
@@ -113,8 +113,8 @@ _PRECEDENCE = (
 class QuantityDiagnostics:
     """One scalar quantity. If ``constant`` (a parameter held fixed), rhat and ess are NaN and not judged.
 
-    ``rhat``, ``ess_bulk``, ``ess_tail`` and ``ess_sd`` (of squared deviations) have no unit; ``mean``, ``sd``, ``mcse_mean`` and ``mcse_sd``
-    have the quantity's.
+    ``rhat``, ``ess_bulk``, ``ess_tail`` and ``ess_sd`` (of squared deviations) have no unit; ``mean``, ``sd``,
+    ``mcse_mean`` and ``mcse_sd`` have the quantity's.
     """
 
     name: str
@@ -323,7 +323,7 @@ def _rows(
         if content not in known:
             known[content] = _numbers(draws, superchains, most_ess)
         constant = bool(np.all(draws == draws.flat[0]))
-        rows.append(QuantityDiagnostics(name, *known[content], constant))
+        rows.append(QuantityDiagnostics(name, *known[content], constant=constant))
     return tuple(rows)
 
 

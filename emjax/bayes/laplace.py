@@ -3,7 +3,8 @@ r"""How good the Laplace mixture is, by Pareto-smoothed importance sampling; and
 With :math:`S` points from the mixture :math:`q` and weights :math:`w_s = p(u_s, x) / q(u_s)`, the shape :math:`\hat k`
 of the generalized Pareto distribution that fits the largest weights says whether averages over them may be believed:
 up to :math:`\min(1 - 1 / \log_{10} S, 0.7)` they may, above they may not (Vehtari, Simpson, Gelman, Yao and Gabry,
-Journal of Machine Learning Research 25, 2024). The smoothed weights give the masses of the modes; their mean is the evidence :math:`p(x)`.
+Journal of Machine Learning Research 25, 2024). The smoothed weights give the masses of the modes; their mean is the
+evidence :math:`p(x)`.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
-    """A run, a sentence on how its chains started, and the effective sample size that it is to have if more may come."""
+    """A run, a sentence on how its chains started, and the effective sample size to go on for."""
 
     run: Run
     starts_note: str

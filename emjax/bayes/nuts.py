@@ -136,7 +136,7 @@ def nuts_runs(
     chain_method: ChainMethod = "auto",
     on_progress: OnProgress | None = None,
 ) -> Iterator[NutsRun]:
-    """Sample a NumPyro program with NUTS from given starts, and go on with the same chains as long as runs are asked for.
+    """Sample a NumPyro program with NUTS from given starts; the chains go on as long as runs are asked for.
 
     The precision is the caller's: run it inside ``jax.enable_x64(True)`` for float64.
 
@@ -367,7 +367,7 @@ class _Sampler:
         self.program = _advance.lower(flat_model, settings, states[0], np.int32(0), arrays).compile()
 
     def run(self, draws: int, thin: int = 1) -> _Record:
-        """The next ``draws`` iterations that are kept, one in ``thin``, of all chains; leaves ``(chain, draw, ...)``."""
+        """The next ``draws`` iterations to keep, one in ``thin``, of all chains; leaves ``(chain, draw, ...)``."""
         self.begin += self.draws
         self.draws, self.thin = draws * thin, thin
         self.kept = [[] for _ in self.states]

@@ -194,8 +194,8 @@ class Config(Section):
     def _prior_fits_task(self) -> "Config":
         if self.task != "fit" and self.model.prior == "none":
             raise ValueError(
-                f"model.prior = 'none' leaves task {self.task!r} without a posterior: use 'default' "
-                "(compare shows the maximum-likelihood estimate beside it)"
+                f"model.prior = 'none' leaves task {self.task!r} without a posterior: use 'default', or leave it out "
+                "(compare then sets maximum likelihood beside the posterior)"
             )
         return self
 
@@ -217,9 +217,20 @@ class Config(Section):
 
         As declared; else ``default`` for the tasks that need one, and what the model's file says for ``fit``.
         """
+        return self.em_prior if self.task == "fit" else "default"
+
+    @property
+    def em_prior(self) -> Literal["none", "default"]:
+        """The prior that EM works with: ``default`` (MAP, whichever prior it is) or ``none`` (maximum likelihood).
+
+        That of the posterior for ``sample``. For ``fit`` and ``compare`` what is declared; where nothing is, that of
+        the model's file, if it has one, and else none.
+        """
+        if self.task == "sample":
+            return "default"
         declared = self.model.prior
-        if declared is None and self.task == "fit":
-            declared = "default" if isinstance(self.model, FileModel) and self.model.built.prior is not None else "none"
+        if declared is None:
+            return "default" if isinstance(self.model, FileModel) and self.model.built.prior is not None else "none"
         return "none" if declared == "none" else "default"
 
     @property
@@ -246,7 +257,9 @@ class Config(Section):
         if isinstance(self.model, FileModel):
             tree["model"]["file"] = os.path.abspath(os.path.expanduser(self.model.file))
         else:
-            tree["model"]["prior"] = tree["model"]["prior"] or self.prior
+            # Left out it is maximum likelihood in `compare`, beside a posterior that has its default prior.
+            if self.task != "compare":
+                tree["model"]["prior"] = tree["model"]["prior"] or self.prior
             tree["model"]["covariance"] = self.covariance
         tree["em"]["n_init"] = self.n_init
         if isinstance(self.data, SourceData) and is_path(self.data.source):

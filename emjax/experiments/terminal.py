@@ -29,6 +29,9 @@ NOT_IDENTIFIED = (
 )
 """What stands in place of labelled numbers where the alignment cannot be trusted."""
 
+ROUGH_INTERVALS = "They are not shown; the files hold them, marked as rough."
+"""What stands in place of intervals that cannot be trusted."""
+
 MAX_ROWS = 40
 """Rows of a parameter table on the terminal; the JSON files always hold all."""
 
@@ -47,7 +50,8 @@ def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str
     """Return what ``compare`` prints: what cannot be trusted, verdict, reasons, parameters, cost, the report."""
     from emjax.verdict import Verdict
 
-    sentence, style = Verdict(document["verdict"]).sentence, VERDICT_STYLES[document["verdict"]]
+    style = VERDICT_STYLES[document["verdict"]]
+    sentence = document.get("sentence") or Verdict(document["verdict"]).sentence  # older runs have none of their own
     posterior = document["diagnostics"]["posterior"]
     trusted = posterior["status"] == "converged"
     identified = _identified(document["diagnostics"].get("alignment"))
@@ -55,7 +59,7 @@ def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str
     # The remedy leads already; what stays of the reason are the numbers behind it.
     reasons = document["reasons"] if trusted else [reason.replace(f"{remedy} ", "") for reason in document["reasons"]]
     return [
-        *_leads(document["diagnostics"]),
+        *_leads(document["diagnostics"], intervals=not _intervals_count(document)),
         _headline(sentence, style, about),
         *_bullets(reasons),
         *_bullets([] if trusted else [WITHHELD]),
@@ -74,14 +78,24 @@ def _identified(alignment: Mapping[str, Any] | None) -> bool:
     return alignment is None or (alignment["trust"] is not None and alignment["trust"] >= TRUST_LOW)
 
 
-def _leads(diagnostics: Mapping[str, Any]) -> list[RenderableType]:
-    """One sentence for each thing that must be known before the verdict is read."""
+def _intervals_count(document: Mapping[str, Any]) -> bool:
+    """Whether EM's intervals may be read: their own check does not doubt them, or the posterior bears them out."""
+    from emjax.verdict import EM_IS_ENOUGH
+
+    status = document["diagnostics"].get("em", {}).get("intervals", {}).get("status")
+    return status != "rough" or document["verdict"] in EM_IS_ENOUGH
+
+
+def _leads(diagnostics: Mapping[str, Any], *, intervals: bool = False) -> list[RenderableType]:
+    """One sentence for each thing that must be known before the verdict is read; ``intervals`` where EM's are rough."""
     found = []
     posterior, em, alignment = (diagnostics.get(key) for key in ("posterior", "em", "alignment"))
     if posterior and posterior["status"] != "converged":
         found.append(("MCMC cannot be trusted yet", posterior["status"], posterior.get("status_message", "")))
     if em and em["status"] != "converged":
         found.append(("EM cannot be trusted yet", em["status"], em["message"]))
+    if intervals and em:
+        found.append(("EM's intervals cannot be trusted", "rough", em["intervals"]["message"]))
     if not _identified(alignment):
         assert alignment is not None
         trust = _number(alignment["trust"], "{:.2f}")
@@ -95,7 +109,10 @@ def _leads(diagnostics: Mapping[str, Any]) -> list[RenderableType]:
 
 def _parameter_table(document: Mapping[str, Any], trusted: bool) -> list[RenderableType]:
     rows = [row for row in document["parameters"] if not row["name"].startswith(("correlation", "covariance"))]
-    table = _table("parameter", "EM ± se", "posterior ± sd", "apart by", "width ratio")
+    em = document["diagnostics"].get("em", {})
+    shown = _intervals_count(document)
+    name = "EM" if em.get("prior", "none") == "none" else "MAP"
+    table = _table("parameter", f"{name} ± se" if shown else name, "posterior ± sd", "apart by", "width ratio")
     for row in rows[:MAX_ROWS]:
         posterior = (
             with_error(row["mean"], row["sd"]),
@@ -103,7 +120,9 @@ def _parameter_table(document: Mapping[str, Any], trusted: bool) -> list[Rendera
             _number(row["width_ratio"], "{:.2f}"),
         )
         table.add_row(
-            Text(printable(row["name"])), with_error(row["em"], row["se"]), *(posterior if trusted else "---")
+            Text(printable(row["name"])),
+            with_error(row["em"], row["se"] if shown else None),
+            *(posterior if trusted else "---"),
         )
     return [table, *_more(len(rows))]
 
@@ -138,11 +157,12 @@ def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> l
     intervals = document["intervals"]
     table = _table("parameter", "EM ± se", f"{100 * intervals['level']:g}% interval")
     rows = [row for row in intervals["rows"] if not row["name"].startswith("correlation")]
+    rough = intervals["status"] == "rough"
     for row in rows[:MAX_ROWS]:
         table.add_row(
             Text(printable(row["name"])),
-            with_error(row["estimate"], row["se"]),
-            interval_text(row["lower"], row["upper"], row["se"]),
+            with_error(row["estimate"], None if rough else row["se"]),
+            "-" if rough else interval_text(row["lower"], row["upper"], row["se"]),
         )
     kind = "maximum likelihood" if document["prior"] == "none" else f"MAP in {document['space']}"
     objective = f"{kind}: log-likelihood {document['log_likelihood']:.5f}"
@@ -154,6 +174,7 @@ def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> l
         *_bullets([f"{objective}, BIC {document['bic']:.3f}"]),
         *_bullets([optima_text(document["optima"])]),
         *_bullets([intervals["message"]] if intervals["status"] != "ok" else []),
+        *_bullets([ROUGH_INTERVALS] if rough else []),
         Text(),
         table,
         *_more(len(rows)),

@@ -48,7 +48,7 @@ from emjax.result import Fit
 METHODS = ("information",)
 SPACE = "unconstrained (log-ratios of weights, means, log-Cholesky or log rates), standard frame"
 _FARTHEST = 0.01  # standard errors from the optimum at which its curvature may still be read
-MOST_SHIFT = 0.22
+MOST_SHIFT = 0.25
 """The third-order shift, in standard errors, up to which intervals hold what they claim; docs/verdict.md has the table
 that it was read from."""
 
@@ -250,7 +250,7 @@ def derivatives(
 def _third_order_shift(
     gradient: Callable[[Array], Array], flat: Float[Array, " p"], information: Float[Array, "p p"], at_once: int
 ) -> Float[Array, ""]:
-    """The shift of the module's docstring, by second differences; NaN where the information is not positive definite."""
+    """The shift of the module's docstring, by second differences; NaN without a positive definite information."""
     scale = 1.0 / jnp.sqrt(jnp.diagonal(information))
     # Of unit diagonal, as in `_invert`.
     eigenvalues, vectors = jnp.linalg.eigh(information * scale[:, None] * scale[None, :])
