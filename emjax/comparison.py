@@ -20,6 +20,7 @@ from emjax.bayes.visits import PosteriorModes
 from emjax.jsonable import to_json, to_jsonable
 from emjax.metrics.cost import Cost
 from emjax.metrics.partition import subset_rows
+from emjax.metrics.prior import Side, prior_decides, prior_effect, prior_reasons, same_prior, worst
 from emjax.metrics.side import (
     INTEGRATION_POINTS,
     PARTITION_DRAWS,
@@ -30,12 +31,11 @@ from emjax.metrics.side import (
 )
 from emjax.metrics.side import one_point_each as _one_point_each
 from emjax.metrics.side import responsibilities as _responsibilities
-from emjax.result import Fit, Status
+from emjax.result import Fit
 from emjax.samples import as_samples
 from emjax.uncertainty.information import Intervals, IntervalStatus
 from emjax.verdict import (
     DEFAULT_THRESHOLDS,
-    EM_IS_ENOUGH,
     Evidence,
     Judgement,
     Thresholds,
@@ -77,7 +77,8 @@ class Comparison:
         in-sample ``log_score`` of both, ``elpd_loo`` (PSIS-LOO; None where it was left out) and ``bic``.
     diagnostics
         Statuses of both sides, the alignment's trust, optima and modes, what ``method="auto"`` decided, R-hat,
-        effective sample sizes, divergences, E-BFMI.
+        effective sample sizes, divergences, E-BFMI. ``diagnostics["em"]["judgement"]`` holds ``judged``, ``sentence``,
+        ``prior_effect`` and, under ``of``, the verdict, rules and reasons of each estimate that was judged.
     cost
         Compile and run seconds of EM and of MCMC, and MCMC's method.
     level, thresholds
@@ -105,7 +106,7 @@ class Comparison:
     @property
     def sentence(self) -> str:
         """The verdict in one sentence, which names what differs and what helps."""
-        return sentence_of(self.verdict, self.judgements[self.judged].rules, judged=self.judged)
+        return str(self.diagnostics["em"]["judgement"]["sentence"])
 
     @property
     def table(self) -> pd.DataFrame:
@@ -118,14 +119,7 @@ class Comparison:
         """The content of ``comparison.json``: plain numbers and strings, NaN and infinity as ``None``."""
         content = {
             "verdict": self.verdict.value,
-            "sentence": self.sentence,
             "reasons": list(self.reasons),
-            "judged": self.judged,
-            "judgements": {
-                name: {"verdict": one.verdict.value, "rules": list(one.rules), "reasons": list(one.reasons)}
-                for name, one in self.judgements.items()
-            },
-            "prior_effect": self.prior_effect,
             "parameters": [dataclasses.asdict(row) for row in self.rows],
             "invariants": self.invariants,
             "diagnostics": self.diagnostics,
@@ -191,20 +185,20 @@ def compare(
     judge_of = functools.partial(_side, posterior, samples.values, level, thresholds, key)
     with jax.enable_x64(True):
         sides = {"em": judge_of(_aligned(fit, posterior, samples.values))}
-        if not _same_prior(fit, posterior):
+        if not same_prior(fit, posterior):
             sides["map"] = judge_of(posterior.map_fit)
         elpd = psis_loo(posterior) if loo else None
-    judged = "map" if _prior_decides(sides) else "em"
-    effect = _prior_effect(sides, posterior) if "map" in sides else None
+    judged = "map" if prior_decides(sides) else "em"
+    effect = prior_effect(sides["em"], posterior)
     side = sides[judged]
-    about_prior = _prior_reasons(sides, judged, effect, posterior)
+    about_prior = prior_reasons(sides, judged, effect, posterior)
     reasons = side.judgement.reasons
     return Comparison(
         verdict=side.judgement.verdict,
         reasons=(*about_prior, *reasons) if judged == "map" else (*reasons, *about_prior),
         rows=side.rows,
         invariants={**side.invariants, "elpd_loo": elpd},
-        diagnostics=_diagnostics(side.fit, posterior, side.intervals),
+        diagnostics=_with_judgements(_diagnostics(side.fit, posterior, side.intervals), sides, judged, effect),
         cost=_cost(fit, posterior),
         level=level,
         thresholds=thresholds,
@@ -218,17 +212,6 @@ def compare(
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Side:
-    """One estimate beside the posterior."""
-
-    fit: Fit
-    intervals: Intervals
-    rows: tuple[ParameterRow, ...]
-    invariants: dict[str, Any]
-    judgement: Judgement
-
-
 def _side(
     posterior: Posterior,
     values: np.ndarray,
@@ -236,47 +219,33 @@ def _side(
     thresholds: Thresholds,
     key: jax.Array | None,
     fit: Fit,
-) -> _Side:
+) -> Side:
     em = fit.intervals(level=level, method="information")
     rows = rows_of(fit, posterior, em, level)
     apart = thresholds.sufficient.co_clustering
     invariants = invariants_of(fit, posterior, values, jax.random.key(0) if key is None else key, apart)
-    return _Side(fit, em, rows, invariants, judge(_evidence(fit, posterior, em, rows, invariants, level), thresholds))
+    return Side(fit, em, rows, invariants, judge(_evidence(fit, posterior, em, rows, invariants, level), thresholds))
 
 
-def _same_prior(fit: Fit, posterior: Posterior) -> bool:
-    """Whether the fit is EM under the posterior's own prior."""
-    ours, theirs = fit.mixture.prior, posterior.mixture.prior
-    if ours == "default":
-        ours = fit.mixture.default_prior(fit.data)
-    if theirs == "default":
-        theirs = posterior.mixture.default_prior(fit.data)
-    if ours is None or theirs is None:
-        return ours is theirs
-    pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
-    return all(np.allclose(one, other, rtol=1e-9, atol=0.0) for one, other in pairs)
-
-
-def _prior_decides(sides: Mapping[str, _Side]) -> bool:
-    """Whether EM fails with the prior that it had, and passes with the posterior's."""
-    if "map" not in sides or sides["map"].judgement.verdict not in EM_IS_ENOUGH:
-        return False
-    fit, verdict = sides["em"].fit, sides["em"].judgement.verdict
-    return verdict is Verdict.MCMC_NEEDED or fit.status is Status.DEGENERATE
-
-
-def _prior_effect(sides: Mapping[str, _Side], posterior: Posterior) -> dict[str, Any] | None:
-    if not posterior.converged or not posterior.alignment.trust >= align.TRUST_LOW:
-        return None
-    rows = [row for row in sides["em"].rows if row.sd > 0 and math.isfinite(row.em)]
-    if not rows:
-        return None
-    most = max(rows, key=lambda row: abs(row.em - row.map) / row.sd)
-    return {
-        "parameter": most.name,
-        "em_to_map": abs(most.em - most.map) / most.sd,
-        "map_to_posterior": abs(most.map - most.mean) / most.sd,
+def _with_judgements(
+    found: dict[str, Any], sides: Mapping[str, Side], judged: str, effect: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The diagnostics, with what was said of each estimate among those of EM."""
+    chosen = sides[judged].judgement
+    judgement = {
+        "judged": judged,
+        "sentence": sentence_of(chosen.verdict, chosen.rules, judged=judged),
+        "prior_effect": effect,
+        "of": {
+            name: {
+                "verdict": side.judgement.verdict.value,
+                "rules": list(side.judgement.rules),
+                "reasons": list(side.judgement.reasons),
+            }
+            for name, side in sides.items()
+        },
     }
+    return {**found, "em": {**found["em"], "judgement": judgement}}
 
 
 def build_ahead(fit: Fit, level: float = 0.9) -> None:
@@ -335,17 +304,13 @@ def _evidence(
         total_variation=invariants["total_variation"]["value"],
         co_clustering=invariants["co_clustering"]["mean_difference"],
         worst={
-            "difference_in_sd": _worst([(abs(row.difference_in_sd), row.name) for row in rows]),
-            "mass_deficit": _worst([(level - row.mass_in_em_interval, row.name) for row in rows]),
-            "log_width_ratio": _worst(
+            "difference_in_sd": worst([(abs(row.difference_in_sd), row.name) for row in rows]),
+            "mass_deficit": worst([(level - row.mass_in_em_interval, row.name) for row in rows]),
+            "log_width_ratio": worst(
                 [(abs(math.log(row.width_ratio)) if row.width_ratio > 0 else math.nan, row.name) for row in rows]
             ),
         },
     )
-
-
-def _worst(values: list[tuple[float, str]]) -> tuple[float, str]:
-    return max(values, key=lambda pair: (math.isnan(pair[0]), pair[0]))
 
 
 def _second_mode(modes: PosteriorModes) -> float:
@@ -353,52 +318,6 @@ def _second_mode(modes: PosteriorModes) -> float:
     where the importance weights cannot be believed."""
     shares = sorted(mode.mass if modes.believable or math.isnan(mode.visited) else mode.visited for mode in modes.modes)
     return shares[-2] if len(shares) > 1 else 0.0
-
-
-def _prior_reasons(
-    sides: Mapping[str, _Side], judged: str, effect: Mapping[str, Any] | None, posterior: Posterior
-) -> list[str]:
-    """What the prior has to do with it, in sentences."""
-    given = sides["em"]
-    if "map" not in sides:
-        return ["EM was run with the posterior's prior (MAP), so its estimates already contain the prior's effect."]
-    if judged == "map":
-        name = "maximum likelihood" if given.fit.mixture.prior is None else "EM under its own prior"
-        return [
-            f"The prior, not the algorithm: {name} is not near the posterior, and EM under the posterior's own prior "
-            "(MAP) is. Estimates and intervals here are those of the MAP.",
-            _failed(given, name),
-            *_moved(effect, name),
-            _ask_for_map(posterior, given.fit.data),
-        ]
-    if effect is None:
-        return ["The prior's effect cannot be told component by component, because the labels are not identified."]
-    with_prior = sides["map"].judgement.verdict
-    also = ["EM under the posterior's own prior (MAP) needs MCMC too: it is not the prior alone."]
-    return [*_moved(effect, "EM"), *(also if with_prior is given.judgement.verdict is Verdict.MCMC_NEEDED else [])]
-
-
-def _failed(side: _Side, name: str) -> str:
-    reason = side.judgement.reasons[0].removeprefix("EM cannot be trusted: ")
-    return f"Of {name}: {reason}"
-
-
-def _moved(effect: Mapping[str, Any] | None, name: str) -> list[str]:
-    if effect is None:
-        return []
-    return [
-        f"The prior by itself moves {effect['parameter']} by {effect['em_to_map']:.2f} posterior sd (from {name} to "
-        f"the MAP), the most of all; from there to the posterior mean it is {effect['map_to_posterior']:.2f} sd."
-    ]
-
-
-def _ask_for_map(posterior: Posterior, values: np.ndarray) -> str:
-    default = dataclasses.replace(posterior.map_fit, mixture=dataclasses.replace(posterior.mixture, prior="default"))
-    if _same_prior(default, posterior):
-        how = "emjax.fit(Mixture(..., prior='default'), x), or --prior default on the command line"
-    else:
-        how = "emjax.fit with prior=posterior.mixture.prior, or the run's own model.prior"
-    return f"What helps: fit with the prior: {how}."
 
 
 def _diagnostics(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any]:
@@ -469,8 +388,8 @@ def mode_findings(posterior: Posterior) -> dict[str, Any]:
     """What the modes of a posterior say, under the keys that ``comparison.json`` and ``posterior.json`` share.
 
     ``decision`` (sentences), ``n_modes``, ``pareto_k`` and its limit ``good_pareto_k``, ``log_evidence`` (nats), and
-    ``modes``: for each, the largest first, ``log_density``, ``laplace_mass``, ``mass``, ``visited`` (share of the draws)
-    and ``n_starts`` of EM.
+    ``modes``: for each, the largest first, ``log_density``, ``laplace_mass``, ``mass``, ``visited`` (share of the
+    draws) and ``n_starts`` of EM.
     """
     modes = posterior.modes
     return {

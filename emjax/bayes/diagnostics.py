@@ -219,22 +219,18 @@ def assess(
     names, values = _scalars(quantities)
     n_chains, n_draws = quantities.sizes["chain"], quantities.sizes["draw"]
     rows = _rows(names, values, superchains, most_ess)
-    n_divergent, share = _divergences(sample_stats)
-    bfmi = _bfmi(sample_stats)
+    (n_divergent, share), bfmi = _divergences(sample_stats), _bfmi(sample_stats)
     varying = [row for row in rows if not row.constant]
     max_rhat, rhat_name = _worst(varying, "rhat", largest=True)
     ess_bulk, bulk_name = _worst(varying, "ess_bulk", largest=False)
-    ess_tail, tail_name = _worst(varying, "ess_tail", largest=False)
-    ess_sd, sd_name = _worst(varying, "ess_sd", largest=False)
+    (ess_tail, tail_name), (ess_sd, sd_name) = (_worst(varying, at, largest=False) for at in ("ess_tail", "ess_sd"))
     found = dict(
         _problems(
             nonfinite=_nonfinite_names(names, values, sample_stats),
             n_varying=len(varying),
             n_draws=n_draws,
             rhat=(max_rhat, rhat_name),
-            ess=min(
-                ((ess_bulk, bulk_name), (ess_tail, tail_name), (ess_sd, sd_name)), key=lambda pair: _nan_first(pair[0])
-            ),
+            ess=min((ess_bulk, bulk_name), (ess_tail, tail_name), (ess_sd, sd_name), key=lambda p: _nan_first(p[0])),
             divergent=(n_divergent, share if judge_divergences else 0.0),
             bfmi=bfmi,
             limits=thresholds,

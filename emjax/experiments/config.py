@@ -119,6 +119,10 @@ class Em(Section):
     iterations: Count | None = Field(
         default=None, description="run exactly this many iterations (max_iter and tol are then not used)"
     )
+    prior: Literal["none", "default"] | None = Field(
+        default=None,
+        description="none: maximum likelihood; default: MAP; left out: MAP where model.prior is given",
+    )
     log_every: Index = Field(default=0, description="a line with the parameters every so many iterations; 0: none")
 
 
@@ -223,12 +227,12 @@ class Config(Section):
     def em_prior(self) -> Literal["none", "default"]:
         """The prior that EM works with: ``default`` (MAP, whichever prior it is) or ``none`` (maximum likelihood).
 
-        That of the posterior for ``sample``. For ``fit`` and ``compare`` what is declared; where nothing is, that of
-        the model's file, if it has one, and else none.
+        That of the posterior for ``sample``. For ``fit`` and ``compare`` what ``em.prior`` or else ``model.prior``
+        declares; where neither does, that of the model's file, if it has one, and else none.
         """
         if self.task == "sample":
             return "default"
-        declared = self.model.prior
+        declared = self.em.prior or self.model.prior
         if declared is None:
             return "default" if isinstance(self.model, FileModel) and self.model.built.prior is not None else "none"
         return "none" if declared == "none" else "default"
@@ -257,11 +261,12 @@ class Config(Section):
         if isinstance(self.model, FileModel):
             tree["model"]["file"] = os.path.abspath(os.path.expanduser(self.model.file))
         else:
-            # Left out it is maximum likelihood in `compare`, beside a posterior that has its default prior.
-            if self.task != "compare":
-                tree["model"]["prior"] = tree["model"]["prior"] or self.prior
+            tree["model"]["prior"] = tree["model"]["prior"] or self.prior
             tree["model"]["covariance"] = self.covariance
         tree["em"]["n_init"] = self.n_init
+        if self.em_prior != self.prior:
+            # A prior that is written out would be EM's too.
+            tree["em"]["prior"] = self.em_prior
         if isinstance(self.data, SourceData) and is_path(self.data.source):
             tree["data"]["source"] = os.path.abspath(os.path.expanduser(self.data.source))
         return _without_none(tree)

@@ -29,6 +29,9 @@ NOT_IDENTIFIED = (
 )
 """What stands in place of labelled numbers where the alignment cannot be trusted."""
 
+WITH_A_PRIOR = "With a prior: --prior default, or model.prior = 'default' in the config."
+"""How the command line takes the remedy that a collapsed fit is given."""
+
 ROUGH_INTERVALS = "They are not shown; the files hold them, marked as rough."
 """What stands in place of intervals that cannot be trusted."""
 
@@ -51,7 +54,8 @@ def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str
     from emjax.verdict import Verdict
 
     style = VERDICT_STYLES[document["verdict"]]
-    sentence = document.get("sentence") or Verdict(document["verdict"]).sentence  # older runs have none of their own
+    judgement = document["diagnostics"].get("em", {}).get("judgement", {})
+    sentence = judgement.get("sentence") or Verdict(document["verdict"]).sentence  # older runs have none of their own
     posterior = document["diagnostics"]["posterior"]
     trusted = posterior["status"] == "converged"
     identified = _identified(document["diagnostics"].get("alignment"))
@@ -173,6 +177,7 @@ def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> l
         *_bullets([document["message"]]),
         *_bullets([f"{objective}, BIC {document['bic']:.3f}"]),
         *_bullets([optima_text(document["optima"])]),
+        *_bullets([WITH_A_PRIOR] if document["status"] == "degenerate" and document["prior"] == "none" else []),
         *_bullets([intervals["message"]] if intervals["status"] != "ok" else []),
         *_bullets([ROUGH_INTERVALS] if rough else []),
         Text(),
