@@ -28,7 +28,7 @@ def choose_method(handoff: Handoff, *, exchangeable: bool = True) -> tuple[str, 
         return "nuts", f"auto: nuts, because {n_parameters} parameters are too many for a metric from the modes."
     shape, n_modes = handoff.sample.pareto_k, int((handoff.masses >= NEGLIGIBLE).sum())
     found = "one mode" if n_modes == 1 else f"{n_modes} modes"
-    quality = f"(Pareto k {shape:.3f}, limit {handoff.sample.good_pareto_k:.3g})"
+    quality = f"(Pareto k {shape:.3f}, limit {handoff.sample.good_pareto_k:.2f})"
     if handoff.sample.good and n_modes == 1:
         return "hmc", f"auto: hmc, because EM found {found} and the Laplace approximation is good {quality}."
     if handoff.sample.good:

@@ -319,7 +319,8 @@ def _rows(
         if content not in known:
             known[content] = _numbers(draws, superchains, most_ess)
         constant = bool(np.all(draws == draws.flat[0]))
-        rows.append(QuantityDiagnostics(name, *known[content], constant=constant))
+        mean, sd, rhat, bulk, tail, of_sd, mcse_mean, mcse_sd = known[content]
+        rows.append(QuantityDiagnostics(name, mean, sd, rhat, bulk, tail, of_sd, mcse_mean, mcse_sd, constant))
     return tuple(rows)
 
 

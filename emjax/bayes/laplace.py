@@ -18,13 +18,16 @@ from emjax.bayes.modes import LaplaceMixture
 from emjax.bayes.run import Run
 from emjax.bayes.target import Evaluator
 
+GOOD_PARETO_K = 0.7
+"""Above this shape averages over importance weights converge too slowly to be believed, however many points there are."""
+
 
 def good_pareto_k(n_points: int) -> float:
     """The largest shape at which averages over so many weighted points may be believed, ``min(1 - 1/log10 S, 0.7)``.
 
     With fewer than 2,154 points less than 0.7: 0.616 for 400.
     """
-    return min(1.0 - 1.0 / math.log10(n_points), 0.7) if n_points > 1 else -math.inf
+    return min(1.0 - 1.0 / math.log10(n_points), GOOD_PARETO_K) if n_points > 1 else -math.inf
 
 
 @dataclasses.dataclass(frozen=True)

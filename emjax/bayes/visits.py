@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from emjax.bayes.laplace import ImportanceSample
+from emjax.bayes.laplace import GOOD_PARETO_K, ImportanceSample
 from emjax.bayes.modes import LaplaceMixture
 from emjax.mixture import MixtureParams
 
@@ -71,7 +71,7 @@ class PosteriorModes:
     pareto_k: float
     importance_ess: float
     log_evidence: float
-    good_pareto_k: float = 0.7
+    good_pareto_k: float = GOOD_PARETO_K
 
     @property
     def believable(self) -> bool:

@@ -323,7 +323,7 @@ def _rows(
         # The weight of a single component is known to be one: nothing to estimate and no logit.
         link = "identity" if se == 0 else links[parameter.variable]
         forward, back, slope = _LINKS[link]
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             centre, reach = forward(estimate), half_width * se * slope(estimate)
             lower, upper = back(centre - reach), back(centre + reach)
         rows.append(IntervalRow(parameter.name, float(estimate), se, float(lower), float(upper), link))
