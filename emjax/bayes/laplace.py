@@ -19,7 +19,7 @@ from emjax.bayes.run import Run
 from emjax.bayes.target import Evaluator
 
 GOOD_PARETO_K = 0.7
-"""Above this shape averages over importance weights converge too slowly to be believed, however many points there are."""
+"""Above this shape averages over importance weights converge too slowly, however many points there are."""
 
 
 def good_pareto_k(n_points: int) -> float:

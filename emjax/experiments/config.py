@@ -149,7 +149,7 @@ class Mcmc(Section):
     target_accept_prob: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = Field(
         default=None,
         description="acceptance probability that steps are tuned to; raise it where transitions diverge; default: "
-        "0.85 for hmc, 0.8 for nuts",
+        "0.85 for hmc, 0.95 for nuts",
     )
     dtype: Literal["float64", "float32"] = Field(
         default="float64", description="precision of hmc and gibbs; the others work in float64 only"
