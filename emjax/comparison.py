@@ -191,11 +191,9 @@ def compare(
     judged = "map" if prior_decides(sides) else "em"
     effect = prior_effect(sides["em"], posterior)
     side = sides[judged]
-    about_prior = prior_reasons(sides, judged, effect, posterior)
-    reasons = side.judgement.reasons
     return Comparison(
         verdict=side.judgement.verdict,
-        reasons=(*about_prior, *reasons) if judged == "map" else (*reasons, *about_prior),
+        reasons=tuple(prior_reasons(sides, judged, effect, posterior)),
         rows=side.rows,
         invariants={**side.invariants, "elpd_loo": elpd},
         diagnostics=_with_judgements(_diagnostics(side.fit, posterior, side.intervals), sides, judged, effect),

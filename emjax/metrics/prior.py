@@ -68,25 +68,28 @@ def prior_effect(given: Side, posterior: Posterior) -> dict[str, Any] | None:
 def prior_reasons(
     sides: Mapping[str, Side], judged: str, effect: Mapping[str, Any] | None, posterior: Posterior
 ) -> list[str]:
-    """What the prior has to do with it, in sentences."""
+    """The reasons of the verdict, with what the prior has to do with it."""
     given = sides["em"]
+    reasons = given.judgement.reasons
     if judged != "map" and given.fit.mixture.prior is not None:
         whose = "a prior of its own" if "map" in sides else "the posterior's prior"
-        return [f"EM was run with {whose} (MAP), so its estimates already contain a prior's effect."]
+        return [*reasons, f"EM was run with {whose} (MAP), so its estimates already contain a prior's effect."]
     if judged == "map":
         name = "maximum likelihood" if given.fit.mixture.prior is None else "EM under its own prior"
         return [
             f"The prior, not the algorithm: {name} is not near the posterior, and EM under the posterior's own prior "
             "(MAP) is. Estimates and intervals here are those of the MAP.",
             _failed(given, name),
-            *_moved(effect, name),
             _ask_for_map(posterior, given.fit.data),
+            *sides["map"].judgement.reasons,
+            *_moved(effect, name),
         ]
     if not posterior.alignment.trust >= align.TRUST_LOW:
-        return ["The prior's effect cannot be told component by component, because the labels are not identified."]
+        why = "because the labels are not identified"
+        return [*reasons, f"The prior's effect cannot be told component by component, {why}."]
     verdicts = {side.judgement.verdict for side in sides.values()}
     also = ["EM under the posterior's own prior (MAP) needs MCMC too: it is not the prior alone."]
-    return [_shift(given, effect), *(also if "map" in sides and verdicts == {Verdict.MCMC_NEEDED} else [])]
+    return [*reasons, _shift(given, effect), *(also if "map" in sides and verdicts == {Verdict.MCMC_NEEDED} else [])]
 
 
 def _failed(side: Side, name: str) -> str:

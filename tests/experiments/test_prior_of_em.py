@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from emjax.experiments.cli import app
 from emjax.experiments.config import Config
 
 DATA = {"source": "faithful"}
@@ -20,10 +19,10 @@ def atom(tmp_path):
     return path
 
 
-def run(capsys, *arguments):
+def run(emjax_command, *arguments):
     """The exit code and the document of a command."""
-    code = app([*map(str, arguments), "--json", "--no-progress", "--no-cache"], standalone_mode=False)
-    return code, json.loads(capsys.readouterr().out)
+    result = emjax_command(*map(str, arguments), "--json", "--quiet")
+    return result.code, json.loads(result.out)
 
 
 @pytest.mark.parametrize(
@@ -46,18 +45,18 @@ def test_the_prior_of_em_is_the_one_that_is_declared(task, model, em, expected):
     assert again.prior == config.prior
 
 
-def test_an_atom_is_fitted_with_a_prior(atom, tmp_path, capsys):
-    code, document = run(capsys, "fit", atom, "-k", 2, "--n-init", 4, "--out", tmp_path / "mle")
+def test_an_atom_is_fitted_with_a_prior(atom, tmp_path, emjax_command):
+    code, document = run(emjax_command, "fit", atom, "-k", 2, "--n-init", 4, "--out", tmp_path / "mle")
     assert (code, document["status"], document["prior"]) == (3, "degenerate", "none")
     arguments = ("fit", atom, "-k", 2, "--n-init", 4, "--set", "model.prior=default", "--out", tmp_path / "map")
-    code, document = run(capsys, *arguments)
+    code, document = run(emjax_command, *arguments)
     assert (code, document["status"], document["prior"]) == (0, "converged", "default")
     assert document["intervals"]["status"] == "ok"
 
 
 @pytest.mark.parametrize("prior", [(), ("--prior", "default")])
-def test_an_atom_is_compared_with_and_without_asking_for_the_prior(prior, atom, tmp_path, capsys):
-    code, document = run(capsys, "compare", atom, "-k", 2, *prior, "--n-init", 4, "--out", tmp_path / "out")
+def test_an_atom_is_compared_with_and_without_asking_for_the_prior(prior, atom, tmp_path, emjax_command):
+    code, document = run(emjax_command, "compare", atom, "-k", 2, *prior, "--n-init", 4, "--out", tmp_path / "out")
     assert code == 0
     assert document["verdict"] in ("em_sufficient", "em_with_intervals")
     found = document["diagnostics"]["em"]
