@@ -98,15 +98,16 @@ class Comparison:
     fit: Fit
     posterior: Posterior
     intervals: Intervals
-    judged: str
-    judgements: Mapping[str, Judgement]
     given: Fit
-    prior_effect: Mapping[str, Any] | None
+    judged: str = "em"
+    judgements: Mapping[str, Judgement] = dataclasses.field(default_factory=dict)
+    prior_effect: Mapping[str, Any] | None = None
 
     @property
     def sentence(self) -> str:
         """The verdict in one sentence, which names what differs and what helps."""
-        return str(self.diagnostics["em"]["judgement"]["sentence"])
+        found = self.judgements.get(self.judged)
+        return sentence_of(self.verdict, found.rules if found else (), judged=self.judged)
 
     @property
     def table(self) -> pd.DataFrame:
