@@ -98,10 +98,10 @@ class Comparison:
     fit: Fit
     posterior: Posterior
     intervals: Intervals
-    given: Fit
     judged: str = "em"
     judgements: Mapping[str, Judgement] = dataclasses.field(default_factory=dict)
     prior_effect: Mapping[str, Any] | None = None
+    given: Any = None
 
     @property
     def sentence(self) -> str:
