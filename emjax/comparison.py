@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,65 +14,38 @@ import jax
 import numpy as np
 
 from emjax import align
-from emjax.bayes.laplace import GOOD_PARETO_K
 from emjax.bayes.loo import psis_loo
 from emjax.bayes.posterior import Posterior, mean_log_density
 from emjax.bayes.visits import PosteriorModes
 from emjax.jsonable import to_json, to_jsonable
 from emjax.metrics.cost import Cost
-from emjax.metrics.parameter import difference_in_sd, equal_tailed, mass_inside, width_ratio
-from emjax.metrics.partition import co_clustering, co_clustering_difference, mean_co_clustering, subset_rows
-from emjax.metrics.predictive import log_score, total_variation
-from emjax.mixture import Mixture, MixtureParams
-from emjax.naming import scalar_parameters
-from emjax.result import Fit, Status
+from emjax.metrics.partition import subset_rows
+from emjax.metrics.prior import Side, prior_decides, prior_effect, prior_reasons, same_prior, worst
+from emjax.metrics.side import (
+    INTEGRATION_POINTS,
+    PARTITION_DRAWS,
+    PREDICTIVE_DRAWS,
+    ParameterRow,
+    invariants_of,
+    rows_of,
+)
+from emjax.metrics.side import one_point_each as _one_point_each
+from emjax.metrics.side import responsibilities as _responsibilities
+from emjax.result import Fit
 from emjax.samples import as_samples, as_samples_like
-from emjax.uncertainty import Intervals
-from emjax.verdict import DEFAULT_THRESHOLDS, Evidence, Thresholds, Verdict, decide
+from emjax.uncertainty.information import Intervals, IntervalStatus
+from emjax.verdict import (
+    DEFAULT_THRESHOLDS,
+    Evidence,
+    Judgement,
+    Thresholds,
+    Verdict,
+    judge,
+    sentence_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_INTEGRATION_POINTS = 6000
-_PREDICTIVE_DRAWS = 1000
-_PARTITION_DRAWS = 400
-
-
-@dataclasses.dataclass(frozen=True)
-class ParameterRow:
-    """One number of the mixture as both sides see it.
-
-    Attributes
-    ----------
-    name
-        Such as ``mean[0, eruptions]``.
-    em, se, em_lower, em_upper
-        EM's estimate, standard error and interval.
-    map
-        EM's estimate under the sampler's prior: what separates the prior's effect from the algorithm's.
-    mean, sd, lower, upper
-        Posterior mean, standard deviation and equal-tailed interval.
-    difference_in_sd
-        ``(em - mean) / sd``.
-    width_ratio
-        Width of EM's interval over the posterior's.
-    mass_in_em_interval
-        Posterior mass inside EM's interval; ``level`` if they agree.
-    """
-
-    name: str
-    em: float
-    se: float
-    em_lower: float
-    em_upper: float
-    map: float
-    mean: float
-    sd: float
-    lower: float
-    upper: float
-    difference_in_sd: float
-    width_ratio: float
-    mass_in_em_interval: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +56,18 @@ class Comparison:
     ----------
     verdict
         ``em_sufficient``, ``em_with_intervals``, ``mcmc_needed`` or ``inconclusive``; a string.
+    judged
+        ``"em"``: the verdict is on the fit that was given; ``"map"``: on EM under the posterior's own prior, which is
+        near the posterior where the fit given is not. It is then the prior that differs, not the algorithm, and
+        ``fit``, ``intervals``, ``rows`` and ``invariants`` are those of the MAP fit.
+    judgements
+        The `Judgement` of each: ``"em"``, and ``"map"`` where the fit had another prior than the posterior, or none.
+    given
+        The fit that was given, with its components in the posterior's order; the same as ``fit`` unless ``judged`` is
+        ``"map"``.
+    prior_effect
+        What the prior moves most: ``parameter``, ``em_to_map`` and ``map_to_posterior``, in posterior standard
+        deviations; None where there is nothing to tell apart, or no labels to tell it by.
     reasons
         Why, in sentences, the decisive ones first.
     rows, table
@@ -91,7 +77,8 @@ class Comparison:
         in-sample ``log_score`` of both, ``elpd_loo`` (PSIS-LOO; None where it was left out) and ``bic``.
     diagnostics
         Statuses of both sides, the alignment's trust, optima and modes, what ``method="auto"`` decided, R-hat,
-        effective sample sizes, divergences, E-BFMI.
+        effective sample sizes, divergences, E-BFMI. ``diagnostics["em"]["judgement"]`` holds ``judged``, ``sentence``,
+        ``prior_effect`` and, under ``of``, the verdict, rules and reasons of each estimate that was judged.
     cost
         Compile and run seconds of EM and of MCMC, and MCMC's method.
     level, thresholds
@@ -111,6 +98,16 @@ class Comparison:
     fit: Fit
     posterior: Posterior
     intervals: Intervals
+    judged: str = "em"
+    judgements: Mapping[str, Judgement] = dataclasses.field(default_factory=dict)
+    prior_effect: Mapping[str, Any] | None = None
+    given: Any = None
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence, which names what differs and what helps."""
+        found = self.judgements.get(self.judged)
+        return sentence_of(self.verdict, found.rules if found else (), judged=self.judged)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -187,25 +184,68 @@ def compare(
     samples = as_samples_like(x, fit.feature_names, of="the fit")
     as_samples_like(samples, posterior.map_fit.feature_names, of="the posterior")
     _check_same(fit, posterior, samples.values)
+    judge_of = functools.partial(_side, posterior, samples.values, level, thresholds, key)
     with jax.enable_x64(True):
-        fit = _aligned(fit, posterior, samples.values)
-        em = fit.intervals(level=level, method="information")
-        rows = _rows(fit, posterior, em, level)
-        invariants = _invariants(fit, posterior, samples.values, jax.random.key(0) if key is None else key, loo)
-    verdict, reasons = decide(_evidence(fit, posterior, em, rows, invariants, level), thresholds)
+        sides = {"em": judge_of(_aligned(fit, posterior, samples.values))}
+        if not same_prior(fit, posterior):
+            sides["map"] = judge_of(posterior.map_fit)
+        elpd = psis_loo(posterior) if loo else None
+    judged = "map" if prior_decides(sides) else "em"
+    effect = prior_effect(sides["em"], posterior)
+    side = sides[judged]
     return Comparison(
-        verdict=verdict,
-        reasons=(*reasons, _prior_sentence(fit, posterior, rows)),
-        rows=rows,
-        invariants=invariants,
-        diagnostics=_diagnostics(fit, posterior, em),
+        verdict=side.judgement.verdict,
+        reasons=tuple(prior_reasons(sides, judged, effect, posterior)),
+        rows=side.rows,
+        invariants={**side.invariants, "elpd_loo": elpd},
+        diagnostics=_with_judgements(_diagnostics(side.fit, posterior, side.intervals), sides, judged, effect),
         cost=_cost(fit, posterior),
         level=level,
         thresholds=thresholds,
-        fit=fit,
+        fit=side.fit,
         posterior=posterior,
-        intervals=em,
+        intervals=side.intervals,
+        judged=judged,
+        judgements={name: one.judgement for name, one in sides.items()},
+        given=sides["em"].fit,
+        prior_effect=effect,
     )
+
+
+def _side(
+    posterior: Posterior,
+    values: np.ndarray,
+    level: float,
+    thresholds: Thresholds,
+    key: jax.Array | None,
+    fit: Fit,
+) -> Side:
+    em = fit.intervals(level=level, method="information")
+    rows = rows_of(fit, posterior, em, level)
+    apart = thresholds.sufficient.co_clustering
+    invariants = invariants_of(fit, posterior, values, jax.random.key(0) if key is None else key, apart)
+    return Side(fit, em, rows, invariants, judge(_evidence(fit, posterior, em, rows, invariants, level), thresholds))
+
+
+def _with_judgements(
+    found: dict[str, Any], sides: Mapping[str, Side], judged: str, effect: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The diagnostics, with what was said of each estimate among those of EM."""
+    chosen = sides[judged].judgement
+    judgement = {
+        "judged": judged,
+        "sentence": sentence_of(chosen.verdict, chosen.rules, judged=judged),
+        "prior_effect": effect,
+        "of": {
+            name: {
+                "verdict": side.judgement.verdict.value,
+                "rules": list(side.judgement.rules),
+                "reasons": list(side.judgement.reasons),
+            }
+            for name, side in sides.items()
+        },
+    }
+    return {**found, "em": {**found["em"], "judgement": judgement}}
 
 
 def build_ahead(fit: Fit, level: float = 0.9) -> None:
@@ -215,16 +255,16 @@ def build_ahead(fit: Fit, level: float = 0.9) -> None:
     are at least 1000, and for the MAP. The result is nothing; what fails here fails in `compare`, where it is heard.
     """
     samples = as_samples(fit.data)
-    stacked = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (_PREDICTIVE_DRAWS, *np.shape(leaf))), fit.params)
+    stacked = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (PREDICTIVE_DRAWS, *np.shape(leaf))), fit.params)
     values, likelihood = samples.values, fit.mixture.likelihood
     with jax.enable_x64(True):
         fit.intervals(level=level)
         dataclasses.replace(fit, mixture=dataclasses.replace(fit.mixture, prior="default")).intervals(level=level)
-        one = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (_INTEGRATION_POINTS, *np.shape(leaf))), fit.params)
-        points = np.asarray(_one_point_each(likelihood, one, jax.random.split(jax.random.key(0), _INTEGRATION_POINTS)))
+        one = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (INTEGRATION_POINTS, *np.shape(leaf))), fit.params)
+        points = np.asarray(_one_point_each(likelihood, one, jax.random.split(jax.random.key(0), INTEGRATION_POINTS)))
         fit.log_prob(points)
         mean_log_density(likelihood, stacked, np.concatenate([points, values]))
-        draws = jax.tree.map(lambda leaf: leaf[:_PARTITION_DRAWS], stacked)
+        draws = jax.tree.map(lambda leaf: leaf[:PARTITION_DRAWS], stacked)
         _responsibilities(likelihood, draws, values[subset_rows(len(values))])
 
 
@@ -244,92 +284,6 @@ def _aligned(fit: Fit, posterior: Posterior, values: np.ndarray) -> Fit:
     return dataclasses.replace(fit, params=jax.tree.map(np.asarray, fit.mixture.permute(fit.params, order)))
 
 
-def _rows(fit: Fit, posterior: Posterior, em: Intervals, level: float) -> tuple[ParameterRow, ...]:
-    named = fit.mixture.named_parameters(fit.params)
-    map_named = fit.mixture.named_parameters(posterior.map_fit.params)
-    drawn = posterior.tree["posterior"].to_dataset()
-    rows = []
-    for parameter, interval in zip(scalar_parameters(named, fit.feature_names), em.rows, strict=True):
-        values = drawn[parameter.variable].values[parameter.place].ravel()
-        mean, sd = float(values.mean()), float(values.std(ddof=1))
-        lower, upper = equal_tailed(values, level)
-        rows.append(
-            ParameterRow(
-                name=parameter.name,
-                em=interval.estimate,
-                se=interval.se,
-                em_lower=interval.lower,
-                em_upper=interval.upper,
-                map=float(np.asarray(map_named[parameter.variable])[parameter.index]),
-                mean=mean,
-                sd=sd,
-                lower=float(lower),
-                upper=float(upper),
-                difference_in_sd=float(difference_in_sd(interval.estimate, mean, sd)),
-                width_ratio=float(width_ratio(interval.lower, interval.upper, lower, upper)),
-                mass_in_em_interval=float(mass_inside(values, interval.lower, interval.upper)),
-            )
-        )
-    return tuple(rows)
-
-
-def _invariants(fit: Fit, posterior: Posterior, values: np.ndarray, key: jax.Array, loo: bool) -> dict[str, Any]:
-    points = _points(fit, posterior, key)
-    # One call for points and data: every further shape is a program to build.
-    predictive = posterior.log_predictive(np.concatenate([points, values]), _PREDICTIVE_DRAWS)
-    distance = total_variation(fit.log_prob(points), predictive[: len(points)])
-    pairs = _co_clustering(fit, posterior, values)
-    em_score, posterior_score = log_score(fit.log_prob(values)), log_score(predictive[len(points) :])
-    return {
-        "total_variation": {"value": distance.value, "standard_error": distance.standard_error},
-        "co_clustering": {
-            "mean_difference": pairs.mean,
-            "largest_difference": pairs.maximum,
-            "n_rows": pairs.n_rows,
-        },
-        "log_score": {
-            "em": em_score.value,
-            "posterior_predictive": posterior_score.value,
-            "difference": em_score.value - posterior_score.value,
-        },
-        "elpd_loo": psis_loo(posterior) if loo else None,
-        "bic": fit.bic(values),
-    }
-
-
-def _points(fit: Fit, posterior: Posterior, key: jax.Array) -> np.ndarray:
-    """Points drawn from EM's density and from the predictive one in equal parts, one from each of many draws that are
-    evenly spaced over the chains."""
-    half = _INTEGRATION_POINTS // 2
-    rows = np.linspace(0, posterior.n_draws - 1, half).round().astype(int)
-
-    def both(em: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        return np.concatenate([np.broadcast_to(em, (half, *np.shape(em))), drawn[rows]])
-
-    params = jax.tree.map(both, fit.params, posterior.params)
-    keys = jax.random.split(key, _INTEGRATION_POINTS)
-    return np.asarray(_one_point_each(posterior.mixture.likelihood, params, keys))
-
-
-@jax.jit(static_argnums=0)
-def _one_point_each(mixture: Mixture, draws: MixtureParams, keys: jax.Array) -> jax.Array:
-    return jax.vmap(lambda params, key: mixture.sample(params, key, 1)[0][0])(draws, keys)
-
-
-def _co_clustering(fit: Fit, posterior: Posterior, values: np.ndarray) -> Any:
-    rows = subset_rows(len(values))
-    draws = posterior.thinned(_PARTITION_DRAWS)
-    shares = _responsibilities(posterior.mixture.likelihood, draws, values[rows])
-    return co_clustering_difference(
-        co_clustering(fit.responsibilities(values[rows])), mean_co_clustering(np.asarray(shares))
-    )
-
-
-@jax.jit(static_argnums=0)
-def _responsibilities(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
-    return jax.lax.map(lambda params: mixture.responsibilities(params, x), draws)
-
-
 def _evidence(
     fit: Fit,
     posterior: Posterior,
@@ -341,50 +295,29 @@ def _evidence(
     return Evidence(
         em_problem="" if fit.converged else f"EM cannot be trusted: {fit.message}",
         posterior_problem="" if posterior.converged else f"The posterior cannot be trusted: {posterior.message}",
-        interval_problem="" if em.status.value == "ok" else em.status.message,
+        interval_problem=em.status.message if em.status.withheld else "",
+        interval_doubt=em.status.message if em.status is IntervalStatus.ROUGH else "",
+        rows_apart=(invariants["co_clustering"]["n_rows_apart"], invariants["co_clustering"]["n_rows"]),
         trust=posterior.alignment.trust,
-        gap_to_rival=_gap_to_rival(fit),
+        gap_to_rival=fit.gap_to_rival,
         second_mode=_second_mode(posterior.modes),
         total_variation=invariants["total_variation"]["value"],
         co_clustering=invariants["co_clustering"]["mean_difference"],
         worst={
-            "difference_in_sd": _worst([(abs(row.difference_in_sd), row.name) for row in rows]),
-            "mass_deficit": _worst([(level - row.mass_in_em_interval, row.name) for row in rows]),
-            "log_width_ratio": _worst(
+            "difference_in_sd": worst([(abs(row.difference_in_sd), row.name) for row in rows]),
+            "mass_deficit": worst([(level - row.mass_in_em_interval, row.name) for row in rows]),
+            "log_width_ratio": worst(
                 [(abs(math.log(row.width_ratio)) if row.width_ratio > 0 else math.nan, row.name) for row in rows]
             ),
         },
     )
 
 
-def _worst(values: list[tuple[float, str]]) -> tuple[float, str]:
-    return max(values, key=lambda pair: (math.isnan(pair[0]), pair[0]))
-
-
-def _gap_to_rival(fit: Fit) -> float:
-    regular = [o.objective for o in fit.optima if o.status is Status.CONVERGED and not o.spurious]
-    return fit.objective - max(regular[1:]) if len(regular) > 1 else math.inf
-
-
 def _second_mode(modes: PosteriorModes) -> float:
     """The second largest share of the posterior that a mode holds, by importance sampling; by the draws that lie there
     where the importance weights cannot be believed."""
-    by_weights = modes.pareto_k <= GOOD_PARETO_K
-    shares = sorted(mode.mass if by_weights or math.isnan(mode.visited) else mode.visited for mode in modes.modes)
+    shares = sorted(mode.mass if modes.believable or math.isnan(mode.visited) else mode.visited for mode in modes.modes)
     return shares[-2] if len(shares) > 1 else 0.0
-
-
-def _prior_sentence(fit: Fit, posterior: Posterior, rows: Sequence[ParameterRow]) -> str:
-    if fit.mixture.prior is not None:
-        return "EM was run with a prior (MAP), so its estimates already contain the prior's effect."
-    if not posterior.alignment.trust >= align.TRUST_LOW:
-        return "The prior's effect cannot be told component by component, because the labels are not identified."
-    # In EM's standard errors, which stand whether or not the posterior can be trusted.
-    moved = [(abs(row.map - row.em) / row.se, row.name) for row in rows if row.se > 0]
-    if not moved:
-        return "The prior's effect on EM's estimate cannot be measured without standard errors."
-    shift, name = _worst(moved)
-    return f"The prior by itself moves EM's estimate by {shift:.2f} standard errors at most, {name}."
 
 
 def _diagnostics(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any]:
@@ -393,6 +326,7 @@ def _diagnostics(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any
         "em": {
             "status": fit.status.value,
             "message": fit.message,
+            "prior": "none" if fit.mixture.prior is None else "default",
             "n_iter": fit.n_iter,
             "log_likelihood": fit.log_likelihood,
             "rate": fit.rate,
@@ -435,6 +369,8 @@ def _diagnostics(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any
             "min_ess_bulk_name": found.min_ess_bulk_name,
             "min_ess_tail": found.min_ess_tail,
             "min_ess_tail_name": found.min_ess_tail_name,
+            "min_ess_sd": found.min_ess_sd,
+            "min_ess_sd_name": found.min_ess_sd_name,
             "n_divergent": found.n_divergent,
             "bfmi": list(found.bfmi),
             **mode_findings(posterior),
@@ -451,14 +387,16 @@ def _diagnostics(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any
 def mode_findings(posterior: Posterior) -> dict[str, Any]:
     """What the modes of a posterior say, under the keys that ``comparison.json`` and ``posterior.json`` share.
 
-    ``decision`` (sentences), ``n_modes``, ``pareto_k``, ``log_evidence`` (nats), and ``modes``: for each, the largest
-    first, ``log_density``, ``laplace_mass``, ``mass``, ``visited`` (share of the draws) and ``n_starts`` of EM.
+    ``decision`` (sentences), ``n_modes``, ``pareto_k`` and its limit ``good_pareto_k``, ``log_evidence`` (nats), and
+    ``modes``: for each, the largest first, ``log_density``, ``laplace_mass``, ``mass``, ``visited`` (share of the
+    draws) and ``n_starts`` of EM.
     """
     modes = posterior.modes
     return {
         "decision": list(posterior.decision),
         "n_modes": modes.n_modes,
         "pareto_k": modes.pareto_k,
+        "good_pareto_k": modes.good_pareto_k,
         "log_evidence": modes.log_evidence,
         "modes": [
             {

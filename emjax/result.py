@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -182,6 +183,12 @@ class Fit:
     n_evaluations: int = 0
     drawn: bool = False
     detail: str = dataclasses.field(default="", repr=False)
+
+    @property
+    def gap_to_rival(self) -> float:
+        """Nats from the best optimum to the next regular one that is not spurious; infinity if there is none."""
+        regular = [o.objective for o in self.optima if o.kind == "regular"]
+        return self.objective - max(regular[1:]) if len(regular) > 1 else math.inf
 
     @property
     def objective(self) -> float:

@@ -191,6 +191,58 @@ def test_an_em_that_did_not_converge_gives_no_verdict(status, fit, same, x):
     json.dumps(comparison.to_dict(), allow_nan=False)
 
 
+@pytest.fixture(scope="module")
+def with_prior(x):
+    """EM under the default prior, and the posterior that it describes perfectly."""
+    map_fit = emjax.fit(Mixture(Normal("full"), 2, prior="default"), x, key=jax.random.key(0), n_init=4)
+    return map_fit, hand_made(map_fit)
+
+
+def test_where_only_the_prior_differs_the_verdict_is_on_the_map(with_prior, fit, mixture, x):
+    map_fit, posterior = with_prior
+    mean = fit.params.components.mean + 3 * np.array([[row.se] for row in fit.intervals().rows[2:4]])
+    components = dataclasses.replace(fit.params.components, mean=mean)
+    moved = dataclasses.replace(fit, params=dataclasses.replace(fit.params, components=components))
+    comparison = emjax.compare(moved, posterior, x)
+    assert comparison.judgements["em"].verdict == "mcmc_needed"
+    assert (comparison.judged, comparison.verdict) == ("map", "em_sufficient")
+    assert comparison.sentence.startswith("EM with the prior (MAP) is enough")
+    assert comparison.reasons[0].startswith("The prior, not the algorithm: maximum likelihood")
+    said = " ".join(comparison.reasons)
+    assert "emjax.fit(Mixture(..., prior='default'), x), or --prior default on the command line" in said
+    effect = comparison.prior_effect
+    assert effect["parameter"].startswith("mean[")
+    assert effect["em_to_map"] == pytest.approx(3.0, abs=0.5)
+    assert effect["map_to_posterior"] < 0.05
+    assert f"moves {effect['parameter']} by {effect['em_to_map']:.2f} posterior sd" in said
+    assert comparison.fit is map_fit
+    np.testing.assert_array_equal(comparison.given.params.components.mean, mean)
+    content = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
+    found = content["diagnostics"]["em"]["judgement"]
+    assert (found["judged"], found["of"]["em"]["verdict"]) == ("map", "mcmc_needed")
+    assert found["of"]["map"]["rules"] == []
+    assert found["prior_effect"] == pytest.approx(effect)
+    assert comparison.sentence in comparison._repr_html_()
+
+
+def test_a_collapsed_maximum_likelihood_leaves_the_verdict_to_the_map(with_prior, fit, x):
+    _, posterior = with_prior
+    for status, verdict in (("degenerate", "em_sufficient"), ("max_iter", "inconclusive")):
+        comparison = emjax.compare(dataclasses.replace(fit, status=emjax.Status(status)), posterior, x)
+        assert comparison.verdict == verdict
+    assert comparison.judged == "em"
+
+
+def test_a_map_fit_is_judged_alone_and_both_failing_need_mcmc(with_prior, fit, x):
+    map_fit, posterior = with_prior
+    alone = emjax.compare(map_fit, posterior, x)
+    assert (alone.judged, set(alone.judgements)) == ("em", {"em"})
+    assert alone.reasons[-1].startswith("EM was run with the posterior's prior (MAP)")
+    beyond = emjax.compare(fit, hand_made(map_fit, shift={"mean[0, x]": -2.0}), x)
+    assert beyond.verdict == beyond.judgements["map"].verdict == "mcmc_needed"
+    assert "it is not the prior alone" in beyond.reasons[-1]
+
+
 def test_a_regular_rival_optimum_needs_mcmc_a_spurious_one_does_not(fit, same, x):
     best = fit.optima[0]
     rival = dataclasses.replace(best, objective=best.objective - 1.5, log_likelihood=best.log_likelihood - 1.5)

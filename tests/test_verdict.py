@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from emjax.verdict import DEFAULT_THRESHOLDS, Evidence, Limits, Thresholds, Verdict, decide
+from emjax.verdict import DEFAULT_THRESHOLDS, Evidence, Limits, Thresholds, Verdict, decide, judge, sentence_of
 
 GOOD = Evidence(
     em_problem="",
@@ -163,3 +163,80 @@ def test_every_verdict_is_a_string_with_a_sentence():
     assert [str(v) for v in Verdict] == ["em_sufficient", "em_with_intervals", "mcmc_needed", "inconclusive"]
     assert len({v.sentence for v in Verdict}) == 4
     assert all(v.sentence.endswith(".") for v in Verdict)
+
+
+# --- what differs, and what helps -----------------------------------------------------------------------------
+
+PARAMETERS = ("difference_in_sd", "mass_deficit", "log_width_ratio")
+
+
+@pytest.mark.parametrize("key", MEASURES)
+def test_intervals_are_a_remedy_for_parameters_alone(key):
+    between = 0.5 * (limit_of(key, "sufficient") + limit_of(key, "with_intervals"))
+    found = judge(with_value(key, between))
+    assert (found.verdict, found.rules) == ("em_with_intervals", (key,))
+    assert ("report its intervals" in found.sentence) == (key in PARAMETERS)
+    assert found.reasons[1].startswith("What helps: ")
+    assert ("report EM's intervals" in " ".join(found.reasons)) == (key in PARAMETERS)
+    beyond = judge(with_value(key, 2 * limit_of(key, "with_intervals")))
+    assert beyond.rules == (key,)
+    assert beyond.sentence.startswith("Use MCMC: ")
+    assert "report" not in " ".join(beyond.reasons)
+
+
+def test_co_clustering_names_the_rows_and_its_own_remedy():
+    found = judge(dataclasses.replace(with_value("co_clustering", 0.04), rows_apart=(31, 200)))
+    assert "assignments" in found.sentence
+    assert "who shares a component with whom" in found.sentence
+    assert found.reasons[1] == "31 of 200 rows change company by more than 2.0% on average."
+    assert "averaged over the posterior's draws" in found.reasons[2]
+    density = judge(with_value("total_variation", 0.05))
+    assert "density" in density.sentence
+    assert "assignments" not in density.sentence
+
+
+def test_each_rule_has_a_sentence_of_its_own():
+    bad = {
+        "trust": dataclasses.replace(GOOD, trust=0.1),
+        "second_mode": dataclasses.replace(GOOD, second_mode=0.3),
+        "intervals": dataclasses.replace(GOOD, interval_problem="The information is singular."),
+        **{key: with_value(key, 9.0) for key in ("total_variation", "co_clustering", "difference_in_sd")},
+    }
+    sentences = {}
+    for rule, evidence in bad.items():
+        found = judge(evidence)
+        assert (found.verdict, found.rules) == ("mcmc_needed", (rule,))
+        sentences[rule] = found.sentence
+    assert len(set(sentences.values())) == len(bad)
+    assert "cannot be told apart by either side" in sentences["trust"]
+    assert "MCMC does not tell the components apart either" in " ".join(judge(bad["trust"]).reasons)
+
+
+def test_both_subjects_are_named_where_both_differ():
+    both = dataclasses.replace(with_value("difference_in_sd", 0.7), co_clustering=0.04)
+    found = judge(both)
+    assert found.rules == ("co_clustering", "difference_in_sd")
+    assert "report its intervals" in found.sentence
+    assert "who shares a component with whom" in found.sentence
+    assert sum(reason.startswith("What helps") for reason in found.reasons) == 2
+
+
+def test_intervals_that_are_doubted_are_not_recommended():
+    doubt = "The intervals hold less than they claim."
+    for key in PARAMETERS:
+        between = 0.5 * (limit_of(key, "sufficient") + limit_of(key, "with_intervals"))
+        found = judge(dataclasses.replace(with_value(key, between), interval_doubt=doubt))
+        assert found.verdict == "mcmc_needed"
+        assert found.reasons[0] == doubt
+        assert found.rules == ("intervals", key)
+    borne_out = judge(dataclasses.replace(GOOD, interval_doubt=doubt))
+    assert borne_out.verdict == "em_sufficient"
+    assert "the posterior bears them out" in borne_out.reasons[-1]
+    others = judge(dataclasses.replace(with_value("co_clustering", 0.04), interval_doubt=doubt))
+    assert others.verdict == "em_with_intervals"
+    assert "intervals" not in others.sentence.split(":")[0]
+
+
+def test_a_verdict_on_the_map_says_so():
+    assert sentence_of(Verdict.EM_SUFFICIENT, judged="map").startswith("EM with the prior (MAP) is enough")
+    assert sentence_of(Verdict.EM_SUFFICIENT) == Verdict.EM_SUFFICIENT.sentence

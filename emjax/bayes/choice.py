@@ -3,8 +3,8 @@
 Hamiltonian Monte Carlo over the Laplace mixture comes first: of the methods with chains it gave the most effective
 draws a second (`docs/benchmarks.md`), and its jumps are the only moves that go between modes. What the decision says
 depends on the modes and on the Pareto k of the Laplace mixture, since they say what to expect: with one mode and k
-below 0.7 the metric is right from the start; otherwise metric and jumps have to be learned from draws, which takes
-longer. With more than `MOST_PARAMETERS` parameters no information matrix is formed, and NumPyro's NUTS is chosen.
+up to its limit the metric is right from the start; otherwise metric and jumps have to be learned from draws, which
+takes longer. With more than `MOST_PARAMETERS` parameters no information matrix is formed, and NumPyro's NUTS is chosen.
 Whatever was chosen is checked by the diagnostics of its draws; where they fail, Gibbs sampling (which moves where
 gradients mislead) and NUTS follow.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from emjax.bayes.diagnostics import Diagnostics
 from emjax.bayes.handoff import NEGLIGIBLE, Handoff
-from emjax.bayes.laplace import GOOD_PARETO_K
 from emjax.bayes.modes import MOST_PARAMETERS
 
 FALLBACKS = {"hmc": ("gibbs", "nuts"), "nuts": ("gibbs",)}
@@ -29,7 +28,7 @@ def choose_method(handoff: Handoff, *, exchangeable: bool = True) -> tuple[str, 
         return "nuts", f"auto: nuts, because {n_parameters} parameters are too many for a metric from the modes."
     shape, n_modes = handoff.sample.pareto_k, int((handoff.masses >= NEGLIGIBLE).sum())
     found = "one mode" if n_modes == 1 else f"{n_modes} modes"
-    quality = f"(Pareto k {shape:.3f}, limit {GOOD_PARETO_K})"
+    quality = f"(Pareto k {shape:.3f}, limit {handoff.sample.good_pareto_k:.2f})"
     if handoff.sample.good and n_modes == 1:
         return "hmc", f"auto: hmc, because EM found {found} and the Laplace approximation is good {quality}."
     if handoff.sample.good:

@@ -1,10 +1,10 @@
 """Has the sampler converged? R-hat, effective sample sizes, divergences, energy; and one status.
 
 For each scalar quantity, by ``arviz_stats``: split R-hat on rank-normalised and on folded draws (the larger
-of the two), effective sample size in the bulk and in the tails (5% and 95% quantiles), Monte Carlo standard
-errors of mean and standard deviation. For each chain: the share of divergent transitions and the estimated
-Bayesian fraction of missing information, E-BFMI = mean of squared energy differences / variance of the
-energy.
+of the two), effective sample size in the bulk, in the tails (5% and 95% quantiles) and of squared deviations, on
+which the standard deviation rests, and Monte Carlo standard errors of mean and standard deviation. For each chain: the
+share of divergent transitions and the estimated Bayesian fraction of missing information, E-BFMI = mean of squared
+energy differences / variance of the energy.
 
 References
 ----------
@@ -39,8 +39,8 @@ class Thresholds:
     max_rhat
         Largest R-hat of any quantity, 1.01 (Vehtari et al. 2021, section 4).
     min_ess
-        Smallest bulk or tail effective sample size of any quantity, over all chains: 400, below which R-hat
-        and the standard errors themselves are unreliable (Vehtari et al. 2021, section 4).
+        Smallest effective sample size of any quantity, in bulk, tails or squared deviations, over all chains: 400,
+        below which R-hat and the standard errors themselves are unreliable (Vehtari et al. 2021, section 4).
     max_divergent_share
         Largest share of divergent transitions, 0.01. Any divergence is a reason to look (Betancourt 2017)
         and the count is always reported; a few among thousands of transitions in the skewed tails of a
@@ -113,8 +113,8 @@ _PRECEDENCE = (
 class QuantityDiagnostics:
     """One scalar quantity. If ``constant`` (a parameter held fixed), rhat and ess are NaN and not judged.
 
-    ``rhat``, ``ess_bulk`` and ``ess_tail`` have no unit; ``mean``, ``sd``, ``mcse_mean`` and ``mcse_sd``
-    have the quantity's.
+    ``rhat``, ``ess_bulk``, ``ess_tail`` and ``ess_sd`` (of squared deviations) have no unit; ``mean``, ``sd``,
+    ``mcse_mean`` and ``mcse_sd`` have the quantity's.
     """
 
     name: str
@@ -123,6 +123,7 @@ class QuantityDiagnostics:
     rhat: float
     ess_bulk: float
     ess_tail: float
+    ess_sd: float
     mcse_mean: float
     mcse_sd: float
     constant: bool
@@ -136,7 +137,7 @@ class Diagnostics:
     ----------
     status, reasons
         The gravest problem, and one phrase for every problem found (empty if none).
-    max_rhat, min_ess_bulk, min_ess_tail
+    max_rhat, min_ess_bulk, min_ess_tail, min_ess_sd
         The worst values over all quantities that vary, with ``*_name`` naming the quantity; NaN and "" if
         there is none.
     n_divergent, divergent_share, divergences_judged
@@ -157,6 +158,8 @@ class Diagnostics:
     min_ess_bulk_name: str
     min_ess_tail: float
     min_ess_tail_name: str
+    min_ess_sd: float
+    min_ess_sd_name: str
     n_divergent: int
     divergent_share: float
     divergences_judged: bool
@@ -165,6 +168,11 @@ class Diagnostics:
     n_draws: int
     quantities: tuple[QuantityDiagnostics, ...]
     thresholds: Thresholds
+
+    def suffices(self, wanted_ess: float) -> bool:
+        """Whether the chains have converged, and every effective sample size is as large as wanted."""
+        sizes = (self.min_ess_bulk, self.min_ess_tail, self.min_ess_sd)
+        return self.status is PosteriorStatus.converged and all(size >= wanted_ess for size in sizes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings for JSON; NaN and infinity become None."""
@@ -211,19 +219,18 @@ def assess(
     names, values = _scalars(quantities)
     n_chains, n_draws = quantities.sizes["chain"], quantities.sizes["draw"]
     rows = _rows(names, values, superchains, most_ess)
-    n_divergent, share = _divergences(sample_stats)
-    bfmi = _bfmi(sample_stats)
+    (n_divergent, share), bfmi = _divergences(sample_stats), _bfmi(sample_stats)
     varying = [row for row in rows if not row.constant]
     max_rhat, rhat_name = _worst(varying, "rhat", largest=True)
     ess_bulk, bulk_name = _worst(varying, "ess_bulk", largest=False)
-    ess_tail, tail_name = _worst(varying, "ess_tail", largest=False)
+    (ess_tail, tail_name), (ess_sd, sd_name) = (_worst(varying, at, largest=False) for at in ("ess_tail", "ess_sd"))
     found = dict(
         _problems(
             nonfinite=_nonfinite_names(names, values, sample_stats),
             n_varying=len(varying),
             n_draws=n_draws,
             rhat=(max_rhat, rhat_name),
-            ess=min((ess_bulk, bulk_name), (ess_tail, tail_name), key=lambda pair: _nan_first(pair[0])),
+            ess=min((ess_bulk, bulk_name), (ess_tail, tail_name), (ess_sd, sd_name), key=lambda p: _nan_first(p[0])),
             divergent=(n_divergent, share if judge_divergences else 0.0),
             bfmi=bfmi,
             limits=thresholds,
@@ -241,6 +248,8 @@ def assess(
         min_ess_bulk_name=bulk_name,
         min_ess_tail=ess_tail,
         min_ess_tail_name=tail_name,
+        min_ess_sd=ess_sd,
+        min_ess_sd_name=sd_name,
         n_divergent=n_divergent,
         divergent_share=share,
         divergences_judged=judge_divergences,
@@ -309,31 +318,32 @@ def _rows(
         content = draws.tobytes()
         if content not in known:
             known[content] = _numbers(draws, superchains, most_ess)
-        mean, sd, rhat, ess_bulk, ess_tail, mcse_mean, mcse_sd = known[content]
         constant = bool(np.all(draws == draws.flat[0]))
-        rows.append(QuantityDiagnostics(name, mean, sd, rhat, ess_bulk, ess_tail, mcse_mean, mcse_sd, constant))
+        mean, sd, rhat, bulk, tail, of_sd, mcse_mean, mcse_sd = known[content]
+        rows.append(QuantityDiagnostics(name, mean, sd, rhat, bulk, tail, of_sd, mcse_mean, mcse_sd, constant))
     return tuple(rows)
 
 
 def _numbers(draws: np.ndarray, superchains: np.ndarray | None, most_ess: float) -> tuple[float, ...]:
-    """mean, sd, rhat, ess_bulk, ess_tail, mcse_mean, mcse_sd of draws ``(chain, draw)``."""
+    """mean, sd, rhat, ess_bulk, ess_tail, ess_sd, mcse_mean, mcse_sd of draws ``(chain, draw)``."""
     from arviz_stats.base import array_stats
 
     nan = math.nan
     if not np.all(np.isfinite(draws)):
-        return (nan,) * 7
+        return (nan,) * 8
     mean = float(draws.mean())
     if np.all(draws == draws.flat[0]):
-        return mean, 0.0, nan, nan, nan, 0.0, 0.0
+        return mean, 0.0, nan, nan, nan, nan, 0.0, 0.0
     sd = float(draws.std(ddof=1))
     if draws.shape[1] < _MIN_DRAWS:
-        return mean, sd, nan, nan, nan, nan, nan
+        return mean, sd, nan, nan, nan, nan, nan, nan
     return (
         mean,
         sd,
         split_rhat(draws) if superchains is None else nested_rhat(draws, superchains),
         min(float(array_stats.ess(draws, method="bulk")), most_ess),
         min(float(array_stats.ess(draws, method="tail", prob=_TAIL)), most_ess),
+        min(float(array_stats.ess(draws, method="sd")), most_ess),
         max(float(array_stats.mcse(draws, method="mean")), sd / math.sqrt(most_ess)),
         max(float(array_stats.mcse(draws, method="sd")), sd / math.sqrt(2.0 * most_ess)),
     )

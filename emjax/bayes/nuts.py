@@ -33,7 +33,7 @@ NumPyro's own ``MCMC`` (vectorized) 13.2 s cold and 6.0 s again.
 import concurrent.futures
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -112,6 +112,13 @@ class _Record(NamedTuple):
 
 
 def run_nuts(
+    model: Callable[..., Any], model_args: tuple = (), model_kwargs: Mapping[str, Any] | None = None, **settings: Any
+) -> NutsRun:
+    """Sample a NumPyro program with NUTS from given starts: the first run of `nuts_runs`, which has the settings."""
+    return next(nuts_runs(model, model_args, model_kwargs, **settings))
+
+
+def nuts_runs(
     model: Callable[..., Any],
     model_args: tuple = (),
     model_kwargs: Mapping[str, Any] | None = None,
@@ -122,13 +129,14 @@ def run_nuts(
     step_size: float = 0.5,
     warmup: int = 1000,
     draws: int = 1000,
+    thinning: Sequence[int] = (1,),
     target_accept_prob: float = 0.8,
     max_tree_depth: int = 10,
     dense_mass: bool = True,
     chain_method: ChainMethod = "auto",
     on_progress: OnProgress | None = None,
-) -> NutsRun:
-    """Sample a NumPyro program with NUTS from given starts.
+) -> Iterator[NutsRun]:
+    """Sample a NumPyro program with NUTS from given starts; the chains go on as long as runs are asked for.
 
     The precision is the caller's: run it inside ``jax.enable_x64(True)`` for float64.
 
@@ -148,6 +156,8 @@ def run_nuts(
         First step size, in units of the posterior's standard deviations if the mass matrix is a good one.
     warmup, draws
         Iterations per chain that are thrown away (adaptation) and kept.
+    thinning
+        For each run, every which iteration is kept: the chains move ``draws`` times as many.
     target_accept_prob
         Mean acceptance probability that the step size is adapted to, in (0, 1).
     max_tree_depth
@@ -160,9 +170,10 @@ def run_nuts(
     on_progress
         Called between chunks; see :class:`OnProgress`.
 
-    Returns
-    -------
+    Yields
+    ------
     NutsRun
+        One for each of ``thinning``.
 
     Raises
     ------
@@ -184,9 +195,9 @@ def run_nuts(
     # On the device once: each chunk would send NumPy arrays again.
     arrays = jax.device_put(arrays)
     states = _initial_states(flat_model, settings, arrays, starts, key, inverse_mass_matrix)
-    sampler = _Sampler(flat_model, settings, arrays, states, n_chains, draws, on_progress)
-    record = sampler.run()
-    return _collect(sampler, record)
+    sampler = _Sampler(flat_model, settings, arrays, states, n_chains, on_progress)
+    for thin in thinning:
+        yield _collect(sampler, sampler.run(draws, thin))
 
 
 def _check(
@@ -339,11 +350,10 @@ class _Sampler:
         arrays: Sequence[Any],
         states: list[Any],
         n_chains: int,
-        draws: int,
         on_progress: OnProgress | None,
     ) -> None:
         self.flat_model, self.settings, self.arrays, self.states = flat_model, settings, arrays, states
-        self.warmup, self.draws = settings.warmup, draws
+        self.warmup, self.begin, self.draws, self.thin = settings.warmup, settings.warmup, 0, 1
         self.chains_of = [range(n_chains)] if settings.n_lanes else [range(c, c + 1) for c in range(n_chains)]
         self.done = [0] * len(states)
         self.chunk = [_FIRST_CHUNK] * len(states)
@@ -356,8 +366,11 @@ class _Sampler:
         # Compiled before threads start: two threads that meet an uncompiled program would both compile it.
         self.program = _advance.lower(flat_model, settings, states[0], np.int32(0), arrays).compile()
 
-    def run(self) -> _Record:
-        """The kept iterations of all chains; leaves ``(chain, draw, ...)``."""
+    def run(self, draws: int, thin: int = 1) -> _Record:
+        """The next ``draws`` iterations to keep, one in ``thin``, of all chains; leaves ``(chain, draw, ...)``."""
+        self.begin += self.draws
+        self.draws, self.thin = draws * thin, thin
+        self.kept = [[] for _ in self.states]
         n_threads = min(len(self.states), _n_cores())
         with concurrent.futures.ThreadPoolExecutor(n_threads, thread_name_prefix="emjax-nuts") as pool:
             lengths = [(unit, self._next_length(unit)) for unit in range(len(self.states))]
@@ -379,7 +392,7 @@ class _Sampler:
 
     def _next_length(self, unit: int) -> int:
         """Iterations of the next chunk, which is warm-up or draws and never both."""
-        end = self.warmup if self.done[unit] < self.warmup else self.warmup + self.draws
+        end = self.warmup if self.done[unit] < self.warmup else self.begin + self.draws
         return min(self.chunk[unit], end - self.done[unit])
 
     def _step(self, unit: int, n_iterations: int) -> tuple[_Record, float]:
@@ -400,7 +413,9 @@ class _Sampler:
         self.step_size[chains] = record.step_size[:, -1]
         self.n_gradients += int(record.n_steps.sum())
         if not is_warmup:
-            self.kept[unit].append(record)
+            number = np.arange(self.done[unit] - n, self.done[unit]) - self.begin
+            chosen = (number + 1) % self.thin == 0
+            self.kept[unit].append(_Record(*(leaf[:, chosen] for leaf in record)))
         return is_warmup
 
     def _report(self, unit: int, is_warmup: bool, done: int) -> None:
@@ -413,7 +428,7 @@ class _Sampler:
                 self.on_progress("warmup", done, self.warmup, info)
             else:
                 info = ChainProgress(chain, tuple(self.divergences.tolist()), step_size)
-                self.on_progress("draws", done - self.warmup, self.draws, info)
+                self.on_progress("draws", done - self.begin, self.draws, info)
 
 
 def _n_cores() -> int:

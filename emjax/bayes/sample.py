@@ -71,10 +71,11 @@ def sample(
     chains, warmup, draws
         Chains, and iterations per chain that are thrown away and kept; by default 8, 200 and 500 for ``hmc``, 4, 1000
         and 1000 for ``nuts``, 8, 500 and 1000 for ``gibbs``, 4, 0 and 1000 for ``laplace``. Without ``draws``, ``hmc``
-        goes on (2, 8 and 32 times as long, thinned) until the diagnostics are good. Chains in a multiple of 8, from 16
+        goes on (2, 8 and 32 times as long, thinned) until the diagnostics are good, and ``nuts`` (8 and 32 times) until
+        every effective sample size is 2000, as for a reference. Chains in a multiple of 8, from 16
         on, start in groups at 8 points, and nested R-hat judges them.
     target_accept_prob
-        What the step size is adapted to, 0.85 for ``hmc`` and 0.8 for ``nuts`` by default.
+        What the step size is adapted to, 0.85 for ``hmc`` and 0.95 for ``nuts`` by default.
     dtype
         The precision of ``hmc`` and ``gibbs``, ``"float64"`` (default) or ``"float32"``; all else is float64.
     on_progress, on_decision
@@ -178,14 +179,15 @@ class _Outcome:
 def _run(method: str, job: Job) -> _Outcome:
     """A method's first run that suffices, or its last."""
     outcome: _Outcome | None = None
-    seconds = 0.0
+    seconds, wanted = 0.0, 0.0
     runs = attempts(method, job)
-    while outcome is None or outcome.diagnostics.status is not PosteriorStatus.converged:
+    while outcome is None or not outcome.diagnostics.suffices(wanted):
         with stopwatch() as lap:
             attempt = next(runs, None)
         if attempt is None:
             break
         seconds += lap.run_seconds
+        wanted = attempt.wanted_ess
         outcome = _outcome(method, job, attempt.run, attempt.starts_note)
     assert outcome is not None
     return dataclasses.replace(outcome, sampling_seconds=seconds)
@@ -285,7 +287,10 @@ def _problems(method: str, handoff: Handoff, modes: PosteriorModes) -> tuple[tup
         )
     if method == "laplace" and not handoff.sample.good:
         found.append(
-            (PosteriorStatus.unreliable, f"Pareto k of the importance weights is {modes.pareto_k:.2f} (> 0.7)")
+            (
+                PosteriorStatus.unreliable,
+                f"Pareto k of the importance weights is {modes.pareto_k:.2f} (> {modes.good_pareto_k:.2f})",
+            )
         )
     return tuple(found)
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from emjax.bayes.laplace import ImportanceSample
+from emjax.bayes.laplace import GOOD_PARETO_K, ImportanceSample
 from emjax.bayes.modes import LaplaceMixture
 from emjax.mixture import MixtureParams
 
@@ -57,18 +57,26 @@ class PosteriorModes:
     modes
         The modes, the one with the largest mass first.
     pareto_k
-        The shape of the importance weights' tail: above 0.7 the masses are rough, and so is the evidence.
+        The shape of the importance weights' tail: above ``good_pareto_k`` the masses are rough, and so is the evidence.
     importance_ess
         How many draws the weighted points are worth.
     log_evidence
         The log marginal likelihood of the data, ``log p(x)``, in nats; NaN where the prior tells labels apart, so that
         the copies of a mode are not equal.
+    good_pareto_k
+        The limit of ``pareto_k`` for the number of points, `emjax.bayes.laplace.good_pareto_k`.
     """
 
     modes: tuple[PosteriorMode, ...]
     pareto_k: float
     importance_ess: float
     log_evidence: float
+    good_pareto_k: float = GOOD_PARETO_K
+
+    @property
+    def believable(self) -> bool:
+        """Whether masses and evidence by the importance weights may be believed."""
+        return self.pareto_k <= self.good_pareto_k
 
     @property
     def n_modes(self) -> int:
@@ -104,6 +112,7 @@ def describe_modes(sample: ImportanceSample, masses: np.ndarray, constant: float
         pareto_k=sample.pareto_k,
         importance_ess=sample.effective_sample_size,
         log_evidence=sample.log_evidence + constant,
+        good_pareto_k=sample.good_pareto_k,
     )
 
 

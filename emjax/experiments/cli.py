@@ -114,7 +114,7 @@ Covariance = Annotated[
 ]
 PriorName = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="none (default): likelihood; default: MAP.", rich_help_panel=_MODEL),
+    typer.Option(metavar="NAME", help="EM: likelihood (none) or MAP (default).", rich_help_panel=_MODEL),
 ]
 Precision = Annotated[
     str | None, typer.Option(metavar="NAME", help="float64 (default) or float32.", rich_help_panel=_MODEL)
@@ -213,6 +213,7 @@ def compare(
     family: FamilyName = None,
     covariance: Covariance = None,
     columns: Columns = None,
+    prior: PriorName = None,
     precision: Precision = None,
     n_init: NInit = None,
     starts: Starts = None,

@@ -120,6 +120,10 @@ class Em(Section):
     iterations: Count | None = Field(
         default=None, description="run exactly this many iterations (max_iter and tol are then not used)"
     )
+    prior: Literal["none", "default"] | None = Field(
+        default=None,
+        description="none: maximum likelihood; default: MAP; left out: MAP where model.prior is given",
+    )
     log_every: Index = Field(default=0, description="a line with the parameters every so many iterations; 0: none")
 
 
@@ -146,7 +150,7 @@ class Mcmc(Section):
     target_accept_prob: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = Field(
         default=None,
         description="acceptance probability that steps are tuned to; raise it where transitions diverge; default: "
-        "0.85 for hmc, 0.8 for nuts",
+        "0.85 for hmc, 0.95 for nuts",
     )
     dtype: Literal["float64", "float32"] = Field(
         default="float64", description="precision of hmc and gibbs; the others work in float64 only"
@@ -195,8 +199,8 @@ class Config(Section):
     def _prior_fits_task(self) -> "Config":
         if self.task != "fit" and self.model.prior == "none":
             raise ValueError(
-                f"model.prior = 'none' leaves task {self.task!r} without a posterior: use 'default' "
-                "(compare shows the maximum-likelihood estimate beside it)"
+                f"model.prior = 'none' leaves task {self.task!r} without a posterior: use 'default', or leave it out "
+                "(compare then sets maximum likelihood beside the posterior)"
             )
         return self
 
@@ -218,9 +222,20 @@ class Config(Section):
 
         As declared; else ``default`` for the tasks that need one, and what the model's file says for ``fit``.
         """
-        declared = self.model.prior
-        if declared is None and self.task == "fit":
-            declared = "default" if isinstance(self.model, FileModel) and self.model.built.prior is not None else "none"
+        return self.em_prior if self.task == "fit" else "default"
+
+    @property
+    def em_prior(self) -> Literal["none", "default"]:
+        """The prior that EM works with: ``default`` (MAP, whichever prior it is) or ``none`` (maximum likelihood).
+
+        That of the posterior for ``sample``. For ``fit`` and ``compare`` what ``em.prior`` or else ``model.prior``
+        declares; where neither does, that of the model's file, if it has one, and else none.
+        """
+        if self.task == "sample":
+            return "default"
+        declared = self.em.prior or self.model.prior
+        if declared is None:
+            return "default" if isinstance(self.model, FileModel) and self.model.built.prior is not None else "none"
         return "none" if declared == "none" else "default"
 
     @property
@@ -250,6 +265,9 @@ class Config(Section):
             tree["model"]["prior"] = tree["model"]["prior"] or self.prior
             tree["model"]["covariance"] = self.covariance
         tree["em"]["n_init"] = self.n_init
+        if self.em_prior != self.prior:
+            # A prior that is written out would be EM's too.
+            tree["em"]["prior"] = self.em_prior
         if isinstance(self.data, SourceData) and is_path(self.data.source):
             tree["data"]["source"] = os.path.abspath(os.path.expanduser(self.data.source))
         return _without_none(tree)

@@ -35,7 +35,7 @@ class RunResult:
         document: what the command prints with ``--json``.
         trustworthy: whether it ended as it should: EM and, where there is one, the sampler report
             ``converged``. Exactly n iterations of EM, as asked for, are as it should be.
-        fit: the EM fit; maximum likelihood for ``compare``, the posterior mode for ``sample``.
+        fit: the EM fit; the posterior mode for ``sample`` and where ``model.prior`` is given, else maximum likelihood.
         posterior: the posterior, None for ``fit``.
         comparison: the comparison, None but for ``compare``.
     """
@@ -85,8 +85,8 @@ class _Run:
 
     def _fit(self, folder: RunFolder) -> RunResult:
         with self.console.bars(self.config.em.log_every == 0) as bars:
-            fit = self._em(self.config.prior, bars)
-        key = "mle" if self.config.prior == "none" else "map"
+            fit = self._em(self.config.em_prior, bars)
+        key = "mle" if self.config.em_prior == "none" else "map"
         document = fit_document(fit, fit.intervals(level=self.config.compare.level))
         folder.write_json("em.json", {"mle": None, "map": None, key: document})
         self._write_environment(folder)
@@ -123,14 +123,15 @@ class _Run:
         self._begin_compiling()
         level = self.config.compare.level
         with self.console.bars(self.config.em.log_every == 0) as bars:
-            fit = self._em("none", bars)
+            fit = self._em(self.config.em_prior, bars)
             with _building_ahead(fit, level):
                 posterior = self._mcmc(fit, bars)
             bars.update("comparison", 0, 3, "intervals and invariants")
             comparison = emjax.compare(fit, posterior, self.dataset, level=level)
             bars.update("comparison", 1, 3, "files")
             # The comparison's fit has its components in the posterior's order: all files name them alike.
-            mle = fit_document(comparison.fit, comparison.intervals)
+            given = fit_document(comparison.given, comparison.given.intervals(level=level))
+            mle = given if self.config.em_prior == "none" else None
             posterior_mode = posterior.map_fit
             mode = fit_document(posterior_mode, posterior_mode.intervals(level=level))
             folder.write_json("em.json", {"mle": mle, "map": mode})

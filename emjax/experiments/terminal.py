@@ -29,6 +29,12 @@ NOT_IDENTIFIED = (
 )
 """What stands in place of labelled numbers where the alignment cannot be trusted."""
 
+WITH_A_PRIOR = "With a prior: --prior default, or model.prior = 'default' in the config."
+"""How the command line takes the remedy that a collapsed fit is given."""
+
+ROUGH_INTERVALS = "They are not shown; the files hold them, marked as rough."
+"""What stands in place of intervals that cannot be trusted."""
+
 MAX_ROWS = 40
 """Rows of a parameter table on the terminal; the JSON files always hold all."""
 
@@ -47,7 +53,9 @@ def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str
     """Return what ``compare`` prints: what cannot be trusted, verdict, reasons, parameters, cost, the report."""
     from emjax.verdict import Verdict
 
-    sentence, style = Verdict(document["verdict"]).sentence, VERDICT_STYLES[document["verdict"]]
+    style = VERDICT_STYLES[document["verdict"]]
+    judgement = document["diagnostics"].get("em", {}).get("judgement", {})
+    sentence = judgement.get("sentence") or Verdict(document["verdict"]).sentence  # older runs have none of their own
     posterior = document["diagnostics"]["posterior"]
     trusted = posterior["status"] == "converged"
     identified = _identified(document["diagnostics"].get("alignment"))
@@ -55,7 +63,7 @@ def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str
     # The remedy leads already; what stays of the reason are the numbers behind it.
     reasons = document["reasons"] if trusted else [reason.replace(f"{remedy} ", "") for reason in document["reasons"]]
     return [
-        *_leads(document["diagnostics"]),
+        *_leads(document["diagnostics"], intervals=not _intervals_count(document)),
         _headline(sentence, style, about),
         *_bullets(reasons),
         *_bullets([] if trusted else [WITHHELD]),
@@ -74,8 +82,16 @@ def _identified(alignment: Mapping[str, Any] | None) -> bool:
     return alignment is None or (alignment["trust"] is not None and alignment["trust"] >= TRUST_LOW)
 
 
-def _leads(diagnostics: Mapping[str, Any]) -> list[RenderableType]:
-    """One sentence for each thing that must be known before the verdict is read."""
+def _intervals_count(document: Mapping[str, Any]) -> bool:
+    """Whether EM's intervals may be read: their own check does not doubt them, or the posterior bears them out."""
+    from emjax.verdict import EM_IS_ENOUGH
+
+    status = document["diagnostics"].get("em", {}).get("intervals", {}).get("status")
+    return status != "rough" or document["verdict"] in EM_IS_ENOUGH
+
+
+def _leads(diagnostics: Mapping[str, Any], *, intervals: bool = False) -> list[RenderableType]:
+    """One sentence for each thing that must be known before the verdict is read; ``intervals`` where EM's are rough."""
     found = []
     posterior, em, alignment = (diagnostics.get(key) for key in ("posterior", "em", "alignment"))
     if posterior and posterior["status"] != "converged":
@@ -84,6 +100,8 @@ def _leads(diagnostics: Mapping[str, Any]) -> list[RenderableType]:
         found.append(("EM cannot be trusted yet", em["status"], em["message"]))
     elif em and _is_spurious(em.get("optima", ())):
         found.append(("EM cannot be trusted yet", "only a spurious optimum", em["message"]))
+    if intervals and em:
+        found.append(("EM's intervals cannot be trusted", "rough", em["intervals"]["message"]))
     if not _identified(alignment):
         assert alignment is not None
         trust = _number(alignment["trust"], "{:.2f}")
@@ -97,7 +115,10 @@ def _leads(diagnostics: Mapping[str, Any]) -> list[RenderableType]:
 
 def _parameter_table(document: Mapping[str, Any], trusted: bool) -> list[RenderableType]:
     rows = [row for row in document["parameters"] if not row["name"].startswith(("correlation", "covariance"))]
-    table = _table("parameter", "EM ± se", "posterior ± sd", "apart by", "width ratio")
+    em = document["diagnostics"].get("em", {})
+    shown = _intervals_count(document)
+    name = "EM" if em.get("prior", "none") == "none" else "MAP"
+    table = _table("parameter", f"{name} ± se" if shown else name, "posterior ± sd", "apart by", "width ratio")
     for row in rows[:MAX_ROWS]:
         posterior = (
             with_error(row["mean"], row["sd"]),
@@ -105,7 +126,9 @@ def _parameter_table(document: Mapping[str, Any], trusted: bool) -> list[Rendera
             _number(row["width_ratio"], "{:.2f}"),
         )
         table.add_row(
-            Text(printable(row["name"])), with_error(row["em"], row["se"]), *(posterior if trusted else "---")
+            Text(printable(row["name"])),
+            with_error(row["em"], row["se"] if shown else None),
+            *(posterior if trusted else "---"),
         )
     return [table, *_more(len(rows))]
 
@@ -142,11 +165,12 @@ def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> l
     intervals = document["intervals"]
     table = _table("parameter", "EM ± se", f"{100 * intervals['level']:g}% interval")
     rows = [row for row in intervals["rows"] if not row["name"].startswith("correlation")]
+    rough = intervals["status"] == "rough"
     for row in rows[:MAX_ROWS]:
         table.add_row(
             Text(printable(row["name"])),
-            with_error(row["estimate"], row["se"]),
-            interval_text(row["lower"], row["upper"], row["se"]),
+            with_error(row["estimate"], None if rough else row["se"]),
+            "-" if rough else interval_text(row["lower"], row["upper"], row["se"]),
         )
     kind = "maximum likelihood" if document["prior"] == "none" else f"MAP in {document['space']}"
     objective = f"{kind}: log-likelihood {document['log_likelihood']:.5f}"
@@ -157,7 +181,9 @@ def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> l
         *_bullets([document["message"]]),
         *_bullets([f"{objective}, BIC {document['bic']:.3f}"]),
         *_bullets([optima_text(document["optima"])]),
+        *_bullets([WITH_A_PRIOR] if document["status"] == "degenerate" and document["prior"] == "none" else []),
         *_bullets([intervals["message"]] if intervals["status"] != "ok" else []),
+        *_bullets([ROUGH_INTERVALS] if rough else []),
         Text(),
         table,
         *_more(len(rows)),
@@ -274,15 +300,14 @@ def _decimals(error: float | None, *values: float) -> int | None:
 
 def modes_text(document: Mapping[str, Any]) -> str:
     """Return how many modes the posterior has, what each holds, and the evidence."""
-    from emjax.bayes.laplace import GOOD_PARETO_K
-
     shares = [mode["mass"] for mode in document["modes"] if mode["mass"] is not None and mode["mass"] >= 0.01]
     if document["n_modes"] <= 1 or len(shares) <= 1:
         text = "The posterior has one mode that EM knows of"
     else:
         text = f"The posterior has {len(shares)} modes that EM knows of, with {_joined(shares)} of it"
     shape, evidence = _number(document["pareto_k"], "{:.2f}"), _number(document["log_evidence"], "{:.2f}")
-    good = document["pareto_k"] is not None and document["pareto_k"] <= GOOD_PARETO_K
+    # Runs that were written before the limit was: it was 0.7 then.
+    good = document["pareto_k"] is not None and document["pareto_k"] <= document.get("good_pareto_k", 0.7)
     rough = "" if good else ", so masses and evidence are rough"
     return f"{text}; log evidence {evidence} (Pareto k {shape}{rough})."
 

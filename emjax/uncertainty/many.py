@@ -72,5 +72,5 @@ def _found(mixture: Mixture, fits: list[Any]) -> list[tuple[np.ndarray, ...]]:
 @functools.partial(jax.jit, static_argnums=0)
 def _all_derivatives(
     mixture: Mixture, params: MixtureParams, data: Blocks, prior: Prior | None, frame: Frame
-) -> tuple[Array, Array, Array, Array]:
+) -> tuple[Array, ...]:
     return jax.vmap(functools.partial(derivatives, mixture))(params, data, prior, frame)

@@ -169,6 +169,18 @@ def test_the_tail_counts_too():
     assert result.status is PosteriorStatus.too_few_draws
 
 
+def test_squared_deviations_count_too():
+    """Independent normals whose size moves in long spells: means and tails mix, the standard deviation does not."""
+    size = np.repeat(np.exp(0.35 * np.random.default_rng(7).standard_normal((CHAINS, DRAWS // 50))), 50, axis=1)
+    result = assess(dataset(a=normal_chains(0) * size), good_stats(), Thresholds(max_rhat=2.0, min_ess=1000.0))
+    assert result.min_ess_sd < 1000 < result.min_ess_bulk
+    assert result.min_ess_sd_name == "a"
+    assert result.status is PosteriorStatus.too_few_draws
+    good = assess(dataset(a=normal_chains(0)), good_stats())
+    assert good.suffices(400.0)
+    assert not good.suffices(1e6)
+
+
 @pytest.mark.parametrize(("n_divergent", "status"), [(40, "converged"), (41, "divergent")])
 def test_divergences_up_to_one_percent_are_reported_only(n_divergent, status):
     diverging = np.zeros((CHAINS, DRAWS), bool)

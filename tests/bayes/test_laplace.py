@@ -22,7 +22,7 @@ from posteriors import (
 )
 
 import emjax
-from emjax.bayes.laplace import GOOD_PARETO_K, importance_sample, resample, smoothed_weights
+from emjax.bayes.laplace import GOOD_PARETO_K, good_pareto_k, importance_sample, resample, smoothed_weights
 from emjax.families.poisson import PoissonPrior
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -114,6 +114,14 @@ def test_pareto_k_tells_a_proposal_that_is_too_narrow():
     assert shapes[0.3] > GOOD_PARETO_K
     # Weights of a normal with a proposal of this width have no moments beyond 1 / (1 - width^2).
     assert abs(shapes[0.6] - (1 - 0.6**2)) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("n_points", "limit"), [(10, 0.0), (100, 0.5), (400, 0.6157), (1000, 2 / 3), (2154, 0.7), (10**6, 0.7)]
+)
+def test_the_limit_of_pareto_k_depends_on_the_number_of_points(n_points, limit):
+    """Vehtari et al. 2024: min(1 - 1 / log10 S, 0.7)."""
+    assert good_pareto_k(n_points) == pytest.approx(limit, abs=1e-4)
 
 
 def test_smoothing_leaves_good_weights_and_trims_the_largest():

@@ -11,7 +11,7 @@ import pytest
 from arviz_stats.base import array_stats
 from numpyro.infer.util import potential_energy
 
-from emjax.bayes.nuts import run_nuts
+from emjax.bayes.nuts import nuts_runs, run_nuts
 from emjax.clock import stopwatch
 from emjax.errors import ConfigError
 
@@ -125,6 +125,18 @@ def test_same_key_same_draws_and_another_key_others(parallel, data):
         np.testing.assert_array_equal(value, again.samples[name])
     other = run(data, seed=1)
     assert np.all(other.samples["rate"] != parallel.samples["rate"])
+
+
+def test_further_runs_go_on_where_the_chains_are(data):
+    starts = {"mean": np.zeros((2, 2)), "rate": np.ones(2)}
+    settings = {"key": jax.random.key(3), "starts": starts, "warmup": 50}
+    with jax.enable_x64(True):
+        first, second = nuts_runs(conjugate, data, draws=30, thinning=(1, 2), **settings)
+        whole = run_nuts(conjugate, data, draws=90, **settings)
+    for name, value in whole.unconstrained.items():
+        np.testing.assert_array_equal(first.unconstrained[name], value[:, :30])
+        np.testing.assert_array_equal(second.unconstrained[name], value[:, 31::2])
+    assert second.n_gradients == whole.n_gradients
 
 
 def test_equal_shapes_compile_once_and_data_are_arguments(parallel, data):

@@ -81,7 +81,7 @@ def render_report(
 
 
 def _heading(comparison: Comparison, title: str | None, provenance: Mapping[str, Any] | None) -> dict[str, Any]:
-    from emjax.experiments.report.evidence import WORDS
+    from emjax.experiments.report.evidence import word_of
 
     data = (provenance or {}).get("data")
     name = data.get("name") if isinstance(data, Mapping) else None
@@ -90,8 +90,8 @@ def _heading(comparison: Comparison, title: str | None, provenance: Mapping[str,
         "title": title or asked,
         "subject": _subject(comparison),
         "verdict": comparison.verdict.value,
-        "verdict_word": WORDS[comparison.verdict],
-        "verdict_sentence": comparison.verdict.sentence,
+        "verdict_word": word_of(comparison),
+        "verdict_sentence": comparison.sentence,
         "reasons": comparison.reasons,
     }
 

@@ -11,7 +11,7 @@ from emjax.bayes.diagnostics import PosteriorStatus
 from emjax.comparison import Comparison
 from emjax.experiments.report.wording import elided, number, percent
 from emjax.uncertainty.information import IntervalStatus
-from emjax.verdict import Thresholds, Verdict
+from emjax.verdict import EM_IS_ENOUGH, Thresholds, Verdict
 
 _ENOUGH, _INTERVALS = 40.0, 75.0
 """Where the two limits stand on every bar, in percent of its length."""
@@ -25,6 +25,16 @@ WORDS = {
     Verdict.MCMC_NEEDED: "No, use MCMC",
     Verdict.INCONCLUSIVE: "No verdict yet",
 }
+
+
+def word_of(comparison: Comparison) -> str:
+    """The answer in a few words; it names the prior where the verdict is on EM with it."""
+    words = WORDS[comparison.verdict]
+    return (
+        words.replace("EM is", "EM with the prior is").replace("with its", "with the prior and its")
+        if (comparison.judged == "map")
+        else words
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,6 +195,9 @@ def alerts(comparison: Comparison) -> list[Alert]:
         found.append(
             Alert(f"Labels are not trusted enough (alignment trust {alignment.trust:.2f})", alignment.note),
         )
-    if fit.converged and comparison.intervals.status is not IntervalStatus.OK:
-        found.append(Alert("EM has no standard errors", comparison.intervals.status.message))
+    status = comparison.intervals.status
+    if fit.converged and status.withheld:
+        found.append(Alert("EM has no standard errors", status.message))
+    elif status is IntervalStatus.ROUGH and comparison.verdict not in EM_IS_ENOUGH:
+        found.append(Alert("EM's intervals cannot be trusted (rough)", status.message))
     return found

@@ -31,6 +31,6 @@ def html_of(comparison: "Comparison") -> str:
     warning = "".join(f"<p>{html.escape(text)}</p>" for text in said)
     head = "".join(f'<th scope="col">{name}</th>' for name in header)
     return (
-        f"<div><p><strong>{html.escape(comparison.verdict.sentence)}</strong></p>{warning}<ul>{reasons}</ul>"
+        f"<div><p><strong>{html.escape(comparison.sentence)}</strong></p>{warning}<ul>{reasons}</ul>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>{more}</div>"
     )

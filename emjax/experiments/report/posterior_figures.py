@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from emjax.align import TRUST_HIGH, TRUST_LOW
-from emjax.bayes.laplace import GOOD_PARETO_K
 from emjax.bayes.posterior import Posterior
 from emjax.comparison import Comparison
 from emjax.experiments.report.drawing.density import MOST_FEATURES, draw_density_band
@@ -91,13 +90,14 @@ def _chains_differ(posterior: Posterior) -> str:
 def _pareto_words(posterior: Posterior) -> str:
     shape = posterior.modes.pareto_k
     value = "−∞" if shape == -math.inf else "∞" if shape == math.inf else fixed(shape, 2)
-    if shape <= GOOD_PARETO_K:
-        return f"Pareto k is {value}, up to {GOOD_PARETO_K}: masses and evidence can be believed."
+    limit = fixed(posterior.modes.good_pareto_k, 2)
+    if posterior.modes.believable:
+        return f"Pareto k is {value}, up to {limit}: masses and evidence can be believed."
     rest = (
         "and so are the draws, which rest on them" if posterior.method == "laplace" else "the draws do not rest on them"
     )
     return (
-        f"Pareto k is {value}, above {GOOD_PARETO_K}: the modes' normal approximations are rough, and so are masses "
+        f"Pareto k is {value}, above {limit}: the modes' normal approximations are rough, and so are masses "
         f"and evidence; {rest}."
     )
 

@@ -77,6 +77,13 @@ def diagnostic_checks(comparison: Comparison) -> list[Check]:
         Check("Smallest bulk ESS", _whole(bulk), found.min_ess_bulk_name, f"≥ {ess:g}", bulk >= ess),
         Check("Smallest tail ESS", _whole(tail), found.min_ess_tail_name, f"≥ {ess:g}", tail >= ess),
         Check(
+            "Smallest ESS of an sd",
+            _whole(found.min_ess_sd),
+            found.min_ess_sd_name,
+            f"≥ {ess:g}",
+            found.min_ess_sd >= ess,
+        ),
+        Check(
             "Divergent transitions",
             divergent,
             "" if found.divergences_judged else "not judged: chains jump",

@@ -60,7 +60,8 @@ PriorSetting = Annotated[
 
 _PRIOR = (
     "default: the default prior, scaled by the data; a table changes some of its numbers; none: no prior, so that EM "
-    "maximises the likelihood in `fit` (`sample` and `compare` need a prior)"
+    "maximises the likelihood in `fit` (`sample` and `compare` need a prior). Where it is given, EM works with it too "
+    "(MAP); left out, `fit` and `compare` maximise the likelihood"
 )
 
 

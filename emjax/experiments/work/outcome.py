@@ -43,7 +43,8 @@ class Outcome:
     numbers
         Further quantities by name: ``log_likelihood``, ``log_evidence``, ``bic``, ``n_iter``, ``n_evaluations``,
         ``n_optima``, ``max_rhat``, ``min_ess``, ``divergences``, ``pareto_k``, ``n_modes``, ``alignment_trust``,
-        ``spurious``, ``intervals_withheld``, and under a budget ``budget_used``, ``draws``, ``n_starts``, ``max_iter``.
+        ``spurious``, ``intervals_withheld``, ``intervals_rough``, and under a budget ``budget_used``, ``draws``,
+        ``n_starts``, ``max_iter``.
     compile_seconds, run_seconds
         What it took; a batch's seconds are shared out evenly over its replicates.
     verdict

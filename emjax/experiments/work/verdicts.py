@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emjax.experiments.study.schema import EmMethod, SamplerMethod, Study
-from emjax.verdict import Verdict
+from emjax.verdict import EM_IS_ENOUGH, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 COVERAGE_SLACK = 0.05
 LOG_SCORE_SLACK = 0.005
 STANDARD_ERRORS = 2.0
-
-EM_IS_ENOUGH = (Verdict.EM_SUFFICIENT, Verdict.EM_WITH_INTERVALS)
 
 
 def verdict_record(rows: pd.DataFrame, study: Study) -> pd.DataFrame:

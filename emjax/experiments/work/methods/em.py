@@ -199,5 +199,6 @@ def _numbers(estimate: Fit, found: Intervals | None) -> dict[str, float]:
     }
     if found is not None:
         # Coverage is that of the intervals there are; how many there are belongs beside it.
-        numbers["intervals_withheld"] = float(found.status is not IntervalStatus.OK)
+        numbers["intervals_withheld"] = float(found.status.withheld)
+        numbers["intervals_rough"] = float(found.status is IntervalStatus.ROUGH)
     return numbers
