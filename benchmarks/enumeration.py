@@ -15,6 +15,7 @@ from time import perf_counter
 
 import jax
 import numpy as np
+from scipy import stats
 
 import emjax
 from benchmarks.labellings import enumerate_labellings
@@ -94,9 +95,13 @@ def run(case: Case, method: str, key: int) -> Outcome:
     mixture = case.mixture
     exact = enumerate_labellings(case.x, mixture.prior.concentration, mixture.prior.components)  # type: ignore[union-attr]
     begin = perf_counter()
-    posterior = emjax.sample(mixture, case.x, key=jax.random.key(key), method=method)  # type: ignore[arg-type]
+    try:
+        posterior = emjax.sample(mixture, case.x, key=jax.random.key(key), method=method)  # type: ignore[arg-type]
+    except emjax.FitError:
+        nan = float("nan")
+        return Outcome(case.name, method, key, "no fit", nan, nan, nan, perf_counter() - begin)
     seconds = perf_counter() - begin
-    shares = np.exp(_log_responsibilities(case, posterior.params))
+    shares = np.exp(_log_responsibilities(case, posterior))
     together = np.einsum("snk,smk->nm", shares, shares) / len(shares)
     off = ~np.eye(len(case.x), dtype=bool)
     return Outcome(
@@ -111,18 +116,17 @@ def run(case: Case, method: str, key: int) -> Outcome:
     )
 
 
-def _log_responsibilities(case: Case, params: emjax.mixture.MixtureParams) -> np.ndarray:
-    """``log p(z_n = k | x_n)`` at each draw, ``(draw, n, K)``, by SciPy's densities."""
-    from scipy import stats
-
+def _log_responsibilities(case: Case, posterior: emjax.Posterior) -> np.ndarray:
+    """``log p(z_n = k | x_n)`` at each draw, ``(draw, n, K)``, by SciPy's and NumPy's densities."""
+    drawn = {name: np.concatenate(value.values) for name, value in posterior.tree["posterior"].data_vars.items()}
     if isinstance(case.family, emjax.Poisson):
-        densities = stats.poisson.logpmf(case.x[None, :, None, :], params.components.rate[:, None]).sum(axis=-1)
+        densities = stats.poisson.logpmf(case.x[None, :, None, :], drawn["rate"][:, None]).sum(axis=-1)
     else:
-        root = np.linalg.cholesky(params.components.covariance)
-        y = np.linalg.solve(root, np.swapaxes(case.x[None, None] - params.components.mean[:, :, None], 2, 3))
+        root = np.linalg.cholesky(drawn["covariance"])
+        y = np.linalg.solve(root, np.swapaxes(case.x[None, None] - drawn["mean"][:, :, None], 2, 3))
         log_det = np.log(np.diagonal(root, axis1=2, axis2=3)).sum(axis=2)
         densities = np.swapaxes(-0.5 * (y**2).sum(axis=2) - log_det[:, :, None], 1, 2)
-    joint = densities + np.log(params.weights)[:, None, :]
+    joint = densities + np.log(drawn["weights"])[:, None, :]
     return np.asarray(joint - np.logaddexp.reduce(joint, axis=2)[:, :, None])
 
 

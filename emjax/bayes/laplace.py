@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from emjax.bayes.empty import Ridge
 from emjax.bayes.modes import LaplaceMixture
 from emjax.bayes.run import Run
 from emjax.bayes.target import Evaluator
@@ -30,7 +31,8 @@ class ImportanceSample:
     mixture
         What they were drawn from.
     points, which
-        The points ``(S, p)`` and the mode that each was drawn from, ``(S,)``.
+        The points ``(S, p)`` and the part of the posterior that each belongs to, ``(S,)``: a mode, or after all modes a
+        ridge.
     values
         The target's log density at them, ``(S,)``.
     weights
@@ -39,6 +41,8 @@ class ImportanceSample:
         The shape of the weights' tail.
     log_evidence
         Logarithm of the mean weight, over all K! copies of the posterior: the target's normalizing constant.
+    ridges
+        Where components are empty, if that is a part of the posterior: with one of them, with two, and so on.
     """
 
     mixture: LaplaceMixture
@@ -48,6 +52,7 @@ class ImportanceSample:
     weights: np.ndarray
     pareto_k: float
     log_evidence: float
+    ridges: tuple[Ridge, ...] = ()
 
     @property
     def effective_sample_size(self) -> float:
@@ -56,8 +61,15 @@ class ImportanceSample:
 
     @property
     def masses(self) -> np.ndarray:
-        """The mass of each mode, corrected by the weights, ``(n_modes,)``."""
-        return np.bincount(self.which, self.weights, minlength=len(self.mixture.modes))
+        """The mass of each mode and then of each ridge, corrected by the weights."""
+        return np.bincount(self.which, self.weights, minlength=len(self.mixture.modes) + len(self.ridges))
+
+    @property
+    def laplace_masses(self) -> np.ndarray:
+        """The same by the Laplace approximations alone."""
+        log_masses = np.array([part.log_mass for part in (*self.mixture.modes, *(r.mode for r in self.ridges))])
+        masses = np.exp(log_masses - log_masses.max())
+        return masses / masses.sum()
 
     @property
     def good(self) -> bool:
