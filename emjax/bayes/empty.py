@@ -143,10 +143,13 @@ def find_ridges(
     return tuple(levels)
 
 
-def merged(level: tuple[Ridge, ...]) -> Ridge:
-    """The best of some ridges with the mass of all of them."""
-    log_mass = logsumexp([ridge.mode.log_mass for ridge in level])
-    return dataclasses.replace(level[0], mode=dataclasses.replace(level[0].mode, log_mass=float(log_mass)))
+def merged(evaluate: Evaluator, level: tuple[Ridge, ...]) -> Ridge:
+    """The best of some ridges with the mass of all of them, and the density where the empty weights have their means."""
+    best, log_mass = level[0], logsumexp([ridge.mode.log_mass for ridge in level])
+    (height,), _ = evaluate(best.with_weights(evaluate, best.mode.flat[None]))
+    return dataclasses.replace(
+        best, mode=dataclasses.replace(best.mode, log_density=float(height), log_mass=float(log_mass))
+    )
 
 
 def _apart(one: Ridge, other: Ridge) -> bool:

@@ -227,7 +227,7 @@ def _weighted(
     pooled = MixtureParams(np.full(k, 1.0 / k), problem.mixture.family.pooled(problem.z, k))
     flat = np.asarray(_flat(evaluate.target, jax.tree.map(jnp.asarray, pooled)))
     levels = find_ridges(evaluate, modes, flat, map_fit.optima[0])
-    ridges = tuple(map(merged, levels))
+    ridges = tuple(merged(evaluate, level) for level in levels)
     shares = dataclasses.replace(sample, ridges=ridges).laplace_masses[len(modes.modes) :]
     smallest = min(float(np.min(mode.optimum.effective_counts)) for mode in modes.modes)
     if not (shares.sum() >= _COUNTS or (not sample.good and smallest < _FEW_DATA)):
