@@ -1,8 +1,8 @@
 """``python -m benchmarks.enumeration``: posteriors against the sum over all labellings of the data.
 
 Every case is sampled with five keys by each method. A run is right where the probability that two data share a
-component is within 0.03 of the exact one for every pair and the evidence within 0.1 nats; it says no where its status is
-not ``converged``; it is wrong where it says neither.
+component is within 0.03 of the exact one for every pair and the evidence within 0.1 nats; it says no where its status
+is not ``converged``; it is wrong where it says neither.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def cases() -> Iterator[Case]:
     for concentration in (0.5, 4.0):
         for rate in (30.0, 1e5):
             x = np.random.default_rng([12, int(rate)]).poisson(rate, (12, 1)).astype(float)
-            yield Case(f"poisson {rate:g} n=12 K=2 concentration={concentration:g}", x, 2, emjax.Poisson(), concentration)
+            yield Case(
+                f"poisson {rate:g} n=12 K=2 concentration={concentration:g}", x, 2, emjax.Poisson(), concentration
+            )
 
 
 def run(case: Case, method: str, key: int) -> Outcome:
@@ -133,7 +135,7 @@ def _log_responsibilities(case: Case, posterior: emjax.Posterior) -> np.ndarray:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run everything that was asked for, print each run that is wrong and a table; the status is 0 if none is."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.enumeration", description=__doc__)
-    parser.add_argument("--methods", nargs="+", default=["auto"], choices=METHODS + ("hmc",), help="default: auto")
+    parser.add_argument("--methods", nargs="+", default=["auto"], choices=(*METHODS, "hmc"), help="default: auto")
     parser.add_argument("--keys", type=int, default=N_KEYS, help=f"keys of each case (default {N_KEYS})")
     parser.add_argument("--only", default="", help="cases whose name holds this")
     parser.add_argument("--every", type=int, default=1, help="each so-manieth case")
@@ -148,8 +150,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 outcomes.append(outcome)
                 if options.verbose or outcome.verdict == "wrong":
                     print(
-                        f"{outcome.verdict:5s} {method:7s} {case.name:45s} key {key}: {outcome.status:14s} together off "
-                        f"{outcome.together:.3f}, evidence off {outcome.evidence:+.3f}, k {outcome.pareto_k:.2f}, "
+                        f"{outcome.verdict:5s} {method:7s} {case.name:45s} key {key}: {outcome.status:14s} together "
+                        f"off {outcome.together:.3f}, evidence off {outcome.evidence:+.3f}, k {outcome.pareto_k:.2f}, "
                         f"{outcome.seconds:.1f} s",
                         flush=True,
                     )

@@ -451,7 +451,8 @@ def mode_findings(posterior: Posterior) -> dict[str, Any]:
     """What the modes of a posterior say, under the keys that ``comparison.json`` and ``posterior.json`` share.
 
     ``decision`` (sentences), ``n_modes``, ``pareto_k``, ``log_evidence`` (nats), and ``modes``: for each, the largest
-    first, ``log_density``, ``laplace_mass``, ``mass``, ``visited`` (share of the draws) and ``n_starts`` of EM.
+    first, ``log_density``, ``laplace_mass``, ``mass``, ``visited`` (share of the draws), ``n_starts`` of EM, and
+    ``n_empty``, the number of empty components where it is no mode but the region where these are empty.
     """
     modes = posterior.modes
     return {
@@ -466,6 +467,7 @@ def mode_findings(posterior: Posterior) -> dict[str, Any]:
                 "mass": mode.mass,
                 "visited": mode.visited,
                 "n_starts": mode.n_starts,
+                "n_empty": mode.n_empty,
             }
             for mode in modes.modes
         ],

@@ -1,12 +1,12 @@
 r"""An importance sample where normals do not do: from modes and from conjugate posteriors of labellings, learned.
 
-Where a component may be empty, or holds a datum or two, no normal has the shape of the posterior. A mixture of conjugate
-posteriors over labellings has (`emjax.bayes.jumps`), and one whose component holds nothing is as good as any. Half of the
-points come from it and half from the Laplace mixture, which does better where components hold many data.
+Where a component may be empty, or holds a datum or two, no normal has the shape of the posterior. A mixture of
+conjugate posteriors over labellings has (`emjax.bayes.jumps`), and one whose component holds nothing is as good as any.
+Half of the points come from it and half from the Laplace mixture, which does better where components hold many data.
 
-Labellings are first drawn at points of the modes and of the ridges, and then, round after round, at the weighted points of
-the round before (population Monte Carlo). Both halves are of the whole posterior: a labelling stands for all :math:`K!`
-numberings, so that its density is a permanent,
+Labellings are first drawn at points of the modes and of the ridges, and then, round after round, at the weighted points
+of the round before (population Monte Carlo). Both halves are of the whole posterior: a labelling stands for all
+:math:`K!` numberings, so that its density is a permanent,
 
 .. math::
 
@@ -15,8 +15,8 @@ numberings, so that its density is a permanent,
 
 which the subsets of components give in :math:`2^K K` products, all positive.
 
-References: Cappé, Guillin, Marin and Robert, Journal of Computational and Graphical Statistics 13, 2004 (population Monte
-Carlo); Frühwirth-Schnatter, Econometrics Journal 7, 2004 (labels and permutations in the evidence of mixtures); Lee and
+References: Cappé, Guillin, Marin and Robert, Journal of Computational and Graphical Statistics 13, 2004 (population
+Monte Carlo); Frühwirth-Schnatter, Econometrics Journal 7, 2004 (labels and permutations in the evidence of mixtures); Lee and
 Robert, Bayesian Analysis 11, 2016 (importance sampling over labellings).
 """
 
@@ -118,9 +118,7 @@ def _drawn(
     n_labelled, size = n_points // 2, _LEARNING_POINTS // 2
     normal, _ = mixture.sample(rng, n_points - n_labelled)
     parts = [
-        np.asarray(
-            _proposed(evaluate.target, evaluate.data, jumps, jax.random.split(jax.random.fold_in(key, i), size))
-        )
+        np.asarray(_proposed(evaluate.target, evaluate.data, jumps, jax.random.split(jax.random.fold_in(key, i), size)))
         for i in range(-(-n_labelled // size))
     ]
     return np.concatenate([normal, np.concatenate(parts)[:n_labelled]])

@@ -1,8 +1,8 @@
 r"""Where components are empty: the parts of a posterior that are no optimum of EM.
 
-A component that holds no data has its prior for a posterior, and its weight goes to zero. In the space of samplers that is
-a ridge as wide as the prior, of a height that falls forever towards a weight of zero: EM comes to rest nowhere on it. It
-holds the posterior of the mixture with fewer components, and with a wide prior often most of the mass.
+A component that holds no data has its prior for a posterior, and its weight goes to zero. In the space of samplers
+that is a ridge as wide as the prior, of a height that falls forever towards a weight of zero: EM comes to rest nowhere
+on it. It holds the posterior of the mixture with fewer components, and with a wide prior often most of the mass.
 
 With the weights of the components in :math:`E` fixed at nothing, the target is that of the other components and of the
 prior of these, and has a mode :math:`v` with a Laplace approximation. The weights integrate out in closed form, since
@@ -14,8 +14,8 @@ prior of these, and has a mode :math:`v` with a Laplace approximation. The weigh
     \frac{\prod_{k \in E} \Gamma(\alpha_k) \, \Gamma(A_K + n)}{\Gamma(A + n)}, \qquad
     A = \sum_k \alpha_k, \quad A_K = \sum_{k \notin E} \alpha_k ,
 
-which makes the mass of the ridge comparable with that of a mode. A point of the posterior lies on it where the data that
-a component expects to hold, :math:`\sum_i r_{ik}`, are fewer than half of one.
+which makes the mass of the ridge comparable with that of a mode. A point of the posterior lies on it where the data
+that a component expects to hold, :math:`\sum_i r_{ik}`, are fewer than half of one.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ def find_ridges(
 ) -> tuple[tuple[Ridge, ...], ...]:
     """The ridges that components taken out of the largest mode lead to: of one empty component, of two, and so on.
 
-    ``pooled`` are all components at the estimate of all data: where an empty one begins. One more component is taken out
-    as long as that leaves a mass that counts. Of each number those within reach of the largest are kept, that first.
+    ``pooled`` are all components at the estimate of all data: where an empty one begins. One more component is taken
+    out as long as that leaves a mass that counts. Of each number those within reach of the largest are kept, that first.
     """
     levels: list[tuple[Ridge, ...]] = []
     center, empty, highest = modes.modes[0].flat, (), modes.modes[0].log_mass
@@ -144,7 +144,7 @@ def find_ridges(
 
 
 def merged(evaluate: Evaluator, level: tuple[Ridge, ...]) -> Ridge:
-    """The best of some ridges with the mass of all of them, and the density where the empty weights have their means."""
+    """The best of some ridges with the mass of all of them, and the density where empty weights have their means."""
     best, log_mass = level[0], logsumexp([ridge.mode.log_mass for ridge in level])
     (height,), _ = evaluate(best.with_weights(evaluate, best.mode.flat[None]))
     return dataclasses.replace(
