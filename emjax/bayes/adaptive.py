@@ -16,8 +16,8 @@ of the round before (population Monte Carlo). Both halves are of the whole poste
 which the subsets of components give in :math:`2^K K` products, all positive.
 
 References: Cappé, Guillin, Marin and Robert, Journal of Computational and Graphical Statistics 13, 2004 (population
-Monte Carlo); Frühwirth-Schnatter, Econometrics Journal 7, 2004 (labels and permutations in the evidence of mixtures); Lee and
-Robert, Bayesian Analysis 11, 2016 (importance sampling over labellings).
+Monte Carlo); Frühwirth-Schnatter, Econometrics Journal 7, 2004 (labels and permutations in the evidence of mixtures);
+Lee and Robert, Bayesian Analysis 11, 2016 (importance sampling over labellings).
 """
 
 from __future__ import annotations

@@ -127,10 +127,11 @@ def find_ridges(
     """The ridges that components taken out of the largest mode lead to: of one empty component, of two, and so on.
 
     ``pooled`` are all components at the estimate of all data: where an empty one begins. One more component is taken
-    out as long as that leaves a mass that counts. Of each number those within reach of the largest are kept, that first.
+    out as long as that leaves a mass that counts. Of each number those within reach of the largest are kept, it first.
     """
     levels: list[tuple[Ridge, ...]] = []
-    center, empty, highest = modes.modes[0].flat, (), modes.modes[0].log_mass
+    empty: tuple[int, ...] = ()
+    center, highest = modes.modes[0].flat, modes.modes[0].log_mass
     for _ in range(evaluate.target.likelihood.n_components - 1):
         level = sorted(_taken_out(evaluate, center, empty, pooled, optimum), key=lambda ridge: -ridge.mode.log_mass)
         if not (level and level[0].mode.log_mass > highest - NEGLIGIBLE):

@@ -24,7 +24,7 @@ from emjax.em.step import trusted
 from emjax.errors import ConfigError, FitError
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
-from emjax.result import Fit, Status
+from emjax.result import Fit, Optimum, Status
 from emjax.samples import Samples, as_samples
 
 if TYPE_CHECKING:
@@ -262,7 +262,9 @@ def points_on_ridges(problem: Problem, handoff: Handoff) -> list[Optimum]:
         order = np.concatenate([np.setdiff1d(np.arange(len(ridge.concentration)), ridge.empty), ridge.empty])
         params = jax.tree.map(np.asarray, problem.mixture.permute(params, order.astype(int)))
         log_likelihood = float(np.asarray(problem.mixture.likelihood.log_prob(params, problem.samples.values)).sum())
-        objective = log_likelihood + float(problem.mixture.log_prior(params, problem.mixture.prior))
+        prior = problem.mixture.resolved_prior(problem.samples)
+        assert prior is not None
+        objective = log_likelihood + float(problem.mixture.log_prior(params, prior))
         found.append(
             dataclasses.replace(
                 handoff.map_fit.optima[0],

@@ -45,8 +45,8 @@ def _modes_text(posterior: Posterior) -> str:
     shown = shown_modes(posterior)
     rows = [
         f"{_what(mode, place)}: log density {number(mode.log_density, 6)}, EM's objective {number(mode.objective, 6)}, "
-        f"Laplace mass {percent(mode.laplace_mass)}, corrected {percent(mode.mass)}, {percent(mode.visited)} of the draws, by "
-        f"chain from {percent(min(mode.visited_by_chain))} to {percent(max(mode.visited_by_chain))}"
+        f"Laplace mass {percent(mode.laplace_mass)}, corrected {percent(mode.mass)}, {percent(mode.visited)} of the "
+        f"draws, by chain from {percent(min(mode.visited_by_chain))} to {percent(max(mode.visited_by_chain))}"
         f"{_unvisited_word(posterior, place)}."
         for place, mode in enumerate(shown)
     ]
