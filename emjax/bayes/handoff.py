@@ -53,6 +53,9 @@ _STARTS = 20
 
 _IMPORTANCE_POINTS = 2000
 _FEWEST_POINTS = 400
+_MORE = 2
+"""Where labellings are learned so many times as many points are drawn, as these are worth less."""
+
 _FIRST_POINTS = 500
 """So many points of modes and as many of ridges are where the labellings of data begin."""
 
@@ -239,7 +242,7 @@ def _weighted(
     first = [modes.sample(rng, _FIRST_POINTS)[0]]
     all_ridges = [ridge for level in levels for ridge in level]
     first += [ridge.sample(evaluate, rng, -(-_FIRST_POINTS // len(all_ridges))) for ridge in all_ridges]
-    found = adapted_sample(evaluate, modes, problem.z, np.concatenate(first), rng, n_points)
+    found = adapted_sample(evaluate, modes, problem.z, np.concatenate(first), rng, _MORE * n_points)
     return dataclasses.replace(found, ridges=ridges, which=parts(found.mixture, ridges, evaluate, found.points))
 
 

@@ -265,7 +265,7 @@ def climb(evaluate: Evaluator, start: np.ndarray, optimum: Optimum) -> Mode | No
         chosen = int(np.argmax(np.where(usable, values, -np.inf)))
         if not (usable[chosen] and values[chosen] > value):
             # No step goes up: what is left is rounding.
-            converged = definite and np.linalg.norm(root.T @ gradient) < 1e3 * _CONVERGED
+            converged = definite and bool(np.linalg.norm(root.T @ gradient) < 1e3 * _CONVERGED)
             break
         point, value, gradient = point + lengths[chosen] * step, values[chosen], gradients[chosen]
     log_mass = value + 0.5 * point.size * np.log(2.0 * np.pi) + np.linalg.slogdet(root)[1]

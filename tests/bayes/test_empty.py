@@ -6,7 +6,7 @@ import itertools
 import jax
 import numpy as np
 import pytest
-from posteriors import GROUPS, GROUPS_PRIOR, TWO_POISSONS, evaluator, group_starts, modes_from
+from posteriors import GROUPS, GROUPS_PRIOR, TWO_POISSONS, evaluator
 from scipy.special import logsumexp
 
 import emjax
@@ -24,6 +24,8 @@ pytestmark = pytest.mark.usefixtures("x64")
 
 MILLIONS = np.random.default_rng(3).poisson(1e6, (12, 1)).astype(float)
 """A dozen counts of one cluster: two rates fit them little better than one, and cost more."""
+
+TWO_CLUSTERS = np.array([98_000, 100_000, 103_000, 200_000, 202_000, 197_000], float)[:, None]
 
 
 def handed_off(x, k, family=None, concentration=None, seed=0):
@@ -74,7 +76,7 @@ def test_the_mass_of_each_ridge_is_that_of_the_labellings_with_so_many_empty_com
     assert [ridge.n_empty for ridge in sample.ridges] == list(range(1, k))
     expected = exact(mixture, MILLIONS).empty[1:]
     # A Laplace approximation: of the prior's rate too, a gamma distribution.
-    top = np.array([ridge.mode.log_mass for ridge in sample.ridges]) + np.log(1.0)
+    top = np.array([ridge.mode.log_mass for ridge in sample.ridges])
     np.testing.assert_allclose(np.diff(top), np.diff(np.log(expected)), atol=0.6)
     log_copies = np.log(np.arange(1, k + 1)).sum()
     in_nats = top + log_copies + handoff.constant - exact(mixture, MILLIONS).log_evidence
@@ -181,16 +183,14 @@ def case(name, x, k, family=None):
 CASES = [
     case("a dozen counts near a million, K = 2", MILLIONS, 2),
     case("six counts near 30, K = 3", np.random.default_rng(5).poisson(30.0, (6, 1)).astype(float), 3),
-    case(
-        "six counts in two clusters, K = 3", np.array([[9.8], [10.0], [10.3], [20.0], [20.2], [19.7]]).round() * 1e4, 3
-    ),
+    case("six counts in two clusters, K = 3", TWO_CLUSTERS, 3),
     case("six measurements, K = 2", np.random.default_rng(5).normal(size=(6, 1)), 2, emjax.Normal()),
 ]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_weighted_draws_agree_with_all_labellings_or_say_no(case):
-    outcomes = [run(case, "laplace", key) for key in range(3)]
+    outcomes = [run(case, "laplace", key) for key in range(2)]
     assert [outcome.verdict for outcome in outcomes].count("wrong") == 0
     assert any(outcome.verdict == "right" for outcome in outcomes)
 
