@@ -86,7 +86,9 @@ def adapted_sample(
     log_mean = np.logaddexp.reduce(log_weights) - math.log(n_points)
     log_copies = math.lgamma(target.likelihood.n_components + 1)
     nearest = mixture.log_terms(drawn).argmax(axis=1)
-    return ImportanceSample(mixture, drawn, nearest, values, weights, shape, float(log_mean + log_copies))
+    return ImportanceSample(
+        mixture, drawn, nearest, values, weights, shape, float(log_mean + log_copies), labelled=True
+    )
 
 
 def _weighed(

@@ -37,6 +37,11 @@ def choose_method(handoff: Handoff, *, exchangeable: bool = True) -> tuple[str, 
             f"auto: hmc with jumps, because components are empty in {share:.0%} of the posterior; EM found {found} "
             f"{quality}."
         )
+    if handoff.sample.labelled:
+        return "hmc", (
+            f"auto: hmc with jumps over labellings, because EM found {found}, whose Laplace approximation is rough "
+            f"where components hold few data {quality.replace('(', '(with labellings, ')}."
+        )
     if handoff.sample.good and n_modes == 1:
         return "hmc", f"auto: hmc, because EM found {found} and the Laplace approximation is good {quality}."
     if handoff.sample.good:

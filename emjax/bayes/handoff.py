@@ -173,7 +173,9 @@ class Handoff:
     @property
     def simple(self) -> bool:
         """Whether there is one mode, of which the Laplace approximation is good."""
-        return self.sample.good and not self.sample.ridges and int((self.masses >= NEGLIGIBLE).sum()) == 1
+        known = self.sample
+        normal = known.good and not known.labelled and not known.ridges
+        return normal and int((self.masses >= NEGLIGIBLE).sum()) == 1
 
 
 def hand_off(

@@ -43,6 +43,9 @@ class ImportanceSample:
         Logarithm of the mean weight, over all K! copies of the posterior: the target's normalizing constant.
     ridges
         Where components are empty, if that is a part of the posterior: with one of them, with two, and so on.
+    labelled
+        Whether half of the points are from conjugate posteriors of labellings (`emjax.bayes.adaptive`), as where the
+        modes' normals alone do not have the posterior's shape.
     """
 
     mixture: LaplaceMixture
@@ -53,6 +56,7 @@ class ImportanceSample:
     pareto_k: float
     log_evidence: float
     ridges: tuple[Ridge, ...] = ()
+    labelled: bool = False
 
     @property
     def effective_sample_size(self) -> float:

@@ -151,7 +151,7 @@ class _HmcJob:
         self.job, self.chosen = job, chosen
         # Where a component may be empty, labellings are known before there are draws, of what these may miss too.
         known = job.handoff.sample
-        self.seen = [resample(known, job.rng, 1, _KNOWN_POINTS).flat[0]] if known.ridges and known.good else []
+        self.seen = [resample(known, job.rng, 1, _KNOWN_POINTS).flat[0]] if known.labelled and known.good else []
         job.handoff.ahead.chains_ready()
         evaluate = job.handoff.evaluate
         self.target, self.data = evaluate.target, evaluate.data
