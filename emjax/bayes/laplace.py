@@ -107,7 +107,10 @@ def smoothed_weights(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
     if np.ptp(shifted) < 1e-12:
         return np.full(len(shifted), 1.0 / len(shifted)), -math.inf  # the mixture is the posterior itself
     # ArviZ takes minus log weights: it was made for pointwise log-likelihoods, whose weights are their inverses.
-    smoothed, shape = array_stats.psislw(-shifted)
+    with np.errstate(over="ignore"):  # the quantiles of a tail as heavy as that
+        smoothed, shape = array_stats.psislw(-shifted)
+    if not np.isfinite(smoothed).all():
+        smoothed, shape = shifted, math.inf
     weights = np.exp(smoothed - smoothed.max())
     shape = float(shape)
     return weights / weights.sum(), math.inf if math.isnan(shape) else shape
