@@ -389,7 +389,8 @@ def mode_findings(posterior: Posterior) -> dict[str, Any]:
 
     ``decision`` (sentences), ``n_modes``, ``pareto_k`` and its limit ``good_pareto_k``, ``log_evidence`` (nats), and
     ``modes``: for each, the largest first, ``log_density``, ``laplace_mass``, ``mass``, ``visited`` (share of the
-    draws) and ``n_starts`` of EM.
+    draws), ``n_starts`` of EM, and ``n_empty``, the number of empty components where it is no mode but the region
+    where these are empty.
     """
     modes = posterior.modes
     return {
@@ -405,6 +406,7 @@ def mode_findings(posterior: Posterior) -> dict[str, Any]:
                 "mass": mode.mass,
                 "visited": mode.visited,
                 "n_starts": mode.n_starts,
+                "n_empty": mode.n_empty,
             }
             for mode in modes.modes
         ],

@@ -26,9 +26,21 @@ def choose_method(handoff: Handoff, *, exchangeable: bool = True) -> tuple[str, 
     n_parameters = handoff.target.n_parameters
     if n_parameters > MOST_PARAMETERS:
         return "nuts", f"auto: nuts, because {n_parameters} parameters are too many for a metric from the modes."
-    shape, n_modes = handoff.sample.pareto_k, int((handoff.masses >= NEGLIGIBLE).sum())
+    known = len(handoff.modes.modes)
+    shape, n_modes = handoff.sample.pareto_k, int((handoff.masses[:known] >= NEGLIGIBLE).sum())
     found = "one mode" if n_modes == 1 else f"{n_modes} modes"
+    share = float(handoff.masses[known:].sum())
     quality = f"(Pareto k {shape:.3f}, limit {handoff.sample.good_pareto_k:.2f})"
+    if share >= NEGLIGIBLE:
+        return "hmc", (
+            f"auto: hmc with jumps, because components are empty in {share:.0%} of the posterior; EM found {found} "
+            f"{quality}."
+        )
+    if handoff.sample.labelled:
+        return "hmc", (
+            f"auto: hmc with jumps over labellings, because EM found {found}, whose Laplace approximation is rough "
+            f"where components hold few data {quality.replace('(', '(with labellings, ')}."
+        )
     if handoff.sample.good and n_modes == 1:
         return "hmc", f"auto: hmc, because EM found {found} and the Laplace approximation is good {quality}."
     if handoff.sample.good:

@@ -10,10 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from emjax import align
+from emjax.bayes.adaptive import adapted_sample
 from emjax.bayes.ahead import Ahead
+from emjax.bayes.empty import find_ridges, merged
 from emjax.bayes.laplace import ImportanceSample, importance_sample
-from emjax.bayes.modes import LaplaceMixture, find_modes
+from emjax.bayes.modes import MOST_PARAMETERS, LaplaceMixture, find_modes
 from emjax.bayes.target import Evaluator, Target, TargetData, make_target
+from emjax.bayes.visits import parts
 from emjax.em.blocks import Blocks
 from emjax.em.fit import fit
 from emjax.em.init import drawn_starts
@@ -21,7 +24,7 @@ from emjax.em.step import trusted
 from emjax.errors import ConfigError, FitError
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
-from emjax.result import Fit, Status
+from emjax.result import Fit, Optimum, Status
 from emjax.samples import Samples, as_samples
 
 if TYPE_CHECKING:
@@ -29,6 +32,12 @@ if TYPE_CHECKING:
 
 NEGLIGIBLE = 1e-3
 """Modes with less than this share of the posterior get no chain: one could stay there and spoil all diagnostics."""
+
+_COUNTS = 1e-4
+"""Ridges with this share of the posterior, by their Laplace approximations, are sampled: these may be nats too low."""
+
+_FEW_DATA = 10.0
+"""A component that holds fewer may come near to being empty, although no ridge counts."""
 
 INFLATION = 2.0
 """Chains start this many posterior standard deviations wide around a mode: wider than the posterior is."""
@@ -44,6 +53,12 @@ _STARTS = 20
 
 _IMPORTANCE_POINTS = 2000
 _FEWEST_POINTS = 400
+_MORE = 2
+"""Where labellings are learned so many times as many points are drawn, as these are worth less."""
+
+_FIRST_POINTS = 500
+"""So many points of modes and as many of ridges are where the labellings of data begin."""
+
 _ENTRIES = 1 << 27
 """Importance sampling evaluates at most so many log densities of a datum in a component, about a second's worth."""
 
@@ -121,8 +136,8 @@ class Handoff:
     map_fit
         EM's MAP with all its distinct optima.
     sample
-        An importance sample from the Laplace mixture over the modes near the optima: how good that is, the masses of
-        the modes, the evidence.
+        An importance sample from the Laplace mixture over the modes near the optima, and where a component may be empty
+        from conjugate posteriors besides: how good that is, the masses of the modes and ridges, the evidence.
     constant
         What the target leaves out of the log joint density of data and parameters, in the data's units.
     evaluate
@@ -149,14 +164,18 @@ class Handoff:
 
     @property
     def masses(self) -> np.ndarray:
-        """The masses of the modes, ``(n_modes,)``: corrected by the weights where these can be believed."""
-        masses = self.sample.masses if self.sample.good else np.maximum(self.sample.masses, self.modes.weights)
+        """The masses of the modes and then of the ridges: corrected by the weights where these can be believed."""
+        masses = self.sample.masses
+        if not self.sample.good:
+            masses = np.maximum(masses, self.sample.laplace_masses)
         return masses / masses.sum()
 
     @property
     def simple(self) -> bool:
         """Whether there is one mode, of which the Laplace approximation is good."""
-        return self.sample.good and int((self.masses >= NEGLIGIBLE).sum()) == 1
+        known = self.sample
+        normal = known.good and not known.labelled and not known.ridges
+        return normal and int((self.masses >= NEGLIGIBLE).sum()) == 1
 
 
 def hand_off(
@@ -190,11 +209,43 @@ def hand_off(
     lost = problem.samples.n_samples * float(np.log(problem.frame.scale).sum())
     return Handoff(
         map_fit=map_fit,
-        sample=importance_sample(evaluate, modes, rng, n_points),
+        sample=_weighted(problem, evaluate, modes, map_fit, rng, n_points),
         constant=float(data.base_measure) - lost,
         evaluate=evaluate,
         ahead=ahead,
     )
+
+
+def _weighted(
+    problem: Problem,
+    evaluate: Evaluator,
+    modes: LaplaceMixture,
+    map_fit: Fit,
+    rng: np.random.Generator,
+    n_points: int,
+) -> ImportanceSample:
+    """The importance sample, from the modes alone where no component may be empty."""
+    sample = importance_sample(evaluate, modes, rng, n_points)
+    k = problem.mixture.n_components
+    if k == 1 or evaluate.target.n_parameters > MOST_PARAMETERS:
+        return sample
+    pooled = MixtureParams(np.full(k, 1.0 / k), problem.mixture.family.pooled(problem.z, k))
+    flat = np.asarray(_flat(evaluate.target, jax.tree.map(jnp.asarray, pooled)))
+    levels = find_ridges(evaluate, modes, flat, map_fit.optima[0])
+    ridges = tuple(merged(evaluate, level) for level in levels)
+    shares = dataclasses.replace(sample, ridges=ridges).laplace_masses[len(modes.modes) :]
+    smallest = min(float(np.min(mode.optimum.effective_counts)) for mode in modes.modes)
+    if not (shares.sum() >= _COUNTS or (not sample.good and smallest < _FEW_DATA)):
+        return sample
+    family = problem.mixture.family
+    if not (family.conjugate and family.natural and problem.exchangeable):
+        # Nothing that is at hand has the shape of a ridge, so that what the weights say leaves it out.
+        return dataclasses.replace(sample, ridges=ridges, pareto_k=np.inf)
+    first = [modes.sample(rng, _FIRST_POINTS)[0]]
+    all_ridges = [ridge for level in levels for ridge in level]
+    first += [ridge.sample(evaluate, rng, -(-_FIRST_POINTS // len(all_ridges))) for ridge in all_ridges]
+    found = adapted_sample(evaluate, modes, problem.z, np.concatenate(first), rng, _MORE * n_points)
+    return dataclasses.replace(found, ridges=ridges, which=parts(found.mixture, ridges, evaluate, found.points))
 
 
 def compile_ahead(mixture: Mixture, x: Any) -> None:
@@ -205,6 +256,31 @@ def compile_ahead(mixture: Mixture, x: Any) -> None:
     with jax.enable_x64(True):
         target, data = prepare(mixture, as_samples(x)).target(LANES)
         Ahead(Evaluator(target, data, LANES), chains=True)
+
+
+def points_on_ridges(problem: Problem, handoff: Handoff) -> list[Optimum]:
+    """A point on each ridge as parameters in the data's units, in the form of an optimum that no start has reached."""
+    found = []
+    for ridge in handoff.sample.ridges:
+        flat = ridge.with_weights(handoff.evaluate, ridge.mode.flat[None])[0]
+        params = _in_data_units(handoff.target, flat, problem.frame)
+        order = np.concatenate([np.setdiff1d(np.arange(len(ridge.concentration)), ridge.empty), ridge.empty])
+        params = jax.tree.map(np.asarray, problem.mixture.permute(params, order.astype(int)))
+        log_likelihood = float(np.asarray(problem.mixture.likelihood.log_prob(params, problem.samples.values)).sum())
+        prior = problem.mixture.resolved_prior(problem.samples)
+        assert prior is not None
+        objective = log_likelihood + float(problem.mixture.log_prior(params, prior))
+        found.append(
+            dataclasses.replace(
+                handoff.map_fit.optima[0],
+                params=params,
+                log_likelihood=log_likelihood,
+                objective=objective,
+                count=0,
+                effective_counts=np.append(np.full(len(order), np.nan)[: -ridge.n_empty], np.zeros(ridge.n_empty)),
+            )
+        )
+    return found
 
 
 def _find_map(problem: Problem, key: jax.Array, init: Any) -> Fit:
@@ -278,6 +354,11 @@ def _flat(target: Target, params: MixtureParams) -> jax.Array:
     return target.flat(params)
 
 
+@jax.jit(static_argnums=0)
+def _in_data_units(target: Target, flat: jax.Array, frame: Frame) -> MixtureParams:
+    return target.likelihood.from_frame(target.params(flat), frame)
+
+
 @dataclasses.dataclass(frozen=True)
 class Starts:
     """Where chains start: points ``(n_chains, p)``, superchains as in `Run`, and a sentence on how they were drawn."""
@@ -297,28 +378,47 @@ def overdispersed_starts(handoff: Handoff, rng: np.random.Generator, chains: int
     `emjax.bayes.rhat.nested_rhat`).
     """
     n_points = superchains or chains
-    modes = handoff.modes
     which = _share_out(np.where(handoff.masses >= NEGLIGIBLE, handoff.masses, 0.0), n_points)
-    points = modes.centers[which].copy()
+    centers, heights = _centers(handoff, which)
+    points = centers.copy()
     accepted = np.zeros(n_points, bool)
     n_redrawn = 0
     floor = 10.0 * INFLATION**2 * points.shape[1] / 2.0 + 20.0
     for attempt in range(_ATTEMPTS):
-        noise = INFLATION * _SHRINK**attempt * rng.standard_normal(points.shape)
-        drawn = modes.centers[which] + np.einsum("nij,nj->ni", modes.roots[which], noise)
+        drawn = _drawn_around(handoff, which, rng, INFLATION * _SHRINK**attempt)
         values, gradients = handoff.evaluate(drawn)
-        heights = np.array([modes.modes[i].log_density for i in which])
         usable = np.isfinite(values) & np.isfinite(gradients).all(axis=1) & (values > heights - floor)
         points = np.where((usable & ~accepted)[:, None], drawn, points)
         accepted |= usable
         if accepted.all():
             break
         n_redrawn = max(n_redrawn, int((~accepted).sum()))
-    note = _note(len(np.unique(which)), n_points, n_redrawn)
+    n_modes = len(handoff.modes.modes)
+    note = _note(len(np.unique(which[which < n_modes])), bool((which >= n_modes).any()), n_points, n_redrawn)
     if not superchains:
         return Starts(points, None, note)
     each = chains // superchains
     return Starts(np.repeat(points, each, axis=0), np.repeat(np.arange(superchains), each), note)
+
+
+def _centers(handoff: Handoff, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The modes, or points on the ridges, that starts are drawn around, and the target's values there."""
+    on_ridges = [ridge.with_weights(handoff.evaluate, ridge.mode.flat[None]) for ridge in handoff.sample.ridges]
+    centers = np.concatenate([handoff.modes.centers, *on_ridges])
+    return centers[which], handoff.evaluate(centers)[0][which]
+
+
+def _drawn_around(handoff: Handoff, which: np.ndarray, rng: np.random.Generator, width: float) -> np.ndarray:
+    """A point for each start, ``width`` deviations around its mode or its place on a ridge."""
+    n_modes = len(handoff.modes.modes)
+    mode = np.minimum(which, n_modes - 1)
+    noise = width * rng.standard_normal((len(which), handoff.modes.centers.shape[1]))
+    drawn = handoff.modes.centers[mode] + np.einsum("nij,nj->ni", handoff.modes.roots[mode], noise)
+    for i, ridge in enumerate(handoff.sample.ridges):
+        here = which == n_modes + i
+        if here.any():
+            drawn[here] = ridge.sample(handoff.evaluate, rng, int(here.sum()), width)
+    return drawn
 
 
 def _share_out(masses: np.ndarray, n: int) -> np.ndarray:
@@ -331,8 +431,9 @@ def _share_out(masses: np.ndarray, n: int) -> np.ndarray:
     return np.repeat(np.arange(len(masses)), counts)
 
 
-def _note(n_modes: int, n_starts: int, n_redrawn: int) -> str:
-    where = "the mode" if n_modes == 1 else f"{n_modes} modes"
+def _note(n_modes: int, on_ridges: bool, n_starts: int, n_redrawn: int) -> str:
+    places = [] if n_modes == 0 else ["the mode" if n_modes == 1 else f"{n_modes} modes"]
+    where = " and ".join([*places, *(["where components are empty"] if on_ridges else [])])
     note = (
         f"{n_starts} starts drawn around {where} of the posterior, {INFLATION:g} standard deviations of the Laplace "
         "approximation wide, in the unconstrained space"

@@ -37,8 +37,7 @@ from emjax.bayes.target import Target, TargetData
 from emjax.em.step import natural_form
 from emjax.mixture import MixtureParams, Prior
 
-_EXPONENTS, _SHARES = (1.0, 0.5), (0.7, 0.29)
-"""The powers to which each labelling's likelihood is taken, and their shares; the rest is the prior's."""
+POWERS_AND_SHARES = ((1.0, 0.7), (0.5, 0.29))
 
 MOST_LABELLINGS = 1000
 """More labellings know more places, and each costs a row of the density's matrix."""
@@ -121,17 +120,28 @@ class LabellingJumps:
 
 
 def labelling_jumps(
-    target: Target, data: TargetData, rows: Float[np.ndarray, "n d"], points: Float[np.ndarray, "m p"], key: Array
+    target: Target,
+    data: TargetData,
+    rows: Float[np.ndarray, "n d"],
+    points: Float[np.ndarray, "m p"],
+    key: Array,
+    most: int = MOST_LABELLINGS,
+    powers_and_shares: tuple[tuple[float, float], ...] = POWERS_AND_SHARES,
 ) -> LabellingJumps:
-    """Jumps over labellings of the data ``rows``, drawn at some of the points, themselves draws of the posterior."""
-    most = int(np.clip(_ENTRIES // (len(rows) * target.likelihood.n_components), _FEWEST_LABELLINGS, MOST_LABELLINGS))
+    """Jumps over labellings of the data ``rows``, drawn at some of the points, themselves draws of the posterior.
+
+    ``powers_and_shares`` are the powers that each labelling's likelihood is taken to, and their shares; the rest is the
+    prior's.
+    """
+    most = int(np.clip(_ENTRIES // (len(rows) * target.likelihood.n_components), _FEWEST_LABELLINGS, most))
     kept = np.linspace(0, len(points) - 1, min(len(points), most)).round().astype(int)
     dtype = data.blocks.x.dtype
     features = np.asarray(_features(target, np.asarray(rows, dtype)))
     moments = np.asarray(_drawn_moments(target, points[kept].astype(dtype), features, key))
-    powers = np.concatenate([power * moments for power in _EXPONENTS] + [np.zeros_like(moments[:1])])
-    n_each = np.array([len(kept)] * len(_EXPONENTS) + [1])
-    shares = np.repeat(np.array([*_SHARES, 1.0 - sum(_SHARES)]) / n_each, n_each)
+    powers = np.concatenate([power * moments for power, _ in powers_and_shares] + [np.zeros_like(moments[:1])])
+    n_each = np.array([len(kept)] * len(powers_and_shares) + [1])
+    each = [share for _, share in powers_and_shares]
+    shares = np.repeat(np.array([*each, 1.0 - sum(each)]) / n_each, n_each)
     reference = jax.tree.map(np.asarray, _components(target, points[0].astype(dtype)))
     evidence = np.asarray(_log_evidence(target, powers, reference, data.prior))
     log_choice = np.log(shares).astype(dtype)

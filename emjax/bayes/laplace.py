@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 
+from emjax.bayes.empty import Ridge
 from emjax.bayes.modes import LaplaceMixture
 from emjax.bayes.run import Run
 from emjax.bayes.target import Evaluator
@@ -39,7 +40,8 @@ class ImportanceSample:
     mixture
         What they were drawn from.
     points, which
-        The points ``(S, p)`` and the mode that each was drawn from, ``(S,)``.
+        The points ``(S, p)`` and the part of the posterior that each belongs to, ``(S,)``: a mode, or after all modes a
+        ridge.
     values
         The target's log density at them, ``(S,)``.
     weights
@@ -48,6 +50,11 @@ class ImportanceSample:
         The shape of the weights' tail.
     log_evidence
         Logarithm of the mean weight, over all K! copies of the posterior: the target's normalizing constant.
+    ridges
+        Where components are empty, if that is a part of the posterior: with one of them, with two, and so on.
+    labelled
+        Whether half of the points are from conjugate posteriors of labellings (`emjax.bayes.adaptive`), as where the
+        modes' normals alone do not have the posterior's shape.
     """
 
     mixture: LaplaceMixture
@@ -57,6 +64,8 @@ class ImportanceSample:
     weights: np.ndarray
     pareto_k: float
     log_evidence: float
+    ridges: tuple[Ridge, ...] = ()
+    labelled: bool = False
 
     @property
     def effective_sample_size(self) -> float:
@@ -65,8 +74,15 @@ class ImportanceSample:
 
     @property
     def masses(self) -> np.ndarray:
-        """The mass of each mode, corrected by the weights, ``(n_modes,)``."""
-        return np.bincount(self.which, self.weights, minlength=len(self.mixture.modes))
+        """The mass of each mode and then of each ridge, corrected by the weights."""
+        return np.bincount(self.which, self.weights, minlength=len(self.mixture.modes) + len(self.ridges))
+
+    @property
+    def laplace_masses(self) -> np.ndarray:
+        """The same by the Laplace approximations alone."""
+        log_masses = np.array([part.log_mass for part in (*self.mixture.modes, *(r.mode for r in self.ridges))])
+        masses = np.exp(log_masses - log_masses.max())
+        return masses / masses.sum()
 
     @property
     def good_pareto_k(self) -> float:
@@ -105,7 +121,10 @@ def smoothed_weights(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
     if np.ptp(shifted) < 1e-12:
         return np.full(len(shifted), 1.0 / len(shifted)), -math.inf  # the mixture is the posterior itself
     # ArviZ takes minus log weights: it was made for pointwise log-likelihoods, whose weights are their inverses.
-    smoothed, shape = array_stats.psislw(-shifted)
+    with np.errstate(over="ignore"):  # the quantiles of a tail as heavy as that
+        smoothed, shape = array_stats.psislw(-shifted)
+    if not np.isfinite(smoothed).all():
+        smoothed, shape = shifted, math.inf
     weights = np.exp(smoothed - smoothed.max())
     shape = float(shape)
     return weights / weights.sum(), math.inf if math.isnan(shape) else shape

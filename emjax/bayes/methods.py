@@ -56,6 +56,9 @@ _NUTS_THINNING = (1, 8, 32)
 REFERENCE_ESS = 2000.0
 """What NUTS goes on for, in bulk, tails and squared deviations alike: what others are measured by has to be finer."""
 
+_KNOWN_POINTS = 4000
+"""So many weighted points count as draws where jumps are learned."""
+
 _MOST_WORK = 4e9
 """No further attempt is made that would compute more log densities of a datum in a component: about a minute's."""
 
@@ -155,7 +158,9 @@ class _HmcJob:
 
     def __init__(self, job: Job, chosen: Defaults, starts: Starts) -> None:
         self.job, self.chosen = job, chosen
-        self.seen: list[np.ndarray] = []
+        # Where a component may be empty, labellings are known before there are draws, of what these may miss too.
+        known = job.handoff.sample
+        self.seen = [resample(known, job.rng, 1, _KNOWN_POINTS).flat[0]] if known.labelled and known.good else []
         job.handoff.ahead.chains_ready()
         evaluate = job.handoff.evaluate
         self.target, self.data = evaluate.target, evaluate.data

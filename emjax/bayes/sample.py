@@ -14,7 +14,7 @@ from emjax import align
 from emjax.bayes.choice import FALLBACKS, choose_method, fell_short
 from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus, assess
 from emjax.bayes.draws import Described, describe_draws
-from emjax.bayes.handoff import LANES, Handoff, Problem, hand_off, prepare
+from emjax.bayes.handoff import LANES, Handoff, Problem, hand_off, points_on_ridges, prepare
 from emjax.bayes.methods import DEFAULTS, METHODS, Job, attempts, to_data_units
 from emjax.bayes.posterior import Posterior
 from emjax.bayes.progress import OnProgress, check_settings
@@ -229,7 +229,14 @@ def _outcome(method: str, job: Job, run: Run, starts_note: str) -> _Outcome:
     problem, handoff = job.problem, job.handoff
     params = jax.tree.map(np.asarray, to_data_units(handoff.target, run.flat, problem.frame))
     described = describe_draws(problem.mixture, params, handoff.map_fit, problem.samples.values)
-    modes = describe_modes(handoff.sample, handoff.masses, handoff.constant, run.flat)
+    modes = describe_modes(
+        handoff.sample,
+        handoff.masses,
+        handoff.constant,
+        run.flat,
+        handoff.evaluate,
+        points_on_ridges(problem, handoff),
+    )
     if not problem.exchangeable:
         modes = dataclasses.replace(modes, log_evidence=float("nan"))
     return _Outcome(
@@ -281,8 +288,8 @@ def _problems(method: str, handoff: Handoff, modes: PosteriorModes) -> tuple[tup
         found.append(
             (
                 PosteriorStatus.not_converged,
-                f"no chain visited the mode with log density {mode.log_density:.2f}, which holds about "
-                f"{mode.mass:.0%} of the posterior (> {NON_NEGLIGIBLE:.0%})",
+                f"no chain visited {mode.words}, which holds about {mode.mass:.0%} of the posterior "
+                f"(> {NON_NEGLIGIBLE:.0%})",
             )
         )
     if method == "laplace" and not handoff.sample.good:

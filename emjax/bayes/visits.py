@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
+from emjax.bayes.empty import Ridge, count_empty
 from emjax.bayes.laplace import GOOD_PARETO_K, ImportanceSample
 from emjax.bayes.modes import LaplaceMixture
+from emjax.bayes.target import Evaluator
 from emjax.mixture import MixtureParams
+from emjax.result import Optimum
 
 NON_NEGLIGIBLE = 0.02
 """A mode with at least this mass that no chain has visited is a part of the posterior that the draws leave out."""
@@ -36,6 +40,9 @@ class PosteriorMode:
         The same for each chain, ``(n_chains,)``.
     n_starts
         How many of EM's starts ended there.
+    n_empty
+        How many components are empty: if any, it is no mode but a ridge as wide as the prior (`emjax.bayes.empty`).
+        ``params`` are then a point on it, with the empty components last.
     """
 
     params: MixtureParams
@@ -46,6 +53,15 @@ class PosteriorMode:
     visited: float
     visited_by_chain: tuple[float, ...]
     n_starts: int
+    n_empty: int = 0
+
+    @property
+    def words(self) -> str:
+        """What it is: a mode with its height, or the region where so many components are empty."""
+        if not self.n_empty:
+            return f"the mode with log density {self.log_density:.2f}"
+        components = "one component is" if self.n_empty == 1 else f"{self.n_empty} components are"
+        return f"the region where {components} empty"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,22 +105,35 @@ class PosteriorModes:
         return tuple(i for i, mode in enumerate(self.modes) if mode.visited == 0 and mode.mass >= NON_NEGLIGIBLE)
 
 
-def describe_modes(sample: ImportanceSample, masses: np.ndarray, constant: float, flat: np.ndarray) -> PosteriorModes:
-    """The modes with their ``masses`` and visits by draws ``(chain, draw, p)``; ``constant`` is added to densities."""
+def describe_modes(
+    sample: ImportanceSample,
+    masses: np.ndarray,
+    constant: float,
+    flat: np.ndarray,
+    evaluate: Evaluator | None = None,
+    on_ridges: Sequence[Optimum] = (),
+) -> PosteriorModes:
+    """The modes with their ``masses`` and visits by draws ``(chain, draw, p)``; ``constant`` is added to densities.
+
+    Where the sample has ridges, ``evaluate`` is the target and ``on_ridges`` are points on them.
+    """
     mixture = sample.mixture
-    shares = visited_shares(mixture, flat)
+    shares = visited_shares(mixture, flat, sample.ridges, evaluate)
+    known = [(mode, mode.optimum, 0) for mode in mixture.modes]
+    known += [(ridge.mode, at, ridge.n_empty) for ridge, at in zip(sample.ridges, on_ridges, strict=True)]
     found = [
         PosteriorMode(
-            params=mode.optimum.params,
-            objective=mode.optimum.objective,
+            params=at.params,
+            objective=at.objective,
             log_density=mode.log_density + constant,
-            laplace_mass=float(mixture.weights[i]),
+            laplace_mass=float(sample.laplace_masses[i]),
             mass=float(masses[i]),
             visited=float(shares[:, i].mean()),
             visited_by_chain=tuple(shares[:, i].tolist()),
-            n_starts=mode.optimum.count,
+            n_starts=at.count,
+            n_empty=n_empty,
         )
-        for i, mode in enumerate(mixture.modes)
+        for i, (mode, at, n_empty) in enumerate(known)
     ]
     found.sort(key=lambda mode: -mode.mass)
     return PosteriorModes(
@@ -116,9 +145,27 @@ def describe_modes(sample: ImportanceSample, masses: np.ndarray, constant: float
     )
 
 
-def visited_shares(mixture: LaplaceMixture, flat: np.ndarray) -> np.ndarray:
-    """The share of each chain's draws that belong to each mode by the Laplace mixture, ``(chain, mode)``."""
+def visited_shares(
+    mixture: LaplaceMixture,
+    flat: np.ndarray,
+    ridges: tuple[Ridge, ...] = (),
+    evaluate: Evaluator | None = None,
+) -> np.ndarray:
+    """The share of each chain's draws that belong to each mode by the Laplace mixture, and to each ridge."""
     n_chains, n_draws, p = flat.shape
     kept = np.unique(np.linspace(0, n_draws - 1, max(1, min(n_draws, _MOST_POINTS // n_chains))).round().astype(int))
-    which = mixture.log_terms(flat[:, kept].reshape(-1, p)).argmax(axis=1).reshape(n_chains, len(kept))
-    return np.stack([(which == i).mean(axis=1) for i in range(len(mixture.modes))], axis=1)
+    points = flat[:, kept].reshape(-1, p)
+    which = parts(mixture, ridges, evaluate, points).reshape(n_chains, len(kept))
+    return np.stack([(which == i).mean(axis=1) for i in range(len(mixture.modes) + len(ridges))], axis=1)
+
+
+def parts(
+    mixture: LaplaceMixture, ridges: tuple[Ridge, ...], evaluate: Evaluator | None, points: np.ndarray
+) -> np.ndarray:
+    """The part of the posterior that each point ``(m, p)`` belongs to: a mode's place, or after all modes a ridge's."""
+    nearest = mixture.log_terms(points).argmax(axis=1)
+    if not ridges:
+        return np.asarray(nearest)
+    assert evaluate is not None
+    n_empty = np.minimum(count_empty(evaluate, points), len(ridges))
+    return np.where(n_empty > 0, len(mixture.modes) + n_empty - 1, nearest)

@@ -300,8 +300,14 @@ def _decimals(error: float | None, *values: float) -> int | None:
 
 def modes_text(document: Mapping[str, Any]) -> str:
     """Return how many modes the posterior has, what each holds, and the evidence."""
-    shares = [mode["mass"] for mode in document["modes"] if mode["mass"] is not None and mode["mass"] >= 0.01]
-    if document["n_modes"] <= 1 or len(shares) <= 1:
+    known = [mode for mode in document["modes"] if mode["mass"] is not None and mode["mass"] >= 0.01]
+    # Runs that were stored before regions were known have modes alone.
+    shares = [mode["mass"] for mode in known if not mode.get("n_empty")]
+    empty = sum(mode["mass"] for mode in known if mode.get("n_empty"))
+    if empty:
+        found = "one mode" if len(shares) == 1 else f"{len(shares)} modes"
+        text = f"The posterior has {found} that EM knows of; in {empty:.0%} of it components are empty"
+    elif document["n_modes"] <= 1 or len(shares) <= 1:
         text = "The posterior has one mode that EM knows of"
     else:
         text = f"The posterior has {len(shares)} modes that EM knows of, with {_joined(shares)} of it"

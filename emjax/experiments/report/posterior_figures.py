@@ -8,6 +8,7 @@ import numpy as np
 
 from emjax.align import TRUST_HIGH, TRUST_LOW
 from emjax.bayes.posterior import Posterior
+from emjax.bayes.visits import PosteriorMode
 from emjax.comparison import Comparison
 from emjax.experiments.report.drawing.density import MOST_FEATURES, draw_density_band
 from emjax.experiments.report.drawing.labels import PairGaps, draw_labels, pair_gaps, permutation_shares
@@ -42,14 +43,18 @@ def modes_picture(comparison: Comparison) -> Picture | None:
 def _modes_text(posterior: Posterior) -> str:
     shown = shown_modes(posterior)
     rows = [
-        f"Mode {place}: log density {number(mode.log_density, 6)}, EM's objective {number(mode.objective, 6)}, Laplace "
-        f"mass {percent(mode.laplace_mass)}, corrected {percent(mode.mass)}, {percent(mode.visited)} of the draws, by "
-        f"chain from {percent(min(mode.visited_by_chain))} to {percent(max(mode.visited_by_chain))}"
+        f"{_what(mode, place)}: log density {number(mode.log_density, 6)}, EM's objective {number(mode.objective, 6)}, "
+        f"Laplace mass {percent(mode.laplace_mass)}, corrected {percent(mode.mass)}, {percent(mode.visited)} of the "
+        f"draws, by chain from {percent(min(mode.visited_by_chain))} to {percent(max(mode.visited_by_chain))}"
         f"{_unvisited_word(posterior, place)}."
         for place, mode in enumerate(shown)
     ]
     known = count(len(posterior.modes.modes), "mode")
     return f"Bars and dots of the mass of {known} of the posterior, up to labels. {' '.join(rows)}"
+
+
+def _what(mode: PosteriorMode, place: int) -> str:
+    return f"Place {place}, {mode.words}" if mode.n_empty else f"Mode {place}"
 
 
 def _unvisited_word(posterior: Posterior, place: int) -> str:
@@ -59,11 +64,12 @@ def _unvisited_word(posterior: Posterior, place: int) -> str:
 def _modes_caption(posterior: Posterior) -> str:
     modes = posterior.modes.modes
     shown = shown_modes(posterior)
-    first = (
-        "EM found one mode, up to labels."
-        if len(modes) == 1
-        else f"EM found {len(modes)} modes, up to labels; {count(posterior.modes.n_modes, 'holds', 'hold')} 1% or more."
-    )
+    proper = [mode for mode in modes if not mode.n_empty]
+    first = "EM found one mode, up to labels"
+    if len(proper) > 1:
+        large = sum(max(mode.mass, mode.visited) >= 0.01 for mode in proper)
+        first = f"EM found {len(proper)} modes, up to labels; {count(large, 'holds', 'hold')} 1% or more"
+    first += "".join(f"; {mode.words} in {percent(mode.mass)}" for mode in modes if mode.n_empty) + "."
     if len(shown) < len(modes):
         first += f" The {len(shown)} with the largest mass are drawn."
     missed = posterior.modes.unvisited

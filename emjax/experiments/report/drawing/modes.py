@@ -88,7 +88,7 @@ def _shares(axes: Axes, place: int, mode: PosteriorMode, color: str) -> None:
 def _name(axes: Axes, place: int, mode: PosteriorMode, *, warned: bool, letters: int) -> None:
     """The mode's height and EM's, above its bar; in the warning's colour where no draw lies in it."""
     height, objective = number(mode.log_density, 6), number(mode.objective, 6)
-    said = " · no draw in it" if warned else f" · EM {objective}"
+    said = " · no draw in it" if warned else f" · {mode.n_empty} empty" if mode.n_empty else f" · EM {objective}"
     long = said.replace("EM ", "EM's objective ")
     starts = f", {count(mode.n_starts, 'start')}" if mode.n_starts > 1 and not warned else ""
     forms = (
