@@ -25,7 +25,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from emjax.em.blocks import Blocks, make_blocks
 from emjax.em.step import log_likelihood, natural_expectation, natural_form
@@ -146,10 +146,14 @@ class Target:
 
     def _component_entries(self, flat: Float[np.ndarray, "m p"]) -> Float[np.ndarray, "m K q"]:
         """What of each flat vector belongs to each component; weights, and what all components share, are left out."""
+        return flat[:, self.component_places()]
+
+    def component_places(self) -> Int[np.ndarray, "K q"]:
+        """The places in the flat vector of what belongs to each of several components."""
         k = self.likelihood.n_components
         before, after = self._places(None), self._places(tuple(np.roll(np.arange(k), 1).tolist()))
         own = [leaf for leaf, other in zip(before, after, strict=True) if not np.array_equal(leaf, other)]
-        return np.stack([flat[:, np.concatenate([leaf[j].ravel() for leaf in own])] for j in range(k)], axis=1)
+        return np.stack([np.concatenate([leaf[j].ravel() for leaf in own]) for j in range(k)])
 
     def _component_order(self, permutation: tuple[int, ...]) -> np.ndarray:
         """Which entries of the flat vector take the places of the components' entries."""
