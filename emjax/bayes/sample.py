@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from emjax import align
-from emjax.bayes.choice import FALLBACKS, choose_method, fell_short
+from emjax.bayes.choice import FALLBACKS, NO_NUTS, choose_method, fell_short, nuts_is_hopeless
 from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus, assess
 from emjax.bayes.draws import Described, describe_draws
 from emjax.bayes.handoff import LANES, Handoff, Problem, hand_off, prepare
@@ -176,9 +176,10 @@ def _run(method: str, job: Job) -> _Outcome:
     seconds = 0.0
     runs = attempts(method, job)
     while outcome is None or outcome.diagnostics.status is not PosteriorStatus.converged:
-        with stopwatch() as lap:
-            attempt = next(runs, None)
-        if attempt is None:
+        try:
+            with stopwatch() as lap:
+                attempt = runs.send(None if outcome is None else outcome.diagnostics)
+        except StopIteration:
             break
         seconds += lap.run_seconds
         outcome = _outcome(method, job, attempt.run, attempt.starts_note)
@@ -198,10 +199,14 @@ def _auto(job: Job, on_decision: Callable[[str], None] | None) -> _Outcome:
     method, why = choose_method(job.handoff, exchangeable=job.problem.exchangeable)
     decide(why)
     best = _run(method, job)
+    hopeless = method == "hmc" and nuts_is_hopeless(best.run, best.diagnostics)
     for safer in FALLBACKS[method]:
         if best.diagnostics.status is PosteriorStatus.converged:
             break
         if safer == "gibbs" and not job.problem.mixture.family.conjugate:
+            continue
+        if safer == "nuts" and hopeless:
+            decide(NO_NUTS)
             continue
         decide(fell_short(best.method, best.diagnostics, safer))
         other = _run(safer, job)
