@@ -53,8 +53,8 @@ _CAREFUL = (0.95, 0.99)
 """Where too many transitions diverge, steps are tuned to the next of these acceptance probabilities."""
 
 _HOPELESS = 1.0 + 3 * 4 * (DEFAULT_THRESHOLDS.max_rhat - 1.0)
-"""R-hat above which the longest attempt is not made: four times as far apart, draws bring its excess to a quarter, and
-what they teach to a third of that at best, by all that was seen."""
+"""R-hat above which the longest attempt is not made: draws four times as far apart bring its excess to a quarter, and
+what they teach is trusted to bring that to a third."""
 
 _MOST_WORK = 4e9
 """No further attempt is made that would compute more log densities of a datum in a component: about a minute's."""
