@@ -3,10 +3,12 @@
 Hamiltonian Monte Carlo over the Laplace mixture comes first: of the methods with chains it gave the most effective
 draws a second (`docs/benchmarks.md`), and its jumps are the only moves that go between modes. What the decision says
 depends on the modes and on the Pareto k of the Laplace mixture, since they say what to expect: with one mode and k
-up to its limit the metric is right from the start; otherwise metric and jumps have to be learned from draws, which
-takes longer. With more than `MOST_PARAMETERS` parameters no information matrix is formed, and NumPyro's NUTS is chosen.
-Whatever was chosen is checked by the diagnostics of its draws; where they fail, Gibbs sampling (which moves where
-gradients mislead) and NUTS follow.
+up to its limit the metric is right from the start; otherwise metric and jumps have to be learned from draws, which takes
+longer. With more than `MOST_PARAMETERS` parameters no information matrix is formed, and NumPyro's NUTS is chosen.
+Whatever was chosen is checked by the diagnostics of its draws. Where they fail, Hamiltonian Monte Carlo first takes the
+cure itself (`emjax.bayes.methods`): shorter steps where transitions diverged, longer runs, metric and jumps learned
+anew. Then Gibbs sampling follows (which moves where gradients mislead), and then NUTS, unless jumps were tried and
+chains still disagree: NUTS has the same trajectories and no jumps, and would take longest of all.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 from emjax.bayes.diagnostics import Diagnostics
 from emjax.bayes.handoff import NEGLIGIBLE, Handoff
 from emjax.bayes.modes import MOST_PARAMETERS
+from emjax.bayes.run import Run
 
 FALLBACKS = {"hmc": ("gibbs", "nuts"), "nuts": ("gibbs",)}
 """Which methods are tried, in this order, where the check of the first fails."""
@@ -49,6 +52,14 @@ def choose_method(handoff: Handoff, *, exchangeable: bool = True) -> tuple[str, 
         f"auto: hmc that learns its metric{' and jumps' if n_modes > 1 else ''} from draws, because EM found {found} "
         f"but the Laplace approximation is rough {quality}."
     )
+
+
+NO_NUTS = "auto: nuts is left out, because chains that jump did not agree, and it cannot jump."
+
+
+def nuts_is_hopeless(run: Run, found: Diagnostics) -> bool:
+    """Whether chains that jumped disagree all the same."""
+    return "jumped" in run.sample_stats and not found.max_rhat <= found.thresholds.max_rhat
 
 
 def fell_short(method: str, found: Diagnostics, safer: str) -> str:

@@ -106,7 +106,10 @@ class LabellingJumps:
     def propose(self, target: Target, data: TargetData, key: Array) -> Float[Array, " p"]:
         """A point."""
         choice_key, weight_key, component_key = jax.random.split(key, 3)
-        moments = self.moments[jax.random.categorical(choice_key, self.log_choice)]
+        # By inversion of the cumulated shares: `jax.random.categorical` would draw a number for each of them.
+        cumulated = jnp.cumsum(jnp.exp(self.log_choice))
+        level = jax.random.uniform(choice_key, (), cumulated.dtype) * cumulated[-1]
+        moments = self.moments[jnp.sum(cumulated[:-1] <= level)]
         statistics = target.likelihood.family.from_moments(self.reference, moments)
         keys = weight_key, component_key
         return target.flat(draw_params(target.likelihood, keys, moments[:, 0], statistics, self.reference, data.prior))
@@ -134,7 +137,8 @@ def labelling_jumps(
     prior's.
     """
     most = int(np.clip(_ENTRIES // (len(rows) * target.likelihood.n_components), _FEWEST_LABELLINGS, most))
-    kept = np.linspace(0, len(points) - 1, min(len(points), most)).round().astype(int)
+    # As many however few the points are, which then get several labellings each: one shape, so one program.
+    kept = np.linspace(0, len(points) - 1, most).round().astype(int)
     dtype = data.blocks.x.dtype
     features = np.asarray(_features(target, np.asarray(rows, dtype)))
     moments = np.asarray(_drawn_moments(target, points[kept].astype(dtype), features, key))

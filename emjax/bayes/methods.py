@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
+from emjax.bayes.diagnostics import DEFAULT_THRESHOLDS, Diagnostics
 from emjax.bayes.gibbs import run_gibbs
 from emjax.bayes.handoff import Handoff, Problem, Starts, overdispersed_starts
 from emjax.bayes.hmc import HmcChains
@@ -58,6 +59,13 @@ REFERENCE_ESS = 2000.0
 
 _KNOWN_POINTS = 4000
 """So many weighted points count as draws where jumps are learned."""
+
+_CAREFUL = (0.95, 0.99)
+"""Where too many transitions diverge, steps are tuned to the next of these acceptance probabilities."""
+
+_HOPELESS = 1.0 + 3 * 4 * (DEFAULT_THRESHOLDS.max_rhat - 1.0)
+"""R-hat above which the longest attempt is not made: draws four times as far apart bring its excess to a quarter, and
+what they teach is trusted to bring that to a third."""
 
 _MOST_WORK = 4e9
 """No further attempt is made that would compute more log densities of a datum in a component: about a minute's."""
@@ -131,23 +139,36 @@ class Attempt:
     wanted_ess: float = 0.0
 
 
-def attempts(method: str, job: Job) -> Iterator[Attempt]:
-    """The runs of a method, each longer than the one before; the caller stops where one suffices."""
+Attempts = Generator[Attempt, Diagnostics | None]
+"""Attempts of one method; it is sent what was found of each."""
+
+
+def attempts(method: str, job: Job) -> Attempts:
+    """The runs of a method, each better than the one before; the caller stops where one suffices."""
     return _RUNNERS[method](job)
 
 
-def _hmc(job: Job) -> Iterator[Attempt]:
+def _hmc(job: Job) -> Attempts:
+    """Attempts differ by what they have learned, by thinning, and where transitions diverge by shorter steps.
+
+    All are one compiled program, and what is tried depends on draws and sizes, never on a clock.
+    """
     chosen = job.settings("hmc")
     starts = job.starts(chosen.chains)
     sampler = _HmcJob(job, chosen, starts)
     if not job.handoff.simple:
         # Modes have to be exchanged, or the metric is only a first guess: learn from the warm-up before drawing.
         sampler.learn(sampler.chains.recent)
-    for thin in _THINNING:
+    # A number of draws that was asked for is kept to, but a step size that was not may be cured.
+    for thin in _THINNING if job.adaptive else (1,) * (1 + len(_CAREFUL)):
         run = sampler.draw(thin)
-        yield Attempt(dataclasses.replace(run, superchains=starts.superchains), starts.note)
+        found = yield Attempt(dataclasses.replace(run, superchains=starts.superchains), starts.note)
+        if not (sampler.more_careful(run) or job.adaptive):
+            return
         per_iteration = run.sample_stats["n_steps"].mean() / thin * chosen.chains * job.entries
-        if not job.adaptive or 4 * thin * chosen.draws * per_iteration > _MOST_WORK:
+        if 4 * thin * chosen.draws * per_iteration > _MOST_WORK:
+            return
+        if thin == _THINNING[-2] and found is not None and found.max_rhat > _HOPELESS:
             return
         # What the draws so far say of the posterior's shape is worth more than they are as draws.
         sampler.learn(run.flat)
@@ -184,6 +205,16 @@ class _HmcJob:
         with jax.enable_x64(self.job.dtype == "float64"):
             return self.chains.draw(self.chosen.draws, thin)
 
+    def more_careful(self, run: Run) -> bool:
+        """Whether steps will be shorter from now on: where too many diverged, and the user named no acceptance."""
+        chains = self.chains
+        above = [level for level in _CAREFUL if level > chains.target_acceptance + 1e-6]
+        diverged = run.sample_stats["diverging"].mean() > DEFAULT_THRESHOLDS.max_divergent_share
+        if not (diverged and above and self.job.target_accept_prob is None):
+            return False
+        chains.target_acceptance = np.asarray(above[0], chains.dtype)
+        return True
+
     def learn(self, flat: np.ndarray) -> None:
         """Estimate metric and jumps from draws ``(chain, draw, p)``, and warm up again."""
         with jax.enable_x64(self.job.dtype == "float64"):
@@ -202,7 +233,7 @@ class _HmcJob:
             self.chains.warm_up(self.chosen.warmup)
 
 
-def _nuts(job: Job) -> Iterator[Attempt]:
+def _nuts(job: Job) -> Attempts:
     from emjax.bayes.flat_model import unconstrain_all
     from emjax.bayes.nuts import nuts_runs
 
@@ -237,7 +268,7 @@ def _nuts(job: Job) -> Iterator[Attempt]:
             return
 
 
-def _gibbs(job: Job) -> Iterator[Attempt]:
+def _gibbs(job: Job) -> Attempts:
     chosen = job.settings("gibbs")
     starts = job.starts(chosen.chains)
     problem, target = job.problem, job.handoff.target
@@ -258,13 +289,13 @@ def _gibbs(job: Job) -> Iterator[Attempt]:
     yield Attempt(Run(flat, {"lp": values.reshape(flat.shape[:2])}, starts.superchains), starts.note)
 
 
-def _laplace(job: Job) -> Iterator[Attempt]:
+def _laplace(job: Job) -> Attempts:
     chosen = job.settings("laplace")
     note = "independent draws from the Laplace mixture over the modes, resampled by their importance weights"
     yield Attempt(resample(job.handoff.sample, job.rng, chosen.chains, chosen.draws), note)
 
 
-_RUNNERS: dict[str, Callable[[Job], Iterator[Attempt]]] = {
+_RUNNERS: dict[str, Callable[[Job], Attempts]] = {
     "hmc": _hmc,
     "nuts": _nuts,
     "gibbs": _gibbs,

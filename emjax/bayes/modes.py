@@ -25,6 +25,7 @@ import itertools
 import numpy as np
 from jaxtyping import Float
 
+from emjax.bayes.numbering import MOST_ENUMERATED, Numbering
 from emjax.bayes.target import Evaluator, Target
 from emjax.errors import FitError
 from emjax.result import Optimum, Status
@@ -54,9 +55,6 @@ _EIGENVALUE_FLOOR = 1e-8
 
 _PRIOR_DRAWS = 5.0
 """A covariance counts as so many draws for each parameter when it is estimated anew."""
-
-MOST_ENUMERATED = 6
-"""Up to this many components a mode's copies are enumerated; beyond, a point is matched to the nearest one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +156,27 @@ class LaplaceMixture:
             found.append(dataclasses.replace(mode, flat=mean, root=root, log_mass=float(np.log(share))))
         return dataclasses.replace(self, modes=tuple(found))
 
+    @functools.cached_property
+    def numbering(self) -> Numbering:
+        """The order of the components that the stored copies of the modes stand for."""
+        return Numbering.make(self.target, self.weights, self.centers, self.roots)
+
+    def numbered_alike(self) -> LaplaceMixture:
+        """The mixture with the components of every mode in the order that suits the first mode best.
+
+        Each mode comes in whatever order EM left it; an average of their covariances needs one.
+        """
+        if not 1 < self.target.likelihood.n_components <= MOST_ENUMERATED:
+            return self
+        first = dataclasses.replace(self, modes=self.modes[:1]).numbering
+        orders = first.orders[first.order_of(self.target, self.centers)]
+        permute = self.target.permute
+        found = [
+            dataclasses.replace(mode, flat=permute(mode.flat[None], order)[0], root=permute(mode.root.T, order).T)
+            for mode, order in zip(self.modes, orders, strict=True)
+        ]
+        return dataclasses.replace(self, modes=tuple(found))
+
     def sample(self, rng: np.random.Generator, n_points: int) -> tuple[np.ndarray, np.ndarray]:
         """``n_points`` draws ``(n, p)`` and their modes ``(n,)``."""
         which = rng.choice(len(self.modes), size=n_points, p=self.weights)
@@ -176,18 +195,18 @@ class LaplaceMixture:
         return functools.reduce(np.logaddexp, map(self.log_terms_of_one_copy, permuted))
 
     def relabelled(self, points: Float[np.ndarray, "n p"]) -> np.ndarray:
-        """The points with the labels under which the stored copies of the modes make them most likely."""
+        """The points with the labels that suit the stored copies of the modes best; see `emjax.bayes.numbering`."""
         k = self.target.likelihood.n_components
+        if k == 1:
+            return points
         if k > MOST_ENUMERATED:
             moved = self.target.permute_to(points, self.centers)
             return moved[np.arange(len(points)), self._log_terms(moved - self.centers[None]).argmax(axis=1)]
-        best, highest = points, np.logaddexp.reduce(self.log_terms_of_one_copy(points), axis=1)
-        for order in itertools.islice(itertools.permutations(range(k)), 1, None):
-            permuted = self.target.permute(points, order)
-            height = np.logaddexp.reduce(self.log_terms_of_one_copy(permuted), axis=1)
-            best = np.where((height > highest)[:, None], permuted, best)
-            highest = np.maximum(height, highest)
-        return best
+        which = self.numbering.order_of(self.target, points)
+        moved = points.copy()
+        for i in np.unique(which[which > 0]):
+            moved[which == i] = self.target.permute(points[which == i], self.numbering.orders[i])
+        return moved
 
     def log_prob(self, points: Float[np.ndarray, "n p"]) -> np.ndarray:
         """Log density of the mixture over all copies of all modes, times K!, ``(n,)``."""

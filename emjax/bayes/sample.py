@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from emjax import align
-from emjax.bayes.choice import FALLBACKS, choose_method, fell_short
+from emjax.bayes.choice import FALLBACKS, NO_NUTS, choose_method, fell_short, nuts_is_hopeless
 from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus, assess
 from emjax.bayes.draws import Described, describe_draws
 from emjax.bayes.handoff import LANES, Handoff, Problem, hand_off, points_on_ridges, prepare
@@ -182,9 +182,10 @@ def _run(method: str, job: Job) -> _Outcome:
     seconds, wanted = 0.0, 0.0
     runs = attempts(method, job)
     while outcome is None or not outcome.diagnostics.suffices(wanted):
-        with stopwatch() as lap:
-            attempt = next(runs, None)
-        if attempt is None:
+        try:
+            with stopwatch() as lap:
+                attempt = runs.send(None if outcome is None else outcome.diagnostics)
+        except StopIteration:
             break
         seconds += lap.run_seconds
         wanted = attempt.wanted_ess
@@ -205,10 +206,14 @@ def _auto(job: Job, on_decision: Callable[[str], None] | None) -> _Outcome:
     method, why = choose_method(job.handoff, exchangeable=job.problem.exchangeable)
     decide(why)
     best = _run(method, job)
+    hopeless = method == "hmc" and nuts_is_hopeless(best.run, best.diagnostics)
     for safer in FALLBACKS[method]:
         if best.diagnostics.status is PosteriorStatus.converged:
             break
         if safer == "gibbs" and not job.problem.mixture.family.conjugate:
+            continue
+        if safer == "nuts" and hopeless:
+            decide(NO_NUTS)
             continue
         decide(fell_short(best.method, best.diagnostics, safer))
         other = _run(safer, job)

@@ -1,6 +1,7 @@
 """What ``method="auto"`` decides, what it says, and what follows where the check of a method fails."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -9,10 +10,12 @@ from posteriors import GROUPS, GROUPS_PRIOR, groups_handoff
 
 import emjax
 from emjax.bayes import choice as choice_module
+from emjax.bayes import methods as methods_module
 from emjax.bayes import sample as sample_module
 from emjax.bayes.choice import choose_method
 from emjax.bayes.laplace import resample
 from emjax.bayes.methods import Attempt
+from emjax.bayes.run import Run
 from emjax.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -63,6 +66,72 @@ def test_a_prior_that_tells_components_apart_is_for_nuts(handoff):
     assert "tells components apart" in sentence
 
 
+# --- what Hamiltonian Monte Carlo does by itself
+
+
+class Sampler:
+    """In place of the chains: what each attempt was asked for, and transitions of which a given share diverges."""
+
+    more_careful = methods_module._HmcJob.more_careful
+
+    def __init__(self, job, shares):
+        self.job, self.shares, self.asked = job, iter(shares), []
+        asked_for = job.target_accept_prob
+        self.chains = SimpleNamespace(target_acceptance=np.asarray(asked_for or 0.85), dtype=float, recent=None)
+
+    def draw(self, thin):
+        self.asked.append((thin, float(self.chains.target_acceptance)))
+        diverging = np.arange(1000) < 1000 * next(self.shares)
+        statistics = {"diverging": diverging[None], "n_steps": np.full((1, 1000), 5.0 * thin)}
+        return Run(np.zeros((1, 1000, 3)), statistics)
+
+    def learn(self, flat):
+        pass
+
+
+def asked_for(monkeypatch, handoff, shares, *, draws=None, target_accept_prob=None, rhat=1.05):
+    """Thinning and acceptance probability of each attempt of ``hmc`` that never suffices."""
+    problem, _ = groups_handoff()
+    settings = {"chains": None, "warmup": None, "draws": draws, "target_accept_prob": target_accept_prob}
+    rng = np.random.default_rng(0)
+    job = methods_module.Job(problem, handoff, jax.random.key(0), rng, **settings, dtype="float64", on_progress=None)
+    made = []
+
+    def make(job, chosen, starts):
+        made.append(Sampler(job, shares))
+        return made[0]
+
+    monkeypatch.setattr(methods_module, "_HmcJob", make)
+    runs = methods_module.attempts("hmc", job)
+    found = None
+    while True:
+        try:
+            runs.send(found)
+        except StopIteration:
+            return made[0].asked
+        found = SimpleNamespace(max_rhat=rhat)
+
+
+@pytest.mark.parametrize(
+    ("shares", "settings", "expected"),
+    [
+        # Draws that do not suffice are taken at longer distances, and where they diverge by shorter steps as well.
+        ([0.0] * 4, {}, [(1, 0.85), (2, 0.85), (8, 0.85), (32, 0.85)]),
+        ([0.03, 0.0, 0.0, 0.0], {}, [(1, 0.85), (2, 0.95), (8, 0.95), (32, 0.95)]),
+        ([0.03, 0.02, 0.02, 0.02], {}, [(1, 0.85), (2, 0.95), (8, 0.99), (32, 0.99)]),
+        # What was asked for is kept to: the number of draws, and the acceptance probability.
+        ([0.03, 0.0], {"draws": 100}, [(1, 0.85), (1, 0.95)]),
+        ([0.03, 0.02, 0.02], {"draws": 100}, [(1, 0.85), (1, 0.95), (1, 0.99)]),
+        ([0.0], {"draws": 100}, [(1, 0.85)]),
+        ([0.03], {"draws": 100, "target_accept_prob": 0.8}, [(1, 0.8)]),
+        # The longest attempt is for chains that can get there.
+        ([0.0] * 3, {"rhat": 1.4}, [(1, 0.85), (2, 0.85), (8, 0.85)]),
+    ],
+)
+def test_hmc_takes_the_cure_itself(shares, settings, expected, handoff, monkeypatch):
+    assert asked_for(monkeypatch, handoff, shares, **settings) == [pytest.approx(each) for each in expected]
+
+
 # --- what follows
 
 
@@ -72,8 +141,11 @@ class Unconjugate(emjax.Poisson):
     conjugate = False
 
 
-def run_auto(monkeypatch, good, family=None, method="auto"):
-    """The posterior where the methods in ``good`` give independent draws and the others chains that stand apart."""
+def run_auto(monkeypatch, good, family=None, method="auto", *, jumped=False):
+    """The posterior where the methods in ``good`` give independent draws and the others chains that stand apart.
+
+    ``jumped`` says whether ``hmc`` is as if its chains had jumped.
+    """
     tried = []
 
     def attempts(method, job):
@@ -85,6 +157,8 @@ def run_auto(monkeypatch, good, family=None, method="auto"):
             run = dataclasses.replace(
                 run, flat=flat, sample_stats={"lp": np.sort(run.sample_stats["lp"].ravel()).reshape(4, 1000)}
             )
+        if jumped and method == "hmc":
+            run.sample_stats["jumped"] = np.zeros((4, 1000), bool)
         yield Attempt(run, "starts")
 
     monkeypatch.setattr(sample_module, "attempts", attempts)
@@ -115,6 +189,14 @@ def test_where_the_check_fails_the_next_safer_method_follows(good, expected, mon
     assert said[1].endswith("; gibbs follows.")
     assert said[-1].startswith(f"auto: the check of {expected} passed")
     assert tuple(said) == posterior.decision
+
+
+def test_nuts_is_not_paid_for_where_chains_that_jumped_disagree(monkeypatch):
+    posterior, tried, said = run_auto(monkeypatch, {"nuts"}, jumped=True)
+    assert tried == ["hmc", "gibbs"]
+    assert posterior.status == "not_converged"
+    assert choice_module.NO_NUTS in said
+    assert said[-1].startswith("auto: no method gave a posterior to be trusted")
 
 
 def test_where_no_method_is_good_it_is_said(monkeypatch):

@@ -121,7 +121,7 @@ def test_labellings_of_one_component_are_the_posterior_some_wider_and_the_prior(
     found, log_density = proposed(jumps, evaluate)
     values, _ = evaluate(found)
     # Wherever the posterior is, 0.7 of the density is the posterior itself, and the rest adds to it.
-    log_evidence = -float(np.asarray(jumps.log_shares)[0] - np.log(0.7 / 10))
+    log_evidence = -float(np.asarray(jumps.log_shares)[0] - np.log(0.7 / MOST_LABELLINGS))
     share = np.exp(values - log_evidence - log_density)
     assert share.max() < 1.0 / 0.7 + 1e-9
     assert share.max() > 1.0
