@@ -3,8 +3,8 @@
 Hamiltonian Monte Carlo over the Laplace mixture comes first: of the methods with chains it gave the most effective
 draws a second (`docs/benchmarks.md`), and its jumps are the only moves that go between modes. What the decision says
 depends on the modes and on the Pareto k of the Laplace mixture, since they say what to expect: with one mode and k
-up to its limit the metric is right from the start; otherwise metric and jumps have to be learned from draws, which takes
-longer. With more than `MOST_PARAMETERS` parameters no information matrix is formed, and NumPyro's NUTS is chosen.
+up to its limit the metric is right from the start; otherwise metric and jumps have to be learned from draws, which
+takes longer. With more than `MOST_PARAMETERS` parameters no information matrix is formed, and NumPyro's NUTS is chosen.
 Whatever was chosen is checked by the diagnostics of its draws. Where they fail, Hamiltonian Monte Carlo first takes the
 cure itself (`emjax.bayes.methods`): shorter steps where transitions diverged, longer runs, metric and jumps learned
 anew. Then Gibbs sampling follows (which moves where gradients mislead), and then NUTS, unless jumps were tried and

@@ -18,7 +18,7 @@ from emjax.bayes.modes import MOST_PARAMETERS, LaplaceMixture, find_modes
 from emjax.bayes.target import Evaluator, Target, TargetData, make_target
 from emjax.bayes.visits import parts
 from emjax.em.blocks import Blocks
-from emjax.em.fit import fit
+from emjax.em.fit import fit, fit_from
 from emjax.em.init import drawn_starts
 from emjax.em.step import trusted
 from emjax.errors import ConfigError, FitError
@@ -286,7 +286,10 @@ def points_on_ridges(problem: Problem, handoff: Handoff) -> list[Optimum]:
 def _find_map(problem: Problem, key: jax.Array, init: Any) -> Fit:
     if isinstance(init, Fit) and _is_map(problem, init):
         return init
-    map_fit = fit(problem.mixture, problem.samples, key=key, init=_map_starts(problem, key, init))
+    if isinstance(init, Fit):
+        map_fit = fit_from(problem.mixture, problem.samples, _map_starts(problem, key, init), key=key)
+    else:
+        map_fit = fit(problem.mixture, problem.samples, key=key, init=init)
     if map_fit.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
     if map_fit.status in (Status.NONFINITE, Status.DEGENERATE) or not np.isfinite(map_fit.objective):
@@ -296,10 +299,8 @@ def _find_map(problem: Problem, key: jax.Array, init: Any) -> Fit:
     return _in_order_of(problem, init, map_fit) if isinstance(init, Fit) else map_fit
 
 
-def _map_starts(problem: Problem, key: jax.Array, init: Any) -> Any:
+def _map_starts(problem: Problem, key: jax.Array, init: Fit) -> list[Any]:
     """A fit's optima, and drawn starts besides: the prior may have modes that the likelihood has not."""
-    if not isinstance(init, Fit):
-        return init
     optima = list(init.optima[:_STARTS])
     optima[0] = dataclasses.replace(optima[0], params=init.params)
     likelihood = problem.mixture.likelihood

@@ -41,13 +41,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from emjax.em.blocks import Blocks
@@ -61,7 +59,7 @@ from emjax.em.state import (
     EMState,
     Options,
     Program,
-    coordinates,
+    flat,
     gain_to_come,
     still,
     sum_of_series,
@@ -141,17 +139,6 @@ def _evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, run
     params = jax.vmap(placed)(given, u, by_u)
     prior, axis = lane_prior(program.prior, data, len(u))
     return jax.vmap(one, (0, 0, axis))(params, expectations(mixture, params, data, runs), prior)
-
-
-def flat(mixture: Mixture, params: MixtureParams) -> tuple[Float[Array, " p"], Callable[[Array], MixtureParams]]:
-    """The coordinates as one vector ``(p,)``, and the way back."""
-    vector, unravel = ravel_pytree(coordinates(mixture, params))
-
-    def unflatten(u: Array) -> MixtureParams:
-        log_weights, components = unravel(u)
-        return mixture.constrain({"log_ratios": log_weights[:-1] - log_weights[-1:], "components": components})
-
-    return vector, unflatten
 
 
 @functools.cache

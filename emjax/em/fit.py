@@ -136,13 +136,20 @@ def fit(
     DataError, ValueError, FitError
         If the data cannot be used, an argument is out of range or ``init`` does not fit; see ``throw``.
     """
-    settings = Settings(n_init, max_iter, tol, criterion, ridge, accelerate, starts, dtype, log_every)
+    chosen = init is not None
+    settings = Settings(n_init, max_iter, tol, criterion, ridge, accelerate, starts, dtype, log_every, chosen)
     settings.check(mixture)
     samples = _checked(mixture, x, settings, init)
     result = _fit(mixture, samples, settings, key, init, on_progress)
     if throw and not result.converged:
         raise FitError(f"status {result.status.value}: {result.message}")
     return result
+
+
+def fit_from(mixture: Mixture, samples: Samples, starts: list[Any], *, key: jax.Array) -> Fit:
+    """`fit` from starts that nobody chose: ends of other fits and drawn ones, accelerated as drawn ones are."""
+    settings = Settings(len(starts), 10_000, 1e-6, "parameters", 0.0, "auto", "mixed", "float64", 0)
+    return _fit(mixture, samples, settings, key, starts, None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +165,8 @@ class Settings:
     starts: str
     dtype: str
     log_every: int
+    chosen: bool = False
+    """Whether the user chose the starts, and with them where to end."""
 
     def check(self, mixture: Mixture) -> None:
         """Raise a `ValueError` that names the first argument out of range."""
@@ -202,10 +211,10 @@ class Settings:
             return self.accelerate
         return "none" if self.tol == 0.0 or self.ridge > 0 else "anderson"
 
-    def options(self, frame: Frame, *, given: bool) -> Options:
-        """The traced part of the settings, in the frame, for starts that were ``given`` or drawn."""
+    def options(self, frame: Frame) -> Options:
+        """The traced part of the settings, in the frame."""
         ridge = np.asarray(self.ridge / frame.scale**2, self.dtype) if self.ridge else None
-        reach = np.asarray(_REACH if given else np.inf, self.dtype)
+        reach = np.asarray(_REACH if self.chosen else np.inf, self.dtype)
         return dataclasses.replace(self.shared_options(), ridge=ridge, reach=reach)
 
     def shared_options(self) -> Options:
@@ -263,8 +272,9 @@ def _fit(
             params = further_starts(problem, kept, key, batch=len(ended.traces) // n_starts)
             runner, ended = _run(problem, settings, params, ended, on_progress)
             kept, before = optima_of(problem, ended), kept
-        if mixture.n_components > 1 and not ended.interrupted and not settings.ridge:
-            kept = without_saddles(problem, kept, runner.engine, runner.n_lanes, given=_is_new(init))
+        if not ended.interrupted and not settings.ridge:
+            given = settings.chosen and _is_new(init)
+            kept = without_saddles(problem, kept, lambda: (runner.engine, runner.n_lanes), given=given)
     return make_fit(
         problem,
         kept,
@@ -303,8 +313,7 @@ def _run(
         if on_progress is not None:
             on_progress(_progress(problem, with_before(ended), done, settings.max_iter))
 
-    # Given starts are the ones whose components keep their order.
-    options = settings.options(problem.frame, given=not problem.ordered)
+    options = settings.options(problem.frame)
     runner = Runner(
         Program(problem.likelihood, problem.blocks, problem.frame_prior, options, settings.method),
         params,

@@ -16,14 +16,17 @@ import jax
 import numpy as np
 
 from emjax.clock import stopwatch
+from emjax.em.accelerate import Accelerated
 from emjax.em.fit import Settings, make_fit, optima_of
 from emjax.em.further import further_starts, joined, wants_more
 from emjax.em.init import drawn_starts
 from emjax.em.lanes import Ended
+from emjax.em.loop import Plain
 from emjax.em.memory import check_memory
 from emjax.em.problem import Problem, prepare
 from emjax.em.restarts import Kept
-from emjax.em.state import IMPRECISE, RUNNING
+from emjax.em.saddle import without_saddles
+from emjax.em.state import IMPRECISE, RUNNING, Program
 from emjax.em.tile import Left, Party, Tile
 from emjax.errors import EmjaxError
 from emjax.mixture import Mixture, Prior
@@ -35,6 +38,9 @@ _PLACES = 5
 
 _STARTS_AT_ONCE = 160
 """Starts of all data sets that are: enough to share what an operation costs."""
+
+_DISPLACED = 8
+"""Displaced copies of an end at which two components are equal, to see whether it is a saddle."""
 
 _ROWS_AT_ONCE = 1 << 22
 """... and fewer where their rows together would be more than this, so that memory does not grow with the data."""
@@ -96,7 +102,9 @@ def fit_many(
         for place, (own, x, key) in enumerate(zip(mixtures, datasets, keys, strict=True)):
             try:
                 samples = _checked(own, x)
-                check_memory(own, samples.n_features, min(_PLACES, n_init), accelerated=settings.method != "none")
+                check_memory(
+                    own, samples.n_features, min(_PLACES, settings.n_first), accelerated=settings.method != "none"
+                )
                 tasks.append(_Task(place, own, samples, key))
             except EmjaxError as error:
                 results[place] = error
@@ -229,8 +237,14 @@ class _Many:
             again.before, again.kept = ended, kept
             self._again.append(again)
             return
+        kept = without_saddles(one.problem, kept, lambda: (self._engine(one.problem), _DISPLACED), given=False)
         exact, untimed = self._settings.tol == 0.0, {"compile_seconds": 0.0, "run_seconds": 0.0}
         self._results[one.task.place] = make_fit(one.problem, kept, exact=exact, interrupted=False, **untimed)
+
+    def _engine(self, problem: Problem) -> Plain | Accelerated:
+        settings, kind = self._settings, Plain if self._settings.method == "none" else Accelerated
+        blocks, options = jax.device_put(problem.blocks), settings.options(problem.frame)
+        return kind(Program(problem.likelihood, blocks, problem.frame_prior, options, settings.method))
 
     def _parties(self) -> Iterator[Party]:
         """The drawn starts of all data sets, made as seats become free."""

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from emjax.em.accelerate import flat
 from emjax.em.problem import Problem
 from emjax.em.restarts import Kept, coincide, rank
+from emjax.em.state import flat
 from emjax.mixture import Mixture, MixtureParams
 from emjax.result import Status
 
@@ -44,12 +45,16 @@ _MOST = 3
 _FOREVER = np.iinfo(np.int32).max
 
 
-def without_saddles(problem: Problem, kept: tuple[Kept, ...], engine: Any, n_lanes: int, *, given: bool) -> Any:
+def without_saddles(
+    problem: Problem, kept: tuple[Kept, ...], engine: Callable[[], tuple[Any, int]], *, given: bool
+) -> tuple[Kept, ...]:
     """The distinct optima with saddles marked as such, and put behind all others that can be used.
 
-    ``engine`` iterates ``n_lanes`` starts in a program that is compiled; ``given`` says that the starts were not drawn.
+    ``engine`` gives, where it is needed, what iterates starts, and how many; ``given`` says that they were not drawn.
     """
     ends, looks = list(kept), 0
+    if len(kept[0].optimum.params.weights) == 1:
+        return kept
     for i, end in enumerate(kept):
         optimum = end.optimum
         if optimum.status is not Status.CONVERGED or not (optimum.params.weights > 0).all():
@@ -60,7 +65,7 @@ def without_saddles(problem: Problem, kept: tuple[Kept, ...], engine: Any, n_lan
         if looks == _MOST:
             break
         looks += 1
-        if _rises(engine, n_lanes, params):
+        if _rises(*engine(), params):
             ends[i] = dataclasses.replace(end, optimum=dataclasses.replace(optimum, status=Status.SADDLE))
     return tuple(sorted(ends, key=lambda end: rank(end.optimum.status, end.optimum.spurious, end.optimum.objective)))
 

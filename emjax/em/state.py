@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
 
 from emjax.em.blocks import Blocks
 from emjax.em.step import Statistics, trusted
@@ -151,6 +153,17 @@ def coordinates(mixture: Mixture, params: MixtureParams) -> Any:
     Not ratios of the weights: a weight of zero, where a prior allows it, must not hide how the others move.
     """
     return jnp.log(params.weights), mixture.family.unconstrain(params.components)
+
+
+def flat(mixture: Mixture, params: MixtureParams) -> tuple[Float[Array, " p"], Callable[[Array], MixtureParams]]:
+    """The coordinates as one vector ``(p,)``, and the way back."""
+    vector, unravel = ravel_pytree(coordinates(mixture, params))
+
+    def unflatten(u: Array) -> MixtureParams:
+        log_weights, components = unravel(u)
+        return mixture.constrain({"log_ratios": log_weights[:-1] - log_weights[-1:], "components": components})
+
+    return vector, unflatten
 
 
 def largest_change(before: Any, after: Any) -> Array:

@@ -136,6 +136,7 @@ def _points(fit: Fit, posterior: Posterior, key: jax.Array) -> np.ndarray:
 
 @jax.jit(static_argnums=0)
 def one_point_each(mixture: Mixture, draws: MixtureParams, keys: jax.Array) -> jax.Array:
+    """One datum ``(m, d)`` from each of ``m`` stacked draws of the parameters."""
     return jax.vmap(lambda params, key: mixture.sample(params, key, 1)[0][0])(draws, keys)
 
 
@@ -151,4 +152,5 @@ def _co_clustering(fit: Fit, posterior: Posterior, values: np.ndarray, apart: fl
 
 @jax.jit(static_argnums=0)
 def responsibilities(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
+    """The responsibilities ``(m, n, K)`` of the rows under each of ``m`` stacked draws."""
     return jax.lax.map(lambda params: mixture.responsibilities(params, x), draws)

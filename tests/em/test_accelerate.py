@@ -72,10 +72,14 @@ def is_monotone(fit: emjax.Fit) -> bool:
 def test_the_death_notices(deaths, method: str, most: int):
     published = PUBLISHED["deaths"]
     plain = emjax.fit(POISSON, deaths, key=KEY, init=DEATHS_START, accelerate="none")
-    fit = emjax.fit(POISSON, deaths, key=KEY, init=DEATHS_START, accelerate=method)
+    fit = emjax.fit(POISSON, deaths, key=KEY, n_init=1, starts="random", accelerate=method)
+    given = emjax.fit(POISSON, deaths, key=KEY, init=DEATHS_START, accelerate=method)
     assert plain.n_iter > 2500
     assert fit.converged
     assert fit.n_evaluations <= most  # the probes at the end, which SQUAREM's paper does not have, are among them
+    # A given start is first led near its limit by EM alone.
+    assert most < given.n_evaluations < plain.n_evaluations / 4
+    assert given.log_likelihood == pytest.approx(fit.log_likelihood, abs=1e-9)
     assert fit.log_likelihood >= plain.log_likelihood - 1e-9
     np.testing.assert_allclose(fit.params.weights[0], published["weight"], atol=1e-6)
     assert distance_to_the_optimum(fit, np.asarray(deaths)) < 2e-6
@@ -97,7 +101,7 @@ def test_overlapping_normals(overlapping, method: str, prior):
         assert fit.rate > 0.99
         assert "EM is slow here" in fit.message
     if method != "none":
-        assert fit.n_evaluations < 700
+        assert fit.n_evaluations < 1500
         plain = emjax.fit(mixture, overlapping, key=KEY, init=init, accelerate="none", max_iter=100_000)
         assert plain.n_iter > 2 * fit.n_evaluations
         assert fit.objective >= plain.objective - 1e-9
@@ -135,7 +139,8 @@ def test_auto_is_plain_em_where_iterations_are_counted(deaths):
     auto = emjax.fit(POISSON, deaths, **exact)
     plain = emjax.fit(POISSON, deaths, **exact, accelerate="none")
     np.testing.assert_array_equal(auto.trace, plain.trace)
-    anderson = emjax.fit(POISSON, deaths, **exact, accelerate="anderson")
+    exact = {"key": KEY, "n_init": 1, "max_iter": 60, "tol": 0.0}
+    anderson, plain = (emjax.fit(POISSON, deaths, **exact, accelerate=method) for method in ("anderson", "none"))
     assert (anderson.n_iter, len(anderson.trace)) == (60, 61)
     assert anderson.objective > plain.objective
     assert is_monotone(anderson)
@@ -171,8 +176,8 @@ def _retraced():
 @pytest.mark.parametrize("name", BAD_STEPS)
 def test_bad_proposals_do_no_harm(deaths, monkeypatch, name: str):
     monkeypatch.setattr(accelerate, "_anderson", BAD_STEPS[name])
-    plain = emjax.fit(POISSON, deaths, key=KEY, init=DEATHS_START, accelerate="none", max_iter=300)
-    fit = emjax.fit(POISSON, deaths, key=KEY, init=DEATHS_START, accelerate="anderson", max_iter=300)
+    options = {"key": KEY, "n_init": 1, "max_iter": 300}
+    plain, fit = (emjax.fit(POISSON, deaths, **options, accelerate=method) for method in ("none", "anderson"))
     assert fit.status is emjax.Status.MAX_ITER
     assert is_monotone(fit)
     assert np.isfinite(fit.trace).all()
@@ -185,7 +190,7 @@ def test_equal_components_stay_a_saddle_as_in_plain_em():
     x = emjax.datasets.load("faithful")
     equal = NORMAL.params(mean=np.tile([3.0, 70.0], (2, 1)), scale=[[1.0, 10.0]] * 2)
     fit = emjax.fit(NORMAL, x, key=KEY, init=equal)
-    assert fit.converged
+    assert fit.status is emjax.Status.SADDLE
     np.testing.assert_allclose(fit.params.components.mean[0], fit.params.components.mean[1], rtol=1e-12)
 
 
@@ -226,7 +231,7 @@ def linear_walk(n_pairs: int) -> tuple[accelerate.Walk, np.ndarray, np.ndarray]:
     du[0, DEPTH - n_pairs :] = np.diff(points, axis=0)
     df[0, DEPTH - n_pairs :] = np.diff(residuals, axis=0)
     params = POISSON.params(rate=[1.0, 3.0])  # looked at by nobody here
-    at = accelerate.Point(params, params, points[-1][None], residuals[-1][None], *[None] * 5)
+    at = accelerate.Point(params, params, points[-1][None], residuals[-1][None], *[None] * 6)
     walk = accelerate.Walk(at, *[None] * (len(dataclasses.fields(accelerate.Walk)) - 1))
     return dataclasses.replace(walk, du=du, df=df, n_pairs=np.array([n_pairs])), points[-1], rates
 

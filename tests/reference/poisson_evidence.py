@@ -1,7 +1,7 @@
 """Evidence of Poisson mixtures with labels that are known, by mpmath: writes the JSON beside.
 
-With labels known, ``p(x) = K! p(labels) prod_k p(x_k)``, Dirichlet(1) weights and Gamma(2, 2 / mean) rates. mpmath is no
-dependency of emjax; ``pip install mpmath`` to run this again.
+With labels known, ``p(x) = K! p(labels) prod_k p(x_k)``, Dirichlet(1) weights and Gamma(2, 2 / mean) rates. mpmath is
+no dependency of emjax; ``pip install mpmath`` to run this again.
 """
 
 import json
