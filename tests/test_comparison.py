@@ -274,6 +274,7 @@ def test_modes_and_decision_are_among_the_diagnostics(fit, same, x):
         "log_density": pytest.approx(fit.objective - 1),
         "laplace_mass": 0.04,
         "mass": 0.04,
+        "n_empty": 0,
         "visited": 0.0,
         "n_starts": 2,
     }

@@ -85,13 +85,15 @@ def _rises(engine: Any, n_lanes: int, params: MixtureParams) -> bool:
     direction = _unstable(engine, begun, reached, (n_lanes, len(centre)))
     if direction is None:
         return False
-    away = np.array([0.0, *(sign * size for size in _AWAY for sign in (1.0, -1.0))])
+    away = np.array([0.0, *_AWAY, *(-size for size in _AWAY)])
     away = np.append(away, np.zeros(-len(away) % n_lanes))
     objectives = np.concatenate(
         [np.asarray(begun(each[:, None] * direction).objective) for each in away.reshape(-1, n_lanes)]
     )
     size = abs(objectives[0]) + float(engine.program.data.total_weight)
-    return bool(np.nanmax(objectives) > objectives[0] + max(_RISE, 1e3 * np.finfo(dtype).eps) * size)
+    # On both sides: where EM was stopped by a coarse tolerance, the objective rises on one.
+    ways = objectives[1 : 1 + 2 * len(_AWAY)].reshape(2, -1).min(axis=0)
+    return bool((ways > objectives[0] + max(_RISE, 1e3 * np.finfo(dtype).eps) * size).any())
 
 
 def _unstable(engine: Any, begun: Any, reached: Any, shape: tuple[int, int]) -> np.ndarray | None:

@@ -66,7 +66,7 @@ def _found(mixture: Mixture, fits: list[Any]) -> list[tuple[np.ndarray, ...]]:
     given = [problem_of(fit, spread=False) for fit in fits]
     stacked = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *given)
     found = [np.asarray(each) for each in _all_derivatives(mixture, *stacked)]
-    return [tuple(each[i] for each in found) for i in range(len(fits))]
+    return [tuple(np.asarray(each[i]) for each in found) for i in range(len(fits))]
 
 
 @functools.partial(jax.jit, static_argnums=0)

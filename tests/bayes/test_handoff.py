@@ -25,7 +25,7 @@ from emjax.bayes.ahead import Ahead
 from emjax.bayes.handoff import hand_off, overdispersed_starts, prepare
 from emjax.bayes.methods import Job
 from emjax.bayes.target import Evaluator
-from emjax.em.fit import fit
+from emjax.em.fit import fit, fit_from
 from emjax.errors import ConfigError, FitError
 from emjax.result import Status
 from emjax.samples import as_samples
@@ -94,7 +94,7 @@ def refuse(*args, **settings):
 
 def test_a_map_is_taken_as_it_is(groups, monkeypatch):
     problem, handoff = groups
-    monkeypatch.setattr(handoff_module, "fit", refuse)
+    monkeypatch.setattr(handoff_module, "fit_from", refuse)
     again = hand_off(problem, jax.random.key(1), handoff.map_fit, rng())
     assert again.map_fit is handoff.map_fit
     np.testing.assert_array_equal(again.modes.centers, handoff.modes.centers)
@@ -103,7 +103,7 @@ def test_a_map_is_taken_as_it_is(groups, monkeypatch):
 @pytest.mark.parametrize("changed", ["data", "prior", "status", "likelihood"])
 def test_a_fit_of_something_else_is_no_map(changed, groups, monkeypatch):
     problem, handoff = groups
-    monkeypatch.setattr(handoff_module, "fit", refuse)
+    monkeypatch.setattr(handoff_module, "fit_from", refuse)
     init = handoff.map_fit
     if changed == "data":
         init = dataclasses.replace(init, data=init.data + 1.0)
@@ -124,11 +124,11 @@ def test_em_goes_on_from_all_optima_of_a_fit_without_a_prior(groups, monkeypatch
     assert len(likely.optima) == 2
     given = []
 
-    def listen(*args, init, **settings):
-        given.append(init)
-        return fit(*args, init=init, **settings)
+    def listen(mixture, samples, starts, **settings):
+        given.append(starts)
+        return fit_from(mixture, samples, starts, **settings)
 
-    monkeypatch.setattr(handoff_module, "fit", listen)
+    monkeypatch.setattr(handoff_module, "fit_from", listen)
     handoff = hand_off(problem, jax.random.key(1), likely, rng())
     (starts,) = given
     assert [start.params for start in starts[:2]] == [optimum.params for optimum in likely.optima]

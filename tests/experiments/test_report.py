@@ -247,7 +247,7 @@ def test_the_verdict_comes_first(faithful, tmp_path):
     assert headings[0] == "Is EM enough for geysers?"
     assert found.tags[[tag for tag, _ in found.tags].index("main") + 1][1]["id"] == "verdict"
     assert html.unescape(headings[1]) in {"Yes, EM is enough", "Yes, with its intervals", "No, use MCMC"}
-    assert found.text.index(faithful.verdict.sentence) < found.text.index("What was fitted")
+    assert found.text.index(faithful.sentence) < found.text.index("What was fitted")
     assert "alert" not in {tag.get("class") for tag in found.all("div")}
     assert "not-identified" not in {tag.get("class") for tag in found.all("p")}
     assert "not converged" not in found.text

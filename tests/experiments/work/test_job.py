@@ -14,7 +14,7 @@ from emjax.experiments.work import job
 from emjax.experiments.work.data import make_replicate
 from emjax.experiments.work.job import TimeLimitReached, run_job
 from emjax.experiments.work.measures import COST, measure
-from emjax.experiments.work.methods import run_method
+from emjax.experiments.work.methods import iterate_method
 
 
 def rows_of(folder):
@@ -42,7 +42,7 @@ def test_rows_are_what_was_measured(tmp_path):
             "value": value,
             "status": outcome.status,
         }
-        for replicate, outcome in zip(replicates, run_method(spec, replicates), strict=True)
+        for replicate, outcome in zip(replicates, iterate_method(spec, replicates), strict=True)
         for quantity, parameter, value in measure(replicate, outcome, spec["level"])
         if quantity not in COST
     ]

@@ -16,8 +16,8 @@ from emjax.experiments.work.methods import budgets, iterate_method
 from emjax.experiments.work.methods.shared import TimeLimitReached
 
 
-def run_method(spec, replicates):
-    return list(iterate_method(spec, replicates))
+def run_method(spec, replicates, **settings):
+    return list(iterate_method(spec, replicates, **settings))
 
 
 GRID = np.linspace(-20.0, 25.0, 4001)[:, np.newaxis]
@@ -106,12 +106,12 @@ def test_em_gives_the_same_numbers_again(em_outcomes):
 
 
 def test_em_without_intervals_keeps_within_its_evaluations():
-    spec = job_spec("em", **CHEAP_EM, intervals="none", budget={"evaluations": 40}, name="short")
+    spec = job_spec("em", **CHEAP_EM, intervals="none", budget={"evaluations": 20}, name="short")
     for outcome in run_method(spec, replicates_of(spec)):
         assert outcome.status == "max_iter"
         assert not outcome.trusted
-        assert outcome.numbers["max_iter"] == 8
-        assert 8 < outcome.numbers["n_evaluations"] * 4 <= 40
+        assert outcome.numbers["max_iter"] == 3
+        assert 3 < outcome.numbers["n_evaluations"] * 4 <= 20
         assert np.isnan([parameter.se for parameter in outcome.parameters]).all()
         assert "intervals_withheld" not in outcome.numbers
 
