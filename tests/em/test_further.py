@@ -65,6 +65,7 @@ def test_a_second_look_where_most_starts_ended_elsewhere(monkeypatch):
     assert n_starts(emjax.fit(MIXTURE, X, key=jax.random.key(0))) == 20
 
 
+@pytest.mark.slow
 def test_data_sets_together_have_the_further_starts_of_each(monkeypatch):
     monkeypatch.setattr(further, "ENOUGH", 1000)
     datasets = [X, three_groups(1, 30, 5.0, seed=1)[0]]

@@ -47,7 +47,7 @@ def test_tied_covariances_have_no_spurious_optima():
         assert not any(optimum.spurious for optimum in fit.optima)
 
 
-@pytest.mark.parametrize("covariance", ["spherical", "diag"])
+@pytest.mark.parametrize("covariance", ["spherical", pytest.param("diag", marks=pytest.mark.slow)])
 def test_a_small_cluster_of_many_features_is_kept(covariance):
     rng = np.random.default_rng(1)
     centres = 3.0 * rng.normal(size=(3, 50))
@@ -87,7 +87,7 @@ def test_near_singular_components_are_never_kept_before_regular_ones():
     assert "nats higher, but with a nearly singular component on few points" in fit.message
 
 
-@pytest.mark.parametrize("sd", [60.0, 0.01])
+@pytest.mark.parametrize("sd", [60.0, pytest.param(0.01, marks=pytest.mark.slow)])
 def test_two_bursts_of_unix_times(sd):
     rng = np.random.default_rng(2)
     bursts = [t + sd * rng.normal(size=400) for t in (1.6e9, 1.7e9)]
@@ -99,7 +99,7 @@ def test_two_bursts_of_unix_times(sd):
         np.testing.assert_allclose(fit.params.components.scale.ravel(), [b.std() for b in bursts], rtol=1e-4)
 
 
-@pytest.mark.parametrize("covariance", ["full", "tied"])
+@pytest.mark.parametrize("covariance", ["full", pytest.param("tied", marks=pytest.mark.slow)])
 def test_a_correlation_near_one_is_no_collapse(covariance):
     rng = np.random.default_rng(3)
     first, correlation = rng.normal(size=500), 1.0 - 5e-13

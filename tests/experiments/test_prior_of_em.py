@@ -54,6 +54,7 @@ def test_an_atom_is_fitted_with_a_prior(atom, tmp_path, emjax_command):
     assert document["intervals"]["status"] == "ok"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prior", [(), ("--prior", "default")])
 def test_an_atom_is_compared_with_and_without_asking_for_the_prior(prior, atom, tmp_path, emjax_command):
     code, document = run(emjax_command, "compare", atom, "-k", 2, *prior, "--n-init", 4, "--out", tmp_path / "out")

@@ -45,7 +45,7 @@ def test_counts_far_apart_have_good_intervals_and_overlapping_ones_rough():
 
 def test_two_features_are_judged_by_the_same_limit():
     mixture = emjax.Mixture(emjax.Normal(), 2)
-    assert statuses(mixture, normal_pair(6.0, 60, 4, 5, 2)).count(IntervalStatus.OK) == 0
+    assert statuses(mixture, normal_pair(6.0, 30, 4, 5, 2)).count(IntervalStatus.OK) == 0
     assert statuses(mixture, normal_pair(6.0, 600, 4, 5, 2)).count(IntervalStatus.OK) == 4
 
 
