@@ -1,4 +1,4 @@
-"""`compare`: hand-made posteriors whose agreement with EM is known, and one real data set where EM is not enough.
+"""`compare`: hand-made posteriors whose agreement with EM is known.
 
 A hand-made posterior holds independent normal draws around EM's own estimates with EM's own covariance, so EM is right
 by construction; shifting or spreading the draws makes it wrong by a known amount, without a sampler.
@@ -496,33 +496,3 @@ def test_the_last_reason_tells_the_prior_s_effect_from_the_algorithm_s(agreed, f
     assert row(comparison, "weights[0]").map == 0.5
     by_map = dataclasses.replace(fit, mixture=Mixture(Normal("full"), 2, prior="default"))
     assert "MAP" in emjax.compare(by_map, same, x).reasons[-1]
-
-
-# --- a real one ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def galaxies():
-    data = emjax.datasets.load("galaxies")
-    mixture = Mixture(Normal("full"), 3)
-    fit = emjax.fit(mixture, data, key=jax.random.key(0))
-    posterior = emjax.sample(mixture, data, key=jax.random.key(1), init=fit, method="hmc")
-    return emjax.compare(fit, posterior, data)
-
-
-@pytest.mark.slow
-def test_em_is_not_enough_for_the_galaxies(galaxies):
-    assert galaxies.posterior.status == "converged", galaxies.posterior.message
-    assert galaxies.verdict == "mcmc_needed", galaxies.reasons
-    assert "Over the limit" in galaxies.reasons[0]
-    assert max(abs(one.difference_in_sd) for one in galaxies.rows) > 1.0
-    assert galaxies.fit.log_likelihood == pytest.approx(-203.1792, abs=1e-4)
-
-
-@pytest.mark.slow
-def test_rows_of_real_data_name_the_feature_and_show_the_map(galaxies):
-    one = row(galaxies, "scale[0, velocity]")
-    assert one.map != one.em
-    assert len(galaxies.rows) == 9
-    json.dumps(galaxies.to_dict(), allow_nan=False)
-    assert galaxies.diagnostics["posterior"]["prior"] == galaxies.posterior.prior_note

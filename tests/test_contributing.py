@@ -30,7 +30,7 @@ def _code_lines(path: Path, name: str) -> int:
 
 def test_the_guide_and_the_example_have_under_60_lines():
     assert len(GUIDE.strip().splitlines()) < 60
-    assert 20 < _code_lines(ROOT / "emjax/families/poisson.py", "Poisson") < 70
+    assert 20 < _code_lines(ROOT / "emjax/families/poisson.py", "Poisson") < 80
 
 
 def test_the_guide_names_everything_a_family_must_write_and_may_override():
