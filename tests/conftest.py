@@ -15,12 +15,15 @@ HOOKED = (
     "emjax.em",
     "emjax.result",
     "emjax.uncertainty",
+    "emjax.bayes.adaptive",
     "emjax.bayes.bridge",
     "emjax.bayes.draws",
+    "emjax.bayes.empty",
     "emjax.bayes.gibbs",
     "emjax.bayes.hmc",
     "emjax.bayes.jumps",
     "emjax.bayes.modes",
+    "emjax.bayes.numbering",
     "emjax.bayes.target",
 )
 """The modules whose annotations carry shapes. The others (readers, the command line, NumPy on the host) have none, and

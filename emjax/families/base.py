@@ -22,7 +22,7 @@ from emjax.families.arrays import AnyArray
 from emjax.families.frame import Frame, identity_frame
 from emjax.samples import Samples
 
-_FEW = 3.0
+_FEW = 3.5
 
 Params = Any
 """A family's parameters: a pytree whose leaves lead with ``n_components`` (but for parameters all components share)."""
@@ -197,7 +197,7 @@ class Family(abc.ABC):
     def without_bound(self, params: Params, weights: AnyArray, counts: AnyArray, n_features: int, xp: Any = np) -> Any:
         """Which components ``(K,)`` stand on the way to where the likelihood has no bound: `narrow`, and on few points.
 
-        Few are less than three times as many as determine a component's parameters. ``xp`` is NumPy for arrays on the
+        Few are less than three and a half times as many as determine a component's parameters. ``xp`` is NumPy for arrays on the
         host, ``jax.numpy`` under a transformation.
         """
         determining = self.points_without_bound(n_features) + 1

@@ -42,7 +42,7 @@ from emjax.samples import Samples, check_not_constant, check_squares
 
 _LOG_TWO_PI = math.log(2 * math.pi)
 
-_NARROW_OF_ALL, _NARROW_WITHIN = 1e-3, 3e-2
+_NARROW_OF_ALL, _NARROW_WITHIN = 2e-3, 5e-2
 """A component is narrow if its variance in some direction is less than these shares of that of all the data and of that
 within components. Clusters that lie far apart are narrow beside the data alone."""
 

@@ -92,7 +92,7 @@ def test_an_optimum_is_one_in_float32_too():
 
 def test_the_optima_as_a_table():
     x = emjax.datasets.load("galaxies")
-    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 4), x, key=jax.random.key(0))
+    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 4), x, key=jax.random.key(0), n_init=20)
     table = fit.optima_table()
     lines = table.splitlines()
     assert lines[0] == f"20 starts, {len(fit.optima)} distinct end points"
