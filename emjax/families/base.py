@@ -197,8 +197,8 @@ class Family(abc.ABC):
     def without_bound(self, params: Params, weights: AnyArray, counts: AnyArray, n_features: int, xp: Any = np) -> Any:
         """Which components ``(K,)`` stand on the way to where the likelihood has no bound: `narrow`, and on few points.
 
-        Few are less than three and a half times as many as determine a component's parameters. ``xp`` is NumPy for arrays on the
-        host, ``jax.numpy`` under a transformation.
+        Few are less than three and a half times as many as determine a component's parameters. ``xp`` is NumPy for
+        arrays on the host, ``jax.numpy`` under a transformation.
         """
         determining = self.points_without_bound(n_features) + 1
         few = counts < _FEW * determining if determining > 1 else xp.zeros(counts.shape, bool)
