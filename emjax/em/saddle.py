@@ -3,8 +3,9 @@ r"""Whether EM came to rest on a saddle: a point where nothing moves although th
 EM's steps vanish there as they do at a maximum, so no test of steps tells the two apart. Near a point of rest EM is
 linear, :math:`M(u^* + v) = u^* + J v`, and the observed information has a negative direction where :math:`J` has an
 eigenvalue above one. A few iterations from displaced copies of the point, run by the program that is compiled already,
-span a space in which the largest eigenvalue of :math:`J` is found (Arnoldi). Its direction is only a suspicion; the
-proof is a point beside the point of rest with a higher objective.
+span a space in which the largest eigenvalue of :math:`J` is found (Arnoldi). Directions are only a suspicion; the
+proof are points beside the point of rest, on both of its sides, from which EM climbs higher than that within some
+iterations, which it cannot do from beside a maximum.
 
 Drawn starts come near a saddle only where two components are equal, since no other symmetry is theirs: it is there that
 such ends are looked at. A start that was given may have any symmetry.
@@ -36,7 +37,10 @@ _STEPS, _PAIRS = 3, 6
 _SUSPECT = 0.999
 """The largest eigenvalue from which on the objective is looked at."""
 
-_AWAY = (0.003, 0.01, 0.03, 0.1, 0.3)
+_DIRECTIONS = 3
+"""Of so many directions at most."""
+
+_AWAY = (0.03, 0.1, 0.3)
 _RISE = 1e-9  # of the size of the objective, beyond its rounding
 
 _MOST = 3
@@ -82,22 +86,35 @@ def _rises(engine: Any, n_lanes: int, params: MixtureParams) -> bool:
     def reached(state: Any) -> np.ndarray:
         return np.asarray(_coordinates(mixture, engine.ended(state).params)) - centre
 
-    direction = _unstable(engine, begun, reached, (n_lanes, len(centre)))
-    if direction is None:
+    directions = _unstable(engine, begun, reached, (n_lanes, len(centre)))
+    if not len(directions):
         return False
-    away = np.array([0.0, *_AWAY, *(-size for size in _AWAY)])
-    away = np.append(away, np.zeros(-len(away) % n_lanes))
-    objectives = np.concatenate(
-        [np.asarray(begun(each[:, None] * direction).objective) for each in away.reshape(-1, n_lanes)]
-    )
+    # Shares of equal components may be exchanged freely, which hides the way up that it is mixed with.
+    apart = np.where(np.arange(len(centre)) < len(params.weights), 0.0, directions)
+    directions = np.concatenate([directions, apart])
+    sizes = np.array([*_AWAY, *(-size for size in _AWAY)])
+    away = (sizes[None, :, None] * directions[:, None, :]).reshape(-1, len(centre))
+    filled = np.concatenate([np.zeros((1, len(centre))), away, np.zeros((-(1 + len(away)) % n_lanes, len(centre)))])
+    batches = filled.reshape(-1, n_lanes, len(centre))
+    objectives = np.concatenate([_after_steps(engine, begun(each)) for each in batches])
     size = abs(objectives[0]) + float(engine.program.data.total_weight)
     # On both sides: where EM was stopped by a coarse tolerance, the objective rises on one.
-    ways = objectives[1 : 1 + 2 * len(_AWAY)].reshape(2, -1).min(axis=0)
+    ways = objectives[1 : 1 + len(away)].reshape(len(directions), 2, -1).min(axis=1)
     return bool((ways > objectives[0] + max(_RISE, 1e3 * np.finfo(dtype).eps) * size).any())
 
 
-def _unstable(engine: Any, begun: Any, reached: Any, shape: tuple[int, int]) -> np.ndarray | None:
-    """The direction of EM's largest eigenvalue if that may be above one, its largest coordinate one."""
+def _after_steps(engine: Any, state: Any) -> np.ndarray:
+    """The objectives after some iterations: the way up from equal components is bent, and EM keeps to it."""
+    for _ in range(_STEPS):
+        state, _ = engine.advance(state, _FOREVER, 1)
+    return np.asarray(state.objective)
+
+
+def _unstable(engine: Any, begun: Any, reached: Any, shape: tuple[int, int]) -> np.ndarray:
+    """The directions ``(m, p)`` of EM's eigenvalues that may be one or more, the largest coordinate of each one.
+
+    Equal components have several eigenvalues of one, and only some of their directions lead up.
+    """
     before: list[np.ndarray] = []
     after: list[np.ndarray] = []
     moved = np.random.default_rng(0).normal(size=shape)
@@ -117,13 +134,13 @@ def _unstable(engine: Any, begun: Any, reached: Any, shape: tuple[int, int]) -> 
             break
     rows, images = np.concatenate(before), np.concatenate(after)
     if not len(rows):
-        return None
+        return rows
     values, vectors = np.linalg.eig((images @ np.linalg.pinv(rows, rcond=1e-6)).T)
-    largest = int(np.argmax(values.real))
-    direction = vectors[:, largest].real @ rows
-    if values[largest].real < _SUSPECT or not np.abs(direction).max() > 0:
-        return None
-    return direction / np.abs(direction).max()
+    largest = np.argsort(-values.real)[:_DIRECTIONS]
+    directions = vectors[:, largest].real.T @ rows
+    longest = np.abs(directions).max(axis=1)
+    suspect = (values[largest].real >= _SUSPECT) & (longest > 0)
+    return directions[suspect] / longest[suspect, None]
 
 
 @functools.partial(jax.jit, static_argnums=0)

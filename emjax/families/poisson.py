@@ -5,7 +5,7 @@ r"""The Poisson family, for counts; several features are independent given the c
     \log p(x \mid k) = \sum_j x_j \log \lambda_{kj} - \lambda_{kj} - \log x_j!
 
 and minus infinity where an :math:`x_j` is no count. The terms of this natural form cancel where counts are large, so
-that densities are evaluated in saddle-point form (`emjax.families.saddle`); EM takes the natural form while that is
+that densities are evaluated in saddle-point form (`emjax.families.deviance`); EM takes the natural form while that is
 exact enough.
 
 The prior is conjugate, :math:`\lambda_{kj} \sim \mathrm{Gamma}(a_0, b_{0j})`. By default :math:`a_0 = 2` and
@@ -28,8 +28,8 @@ from jaxtyping import Array, Float
 from emjax.families import moments
 from emjax.families.arrays import AnyArray, as_floats
 from emjax.families.base import Family
+from emjax.families.deviance import deviance, log_peak
 from emjax.families.draws import log_gamma
-from emjax.families.saddle import deviance, log_peak
 from emjax.samples import Samples, check_counts
 
 _LARGE = 1e3

@@ -97,6 +97,9 @@ def test_two_bursts_of_unix_times(sd):
         assert fit.converged
         assert fit.log_likelihood == pytest.approx(expected, rel=1e-7)
         np.testing.assert_allclose(fit.params.components.scale.ravel(), [b.std() for b in bursts], rtol=1e-4)
+        # Both components at the middle are a point of rest, and no maximum.
+        assert {optimum.status for optimum in fit.optima[1:]} <= {Status.SADDLE}
+        assert len(fit.optima) == 2
 
 
 @pytest.mark.parametrize("covariance", ["full", pytest.param("tied", marks=pytest.mark.slow)])
