@@ -1,13 +1,25 @@
-"""What all tests share: shapes are checked, ranks are not promoted silently, and float64 is asked for by name."""
+"""What all tests share: shapes are checked, ranks are not promoted silently, float64 is asked for by name, and programs
+are compiled fast."""
 
+import gc
 import importlib.util
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+# Most of the time of the tests goes into compiling. XLA gives the same without most of its optimisations, and is done
+# in half the time; ``JAX_DISABLE_MOST_OPTIMIZATIONS=0 uv run pytest`` tests the programs that users get. Threads that
+# compile one program together would wait for each other where every core has a worker of its own.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1")
+
 import jax
 import jaxtyping
 import pytest
+
+# A plugin may have imported JAX before.
+jax.config.update("jax_disable_most_optimizations", os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1")
 
 HOOKED = (
     "emjax.families",
@@ -43,6 +55,21 @@ def _ranks(request: pytest.FixtureRequest) -> Iterator[None]:
     numpyro = folder in _RUNS_NUMPYRO or request.node.get_closest_marker("runs_numpyro") is not None
     with jax.numpy_rank_promotion("allow" if numpyro else "raise"):
         yield
+
+
+_MAPPINGS = Path("/proc/self/maps")
+_MOST_MAPPINGS = 25_000
+"""Linux allows a process 65,530 of them and kills it by a segmentation fault at the next; a compiled program takes some
+hundreds, and one file of tests has been seen to add 20,000."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _mappings() -> Iterator[None]:
+    """The programs that earlier files compiled go before the process runs out of memory mappings for the next one's."""
+    yield
+    if _MAPPINGS.exists() and _MAPPINGS.read_bytes().count(b"\n") > _MOST_MAPPINGS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture

@@ -242,28 +242,39 @@ def derivatives(
     def column(direction: Float[Array, " p"]) -> Float[Array, " p"]:
         return jax.jvp(gradient, (flat,), (direction,))[1]
 
-    # Batches of one size, the last filled up with zeros: a shorter one would be compiled as a second program.
-    n_batches = -(-flat.size // _COLUMNS_AT_ONCE)
-    width = -(-flat.size // n_batches)
-    directions = jnp.eye(n_batches * width, flat.size, dtype=flat.dtype)
-    hessian = jax.lax.map(column, directions, batch_size=width)[: flat.size]
-    shift = _third_order_shift(gradient, flat, -hessian, width)
-    return -hessian, gradient(flat), jax.jacfwd(reported)(flat), reported(flat), shift
+    hessian = _side_by_side(column, jnp.eye(flat.size, dtype=flat.dtype))
+    at_top, shift = _third_order_shift(gradient, flat, -hessian)
+    return -hessian, at_top, jax.jacfwd(reported)(flat), reported(flat), shift
+
+
+def _side_by_side(function: Callable[[Array], Array], rows: Float[Array, "m p"]) -> Float[Array, "m p"]:
+    """The function of every row, some at a time.
+
+    Batches are of one size, the last filled up with zeros: a shorter one would be compiled as a second program.
+    """
+    n_batches = -(-len(rows) // _COLUMNS_AT_ONCE)
+    width = -(-len(rows) // n_batches)
+    filled = jnp.pad(rows, ((0, n_batches * width - len(rows)), (0, 0)))
+    return jax.lax.map(function, filled, batch_size=width)[: len(rows)]
 
 
 def _third_order_shift(
-    gradient: Callable[[Array], Array], flat: Float[Array, " p"], information: Float[Array, "p p"], at_once: int
-) -> Float[Array, ""]:
-    """The shift of the module's docstring, by second differences; NaN without a positive definite information."""
+    gradient: Callable[[Array], Array], flat: Float[Array, " p"], information: Float[Array, "p p"]
+) -> tuple[Float[Array, " p"], Float[Array, ""]]:
+    """The gradient, and by second differences the shift of the module's docstring.
+
+    The shift is NaN without a positive definite information.
+    """
     scale = 1.0 / jnp.sqrt(jnp.diagonal(information))
     # Of unit diagonal, as in `_invert`.
     eigenvalues, vectors = jnp.linalg.eigh(information * scale[:, None] * scale[None, :])
     root = scale[:, None] * vectors / jnp.sqrt(eigenvalues)[None, :]
-    # Odd terms, the slope at the centre among them, cancel between the two sides but for what is taken off here.
-    steps = jnp.concatenate([_STEP * root.T, -_STEP * root.T])
-    bent = jax.lax.map(lambda step: gradient(flat + step), steps, batch_size=at_once)
-    curvature = (jnp.sum(bent, axis=0) - 2 * flat.size * gradient(flat)) / _STEP**2
-    return jnp.sqrt(jnp.mean((root.T @ curvature) ** 2)) / 2
+    # Odd terms, the slope at the centre among them, cancel between the two sides but for what is taken off here. The
+    # gradient at the centre is one more row, not one more program.
+    steps = jnp.concatenate([jnp.zeros_like(flat)[None], _STEP * root.T, -_STEP * root.T])
+    bent = _side_by_side(lambda step: gradient(flat + step), steps)
+    curvature = (jnp.sum(bent[1:], axis=0) - 2 * flat.size * bent[0]) / _STEP**2
+    return bent[0], jnp.sqrt(jnp.mean((root.T @ curvature) ** 2)) / 2
 
 
 _derivatives = functools.partial(jax.jit, static_argnums=0)(derivatives)

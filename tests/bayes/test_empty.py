@@ -177,15 +177,15 @@ def test_a_prior_that_tells_components_apart_starts_chains_there_and_calls_the_w
 # --- the whole way: a few cases of `python -m benchmarks.enumeration`
 
 
-def case(name, x, k, family=None):
-    return pytest.param(Case(name, x, k, family or emjax.Poisson()), id=name)
+def case(name, x, k, family=None, marks=()):
+    return pytest.param(Case(name, x, k, family or emjax.Poisson()), id=name, marks=marks)
 
 
 CASES = [
     case("a dozen counts near a million, K = 2", MILLIONS, 2),
     case("six counts near 30, K = 3", np.random.default_rng(5).poisson(30.0, (6, 1)).astype(float), 3),
     case("six counts in two clusters, K = 3", TWO_CLUSTERS, 3),
-    case("six measurements, K = 2", np.random.default_rng(5).normal(size=(6, 1)), 2, emjax.Normal()),
+    case("six measurements, K = 2", np.random.default_rng(5).normal(size=(6, 1)), 2, emjax.Normal(), pytest.mark.slow),
 ]
 
 

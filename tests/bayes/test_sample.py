@@ -33,8 +33,8 @@ COVARIANCES = {
 CASES = ["full", "tied", "diag", "spherical", "line", "counts"]
 
 
-# Two structures are sampled by name: what is theirs alone is in the densities, which the contracts hold to.
-SLOW_CASES = ("tied", "spherical")
+# Three structures are sampled by name: what is theirs alone is in the densities, which the contracts hold to.
+SLOW_CASES = ("tied", "diag", "spherical")
 every_case = pytest.mark.parametrize(
     "name", [pytest.param(case, marks=[pytest.mark.slow] * (case in SLOW_CASES)) for case in CASES]
 )

@@ -7,6 +7,7 @@ parameters from a seed. Sizes are the same for all seeds of a row, so that a row
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -138,9 +139,18 @@ ROWS = (
 NORMAL_ROWS = tuple(row for row in ROWS if row.is_normal)
 
 
-def walk(rows: tuple[Row, ...] = ROWS) -> pytest.MarkDecorator:
-    """Run a test once per row. The scope makes pytest go row by row, because tests of a row share its programs."""
-    return pytest.mark.parametrize("row", rows, ids=[row.name for row in rows], scope="module")
+def is_alike(row: Row) -> bool:
+    """With one feature diagonal and spherical covariances are full ones, as a test of the densities holds."""
+    return row.n_features == 1 and row.is_normal and row.family.covariance in ("diag", "spherical")
+
+
+def walk(rows: tuple[Row, ...] = ROWS, by_name: Callable[[Row], bool] = is_alike) -> pytest.MarkDecorator:
+    """Run a test once per row, and by name (``-m slow``) for rows that another one stands for.
+
+    The scope makes pytest go row by row, because tests of a row share its programs.
+    """
+    params = [pytest.param(row, id=row.name, marks=[pytest.mark.slow] * by_name(row)) for row in rows]
+    return pytest.mark.parametrize("row", params, scope="module")
 
 
 with_and_without_prior = pytest.mark.parametrize("with_prior", [False, True], ids=["ml", "map"], scope="module")

@@ -59,7 +59,8 @@ def largest_gradient(fit: emjax.Fit, x: np.ndarray) -> float:
     return max(float(np.abs(leaf).max()) for leaf in leaves if leaf.size)
 
 
-@walk()
+# Every structure has two features in one of its rows; one and three are tried by name, each costs two more programs.
+@walk(by_name=lambda row: row.n_features != 2)
 @with_and_without_prior
 def test_the_gradient_vanishes_at_a_converged_fit(row: Row, with_prior: bool):
     x = row.data(7)

@@ -1,6 +1,7 @@
 """The report in a real browser: it draws everything, asks for nothing, and fits a phone."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -135,7 +136,7 @@ def test_words_stand_out_from_what_is_behind_them(browser, reports, name, scheme
     page.close()
 
 
-def test_a_missing_browser_is_a_failure(monkeypatch):
+def test_a_missing_browser_is_a_failure(find_chromium, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(pytest.fail.Exception, match="apt-get install chromium"):
-        next(browser.__wrapped__())
+        find_chromium()

@@ -111,7 +111,12 @@ def test_overlapping_normals(overlapping, method: str, prior):
 
 @pytest.mark.parametrize(
     ("method", "covariance", "n_components"),
-    [("anderson", "full", 3), ("squarem", "full", 3), ("anderson", "tied", 3), ("anderson", "spherical", 2)],
+    [
+        ("anderson", "full", 3),
+        pytest.param("squarem", "full", 3, marks=pytest.mark.slow),
+        pytest.param("anderson", "tied", 3, marks=pytest.mark.slow),
+        ("anderson", "spherical", 2),
+    ],
 )
 def test_every_start_of_the_faithful_data(method: str, covariance: str, n_components: int):
     x = emjax.datasets.load("faithful")

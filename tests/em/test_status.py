@@ -70,7 +70,13 @@ def test_a_component_without_points_is_degenerate(x):
 
 @pytest.mark.parametrize(
     ("accelerate", "covariance"),
-    [("none", "full"), ("squarem", "full"), ("anderson", "full"), ("anderson", "diag"), ("anderson", "spherical")],
+    [
+        ("none", "full"),
+        pytest.param("squarem", "full", marks=pytest.mark.slow),
+        ("anderson", "full"),
+        ("anderson", "diag"),
+        pytest.param("anderson", "spherical", marks=pytest.mark.slow),
+    ],
 )
 def test_no_method_takes_a_collapse_for_an_optimum(accelerate, covariance):
     # Two features that are ties for a third of the rows, one row far from all others, and rows without spread.

@@ -188,7 +188,9 @@ def page_of(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "case", ["faithful", "eruptions", "deaths", pytest.param("iris", marks=pytest.mark.slow), "single", "hostile"]
+    "case",
+    ["faithful", "deaths", "hostile"]
+    + [pytest.param(name, marks=pytest.mark.slow) for name in ("eruptions", "single", "iris")],
 )
 def test_every_kind_of_mixture_gets_a_whole_page(case, page_of, request):
     comparison = request.getfixturevalue(case)

@@ -89,7 +89,7 @@ def test_the_config_of_a_run_gives_the_same_numbers_from_anywhere(emjax_command,
 
 
 def test_compare_tells_the_verdict_first_in_80_columns(emjax_command, workplace):
-    result = emjax_command("compare", "galaxies", "-k", "2", "--out", "out", *SMALL)
+    result = emjax_command("compare", "faithful", "-k", "2", "--out", "out", *SMALL)
     assert result.code == 0
     assert result.err == ""
     lines = result.out.splitlines()

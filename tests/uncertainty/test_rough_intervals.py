@@ -24,7 +24,9 @@ def statuses(mixture, datasets):
     return [found.status for found in intervals_many(fits)]
 
 
-@pytest.mark.parametrize(("separation", "fewest", "most"), [(1.5, 0, 2), (2.0, 0, 3), (4.0, 18, 20)])
+@pytest.mark.parametrize(
+    ("separation", "fewest", "most"), [pytest.param(1.5, 0, 2, marks=pytest.mark.slow), (2.0, 0, 3), (4.0, 18, 20)]
+)
 def test_normals_two_sds_apart_have_rough_intervals_and_four_have_good_ones(separation, fewest, most):
     """Real coverage with 200 rows, nominal 90%: 66% at 2 sd, 90% at 4 sd (docs/verdict.md)."""
     found = statuses(emjax.Mixture(emjax.Normal(), 2), normal_pair(separation, 200, 20, 3))
@@ -43,6 +45,7 @@ def test_counts_far_apart_have_good_intervals_and_overlapping_ones_rough():
     assert far.count(IntervalStatus.OK) >= 11
 
 
+@pytest.mark.slow
 def test_two_features_are_judged_by_the_same_limit():
     mixture = emjax.Mixture(emjax.Normal(), 2)
     assert statuses(mixture, normal_pair(6.0, 30, 4, 5, 2)).count(IntervalStatus.OK) == 0
