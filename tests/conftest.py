@@ -59,8 +59,7 @@ def _ranks(request: pytest.FixtureRequest) -> Iterator[None]:
 
 _MAPPINGS = Path("/proc/self/maps")
 _MOST_MAPPINGS = 25_000
-"""Linux allows a process 65,530 of them and kills it by a segmentation fault at the next; a compiled program takes some
-hundreds, and one file of tests has been seen to add 20,000."""
+"""Tests that compile by themselves do not ask `emjax.programs` for room, and one file has been seen to add 20,000."""
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -28,6 +28,7 @@ from emjax.errors import FitError
 from emjax.families.base import Family
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams
+from emjax.programs import make_room
 from emjax.result import Fit, Optimum, Status
 from emjax.samples import Samples, as_samples, as_samples_like, check_against_components, check_squares
 
@@ -258,6 +259,7 @@ def _fit(
     init: Any,
     on_progress: Callable[[Progress], None] | None,
 ) -> Fit:
+    make_room()
     n_starts = settings.n_first if init is None else len(as_list(init))
     with jax.enable_x64(settings.dtype == "float64"), stopwatch() as clock:
         problem = prepare(mixture, samples, settings.dtype, ordered=init is None, n_starts=n_starts)

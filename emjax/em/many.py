@@ -30,6 +30,7 @@ from emjax.em.state import IMPRECISE, RUNNING, Program
 from emjax.em.tile import Left, Party, Tile
 from emjax.errors import EmjaxError
 from emjax.mixture import Mixture, Prior
+from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.samples import Samples, as_samples, check_against_components
 
@@ -98,6 +99,7 @@ def fit_many(
         raise ValueError(f"{len(datasets)} data sets need as many keys, not {len(keys)}; jax.random.split makes them")
     results: list[Fit | EmjaxError] = [EmjaxError("not fitted")] * len(datasets)
     tasks = []
+    make_room()
     with jax.enable_x64(dtype == "float64"), stopwatch() as clock:
         for place, (own, x, key) in enumerate(zip(mixtures, datasets, keys, strict=True)):
             try:

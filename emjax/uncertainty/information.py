@@ -44,6 +44,7 @@ from emjax.em.step import log_likelihood
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.naming import ScalarParameter, scalar_parameters
+from emjax.programs import make_room
 from emjax.result import Fit
 
 METHODS = ("information",)
@@ -178,6 +179,7 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information") -> I
     if method not in METHODS:
         raise ValueError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
     check_hessians(fit.mixture, fit.data.shape[1], what="the intervals")
+    make_room()
     with jax.enable_x64(True):
         found = _derivatives(fit.mixture.likelihood, *problem_of(fit))
         return from_derivatives(fit, level, *map(np.asarray, found))

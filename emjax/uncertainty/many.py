@@ -14,6 +14,7 @@ from emjax.em.blocks import Blocks
 from emjax.errors import EmjaxError
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.uncertainty.information import Intervals, derivatives, from_derivatives, problem_of
 
@@ -50,6 +51,7 @@ def intervals_many(fits: Sequence[Fit | EmjaxError], *, level: float = 0.9) -> l
         if isinstance(fit, Fit):
             alike = fit.mixture.likelihood, fit.data.shape, fit.mixture.prior is None
             groups.setdefault(alike, []).append(place)
+    make_room()
     with jax.enable_x64(True):
         for (mixture, (n_rows, _), _), places in groups.items():
             # A number of shapes alone, the last batch filled up: one program.
