@@ -286,10 +286,11 @@ def points_on_ridges(problem: Problem, handoff: Handoff) -> list[Optimum]:
 def _find_map(problem: Problem, key: jax.Array, init: Any) -> Fit:
     if isinstance(init, Fit) and _is_map(problem, init):
         return init
+    mixture = _bounded(problem.mixture)
     if isinstance(init, Fit):
-        map_fit = fit_from(problem.mixture, problem.samples, _map_starts(problem, key, init), key=key)
+        map_fit = fit_from(mixture, problem.samples, _map_starts(problem, key, init), key=key)
     else:
-        map_fit = fit(problem.mixture, problem.samples, key=key, init=init)
+        map_fit = fit(mixture, problem.samples, key=key, init=init)
     if map_fit.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
     if map_fit.status in (Status.NONFINITE, Status.DEGENERATE) or not np.isfinite(map_fit.objective):
@@ -297,6 +298,19 @@ def _find_map(problem: Problem, key: jax.Array, init: Any) -> Fit:
             f"EM found no MAP from which chains could start (status {map_fit.status.value}): {map_fit.message}"
         )
     return _in_order_of(problem, init, map_fit) if isinstance(init, Fit) else map_fit
+
+
+def _bounded(mixture: Mixture) -> Mixture:
+    """The mixture with no concentration below 1, whose density of the weights has no bound where one is zero.
+
+    That of the log-ratios, in which chains move, has one under any prior: Newton goes on there, under the prior itself.
+    """
+    prior = mixture.prior
+    if not isinstance(prior, Prior) or not (np.asarray(prior.concentration) < 1.0).any():
+        return mixture
+    return dataclasses.replace(
+        mixture, prior=dataclasses.replace(prior, concentration=np.maximum(prior.concentration, 1.0))
+    )
 
 
 def _map_starts(problem: Problem, key: jax.Array, init: Fit) -> list[Any]:

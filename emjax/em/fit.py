@@ -397,6 +397,11 @@ def _detail(problem: Problem, optimum: Optimum) -> str:
     """What in the data is to blame for a failure, where that can be told."""
     if optimum.status not in (Status.DEGENERATE, Status.PRECISION):
         return ""
+    if problem.frame_prior is not None and (np.asarray(problem.frame_prior.concentration) < 1.0).any():
+        return (
+            "A component is empty, where a prior with a concentration below 1 has no bound; use 1 or more, fewer "
+            "components, or `sample`."
+        )
     if (optimum.effective_counts < EMPTY).any():
         return "A component has lost all its points; use fewer components, a prior or another start."
     return problem.mixture.family.explain_degenerate(problem.samples, optimum.params.components) or ""

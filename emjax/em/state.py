@@ -138,6 +138,9 @@ def verdict(
             collapsed, imprecise = collapsed & few, imprecise | collapsed
         collapsed, imprecise = collapsed | (imprecise & few), imprecise & ~few
         collapsed = collapsed | jnp.any(statistics.counts < EMPTY)
+    else:
+        # The density of such a prior is infinite where a component is empty: no height that EM could compare.
+        collapsed = collapsed | jnp.any((params.weights == 0.0) & (prior.concentration < 1.0))
     # A collapse may overshoot to a matrix that is not positive definite, and then the objective is NaN too.
     code = jnp.where(jnp.isfinite(value), code, NONFINITE)
     # In the natural form, what only rounding makes singular is no collapse; in the exact one there is no such thing.

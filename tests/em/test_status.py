@@ -143,6 +143,20 @@ def test_a_fit_beside_an_empty_component_converges(x):
     np.testing.assert_allclose(fit.params.weights, [0.5, 0.5, 0.0], atol=0.02)
 
 
+def test_an_empty_component_under_a_prior_without_bound_is_degenerate(x):
+    """A concentration below 1 is infinite where a weight is zero, and EM that drives one there reaches no optimum."""
+    declared = emjax.Mixture(emjax.Normal(), 2, prior="default")
+    sparse = dataclasses.replace(declared.default_prior(x), concentration=np.full(2, 0.5))
+    mixture = emjax.Mixture(emjax.Normal(), 2, sparse)
+    fit = emjax.fit(mixture, x, key=KEY, init=start([0.0, 500.0], [[3.0], [1.0]]))
+    assert fit.status is Status.DEGENERATE
+    assert "concentration below 1" in fit.message
+    # Beside such points it has modes like any other prior.
+    apart = emjax.fit(mixture, x, key=KEY, init=start([-1.0, 1.0]))
+    assert apart.converged
+    np.testing.assert_allclose(apart.params.weights, [0.5, 0.5], atol=0.02)
+
+
 def test_one_component_converges_at_once(x):
     fit = emjax.fit(emjax.Mixture(emjax.Normal(), 1), x, key=KEY, n_init=4)
     assert fit.converged
