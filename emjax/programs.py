@@ -51,7 +51,7 @@ def _listen_once() -> None:
         jax.monitoring.register_event_duration_secs_listener(_on_duration)
 
 
-def _on_duration(event: str, duration: float, **_: str | int) -> None:
+def _on_duration(event: str, duration_secs: float, **_: str | int) -> None:
     global _compiled
     if event == "/jax/core/compile/backend_compile_duration":
         _compiled += 1
