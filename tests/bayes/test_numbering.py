@@ -168,7 +168,8 @@ def runs(counts):
         return found
 
 
-@pytest.mark.parametrize("kind", [pytest.param("normal", marks=pytest.mark.slow), "labelling"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["normal", "labelling"])
 def test_chains_in_one_numbering_have_the_posterior_of_all(kind, runs):
     run, modes = runs[kind]
     exact = exact_means()

@@ -33,8 +33,8 @@ COVARIANCES = {
 CASES = ["full", "tied", "diag", "spherical", "line", "counts"]
 
 
-# Three structures are sampled by name: what is theirs alone is in the densities, which the contracts hold to.
-SLOW_CASES = ("tied", "diag", "spherical")
+# The others are sampled by name: what is theirs alone is in the densities, which the contracts hold to.
+SLOW_CASES = ("tied", "diag", "spherical", "line")
 every_case = pytest.mark.parametrize(
     "name", [pytest.param(case, marks=[pytest.mark.slow] * (case in SLOW_CASES)) for case in CASES]
 )
@@ -385,7 +385,7 @@ def assert_moments(draws, mean, sd):
     assert abs(draws.std(ddof=1) - sd) < 4 * array_stats.mcse(draws, method="sd")
 
 
-@pytest.mark.parametrize("method", ["hmc", "nuts", "gibbs", "laplace"])
+@pytest.mark.parametrize("method", ["hmc", pytest.param("nuts", marks=pytest.mark.slow), "gibbs", "laplace"])
 def test_one_normal_has_the_normal_inverse_wishart_posterior(method):
     rng = np.random.default_rng(11)
     x = rng.normal(size=(200, 2)) @ [[2.0, 1.0], [0.0, 0.5]] + [100.0, -3.0]

@@ -90,7 +90,7 @@ def test_the_death_notices(deaths, method: str, most: int):
 
 
 @pytest.mark.parametrize("method", ["none", *METHODS])
-@pytest.mark.parametrize("prior", [None, "default"])
+@pytest.mark.parametrize("prior", [None, pytest.param("default", marks=pytest.mark.slow)])
 def test_overlapping_normals(overlapping, method: str, prior):
     mixture = emjax.Mixture(emjax.Normal(), 2, prior)
     # Drawn, since near a given start acceleration waits for EM to lead the way.

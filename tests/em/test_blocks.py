@@ -42,7 +42,9 @@ def test_both_forms_are_the_same_expectation(row: Row):
 
 
 @pytest.mark.parametrize(
-    ("covariance", "prior"), [("full", "default"), ("tied", None), ("diag", None), ("spherical", None)]
+    ("covariance", "prior"),
+    [("full", "default"), ("diag", None)]
+    + [pytest.param(name, None, marks=pytest.mark.slow) for name in ("tied", "spherical")],
 )
 def test_many_blocks_equal_one(covariance: str, prior: str | None, monkeypatch):
     mixture = emjax.Mixture(emjax.Normal(covariance=covariance), 2, prior)

@@ -224,10 +224,12 @@ def test_every_kind_of_mixture_gets_a_whole_page(case, page_of, request):
     ("case", "names"),
     [
         ("faithful", {"density", "forest", "map", "certainty", "em-trace", "chains-0"}),
-        ("eruptions", {"density", "forest", "along", "certainty", "em-trace", "chains-0"}),
+        pytest.param(
+            "eruptions", {"density", "forest", "along", "certainty", "em-trace", "chains-0"}, marks=pytest.mark.slow
+        ),
         ("deaths", {"density", "forest", "along", "certainty", "em-trace", "chains-0"}),
         pytest.param("iris", {"density", "forest", "certainty", "em-trace", "chains-0"}, marks=pytest.mark.slow),
-        ("single", {"density", "forest", "em-trace", "chains-0"}),
+        pytest.param("single", {"density", "forest", "em-trace", "chains-0"}, marks=pytest.mark.slow),
     ],
 )
 def test_figures_say_what_they_show_in_numbers(case, names, page_of):

@@ -178,6 +178,7 @@ def test_sample_writes_the_posterior_and_exits_3_when_it_is_too_short(emjax_comm
     assert "mean[1, waiting]" in rows
 
 
+@pytest.mark.slow
 def test_sample_prints_a_table_in_80_columns(emjax_command):
     result = emjax_command("sample", "galaxies", "-k", "1", "--method", "hmc", "--warmup", "300", "--draws", "1000")
     assert result.code == 0
