@@ -187,7 +187,8 @@ def compare(
     judge_of = functools.partial(_side, posterior, samples.values, level, thresholds, key)
     with jax.enable_x64(True):
         sides = {"em": judge_of(_aligned(fit, posterior, samples.values))}
-        if not same_prior(fit, posterior):
+        # Concentrations below 1 may have no MAP, and the one under others says nothing of this prior.
+        if not same_prior(fit, posterior) and same_prior(posterior.map_fit, posterior):
             sides["map"] = judge_of(posterior.map_fit)
         elpd = psis_loo(posterior) if loo else None
     judged = "map" if prior_decides(sides) else "em"

@@ -286,18 +286,29 @@ def points_on_ridges(problem: Problem, handoff: Handoff) -> list[Optimum]:
 def _find_map(problem: Problem, key: jax.Array, init: Any) -> Fit:
     if isinstance(init, Fit) and _is_map(problem, init):
         return init
-    mixture = _bounded(problem.mixture)
-    if isinstance(init, Fit):
-        map_fit = fit_from(mixture, problem.samples, _map_starts(problem, key, init), key=key)
-    else:
-        map_fit = fit(mixture, problem.samples, key=key, init=init)
-    if map_fit.status is Status.INTERRUPTED:
-        raise KeyboardInterrupt
-    if map_fit.status in (Status.NONFINITE, Status.DEGENERATE) or not np.isfinite(map_fit.objective):
+    map_fit = _climb(problem.mixture, problem, key, init)
+    bounded = _bounded(problem.mixture)
+    if _has_failed(map_fit) and bounded is not problem.mixture:
+        map_fit = _climb(bounded, problem, key, init)
+    if _has_failed(map_fit):
         raise FitError(
             f"EM found no MAP from which chains could start (status {map_fit.status.value}): {map_fit.message}"
         )
     return _in_order_of(problem, init, map_fit) if isinstance(init, Fit) else map_fit
+
+
+def _climb(mixture: Mixture, problem: Problem, key: jax.Array, init: Any) -> Fit:
+    if isinstance(init, Fit):
+        found = fit_from(mixture, problem.samples, _map_starts(problem, key, init), key=key)
+    else:
+        found = fit(mixture, problem.samples, key=key, init=init)
+    if found.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
+    return found
+
+
+def _has_failed(found: Fit) -> bool:
+    return found.status in (Status.NONFINITE, Status.DEGENERATE) or not np.isfinite(found.objective)
 
 
 def _bounded(mixture: Mixture) -> Mixture:

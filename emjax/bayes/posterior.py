@@ -38,7 +38,8 @@ class Posterior:
     prior_note
         One sentence that says which prior that was.
     map_fit
-        EM's MAP under the same prior: where chains started, and what labels are aligned to.
+        EM's MAP under the same prior: where chains started, and what labels are aligned to. Where concentrations below
+        1 leave no MAP, that under concentrations of 1, as its ``mixture.prior`` says.
     alignment
         The permutations and how far they can be trusted.
     diagnostics

@@ -393,11 +393,16 @@ def make_fit(
     )
 
 
+def _empties(optimum: Optimum, concentration: np.ndarray) -> bool:
+    """Whether the next M-step gives a component no weight because its concentration is below 1."""
+    return bool(((concentration < 1.0) & (optimum.effective_counts + concentration <= 1.0)).any())
+
+
 def _detail(problem: Problem, optimum: Optimum) -> str:
     """What in the data is to blame for a failure, where that can be told."""
     if optimum.status not in (Status.DEGENERATE, Status.PRECISION):
         return ""
-    if problem.frame_prior is not None and (np.asarray(problem.frame_prior.concentration) < 1.0).any():
+    if problem.frame_prior is not None and _empties(optimum, np.asarray(problem.frame_prior.concentration)):
         return (
             "A component is empty, where a prior with a concentration below 1 has no bound; use 1 or more, fewer "
             "components, or `sample`."

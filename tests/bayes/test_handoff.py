@@ -19,6 +19,7 @@ from posteriors import (
     two_poissons_on_a_grid,
 )
 
+from emjax import Mixture, Poisson
 from emjax.bayes import ahead as ahead_module
 from emjax.bayes import handoff as handoff_module
 from emjax.bayes.ahead import Ahead
@@ -78,6 +79,16 @@ def test_the_evidence_is_in_the_units_of_the_data(normal):
     assert error < 0.05
     assert weighted.log_evidence + handoff.constant == pytest.approx(exact, abs=4 * error)
     assert handoff.simple
+
+
+@pytest.mark.parametrize(("x", "concentration"), [([2.0, 3.0, 2.0, 40.0, 44.0, 41.0], 0.5), ([30.0, 31.0, 29.0], 1.0)])
+def test_a_prior_without_bound_gives_way_only_where_it_leaves_no_map(x, concentration):
+    declared = Mixture(Poisson(), 2)
+    prior = dataclasses.replace(declared.default_prior(np.array(x)), concentration=np.full(2, 0.5))
+    problem = prepare(dataclasses.replace(declared, prior=prior), as_samples(x))
+    found = handoff_module._find_map(problem, jax.random.key(0), None)
+    np.testing.assert_array_equal(found.mixture.prior.concentration, [concentration] * 2)
+    assert found.converged
 
 
 def test_masses_that_cannot_be_believed_give_way_to_the_larger_ones(groups):
