@@ -16,7 +16,7 @@ import numpy as np
 
 from emjax.clock import stopwatch
 from emjax.em.accelerate import METHODS
-from emjax.em.further import FIRST, further_starts, joined, wants_more
+from emjax.em.further import FIRST, best_of, further_starts, joined, wants_more
 from emjax.em.init import STARTS, as_list, drawn_starts, given_starts
 from emjax.em.lanes import Ended, Runner
 from emjax.em.memory import check_memory
@@ -103,8 +103,8 @@ def fit(
         fits or optima (``fit.optima``) is as many starts, run side by side.
     n_init, max_iter
         The number of drawn starts, run side by side, and the most iterations of any of them (10,000). ``None``
-        (default) is 20 starts, and further ones, up to 80, where the best optimum was reached by fewer than three;
-        see `emjax.em.further`.
+        (default) is 20 starts, and further ones where these have not settled which optimum is the best (up to 80, or
+        240 where EM is cheap); see `emjax.em.further`.
     tol
         1e-6 by default. ``tol=0.0`` runs exactly ``max_iter`` iterations of plain EM.
     criterion
@@ -268,12 +268,13 @@ def _fit(
         else:
             params = _given(problem, init)
         runner, ended = _run(problem, settings, params, None, on_progress)
-        before: tuple[Kept, ...] = ()
+        before: tuple[float, ...] = ()
         kept = optima_of(problem, ended)
         while init is None and settings.open_ended and wants_more(problem, kept, ended, before):
+            before = (*before, best_of(kept))
             params = further_starts(problem, kept, key, batch=len(ended.traces) // n_starts)
             runner, ended = _run(problem, settings, params, ended, on_progress)
-            kept, before = optima_of(problem, ended), kept
+            kept = optima_of(problem, ended)
         if not ended.interrupted and not settings.ridge:
             given = settings.chosen and _is_new(init)
             kept = without_saddles(problem, kept, lambda: (runner.engine, runner.n_lanes), given=given)

@@ -1,13 +1,17 @@
 """Further starts, where those of a fit have not settled which optimum is the best.
 
 A fit that was not told how many starts to run begins with `FIRST` of them, and runs as many again, up to `MOST` in all,
-where fewer than `ENOUGH` have reached the best regular optimum. Where an E-step costs next to nothing it also does so
-once if most of the first ended elsewhere, and as long as the last batch found something better. Of each further batch
-most begin near the best optimum so far, with two of its components merged and a new one elsewhere; the others are drawn
-like the first. Numbers of starts and shapes alone decide, never a clock; problems that would take long do without.
+where fewer than `ENOUGH` have reached the best regular optimum. Where EM is cheap it also goes on, up to
+`MOST_OF_CHEAP`, until some batches in a row have found nothing better, unless the starts are to be believed at once:
+where they agree and EM is fast. Where it is slow, components overlap, and 20 of 20 starts may end in a lower optimum. Of
+each further batch most begin near the best optima so far, with one of their components given up and made anew
+elsewhere; the others are drawn like the first. Numbers of starts, of E-steps and shapes decide, never a clock; problems
+that would take long do without.
 """
 
 from __future__ import annotations
+
+import math
 
 import jax
 import numpy as np
@@ -26,49 +30,68 @@ FIRST = 20
 MOST = 80
 """Starts of a fit at most, where their best was reached too seldom."""
 
-_MOST_SECONDS, _MOST_SECONDS_ONCE_MORE = 0.02, 0.0005
-"""How long an E-step of a batch may take (on a nominal machine) for further starts: where the best optimum was reached
-too seldom, and where it was not."""
+MOST_OF_CHEAP = 240
+"""The same where EM is cheap."""
+
+_MOST_SECONDS = 0.02
+"""How long an E-step of a batch may take (on a nominal machine) for further starts."""
+
+_CHEAP_SECONDS, _CHEAP_RUN_SECONDS = 0.0005, 0.5
+"""How long an E-step of a batch, and all its E-steps, may take (on a nominal machine) where EM is cheap."""
+
+_PATIENCE = 4
+"""So many batches must have found nothing better."""
+
+_SURE_SHARE, _SURE_RATE = 0.25, 0.9
+"""The first starts are believed where this share of them ended in the best optimum and EM's rate is below this."""
 
 _BETTER = 1e-6
 """An optimum is better than another by more than this per datum."""
 
-_NEAR = 14
-"""So many of a further batch begin near the best optimum so far."""
-
-_MOSTLY = 0.75
-"""No second look where this share of the starts ended in the best optimum."""
+_NEAR = (11, 2, 2, 2)
+"""So many of a further batch begin near the best optimum so far, and near each of the next (if any, else the best)."""
 
 
-def wants_more(problem: Problem, kept: tuple[Kept, ...], ended: Ended, before: tuple[Kept, ...]) -> bool:
+def wants_more(problem: Problem, kept: tuple[Kept, ...], ended: Ended, before: tuple[float, ...]) -> bool:
     """Whether a fit whose starts ended in these optima needs further ones.
 
-    ``before`` are the optima without the last batch of starts, none where it is the first.
+    ``before`` is what `best_of` said after each batch of starts but the last.
     """
     best, n_starts = kept[0].optimum, len(ended.traces)
-    if ended.interrupted or n_starts >= MOST or best.status in (Status.MAX_ITER, Status.PRECISION):
+    if ended.interrupted or best.status in (Status.MAX_ITER, Status.PRECISION):
         return False
     samples = problem.samples
     seconds = nominal_seconds(samples.n_samples, samples.n_features, FIRST * problem.mixture.n_components)
+    n_steps = int(np.max(ended.state.n_evaluations))
+    cheap = seconds <= _CHEAP_SECONDS and seconds * n_steps <= _CHEAP_RUN_SECONDS
+    if n_starts >= (MOST_OF_CHEAP if cheap else MOST):
+        return False
     if best.kind != "regular" or best.count < ENOUGH:
         return seconds <= _MOST_SECONDS
-    if before:
-        unsettled = best.objective > before[0].optimum.objective + _BETTER * samples.n_samples
-    else:
-        unsettled = best.count < _MOSTLY * n_starts
-    return unsettled and seconds <= _MOST_SECONDS_ONCE_MORE
+    sure = not before and best.count >= _SURE_SHARE * n_starts and kept[0].rate < _SURE_RATE
+    reached = best_of(kept) - _BETTER * samples.n_samples
+    return cheap and not sure and sum(each >= reached for each in before) < _PATIENCE
+
+
+def best_of(kept: tuple[Kept, ...]) -> float:
+    """The best objective of a regular optimum, minus infinity where there is none."""
+    return kept[0].optimum.objective if kept[0].optimum.kind == "regular" else -math.inf
 
 
 def further_starts(problem: Problem, kept: tuple[Kept, ...], key: Array, batch: int) -> MixtureParams:
     """As many starts as there were first, of batch number ``batch`` (from 1), stacked."""
-    likelihood, z, best = problem.likelihood, problem.z, kept[0].optimum
-    n_near = _NEAR if best.kind == "regular" and likelihood.n_components > 1 else 0
-    drawn = drawn_starts(likelihood, z, key=key, n_init=FIRST - n_near, starts="mixed", batch=batch)
-    if not n_near:
-        return drawn
-    params = jax.tree.map(lambda leaf: np.asarray(leaf, z.dtype), likelihood.to_frame(best.params, problem.frame))
-    near = moved_starts(likelihood, z, params, key=key, n_init=n_near, batch=batch)
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), near, drawn)
+    likelihood, z = problem.likelihood, problem.z
+    regular = [each.optimum for each in kept[: len(_NEAR)] if each.optimum.kind == "regular"]
+    if not regular or likelihood.n_components == 1:
+        return drawn_starts(likelihood, z, key=key, n_init=FIRST, starts="mixed", batch=batch)
+    n_near = (sum(_NEAR) - sum(_NEAR[1 : len(regular)]), *_NEAR[1 : len(regular)])
+    near = [
+        (jax.tree.map(lambda leaf: np.asarray(leaf, z.dtype), likelihood.to_frame(each.params, problem.frame)), n)
+        for each, n in zip(regular, n_near, strict=True)
+    ]
+    moved = moved_starts(likelihood, z, near, key=key, batch=batch)
+    drawn = drawn_starts(likelihood, z, key=key, n_init=FIRST - sum(_NEAR), starts="mixed", batch=batch)
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), moved, drawn)
 
 
 def joined(one: Ended, other: Ended) -> Ended:

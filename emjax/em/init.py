@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -140,19 +141,23 @@ def _of_clusters(mixture: Mixture, base: MixtureParams, z: np.ndarray, labels: n
 
 
 def moved_starts(
-    mixture: Mixture, z: np.ndarray | Rows, params: MixtureParams, *, key: Array, n_init: int, batch: int
+    mixture: Mixture, z: np.ndarray | Rows, near: Sequence[tuple[MixtureParams, int]], *, key: Array, batch: int
 ) -> MixtureParams:
-    """``n_init`` starts near ``params``, two of its components merged and a new one elsewhere; see `drawn_starts`."""
+    """Of each of ``near`` as many starts as it says, each with one component elsewhere; see `drawn_starts`."""
     rng = seeding.generator(key, batch, 1)
     z = seeding.subsample(rng, z, _most_rows(mixture, z))
     base, y = _base(mixture, z), seeding.coordinates(mixture.family, z, sphered=False)
-    shares = np.asarray(_responsibilities(mixture, params, z), dtype=float)
-    return _stacked([_of_clusters(mixture, base, z, seeding.moved_labels(rng, y, shares)) for _ in range(n_init)])
+    starts = []
+    for params, n_starts in near:
+        log_joint = np.asarray(_log_joint(mixture, params, z), dtype=float)
+        labels = [seeding.moved_labels(rng, y, log_joint) for _ in range(n_starts)]
+        starts += [_of_clusters(mixture, base, z, each) for each in labels]
+    return _stacked(starts)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _responsibilities(mixture: Mixture, params: MixtureParams, z: Float[Array, "n d"]) -> Float[Array, "n K"]:
-    return mixture.responsibilities(params, z)
+def _log_joint(mixture: Mixture, params: MixtureParams, z: Float[Array, "n d"]) -> Float[Array, "n K"]:
+    return mixture.log_joint(params, z).T
 
 
 def _stacked(starts: list[MixtureParams]) -> MixtureParams:

@@ -18,7 +18,7 @@ import numpy as np
 from emjax.clock import stopwatch
 from emjax.em.accelerate import Accelerated
 from emjax.em.fit import Settings, make_fit, optima_of
-from emjax.em.further import further_starts, joined, wants_more
+from emjax.em.further import best_of, further_starts, joined, wants_more
 from emjax.em.init import drawn_starts
 from emjax.em.lanes import Ended
 from emjax.em.loop import Plain
@@ -156,13 +156,15 @@ def _alike(tasks: list[_Task]) -> list[list[_Task]]:
 class _Open:
     """A data set whose starts are not all at rest: what they have reached, and how many are still out.
 
-    Where they are further starts, ``before`` are those that had ended when they began, and ``kept`` their optima.
+    Where they are further starts, ``before`` are those that had ended when they began, ``kept`` their optima, and
+    ``bests`` the best of each batch.
     """
 
     def __init__(self, task: _Task, problem: Problem, n_starts: int) -> None:
         self.task, self.problem, self.missing = task, problem, n_starts
         self.before: Ended | None = None
         self.kept: tuple[Kept, ...] = ()
+        self.bests: tuple[float, ...] = ()
         self.reached: Any = None
         self.traces = [np.empty(0)] * n_starts
         self.imprecise: list[tuple[int, Any]] = []
@@ -234,9 +236,9 @@ class _Many:
         """Make a data set's fit, or have further starts run."""
         ended = one.ended
         kept = optima_of(one.problem, ended)
-        if self._settings.open_ended and wants_more(one.problem, kept, ended, one.kept):
+        if self._settings.open_ended and wants_more(one.problem, kept, ended, one.bests):
             again = _Open(one.task, one.problem, self._settings.n_first)
-            again.before, again.kept = ended, kept
+            again.before, again.kept, again.bests = ended, kept, (*one.bests, best_of(kept))
             self._again.append(again)
             return
         kept = without_saddles(one.problem, kept, lambda: (self._engine(one.problem), _DISPLACED), given=False)

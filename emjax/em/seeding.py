@@ -24,6 +24,9 @@ _TREE_ROWS = 2_000
 _FURTHER_TREE_ROWS = 500
 """Every further tree is grown on half of the rows, at most this many: trees differ because their rows do."""
 
+_MERGED = 0.4
+"""A component that is given up leaves its rows to one other component in this share of moves, else to all others."""
+
 
 def generator(key: jax.Array, *more: int) -> np.random.Generator:
     """A NumPy generator seeded by the bits of a JAX key, new or old style, and by more numbers if any is not zero."""
@@ -167,25 +170,44 @@ def _ward(y: np.ndarray, k: int) -> np.ndarray:
     return np.unique(labels, return_inverse=True)[1]
 
 
-def moved_labels(rng: np.random.Generator, y: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Clusters ``(m,)`` drawn from responsibilities ``shares (m, K)``, two of them merged, and a new one elsewhere.
+def moved_labels(rng: np.random.Generator, y: np.ndarray, log_joint: np.ndarray) -> np.ndarray:
+    """Clusters ``(m,)`` drawn from ``log_joint (m, K)``, one of them given up and made anew elsewhere.
 
-    The new one is half of another cluster, by k-means with two centres, or the rows about a point. It leads out of an
-    optimum with two components where one would do, and one where two would be better (Ueda et al., "SMEM algorithm for
-    mixture models", Neural Computation 12, 2000). Labels are drawn, since those of the largest share would cut off what
-    one component has inside another.
+    A component is given up the sooner the fewer rows it has. Its rows go to another one, or to all others as these
+    claim them; the new one is half of another cluster, by k-means with two centres, or the rows about a point. That
+    leads out of an optimum with two components where one would do, and one where two would be better (Ueda et al.,
+    "SMEM algorithm for mixture models", Neural Computation 12, 2000). Labels are drawn, since those of the largest
+    share would cut off what one component has inside another.
     """
-    k = shares.shape[1]
-    kept, gone = rng.choice(k, 2, replace=False)
-    drawn = (np.cumsum(shares, axis=1) > rng.random((len(y), 1))).argmax(axis=1)
-    moved = np.where(drawn == gone, kept, drawn)
-    if rng.random() < 0.5:
-        others = np.setdiff1d(moved, [kept])
-        rows = np.flatnonzero(moved == (rng.choice(others) if len(others) else kept))
+    n_rows, k = log_joint.shape
+    held = _shares(log_joint)
+    odds = 1.0 / np.maximum(held.sum(axis=0), 1.0)
+    gone = int(rng.choice(k, p=odds / odds.sum()))
+    if rng.random() < _MERGED:
+        kept = (gone + int(rng.integers(1, k))) % k
+        labels = _drawn(rng, held)
+        labels[labels == gone] = kept
+    else:
+        labels = _drawn(rng, _shares(np.where(np.arange(k) == gone, -np.inf, log_joint)))
+    sizes = np.bincount(labels, minlength=k)
+    if rng.random() < 0.5 and sizes.max() > 1:
+        rows = np.flatnonzero(labels == rng.choice(np.flatnonzero(sizes > 1)))
         halves, _ = kmeans(rng, y[rows], 2, int(rng.integers(LLOYD_STEPS + 1)))
         new = rows[halves == 1]
     else:
-        n_rows = max(len(y) // (2 * k * int(rng.choice([1, 2, 4]))), 2 * (y.shape[1] + 1))
-        new = np.argsort(_squared_distance(y, int(rng.integers(len(y)))), kind="stable")[:n_rows]
-    moved[new] = gone
-    return moved
+        fewest = y.shape[1] + 2
+        n_new = int(np.exp(rng.uniform(np.log(fewest), np.log(max(n_rows // k, fewest + 1)))))
+        new = np.argsort(_squared_distance(y, int(rng.integers(n_rows))), kind="stable")[:n_new]
+    labels[new] = gone
+    return labels
+
+
+def _shares(log_joint: np.ndarray) -> np.ndarray:
+    joint = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
+    return joint / joint.sum(axis=1, keepdims=True)
+
+
+def _drawn(rng: np.random.Generator, shares: np.ndarray) -> np.ndarray:
+    """A label for each row, drawn by its ``shares (m, K)``."""
+    reach = np.cumsum(shares, axis=1)
+    return (reach > rng.random((len(shares), 1)) * reach[:, -1:]).argmax(axis=1)

@@ -104,8 +104,8 @@ class Em(Section):
 
     n_init: Count | None = Field(
         default=None,
-        description="number of starts; the best is kept, all optima are reported; default: 20, and up to 80 where the "
-        "best was reached by fewer than 3; 1 with `iterations`",
+        description="number of starts; the best is kept, all optima are reported; default: 20, and up to 240 "
+        "where these have not settled which is the best; 1 with `iterations`",
     )
     starts: Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"] = Field(
         default="mixed", description="how starts are drawn; mixed: k-means++, random points, and hard clusters"

@@ -44,7 +44,9 @@ _LOG_TWO_PI = math.log(2 * math.pi)
 
 _NARROW_OF_ALL, _NARROW_WITHIN = 2e-3, 5e-2
 """A component is narrow if its variance in some direction is less than these shares of that of all the data and of that
-within components. Clusters that lie far apart are narrow beside the data alone."""
+within components. Clusters that lie far apart are narrow beside the data alone, and so in few directions only: in ``d``
+of them the first share is ``d`` times as large. The second is smaller by the fourth root of ``d``, since the least of
+many ratios is small by chance."""
 
 
 @jax.tree_util.register_dataclass
@@ -222,7 +224,7 @@ class Normal(Family):
         return -0.5 * jnp.sum(y * y, axis=-1) - log_det[:, None]
 
     def log_base_measure(self, x: Float[AnyArray, "n d"]) -> Float[Array, " n"]:
-        return jnp.full(x.shape[0], -0.5 * x.shape[1] * _LOG_TWO_PI, x.dtype)
+        return jnp.full(x.shape[0], -0.5 * x.shape[1] * _LOG_TWO_PI, jnp.result_type(x))
 
     def _whitened(self, params: NormalParams, x: Float[AnyArray, "n d"]) -> tuple[Array, Array]:
         root = self.structure.root(params.dispersion)
@@ -348,7 +350,8 @@ class Normal(Family):
         # What all the data have, at any stationary point of the likelihood.
         total = within + (weights[:, None] * away).T @ away
         of_all, inside = (self.structure.smallest_ratio(params.dispersion, each, xp) for each in (total, within))
-        return (of_all < _NARROW_OF_ALL) & (inside < _NARROW_WITHIN)
+        n_directions = mean.shape[1] if self.structure.has_correlation else 1
+        return (of_all < _NARROW_OF_ALL * n_directions) & (inside < _NARROW_WITHIN * n_directions**-0.25)
 
     def explain_degenerate(self, samples: Samples, params: NormalParams) -> str | None:
         return explain_singular(samples, params.mean, params.scale, correlated=self.structure.has_correlation)

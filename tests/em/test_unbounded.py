@@ -115,6 +115,24 @@ def test_a_correlation_near_one_is_no_collapse(covariance):
     assert fit.log_likelihood == pytest.approx(exact, abs=1e-3)
 
 
+def test_a_part_of_a_group_is_spurious_where_its_rows_hardly_outnumber_the_features():
+    rng = np.random.default_rng(6)
+    means = rng.normal(size=(3, 50))
+    labels = np.repeat(np.arange(3), 150)
+    x = means[labels] + rng.normal(size=(450, 50))
+    mixture = emjax.Mixture(emjax.Normal(), 3)
+
+    def kind(partition: np.ndarray) -> str:
+        fit = emjax.fit(mixture, x, key=KEY, init=np.eye(3)[partition], max_iter=200)
+        assert fit.converged
+        np.testing.assert_allclose(fit.optima[0].effective_counts, np.bincount(partition), atol=1.0)
+        return fit.optima[0].kind
+
+    assert kind(labels) == "regular"
+    # 65 rows of one group have next to no variance in some of 50 directions, whatever groups there are.
+    assert kind(np.repeat([0, 1, 2], [65, 85, 300])) == "spurious"
+
+
 def test_clusters_far_apart_are_regular_however_narrow_they_are_beside_the_data():
     rng = np.random.default_rng(4)
     parts = [1e4 * k + rng.normal(size=4) for k in range(3)]
