@@ -2,9 +2,9 @@
 
 A fit that was not told how many starts to run begins with `FIRST` of them, and runs as many again, up to `MOST` in all,
 where fewer than `ENOUGH` have reached the best regular optimum. Where EM is cheap it also goes on, up to
-`MOST_OF_CHEAP`, until some batches in a row have found nothing better, unless the starts are to be believed at once:
-where they agree and EM is fast. Where it is slow, components overlap, and 20 of 20 starts may end in a lower optimum. Of
-each further batch most begin near the best optima so far, with one of their components given up and made anew
+`MOST_OF_CHEAP`, until some batches in a row have found nothing better, unless the first starts are to be believed:
+where they agree and EM is fast. Where it is slow, components overlap, and 20 of 20 starts may end in a lower optimum.
+Of each further batch most begin near the best optima so far, with one of their components given up and made anew
 elsewhere; the others are drawn like the first. Numbers of starts, of E-steps and shapes decide, never a clock; problems
 that would take long do without.
 """
@@ -36,8 +36,8 @@ MOST_OF_CHEAP = 240
 _MOST_SECONDS = 0.02
 """How long an E-step of a batch may take (on a nominal machine) for further starts."""
 
-_CHEAP_SECONDS, _CHEAP_RUN_SECONDS = 0.0005, 0.5
-"""How long an E-step of a batch, and all its E-steps, may take (on a nominal machine) where EM is cheap."""
+_CHEAP_SECONDS, _CHEAP_RUN_SECONDS = 0.001, 0.1
+"""How long an E-step of a batch, and as many as a start takes on average, may last (nominally) where EM is cheap."""
 
 _PATIENCE = 4
 """So many batches must have found nothing better."""
@@ -62,7 +62,7 @@ def wants_more(problem: Problem, kept: tuple[Kept, ...], ended: Ended, before: t
         return False
     samples = problem.samples
     seconds = nominal_seconds(samples.n_samples, samples.n_features, FIRST * problem.mixture.n_components)
-    n_steps = int(np.max(ended.state.n_evaluations))
+    n_steps = float(np.mean(ended.state.n_evaluations))
     cheap = seconds <= _CHEAP_SECONDS and seconds * n_steps <= _CHEAP_RUN_SECONDS
     if n_starts >= (MOST_OF_CHEAP if cheap else MOST):
         return False
