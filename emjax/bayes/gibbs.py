@@ -48,11 +48,11 @@ from emjax.bayes.progress import ChainProgress, OnProgress, Phase, check_setting
 from emjax.em.step import natural_form
 from emjax.errors import ConfigError
 from emjax.families.draws import log_gamma
+from emjax.families.linalg import product
 from emjax.mixture import Mixture, MixtureParams, Prior
 
 _CHUNK_WORK = 1e8  # numbers that a chunk computes, less than a tenth of a second
 _LONGEST_CHUNK = 250
-_PRECISION = jax.lax.Precision.HIGHEST  # accelerators would otherwise multiply float32 in fewer bits
 _TRUSTED_ROUNDING = {"float64": 1e-6, "float32": 5e-5}  # of a log density: as far as EM trusts the natural form
 
 
@@ -245,9 +245,9 @@ def sweep(
     family = mixture.family
     label_key, weight_key, component_key = jax.random.split(key, 3)
     if natural:
-        joint = jnp.matmul(natural_form(mixture, params), data, precision=_PRECISION)
+        joint = product(natural_form(mixture, params), data)
         members = draw_members(label_key, joint)
-        moments = jnp.matmul(members, data.T, precision=_PRECISION)
+        moments = product(members, data.T)
         counts, statistics = moments[:, 0], family.from_moments(params.components, moments)
     else:
         joint = jnp.log(params.weights)[:, None] + family.log_kernel(params.components, data)

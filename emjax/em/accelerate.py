@@ -67,6 +67,7 @@ from emjax.em.state import (
 )
 from emjax.em.step import Statistics, maximization, objective, rounding
 from emjax.families.arrays import AnyArray
+from emjax.families.linalg import product
 from emjax.mixture import Mixture, MixtureParams, Prior
 
 METHODS = ("none", "squarem", "anderson")
@@ -441,11 +442,11 @@ def _anderson(walk: Walk) -> Array:
     scale = jnp.where(scale > 0, scale, 1.0)
     unit = df / scale[:, :, None]
     # A touch of ridge: differences that are nearly parallel must not be told apart by their rounding.
-    gram = unit @ unit.swapaxes(1, 2) + 4096 * jnp.finfo(df.dtype).eps * jnp.eye(DEPTH, dtype=df.dtype)[None]
+    gram = product(unit, unit.swapaxes(1, 2)) + 4096 * jnp.finfo(df.dtype).eps * jnp.eye(DEPTH, dtype=df.dtype)[None]
     f = walk.at.f[:, :, None]
     usable = jnp.isfinite(gram).all(axis=(1, 2)) & jnp.isfinite(f).all(axis=(1, 2))
     gram = jnp.where(usable[:, None, None], gram, jnp.eye(DEPTH, dtype=df.dtype)[None])
-    gamma = jnp.linalg.solve(gram, unit @ f)[:, :, 0] / scale
+    gamma = jnp.linalg.solve(gram, product(unit, f))[:, :, 0] / scale
     return walk.at.f - (gamma[:, :, None] * jnp.where(kept, walk.du + walk.df, 0.0)).sum(axis=1)
 
 
@@ -464,7 +465,7 @@ def _beyond(walk: Walk) -> Array:
     squares = jnp.where(squares > 0, squares, 1.0)
     vector = walk.du[:, -1] + walk.df[:, -1]
     for _ in range(2):  # twice is enough for orthogonality to rounding
-        shares = (du @ vector[:, :, None])[:, :, 0] / squares
+        shares = product(du, vector[:, :, None])[:, :, 0] / squares
         vector = vector - (shares[:, :, None] * du).sum(axis=1)
     return vector
 

@@ -1,7 +1,9 @@
 """The data as blocks: their size, their form, and the devices they lie on, all decided here.
 
 **Size.** A block holds the sufficient statistics of its rows and, for every component of every start, log densities and
-responsibilities. It is as large as one core's cache takes; `docs/engine.md` has the measurements.
+responsibilities. On a CPU it is as large as one core's cache takes; `docs/engine.md` has the measurements. On an
+accelerator it takes a share of the memory, so that responsibilities never exist for all rows, but is not smaller than
+what keeps the device busy; that is not measured yet.
 
 **Form.** The natural form (two matrix products, see `Family.natural`) where the family has one, unless ``exact``.
 
@@ -31,8 +33,11 @@ _CACHE_BYTES = 1 << 20
 
 SMALLEST_BLOCK, _LARGEST_BLOCK = 128, 4096
 
-_ACCELERATOR_BYTES, _LARGEST_ACCELERATOR_BLOCK = 1 << 28, 1 << 22
-"""The same on an accelerator, which wants as much work at once as its memory allows; not measured."""
+_ACCELERATOR_SHARE, _FEWEST_BYTES, _MOST_BYTES = 64, 1 << 26, 1 << 30
+"""On an accelerator a block's arrays take one in so many bytes of its memory, within these bounds."""
+
+_SMALLEST_ACCELERATOR_BLOCK, _LARGEST_ACCELERATOR_BLOCK = 1 << 13, 1 << 22
+"""Rows: fewer leave an accelerator's cores idle and its host busy, and more gain nothing."""
 
 _BLOCKS_PER_DEVICE = 4
 """With fewer blocks for each device, adding up over devices costs more than it saves."""
@@ -59,17 +64,25 @@ class Blocks:
 
 
 def block_size(mixture: Mixture, n_features: int, itemsize: int, n_starts: int = 1) -> int:
-    """How many rows a block has: what fits one core's cache.
+    """How many rows a block has, a power of two: what fits one core's cache, or a share of an accelerator's memory.
 
     A block holds the sufficient statistics of its rows, and the log densities and responsibilities of every start.
     Measured on one core (see `docs/engine.md`), times are flat within a factor of two about this size.
     """
     k = mixture.n_components * n_starts
     width = 2 * k + n_statistics(mixture.family, n_features) if mixture.family.natural else 2 * k * (n_features + 1)
-    on_cpu = jax.default_backend() == "cpu"
-    fitting = (_CACHE_BYTES if on_cpu else _ACCELERATOR_BYTES) // (width * itemsize)
-    largest = _LARGEST_BLOCK if on_cpu else _LARGEST_ACCELERATOR_BLOCK
-    return min(max(1 << max(fitting.bit_length() - 1, 0), SMALLEST_BLOCK), largest)
+    n_bytes, smallest, largest = _room(jax.local_devices()[0])
+    fitting = n_bytes // (width * itemsize)
+    return min(max(1 << max(fitting.bit_length() - 1, 0), smallest), largest)
+
+
+def _room(device: Any) -> tuple[int, int, int]:
+    """The bytes a block's arrays may take on a device, and the fewest and the most rows."""
+    if device.platform == "cpu":
+        return _CACHE_BYTES, SMALLEST_BLOCK, _LARGEST_BLOCK
+    memory = (device.memory_stats() or {}).get("bytes_limit", 0)
+    n_bytes = min(max(memory // _ACCELERATOR_SHARE, _FEWEST_BYTES), _MOST_BYTES)
+    return n_bytes, _SMALLEST_ACCELERATOR_BLOCK, _LARGEST_ACCELERATOR_BLOCK
 
 
 @functools.cache

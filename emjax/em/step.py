@@ -15,9 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from emjax.em.blocks import AXIS, Blocks
+from emjax.families.linalg import PRECISION
 from emjax.mixture import Mixture, MixtureParams, Prior
-
-_PRECISION = jax.lax.Precision.HIGHEST  # accelerators would otherwise multiply float32 in fewer bits
 
 _TRUSTED_ROUNDING = {"float64": 1e-6, "float32": 5e-5}
 """The `rounding` up to which the natural form is good enough.
@@ -131,10 +130,10 @@ def _natural_sums(mixture: Mixture, natural: Float[Array, "K p"], data: Blocks) 
 
     def sums(x: Float[Array, "d n"], weights: Float[Array, " n"], excess: Any) -> tuple[Array, Any]:
         features = mixture.family.sufficient_statistics(x)
-        joint = jax.lax.dot(natural, features, precision=_PRECISION)
+        joint = jax.lax.dot(natural, features, precision=PRECISION)
         log_likelihood, responsibilities = _responsibilities(joint, weights, excess, counted=data.counted)
         # Contracted over the data in this order the product needs no transposed copy: twice as fast as the other one.
-        moments = jax.lax.dot_general(features, responsibilities, (((1,), (1,)), ((), ())), precision=_PRECISION).T
+        moments = jax.lax.dot_general(features, responsibilities, (((1,), (1,)), ((), ())), precision=PRECISION).T
         return log_likelihood, (moments[:, 0], moments)
 
     return sums

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from emjax.families.arrays import AnyArray
 from emjax.families.frame import Frame, identity_frame
+from emjax.families.linalg import product
 from emjax.samples import Samples
 
 _FEW = 3.5
@@ -74,7 +75,7 @@ class Family(abc.ABC):
 
     def log_kernel(self, params: Params, x: Float[AnyArray, "n d"]) -> Float[Array, "K n"]:
         """The part of the log density that depends on the parameters; by default from the natural form."""
-        return self.natural_parameters(params) @ self.sufficient_statistics(jnp.asarray(x).T)
+        return product(self.natural_parameters(params), self.sufficient_statistics(jnp.asarray(x).T))
 
     @abc.abstractmethod
     def log_base_measure(self, x: Float[AnyArray, "n d"]) -> Float[Array, " n"]:
@@ -90,7 +91,7 @@ class Family(abc.ABC):
         They may be taken relative to ``params`` (centred at its means), which is what keeps them accurate; `maximize`
         is given the same ``params``.
         """
-        return self.from_moments(params, responsibilities @ self.sufficient_statistics(jnp.asarray(x).T).T)
+        return self.from_moments(params, product(responsibilities, self.sufficient_statistics(jnp.asarray(x).T).T))
 
     @abc.abstractmethod
     def maximize(self, statistics: Any, counts: Float[Array, " K"], params: Params, prior: Params | None) -> Params:

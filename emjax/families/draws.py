@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from emjax.families.linalg import cholesky, inverse_lower
+from emjax.families.linalg import cholesky, inverse_lower, product
 
 _PROPOSALS = 6
 
@@ -69,4 +69,4 @@ def inverse_wishart_root(
     factor = jnp.sqrt(chi_square)[..., None] * jnp.eye(size, dtype=scatter.dtype)[(None,) * batch]
     if size > 1:  # one feature has nothing below the diagonal, and a generator less is compiled sooner
         factor = factor + jnp.tril(jax.random.normal(normal_key, scatter.shape, scatter.dtype), -1)
-    return cholesky(scatter) @ jnp.swapaxes(inverse_lower(factor), -1, -2)
+    return product(cholesky(scatter), jnp.swapaxes(inverse_lower(factor), -1, -2))

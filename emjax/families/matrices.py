@@ -13,11 +13,13 @@ from emjax.families.arrays import AnyArray, Hyperparameter
 from emjax.families.draws import inverse_wishart_root
 from emjax.families.frame import Frame
 from emjax.families.linalg import (
+    PRECISION,
     cholesky,
     diagonal,
     inverse_lower,
     least_conditional_variance,
     narrowest,
+    product,
     smallest_ratios,
 )
 from emjax.families.moments import covariance
@@ -40,7 +42,7 @@ class _Matrix(CovarianceStructure):
         return np.broadcast_to(covariance(x), self.shape(n_components, x.shape[1]))
 
     def color_scatter(self, root: Array, scatter: Array) -> Array:
-        return root @ scatter @ jnp.swapaxes(root, -1, -2)
+        return product(product(root, scatter), jnp.swapaxes(root, -1, -2))
 
     def default_scatter(self, x: np.ndarray, n_components: int) -> np.ndarray:
         n_features = x.shape[1]
@@ -60,7 +62,7 @@ class _Matrix(CovarianceStructure):
         d = dispersion.shape[-1]
         root = cholesky(dispersion)
         log_det = jnp.sum(jnp.log(diagonal(root)), axis=-1)
-        trace = jnp.sum((inverse_lower(root) @ cholesky(scatter)) ** 2, axis=(-1, -2))
+        trace = jnp.sum(product(inverse_lower(root), cholesky(scatter)) ** 2, axis=(-1, -2))
         constant = self.log_normalizer(degrees_of_freedom, scatter)
         return jnp.sum(constant - (degrees_of_freedom + d + 1.0) * log_det - 0.5 * trace)
 
@@ -76,10 +78,10 @@ class _Matrix(CovarianceStructure):
         self, root: Float[Array, "k d d"], mean: Float[AnyArray, "K d"]
     ) -> tuple[Float[Array, "K d"], Float[Array, "k q"]]:
         inverse = inverse_lower(root)
-        precision = jnp.swapaxes(inverse, -1, -2) @ inverse
+        precision = product(jnp.swapaxes(inverse, -1, -2), inverse)
         rows, columns = np.triu_indices(root.shape[-1])
         factor = np.where(rows == columns, -0.5, -1.0).astype(root.dtype)
-        return (precision @ mean[..., None])[..., 0], precision[:, rows, columns] * factor[None, :]
+        return product(precision, mean[..., None])[..., 0], precision[:, rows, columns] * factor[None, :]
 
     def _centred_matrices(self, moments: Moments, mean: Float[AnyArray, "K d"]) -> Float[Array, "K d d"]:
         counts, sums, products = moments
@@ -90,7 +92,7 @@ class _Matrix(CovarianceStructure):
     def cancellation(self, root: Array, mean: Float[AnyArray, "K d"]) -> Float[Array, ""]:
         roots = jnp.broadcast_to(root, (*mean.shape, mean.shape[1]))
         reach = jnp.abs(mean) + jnp.sqrt(jnp.sum(roots * roots, axis=-1))
-        return jnp.max(jnp.sum((jnp.abs(inverse_lower(roots)) @ reach[..., None]) ** 2, axis=(-2, -1)))
+        return jnp.max(jnp.sum(product(jnp.abs(inverse_lower(roots)), reach[..., None]) ** 2, axis=(-2, -1)))
 
     def _inverse_wishart(self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter) -> Any:
         import numpyro.distributions as dist
@@ -99,7 +101,7 @@ class _Matrix(CovarianceStructure):
 
     def draw(self, key: Array, degrees_of_freedom: Array, scatter: Array) -> tuple[Array, Array]:
         root = inverse_wishart_root(key, jnp.reshape(degrees_of_freedom, scatter.shape[:-2]), scatter)
-        return root @ jnp.swapaxes(root, -1, -2), root
+        return product(root, jnp.swapaxes(root, -1, -2)), root
 
     def unconstrain(self, dispersion: AnyArray) -> Array:
         root = cholesky(dispersion)
@@ -112,7 +114,7 @@ class _Matrix(CovarianceStructure):
         entries = jnp.where(rows == columns, jnp.exp(jnp.where(rows == columns, unconstrained, 0.0)), unconstrained)
         shape = (*unconstrained.shape[:-1], n_features, n_features)
         root = jnp.zeros(shape, unconstrained.dtype).at[..., rows, columns].set(entries)
-        return root @ jnp.swapaxes(root, -1, -2)
+        return product(root, jnp.swapaxes(root, -1, -2))
 
     def log_volume(self, dispersion: AnyArray) -> Float[Array, ""]:
         # From covariance to Cholesky factor, 2^d prod L_ii^(d - i) with i from 0; and L_ii once more for its logarithm.
@@ -120,7 +122,7 @@ class _Matrix(CovarianceStructure):
         d = dispersion.shape[-1]
         powers = np.arange(d + 1, 1, -1).astype(log_roots.dtype)
         n_matrices = log_roots.size // d
-        return jnp.sum(log_roots @ powers) + n_matrices * d * np.log(2.0)
+        return jnp.sum(log_roots * powers) + n_matrices * d * np.log(2.0)
 
     def rescale(self, dispersion: AnyArray, scale: Float[AnyArray, " d"]) -> AnyArray:
         # One index more where the matrices are stacked: NumPy in, NumPy out, no promotion of ranks.
@@ -167,10 +169,10 @@ class Full(_Matrix):
         return n_features
 
     def whiten(self, root: Array, centred: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
-        return centred @ jnp.swapaxes(inverse_lower(root), -1, -2)
+        return product(centred, jnp.swapaxes(inverse_lower(root), -1, -2))
 
     def color(self, root: Array, whitened: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
-        return whitened @ jnp.swapaxes(root, -1, -2)
+        return product(whitened, jnp.swapaxes(root, -1, -2))
 
     def natural(self, root: Array, mean: Float[AnyArray, "K d"]) -> tuple[Float[Array, "K d"], Float[Array, "K q"]]:
         return self._natural(root, mean)
@@ -182,7 +184,7 @@ class Full(_Matrix):
         return jnp.sum(jnp.log(diagonal(root)), axis=-1)
 
     def scatter(self, weights: Float[Array, "K n"], y: Float[Array, "K n d"]) -> Array:
-        return jnp.swapaxes(y * weights[..., None], -1, -2) @ y
+        return product(jnp.swapaxes(y * weights[..., None], -1, -2), y)
 
     def degrees(self, counts: Float[Array, " K"], n_features: int) -> Array:
         return counts[:, None, None]
@@ -218,10 +220,10 @@ class Tied(_Matrix):
         return 0  # a matrix that all data share does not collapse on some of them
 
     def whiten(self, root: Array, centred: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
-        return centred @ inverse_lower(root).T
+        return product(centred, inverse_lower(root).T)
 
     def color(self, root: Array, whitened: Float[Array, "K n d"]) -> Float[Array, "K n d"]:
-        return whitened @ root.T
+        return product(whitened, root.T)
 
     def natural(self, root: Array, mean: Float[AnyArray, "K d"]) -> tuple[Float[Array, "K d"], Float[Array, "K q"]]:
         linear, row = self._natural(root[None], mean)
@@ -234,7 +236,7 @@ class Tied(_Matrix):
         return jnp.full(n_components, jnp.sum(jnp.log(jnp.diagonal(root))))
 
     def scatter(self, weights: Float[Array, "K n"], y: Float[Array, "K n d"]) -> Array:
-        return jnp.einsum("kni,knj->ij", y * weights[..., None], y)
+        return jnp.einsum("kni,knj->ij", y * weights[..., None], y, precision=PRECISION)
 
     def degrees(self, counts: Float[Array, " K"], n_features: int) -> Array:
         return jnp.sum(counts)

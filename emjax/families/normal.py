@@ -35,7 +35,7 @@ from emjax.families.arrays import AnyArray, as_floats
 from emjax.families.base import Family
 from emjax.families.covariance import STRUCTURES, CovarianceStructure
 from emjax.families.frame import Frame, standardizing_frame
-from emjax.families.linalg import cholesky, diagonal
+from emjax.families.linalg import PRECISION, cholesky, diagonal, product
 from emjax.families.singular import explain_singular
 from emjax.families.structure import Moments
 from emjax.samples import Samples, check_not_constant, check_squares
@@ -236,7 +236,7 @@ class Normal(Family):
         # Summed in whitened coordinates, where a component that fits has scatter near the identity: no digit is lost,
         # however narrow or far from the origin it is.
         root, y = self._whitened(params, x)
-        first = jnp.einsum("kn,kni->ki", responsibilities, y)
+        first = jnp.einsum("kn,kni->ki", responsibilities, y, precision=PRECISION)
         return NormalStatistics(
             first=self.structure.color(root, first[:, None, :])[:, 0, :],
             second=self.structure.color_scatter(root, self.structure.scatter(responsibilities, y)),
@@ -348,7 +348,7 @@ class Normal(Family):
         within = (weights[:, None, None] * covariance).sum(axis=0)
         away = mean - (weights[:, None] * mean).sum(axis=0)[None, :]
         # What all the data have, at any stationary point of the likelihood.
-        total = within + (weights[:, None] * away).T @ away
+        total = within + product((weights[:, None] * away).T, away)
         of_all, inside = (self.structure.smallest_ratio(params.dispersion, each, xp) for each in (total, within))
         n_directions = mean.shape[1] if self.structure.has_correlation else 1
         return (of_all < _NARROW_OF_ALL * n_directions) & (inside < _NARROW_WITHIN * n_directions**-0.25)
@@ -421,7 +421,7 @@ class Normal(Family):
         k, d = params.mean.shape
         root = cholesky(self.structure.covariance(params.dispersion, k, d))
         noise = jax.random.normal(key, (labels.shape[0], d), params.mean.dtype)
-        return params.mean[labels] + jnp.einsum("nij,nj->ni", root[labels], noise)
+        return params.mean[labels] + jnp.einsum("nij,nj->ni", root[labels], noise, precision=PRECISION)
 
     # -- for the bridge to NumPyro
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from emjax.families.arrays import AnyArray, Hyperparameter
 from emjax.families.draws import log_gamma
 from emjax.families.frame import Frame
-from emjax.families.linalg import narrowest
+from emjax.families.linalg import PRECISION, narrowest
 from emjax.families.moments import variance
 from emjax.families.structure import CovarianceStructure, Moments
 
@@ -118,7 +118,7 @@ class Diag(_Variances):
         return jnp.sum(jnp.log(root), axis=-1)
 
     def scatter(self, weights: Float[Array, "K n"], y: Float[Array, "K n d"]) -> Array:
-        return jnp.einsum("kn,kni->ki", weights, y * y)
+        return jnp.einsum("kn,kni->ki", weights, y * y, precision=PRECISION)
 
     def degrees(self, counts: Float[Array, " K"], n_features: int) -> Array:
         return counts[:, None]
@@ -187,7 +187,7 @@ class Spherical(_Variances):
         return n_features * jnp.log(root)
 
     def scatter(self, weights: Float[Array, "K n"], y: Float[Array, "K n d"]) -> Array:
-        return jnp.einsum("kn,kni->k", weights, y * y)
+        return jnp.einsum("kn,kni->k", weights, y * y, precision=PRECISION)
 
     def degrees(self, counts: Float[Array, " K"], n_features: int) -> Array:
         return counts * n_features
