@@ -148,6 +148,23 @@ def test_rates_and_starts():
         emjax.Poisson().params(rate=[10**400])
     with pytest.raises(ValueError, match="init holds a number larger"):
         emjax.fit(NORMAL, X, key=KEY, init=[[10**400, 1], [1, 1]])
+    for init in (
+        [[1e200, 1.0], [1.0, 1.0]],
+        NORMAL.params(weights=[0.5, 0.5], mean=[[1e200, 0], [0, 0]], scale=X[:2] ** 0),
+    ):
+        with pytest.raises(ValueError, match=r"init holds 1e\+200, whose square float64 cannot hold"):
+            emjax.fit(NORMAL, X, key=KEY, init=init)
+
+
+def test_parameters_are_checked_in_float64():
+    # In float32 a variance of 1e50 is infinite, one of 1e-50 zero, and this correlation one.
+    correlation = 1.0 - 1e-12
+    for scale in (1e25, 1e-25):
+        matrices = scale**2 * np.array([[[1.0, correlation], [correlation, 1.0]]] * 2)
+        params = NORMAL.params(weights=[0.5, 0.5], mean=np.zeros((2, 2)), covariance=matrices)
+        np.testing.assert_array_equal(params.components.covariance, matrices)
+    with pytest.raises(ValueError, match="must be positive definite"):
+        NORMAL.params(weights=[0.5, 0.5], mean=np.zeros((2, 2)), covariance=np.ones((2, 2, 2)))
 
 
 def test_memory_is_estimated_before_it_is_taken(monkeypatch):

@@ -48,6 +48,9 @@ _ELEMENTS = 1 << 22
 
 _FEWEST_ROWS = 1_000
 
+_LARGEST = 1e150
+"""Numbers of a start beyond this have no squares; data have been refused before."""
+
 _NARROW = 0.3
 """The share of the mixed starts that are the M-step of hard clusters."""
 
@@ -276,10 +279,20 @@ def _given_start(mixture: Mixture, z: np.ndarray | Rows, init: Any, frame: Frame
     if isinstance(params, MixtureParams):
         lane = jax.tree.map(lambda leaf: np.asarray(leaf, float), params)
         _check_components(mixture, z, lane)
+        for leaf in jax.tree.leaves(lane):
+            _check_squares(leaf)
         lane = mixture.to_frame(lane, frame)
     else:
-        lane = _from_array(mixture, z, np.asarray(init, dtype=float), frame, prior)
+        given = np.asarray(init, dtype=float)
+        _check_squares(given)
+        lane = _from_array(mixture, z, given, frame, prior)
     return jax.tree.map(lambda leaf: np.asarray(leaf, z.dtype), lane)
+
+
+def _check_squares(given: np.ndarray) -> None:
+    largest = np.abs(given).max(initial=0.0)
+    if np.isfinite(largest) and largest > _LARGEST:
+        raise ValueError(f"init holds {largest:g}, whose square float64 cannot hold: are these the data's units?")
 
 
 def _check_components(mixture: Mixture, z: np.ndarray | Rows, lane: MixtureParams) -> None:

@@ -190,7 +190,10 @@ class Normal(Family):
         variances = diagonal(self.structure.covariance(dispersion, *mean.shape))
         if np.isinf(variances).any() or (scale is not None and (variances == 0).any() and np.asarray(scale).all()):
             raise ValueError("the square of a scale, or a covariance, does not fit float64: take other units")
-        if not (variances > 0).all() or not np.isfinite(self.structure.root(jnp.asarray(dispersion))).all():
+        with jax.enable_x64(True):  # float32 would refuse scales of 1e20, and a correlation of 1 - 1e-9
+            root = np.asarray(self.structure.root(jnp.asarray(dispersion)))
+        positive = (diagonal(root) if self.structure.has_correlation else root) > 0
+        if not (variances > 0).all() or not positive.all():
             raise ValueError("covariance must be positive definite")
         return NormalParams(mean=mean, dispersion=dispersion, structure=self.structure)
 

@@ -6,6 +6,7 @@ import itertools
 import jax
 import numpy as np
 import pytest
+from scipy import stats
 
 import emjax
 from emjax.em import further
@@ -139,3 +140,15 @@ def test_groups_of_few_rows_in_many_features(scales: bool):
         np.testing.assert_allclose(fit.log_likelihood, truth.log_likelihood, rtol=1e-9)
         # As many different pairs of labels as groups: the partitions agree.
         assert len({*zip(labels, fit.responsibilities(x).argmax(axis=1), strict=True)}) == 3
+
+
+def test_a_component_at_zero_makes_the_mixture_the_nonparametric_maximum():
+    # No further component would help: the directional derivative towards any rate is not positive (Lindsay 1983).
+    x = np.asarray(emjax.datasets.load("deaths"))[:, 0]
+    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 3), x, key=jax.random.key(0))
+    weights, rates = fit.params.weights, fit.params.components.rate[:, 0]
+    density = stats.poisson.pmf(x[:, None], rates) @ weights
+    towards = (stats.poisson.pmf(x[:, None], np.linspace(1e-9, 12.0, 2000)) / density[:, None]).sum(axis=0)
+    assert towards.max() < len(x) + 0.01
+    assert fit.log_likelihood == pytest.approx(-1989.92710512, abs=1e-6)
+    assert rates[0] < 1e-9
