@@ -188,6 +188,36 @@ def test_sizes_that_fit_into_neither_memory_are_left_out():
         parts._check_room(run, parts.Workload("G", 10**12, 16, 64))
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_what_the_host_cannot_do_costs_the_device_nothing(monkeypatch: pytest.MonkeyPatch, beside: bool):
+    class Process:
+        def __init__(self, name: str, *_, **__):
+            self.name = name
+
+        def ask(self, method: str, *_, timeout: float):
+            if self.name == "host":
+                raise TooSlow("took more than 1 s")
+            return {"ms_per_iteration": 2.0, "log_likelihood": -1.0}
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(plan, "Worker", Process)
+    with plan.Workers() as workers:
+        workers.beside = beside
+        run = parts.Run(workers, device={"platform": "gpu"})
+        found = parts._workload(run, parts.WORKLOADS[0], "float64", 1.0)
+        with pytest.raises(TooSlow, match="host: took"):
+            parts._agreement(run, PROBLEMS[0], "float64").work(1.0)
+    assert found["host_error"] == "host: took more than 1 s"
+    assert found["ms_per_iteration"] == 2.0
+    assert "agrees" not in found
+    record = {"part": "workload", "workload": "W1", "dtype": "float64", "compile_seconds": 1.0, **found}
+    markdown = tables.as_markdown([{"part": "machine"}, record])
+    assert "| W1 | float64 | 2.00 | – | – | 1.00 | – |" in markdown
+    assert "- workload W1 float64: 2.00 ms an iteration, host: took more than 1 s" in markdown
+
+
 @pytest.mark.parametrize(
     "options",
     [["--sizes", "150000"], ["--sizes", "x"], ["--minutes", "-1"], ["--what"], ["--write", "p"], ["--markdown", "/no"]],
@@ -222,6 +252,10 @@ def test_nothing_is_imported_that_the_machine_lacks():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+    # What plans holds no device: it would be the second process there.
+    program = "import sys, benchmarks.on_device.__main__; print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"
 
 
 def _check_quick(records: list[dict]) -> None:
@@ -233,7 +267,7 @@ def _check_quick(records: list[dict]) -> None:
 
 def test_the_quick_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     file = tmp_path / "found.jsonl"
-    assert main(["--quick", "--out", str(file)]) == 0
+    assert main(["--quick", "--minutes", "15", "--out", str(file)]) == 0
     _check_quick(read(file))
     assert "agree with the host's" in capsys.readouterr().out
     assert show(file, None) == 0

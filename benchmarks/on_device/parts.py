@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 
 from benchmarks import environment
-from benchmarks.client import ROOT
+from benchmarks.client import ROOT, PeerError
 from benchmarks.limits import TYPES, least_seconds
 from benchmarks.on_device.plan import Skip, Step, Workers
 from benchmarks.on_device.problems import PROBLEMS, TOLERANCE, Problem, compare, relative
@@ -130,7 +130,10 @@ def _some[What](run: Run, pairs: Iterable[tuple[What, str]]) -> list[tuple[What,
 def _agreement(run: Run, problem: Problem, dtype: str) -> Step:
     def work(timeout: float) -> Record:
         n = 500 if run.quick else 2_000
-        return compare(*run.workers.both(timeout, "agreement", problem, dtype, n), dtype)
+        found, at_home = run.workers.both(timeout, "agreement", problem, dtype, n)
+        if isinstance(at_home, PeerError):
+            raise at_home
+        return compare(found, at_home, dtype)
 
     return Step("agreement", {"problem": problem.title, "dtype": dtype}, lambda: 12.0, work, judged=True)
 
@@ -206,26 +209,35 @@ def _verdict(found: Record, reference: float, dtype: str) -> Record:
 
 def _workload(run: Run, workload: Workload, dtype: str, timeout: float) -> Record:
     found, at_home = run.workers.both(timeout, "workload", workload, dtype, 1 if run.quick else 3)
-    host = {f"host_{name}": value for name, value in at_home.items()}
-    return found | host | _fraction(run, workload, dtype, found) | _verdict(found, at_home["log_likelihood"], dtype)
+    judged = {} if isinstance(at_home, PeerError) else _verdict(found, at_home["log_likelihood"], dtype)
+    return found | _of_host(at_home) | _fraction(run, workload, dtype, found) | judged
+
+
+def _of_host(at_home: Record | PeerError) -> Record:
+    if isinstance(at_home, PeerError):
+        return {"host_error": str(at_home)}
+    return {f"host_{name}": value for name, value in at_home.items()}
 
 
 def _starts(run: Run, workload: Workload, dtype: str, n_starts: int, timeout: float) -> Record:
     found, at_home = run.workers.both(timeout, "starts", workload, dtype, n_starts)
-    return found | {f"host_{name}": value for name, value in at_home.items()}
+    return found | _of_host(at_home)
 
 
 def _many(run: Run, n_datasets: int, timeout: float) -> Record:
     found, at_home = run.workers.both(timeout, "many", n_datasets)
-    values, reference = found.pop("log_likelihoods"), at_home.pop("log_likelihoods")
+    values = found.pop("log_likelihoods")
+    if isinstance(at_home, PeerError):
+        return found | _of_host(at_home)
+    reference = at_home.pop("log_likelihoods")
     # Rounding may choose another of two optima, so this is told and not judged.
     differ = ~(np.abs(values - reference) <= TOLERANCE["float64"] * np.maximum(np.abs(reference), 1.0))
-    return found | {f"host_{name}": value for name, value in at_home.items()} | {"differing": int(differ.sum())}
+    return found | _of_host(at_home) | {"differing": int(differ.sum())}
 
 
 def _hmc(run: Run, n_chains: int, timeout: float) -> Record:
     found, at_home = run.workers.both(timeout, "hmc", n_chains, 20 if run.quick else 100)
-    return found | {f"host_{name}": value for name, value in at_home.items()}
+    return found | _of_host(at_home)
 
 
 def _profile(run: Run, timeout: float) -> Record:

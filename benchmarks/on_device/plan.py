@@ -19,7 +19,7 @@ _SHARES = {"agreement": 0.25, "size": 0.3}
 """A step with which its part would take more of the time than this lets the others go first, and follows at the end."""
 
 _PATIENCE = 4.0
-_LEAST_PATIENCE = 40.0
+_LEAST_PATIENCE = 60.0
 """A step is given up after so many times its expected seconds, but not before so many."""
 
 
@@ -114,18 +114,23 @@ class Workers:
             raise type(error)(f"{where}: {error}") from error
 
     def both(self, timeout: float, method: str, *arguments: Any) -> tuple[Any, Any]:
-        """What the device and the host answer."""
+        """What the device and the host answer; the latter may be a `PeerError`, which must not cost the former."""
+        clock = Clock(timeout)
         if not self.beside:
-            clock = Clock(timeout)
             found = self.ask("device", timeout, method, *arguments)
-            return found, self.ask("host", max(clock.left, 0.0), method, *arguments)
+            return found, self._at_home(max(clock.left, 0.0), method, *arguments)
         # A process dies with the thread that has started it, which therefore is this one.
-        for where in ("device", "host"):
-            self._worker(where)
-        with ThreadPoolExecutor(2) as pool:
-            asked = [pool.submit(self.ask, where, timeout, method, *arguments) for where in ("device", "host")]
-            found, at_home = (each.result() for each in asked)
-        return found, at_home
+        self._worker("host")
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(self._at_home, timeout, method, *arguments)
+            found = self.ask("device", timeout, method, *arguments)
+            return found, asked.result()
+
+    def _at_home(self, timeout: float, method: str, *arguments: Any) -> Any:
+        try:
+            return self.ask("host", timeout, method, *arguments)
+        except PeerError as error:
+            return error
 
     def _worker(self, where: str) -> Worker:
         if where not in self._workers:

@@ -144,8 +144,9 @@ def in_words(found: Mapping[str, Any], workload: Workload, dtype: str, limits: d
         would = " and ".join(f"{name} would take {value:.3g} ms" for name, value in known.items())
         blocks = f"{found['n_blocks']} blocks of {found['block_rows']} rows"
         words.append(f"{blocks}; at the measured limits {would}, as XLA counts them.")
-        binding = max(known, key=lambda name: known[name])
-        bound = binding if known[binding] >= _WAITS * ms else "neither: small operations, or waits between them"
+        # More than the whole time is traffic that does not reach the memory: it stays in caches.
+        binding = max(known, key=lambda name: known[name] if known[name] <= ms else 0.0)
+        bound = binding if _WAITS * ms <= known[binding] <= ms else "neither: small operations, or waits between them"
         words.append(f"It is bound by {bound}.")
     if "top" in found:
         shares = ", ".join(f"{name} {share:.0%}" for name, share in list(found["top"].items())[:4])

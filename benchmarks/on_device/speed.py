@@ -29,6 +29,9 @@ _JUDGED = 20_000
 
 _SEND_BYTES = 1 << 28
 
+_ENOUGH_SECONDS = 3.0
+"""A workload on which so many were spent is not repeated once more."""
+
 
 def describe_device() -> dict[str, Any]:
     """JAX's default device, and how many of its kind there are."""
@@ -117,7 +120,9 @@ def time_workload(workload: Workload, dtype: str, repeats: int) -> dict[str, Any
     peer.load(x, workload.k, workload.covariance)
     with stopwatch() as clock:
         params, _ = peer.fit(start, workload.iterations)
-    pairs = [(peer.fit(start, workload.iterations)[1], peer.fit(start, 1)[1]) for _ in range(repeats)]
+    pairs: list[tuple[float, float]] = []
+    while len(pairs) < repeats and sum(map(sum, pairs)) < _ENOUGH_SECONDS:
+        pairs.append((peer.fit(start, workload.iterations)[1], peer.fit(start, 1)[1]))
     whole, one = (median(seconds) for seconds in zip(*pairs, strict=True))
     more = (whole - one) / (workload.iterations - 1)
     return {

@@ -38,6 +38,7 @@ def line(record: Record) -> str:
     ):
         if name in record:
             told.append(f"{number(record[name])} {unit}")
+    told += [record["host_error"]] if "host_error" in record else []
     return ": ".join([label(record), *([", ".join(told)] if told else [])])
 
 
@@ -50,7 +51,7 @@ def summary(records: Sequence[Record], where: str) -> str:
         if record.get("agrees") is False:
             lines.append(f"DISAGREES: {label(record)}: {record.get('error') or _difference(record)}.")
     lines += [record["words"] for record in records if "words" in record]
-    failed = [record for record in records if "error" in record and "agrees" not in record]
+    failed = [r for r in records if ("error" in r and "agrees" not in r) or "host_error" in r]
     lines += [f"Failed: {line(record)}." for record in failed]
     skipped = [record for record in records if "skipped" in record]
     if skipped:
@@ -108,7 +109,7 @@ def as_markdown(records: Sequence[Record]) -> str:
     for part, make in makers.items():
         rows = [record for record in records if record["part"] == part]
         whole = [record for record in rows if "error" not in record and "skipped" not in record]
-        reasons = [f"- {line(record)}" for record in rows if record not in whole]
+        reasons = [f"- {line(record)}" for record in rows if record not in whole or "host_error" in record]
         parts += [make(whole)] if whole else []
         parts += ["\n".join(reasons)] if reasons else []
     return "\n\n".join(parts) + "\n"
@@ -219,6 +220,10 @@ def _sizes(rows: list[Record]) -> str:
     return "#### Rows\n\n" + table(header, body)
 
 
+def _ratio(over: float | None, under: float | None) -> str:
+    return times(over / under if over and under else None)
+
+
 def _against_host(rows: list[Record], first: str, describe: Callable[[Record], str]) -> str:
     header = (first, "type", "ms, one iteration", "host's", "host over device", "compile, s", "ΔlogL/n")
     body = [
@@ -226,8 +231,8 @@ def _against_host(rows: list[Record], first: str, describe: Callable[[Record], s
             describe(row),
             row["dtype"],
             number(row["ms_per_iteration"]),
-            number(row["host_ms_per_iteration"]),
-            times(row["host_ms_per_iteration"] / row["ms_per_iteration"]),
+            number(row.get("host_ms_per_iteration")),
+            _ratio(row.get("host_ms_per_iteration"), row["ms_per_iteration"]),
             number(row["compile_seconds"]),
             _verdict(row) if "agrees" in row else "–",
         )
@@ -252,9 +257,9 @@ def _many(rows: list[Record]) -> str:
         (
             f"{row['datasets']:,}",
             number(row["ms_per_dataset"]),
-            number(row["host_ms_per_dataset"]),
-            times(row["host_ms_per_dataset"] / row["ms_per_dataset"]),
-            str(row["differing"]),
+            number(row.get("host_ms_per_dataset")),
+            _ratio(row.get("host_ms_per_dataset"), row["ms_per_dataset"]),
+            str(row.get("differing", "–")),
         )
         for row in rows
     ]
@@ -267,8 +272,8 @@ def _hmc(rows: list[Record]) -> str:
         (
             f"{row['chains']:,}",
             number(row["transitions_per_second"]),
-            number(row["host_transitions_per_second"]),
-            times(row["transitions_per_second"] / row["host_transitions_per_second"]),
+            number(row.get("host_transitions_per_second")),
+            _ratio(row["transitions_per_second"], row.get("host_transitions_per_second")),
             number(row["gradients_per_second"]),
             number(row["compile_seconds"]),
         )
