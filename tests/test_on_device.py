@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from benchmarks.client import ROOT, PeerError, TooSlow
-from benchmarks.on_device import parts, plan, tables
+from benchmarks.on_device import parts, plan, profile, tables
 from benchmarks.on_device.__main__ import main, show
 from benchmarks.on_device.problems import PROBLEMS, compare
 from benchmarks.on_device.records import Writer, newest_run, read
@@ -237,6 +238,36 @@ def test_the_tables_of_a_frozen_file(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == expected
     assert expected.strip() in page.read_text(encoding="utf-8")
     assert page.read_text(encoding="utf-8").endswith("after")
+
+
+def _plane(name: str, **lines: list[tuple[str, float]]) -> SimpleNamespace:
+    def named(line: str, events: list[tuple[str, float]]) -> SimpleNamespace:
+        return SimpleNamespace(name=line, events=[SimpleNamespace(name=n, duration_ns=t) for n, t in events])
+
+    return SimpleNamespace(name=name, lines=[named(*each) for each in lines.items()])
+
+
+def test_a_trace_counts_what_the_device_did_once():
+    host = _plane("/host:CPU", tf_XLAEigen=[("while.1", 9.0), ("fusion", 1.0), ("fusion", 2.0)], python=[("fit", 9.0)])
+    assert profile._times(SimpleNamespace(planes=[host])) == ({"fusion": 3.0}, 2)
+    # A GPU's plane also has lines that sum its streams up.
+    device = _plane("/device:GPU:0", Stream1=[("gemm", 4.0)], Modules=[("jit_run_chunk", 5.0)])
+    assert profile._times(SimpleNamespace(planes=[host, device])) == ({"gemm": 4.0}, 1)
+    with pytest.raises(ValueError, match="no operation"):
+        profile._times(SimpleNamespace(planes=[]))
+
+
+@pytest.mark.parametrize(
+    ("flops", "n_bytes", "bound"),
+    [(8e9, 1e9, "arithmetic"), (1e9, 8e9, "memory traffic"), (1e9, 1e9, "neither"), (8e9, 3e10, "arithmetic")],
+)
+def test_what_binds_in_words(flops: float, n_bytes: float, bound: str):
+    limits = {"gemm XLA float64": 1e12, "read XLA float64": 1e12, "exp XLA float64": 1e12}
+    found = {"flops": flops, "bytes": n_bytes, "n_blocks": 2, "block_rows": 500}
+    workload = parts.Workload("G", 1000, 16, 64)
+    assert f"It is bound by {bound}" in profile.in_words(found, workload, "float64", limits, 10.0)
+    # Neither is there where JAX's interfaces have changed.
+    assert "bound by" not in profile.in_words({}, workload, "float64", limits, 10.0)
 
 
 def test_the_page_has_a_place_for_the_tables():

@@ -105,11 +105,12 @@ def _beside(run: Run, dtype: str) -> Iterator[Step]:
     """The benchmark's own workloads, and many starts of its W6, on the device and on the host."""
     for workload in WORKLOADS[:1] if run.quick else WORKLOADS:
         small = workload.smaller() if run.quick else workload
-        label = {"workload": small.title, "dtype": dtype}
-        yield Step("workload", label, lambda: 12.0, partial(_workload, run, small, dtype))
+        yield Step(
+            "workload", {"workload": small.title, "dtype": dtype}, lambda: 12.0, partial(_workload, run, small, dtype)
+        )
     small = RESTARTS.smaller() if run.quick else RESTARTS
     for n_starts in (8,) if run.quick else (32, 1000):
-        label = {"workload": small.title, "dtype": dtype, "starts": n_starts}
+        label: Record = {"workload": small.title, "dtype": dtype, "starts": n_starts}
         yield Step("starts", label, lambda: 15.0, partial(_starts, run, small, dtype, n_starts))
 
 
@@ -236,7 +237,9 @@ def _many(run: Run, n_datasets: int, timeout: float) -> Record:
 
 
 def _hmc(run: Run, n_chains: int, timeout: float) -> Record:
-    found, at_home = run.workers.both(timeout, "hmc", n_chains, 20 if run.quick else 100)
+    # Thousands of chains are the host's slowest task, and a few iterations of them tell as much as many of a few.
+    iterations = 20 if run.quick else max(25, min(100, 25_600 // n_chains))
+    found, at_home = run.workers.both(timeout, "hmc", n_chains, iterations)
     return found | _of_host(at_home)
 
 

@@ -93,7 +93,7 @@ def _trace(workload: Workload, dtype: str) -> dict[str, Any]:
     x, start = repeated_data(workload)
     mixture = emjax.Mixture(emjax.Normal(covariance=workload.covariance), workload.k)
     init = mixture.params(weights=start.weights, mean=start.means, covariance=start.covariances)
-    options = {"init": init, "tol": 0.0, "dtype": dtype, "max_iter": _TRACED_ITERATIONS}
+    options: dict[str, Any] = {"init": init, "tol": 0.0, "dtype": dtype, "max_iter": _TRACED_ITERATIONS}
     emjax.fit(mixture, x, key=jax.random.key(0), **options)
     with tempfile.TemporaryDirectory() as folder:
         begin = perf_counter()
