@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks import accelerator, environment, report, scaling
+from benchmarks import environment, report, scaling
 from benchmarks.accuracy import CASES, EASY, compare_accuracy
 from benchmarks.client import PeerError, Worker
 from benchmarks.cold import compare_cold
@@ -20,7 +20,7 @@ from benchmarks.restarts import compare_restarts
 from benchmarks.results import Memory, Results
 from benchmarks.workloads import RESTARTS, WORKLOADS, Workload
 
-PARTS = ("limits", "W1", "W2", "W3", "W4", "W5", "W6", "cores", "memory", "cold", "accuracy", "scaling", "accelerator")
+PARTS = ("limits", "W1", "W2", "W3", "W4", "W5", "W6", "cores", "memory", "cold", "accuracy", "scaling")
 _BEGIN = perf_counter()
 
 _HEAVY = ("W4", "W5")
@@ -65,7 +65,6 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds for a package on a workload (4; four times that for emjax, scikit-learn, gmmx)",
     )
     parser.add_argument("--core", type=int, default=None, help="the core to measure on (the last one allowed)")
-    parser.add_argument("--sizes", type=_sizes, default=accelerator.SIZES, help="n on an accelerator (1e5,1e6,1e7,1e8)")
     parser.add_argument("--out", type=Path, help="a page whose part between the two marks is replaced")
     parser.add_argument("--json", type=Path, help="a file for all numbers")
     return parser
@@ -85,10 +84,6 @@ def _some_of(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
     if unknown or not names:
         raise argparse.ArgumentTypeError(f"{', '.join(unknown) or 'nothing'} is none of {', '.join(known)}")
     return names
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    return tuple(int(float(size)) for size in text.split(","))
 
 
 def _say(text: str) -> None:
@@ -126,9 +121,6 @@ def _measure(run: Session, results: Results, options: argparse.Namespace, cores:
         ]
     if "cold" in options.only:
         results.cold = compare_cold(cores[-1], min(options.repeats, 3), _say)
-    if "accelerator" in options.only:
-        sizes = (1000,) if options.quick else options.sizes
-        results.accelerator = accelerator.compare_accelerator(sizes, options.repeats, _say)
 
 
 def _peak_memory(workload: Workload, name: str, core: int) -> Memory:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -19,33 +20,46 @@ class PeerError(Exception):
     """A package could not do what it was asked; the message is for the table."""
 
 
-def environment(n_cores: int, *, on_cpu: bool = True) -> dict[str, str]:
-    """The environment of a process with so many threads; JAX keeps off accelerators unless told otherwise.
+class TooSlow(PeerError):
+    """It did not answer in the time it had."""
+
+
+def environment(n_cores: int) -> dict[str, str]:
+    """The environment of a process with so many threads, in which JAX keeps off accelerators.
 
     Cores are devices to JAX, as `docs/engine.md` recommends: its own threads gain nothing on blocks this small.
     """
-    found = {**os.environ, **dict.fromkeys(THREADS, str(n_cores)), "JAX_NUM_CPU_DEVICES": str(n_cores)}
+    own = {"JAX_NUM_CPU_DEVICES": str(n_cores), "JAX_PLATFORMS": "cpu"}
+    found = {**os.environ, **dict.fromkeys(THREADS, str(n_cores)), **own}
     # Without byte code on disk every process would compile its imports anew, and cold starts would measure that.
     found.pop("PYTHONDONTWRITEBYTECODE", None)
-    if on_cpu:
-        found["JAX_PLATFORMS"] = "cpu"
     return found
 
 
 class Worker:
-    """A package in a process of its own, pinned to ``cores``; use it as a context."""
+    """A package in a process of its own, pinned to ``cores`` (any, where there are none); use it as a context.
 
-    def __init__(self, name: str, cores: tuple[int, ...], *, on_cpu: bool = True) -> None:
+    ``module`` is run, with ``variables`` for its environment: by default that of as many threads as cores.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        cores: tuple[int, ...],
+        *,
+        module: str = "benchmarks.worker",
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         their_requests, self._requests = os.pipe()
         self._answers_fd, their_answers = os.pipe()
         self._send = Connection(self._requests, readable=False)
         self._receive = Connection(self._answers_fd, writable=False)
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the worker)
-        where = ",".join(map(str, cores)) if on_cpu else "any"
+        where = ",".join(map(str, cores)) or "any"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", name, where, str(their_requests), str(their_answers)],
+            [sys.executable, "-m", module, name, where, str(their_requests), str(their_answers)],
             cwd=ROOT,
-            env=environment(len(cores), on_cpu=on_cpu),
+            env=environment(len(cores)) if variables is None else variables,
             pass_fds=(their_requests, their_answers),
             stdout=self._log,
             stderr=self._log,
@@ -59,7 +73,7 @@ class Worker:
             self._send.send((method, arguments))
             if not self._receive.poll(timeout):
                 self.close()
-                raise PeerError(f"took more than {timeout:.0f} s")
+                raise TooSlow(f"took more than {timeout:.0f} s")
             outcome, value = self._receive.recv()
         except (EOFError, OSError) as error:
             raise PeerError(f"its process ended: {self._last_words()}") from error

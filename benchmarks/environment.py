@@ -14,10 +14,11 @@ _PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "torch")
 
 def describe(cores: tuple[int, ...], arguments: Sequence[str]) -> dict[str, str]:
     """The lines at the head of the tables; of ``arguments`` those that name files are left out."""
+    versions = [f"{package} {found}" for package, found in installed(_PACKAGES).items()]
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "machine": f"{_processor()}, {os.cpu_count()} cores, {_memory()}, {platform.system()} {platform.machine()}",
-        "versions": ", ".join([f"Python {platform.python_version()}", *_installed()]),
+        "machine": f"{processor()}, {os.cpu_count()} cores, {memory()}, {platform.system()} {platform.machine()}",
+        "versions": ", ".join([f"Python {platform.python_version()}", *versions]),
         "command": f"`{' '.join(['python -m benchmarks', *_without_files(arguments)])}`",
         "core": f"one core, unless said otherwise (number {cores[-1]} of this machine)",
         "load": _load(),
@@ -34,7 +35,8 @@ def _without_files(arguments: Sequence[str]) -> list[str]:
     return kept
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, and whether it has wide registers."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -44,7 +46,8 @@ def _processor() -> str:
     return " ".join([found.get("model name", platform.processor()), *([f"({wide})"] if wide else [])])
 
 
-def _memory() -> str:
+def memory() -> str:
+    """The machine's memory."""
     return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
 
 
@@ -52,11 +55,12 @@ def _load() -> str:
     return f"{os.getloadavg()[0]:.1f} processes running or waiting when the run began (one minute's average)"
 
 
-def _installed() -> list[str]:
-    found = []
-    for package in _PACKAGES:
+def installed(packages: Sequence[str]) -> dict[str, str]:
+    """The versions of those packages that are installed."""
+    found = {}
+    for package in packages:
         try:
-            found.append(f"{package} {version(package)}")
+            found[package] = version(package)
         except PackageNotFoundError:
             continue
     return found

@@ -20,6 +20,9 @@ TYPES = ("float64", "float32")
 RATES = {"gemm": "flop/s, product of two square matrices", "exp": "exp/s, inside a sum", "read": "byte/s, a sum"}
 """The units of `measure_limits`, whose keys are ``"gemm NumPy float64"`` and so on."""
 
+_EXPS = 16
+"""Exponentials of each number on a GPU: with one, the memory that the numbers come from would be measured instead."""
+
 
 def work(workload: Workload, dtype: str) -> dict[str, float]:
     """Floating-point operations, exponentials and bytes read of one iteration."""
@@ -49,12 +52,13 @@ def measure_limits(size: int = 1024, length: int = 1 << 25, repeats: int = 3) ->
     import jax
 
     on_cpu = jax.default_backend() == "cpu"
+    n_exps = 1 if on_cpu else _EXPS
     found: dict[str, float] = {}
     for dtype in TYPES:
         with jax.enable_x64(True):
             if on_cpu:
                 found |= _rates("NumPy", _numpy_operations(), dtype, size, length, repeats)
-            found |= _rates("XLA", _xla_operations(), dtype, size, length, repeats)
+            found |= _rates("XLA", _xla_operations(n_exps), dtype, size, length, repeats, n_exps)
     return found
 
 
@@ -66,24 +70,33 @@ def _numpy_operations() -> dict[str, Callable[..., Any]]:
     return {"gemm": lambda a: a @ a, "exp": exponential, "read": lambda x: float(x.sum())}
 
 
-def _xla_operations() -> dict[str, Callable[..., Any]]:
+def _xla_operations(n_exps: int) -> dict[str, Callable[..., Any]]:
     import jax
     import jax.numpy as jnp
 
     def product(a: Any) -> Any:
         return jnp.matmul(a, a, precision=jax.lax.Precision.HIGHEST)
 
-    operations = {"gemm": product, "exp": lambda x: jnp.sum(jnp.exp(x)), "read": jnp.sum}
+    def exponentials(x: Any) -> Any:
+        return jnp.sum(sum((jnp.exp(x * (1.0 + i)) for i in range(1, n_exps)), jnp.exp(x)))
+
+    operations = {"gemm": product, "exp": exponentials, "read": jnp.sum}
     return {unit: jax.jit(function) for unit, function in operations.items()}
 
 
 def _rates(
-    by: str, operations: dict[str, Callable[..., Any]], dtype: str, size: int, length: int, repeats: int
+    by: str,
+    operations: dict[str, Callable[..., Any]],
+    dtype: str,
+    size: int,
+    length: int,
+    repeats: int,
+    n_exps: int = 1,
 ) -> dict[str, float]:
     square = np.full((size, size), 1e-3, dtype)
     short, long = np.linspace(-1, 0, length >> 4, dtype=dtype), np.ones(length, dtype)
     arguments = {"gemm": square, "exp": short, "read": long}
-    amounts = {"gemm": 2.0 * size**3, "exp": float(short.size), "read": float(long.nbytes)}
+    amounts = {"gemm": 2.0 * size**3, "exp": float(n_exps * short.size), "read": float(long.nbytes)}
     found = {}
     for unit, operation in operations.items():
         argument = arguments[unit]

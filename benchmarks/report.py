@@ -37,7 +37,7 @@ def as_markdown(results: Results) -> str:
     parts = [_environment(results)]
     parts += [part for part in (_glance(results), _iterations(results), _restarts(results), _cores(results)) if part]
     parts += [part for part in (_memory(results), _cold(results), _accuracy(results), _limits(results)) if part]
-    parts += [part for part in (_scaling(results), _accelerator(results)) if part]
+    parts += [part for part in (_scaling(results),) if part]
     return "\n\n".join(parts) + "\n"
 
 
@@ -279,34 +279,3 @@ def _scaling(results: Results) -> str:
     ]
     header = ("axis", "package", "sizes", "ms of one iteration more", "exponent")
     return "### Scaling\n\n" + table(header, rows) if rows else ""
-
-
-def _accelerator(results: Results) -> str:
-    found = results.accelerator
-    if found is None:
-        return ""
-    rows = [
-        (
-            r.workload.title,
-            r.dtype,
-            r.reason or number(1e3 * r.marginal),
-            number(1e3 * r.whole),
-            "–" if math.isnan(r.fraction) else f"{r.fraction:.0%}",
-            number(r.peak_bytes / 1e9, unit=" GB"),
-            "–" if math.isnan(r.difference) else f"{r.difference:+.0e}",
-        )
-        for r in found.rows
-    ]
-    limits = ", ".join(f"{name.replace(' XLA', '')} {value:.3g}" for name, value in found.limits.items())
-    header = (
-        "emjax",
-        "type",
-        "ms, one more",
-        "ms, whole call",
-        "fraction of the limit",
-        "peak on the device",
-        "ΔlogL/n",
-    )
-    return "\n\n".join(
-        [f"### On an accelerator: {found.device}", f"Its limits (SI units): {limits}.", table(header, rows)]
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from benchmarks.accelerator import Accelerator
 from benchmarks.accuracy import Accuracy
 from benchmarks.cold import Cold
 from benchmarks.cores import Cores
@@ -40,5 +39,4 @@ class Results:
     cold: list[Cold] = dataclasses.field(default_factory=list)
     accuracy: list[Accuracy] = dataclasses.field(default_factory=list)
     scaling: list[Scaling] = dataclasses.field(default_factory=list)
-    accelerator: Accelerator | None = None
     seconds: float = 0.0

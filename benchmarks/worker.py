@@ -17,8 +17,7 @@ from typing import Any
 def main() -> None:
     """Answer requests ``(method, arguments)`` until the pipe closes."""
     name, cores, receive, send = sys.argv[1:]
-    if cores != "any":
-        os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+    os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
     serve(Handler(name), int(receive), int(send))
 
 
@@ -81,12 +80,6 @@ class Handler:
         from benchmarks.limits import measure_limits
 
         return measure_limits(*sizes)
-
-    def on_accelerator(self, *arguments: Any) -> Any:
-        """One row of a GPU: see `benchmarks.accelerator`."""
-        from benchmarks.accelerator import measure_here
-
-        return measure_here(*arguments)
 
 
 if __name__ == "__main__":

@@ -76,24 +76,12 @@ def test_every_package_that_is_there_does_the_same_iterations(name: str):
         worker.ask("prepare", SMALL)
         start = worker.ask("make_start") if PEERS[name].own_start else _start()
         params, seconds = worker.ask("fit", start, SMALL.iterations)
-        if name == "emjax":
-            _check_the_far_end_of_an_accelerator(worker)
     x, _ = simulate(SMALL)
     tolerance = 1e-11 if PEERS[name].dtype == "float64" else 1e-6
     expected = log_likelihood(_by_hand(start, x, SMALL.iterations), x)
     assert log_likelihood(params, x) == pytest.approx(expected, abs=tolerance)
     assert expected > log_likelihood(start, x) + 1e-4  # there was a way to go
     assert seconds > 0 or PEERS[name].own_start
-
-
-def _check_the_far_end_of_an_accelerator(worker: Worker) -> None:
-    """It runs on whatever device JAX has; only the near end looks whether that is a CPU. (Here all is compiled.)"""
-    assert worker.ask("on_accelerator", "device")[0] == "cpu"
-    found = worker.ask("on_accelerator", "fit", "emjax", SMALL, 1)
-    assert found["whole"] > 0
-    x, _ = simulate(SMALL)
-    expected = log_likelihood(_by_hand(_start(), x, SMALL.iterations), x)
-    assert log_likelihood(found["params"], x) == pytest.approx(expected, abs=1e-11)
 
 
 def _start() -> Params:

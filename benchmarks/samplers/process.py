@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
-from multiprocessing.connection import Connection
 from pathlib import Path
 
-from benchmarks.client import ROOT, Worker, environment
+from benchmarks.client import Worker, environment
 
 
 class Process(Worker):
     """A package in a process of its own on one core, with one thread; `ask` answers ``(value, CPU seconds so far)``."""
 
     def __init__(self, name: str, core: int, caches: Mapping[str, str]) -> None:
-        their_requests, self._requests = os.pipe()
-        self._answers_fd, their_answers = os.pipe()
-        self._send = Connection(self._requests, readable=False)
-        self._receive = Connection(self._answers_fd, writable=False)
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the worker)
-        module = "benchmarks.samplers.worker"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, name, str(core), str(their_requests), str(their_answers)],
-            cwd=ROOT,
-            env=environment(1) | dict(caches),
-            pass_fds=(their_requests, their_answers),
-            stdout=self._log,
-            stderr=self._log,
-        )
-        os.close(their_requests)
-        os.close(their_answers)
+        variables = environment(1) | dict(caches)
+        super().__init__(name, (core,), module="benchmarks.samplers.worker", variables=variables)
 
 
 def caches(folder: Path, fonts: Path, *, keep_programs: bool) -> dict[str, str]:
