@@ -18,6 +18,8 @@ _MODULE = "benchmarks.on_device.worker"
 _SHARES = {"agreement": 0.25, "size": 0.3}
 """A step with which its part would take more of the time than this lets the others go first, and follows at the end."""
 
+_FAILURES = (PeerError, ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+
 _PATIENCE = 4.0
 _LEAST_PATIENCE = 60.0
 """A step is given up after so many times its expected seconds, but not before so many."""
@@ -80,7 +82,7 @@ def _one(step: Step, clock: Clock) -> Record:
         return step.work(min(clock.left, max(_PATIENCE * expected, _LEAST_PATIENCE)))
     except Skip as reason:
         return {"skipped": str(reason)}
-    except Exception as error:  # whatever goes wrong in one step must not cost the others
+    except _FAILURES as error:  # whatever goes wrong in one step must not cost the others
         found: Record = {"error": str(error) if isinstance(error, PeerError) else f"{type(error).__name__}: {error}"}
         # A step that took too long says nothing about results, nor does a failure of the host.
         fails = step.judged and found["error"].startswith("device") and not isinstance(error, TooSlow)

@@ -28,6 +28,8 @@ _LONGEST_NAME = 40
 _LOOPS = ("while", "ThunkExecutor")
 """Events of the host's threads that contain others."""
 
+_FAILURES = (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+
 _WAITS = 0.5
 """An iteration that takes more than twice what its arithmetic and its memory traffic need is bound by neither."""
 
@@ -38,7 +40,7 @@ def profile(workload: Workload, dtype: str) -> dict[str, Any]:
     for name, look in (("cost", _cost), ("trace", _trace)):
         try:
             found |= look(workload, dtype)
-        except Exception as error:  # neither is JAX's stable interface, and one must not cost the other
+        except _FAILURES as error:  # neither is JAX's stable interface, and one must not cost the other
             found[f"{name}_error"] = f"{type(error).__name__}: {error}".splitlines()[0]
     return found
 
