@@ -404,7 +404,7 @@ def test_total_variation_is_that_of_the_metrics(fit, same):
 
 def test_what_is_built_ahead_is_what_the_comparison_needs(agreed, fit, same, x):
     programs = [comparison._one_point_each, comparison._responsibilities, comparison.mean_log_density]
-    programs += [information._derivatives]
+    programs += [information._derivatives_of_few]
     for program in programs:
         program.clear_cache()
     comparison.build_ahead(fit)

@@ -58,7 +58,7 @@ def wants_more(problem: Problem, kept: tuple[Kept, ...], ended: Ended, before: t
     ``before`` is what `best_of` said after each batch of starts but the last.
     """
     best, n_starts = kept[0].optimum, len(ended.traces)
-    if ended.interrupted or best.status in (Status.MAX_ITER, Status.PRECISION):
+    if ended.interrupted or best.status in (Status.MAX_ITER, Status.PRECISION) or problem.mixture.n_components == 1:
         return False
     samples = problem.samples
     seconds = nominal_seconds(samples.n_samples, samples.n_features, FIRST * problem.mixture.n_components)
@@ -68,7 +68,8 @@ def wants_more(problem: Problem, kept: tuple[Kept, ...], ended: Ended, before: t
         return False
     if best.kind != "regular" or best.count < ENOUGH:
         return seconds <= _MOST_SECONDS
-    sure = not before and best.count >= _SURE_SHARE * n_starts and kept[0].rate < _SURE_RATE
+    # Where EM was at its end at once it has no rate.
+    sure = not before and best.count >= _SURE_SHARE * n_starts and not kept[0].rate >= _SURE_RATE
     reached = best_of(kept) - _BETTER * samples.n_samples
     return cheap and not sure and sum(each >= reached for each in before) < _PATIENCE
 
@@ -82,7 +83,7 @@ def further_starts(problem: Problem, kept: tuple[Kept, ...], key: Array, batch: 
     """As many starts as there were first, of batch number ``batch`` (from 1), stacked."""
     likelihood, z = problem.likelihood, problem.z
     regular = [each.optimum for each in kept[: len(_NEAR)] if each.optimum.kind == "regular"]
-    if not regular or likelihood.n_components == 1:
+    if not regular:
         return drawn_starts(likelihood, z, key=key, n_init=FIRST, starts="mixed", batch=batch)
     n_near = (sum(_NEAR) - sum(_NEAR[1 : len(regular)]), *_NEAR[1 : len(regular)])
     near = [

@@ -60,6 +60,10 @@ def test_the_number_is_doubled_and_more_until_the_best_was_reached_often_enough(
     assert n_starts(emjax.fit(MIXTURE, X, key=jax.random.key(0))) == 20
 
 
+def test_one_component_has_one_optimum():
+    assert n_starts(emjax.fit(emjax.Mixture(emjax.Normal(), 1), X, key=jax.random.key(0))) == 20
+
+
 def test_starts_that_agree_are_believed_where_em_is_fast(monkeypatch):
     monkeypatch.setattr(further, "_SURE_RATE", 0.0)
     # Four batches in a row that find nothing better.
