@@ -146,6 +146,7 @@ def test_groups_of_few_rows_in_many_features(scales: bool):
         assert len({*zip(labels, fit.responsibilities(x).argmax(axis=1), strict=True)}) == 3
 
 
+@pytest.mark.slow
 def test_a_component_at_zero_makes_the_mixture_the_nonparametric_maximum():
     # No further component would help: the directional derivative towards any rate is not positive (Lindsay 1983).
     x = np.asarray(emjax.datasets.load("deaths"))[:, 0]
