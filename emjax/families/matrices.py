@@ -122,7 +122,7 @@ class _Matrix(CovarianceStructure):
         d = dispersion.shape[-1]
         powers = np.arange(d + 1, 1, -1).astype(log_roots.dtype)
         n_matrices = log_roots.size // d
-        return jnp.sum(log_roots * powers) + n_matrices * d * np.log(2.0)
+        return jnp.sum(product(log_roots, powers)) + n_matrices * d * np.log(2.0)
 
     def rescale(self, dispersion: AnyArray, scale: Float[AnyArray, " d"]) -> AnyArray:
         # One index more where the matrices are stacked: NumPy in, NumPy out, no promotion of ranks.
