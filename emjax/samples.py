@@ -28,7 +28,7 @@ __all__ = [
 
 _SHAPES = "(n_samples,) or (n_samples, n_features)"
 _LARGEST_COUNT = 2.0**53
-_LARGEST, _NARROWEST = 1e140, 1e-130
+LARGEST, _NARROWEST = 1e140, 1e-130
 """Values, and widths of columns, whose squares float64 holds, with sums and quotients of them, and a collapse's."""
 
 
@@ -144,9 +144,9 @@ def check_squares(samples: Samples, *, name: str = "x") -> None:
     """Raise :class:`DataError` if float64 does not hold the squares that a variance of a column is made of."""
     low, high = samples.values.min(axis=0), samples.values.max(axis=0)
     largest = np.maximum(np.abs(low), np.abs(high))
-    for column in np.flatnonzero(largest > _LARGEST):
+    for column in np.flatnonzero(largest > LARGEST):
         values = np.abs(samples.values[:, column])
-        rows = np.flatnonzero(values > _LARGEST)
+        rows = np.flatnonzero(values > LARGEST)
         row, few = int(rows[0]), 2 * len(rows) <= len(values)
         others = "" if len(rows) == 1 else f" ({len(rows)} rows are affected)"
         label, value = quoted(samples.feature_names[column]), samples.values[row, column]

@@ -16,7 +16,7 @@ import numpy as np
 
 from emjax.clock import stopwatch
 from emjax.em.accelerate import METHODS
-from emjax.em.further import FIRST, best_of, further_starts, joined, wants_more
+from emjax.em.further import FIRST, N_PARENTS, best_of, further_starts, joined, wants_more
 from emjax.em.init import STARTS, as_list, drawn_starts, given_starts
 from emjax.em.lanes import Ended, Runner
 from emjax.em.memory import check_memory
@@ -274,6 +274,8 @@ def _fit(
             before = (*before, best_of(kept))
             params = further_starts(problem, kept, key, batch=len(ended.traces) // n_starts)
             runner, ended = _run(problem, settings, params, ended, on_progress)
+            kept = optima_of(problem, ended, N_PARENTS)
+        if before:
             kept = optima_of(problem, ended)
         if not ended.interrupted and not settings.ridge:
             given = settings.chosen and _is_new(init)
@@ -344,8 +346,8 @@ def _progress(problem: Problem, ended: Ended, done: int, max_iter: int) -> Progr
     )
 
 
-def optima_of(problem: Problem, ended: Ended) -> tuple[Kept, ...]:
-    """The distinct optima of all starts, best first, in the data's units."""
+def optima_of(problem: Problem, ended: Ended, most: int | None = None) -> tuple[Kept, ...]:
+    """The distinct optima of all starts (or the ``most`` best of them), best first, in the data's units."""
     kept = distinct_optima(
         problem.mixture.likelihood,
         Lanes(state=ended.state, traces=ended.traces),
@@ -354,6 +356,7 @@ def optima_of(problem: Problem, ended: Ended) -> tuple[Kept, ...]:
         n_features=problem.samples.n_features,
         ordered=problem.ordered,
         bounded=problem.prior is not None,
+        most=most,
     )
     return problem.in_float64(kept) if problem.rounds else kept
 

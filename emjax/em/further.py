@@ -51,6 +51,9 @@ _BETTER = 1e-6
 _NEAR = (11, 2, 2, 2)
 """So many of a further batch begin near the best optimum so far, and near each of the next (if any, else the best)."""
 
+N_PARENTS = len(_NEAR)
+"""So many of the best optima decide on further starts, and on where these begin; the rest are told apart at the end."""
+
 
 def wants_more(problem: Problem, kept: tuple[Kept, ...], ended: Ended, before: tuple[float, ...]) -> bool:
     """Whether a fit whose starts ended in these optima needs further ones.
@@ -82,7 +85,7 @@ def best_of(kept: tuple[Kept, ...]) -> float:
 def further_starts(problem: Problem, kept: tuple[Kept, ...], key: Array, batch: int) -> MixtureParams:
     """As many starts as there were first, of batch number ``batch`` (from 1), stacked."""
     likelihood, z = problem.likelihood, problem.z
-    regular = [each.optimum for each in kept[: len(_NEAR)] if each.optimum.kind == "regular"]
+    regular = [each.optimum for each in kept[:N_PARENTS] if each.optimum.kind == "regular"]
     if not regular:
         return drawn_starts(likelihood, z, key=key, n_init=FIRST, starts="mixed", batch=batch)
     n_near = (sum(_NEAR) - sum(_NEAR[1 : len(regular)]), *_NEAR[1 : len(regular)])

@@ -36,6 +36,7 @@ from emjax.em.short_em import CANDIDATES, best_of_short_runs
 from emjax.em.step import Statistics, maximization
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.samples import LARGEST
 
 STARTS = ("mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em")
 """What ``fit(..., starts=...)`` takes."""
@@ -47,9 +48,6 @@ _ELEMENTS = 1 << 22
 """... and from fewer where they would need more numbers than this, ``rows * n_components * n_features`` (32 MiB)."""
 
 _FEWEST_ROWS = 1_000
-
-_LARGEST = 1e150
-"""Numbers of a start beyond this have no squares; data have been refused before."""
 
 _NARROW = 0.3
 """The share of the mixed starts that are the M-step of hard clusters."""
@@ -291,7 +289,7 @@ def _given_start(mixture: Mixture, z: np.ndarray | Rows, init: Any, frame: Frame
 
 def _check_squares(given: np.ndarray) -> None:
     largest = np.abs(given).max(initial=0.0)
-    if np.isfinite(largest) and largest > _LARGEST:
+    if np.isfinite(largest) and largest > LARGEST:
         raise ValueError(f"init holds {largest:g}, whose square float64 cannot hold: are these the data's units?")
 
 

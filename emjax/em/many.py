@@ -18,7 +18,7 @@ import numpy as np
 from emjax.clock import stopwatch
 from emjax.em.accelerate import Accelerated
 from emjax.em.fit import Settings, make_fit, optima_of
-from emjax.em.further import best_of, further_starts, joined, wants_more
+from emjax.em.further import N_PARENTS, best_of, further_starts, joined, wants_more
 from emjax.em.init import drawn_starts
 from emjax.em.lanes import Ended
 from emjax.em.loop import Plain
@@ -235,12 +235,14 @@ class _Many:
     def _end(self, one: _Open) -> None:
         """Make a data set's fit, or have further starts run."""
         ended = one.ended
-        kept = optima_of(one.problem, ended)
+        kept = optima_of(one.problem, ended, N_PARENTS if one.bests else None)
         if self._settings.open_ended and wants_more(one.problem, kept, ended, one.bests):
             again = _Open(one.task, one.problem, self._settings.n_first)
             again.before, again.kept, again.bests = ended, kept, (*one.bests, best_of(kept))
             self._again.append(again)
             return
+        if one.bests:
+            kept = optima_of(one.problem, ended)
         kept = without_saddles(one.problem, kept, lambda: (self._engine(one.problem), _DISPLACED), given=False)
         exact, untimed = self._settings.tol == 0.0, {"compile_seconds": 0.0, "run_seconds": 0.0}
         self._results[one.task.place] = make_fit(one.problem, kept, exact=exact, interrupted=False, **untimed)

@@ -57,17 +57,26 @@ class Kept:
 
 
 def distinct_optima(
-    mixture: Mixture, lanes: Lanes, to_data: object, units: Units, *, n_features: int, ordered: bool, bounded: bool
+    mixture: Mixture,
+    lanes: Lanes,
+    to_data: object,
+    units: Units,
+    *,
+    n_features: int,
+    ordered: bool,
+    bounded: bool,
+    most: int | None = None,
 ) -> tuple[Kept, ...]:
     """One entry per distinct optimum, best first: regular ones, then spurious ones, then failures.
 
     ``to_data`` maps parameters from the frame to the data's units; ``ordered`` puts components in the order of their
-    first parameter; ``bounded`` says that a prior keeps the objective from growing without bound.
+    first parameter; ``bounded`` says that a prior keeps the objective from growing without bound. Only the ``most``
+    best are told apart, all by default.
     """
     ends = [_place(mixture, lanes.state, i, units, n_features, bounded=bounded) for i in range(len(lanes.traces))]
     groups: list[tuple[int, int]] = []
     left = sorted(range(len(ends)), key=lambda i: rank(ends[i].status, ends[i].spurious, ends[i].objective))
-    while left:
+    while left and len(groups) != most:
         best, *others = left
         left = [i for i, same in zip(others, are_same(ends[best], [ends[i] for i in others]), strict=True) if not same]
         groups.append((best, 1 + len(others) - len(left)))
