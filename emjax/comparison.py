@@ -33,6 +33,7 @@ from emjax.metrics.side import one_point_each as _one_point_each
 from emjax.metrics.side import responsibilities as _responsibilities
 from emjax.result import Fit
 from emjax.samples import as_samples, as_samples_like
+from emjax.scope import computing
 from emjax.uncertainty.information import Intervals, IntervalStatus
 from emjax.verdict import (
     DEFAULT_THRESHOLDS,
@@ -185,7 +186,7 @@ def compare(
     as_samples_like(samples, posterior.map_fit.feature_names, of="the posterior")
     _check_same(fit, posterior, samples.values)
     judge_of = functools.partial(_side, posterior, samples.values, level, thresholds, key)
-    with jax.enable_x64(True):
+    with computing():
         sides = {"em": judge_of(_aligned(fit, posterior, samples.values))}
         # Concentrations below 1 may have no MAP, and the one under others says nothing of this prior.
         if not same_prior(fit, posterior) and same_prior(posterior.map_fit, posterior):
@@ -258,7 +259,7 @@ def build_ahead(fit: Fit, level: float = 0.9) -> None:
     samples = as_samples(fit.data)
     stacked = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (PREDICTIVE_DRAWS, *np.shape(leaf))), fit.params)
     values, likelihood = samples.values, fit.mixture.likelihood
-    with jax.enable_x64(True):
+    with computing():
         fit.intervals(level=level)
         dataclasses.replace(fit, mixture=dataclasses.replace(fit.mixture, prior="default")).intervals(level=level)
         one = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (INTEGRATION_POINTS, *np.shape(leaf))), fit.params)

@@ -11,7 +11,9 @@ import jax
 import numpy as np
 
 from emjax.errors import DataError
+from emjax.programs import filled_up
 from emjax.samples import as_samples_like
+from emjax.scope import computing
 
 if TYPE_CHECKING:
     from emjax.mixture import Mixture, MixtureParams
@@ -267,7 +269,7 @@ class Fit:
 
     def sample(self, key: jax.Array, n: int) -> np.ndarray:
         """``n`` draws from the fitted mixture, shape ``(n, n_features)``; `Mixture.sample` gives their labels too."""
-        with jax.enable_x64(True):
+        with computing():
             x, _ = self.mixture.sample(self.params, key, n)
             return np.asarray(x)
 
@@ -288,8 +290,8 @@ class Fit:
 
     def _evaluate(self, function: Any, x: Any) -> np.ndarray:
         values = as_samples_like(x, self.feature_names, of="the fit").values
-        with jax.enable_x64(True):
-            return np.asarray(function(self.mixture.likelihood, self.params, values))
+        with computing():
+            return np.asarray(function(self.mixture.likelihood, self.params, filled_up(values)))[: len(values)]
 
 
 @jax.jit(static_argnums=0)

@@ -246,11 +246,18 @@ def check_finite(values: np.ndarray, feature_names: Sequence[str], name: str) ->
 
 
 def _as_array(x: Any, name: str) -> np.ndarray:
-    """``np.asarray`` that keeps masks and says in words that rows have different lengths."""
+    """``np.asarray`` that keeps masks and says in words what it cannot take."""
     if isinstance(x, np.ma.MaskedArray):
         return x
     try:
         return np.asarray(x)
+    except TypeError as error:
+        if type(error).__name__ != "TracerArrayConversionError":
+            raise
+        raise TypeError(
+            f"{name} is traced by jax.jit, jax.vmap or jax.grad, and what takes data works on the host: call it "
+            "outside; Mixture.log_prob, responsibilities and sample can be traced"
+        ) from None
     except ValueError as error:
         raise DataError(f"{name} is not a rectangular array: give every row the same number of values") from error
 

@@ -83,6 +83,43 @@ def test_mappings_are_counted_only_after_new_programs(monkeypatch):
     assert programs.make_room()
 
 
+def everything(n: int) -> None:
+    """All that is done with data of ``n`` rows."""
+    x, mixture = counts(n), emjax.Mixture(emjax.Poisson(), 2)
+    fit = emjax.fit(mixture, x, key=KEY, n_init=2)
+    fit.intervals()
+    posterior = emjax.sample(mixture, x, key=KEY, init=fit, method="laplace", draws=50)
+    posterior.labelled_draws()
+    emjax.compare(fit, posterior, x)
+    fit_many(mixture, [x], keys=[KEY], n_init=2)
+
+
+def test_data_of_about_one_size_share_their_programs():
+    """For each further number of rows 17 programs were compiled, among them EM's and the intervals', the slowest."""
+    everything(201)
+    before = programs._compiled
+    everything(207)
+    assert programs._compiled == before
+
+
+def test_rows_are_filled_up_to_few_numbers():
+    sizes = np.arange(1, 5000)
+    padded = np.array([programs.padded_rows(int(n)) for n in sizes])
+    assert (padded >= sizes).all()
+    assert (padded <= np.maximum(32, sizes * (1 + 1 / 16) + 1)).all()
+    assert len(set(padded)) == 1 + 16 * 7 + 4
+    assert programs.padded_rows(65) == 68
+    assert programs.padded_rows(33, steps=1) == 64
+
+
+def test_rows_that_fill_up_are_copies_of_the_last():
+    rows = np.arange(66.0).reshape(33, 2)
+    filled = programs.filled_up(rows)
+    np.testing.assert_array_equal(filled, np.vstack([rows, rows[-1:]]))
+    full = np.zeros((32, 1))
+    assert programs.filled_up(full) is full
+
+
 SHAPES = """
 from pathlib import Path
 import jax, numpy as np, emjax

@@ -16,6 +16,7 @@ import numpy as np
 from emjax.bayes.hmc import HmcChains
 from emjax.bayes.modes import LaplaceMixture, Mode
 from emjax.bayes.target import Evaluator
+from emjax.scope import computing
 
 _PENDING: dict[object, list[concurrent.futures.Future[None]]] = {}
 _LOCK = threading.Lock()
@@ -49,14 +50,14 @@ class Ahead:
         concurrent.futures.wait(self._pending)
 
     def _values(self) -> None:
-        with jax.enable_x64(True):
+        with computing():
             self._evaluate(np.zeros((1, self._evaluate.target.n_parameters)))
 
     def _chains(self) -> None:
         p = self._evaluate.target.n_parameters
         mode = Mode(np.zeros(p), 0.0, np.eye(p), 0.0, True, None)  # type: ignore[arg-type]
         modes = LaplaceMixture(self._evaluate.target, (mode,))
-        with jax.enable_x64(True):
+        with computing():
             starts = np.zeros((self._evaluate.lanes, p))
             chains = HmcChains(self._evaluate.target, self._evaluate.data, modes, starts, key=jax.random.key(0))
             chains.compile()

@@ -13,6 +13,7 @@ from emjax import align
 from emjax.align import Alignment
 from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams
+from emjax.programs import filled_up, padded_rows
 from emjax.result import Fit
 
 _POINTWISE_ENTRIES = 20_000_000
@@ -64,7 +65,9 @@ def describe_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit, values
     rows = subset_rows(len(values), _ALIGNMENT_ROWS)
     reference = map_fit.responsibilities(values[rows]).T
     anchors = values[anchor_rows(values)]
-    overlap, anchored = _compare_to_reference(likelihood, flat, reference, values[rows], anchors)
+    # Rows that only fill up are nobody's.
+    reference = np.pad(reference, ((0, 0), (0, padded_rows(len(rows)) - len(rows))))
+    overlap, anchored = _compare_to_reference(likelihood, flat, reference, filled_up(values[rows]), anchors)
     alignment = align.align(
         np.asarray(_component_vectors(likelihood, flat)),
         np.asarray(_component_vectors(likelihood, _one(map_fit.params)))[0],
@@ -73,13 +76,13 @@ def describe_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit, values
     aligned, stored = _permuted(likelihood, flat, alignment.permutations)
     kept = _kept_draws(n_chains, n_draws, len(values))
     thinned = jax.tree.map(lambda leaf: leaf[:, kept].reshape(n_chains * len(kept), *leaf.shape[2:]), params)
-    pointwise = _pointwise(likelihood, thinned, values)
+    pointwise = np.asarray(_pointwise(likelihood, thinned, filled_up(values)))[:, : len(values)]
     unflatten = lambda leaf: np.asarray(leaf).reshape(n_chains, n_draws, *leaf.shape[1:])  # noqa: E731
     return Described(
         flat_params=jax.tree.map(np.asarray, aligned),
         stored={name: unflatten(value) for name, value in stored.items()},
         invariants={"log_density": unflatten(anchored), **invariants_of_weights(np.asarray(params.weights))},
-        log_likelihood=np.asarray(pointwise).reshape(n_chains, len(kept), len(values)),
+        log_likelihood=pointwise.reshape(n_chains, len(kept), len(values)),
         kept_draws=kept,
         alignment=alignment,
     )
@@ -92,7 +95,7 @@ def labelled_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit) -> ali
     return align.LabelledDraws(
         parameters=np.asarray(_component_vectors(likelihood, params)),
         reference_parameters=np.asarray(_component_vectors(likelihood, _one(map_fit.params)))[0],
-        responsibilities=np.asarray(_all_responsibilities(likelihood, params, x)),
+        responsibilities=np.asarray(_all_responsibilities(likelihood, params, filled_up(x)))[..., : len(x)],
         reference_responsibilities=map_fit.responsibilities(x).T,
         data=x,
     )

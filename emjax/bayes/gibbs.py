@@ -69,7 +69,7 @@ def run_gibbs(
 ) -> MixtureParams:
     """Sample the posterior of a mixture by data augmentation.
 
-    The precision is that of ``x``, float64 inside ``jax.enable_x64(True)`` only.
+    The precision is that of ``x``, float64 inside `emjax.scope.computing` only.
 
     Parameters
     ----------

@@ -26,6 +26,7 @@ from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.result import Fit, Optimum, Status
 from emjax.samples import Samples, as_samples
+from emjax.scope import computing
 
 if TYPE_CHECKING:
     from emjax.bayes.bridge import MixtureProgram
@@ -253,7 +254,7 @@ def compile_ahead(mixture: Mixture, x: Any) -> None:
 
     For callers that know of the sampling to come while something else has to be done first.
     """
-    with jax.enable_x64(True):
+    with computing():
         target, data = prepare(mixture, as_samples(x)).target(LANES)
         Ahead(Evaluator(target, data, LANES), chains=True)
 
@@ -266,7 +267,7 @@ def points_on_ridges(problem: Problem, handoff: Handoff) -> list[Optimum]:
         params = _in_data_units(handoff.target, flat, problem.frame)
         order = np.concatenate([np.setdiff1d(np.arange(len(ridge.concentration)), ridge.empty), ridge.empty])
         params = jax.tree.map(np.asarray, problem.mixture.permute(params, order.astype(int)))
-        log_likelihood = float(np.asarray(problem.mixture.likelihood.log_prob(params, problem.samples.values)).sum())
+        log_likelihood = float(dataclasses.replace(handoff.map_fit, params=params).log_prob(problem.samples).sum())
         prior = problem.mixture.resolved_prior(problem.samples)
         assert prior is not None
         objective = log_likelihood + float(problem.mixture.log_prior(params, prior))

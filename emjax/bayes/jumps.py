@@ -36,6 +36,7 @@ from emjax.bayes.modes import LaplaceMixture
 from emjax.bayes.target import Target, TargetData
 from emjax.em.step import natural_form
 from emjax.mixture import MixtureParams, Prior
+from emjax.programs import filled_up, padded_rows
 
 POWERS_AND_SHARES = ((1.0, 0.7), (0.5, 0.29))
 
@@ -86,7 +87,8 @@ class LabellingJumps:
     """The mixture of conjugate posteriors: ``moments (S, K, p)``, taken to their powers, and log shares ``(S,)``.
 
     ``log_shares`` contain minus the evidences of the labelled data; ``log_choice`` do not. ``reference`` are components
-    that statistics are taken relative to, ``features (p, n)`` the sufficient statistics of all data.
+    that statistics are taken relative to, ``features (p, n)`` the sufficient statistics of all data, filled up by
+    zeros: a datum without any adds nothing to the component that it is drawn into.
     """
 
     moments: Any
@@ -136,11 +138,13 @@ def labelling_jumps(
     ``powers_and_shares`` are the powers that each labelling's likelihood is taken to, and their shares; the rest is the
     prior's.
     """
-    most = int(np.clip(_ENTRIES // (len(rows) * target.likelihood.n_components), _FEWEST_LABELLINGS, most))
+    n_filled = padded_rows(len(rows))
+    most = int(np.clip(_ENTRIES // (n_filled * target.likelihood.n_components), _FEWEST_LABELLINGS, most))
     # As many however few the points are, which then get several labellings each: one shape, so one program.
     kept = np.linspace(0, len(points) - 1, most).round().astype(int)
     dtype = data.blocks.x.dtype
-    features = np.asarray(_features(target, np.asarray(rows, dtype)))
+    features = np.array(_features(target, filled_up(np.asarray(rows, dtype))))
+    features[:, len(rows) :] = 0.0
     moments = np.asarray(_drawn_moments(target, points[kept].astype(dtype), features, key))
     powers = np.concatenate([power * moments for power, _ in powers_and_shares] + [np.zeros_like(moments[:1])])
     n_each = np.array([len(kept)] * len(powers_and_shares) + [1])

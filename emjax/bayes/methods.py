@@ -21,6 +21,7 @@ from emjax.bayes.run import Run
 from emjax.bayes.target import Target
 from emjax.families.frame import Frame
 from emjax.mixture import MixtureParams
+from emjax.scope import computing
 
 METHODS = ("auto", "hmc", "nuts", "gibbs", "laplace")
 
@@ -185,7 +186,7 @@ class _HmcJob:
         job.handoff.ahead.chains_ready()
         evaluate = job.handoff.evaluate
         self.target, self.data = evaluate.target, evaluate.data
-        with jax.enable_x64(job.dtype == "float64"):
+        with computing(job.dtype == "float64"):
             if chosen.chains != evaluate.lanes or job.dtype != "float64":
                 best = job.handoff.map_fit.params
                 self.target, self.data = job.problem.precise_target(best, chosen.chains, job.dtype)
@@ -202,7 +203,7 @@ class _HmcJob:
 
     def draw(self, thin: int) -> Run:
         """The draws of one attempt."""
-        with jax.enable_x64(self.job.dtype == "float64"):
+        with computing(self.job.dtype == "float64"):
             return self.chains.draw(self.chosen.draws, thin)
 
     def more_careful(self, run: Run) -> bool:
@@ -217,7 +218,7 @@ class _HmcJob:
 
     def learn(self, flat: np.ndarray) -> None:
         """Estimate metric and jumps from draws ``(chain, draw, p)``, and warm up again."""
-        with jax.enable_x64(self.job.dtype == "float64"):
+        with computing(self.job.dtype == "float64"):
             self.chains.learn(np.swapaxes(flat, 0, 1))
             family = self.target.likelihood.family
             # Counts too large for the natural form are so for the labellings' density too, which takes that form.
@@ -273,7 +274,7 @@ def _gibbs(job: Job) -> Attempts:
     starts = job.starts(chosen.chains)
     problem, target = job.problem, job.handoff.target
     params = jax.tree.map(np.asarray, _params(target, starts.flat))
-    with jax.enable_x64(job.dtype == "float64"):
+    with computing(job.dtype == "float64"):
         draws = run_gibbs(
             problem.mixture.likelihood,
             problem.z.astype(job.dtype),

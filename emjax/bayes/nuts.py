@@ -138,7 +138,7 @@ def nuts_runs(
 ) -> Iterator[NutsRun]:
     """Sample a NumPyro program with NUTS from given starts; the chains go on as long as runs are asked for.
 
-    The precision is the caller's: run it inside ``jax.enable_x64(True)`` for float64.
+    The precision is the caller's: run it inside `emjax.scope.computing` for float64.
 
     Parameters
     ----------

@@ -14,8 +14,10 @@ from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus
 from emjax.bayes.draws import labelled_draws
 from emjax.bayes.visits import PosteriorModes
 from emjax.mixture import Mixture, MixtureParams
+from emjax.programs import filled_up
 from emjax.result import Fit
 from emjax.samples import as_samples_like
+from emjax.scope import computing
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -101,7 +103,7 @@ class Posterior:
 
     def labelled_draws(self) -> LabelledDraws:
         """What `emjax.align.relabel` and `compare_methods` take, to try other methods of relabelling on these draws."""
-        with jax.enable_x64(True):
+        with computing():
             return labelled_draws(self.mixture, self.params, self.map_fit)
 
     def log_predictive(self, x: Any, n_draws: int = 1000) -> np.ndarray:
@@ -110,8 +112,8 @@ class Posterior:
         ``n_draws`` draws are used, 1000 by default.
         """
         values = as_samples_like(x, self.map_fit.feature_names, of="the posterior").values
-        with jax.enable_x64(True):
-            return np.asarray(mean_log_density(self.mixture.likelihood, self.thinned(n_draws), values))
+        with computing():
+            return mean_log_density(self.mixture.likelihood, self.thinned(n_draws), values)
 
 
 def thinning(n_all: int, n_kept: int) -> np.ndarray:
@@ -119,9 +121,29 @@ def thinning(n_all: int, n_kept: int) -> np.ndarray:
     return np.unique(np.linspace(0, n_all - 1, min(n_all, n_kept)).round().astype(int))
 
 
+def mean_log_density(mixture: Mixture, draws: MixtureParams, x: np.ndarray) -> np.ndarray:
+    """Logarithm of the mean density of each datum ``x (n, d)`` over draws, ``(n,)``."""
+    return np.asarray(_mean_log_density(mixture, draws, filled_up(x)))[: len(x)]
+
+
+def mean_responsibilities(mixture: Mixture, draws: MixtureParams, x: np.ndarray) -> np.ndarray:
+    """The mean over draws of the responsibilities of each datum ``x (n, d)``, ``(n, K)``."""
+    return np.asarray(_mean_responsibilities(mixture, draws, filled_up(x)))[: len(x)]
+
+
 @jax.jit(static_argnums=0)
-def mean_log_density(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
-    """Logarithm of the mean density of each datum ``x (n, d)`` over draws, ``(n,)``; traceable."""
+def _mean_responsibilities(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
+    # One draw after the other: the array of all of them is never held.
+    def add(total: jax.Array, params: MixtureParams) -> tuple[jax.Array, None]:
+        return total + mixture.responsibilities(params, x), None
+
+    n_draws, n_components = draws.weights.shape
+    start = jnp.zeros((x.shape[0], n_components), x.dtype)
+    return jax.lax.scan(add, start, draws)[0] / n_draws
+
+
+@jax.jit(static_argnums=0)
+def _mean_log_density(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
 
     # A running logsumexp over draws and components: the matrix (draws, data) is never held, and the logarithm, by far
     # the slowest of these functions, is taken once.

@@ -28,6 +28,7 @@ from emjax.mixture import Mixture
 from emjax.naming import scalar_parameters
 from emjax.result import Fit
 from emjax.samples import as_samples, as_samples_like, check_against_components
+from emjax.scope import computing, refuse_traced
 
 _MOST_LANES = 32
 _DEFAULT_PRIOR_NOTE = "The mixture has no prior, so the default one was used: weakly informative, scaled by the data."
@@ -97,14 +98,14 @@ def sample(
     Hoffman and Gelman, Journal of Machine Learning Research 15, 2014; Phan, Pradhan and Jankowiak,
     arXiv:1912.11554, 2019; Vehtari et al., Bayesian Analysis 16, 2021; Margossian et al., Bayesian Analysis 2024.
     """
-    _check(method, mixture, chains, warmup, draws, target_accept_prob, dtype)
+    _check(method, mixture, key, chains, warmup, draws, target_accept_prob, dtype)
     samples = as_samples(x)
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)
     check_hessians(mixture, samples.n_features, what="the posterior's modes")
     if isinstance(init, Fit):
         as_samples_like(samples, init.feature_names, of="the fit in init")
-    with jax.enable_x64(True), stopwatch() as clock:
+    with computing(), stopwatch() as clock:
         problem = prepare(mixture, samples)
         _check_prior(problem, method)
         map_key, start_key, chain_key = jax.random.split(key, 3)
@@ -137,12 +138,14 @@ def _plan(method: str, chains: int | None, draws: int | None, dtype: str) -> dic
 def _check(
     method: str,
     mixture: Mixture,
+    key: jax.Array,
     chains: int | None,
     warmup: int | None,
     draws: int | None,
     target_accept_prob: float | None,
     dtype: str,
 ) -> None:
+    refuse_traced("emjax.sample", key)
     if method not in METHODS:
         raise ValueError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
     own = DEFAULTS["hmc" if method == "auto" else method]

@@ -31,6 +31,8 @@ from emjax.em.blocks import Blocks, make_blocks
 from emjax.em.step import log_likelihood, natural_expectation, natural_form
 from emjax.families.arrays import AnyArray
 from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.programs import filled_up, padded_rows
+from emjax.scope import computing
 
 _STEP = 1e-3
 """The step of central differences, in columns of the square root they are taken along."""
@@ -43,9 +45,6 @@ _ROWS_LOOKED_AT = 2000
 
 _WORTH_COLLAPSING = 0.8
 """The share of distinct rows up to which equal rows are stored once."""
-
-_FEWEST_ROWS = 32
-"""So few rows cost no more than one does."""
 
 
 @jax.tree_util.register_dataclass
@@ -211,12 +210,12 @@ def make_target(
     ``n_chains`` is how many points are evaluated side by side: blocks are so large that all of them fit the cache.
     ``exact`` takes the family's own density, slower and with less rounding than its natural form.
     """
-    rows, counts = filled_up(z)
+    rows, counts = filled_distinct_rows(z)
     blocks = make_blocks(rows.astype(dtype), mixture.likelihood, n_starts=n_chains, exact=exact, row_weights=counts)
     prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), prior)
     # In float64 whatever the chains' precision: the rows are, and JAX warns where it has to cut them.
-    with jax.enable_x64(True):
-        base_measures = np.asarray(mixture.family.log_base_measure(rows), float)
+    with computing():
+        base_measures = np.asarray(mixture.family.log_base_measure(filled_up(rows)), float)[: len(rows)]
     base = base_measures @ (np.ones(len(rows)) if counts is None else counts)
     # On the device once, or every call would copy them again.
     return Target(mixture.likelihood, z.shape[1]), jax.device_put(TargetData(blocks, prior, base.astype(dtype)))
@@ -283,14 +282,14 @@ def distinct_rows(z: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return (rows, counts) if len(rows) <= _WORTH_COLLAPSING * len(z) else (z, None)
 
 
-def filled_up(z: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+def filled_distinct_rows(z: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """`distinct_rows`, filled up to a power of two with copies that occur zero times; all rows where that is more.
 
     Counts of one process have a few distinct values more or less from data set to data set, and every number of rows
     would compile its own programs.
     """
     rows, counts = distinct_rows(z)
-    missing = max(_FEWEST_ROWS, 1 << (len(rows) - 1).bit_length()) - len(rows)
+    missing = padded_rows(len(rows), 1) - len(rows)
     if counts is None or len(rows) + missing > len(z):
         return z, None
     return np.concatenate([rows, np.repeat(rows[:1], missing, axis=0)]), np.pad(counts, (0, missing))

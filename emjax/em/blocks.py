@@ -5,6 +5,9 @@ responsibilities. On a CPU it is as large as one core's cache takes; `docs/engin
 accelerator it takes a share of the memory, so that responsibilities never exist for all rows, but is not smaller than
 what keeps the device busy; that is not measured yet.
 
+**Shape.** The number of rows is rounded up, by rows of weight zero, to one of few, so that data sets of about one size
+share their programs (see `emjax.programs`).
+
 **Form.** The natural form (two matrix products, see `Family.natural`) where the family has one, unless ``exact``.
 
 **Devices.** Cores are devices: where JAX has several (``jax_num_cpu_devices``, accelerators), each takes its share of
@@ -24,6 +27,7 @@ import numpy as np
 from emjax.em.rows import Rows
 from emjax.families.base import Family
 from emjax.mixture import Mixture
+from emjax.programs import STEPS, padded_rows
 
 AXIS = "data"
 """The mesh axis over which the blocks are spread."""
@@ -39,6 +43,9 @@ _ACCELERATOR_SHARE, _FEWEST_BYTES, _MOST_BYTES = 64, 1 << 26, 1 << 30
 _SMALLEST_ACCELERATOR_BLOCK, _LARGEST_ACCELERATOR_BLOCK = 1 << 13, 1 << 22
 """Rows: fewer leave an accelerator's cores idle and its host busy, and more gain nothing."""
 
+_STEPS_OF_SEVERAL = 32
+"""Where there are many blocks, their rows take the time and not the compiling: less padding (see `padded_rows`)."""
+
 _BLOCKS_PER_DEVICE = 4
 """With fewer blocks for each device, adding up over devices costs more than it saves."""
 
@@ -48,10 +55,11 @@ _BLOCKS_PER_DEVICE = 4
 class Blocks:
     """The data in equal blocks, feature-major: ``x (n_blocks, d, block)`` and ``weights (n_blocks, block)``.
 
-    Weights say how often a row counts, usually once, and zero where a block is padded; ``total_weight`` is their sum,
-    ``()``. ``natural`` says in which form log densities and statistics are taken, ``mesh`` over which devices the
-    blocks are spread, ``None`` for one, and ``counted`` whether any weight is neither zero nor one. ``excess``
-    ``(n_blocks, block)`` is `Family.natural_excess` of the rows, where the natural form is used and has one.
+    Weights say how often a row counts, usually once, and zero where it is padding: a copy of a row that counts, so that
+    it has a density wherever that has one. ``total_weight`` is their sum, ``()``. ``natural`` says in which form log
+    densities and statistics are taken, ``mesh`` over which devices the blocks are spread, ``None`` for one, and
+    ``counted`` whether any weight is neither zero nor one. ``excess`` ``(n_blocks, block)`` is
+    `Family.natural_excess` of the rows, where the natural form is used and has one.
     """
 
     x: Any
@@ -107,18 +115,20 @@ def make_blocks(
     and statistics, slower and with less rounding than the natural form. Without ``spread``, all lie on one device.
     """
     n_samples, n_features = z.shape
-    size = block_size(mixture, n_features, z.dtype.itemsize, n_starts)
-    n_blocks = max(1, -(-n_samples // size))
+    largest = block_size(mixture, n_features, z.dtype.itemsize, n_starts)
+    n_rows = padded_rows(n_samples, STEPS if n_samples <= largest else _STEPS_OF_SEVERAL)
+    n_blocks = -(-n_rows // largest)
     mesh = _mesh(n_blocks) if spread else None
     if mesh is not None:
         n_blocks = -(-n_blocks // mesh.size) * mesh.size
-    size = -(-n_samples // n_blocks)
+    size = -(-n_rows // n_blocks)
     x = _aligned_zeros((n_blocks, n_features, size), z.dtype)
     weights = np.zeros((n_blocks, size), z.dtype)
     natural, excess = mixture.family.natural and not exact, None
     for i in range(n_blocks):
         rows = z[i * size : (i + 1) * size]
         x[i, :, : len(rows)] = rows.T
+        x[i, :, len(rows) :] = z[-1:].T
         own = mixture.family.natural_excess(rows) if natural else None
         if own is not None:
             excess = np.zeros_like(weights) if excess is None else excess

@@ -31,6 +31,7 @@ from emjax.mixture import Mixture, MixtureParams
 from emjax.programs import make_room
 from emjax.result import Fit, Optimum, Status
 from emjax.samples import Samples, as_samples, as_samples_like, check_against_components, check_squares
+from emjax.scope import computing, refuse_traced
 
 _NAMES = {
     "criterion": ("parameters", "log_likelihood"),
@@ -259,9 +260,10 @@ def _fit(
     init: Any,
     on_progress: Callable[[Progress], None] | None,
 ) -> Fit:
+    refuse_traced("emjax.fit", key)
     make_room()
     n_starts = settings.n_first if init is None else len(as_list(init))
-    with jax.enable_x64(settings.dtype == "float64"), stopwatch() as clock:
+    with computing(settings.dtype == "float64"), stopwatch() as clock:
         problem = prepare(mixture, samples, settings.dtype, ordered=init is None, n_starts=n_starts)
         if init is None:
             params = drawn_starts(problem.likelihood, problem.z, key=key, n_init=n_starts, starts=settings.starts)

@@ -36,6 +36,7 @@ from emjax.em.short_em import CANDIDATES, best_of_short_runs
 from emjax.em.step import Statistics, maximization
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.programs import filled_up, padded_rows
 from emjax.samples import LARGEST
 
 STARTS = ("mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em")
@@ -150,7 +151,7 @@ def moved_starts(
     base, y = _base(mixture, z), seeding.coordinates(mixture.family, z, sphered=False)
     starts = []
     for params, n_starts in near:
-        log_joint = np.asarray(_log_joint(mixture, params, z), dtype=float)
+        log_joint = np.asarray(_log_joint(mixture, params, filled_up(z)), dtype=float)[: len(z)]
         labels = [seeding.moved_labels(rng, y, log_joint) for _ in range(n_starts)]
         starts += [_of_clusters(mixture, base, z, each) for each in labels]
     return _stacked(starts)
@@ -218,7 +219,7 @@ def _m_step(
 
     Statistics are additive, so that of many data no more than some rows at a time leave the host.
     """
-    n_rows = min(len(z), _most_rows(mixture, z))
+    n_rows = padded_rows(min(len(z), _most_rows(mixture, z)))
     total = None
     for begin in range(0, len(z), n_rows):
         rows, part = z[begin : begin + n_rows], shares[:, begin : begin + n_rows]

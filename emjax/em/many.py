@@ -33,6 +33,7 @@ from emjax.mixture import Mixture, Prior
 from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.samples import Samples, as_samples, check_against_components
+from emjax.scope import computing, refuse_traced
 
 _PLACES = 5
 """Starts of one data set that are iterated together, at most; as one ends, the next takes its place."""
@@ -92,6 +93,7 @@ def fit_many(
     ValueError
         If an argument is out of range, or there are not as many keys or priors as data sets.
     """
+    refuse_traced("fit_many", keys)
     settings = Settings(n_init, max_iter, tol, criterion, 0.0, accelerate, starts, dtype, 0)
     settings.check(mixture)
     keys, mixtures = list(keys), _mixtures(mixture, priors, len(datasets))
@@ -100,7 +102,7 @@ def fit_many(
     results: list[Fit | EmjaxError] = [EmjaxError("not fitted")] * len(datasets)
     tasks = []
     make_room()
-    with jax.enable_x64(dtype == "float64"), stopwatch() as clock:
+    with computing(dtype == "float64"), stopwatch() as clock:
         for place, (own, x, key) in enumerate(zip(mixtures, datasets, keys, strict=True)):
             try:
                 samples = _checked(own, x)

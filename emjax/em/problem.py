@@ -17,6 +17,7 @@ from emjax.em.step import expectation
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.samples import Samples
+from emjax.scope import computing
 
 _LOST = 1e-8
 """More than so many nats of rounding in a log-likelihood are taken away by evaluating it once more."""
@@ -62,7 +63,7 @@ class Problem:
 
         Parameters become float64 before: a rate that is rounded while its density is taken is another rate.
         """
-        with jax.enable_x64(True):
+        with computing():
             z = dataclasses.replace(self.z, dtype=np.dtype(float))
             blocks = _blocks(z, self.likelihood, 1, exact=True)
             units = _units(self.likelihood, self.frame, blocks)

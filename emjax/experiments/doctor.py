@@ -32,9 +32,10 @@ def examine() -> dict[str, Any]:
 
 def _computes(dtype: str) -> bool:
     """Whether the device keeps the last bit of a number of this type."""
-    import jax
     import jax.numpy as jnp
 
-    with jax.enable_x64(dtype == "float64"):
+    from emjax.scope import computing
+
+    with computing(dtype == "float64"):
         one = jnp.ones((), dtype)
         return bool((one + jnp.finfo(dtype).eps) - one > 0)

@@ -68,10 +68,10 @@ def parameter_values(mixture: Any, params: Any) -> dict[str, Any]:
     ``weights`` and, for the normal family, ``mean``, ``scale`` (standard deviations), ``covariance`` and,
     where there is one, ``correlation``; for Poisson ``rate``.
     """
-    import jax
+    from emjax.scope import computing
 
     # Outside this scope JAX would round float64 parameters to float32 on the way.
-    with jax.enable_x64(True):
+    with computing():
         named = {name: np.asarray(value) for name, value in mixture.named_parameters(params).items()}
         if hasattr(params.components, "covariance"):
             named["covariance"] = np.asarray(params.components.covariance)

@@ -39,6 +39,7 @@ from emjax.families.linalg import PRECISION, cholesky, diagonal, product
 from emjax.families.singular import explain_singular
 from emjax.families.structure import Moments
 from emjax.samples import Samples, check_not_constant, check_squares
+from emjax.scope import computing
 
 _LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -190,7 +191,7 @@ class Normal(Family):
         variances = diagonal(self.structure.covariance(dispersion, *mean.shape))
         if np.isinf(variances).any() or (scale is not None and (variances == 0).any() and np.asarray(scale).all()):
             raise ValueError("the square of a scale, or a covariance, does not fit float64: take other units")
-        with jax.enable_x64(True):  # float32 would refuse scales of 1e20, and a correlation of 1 - 1e-9
+        with computing():  # float32 would refuse scales of 1e20, and a correlation of 1 - 1e-9
             root = np.asarray(self.structure.root(jnp.asarray(dispersion)))
         positive = (diagonal(root) if self.structure.has_correlation else root) > 0
         if not (variances > 0).all() or not positive.all():

@@ -20,6 +20,7 @@ from emjax.metrics.partition import (
 from emjax.metrics.predictive import log_score, total_variation
 from emjax.mixture import Mixture, MixtureParams
 from emjax.naming import scalar_parameters
+from emjax.programs import filled_up
 from emjax.result import Fit
 from emjax.uncertainty.information import Intervals
 
@@ -145,12 +146,16 @@ def _co_clustering(fit: Fit, posterior: Posterior, values: np.ndarray, apart: fl
     rows = subset_rows(len(values))
     draws = posterior.thinned(PARTITION_DRAWS)
     shares = responsibilities(posterior.mixture.likelihood, draws, values[rows])
-    ours, theirs = co_clustering(fit.responsibilities(values[rows])), mean_co_clustering(np.asarray(shares))
+    ours, theirs = co_clustering(fit.responsibilities(values[rows])), mean_co_clustering(shares)
     of_rows = np.abs(ours - theirs).sum(axis=1) / max(len(rows) - 1, 1)
     return co_clustering_difference(ours, theirs), int((of_rows > apart).sum())
 
 
-@jax.jit(static_argnums=0)
-def responsibilities(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
+def responsibilities(mixture: Mixture, draws: MixtureParams, x: np.ndarray) -> np.ndarray:
     """The responsibilities ``(m, n, K)`` of the rows under each of ``m`` stacked draws."""
+    return np.asarray(_responsibilities(mixture, draws, filled_up(x)))[:, : len(x)]
+
+
+@jax.jit(static_argnums=0)
+def _responsibilities(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
     return jax.lax.map(lambda params: mixture.responsibilities(params, x), draws)

@@ -46,6 +46,7 @@ from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.naming import ScalarParameter, scalar_parameters
 from emjax.programs import make_room
 from emjax.result import Fit
+from emjax.scope import computing
 
 METHODS = ("information",)
 SPACE = "unconstrained (log-ratios of weights, means, log-Cholesky or log rates), standard frame"
@@ -180,7 +181,7 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information") -> I
         raise ValueError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
     check_hessians(fit.mixture, fit.data.shape[1], what="the intervals")
     make_room()
-    with jax.enable_x64(True):
+    with computing():
         found = _program(fit)(fit.mixture.likelihood, *problem_of(fit))
         return from_derivatives(fit, level, *map(np.asarray, found))
 

@@ -16,6 +16,7 @@ from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.programs import make_room
 from emjax.result import Fit
+from emjax.scope import computing
 from emjax.uncertainty.information import Intervals, derivatives, from_derivatives, problem_of
 
 _FITS_AT_ONCE = 16
@@ -52,7 +53,7 @@ def intervals_many(fits: Sequence[Fit | EmjaxError], *, level: float = 0.9) -> l
             alike = fit.mixture.likelihood, fit.data.shape, fit.mixture.prior is None
             groups.setdefault(alike, []).append(place)
     make_room()
-    with jax.enable_x64(True):
+    with computing():
         for (mixture, (n_rows, _), _), places in groups.items():
             # A number of shapes alone, the last batch filled up: one program.
             at_once = min(_FITS_AT_ONCE, max(_ROWS_AT_ONCE // n_rows, 1), len(places))

@@ -48,7 +48,7 @@ def test_both_forms_are_the_same_expectation(row: Row):
 )
 def test_many_blocks_equal_one(covariance: str, prior: str | None, monkeypatch):
     mixture = emjax.Mixture(emjax.Normal(covariance=covariance), 2, prior)
-    # 1300 rows make one block by default, and three padded ones (434 + 434 + 432) where a block holds 512.
+    # 1300 rows make one block by default, and three where a block holds 512; both are filled up.
     rng = np.random.default_rng(8)
     x = np.concatenate([rng.normal(size=(700, 2)), rng.normal([4.0, 1.0], [1.0, 2.0], size=(600, 2))])
     init = mixture.params(mean=[[0.5, 0.0], [3.0, 1.0]], covariance=_covariance(covariance))
@@ -57,7 +57,7 @@ def test_many_blocks_equal_one(covariance: str, prior: str | None, monkeypatch):
         monkeypatch.setattr(blocks, "_LARGEST_BLOCK", largest)
         shapes.append(make_blocks(x, mixture).x.shape)
         fits.append(emjax.fit(mixture, x, key=KEY, init=init, max_iter=20, tol=0.0))
-    assert shapes == [(1, 2, 1300), (3, 2, 434)]
+    assert shapes == [(1, 2, 1344), (3, 2, 438)]
     one, many = fits
     # Sums over 1300 numbers in another order: a few units in the last place.
     np.testing.assert_allclose(many.trace, one.trace, rtol=1e-12)

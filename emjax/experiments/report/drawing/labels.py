@@ -22,6 +22,8 @@ from emjax.experiments.report.drawing.view import View
 from emjax.experiments.report.wording import percent
 from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams
+from emjax.programs import filled_up, padded_rows
+from emjax.scope import computing
 
 BORDER, TYPICAL_END = 0.5, 1.5
 """Where the border zone ends and the typical zone begins, and where the latter ends, in medians."""
@@ -68,8 +70,10 @@ def pair_gaps(posterior: Posterior) -> list[PairGaps]:
     # The same rows as those that chose the labels.
     rows = values[subset_rows(len(values), _ROWS)]
     reference = posterior.map_fit.responsibilities(rows).T
-    with jax.enable_x64(True):
-        overlap = np.asarray(_overlaps(posterior.mixture.likelihood, posterior.params, reference, rows))
+    with computing():
+        # Rows that only fill up are nobody's.
+        shares = np.pad(reference, ((0, 0), (0, padded_rows(len(rows)) - len(rows))))
+        overlap = np.asarray(_overlaps(posterior.mixture.likelihood, posterior.params, shares, filled_up(rows)))
     finite = np.isfinite(overlap).all(axis=(1, 2))
     own = np.einsum("skk->sk", overlap[finite])
     found = []

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from emjax.bayes.posterior import Posterior, thinning
+from emjax.bayes.posterior import Posterior, mean_responsibilities, thinning
 from emjax.comparison import Comparison
 from emjax.experiments.report.drawing import style
 from emjax.experiments.report.wording import count
@@ -19,6 +19,7 @@ from emjax.families.poisson import PoissonParams
 from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams
 from emjax.result import Fit
+from emjax.scope import computing
 
 BAND_DRAWS = 300
 """Draws behind the bands of a figure, evenly spaced over all chains."""
@@ -127,7 +128,7 @@ class View:
         """EM's stored parameters, each with a leading axis of length one."""
         if self.fit is None:
             return None
-        with jax.enable_x64(True):
+        with computing():
             stored = self.mixture.stored_parameters(self.fit.params)
         return {name: np.asarray(value)[None] for name, value in stored.items()}
 
@@ -218,7 +219,7 @@ def curves(view: View, feature: int = 0) -> Curves:
     # One stack of EM and draws, so that one program is compiled for both and for all features.
     params = _marginal(view, feature, {name: np.concatenate([s[name] for s in sides]) for name in _needed(view)})
     family = view.mixture.family if view.discrete else Normal("diag")
-    with jax.enable_x64(True):
+    with computing():
         joint = np.asarray(_joint_density(Mixture(family, view.n_components), params, grid[:, None]))
     n_em = 0 if view.em is None else 1
     return Curves(grid, joint[0] if n_em else None, None if view.draws is None else joint[n_em:])
@@ -260,18 +261,8 @@ def shares_of_data(view: View) -> tuple[np.ndarray | None, np.ndarray | None]:
     em = None if view.fit is None else view.fit.responsibilities(x)
     if view.posterior is None:
         return em, None
-    with jax.enable_x64(True):
-        mean = _mean_shares(view.mixture, view.posterior.thinned(BAND_DRAWS), x)
-    return em, np.asarray(mean)
-
-
-@jax.jit(static_argnums=0)
-def _mean_shares(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
-    def add(total: jax.Array, params: MixtureParams) -> tuple[jax.Array, None]:
-        return total + mixture.responsibilities(params, x), None
-
-    n_draws = draws.weights.shape[0]
-    return jax.lax.scan(add, jnp.zeros((x.shape[0], mixture.n_components), x.dtype), draws)[0] / n_draws
+    with computing():
+        return em, mean_responsibilities(view.mixture, view.posterior.thinned(BAND_DRAWS), x)
 
 
 def entropy(shares: np.ndarray) -> np.ndarray:

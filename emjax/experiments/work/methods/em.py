@@ -27,6 +27,7 @@ from emjax.experiments.work.methods.shared import (
 from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate
 from emjax.mixture import Mixture
 from emjax.result import Fit
+from emjax.scope import computing
 from emjax.uncertainty.information import Intervals, IntervalStatus
 from emjax.uncertainty.many import intervals_many
 
@@ -164,7 +165,7 @@ def _rank(end: Fit) -> tuple[bool, float]:
 
 def _outcome(method: Mapping[str, Any], end: _End, replicate: Replicate) -> Outcome:
     estimate, found = end.fit, end.intervals
-    with jax.enable_x64(True):
+    with computing():
         named = {name: np.asarray(value) for name, value in estimate.mixture.named_parameters(estimate.params).items()}
     message = estimate.message
     if found is not None and found.status is not IntervalStatus.OK:

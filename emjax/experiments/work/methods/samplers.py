@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import emjax
 from emjax.align import TRUST_LOW
 from emjax.bayes.methods import DEFAULTS
-from emjax.bayes.posterior import Posterior, mean_log_density
+from emjax.bayes.posterior import Posterior, mean_log_density, mean_responsibilities
 from emjax.em.lanes import untimed
 from emjax.experiments.work.methods.budgets import (
     allowance,
@@ -34,8 +33,9 @@ from emjax.experiments.work.methods.shared import (
 )
 from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate
 from emjax.metrics.parameter import equal_tailed
-from emjax.mixture import Mixture, MixtureParams
+from emjax.mixture import Mixture
 from emjax.naming import scalar_parameters
+from emjax.scope import computing
 
 _PREDICTIVE_DRAWS = 1000
 _RESPONSIBILITY_DRAWS = 400
@@ -228,7 +228,7 @@ def _labelled(posterior: Posterior, level: float) -> tuple[dict[str, np.ndarray]
     """Posterior means by name, and every single number with its standard deviation and equal-tailed interval."""
     fit = posterior.map_fit
     drawn = posterior.tree["posterior"].to_dataset()
-    with jax.enable_x64(True):
+    with computing():
         names = list(fit.mixture.named_parameters(fit.params))
     named = {name: drawn[name].values.mean(axis=(0, 1)) for name in names}
     parameters = []
@@ -245,8 +245,8 @@ def _log_density(posterior: Posterior) -> Callable[[np.ndarray], np.ndarray]:
     likelihood, draws = posterior.mixture.likelihood, posterior.thinned(_PREDICTIVE_DRAWS)
 
     def log_density(x: np.ndarray) -> np.ndarray:
-        with jax.enable_x64(True):
-            return np.asarray(mean_log_density(likelihood, draws, np.asarray(x, float)))
+        with computing():
+            return mean_log_density(likelihood, draws, np.asarray(x, float))
 
     return log_density
 
@@ -256,22 +256,10 @@ def _responsibilities(posterior: Posterior) -> Callable[[np.ndarray], np.ndarray
     likelihood, draws = posterior.mixture.likelihood, posterior.thinned(_RESPONSIBILITY_DRAWS)
 
     def responsibilities(x: np.ndarray) -> np.ndarray:
-        with jax.enable_x64(True):
-            return np.asarray(_mean_responsibilities(likelihood, draws, np.asarray(x, float)))
+        with computing():
+            return mean_responsibilities(likelihood, draws, np.asarray(x, float))
 
     return responsibilities
-
-
-@jax.jit(static_argnums=0)
-def _mean_responsibilities(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
-    """The mean over draws of the responsibilities ``(n, K)``; the array of all of them is never held."""
-
-    def add(total: jax.Array, params: MixtureParams) -> tuple[jax.Array, None]:
-        return total + mixture.responsibilities(params, x), None
-
-    n_draws, n_components = draws.weights.shape
-    start = jnp.zeros((x.shape[0], n_components), x.dtype)
-    return jax.lax.scan(add, start, draws)[0] / n_draws
 
 
 def _numbers(posterior: Posterior) -> dict[str, float]:
