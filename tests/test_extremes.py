@@ -179,8 +179,40 @@ def test_memory_is_estimated_before_it_is_taken(monkeypatch):
     with pytest.raises(DataError, match=r"the posterior's modes of 2 components .* full"):
         emjax.sample(NORMAL, x[:, :200], key=KEY)
     # The same features are no trouble where a component has a variance for each.
-    memory.check_memory(emjax.Mixture(emjax.Normal("diag"), 2), 2000, 20)
-    memory.check_memory(NORMAL, 60, 20)
+    memory.check_memory(emjax.Mixture(emjax.Normal("diag"), 2), (2100, 2000), 20)
+    memory.check_memory(NORMAL, (2100, 60), 20)
+
+
+@pytest.mark.parametrize(
+    ("family", "n_components", "shape", "n_starts", "remedy"),
+    [
+        (emjax.Poisson(), 50_000, (100_000, 1), 20, "fewer starts (n_init=1)"),
+        (emjax.Poisson(), 1_000_000, (2_000_000, 1), 1, "fewer components"),
+        (emjax.Normal("diag"), 2, (100, 3), 1_000_000, "fewer features or fewer starts (n_init=1)"),
+        (emjax.Poisson(), 2, (1_000_000_000, 1), 1, "fewer rows"),
+    ],
+)
+def test_too_much_is_refused_with_what_helps(family, n_components, shape, n_starts, remedy, monkeypatch):
+    monkeypatch.setattr(memory, "memory_limit", lambda: 1e9)
+    with pytest.raises(DataError) as error:
+        memory.check_memory(emjax.Mixture(family, n_components), shape, n_starts)
+    assert str(error.value).endswith(f"use {remedy}")
+
+
+def test_too_many_draws_are_refused_before_anything_is_fitted(monkeypatch):
+    monkeypatch.setattr(memory, "memory_limit", lambda: 1e9)
+    with pytest.raises(DataError, match=r"^8 chains of 1,000,000 draws of 11 parameters .* 14 GB.*fewer draws or"):
+        emjax.sample(NORMAL, X, key=KEY, draws=1_000_000)
+
+
+def test_a_limit_of_the_process_counts(monkeypatch):
+    resource = pytest.importorskip("resource")
+    free = memory.memory_limit()
+    used = int(memory.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (used + 2**28, -1))
+    assert memory.memory_limit() < min(free, 2**29)
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY, -1))
+    assert memory.memory_limit() == free
 
 
 def test_the_limit_is_what_the_machine_has():

@@ -22,12 +22,13 @@ from emjax.bayes.run import Run
 from emjax.bayes.tree import to_tree
 from emjax.bayes.visits import NON_NEGLIGIBLE, PosteriorModes, describe_modes
 from emjax.clock import Stopwatch, stopwatch
-from emjax.em.memory import check_hessians
+from emjax.em.further import FIRST
+from emjax.em.memory import check_draws, check_hessians, check_memory
 from emjax.errors import ConfigError
 from emjax.mixture import Mixture
 from emjax.naming import scalar_parameters
 from emjax.result import Fit
-from emjax.samples import as_samples, as_samples_like, check_against_components
+from emjax.samples import Samples, as_samples, as_samples_like, check_against_components
 from emjax.scope import computing, refuse_traced
 
 _MOST_LANES = 32
@@ -102,7 +103,7 @@ def sample(
     samples = as_samples(x)
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)
-    check_hessians(mixture, samples.n_features, what="the posterior's modes")
+    _check_memory(mixture, samples, "hmc" if method == "auto" else method, chains, draws)
     if isinstance(init, Fit):
         as_samples_like(samples, init.feature_names, of="the fit in init")
     with computing(), stopwatch() as clock:
@@ -163,6 +164,14 @@ def _check(
         raise ConfigError(
             f"method='gibbs' needs a conjugate family, and {mixture.family.name} is none; use hmc or nuts"
         )
+
+
+def _check_memory(mixture: Mixture, samples: Samples, method: str, chains: int | None, draws: int | None) -> None:
+    check_memory(mixture, samples.values.shape, FIRST)
+    check_hessians(mixture, samples.n_features, what="the posterior's modes")
+    own = DEFAULTS[method]
+    n_chains, n_draws = (own.chains if chains is None else chains), (own.draws if draws is None else draws)
+    check_draws(mixture, samples.n_features, n_chains, n_draws)
 
 
 @dataclasses.dataclass(frozen=True)

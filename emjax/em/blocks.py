@@ -35,7 +35,7 @@ AXIS = "data"
 _CACHE_BYTES = 1 << 20
 """What one block's arrays may take: one core's second-level cache."""
 
-SMALLEST_BLOCK, _LARGEST_BLOCK = 128, 4096
+_SMALLEST_BLOCK, _LARGEST_BLOCK = 128, 4096
 
 _ACCELERATOR_SHARE, _FEWEST_BYTES, _MOST_BYTES = 64, 1 << 26, 1 << 30
 """On an accelerator a block's arrays take one in so many bytes of its memory, within these bounds."""
@@ -87,7 +87,7 @@ def block_size(mixture: Mixture, n_features: int, itemsize: int, n_starts: int =
 def _room(device: Any) -> tuple[int, int, int]:
     """The bytes a block's arrays may take on a device, and the fewest and the most rows."""
     if device.platform == "cpu":
-        return _CACHE_BYTES, SMALLEST_BLOCK, _LARGEST_BLOCK
+        return _CACHE_BYTES, _SMALLEST_BLOCK, _LARGEST_BLOCK
     memory = (device.memory_stats() or {}).get("bytes_limit", 0)
     n_bytes = min(max(memory // _ACCELERATOR_SHARE, _FEWEST_BYTES), _MOST_BYTES)
     return n_bytes, _SMALLEST_ACCELERATOR_BLOCK, _LARGEST_ACCELERATOR_BLOCK

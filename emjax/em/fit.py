@@ -244,7 +244,7 @@ def _checked(mixture: Mixture, x: Any, settings: Settings, init: Any) -> Samples
             as_samples_like(samples, one.feature_names, of="the fit in init")
     check_memory(
         mixture,
-        samples.n_features,
+        samples.values.shape,
         len(given) or settings.n_first,
         itemsize=np.dtype(settings.dtype).itemsize,
         accelerated=settings.method != "none",

@@ -107,7 +107,7 @@ def fit_many(
             try:
                 samples = _checked(own, x)
                 check_memory(
-                    own, samples.n_features, min(_PLACES, settings.n_first), accelerated=settings.method != "none"
+                    own, samples.values.shape, min(_PLACES, settings.n_first), accelerated=settings.method != "none"
                 )
                 tasks.append(_Task(place, own, samples, key))
             except EmjaxError as error:
