@@ -15,6 +15,7 @@ from emjax.experiments.study.fields import (
     Index,
     Matrices,
     NotNegative,
+    PathText,
     PositiveRow,
     PositiveRows,
     Rows,
@@ -26,6 +27,7 @@ from emjax.experiments.study.fields import (
 )
 from emjax.experiments.study.model import FileModel, ModelSetting
 from emjax.experiments.study.model import Model as Model
+from emjax.files import user_path
 
 MIN_DRAWS_TO_COMPARE = 100
 """Fewer draws over all chains have no tails to estimate (PSIS-LOO) and no interval worth comparing."""
@@ -39,7 +41,7 @@ class SourceData(Section):
     """Data that lie somewhere: a bundled name or a file (CSV, Parquet, .npy, .npz)."""
 
     kind: Literal["source"] = "source"
-    source: Text = Field(description="a bundled name (see `emjax datasets`) or the path of a file")
+    source: PathText = Field(description="a bundled name (see `emjax datasets`) or the path of a file")
     columns: Annotated[
         tuple[Text, ...] | None,
         Field(min_length=1),
@@ -174,7 +176,7 @@ class Compare(Section):
 class Output(Section):
     """Where the run is written."""
 
-    dir: Text | None = Field(default=None, description="the run's folder; default: runs/<data>-k<K>")
+    dir: PathText | None = Field(default=None, description="the run's folder; default: runs/<data>-k<K>")
 
 
 class Config(Section):
@@ -260,7 +262,7 @@ class Config(Section):
         """
         tree = self.model_dump(mode="json", exclude={"output"})
         if isinstance(self.model, FileModel):
-            tree["model"]["file"] = os.path.abspath(os.path.expanduser(self.model.file))
+            tree["model"]["file"] = os.path.abspath(user_path(self.model.file))
         else:
             tree["model"]["prior"] = tree["model"]["prior"] or self.prior
             tree["model"]["covariance"] = self.covariance
@@ -269,7 +271,7 @@ class Config(Section):
             # A prior that is written out would be EM's too.
             tree["em"]["prior"] = self.em_prior
         if isinstance(self.data, SourceData) and is_path(self.data.source):
-            tree["data"]["source"] = os.path.abspath(os.path.expanduser(self.data.source))
+            tree["data"]["source"] = os.path.abspath(user_path(self.data.source))
         return _without_none(tree)
 
 

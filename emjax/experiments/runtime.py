@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 from emjax.errors import ConfigError
+from emjax.files import user_path
 
 CACHE_FOLDER_VARIABLE = "EMJAX_CACHE_DIR"
 NO_CACHE_VARIABLE = "EMJAX_NO_CACHE"
@@ -20,7 +21,7 @@ def cache_folder() -> Path:
     """Return where compiled programs are kept: ``$EMJAX_CACHE_DIR``, else the user's cache folder."""
     chosen = os.environ.get(CACHE_FOLDER_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return user_path(chosen).absolute()
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("emjax", appauthor=False)) / "jax"

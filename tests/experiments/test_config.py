@@ -8,7 +8,8 @@ import tomli_w
 
 from emjax.errors import ConfigError
 from emjax.experiments.config import DEFAULT_CHAINS, MIN_DRAWS_TO_COMPARE, Config
-from emjax.experiments.settings import apply_overrides, build_config, load_config
+from emjax.experiments.settings import build_config, load_config
+from emjax.experiments.study.reading import Declared, overridden
 
 COMPLETE = '[data]\nsource = "faithful"\n[model]\nn_components = 2\n'
 
@@ -250,7 +251,7 @@ def test_a_bundled_name_stays_a_name_though_a_file_is_called_so(write, tmp_path,
 )
 def test_an_override_is_read_as_toml_and_else_as_text(override, expected):
     tree = {"model": {"n_components": 2}}
-    assert apply_overrides(tree, [override])["model"]["n_components"] == expected
+    assert overridden(Declared(tree, "x"), [override]).tree["model"]["n_components"] == expected
     assert tree == {"model": {"n_components": 2}}
 
 
@@ -260,7 +261,7 @@ def test_an_override_that_cannot_be_set_is_refused(write, override):
 
 
 def test_an_override_can_add_a_table():
-    assert apply_overrides({}, ["mcmc.draws=10"]) == {"mcmc": {"draws": 10}}
+    assert overridden(Declared({}, "x"), ["mcmc.draws=10"]).tree == {"mcmc": {"draws": 10}}
 
 
 def test_an_option_is_called_by_its_name_on_the_command_line():

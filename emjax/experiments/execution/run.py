@@ -16,6 +16,7 @@ from emjax.experiments.execution.supervise import Executor, Failure, Supervisor,
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.plan import Job
 from emjax.experiments.study.schema import Study
+from emjax.files import user_path
 
 if TYPE_CHECKING:
     from emjax.experiments.results import StudyResult
@@ -98,7 +99,7 @@ def folder_of(study: Study | str | Path, folder: str | Path | None = None) -> Pa
         path = Path(study).absolute()
         folder = Path("runs") / (path.parent.name if path.stem == "config" else path.stem)
     # Workers may have another current folder.
-    return Path(os.path.abspath(os.path.expanduser(folder)))
+    return Path(os.path.abspath(user_path(folder)))
 
 
 def shard_of[Item](jobs: Sequence[Item], shard: str | None) -> Sequence[Item]:

@@ -16,6 +16,15 @@ NotNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 
 
+def _without_nul(path: str) -> str:
+    if "\0" in path:
+        raise ValueError("a path cannot hold a NUL character; give another one")
+    return path
+
+
+PathText = Annotated[Text, AfterValidator(_without_nul)]
+
+
 def _as_rows(value: Any) -> Any:
     """Turn one number per component into one row of one number per component."""
     if isinstance(value, list | tuple) and value and all(isinstance(entry, int | float) for entry in value):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
-from emjax.experiments.study.fields import Count, Positive, Section, Text
+from emjax.experiments.study.fields import Count, PathText, Positive, Section, Text
 
 
 class PriorTable(Section):
@@ -96,7 +96,7 @@ class FileModel(Section):
     mixture, so asking for it runs the file.
     """
 
-    file: Text = Field(description="the path of a Python file with a function build(), which returns an emjax.Mixture")
+    file: PathText = Field(description="the path of a Python file whose function build() returns an emjax.Mixture")
     arguments: dict[Text, JsonValue] = Field(default_factory=dict, description="what build() is called with")
     prior: PriorSetting | None = Field(default=None, description=_PRIOR + "; left out: the prior of the mixture built")
 

@@ -257,7 +257,7 @@ class Study(Section):
     seed: Seed = Field(default=0, description="all random numbers follow from it, and from what they are for")
     data: StudyData = Field(description="the data of a replicate, from a source or drawn from a mixture")
     model: ModelSetting = Field(description="the mixture that all methods fit: declared, or built by a file")
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = Field(description="what is compared")
+    methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=1000)] = Field(description="what is compared")
     level: Share = Field(default=0.9, description="probability of all intervals")
     sweep: Sweep = Sweep()
     execution: Execution = Execution()
