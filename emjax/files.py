@@ -7,8 +7,12 @@ import os
 import stat
 from pathlib import Path
 
-from emjax.errors import ConfigError
+from emjax.errors import ConfigError, EmjaxError
 from emjax.floats import quoted
+
+
+class NotRegularError(OSError):
+    """A pipe, a socket or a device stands where a file should."""
 
 
 def regular_size(path: str | os.PathLike[str]) -> int:
@@ -24,7 +28,7 @@ def regular_size(path: str | os.PathLike[str]) -> int:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "it is not a regular file")
+        raise NotRegularError(errno.EINVAL, "it is not a regular file")
     return status.st_size
 
 
@@ -42,9 +46,9 @@ def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
     raise OSError(errno.EFBIG, f"it is larger than {most / 2**20:g} MiB")
 
 
-def user_path(path: str | os.PathLike[str]) -> Path:
-    """A path that a user gave, with ``~`` expanded where there is such a home; raises ConfigError for a NUL in it."""
+def user_path(path: str | os.PathLike[str], error: type[EmjaxError] = ConfigError) -> Path:
+    """A path that a user gave, with ``~`` expanded where there is such a home; raises ``error`` for a NUL in it."""
     text = os.fsdecode(path)
     if "\0" in text:
-        raise ConfigError(f"{quoted(text)}: a path cannot hold a NUL character; give another one")
+        raise error(f"{quoted(text)}: a path cannot hold a NUL character; give another one")
     return Path(os.path.expanduser(text))

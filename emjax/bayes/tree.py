@@ -168,7 +168,7 @@ def load_tree(path: str | os.PathLike[str]) -> xr.DataTree:
     DataError
         If the file is missing or is not a NetCDF-4 file.
     """
-    path = user_path(path)
+    path = user_path(path, DataError)
     if not path.is_file():
         raise DataError(f"{path}: no such file; give the path of a posterior.nc")
     try:

@@ -452,6 +452,7 @@ def _execute(config: Any, console: Console, *, overwrite: bool, cache: bool) -> 
 def _usage(error: Exception) -> str:
     """Return a usage error as one line that says where help is."""
     message = error.format_message() if hasattr(error, "format_message") else str(error)
+    message = message if len(message) <= 300 else message[:297] + "..."
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "emjax"
     return f"{message.rstrip()} (see: {os.path.basename(command)} --help)"

@@ -11,17 +11,17 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from emjax.experiments.study.fields import (
-    Count,
-    Index,
     Matrices,
     NotNegative,
     PathText,
+    Position,
     PositiveRow,
     PositiveRows,
     Rows,
     Section,
     Seed,
     Text,
+    bounded,
     distinct,
     names,
 )
@@ -45,7 +45,7 @@ class SourceData(Section):
     columns: Annotated[
         tuple[Text, ...] | None,
         Field(min_length=1),
-        BeforeValidator(names, json_schema_input_type=tuple[Text | Index, ...] | None),
+        BeforeValidator(names, json_schema_input_type=tuple[Text | Position, ...] | None),
         AfterValidator(distinct),
     ] = Field(
         default=None,
@@ -62,7 +62,7 @@ class SimulatedData(Section):
     scale: PositiveRows | None = Field(default=None, description="normal: standard deviation, per component")
     covariance: Matrices | None = Field(default=None, description="normal: covariance matrix, per component")
     rate: PositiveRows | None = Field(default=None, description="Poisson: rate of each feature, per component")
-    n_samples: Count = Field(default=1000, description="rows to draw")
+    n_samples: Annotated[int, bounded("n_samples")] = Field(default=1000, description="rows to draw")
     seed: Seed = Field(default=0, description="random seed of the data")
 
     @model_validator(mode="after")
@@ -104,7 +104,7 @@ Data = Annotated[
 class Em(Section):
     """How EM is started and when it stops."""
 
-    n_init: Count | None = Field(
+    n_init: Annotated[int, bounded("n_init")] | None = Field(
         default=None,
         description="number of starts; the best is kept, all optima are reported; default: 20, and up to 240 "
         "where these have not settled which is the best; 1 with `iterations`",
@@ -115,18 +115,20 @@ class Em(Section):
     accelerate: Literal["auto", "none", "squarem", "anderson"] = Field(
         default="auto", description="auto: Anderson acceleration, and plain EM with `iterations`"
     )
-    max_iter: Count = Field(default=10_000, description="most iterations of one start")
+    max_iter: Annotated[int, bounded("max_iter")] = Field(default=10_000, description="most iterations of one start")
     tol: NotNegative = Field(
         default=1e-6, description="stop when the estimated distance to the limit is below this; 0: never"
     )
-    iterations: Count | None = Field(
+    iterations: Annotated[int, bounded("iterations")] | None = Field(
         default=None, description="run exactly this many iterations (max_iter and tol are then not used)"
     )
     prior: Literal["none", "default"] | None = Field(
         default=None,
         description="none: maximum likelihood; default: MAP; left out: MAP where model.prior is given",
     )
-    log_every: Index = Field(default=0, description="a line with the parameters every so many iterations; 0: none")
+    log_every: Annotated[int, bounded("log_every")] = Field(
+        default=0, description="a line with the parameters every so many iterations; 0: none"
+    )
 
 
 class Mcmc(Section):
@@ -138,13 +140,15 @@ class Mcmc(Section):
         "follow; hmc: whitened by the modes; nuts: NumPyro's, the reference; gibbs: data augmentation; laplace: "
         "weighted draws around the modes",
     )
-    chains: Count | None = Field(default=None, description="chains; default: 8 for hmc and gibbs, 4 for the others")
-    warmup: Index | None = Field(
+    chains: Annotated[int, bounded("chains")] | None = Field(
+        default=None, description="chains; default: 8 for hmc and gibbs, 4 for the others"
+    )
+    warmup: Annotated[int, bounded("warmup")] | None = Field(
         default=None,
         description="steps of each chain that tune the sampler and are not kept; default: 200 for hmc, 1000 for "
         "nuts, 500 for gibbs",
     )
-    draws: Count | None = Field(
+    draws: Annotated[int, bounded("draws")] | None = Field(
         default=None,
         description="draws kept of each chain; default: 500 for hmc, which then goes on until they suffice, and 1000 "
         "for the others",

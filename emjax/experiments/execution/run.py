@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emjax.bounds import whole
 from emjax.errors import ConfigError
 from emjax.experiments.archive.folder import Archive
 from emjax.experiments.console import Console
@@ -114,8 +115,8 @@ def shard_of[Item](jobs: Sequence[Item], shard: str | None) -> Sequence[Item]:
 
 def check_workers(workers: int | None, scheduler: str | None) -> int | None:
     """``workers`` if it goes with ``scheduler``. Raises ConfigError."""
-    if workers is not None and workers < 1:
-        raise ConfigError(f"--workers {workers}: has to be at least 1")
+    if workers is not None:
+        whole("workers", workers, shown="--workers")
     if scheduler is not None:
         from emjax.experiments.execution.cluster import check_scheduler
 

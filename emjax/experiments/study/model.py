@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
-from emjax.experiments.study.fields import Count, PathText, Positive, Section, Text
+from emjax.experiments.study.fields import PathText, Positive, Section, Text, bounded
 
 
 class PriorTable(Section):
@@ -72,7 +72,7 @@ class Model(Section):
     covariance: Literal["full", "tied", "diag", "spherical"] | None = Field(
         default=None, description="normal only; default: full"
     )
-    n_components: Count = Field(description="number of components, K")
+    n_components: Annotated[int, bounded("n_components")] = Field(description="number of components, K")
     prior: PriorSetting | None = Field(default=None, description=_PRIOR)
 
     @model_validator(mode="after")
