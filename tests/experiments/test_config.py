@@ -299,3 +299,23 @@ def test_the_schema_closes_every_table():
 def test_windows_line_ends_are_read(write):
     assert load_config(write(COMPLETE.replace("\n", "\r\n"))).model.n_components == 2
     assert tomllib.loads(tomli_w.dumps(load_config(write(COMPLETE)).resolved()))
+
+
+@pytest.mark.parametrize("value", [10**400, 10**5000, -1, 2**31, 1.5, True, float("nan"), float("inf")], ids="abcdefgh")
+@pytest.mark.parametrize(
+    "key",
+    ["seed", "model.n_components", "em.n_init", "em.max_iter", "em.iterations", "em.log_every", "mcmc.chains",
+     "mcmc.warmup", "mcmc.draws", "data.n_samples", "data.seed"],
+)  # fmt: skip
+def test_numbers_out_of_bounds_are_named_with_their_key(key, value):
+    data = {"kind": "simulate", "weights": [1.0], "mean": [0.0], "scale": [1.0]}
+    tree = {"data": data, "model": {"n_components": 1}, "em": {}, "mcmc": {}}
+    section, _, name = key.rpartition(".")
+    (tree[section] if section else tree)[name] = value
+    if (key, value) in (("seed", 2**31), ("data.seed", 2**31)):
+        assert build_config(tree, place="x")
+        return
+    with pytest.raises(ConfigError) as caught:
+        build_config(tree, place="x")
+    assert str(caught.value).startswith(f"x: {key} = ")
+    assert len(str(caught.value)) < 400

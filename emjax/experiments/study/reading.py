@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 2**63
 _MOST_FILES = 32
-_MOST_BYTES = 2**20
+_MOST_BYTES = 2**19
 _MOST_VALUES = 50_000
 """What a config may come to with the files that it extends. People do not write more, and what is read takes a few
 seconds at most, whoever wrote it."""

@@ -6,6 +6,7 @@ A study is what `emjax run` does with a config that has ``[[methods]]``. It shar
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -286,8 +287,7 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _distinct_names(self) -> Study:
-        labels = [method.label for method in self.methods]
-        for label in labels:
-            if labels.count(label) > 1:
+        for label, count in Counter(method.label for method in self.methods).items():
+            if count > 1:
                 raise ValueError(f"two methods are called {label!r}: give each its own name")
         return self

@@ -209,7 +209,7 @@ def test_what_is_no_regular_file_is_not_waited_for(files):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("#" * (2**20 + 1), "a config and the files that it extends have at most 1 MiB together"),
+        ("#" * (2**20 + 1), "a config and the files that it extends have at most 0.5 MiB together"),
         ("x = [" + "1," * 60_000 + "]", "more than 50,000 values"),
         (
             "\n" + "a." * 100_000 + "a = 1",
@@ -231,9 +231,9 @@ def test_a_long_text_is_no_long_key(files):
 
 
 def test_files_of_a_config_share_one_limit(files):
-    comment = "#" * 400_000 + "\n"
+    comment = "#" * 200_000 + "\n"
     files(a_toml=comment, b_toml=comment, c_toml='extends = ["a.toml", "b.toml"]\n' + comment)
-    assert "at most 1 MiB together" in refused("c.toml")
+    assert "at most 0.5 MiB together" in refused("c.toml")
 
 
 def diamond(n_levels: int) -> dict[str, str]:
