@@ -17,6 +17,7 @@ from emjax import align
 from emjax.bayes.loo import psis_loo
 from emjax.bayes.posterior import Posterior, mean_log_density
 from emjax.bayes.visits import PosteriorModes
+from emjax.files import user_path
 from emjax.jsonable import to_json, to_jsonable
 from emjax.metrics.cost import Cost
 from emjax.metrics.partition import subset_rows
@@ -132,7 +133,7 @@ class Comparison:
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
         """Write `to_dict` as JSON and return the path."""
-        target = Path(path)
+        target = user_path(path)
         target.write_text(to_json(self.to_dict()) + "\n", encoding="utf-8")
         return target
 

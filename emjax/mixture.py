@@ -16,6 +16,7 @@ import numpy as np
 from jax.scipy.special import gammaln, logsumexp, xlogy
 from jaxtyping import Array, Float
 
+from emjax.bounds import whole
 from emjax.families.arrays import AnyArray, as_floats
 from emjax.families.base import Family
 from emjax.families.frame import Frame
@@ -85,10 +86,7 @@ class Mixture:
     def __post_init__(self) -> None:
         if not isinstance(self.family, Family):
             raise ValueError(f"family must be a family such as emjax.Normal(), not {self.family!r}")
-        if isinstance(self.n_components, bool) or not isinstance(self.n_components, int | np.integer):
-            raise ValueError(f"n_components must be a whole number, not {self.n_components!r}")
-        if self.n_components < 1:
-            raise ValueError(f"n_components must be at least 1, not {self.n_components}")
+        whole("n_components", self.n_components)
         if isinstance(self.prior, Prior):
             shape = np.shape(self.prior.concentration)
             if shape != (self.n_components,):
@@ -172,6 +170,7 @@ class Mixture:
 
     def sample(self, params: MixtureParams, key: Array, n_samples: int) -> tuple[Array, Array]:
         """``n_samples`` draws ``(n, d)`` and the labels ``(n,)`` they came from."""
+        whole("n_samples", n_samples)
         label_key, data_key = jax.random.split(key)
         labels = jax.random.categorical(label_key, jnp.log(params.weights), shape=(n_samples,))
         return self.family.sample(params.components, data_key, labels), labels

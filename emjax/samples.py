@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from emjax.bounds import LARGEST
 from emjax.errors import DataError
 from emjax.floats import quoted, to_float
 
@@ -28,8 +29,8 @@ __all__ = [
 
 _SHAPES = "(n_samples,) or (n_samples, n_features)"
 _LARGEST_COUNT = 2.0**53
-LARGEST, _NARROWEST = 1e140, 1e-130
-"""Values, and widths of columns, whose squares float64 holds, with sums and quotients of them, and a collapse's."""
+_NARROWEST = 1e-130
+"""Widths of columns whose squares float64 holds, with sums and quotients of them, and a collapse's."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,10 +1,14 @@
 """What all tests share: shapes are checked, ranks are not promoted silently, float64 is asked for by name, and programs
 are compiled fast."""
 
+import contextlib
 import gc
 import importlib.util
 import os
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 
@@ -90,3 +94,48 @@ def double_loop_em() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+_CHANGES = (
+    "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "os.rename", "os.rmdir",
+    "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "shutil.", "socket.connect", "pickle.find_class",
+)  # fmt: skip
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_watching: list[list[str]] = []
+
+
+def _watch(event: str, arguments: tuple[object, ...]) -> None:
+    if not _watching:
+        return
+    if event == "open":
+        path, mode, flags = arguments
+        if isinstance(flags, int) and flags & _WRITING and not str(path).endswith((".pyc", "/dev/null")):
+            _watching[-1].append(f"open {path!r} {mode} {flags}")
+    elif event == "exec":
+        # Python's own modules run when they are first needed; a config may name the files of models.
+        path = Path(getattr(arguments[0], "co_filename", "<text>"))
+        homes = (sys.prefix, sys.base_prefix, str(_TESTS.parent))
+        if not (str(path).startswith(("<", *homes)) or path.name in ("model.py", "broken.py")):
+            _watching[-1].append(f"exec {path}")
+    elif event.startswith(_CHANGES) and "__pycache__" not in str(arguments):
+        _watching[-1].append(f"{event} {arguments!r}")
+
+
+@pytest.fixture(scope="session")
+def only_reading() -> Callable[[], AbstractContextManager[None]]:
+    """A context in which nothing may be written, removed, started or unpickled, nor ten seconds of a core be taken."""
+    sys.addaudithook(_watch)
+
+    @contextlib.contextmanager
+    def context() -> Iterator[None]:
+        seen: list[str] = []
+        began = time.process_time()
+        _watching.append(seen)
+        try:
+            yield
+        finally:
+            _watching.remove(seen)
+        assert not seen
+        assert time.process_time() - began < 10.0, "a hang"
+
+    return context

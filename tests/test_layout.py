@@ -15,7 +15,7 @@ PACKAGE = ROOT / "emjax"
 
 # From the bottom to the top. At module level a module imports from its own layer and from those below it.
 LAYERS = (
-    {"errors", "clock", "floats", "jsonable", "naming", "programs", "samples", "scope"},
+    {"errors", "bounds", "clock", "files", "floats", "jsonable", "naming", "programs", "samples", "scope"},
     {"align", "datasets", "families"},
     {"mixture"},
     {"result"},

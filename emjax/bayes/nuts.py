@@ -44,6 +44,7 @@ import numpy as np
 
 from emjax.bayes.flat_model import FlatModel, value_and_gradient
 from emjax.bayes.progress import ChainProgress, OnProgress, check_settings
+from emjax.bounds import whole
 from emjax.errors import ConfigError
 
 _CHUNK_CAPACITY = 100
@@ -210,8 +211,7 @@ def _check(
 ) -> int:
     """Validate the settings; the number of chains."""
     check_settings(warmup, draws, target_accept_prob)
-    if max_tree_depth < 1:
-        raise ConfigError(f"max_tree_depth={max_tree_depth} must be at least 1; 10 is usual")
+    whole("max_tree_depth", max_tree_depth)
     if chain_method not in ("auto", "parallel", "vectorized"):
         raise ConfigError(f"chain_method={chain_method!r} must be 'auto', 'parallel' or 'vectorized'")
     lengths = {name: np.shape(value)[:1] for name, value in starts.items()}

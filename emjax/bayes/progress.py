@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
-from emjax.errors import ConfigError
+from emjax.bounds import share, whole
 
 Phase = Literal["warmup", "draws"]
 
@@ -41,9 +41,7 @@ class OnProgress(Protocol):
 
 def check_settings(warmup: int, draws: int, target_accept_prob: float, chains: int = 1) -> None:
     """Raise `ConfigError` if one of the settings that a user gives is out of its range."""
-    if chains < 1:
-        raise ConfigError(f"chains={chains}: at least one chain is needed; give a positive number")
-    if warmup < 0 or draws < 1:
-        raise ConfigError(f"warmup={warmup}, draws={draws}: warmup must be at least 0 and draws at least 1")
-    if not 0 < target_accept_prob < 1:
-        raise ConfigError(f"target_accept_prob={target_accept_prob} must lie between 0 and 1; 0.8 is usual")
+    whole("chains", chains)
+    whole("warmup", warmup)
+    whole("draws", draws)
+    share("target_accept_prob", target_accept_prob)

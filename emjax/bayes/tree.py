@@ -9,13 +9,13 @@ import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from emjax.errors import DataError
+from emjax.files import user_path
 
 _EVENT_DIMS = ("component", "feature", "feature_bis")
 
@@ -157,7 +157,7 @@ def save_tree(tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
         }
         for group in tree.subtree
     }
-    tree.to_netcdf(Path(path), engine="h5netcdf", encoding={path: e for path, e in encoding.items() if e})
+    tree.to_netcdf(user_path(path), engine="h5netcdf", encoding={path: e for path, e in encoding.items() if e})
 
 
 def load_tree(path: str | os.PathLike[str]) -> xr.DataTree:
@@ -168,7 +168,7 @@ def load_tree(path: str | os.PathLike[str]) -> xr.DataTree:
     DataError
         If the file is missing or is not a NetCDF-4 file.
     """
-    path = Path(path)
+    path = user_path(path, DataError)
     if not path.is_file():
         raise DataError(f"{path}: no such file; give the path of a posterior.nc")
     try:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from emjax.bounds import LARGEST
 from emjax.errors import DataError
 
 
@@ -20,13 +21,6 @@ def checked_weights(weights: Any) -> np.ndarray:
     if abs(total - 1.0) > 1e-8:
         raise DataError(f"weights sum to {total:.6g}, not 1: divide them by their sum")
     return array / total
-
-
-def checked_size(n_samples: int) -> int:
-    """A whole number of at least 1."""
-    if isinstance(n_samples, bool) or not isinstance(n_samples, (int, np.integer)) or n_samples < 1:
-        raise DataError(f"n_samples is {n_samples!r}: give an integer of at least 1")
-    return int(n_samples)
 
 
 def by_component(values: Any, n_components: int, name: str) -> np.ndarray:
@@ -86,8 +80,8 @@ def _numbers(values: Any, name: str) -> np.ndarray:
     """A float64 copy, finite."""
     try:
         array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{name} is not a rectangular array of numbers: give real numbers") from error
-    if not np.isfinite(array).all():
-        raise DataError(f"{name} has NaN or an infinite value: give finite numbers")
+    if not (np.abs(array) <= LARGEST).all():
+        raise DataError(f"{name} has NaN, an infinite value or one beyond {LARGEST:g}: give smaller finite numbers")
     return array

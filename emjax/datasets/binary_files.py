@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from emjax.datasets.columns import Columns, check_unique, choose_columns, listed
+from emjax.bounds import written
+from emjax.datasets.columns import Columns, check_unique, check_width, choose_columns, listed
 from emjax.errors import DataError
 from emjax.floats import quoted, to_float
 from emjax.samples import check_finite, check_not_empty, default_feature_names
@@ -21,6 +23,9 @@ __all__ = ["read_npy", "read_npz", "read_parquet"]
 _NPZ_ARRAY = "x"
 # what numpy.load raises for a damaged file, by the part that is damaged: its header is Python source read by
 # numpy, its shape may ask for any amount of memory, and an .npz is a zip archive besides
+MOST_UNPACKED = 2**30
+_MOST_PACKED = 20
+"""What files are unpacked to at most: a gigabyte, or so many times their size."""
 _DAMAGED_NPY = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError, MemoryError, OverflowError)
 _DAMAGED_NPZ = (*_DAMAGED_NPY, zipfile.BadZipFile, zlib.error, RuntimeError)  # NotImplementedError included
 
@@ -41,6 +46,7 @@ def read_parquet(path: Path, place: str, columns: Columns = None) -> tuple[np.nd
     try:
         schema = parquet.read_schema(path)
         names = tuple(schema.names)
+        check_width(len(names), place)
         check_unique(names, place)
         if columns is None:
             columns = [name for name in names if not name.startswith("__index_level_")]
@@ -48,6 +54,7 @@ def read_parquet(path: Path, place: str, columns: Columns = None) -> tuple[np.nd
         chosen_names = tuple(names[position] for position in chosen)
         _check_parquet_types(path, schema, chosen, place)
         with parquet.ParquetFile(path) as file:
+            _check_unpacked(8 * file.metadata.num_rows * len(chosen), path.stat().st_size, place)
             table = file.read(columns=list(chosen_names))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{place} is not a whole Parquet file ({one_line(error)}): write or fetch it again") from error
@@ -76,6 +83,8 @@ def read_npy(path: Path, place: str, columns: Columns = None) -> tuple[np.ndarra
     """
     try:
         with path.open("rb") as file:
+            _check_header(file, path.stat().st_size)
+            file.seek(0)
             array = np.load(file, allow_pickle=False)
     except _DAMAGED_NPY as error:
         raise _damaged(place, error) from error
@@ -101,6 +110,11 @@ def read_npz(path: Path, place: str, columns: Columns = None) -> tuple[np.ndarra
                     "or save it alone"
                 )
             name = _NPZ_ARRAY if _NPZ_ARRAY in names else names[0]
+            member = archive.zip.getinfo(f"{name}.npy" if f"{name}.npy" in archive.zip.namelist() else name)
+            _check_unpacked(member.file_size, member.compress_size, place)
+            with archive.zip.open(member) as packed:
+                if packed.peek(6)[:6] == np.lib.format.MAGIC_PREFIX:
+                    _check_header(packed, member.file_size)
             array = archive[name]
     except DataError:
         raise
@@ -109,6 +123,27 @@ def read_npz(path: Path, place: str, columns: Columns = None) -> tuple[np.ndarra
     if not isinstance(array, np.ndarray):
         raise DataError(f"{place}: {quoted(name)} is not a NumPy array: save the data with numpy.savez")
     return _from_array(array, f"{place}[{name}]", columns)
+
+
+def _check_header(file: IO[bytes], size: int) -> None:
+    """Raise ValueError where an array of NumPy declares more than the ``size`` bytes of its file; reads the header."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    there = size - file.tell()
+    # In Python's own numbers, which do not overflow. What has no size could be declared any number of times.
+    declared = math.prod(shape) * (dtype.itemsize or there + 1)
+    if declared > there or any(length < 0 for length in shape):
+        raise ValueError(f"its header declares shape {written(shape)} of {written(dtype)}, and {there:,} bytes follow")
+
+
+def _check_unpacked(unpacked: int, packed: int, place: str) -> None:
+    """Refuse what is packed to next to nothing: it would unpack to any amount of memory."""
+    if unpacked > max(MOST_UNPACKED, _MOST_PACKED * packed):
+        raise DataError(
+            f"{place} would unpack from {packed:,} to {unpacked:,} bytes, and beyond {MOST_UNPACKED:,} at most "
+            f"{_MOST_PACKED} times its size is read: save the numbers without compression"
+        )
 
 
 def one_line(error: BaseException) -> str:
@@ -133,6 +168,7 @@ def _from_array(array: np.ndarray, place: str, columns: Columns) -> tuple[np.nda
     if array.ndim == 1:
         array = array[:, np.newaxis]
     check_not_empty(array.shape, place)
+    check_width(array.shape[1], place)
     names = default_feature_names(array.shape[1])
     chosen = choose_columns(names, columns, place)
     chosen_names = tuple(names[position] for position in chosen)
@@ -145,22 +181,21 @@ def _check_parquet_types(path: Path, schema: Any, chosen: list[int], place: str)
     """Raise for the first chosen column that does not hold numbers, with its first value."""
     from pyarrow import parquet
 
-    numeric = [name for name, kind in zip(schema.names, schema.types, strict=True) if _is_number_type(kind)]
+    names, types = schema.names, schema.types  # which pyarrow makes anew every time
+    numeric = [name for name, kind in zip(names, types, strict=True) if _is_number_type(kind)]
     for position in chosen:
-        name = schema.names[position]
-        if name in numeric:
+        name, kind = names[position], types[position]
+        if _is_number_type(kind):
             continue
         with parquet.ParquetFile(path) as file:
-            column = file.read(columns=[name]).column(0)
-        example = f" (row 0, counting from 0, holds {quoted(column[0].as_py())})" if len(column) else ""
+            first = next(file.iter_batches(1, columns=[name]), None)
+        example = f" (row 0, counting from 0, holds {quoted(first.column(0)[0].as_py())})" if first else ""
         remedy = (
             f"choose numeric columns, --columns {listed(numeric).replace(', ', ',')}"
             if numeric
             else "no other column is numeric; give a file with numbers"
         )
-        raise DataError(
-            f"{place}: column {quoted(name)} is not numeric but {schema.types[position]}{example}: {remedy}"
-        )
+        raise DataError(f"{place}: column {quoted(name)} is not numeric but {kind}{example}: {remedy}")
 
 
 def _is_number_type(kind: Any) -> bool:

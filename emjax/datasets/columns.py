@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import difflib
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from emjax.bounds import written
 from emjax.errors import DataError
 from emjax.floats import quoted
 
-__all__ = ["Columns", "check_unique", "choose_columns", "listed", "nearest"]
+__all__ = ["Columns", "check_unique", "check_width", "choose_columns", "listed", "nearest"]
 
 type Columns = str | int | Sequence[str | int] | None
 
 _LONGEST_LIST = 12
+
+MOST_COLUMNS = 100_000
+"""More make no features of a mixture, and reading them would take its time."""
 
 
 def choose_columns(names: Sequence[str], columns: Columns, place: str) -> list[int]:
@@ -34,20 +39,30 @@ def choose_columns(names: Sequence[str], columns: Columns, place: str) -> list[i
         _check_named(names, place)
         return list(range(len(names)))
     if isinstance(columns, str):
-        wanted: list[str | int] = [columns] if columns in names else [part.strip() for part in columns.split(",")]
-    elif isinstance(columns, (int, numbers.Integral)):
-        wanted = [int(columns)]
-    else:
+        wanted: list[Any] = [columns] if columns in names else [part.strip() for part in columns.split(",")]
+    elif isinstance(columns, Iterable) and not isinstance(columns, bytes):
         wanted = list(columns)
+    else:
+        wanted = [columns]
     if not wanted or wanted == [""]:
         raise DataError(f"{place}: no column was chosen: choose from {listed(names)}")
-    chosen: list[int] = []
+    places = {name: position for position, name in reversed(list(enumerate(names))) if name}
+    chosen: dict[int, None] = {}
     for entry in wanted:
-        position = _position(names, entry, place)
+        position = _position(names, places, entry, place)
         if position in chosen:
             raise DataError(f"{place}: column {quoted(entry)} is chosen twice: name each column once")
-        chosen.append(position)
-    return chosen
+        chosen[position] = None
+    return list(chosen)
+
+
+def check_width(n_columns: int, place: str) -> None:
+    """Raise :class:`DataError` for more columns than `MOST_COLUMNS`."""
+    if n_columns > MOST_COLUMNS:
+        raise DataError(
+            f"{place} has {n_columns:,} columns, and {MOST_COLUMNS:,} are the most: write the columns to use to a file "
+            "of their own, or turn it about if its rows are columns"
+        )
 
 
 def check_unique(names: Sequence[str], place: str) -> None:
@@ -89,14 +104,21 @@ def _for_option(names: Sequence[str]) -> str:
     return listed([name for name in names if name]).replace(", ", ",") or "0"
 
 
-def _position(names: Sequence[str], entry: str | int, place: str) -> int:
-    if isinstance(entry, str) and entry and entry in names:
-        return names.index(entry)
+def _position(names: Sequence[str], places: Mapping[str, int], entry: Any, place: str) -> int:
+    if isinstance(entry, str) and entry in places:
+        return places[entry]
+    if not isinstance(entry, str | numbers.Integral) or isinstance(entry, bool):
+        raise DataError(
+            f"{place}: {written(entry)} is neither the name of a column nor its position, a whole number from 0: "
+            f"choose from {listed(names)}"
+        )
     if not isinstance(entry, str) or (entry.isascii() and entry.isdigit()):
-        position = int(entry)
+        # No file has so many columns, and Python reads no number of thousands of digits.
+        position = int(entry) if not isinstance(entry, str) or len(entry) < 20 else len(names)
         if not 0 <= position < len(names):
             raise DataError(
-                f"{place}: there is no column {position}: positions count from 0 to {len(names) - 1} ({listed(names)})"
+                f"{place}: there is no column {written(entry).strip(chr(39))}: positions count from 0 to "
+                f"{len(names) - 1} ({listed(names)})"
             )
         return position
     close = nearest(entry, names)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from emjax.datasets.columns import Columns, listed, nearest
 from emjax.datasets.dataset import Dataset
 from emjax.datasets.text_files import read_csv
 from emjax.errors import DataError
+from emjax.files import NotRegularError, regular_size, user_path
 from emjax.floats import quoted
 
 __all__ = ["load"]
@@ -81,8 +81,9 @@ def load(name_or_path: str | os.PathLike[str], columns: Columns = None) -> Datas
     is_path = Path(text).suffix != "" or "/" in text or os.sep in text
     if not is_path and text in CATALOGUE:
         return load_bundled(CATALOGUE[text], columns)
-    path = Path(text).expanduser()
-    place = text if text.isprintable() and text else quoted(text)
+    path = user_path(text, DataError)
+    short = text if len(text) <= 250 else f"{text[:120]}...{text[-120:]}"
+    place = short if short.isprintable() else quoted(short)
     size = _size_of_file(path, text, place)
     reader = _reader_for(path, place)
     if size == 0:
@@ -99,20 +100,18 @@ def _size_of_file(path: Path, text: str, place: str) -> int:
     """The size in bytes, or a :class:`DataError` saying that there is no such file."""
     names = listed(tuple(CATALOGUE))
     try:
-        status = os.stat(path)
+        return regular_size(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         close = nearest(path.stem, CATALOGUE)
         hint = f"did you mean {quoted(close)}? " if close else ""
         what = "file" if path.suffix or len(path.parts) > 1 else "file and no bundled data set"
         raise DataError(f"there is no {what} {quoted(text)}; {hint}Bundled data sets: {names}") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{place} cannot be read ({reason}): give a file, or one of {names}") from error
-    if stat.S_ISDIR(status.st_mode):
-        raise DataError(f"{place} is a folder: give one file in it ({_SUFFIXES})")
-    if not stat.S_ISREG(status.st_mode):
-        raise DataError(f"{place} is not a regular file: save the data as a file first ({_SUFFIXES})")
-    return status.st_size
+    except IsADirectoryError as error:
+        raise DataError(f"{place} is a folder: give one file in it ({_SUFFIXES})") from error
+    except NotRegularError as error:
+        raise DataError(f"{place} is not a regular file: save the data as a file first ({_SUFFIXES})") from error
+    except OSError as error:
+        raise DataError(f"{place} cannot be read ({error.strerror}): give a file, or one of {names}") from error
 
 
 def _reader_for(path: Path, place: str) -> _Reader:

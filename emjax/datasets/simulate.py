@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from emjax.datasets.arguments import checked_size
+from emjax.bounds import whole
 from emjax.datasets.dataset import Dataset
 from emjax.datasets.laws import MixtureLaw, normal_law, poisson_law
 from emjax.datasets.overlap import misassignment, separated
+from emjax.errors import DataError
 from emjax.samples import default_feature_names
 
 __all__ = ["misassignment", "normal_mixture", "poisson_mixture", "separated"]
@@ -36,8 +37,8 @@ def normal_mixture(
         scale: standard deviations (not variances) of uncorrelated features, same shape as ``mean``.
         covariance: shape ``(n_components, n_features, n_features)``, symmetric positive definite.  Exactly
             one of ``scale`` and ``covariance`` is given.
-        n_samples: the number of rows to draw.
-        seed: seed of ``numpy.random.default_rng``; the same seed gives the same data.
+        n_samples: the number of rows to draw, at most a billion.
+        seed: seed of ``numpy.random.default_rng``, from 0 to 2**32 - 1; the same seed gives the same data.
 
     Returns:
         A data set with ``labels`` (the component of each row, integers from 0) and ``truth``: ``weights``
@@ -58,8 +59,8 @@ def poisson_mixture(*, weights: Any, rate: Any, n_samples: int, seed: int) -> Da
     Args:
         weights: shape ``(n_components,)``, non-negative, summing to 1.
         rate: expected counts, positive, shape ``(n_components, n_features)`` or ``(n_components,)``.
-        n_samples: the number of rows to draw.
-        seed: seed of ``numpy.random.default_rng``; the same seed gives the same data.
+        n_samples: the number of rows to draw, at most a billion.
+        seed: seed of ``numpy.random.default_rng``, from 0 to 2**32 - 1; the same seed gives the same data.
 
     Returns:
         A data set with ``labels`` and ``truth`` (``weights`` and ``rate``), as :func:`normal_mixture`.
@@ -72,7 +73,8 @@ def poisson_mixture(*, weights: Any, rate: Any, n_samples: int, seed: int) -> Da
 
 
 def _simulated(law: MixtureLaw, truth: dict[str, np.ndarray], kind: str, n_samples: int, seed: int) -> Dataset:
-    values, labels = law.sample(checked_size(n_samples), np.random.default_rng(seed))
+    size, seed = (whole(name, value, error=DataError) for name, value in (("n_samples", n_samples), ("seed", seed)))
+    values, labels = law.sample(size, np.random.default_rng(seed))
     return Dataset(
         values=values,
         feature_names=default_feature_names(values.shape[1]),

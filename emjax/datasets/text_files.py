@@ -16,10 +16,11 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
-from emjax.datasets.columns import Columns, check_unique, choose_columns, listed
+from emjax.datasets.columns import Columns, check_unique, check_width, choose_columns, listed
 from emjax.errors import DataError
 from emjax.floats import quoted
 from emjax.samples import default_feature_names
@@ -31,6 +32,7 @@ _DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab"}
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?", "."})
 _SNIFFED_BYTES = 1 << 16
 _SNIFFED_ROWS = 50
+_LONGEST_RECORD = 1 << 22
 # Below this size the csv module is done before pyarrow is even imported.
 _ACCELERATED_BYTES = 1 << 20
 
@@ -125,6 +127,7 @@ def _layout(path: Path, place: str) -> _Layout:
     header_line, first = next(_records(path, delimiter, place))
     header = not _is_numeric_row(first)
     n_fields = len(first)
+    check_width(n_fields, place)
     if header:
         names = tuple(cell.strip() for cell in first)
         check_unique(names, place)
@@ -187,11 +190,24 @@ def _records(path: Path, delimiter: str, place: str) -> Iterator[tuple[int, list
 
     Later empty lines are handed on as rows without cells.
     """
+    line, started, length = 1, False, 0
+
+    def lines(file: IO[str]) -> Iterator[str]:
+        nonlocal length
+        while text := file.readline(_LONGEST_RECORD + 1):
+            length += len(text)
+            if length > _LONGEST_RECORD:
+                raise DataError(
+                    f"{place}: the row that begins in line {line} has more than {_LONGEST_RECORD:,} characters: give "
+                    "every row a line of its own"
+                )
+            yield text
+
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter)
-        line, started = 1, False
+        reader = csv.reader(lines(file), delimiter=delimiter)
         try:
             for row in reader:
+                length = 0
                 started = started or bool(row)
                 if started:
                     yield line, row

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from emjax.bounds import not_negative, whole
 from emjax.clock import stopwatch
 from emjax.em.accelerate import METHODS
 from emjax.em.further import FIRST, N_PARENTS, best_of, further_starts, joined, wants_more
@@ -172,23 +173,19 @@ class Settings:
 
     def check(self, mixture: Mixture) -> None:
         """Raise a `ValueError` that names the first argument out of range."""
-        if self.n_init is not None and self.n_init < 1:
-            raise ValueError(f"n_init must be at least 1, not {self.n_init}")
-        if self.max_iter < 1:
-            raise ValueError(f"max_iter must be at least 1, not {self.max_iter}")
-        if not self.tol >= 0:
-            raise ValueError(f"tol must not be negative, not {self.tol}")
-        if self.log_every < 0:
-            raise ValueError(f"log_every must not be negative, not {self.log_every}")
+        if self.n_init is not None:
+            whole("n_init", self.n_init)
+        whole("max_iter", self.max_iter)
+        whole("log_every", self.log_every)
+        not_negative("tol", self.tol)
+        not_negative("ridge", self.ridge)
         for argument, known in _NAMES.items():
             name = getattr(self, argument)
-            if name not in known:
+            if not isinstance(name, str) or name not in known:
                 raise ValueError(f"{argument}={name!r} is not one of {', '.join(map(repr, known))}")
         self._check_ridge(mixture)
 
     def _check_ridge(self, mixture: Mixture) -> None:
-        if not 0 <= self.ridge < np.inf:
-            raise ValueError(f"ridge must be finite and not negative, not {self.ridge}")
         if self.ridge > 0 and type(mixture.family).regularize is Family.regularize:
             raise ValueError(f"ridge={self.ridge} needs a family with variances, and {mixture.family.name} has none")
         if self.ridge > 0 and self.accelerate not in ("auto", "none"):

@@ -29,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from emjax.bounds import LARGEST
 from emjax.em import seeding
 from emjax.em.blocks import make_blocks
 from emjax.em.rows import Rows
@@ -37,7 +38,6 @@ from emjax.em.step import Statistics, maximization
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.programs import filled_up, padded_rows
-from emjax.samples import LARGEST
 
 STARTS = ("mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em")
 """What ``fit(..., starts=...)`` takes."""

@@ -300,7 +300,7 @@ def sample(
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The config file, TOML or YAML.")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The config file, in TOML.")],
     set_: Set = None,
     out: Out = None,
     overwrite: Overwrite = False,
@@ -411,7 +411,8 @@ def _leave(number: int, frame: Any) -> None:
 
 def _run_options(context: typer.Context, task: str) -> int:
     """Run what the options of a command declare."""
-    from emjax.experiments.settings import apply_overrides, build_config
+    from emjax.experiments.settings import build_config
+    from emjax.experiments.study.reading import Declared, overridden
 
     given = context.params
     tree: dict[str, Any] = {"task": task, "model": {}}
@@ -424,13 +425,13 @@ def _run_options(context: typer.Context, task: str) -> int:
         section, _, name = key.rpartition(".")
         table = tree.setdefault(section, {}) if section else tree
         table[name] = str(value) if isinstance(value, Path) else value
-    tree = apply_overrides(tree, given["set_"] or ())
+    declared = overridden(Declared(tree, f"emjax {task}"), given["set_"] or ())
     display = {
         OPTION_KEYS[parameter.name]: parameter.opts[0] if parameter.name != "data" else "DATA"
         for parameter in context.command.params
         if parameter.name in OPTION_KEYS
     }
-    config = build_config(tree, place=f"emjax {task}", display=display)
+    config = build_config(declared.tree, place=declared.path, display=display, where=declared.where)
     console = Console(quiet=given["quiet"], json=given["json"], progress=given["progress"])
     return _execute(config, console, overwrite=given["overwrite"], cache=not given["no_cache"])
 
@@ -451,6 +452,7 @@ def _execute(config: Any, console: Console, *, overwrite: bool, cache: bool) -> 
 def _usage(error: Exception) -> str:
     """Return a usage error as one line that says where help is."""
     message = error.format_message() if hasattr(error, "format_message") else str(error)
+    message = message if len(message) <= 300 else message[:297] + "..."
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "emjax"
     return f"{message.rstrip()} (see: {os.path.basename(command)} --help)"

@@ -11,21 +11,23 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from emjax.experiments.study.fields import (
-    Count,
-    Index,
     Matrices,
     NotNegative,
+    PathText,
+    Position,
     PositiveRow,
     PositiveRows,
     Rows,
     Section,
     Seed,
     Text,
+    bounded,
     distinct,
     names,
 )
 from emjax.experiments.study.model import FileModel, ModelSetting
 from emjax.experiments.study.model import Model as Model
+from emjax.files import user_path
 
 MIN_DRAWS_TO_COMPARE = 100
 """Fewer draws over all chains have no tails to estimate (PSIS-LOO) and no interval worth comparing."""
@@ -39,11 +41,11 @@ class SourceData(Section):
     """Data that lie somewhere: a bundled name or a file (CSV, Parquet, .npy, .npz)."""
 
     kind: Literal["source"] = "source"
-    source: Text = Field(description="a bundled name (see `emjax datasets`) or the path of a file")
+    source: PathText = Field(description="a bundled name (see `emjax datasets`) or the path of a file")
     columns: Annotated[
         tuple[Text, ...] | None,
         Field(min_length=1),
-        BeforeValidator(names, json_schema_input_type=tuple[Text | Index, ...] | None),
+        BeforeValidator(names, json_schema_input_type=tuple[Text | Position, ...] | None),
         AfterValidator(distinct),
     ] = Field(
         default=None,
@@ -60,7 +62,7 @@ class SimulatedData(Section):
     scale: PositiveRows | None = Field(default=None, description="normal: standard deviation, per component")
     covariance: Matrices | None = Field(default=None, description="normal: covariance matrix, per component")
     rate: PositiveRows | None = Field(default=None, description="Poisson: rate of each feature, per component")
-    n_samples: Count = Field(default=1000, description="rows to draw")
+    n_samples: Annotated[int, bounded("n_samples")] = Field(default=1000, description="rows to draw")
     seed: Seed = Field(default=0, description="random seed of the data")
 
     @model_validator(mode="after")
@@ -102,7 +104,7 @@ Data = Annotated[
 class Em(Section):
     """How EM is started and when it stops."""
 
-    n_init: Count | None = Field(
+    n_init: Annotated[int, bounded("n_init")] | None = Field(
         default=None,
         description="number of starts; the best is kept, all optima are reported; default: 20, and up to 240 "
         "where these have not settled which is the best; 1 with `iterations`",
@@ -113,18 +115,20 @@ class Em(Section):
     accelerate: Literal["auto", "none", "squarem", "anderson"] = Field(
         default="auto", description="auto: Anderson acceleration, and plain EM with `iterations`"
     )
-    max_iter: Count = Field(default=10_000, description="most iterations of one start")
+    max_iter: Annotated[int, bounded("max_iter")] = Field(default=10_000, description="most iterations of one start")
     tol: NotNegative = Field(
         default=1e-6, description="stop when the estimated distance to the limit is below this; 0: never"
     )
-    iterations: Count | None = Field(
+    iterations: Annotated[int, bounded("iterations")] | None = Field(
         default=None, description="run exactly this many iterations (max_iter and tol are then not used)"
     )
     prior: Literal["none", "default"] | None = Field(
         default=None,
         description="none: maximum likelihood; default: MAP; left out: MAP where model.prior is given",
     )
-    log_every: Index = Field(default=0, description="a line with the parameters every so many iterations; 0: none")
+    log_every: Annotated[int, bounded("log_every")] = Field(
+        default=0, description="a line with the parameters every so many iterations; 0: none"
+    )
 
 
 class Mcmc(Section):
@@ -136,13 +140,15 @@ class Mcmc(Section):
         "follow; hmc: whitened by the modes; nuts: NumPyro's, the reference; gibbs: data augmentation; laplace: "
         "weighted draws around the modes",
     )
-    chains: Count | None = Field(default=None, description="chains; default: 8 for hmc and gibbs, 4 for the others")
-    warmup: Index | None = Field(
+    chains: Annotated[int, bounded("chains")] | None = Field(
+        default=None, description="chains; default: 8 for hmc and gibbs, 4 for the others"
+    )
+    warmup: Annotated[int, bounded("warmup")] | None = Field(
         default=None,
         description="steps of each chain that tune the sampler and are not kept; default: 200 for hmc, 1000 for "
         "nuts, 500 for gibbs",
     )
-    draws: Count | None = Field(
+    draws: Annotated[int, bounded("draws")] | None = Field(
         default=None,
         description="draws kept of each chain; default: 500 for hmc, which then goes on until they suffice, and 1000 "
         "for the others",
@@ -174,7 +180,7 @@ class Compare(Section):
 class Output(Section):
     """Where the run is written."""
 
-    dir: Text | None = Field(default=None, description="the run's folder; default: runs/<data>-k<K>")
+    dir: PathText | None = Field(default=None, description="the run's folder; default: runs/<data>-k<K>")
 
 
 class Config(Section):
@@ -260,7 +266,7 @@ class Config(Section):
         """
         tree = self.model_dump(mode="json", exclude={"output"})
         if isinstance(self.model, FileModel):
-            tree["model"]["file"] = os.path.abspath(os.path.expanduser(self.model.file))
+            tree["model"]["file"] = os.path.abspath(user_path(self.model.file))
         else:
             tree["model"]["prior"] = tree["model"]["prior"] or self.prior
             tree["model"]["covariance"] = self.covariance
@@ -269,7 +275,7 @@ class Config(Section):
             # A prior that is written out would be EM's too.
             tree["em"]["prior"] = self.em_prior
         if isinstance(self.data, SourceData) and is_path(self.data.source):
-            tree["data"]["source"] = os.path.abspath(os.path.expanduser(self.data.source))
+            tree["data"]["source"] = os.path.abspath(user_path(self.data.source))
         return _without_none(tree)
 
 

@@ -9,7 +9,8 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from emjax.errors import ConfigError
+from emjax.bounds import whole
+from emjax.files import user_path
 
 CACHE_FOLDER_VARIABLE = "EMJAX_CACHE_DIR"
 NO_CACHE_VARIABLE = "EMJAX_NO_CACHE"
@@ -20,7 +21,7 @@ def cache_folder() -> Path:
     """Return where compiled programs are kept: ``$EMJAX_CACHE_DIR``, else the user's cache folder."""
     chosen = os.environ.get(CACHE_FOLDER_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return user_path(chosen).absolute()
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("emjax", appauthor=False)) / "jax"
@@ -44,15 +45,14 @@ def configure(*, cache: bool = True) -> str | None:
     many of them: a second run with the same shapes then starts in about half the time. Returns one line that
     says why the cache is off although it was wanted (its folder cannot be written), else None.
 
-    Raises ConfigError when ``EMJAX_CPU_DEVICES`` is not a whole number above 0.
+    Raises ConfigError when ``EMJAX_CPU_DEVICES`` is not a whole number from 1 to 1,024.
     """
     import jax
 
     devices = os.environ.get(CPU_DEVICES_VARIABLE)
     if devices:
-        if not devices.isdecimal() or int(devices) < 1:
-            raise ConfigError(f"{CPU_DEVICES_VARIABLE} = {devices!r}: has to be a whole number above 0")
-        jax.config.update("jax_num_cpu_devices", int(devices))
+        n_devices = int(devices) if devices.isdecimal() and len(devices) <= 9 else devices
+        jax.config.update("jax_num_cpu_devices", whole("workers", n_devices, shown=CPU_DEVICES_VARIABLE))
     return _configure_cache(cache)
 
 

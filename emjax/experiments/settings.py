@@ -14,16 +14,15 @@ from emjax.errors import ConfigError
 from emjax.experiments import config as schema
 from emjax.experiments.config import Config
 from emjax.experiments.nearest import printable
-from emjax.experiments.study.overrides import apply_overrides
 from emjax.experiments.study.positions import Location
 from emjax.experiments.study.reading import read_tree
 from emjax.experiments.study.refusals import refusal
 
-__all__ = ["apply_overrides", "build_config", "load_config", "with_output"]
+__all__ = ["build_config", "load_config", "with_output"]
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
-    """Return the config of a TOML or YAML file, with ``overrides`` (``"model.n_components=3"``) put on top.
+    """Return the config of a TOML file, with ``overrides`` (``"model.n_components=3"``) put on top.
 
     Paths in the file (``data.source``, ``model.file``, ``output.dir``) are relative to the file; paths in an
     override are relative to the current folder. See `emjax.experiments.study.reading.read_tree` for ``extends``.

@@ -13,6 +13,7 @@ import tomli_w
 from emjax.errors import ConfigError, RunExistsError
 from emjax.experiments.archive.atomic import sync
 from emjax.experiments.nearest import printable
+from emjax.files import user_path
 from emjax.jsonable import to_json
 
 _open: dict[Path, list[Path]] = {}
@@ -105,7 +106,7 @@ def run_folder(target: str | Path | None, *, default: str = "run", overwrite: bo
 
         path = next_name()
     else:
-        path = Path(target).expanduser()
+        path = user_path(target)
         path = path if path.name not in ("", "..") else path.resolve()
     if not overwrite and _taken(path):
         raise _exists(path)

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from emjax.bounds import BOUNDS, LARGEST, whole
 from emjax.sklearn.density import log_density, n_covariance_parameters, precisions, precisions_cholesky
 from emjax.sklearn.run import Run, Talk, run
 from emjax.sklearn.starts import Parameters, check_given, draw_start
@@ -116,12 +117,12 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn reads it as it is)
-        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "n_components": [Interval(Integral, *BOUNDS["n_components"], closed="both")],
         "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
-        "tol": [Interval(Real, 0.0, None, closed="left")],
-        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0.0, LARGEST, closed="both")],
+        "reg_covar": [Interval(Real, 0.0, LARGEST, closed="both")],
+        "max_iter": [Interval(Integral, 0, BOUNDS["max_iter"][1], closed="both")],
+        "n_init": [Interval(Integral, *BOUNDS["n_init"], closed="both")],
         "init_params": [StrOptions({"kmeans", "random", "random_from_data", "k-means++"})],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
@@ -129,7 +130,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
-        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+        "verbose_interval": [Interval(Integral, 1, BOUNDS["log_every"][1], closed="both")],
     }
 
     def __init__(
@@ -289,8 +290,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             Their components.
         """
         check_is_fitted(self)
-        if n_samples < 1:
+        if isinstance(n_samples, Integral) and n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
+        n_samples = whole("n_samples", n_samples)
         random_state = check_random_state(self.random_state)
         weights = self.weights_.astype(np.float64)
         counts = random_state.multinomial(n_samples, weights / weights.sum())

@@ -38,6 +38,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 from scipy.special import ndtri
 
+from emjax.bounds import share
 from emjax.em.blocks import Blocks, make_blocks
 from emjax.em.memory import check_hessians
 from emjax.em.step import log_likelihood
@@ -175,8 +176,7 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information") -> I
     DataError
         If the matrices of all parameters do not fit the memory.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, not {level}")
+    share("level", level)
     if method not in METHODS:
         raise ValueError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
     check_hessians(fit.mixture, fit.data.shape[1], what="the intervals")

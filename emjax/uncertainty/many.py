@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from emjax.bounds import share
 from emjax.em.blocks import Blocks
 from emjax.errors import EmjaxError
 from emjax.families.frame import Frame
@@ -44,8 +45,7 @@ def intervals_many(fits: Sequence[Fit | EmjaxError], *, level: float = 0.9) -> l
     ValueError
         If ``level`` is out of range.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, not {level}")
+    share("level", level)
     results: list[Any] = list(fits)
     groups: dict[Any, list[int]] = {}
     for place, fit in enumerate(fits):

@@ -21,3 +21,15 @@ def refusal() -> Callable[..., str]:
         return message
 
     return message_of
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write bytes or text to a new file; its path as text."""
+
+    def write_file(name, content):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return str(path)
+
+    return write_file

@@ -202,7 +202,7 @@ def test_files_in_the_home_folder(tmp_path, monkeypatch):
         ("no/such/folder.csv", ("no file 'no/such/folder.csv'",)),
         ("", ("no data set was named", "deaths, faithful, galaxies, iris")),
         ("a\nb.csv", (r"'a\nb.csv'",)),
-        ("a\0b.csv", ("null", "give a file")),
+        ("a\0b.csv", ("NUL character", "give another one")),
         ("x" * 260 + ".csv", ("cannot be read", "too long")),
     ],
     ids=["typo", "case", "unknown", "suffix", "folder", "empty", "newline", "null", "long"],

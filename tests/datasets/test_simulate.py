@@ -111,8 +111,8 @@ def test_one_feature_poisson():
             },
             ("covariance[0] is not symmetric",),
         ),
-        ({"n_samples": 0}, ("n_samples is 0", "at least 1")),
-        ({"n_samples": 10.5}, ("n_samples is 10.5", "integer")),
+        ({"n_samples": 0}, ("n_samples = 0", "from 1 to 1,000,000,000")),
+        ({"n_samples": 10.5}, ("n_samples = 10.5", "whole number")),
     ],
 )
 def test_bad_arguments(refusal, changes, parts):

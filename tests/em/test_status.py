@@ -237,16 +237,16 @@ def test_every_status_has_a_message():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_init": 0}, "n_init must be at least 1, not 0"),
-        ({"max_iter": 0}, "max_iter must be at least 1, not 0"),
-        ({"tol": -1.0}, "tol must not be negative"),
-        ({"tol": float("nan")}, "tol must not be negative"),
-        ({"log_every": -1}, "log_every must not be negative"),
+        ({"n_init": 0}, "n_init = 0 is not allowed; give a whole number from 1 to 100,000"),
+        ({"max_iter": 0}, "max_iter = 0 is not allowed"),
+        ({"tol": -1.0}, "tol = -1.0 is not allowed; give a number from 0 to 1e\\+140"),
+        ({"tol": float("nan")}, "tol = nan is not allowed"),
+        ({"log_every": -1}, "log_every = -1 is not allowed"),
         ({"starts": "kmeans"}, "starts='kmeans' is not one of 'mixed', 'kmeans\\+\\+', 'random'"),
         ({"accelerate": "aitken"}, "accelerate='aitken' is not one of 'auto', 'none', 'squarem', 'anderson'"),
         ({"criterion": "change"}, "criterion='change' is not one of 'parameters', 'log_likelihood'"),
-        ({"ridge": -1.0}, "ridge must be finite and not negative"),
-        ({"ridge": float("nan")}, "ridge must be finite and not negative"),
+        ({"ridge": -1.0}, "ridge = -1.0 is not allowed"),
+        ({"ridge": float("nan")}, "ridge = nan is not allowed"),
         ({"dtype": "float16"}, "dtype='float16' is not one of 'float64', 'float32'"),
     ],
 )

@@ -44,6 +44,33 @@ def refused(result) -> str:
         (("compare", "faithful", "-k", "2", "--columns", "eruption"), "eruptions"),
         (("fit", "faithful", "-k", "2", "--prior", "flat"), "use one of none, default"),
         (("fit", "faithful", "-k", "2", "--iterations", "0"), "--iterations (em.iterations) = 0"),
+        (
+            ("fit", "faithful", "-k", "2147483648"),
+            "-k (model.n_components) = 2147483648 is not allowed; it",
+        ),
+        (("fit", "faithful", "-k", "9" * 400), "-k (model.n_components) = 9999"),
+        (("fit", "faithful", "-k", "9" * 5000), "Invalid value for '-k'"),
+        (("fit", "faithful", "-k", "2", "--max-iter", "2147483648"), "--max-iter (em.max_iter) = 2147483648 is not al"),
+        (("fit", "faithful", "-k", "2", "--iterations", "2147483648"), "--iterations (em.iterations) = 2147483648 is"),
+        (
+            ("fit", "faithful", "-k", "2", "--tol", "1e400"),
+            "--tol (em.tol) = inf is not allowed; it should be a",
+        ),
+        (("fit", "faithful", "-k", "2", "--tol", "nan"), "--tol (em.tol) = nan is not allowed"),
+        (("fit", "faithful", "-k", "2", "--seed", "-1"), "--seed (seed) = -1 is not allowed"),
+        (("sample", "faithful", "-k", "2", "--draws", "1" + "0" * 30), "--draws (mcmc.draws) = 1000"),
+        (
+            ("sample", "faithful", "-k", "2", "--chains", "2147483648"),
+            "--chains (mcmc.chains) = 2147483648 is",
+        ),
+        (
+            ("fit", "faithful", "-k", "2", "--set", "seed=0x" + "f" * 5000),
+            "seed is not allowed; it is a number of",
+        ),
+        (
+            ("fit", "faithful", "-k", "2", "--set", 'output.dir="a\\u0000b"'),
+            "--out (output.dir): a path cannot hold",
+        ),
         (("run",), "Missing argument"),
         (("run", "absent.toml"), "absent.toml: no such config file"),
     ],

@@ -8,7 +8,8 @@ import tomli_w
 
 from emjax.errors import ConfigError
 from emjax.experiments.config import DEFAULT_CHAINS, MIN_DRAWS_TO_COMPARE, Config
-from emjax.experiments.settings import apply_overrides, build_config, load_config
+from emjax.experiments.settings import build_config, load_config
+from emjax.experiments.study.reading import Declared, overridden
 
 COMPLETE = '[data]\nsource = "faithful"\n[model]\nn_components = 2\n'
 
@@ -250,7 +251,7 @@ def test_a_bundled_name_stays_a_name_though_a_file_is_called_so(write, tmp_path,
 )
 def test_an_override_is_read_as_toml_and_else_as_text(override, expected):
     tree = {"model": {"n_components": 2}}
-    assert apply_overrides(tree, [override])["model"]["n_components"] == expected
+    assert overridden(Declared(tree, "x"), [override]).tree["model"]["n_components"] == expected
     assert tree == {"model": {"n_components": 2}}
 
 
@@ -260,7 +261,7 @@ def test_an_override_that_cannot_be_set_is_refused(write, override):
 
 
 def test_an_override_can_add_a_table():
-    assert apply_overrides({}, ["mcmc.draws=10"]) == {"mcmc": {"draws": 10}}
+    assert overridden(Declared({}, "x"), ["mcmc.draws=10"]).tree == {"mcmc": {"draws": 10}}
 
 
 def test_an_option_is_called_by_its_name_on_the_command_line():
@@ -298,3 +299,23 @@ def test_the_schema_closes_every_table():
 def test_windows_line_ends_are_read(write):
     assert load_config(write(COMPLETE.replace("\n", "\r\n"))).model.n_components == 2
     assert tomllib.loads(tomli_w.dumps(load_config(write(COMPLETE)).resolved()))
+
+
+@pytest.mark.parametrize("value", [10**400, 10**5000, -1, 2**31, 1.5, True, float("nan"), float("inf")], ids="abcdefgh")
+@pytest.mark.parametrize(
+    "key",
+    ["seed", "model.n_components", "em.n_init", "em.max_iter", "em.iterations", "em.log_every", "mcmc.chains",
+     "mcmc.warmup", "mcmc.draws", "data.n_samples", "data.seed"],
+)  # fmt: skip
+def test_numbers_out_of_bounds_are_named_with_their_key(key, value):
+    data = {"kind": "simulate", "weights": [1.0], "mean": [0.0], "scale": [1.0]}
+    tree = {"data": data, "model": {"n_components": 1}, "em": {}, "mcmc": {}}
+    section, _, name = key.rpartition(".")
+    (tree[section] if section else tree)[name] = value
+    if (key, value) in (("seed", 2**31), ("data.seed", 2**31)):
+        assert build_config(tree, place="x")
+        return
+    with pytest.raises(ConfigError) as caught:
+        build_config(tree, place="x")
+    assert str(caught.value).startswith(f"x: {key} = ")
+    assert len(str(caught.value)) < 400

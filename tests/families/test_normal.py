@@ -74,7 +74,7 @@ def test_wrong_means_and_settings():
 
 
 def test_mixtures_check_their_parts():
-    with pytest.raises(ValueError, match="n_components must be at least 1"):
+    with pytest.raises(ValueError, match="n_components = 0 is not allowed"):
         emjax.Mixture(emjax.Normal(), 0)
     mixture = emjax.Mixture(emjax.Normal(), 2)
     with pytest.raises(ValueError, match="weights must be 2 non-negative numbers"):

@@ -250,7 +250,7 @@ def test_a_prior_adds_to_the_information(deaths):
 
 def test_bounds_on_level_and_method(deaths):
     for level in (0.0, 1.0, -0.1, 90.0, float("nan")):
-        with pytest.raises(ValueError, match="level must lie between 0 and 1"):
+        with pytest.raises(ValueError, match="must lie between 0 and 1"):
             deaths.intervals(level=level)
     with pytest.raises(ValueError, match="'information'"):
         deaths.intervals(method="informaton")

@@ -37,5 +37,5 @@ def test_each_is_what_intervals_gives(monkeypatch):
                 [other.estimate, other.se, other.lower, other.upper],
                 rtol=1e-9,
             )
-    with pytest.raises(ValueError, match=r"level must lie between 0 and 1, not 1\.0"):
+    with pytest.raises(ValueError, match=r"level = 1\.0 is not allowed; it must lie between 0 and 1"):
         intervals_many(fits, level=1.0)

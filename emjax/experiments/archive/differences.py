@@ -14,6 +14,7 @@ from emjax.errors import ConfigError
 from emjax.experiments.archive.single import SingleRun, is_single_run, open_single_run
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.plan import canonical
+from emjax.files import user_path
 
 if TYPE_CHECKING:
     import pandas
@@ -80,7 +81,7 @@ def open_run(path: str | Path) -> "SingleRun | StudyResult":
     from emjax.experiments.archive.declaration import read_declaration
     from emjax.experiments.results import open_study
 
-    folder = Path(path).expanduser()
+    folder = user_path(path)
     if not folder.is_dir():
         raise ConfigError(f"{printable(folder)}: no such folder; see what there is with: emjax ls")
     if read_declaration(folder) is not None:

@@ -28,6 +28,7 @@ from emjax.experiments.archive.records import Entry
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.plan import Job, Plan
 from emjax.experiments.study.schema import Study
+from emjax.files import user_path
 from emjax.jsonable import to_json
 
 _LONG_AGO = 3600.0
@@ -66,7 +67,7 @@ class Archive:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).expanduser()
+        self.path = user_path(path)
         self._jobs = self.path / "jobs"
         self._index = Index(self.path)
 

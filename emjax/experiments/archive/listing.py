@@ -10,6 +10,7 @@ from emjax.errors import ConfigError
 from emjax.experiments.archive.declaration import read_declaration
 from emjax.experiments.archive.single import is_single_run, open_single_run
 from emjax.experiments.nearest import printable
+from emjax.files import user_path
 
 DEEPEST = 3
 """How many folders deep runs are looked for."""
@@ -24,7 +25,7 @@ def list_runs(folder: str | Path) -> list[dict[str, Any]]:
 
     Raises ConfigError where the folder is not there.
     """
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     if not folder.is_dir():
         raise ConfigError(f"{printable(folder)}: no such folder; name the folder that runs are in")
     found = [_described(run) for run in _runs(folder, DEEPEST)]

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
+from emjax.bounds import whole
 from emjax.errors import ConfigError
 from emjax.experiments.execution.worker import ONE_THREAD
 from emjax.experiments.nearest import printable
@@ -17,12 +18,15 @@ COUNT_SECONDS = 5.0
 """How often the workers of a cluster are counted."""
 
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://.+")
-_EMBEDDED = re.compile(r"local(?::([1-9][0-9]*))?")
+_EMBEDDED = re.compile(r"local(?::([1-9][0-9]{,8}))?")
 
 
 def check_scheduler(scheduler: str) -> None:
     """Raise ConfigError where ``scheduler`` is neither an address nor ``local`` or ``local:N``."""
-    if not (_ADDRESS.fullmatch(scheduler) or _EMBEDDED.fullmatch(scheduler)):
+    embedded = _EMBEDDED.fullmatch(scheduler)
+    if embedded and embedded[1]:
+        whole("workers", int(embedded[1]), shown="the N of --scheduler local:N")
+    if not (_ADDRESS.fullmatch(scheduler) or embedded):
         raise ConfigError(
             f"--scheduler {printable(scheduler)}: write tcp://HOST:PORT of a Dask scheduler, local, or local:N for N "
             "processes of this machine"

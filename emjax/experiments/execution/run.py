@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emjax.bounds import whole
 from emjax.errors import ConfigError
 from emjax.experiments.archive.folder import Archive
 from emjax.experiments.console import Console
@@ -16,6 +17,7 @@ from emjax.experiments.execution.supervise import Executor, Failure, Supervisor,
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.plan import Job
 from emjax.experiments.study.schema import Study
+from emjax.files import user_path
 
 if TYPE_CHECKING:
     from emjax.experiments.results import StudyResult
@@ -98,7 +100,7 @@ def folder_of(study: Study | str | Path, folder: str | Path | None = None) -> Pa
         path = Path(study).absolute()
         folder = Path("runs") / (path.parent.name if path.stem == "config" else path.stem)
     # Workers may have another current folder.
-    return Path(os.path.abspath(os.path.expanduser(folder)))
+    return Path(os.path.abspath(user_path(folder)))
 
 
 def shard_of[Item](jobs: Sequence[Item], shard: str | None) -> Sequence[Item]:
@@ -113,8 +115,8 @@ def shard_of[Item](jobs: Sequence[Item], shard: str | None) -> Sequence[Item]:
 
 def check_workers(workers: int | None, scheduler: str | None) -> int | None:
     """``workers`` if it goes with ``scheduler``. Raises ConfigError."""
-    if workers is not None and workers < 1:
-        raise ConfigError(f"--workers {workers}: has to be at least 1")
+    if workers is not None:
+        whole("workers", workers, shown="--workers")
     if scheduler is not None:
         from emjax.experiments.execution.cluster import check_scheduler
 

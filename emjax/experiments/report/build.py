@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emjax.experiments.report.wording import count, elided, listed, printable
+from emjax.files import user_path
 
 if TYPE_CHECKING:
     from emjax.comparison import Comparison
@@ -49,7 +50,7 @@ def write_report(
     OSError
         If the file cannot be written.
     """
-    target = Path(path)
+    target = user_path(path)
     page = render_report(comparison, title=title, provenance=provenance, command=command)
     target.write_bytes(page.encode("utf-8", errors="replace"))
     return target

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from emjax.errors import ConfigError
 from emjax.experiments.nearest import printable
+from emjax.files import user_path
 
 _TEMPLATES = Path(__file__).parent
 FILES = ("config.toml", "README.md")
@@ -27,7 +28,7 @@ def init_experiment(folder: str | Path, *, title: str | None = None) -> Path:
     ConfigError
         If one of the files is there already (nothing is touched), or the folder cannot be written.
     """
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     shown = printable(folder)
     name = Path(os.path.abspath(folder)).name
     title = title or name.replace("_", " ").replace("-", " ").strip().capitalize() or "Study"

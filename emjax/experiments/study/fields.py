@@ -4,16 +4,31 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-MOST = 2**53
-"""The largest count that is allowed: beyond it a float no longer counts in ones."""
+from emjax.bounds import BOUNDS, LARGEST, LONGEST_SECONDS
 
-Count = Annotated[int, Field(strict=True, ge=1, le=MOST)]
-Index = Annotated[int, Field(strict=True, ge=0, le=MOST)]
-Seed = Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
-NotNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
+
+def bounded(name: str) -> Any:
+    """What an int is annotated with, so that it is a whole number within the bounds of ``name``."""
+    least, most = BOUNDS[name]
+    return Field(strict=True, ge=least, le=most)
+
+
+Position = Annotated[int, Field(strict=True, ge=0)]
+Seed = Annotated[int, bounded("seed")]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
+Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=LARGEST)]
+NotNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=LARGEST)]
+Seconds = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=LONGEST_SECONDS)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
+
+
+def _without_nul(path: str) -> str:
+    if "\0" in path:
+        raise ValueError("a path cannot hold a NUL character; give another one")
+    return path
+
+
+PathText = Annotated[Text, AfterValidator(_without_nul)]
 
 
 def _as_rows(value: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
@@ -21,6 +20,7 @@ from emjax.experiments.study.plan import FORMAT, Cell, Job, Plan, digest, job_ke
 from emjax.experiments.study.positions import Location
 from emjax.experiments.study.refusals import Refusal, one_line, quoted, refusal
 from emjax.experiments.study.schema import Study, Sweep
+from emjax.files import user_path
 
 MOST_CELLS = 100_000
 MOST_JOBS = 200_000
@@ -131,9 +131,16 @@ def _points(sweep: Sweep, tree: Mapping[str, Any], where: Where) -> Iterator[tup
                 f"sweep.zip runs in step: {quoted(first)} has {lengths[first]} values and {quoted(key)} has {length}"
             )
             _fail(("sweep", "zip", key), problem, where)
-    n_cells = math.prod(len(values) for values in sweep.grid.values()) * next(iter(lengths.values()), 1)
-    if n_cells > MOST_CELLS:
-        _fail(("sweep",), f"the sweep has {n_cells:,} cells, and {MOST_CELLS:,} are the most", where)
+    n_cells = next(iter(lengths.values()), 1)
+    for values in sweep.grid.values():
+        n_cells *= len(values)
+        # Before the next factor: a product of thousands of them has more digits than Python writes.
+        if n_cells > MOST_CELLS:
+            _fail(("sweep",), f"the sweep has {n_cells:,} cells or more, and {MOST_CELLS:,} are the most", where)
+    n_methods = len(tree["methods"]) if isinstance(tree.get("methods"), list) else 1
+    if n_cells * n_methods > MOST_JOBS:
+        problem = f"{n_cells:,} cells and {n_methods:,} methods come to more jobs than {MOST_JOBS:,}, the most"
+        _fail(("sweep",), problem, where)
     axes: list[list[tuple[Entry, ...]]] = [
         [(Entry("grid", key, *value),) for value in enumerate(values)] for key, values in sweep.grid.items()
     ]
@@ -262,7 +269,7 @@ class _Sections:
         if not isinstance(data, SourceData):
             return tree, len((data.mean or data.rate or ((),))[0])
         if is_path(data.source):
-            tree["source"] = os.path.abspath(os.path.expanduser(data.source))
+            tree["source"] = os.path.abspath(user_path(data.source))
         sha256, n_features = self._content(data.source, data.columns)
         return {**tree, "sha256": sha256}, n_features
 

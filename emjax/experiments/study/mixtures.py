@@ -10,7 +10,6 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,9 +19,13 @@ from emjax.errors import ConfigError
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.model import FileModel, Model, PriorTable
 from emjax.experiments.study.plan import canonical
+from emjax.files import read_regular, user_path
 
 if TYPE_CHECKING:
     from emjax.mixture import Mixture, Prior
+
+_MOST_BYTES = 2**20
+"""The largest model file that is run."""
 
 
 def resolved_model(model: Model | FileModel) -> dict[str, Any]:
@@ -200,16 +203,16 @@ def _content(file: str) -> tuple[bytes, str]:
     """The bytes of a model file and their SHA-256."""
     shown = printable(file)
     try:
-        content = Path(_absolute(file)).read_bytes()
+        content = read_regular(_absolute(file), _MOST_BYTES)
     except FileNotFoundError:
         raise ConfigError(f"{shown}: no such model file; check model.file") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{shown}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:
+        raise ConfigError(f"{shown}: cannot be read: {error.strerror}") from None
     return content, hashlib.sha256(content).hexdigest()
 
 
 def _absolute(file: str) -> str:
-    return os.path.abspath(os.path.expanduser(file))
+    return os.path.abspath(user_path(file))
 
 
 def _place(file: str, error: BaseException) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
-from emjax.experiments.study.fields import Count, Positive, Section, Text
+from emjax.experiments.study.fields import PathText, Positive, Section, Text, bounded
 
 
 class PriorTable(Section):
@@ -72,7 +72,7 @@ class Model(Section):
     covariance: Literal["full", "tied", "diag", "spherical"] | None = Field(
         default=None, description="normal only; default: full"
     )
-    n_components: Count = Field(description="number of components, K")
+    n_components: Annotated[int, bounded("n_components")] = Field(description="number of components, K")
     prior: PriorSetting | None = Field(default=None, description=_PRIOR)
 
     @model_validator(mode="after")
@@ -96,7 +96,7 @@ class FileModel(Section):
     mixture, so asking for it runs the file.
     """
 
-    file: Text = Field(description="the path of a Python file with a function build(), which returns an emjax.Mixture")
+    file: PathText = Field(description="the path of a Python file whose function build() returns an emjax.Mixture")
     arguments: dict[Text, JsonValue] = Field(default_factory=dict, description="what build() is called with")
     prior: PriorSetting | None = Field(default=None, description=_PRIOR + "; left out: the prior of the mixture built")
 

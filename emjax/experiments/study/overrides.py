@@ -1,30 +1,21 @@
 """Values put into a tree by their dotted keys: for ``--set``, and for the cells of a sweep."""
 
 import itertools
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from emjax.errors import ConfigError
 from emjax.experiments.nearest import printable
-from emjax.experiments.study.positions import Location
+from emjax.experiments.study.positions import Location, read_toml
 
 
-def apply_overrides(tree: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Return a copy of ``tree`` with each ``"a.b=value"`` set; value is read as TOML, else as a string.
+def apply_override(tree: Mapping[str, Any], override: str) -> tuple[dict[str, Any], Location]:
+    """A copy of ``tree`` with ``"a.b=value"`` set, and the place of it; value is read as TOML, else as a string.
 
     A method of a study is named by its label, as in ``"methods.em.n_init=5"``.
 
     Raises ConfigError for an override without a key or that needs a table where there is a value.
     """
-    result = dict(tree)
-    for override in overrides:
-        result, _ = apply_override(result, override)
-    return result
-
-
-def apply_override(tree: Mapping[str, Any], override: str) -> tuple[dict[str, Any], Location]:
-    """`apply_overrides` for one of them, and the place that it has set."""
     key, sign, text = override.partition("=")
     names = [name.strip() for name in key.split(".")]
     if not sign or not all(names):
@@ -96,7 +87,7 @@ def dotted(location: Location) -> str:
 
 def _parse_value(text: str) -> Any:
     try:
-        parsed = tomllib.loads(f"value = {text}\n")
+        parsed = read_toml(f"value = {text}\n")
     except (ValueError, RecursionError):
         return text
     # A text with a line break could smuggle in further keys: then it is a string like any other.

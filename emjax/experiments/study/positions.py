@@ -1,11 +1,18 @@
-"""Where in a TOML text each key was written; `tomllib` checks the text but does not say."""
+"""A TOML text, and where in it each key was written; `tomllib` checks the text but does not say."""
 
 import bisect
 import re
 import tomllib
+from typing import Any
 
 Location = tuple[str | int, ...]
 """The way to a value: names of keys, and positions in lists."""
+
+MOST_PARTS = 32
+"""Keys of more parts are nested more deeply than any setting."""
+
+_NAME = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
+_LONG_KEY = re.compile(rf"(?:^|[\[{{,])[ \t]*{_NAME}(?:[ \t]*\.[ \t]*{_NAME}){{{MOST_PARTS}}}", re.MULTILINE)
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _PLAIN_VALUE = re.compile(r"[^,\]}#\n]*")
@@ -17,6 +24,18 @@ _STRINGS = {
     '"': re.compile(r'"(?:[^"\\\n]|\\.)*"'),
     "'": re.compile(r"'[^'\n]*'"),
 }
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """`tomllib.loads`, but for keys of more than `MOST_PARTS` parts, which take it a time that grows with their square.
+
+    Raises ValueError for what is no valid TOML, with the line where there is one, and RecursionError.
+    """
+    long_key = _LONG_KEY.search(text)
+    if long_key is not None:
+        place = f"(at line {text.count(chr(10), 0, long_key.end()) + 1}, column 1)"
+        raise ValueError(f"a key of more than {MOST_PARTS} parts is nested too deeply {place}")
+    return tomllib.loads(text)
 
 
 def toml_lines(text: str) -> dict[Location, int]:

@@ -1,4 +1,4 @@
-"""Reads a config file, TOML or YAML, with the files that it extends and the overrides of the command line.
+"""Reads a config file, in TOML, with the files that it extends and the overrides of the command line.
 
 Whatever is wrong ends in one :class:`~emjax.errors.ConfigError` of one line that names the file, the line where there
 is one, the key, what was given and what is allowed.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import errno
 import math
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,15 +21,24 @@ from emjax.experiments.config import data_kind, is_path
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.model import model_kind
 from emjax.experiments.study.overrides import apply_override, dotted, shown
-from emjax.experiments.study.positions import Location, toml_lines
+from emjax.experiments.study.positions import MOST_PARTS, Location, read_toml, toml_lines
 from emjax.experiments.study.refusals import one_line, quoted
+from emjax.files import read_regular, user_path
 
 if TYPE_CHECKING:
     from emjax.experiments.study.schema import Study
 
-_DEEPEST = 32
 _LARGEST = 2**63
-_MOST_FILES = 100
+_MOST_FILES = 32
+_MOST_BYTES = 2**19
+_MOST_VALUES = 50_000
+"""What a config may come to with the files that it extends. People do not write more, and what is read takes a few
+seconds at most, whoever wrote it."""
+
+_YAML = (
+    "YAML is not read, configs are written in TOML; to convert one: python -c "
+    "'import sys, tomli_w, yaml; print(tomli_w.dumps(yaml.safe_load(sys.stdin)))' < old.yaml > new.toml"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,16 +71,21 @@ class Declared:
 
 
 def read_tree(path: str | Path, overrides: Iterable[str] = ()) -> Declared:
-    """Read a config file: YAML where its name ends in .yaml or .yml, else TOML.
+    """Read a config file, which is TOML.
 
     ``extends = "base.toml"`` (or a list, the later the stronger) names files, relative to this one, that are read
     first. Their tables are merged with those of this file; anything else is replaced, and so is a table that changes
     its kind. Paths (``data.source``, ``model.file``, ``output.dir``) are relative to the file that they stand in, paths
     in an override to the current folder.
 
-    Raises ConfigError when a file cannot be read, or is no valid TOML or YAML, or extends itself.
+    Raises ConfigError when a file cannot be read, or is no valid TOML, or extends itself; also where the files are
+    larger together than a config is, or more than 32 extend one another.
     """
-    declared = _read(Path(path), ())
+    return overridden(dataclasses.replace(_Files().read(user_path(path), ()), path=str(path)), overrides)
+
+
+def overridden(declared: Declared, overrides: Iterable[str]) -> Declared:
+    """A config with each ``"a.b=value"`` put on top; raises ConfigError for one that does not fit."""
     tree, lines = declared.tree, dict(declared.lines)
     for override in overrides:
         tree, location = apply_override(tree, override)
@@ -81,7 +95,7 @@ def read_tree(path: str | Path, overrides: Iterable[str] = ()) -> Declared:
         if location[0] == "sweep":
             tree, moved = _flattened(tree, {location: 0}, place, later_wins=True)
             lines.update(dict.fromkeys(moved, (place, None)))
-    return Declared(tree, str(path), lines)
+    return Declared(tree, declared.path, lines)
 
 
 def read_study(path: str | Path, overrides: Iterable[str] = ()) -> Study:
@@ -104,82 +118,97 @@ def is_study(config: Declared | Mapping[str, Any]) -> bool:
 # -- one file and those that it extends
 
 
-def _read(path: Path, readers: tuple[str, ...]) -> Declared:
-    """A file with its bases worked in; ``readers`` are the files that led here."""
-    shown_path = printable(path)
-    name = os.path.realpath(path) if "\0" not in str(path) else str(path)
-    if name in readers:
-        circle = " -> ".join(os.path.basename(reader) for reader in (*readers[readers.index(name) :], name))
-        raise ConfigError(one_line(f"{shown_path}: extends goes in a circle: {circle}"))
-    if len(readers) >= _MOST_FILES:
-        raise ConfigError(one_line(f"{shown_path}: more than {_MOST_FILES} files extend one another"))
-    tree, line_of = _parse(path)
-    tree, line_of = _flattened(tree, line_of, shown_path)
-    tree = _anchored(tree, os.path.dirname(path))
-    bases = _bases(tree.pop("extends", []), shown_path, line_of)
-    own = Declared(tree, str(path), {key: (shown_path, line) for key, line in line_of.items()})
-    below: Declared | None = None
-    for base in bases:
-        other = _read(Path(os.path.dirname(path), os.path.expanduser(base)), (*readers, name))
-        below = other if below is None else _merged(below, other)
-    return own if below is None else _merged(below, own)
+class _Files:
+    """The files of one config: each is read once, however many others extend it."""
+
+    def __init__(self) -> None:
+        self._n_extended = 0
+        self._n_bytes = 0
+        self._parsed: dict[str, tuple[dict[str, Any], dict[Location, int]]] = {}
+        self._read: dict[str, Declared] = {}
+
+    def read(self, path: Path, readers: tuple[str, ...]) -> Declared:
+        """A file with its bases worked in; ``readers`` are the files that led here."""
+        shown_path = one_line(str(path), 250)
+        name = os.path.realpath(path)
+        if name in readers:
+            circle = " -> ".join(os.path.basename(reader) for reader in (*readers[readers.index(name) :], name))
+            raise ConfigError(one_line(f"{shown_path}: extends goes in a circle: {circle}"))
+        self._n_extended += 1
+        if self._n_extended > _MOST_FILES:
+            raise ConfigError(one_line(f"{shown_path}: more than {_MOST_FILES} files extend one another"))
+        # By its own name: the paths in a file that is linked to from elsewhere are relative to the link.
+        called = os.path.abspath(path)
+        if called not in self._read:
+            self._read[called] = self._with_bases(path, (*readers, name))
+        return self._read[called]
+
+    def _with_bases(self, path: Path, readers: tuple[str, ...]) -> Declared:
+        shown_path = one_line(str(path), 250)
+        if readers[-1] not in self._parsed:
+            self._parsed[readers[-1]] = self._parse(path)
+        tree, line_of = _flattened(*self._parsed[readers[-1]], shown_path)
+        tree = _anchored(tree, os.path.dirname(path))
+        bases = _bases(tree.pop("extends", []), shown_path, line_of)
+        own = Declared(tree, str(path), {key: (shown_path, line) for key, line in line_of.items()})
+        below: Declared | None = None
+        for base in bases:
+            other = self.read(Path(os.path.dirname(path), user_path(base)), readers)
+            below = other if below is None else _merged(below, other)
+        return own if below is None else _merged(below, own)
+
+    def _parse(self, path: Path) -> tuple[dict[str, Any], dict[Location, int]]:
+        """The tree of one file, and the line of every key."""
+        place = one_line(str(path), 250)
+        if path.suffix.lower() in (".yaml", ".yml"):
+            raise ConfigError(f"{one_line(str(path), 150)}: {_YAML}")
+        content = _content(path, _MOST_BYTES - self._n_bytes)
+        self._n_bytes += len(content)
+        try:
+            text = content.decode("utf-8").replace("\r\n", "\n")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{place}: not UTF-8 text at byte {error.start}; is it a TOML file?") from None
+        try:
+            # tomllib.load would do this; read apart so that bad UTF-8 and bad TOML are told apart.
+            tree = read_toml(text)
+        except RecursionError:
+            raise ConfigError(f"{place}: nested too deeply") from None
+        except ValueError as error:  # TOMLDecodeError is one, and so is a number of too many digits
+            message, at_line, column = _toml_position(str(error), text)
+            raise ConfigError(
+                one_line(f"{place}, line {at_line}, column {column}: not valid TOML: {message}")
+            ) from None
+        _check_plain(tree, {}, place)
+        return tree, toml_lines(text)
+
+
+def _content(path: Path, most: int) -> bytes:
+    place = one_line(str(path), 250)
+    try:
+        return read_regular(path, most)
+    except FileNotFoundError:
+        raise ConfigError(f"{place}: no such config file; check the path") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{place}: is a folder; name the config file in it, such as config.toml") from None
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            size = f"{_MOST_BYTES / 2**20:g} MiB"
+            raise ConfigError(f"{place}: a config and the files that it extends have at most {size} together") from None
+        raise ConfigError(f"{place}: cannot be read: {error.strerror}") from None
 
 
 def _bases(given: Any, place: str, line_of: Mapping[Location, int]) -> list[str]:
     bases = [given] if isinstance(given, str) else given
-    if not isinstance(bases, list) or not all(isinstance(base, str) and base for base in bases):
+    if not isinstance(bases, list) or not all(isinstance(base, str) and base and "\0" not in base for base in bases):
         raise ConfigError(
             one_line(
                 f"{_at(place, line_of, ('extends',))}: extends = {quoted(given)} is not allowed; "
                 "write the path of a config file, or a list of paths"
             )
         )
-    if len(bases) > _MOST_FILES or len(set(bases)) < len(bases):
-        raise ConfigError(one_line(f"{_at(place, line_of, ('extends',))}: extends names a file twice, or too many"))
+    if len(set(bases)) < len(bases):
+        raise ConfigError(one_line(f"{_at(place, line_of, ('extends',))}: extends names a file twice"))
     return bases
-
-
-def _parse(path: Path) -> tuple[dict[str, Any], dict[Location, int]]:
-    """The tree of one file, and the line of every key."""
-    place = printable(path)
-    text = _text(path).replace("\r\n", "\n")
-    line_of: dict[Location, int] = {}
-    if path.suffix.lower() in (".yaml", ".yml"):
-        from emjax.experiments.study.yaml_text import YamlError, read_yaml
-
-        try:
-            tree, line_of = read_yaml(text)
-        except YamlError as error:
-            where = place if error.line is None else f"{place}, line {error.line}"
-            raise ConfigError(one_line(f"{where}: not valid YAML for a config: {error}")) from None
-        return _check_plain(_without_null(tree), line_of, place), line_of
-    try:
-        # tomllib.load would do this; read apart so that bad UTF-8 and bad TOML are told apart.
-        tree = tomllib.loads(text)
-    except RecursionError:
-        raise ConfigError(f"{place}: nested too deeply") from None
-    except ValueError as error:  # TOMLDecodeError is one, and so is a number of too many digits
-        message, line, column = _toml_position(str(error), text)
-        raise ConfigError(one_line(f"{place}, line {line}, column {column}: not valid TOML: {message}")) from None
-    _check_plain(tree, {}, place)
-    line_of = toml_lines(text)
-    return tree, line_of
-
-
-def _text(path: Path) -> str:
-    place = one_line(str(path), 250)
-    try:
-        return path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{place}: no such config file; check the path") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{place}: is a folder; name the config file in it, such as config.toml") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{place}: not UTF-8 text at byte {error.start}; is it a TOML file?") from None
-    except OSError as error:
-        raise ConfigError(f"{place}: cannot be read: {error.strerror}") from None
-    except ValueError as error:  # a path with a zero byte
-        raise ConfigError(f"{place}: cannot be read: {error}") from None
 
 
 def _toml_position(message: str, text: str) -> tuple[str, int, int]:
@@ -233,7 +262,9 @@ def _anchored(tree: dict[str, Any], folder: str) -> dict[str, Any]:
     """The tree of a file in ``folder`` with its relative paths taken from there, those of a sweep too."""
 
     def anchor(key: str, value: Any) -> Any:
-        if not isinstance(value, str) or not value or (key == "data.source" and not is_path(value, folder)):
+        if not isinstance(value, str) or not value or "\0" in value:
+            return value  # the schema refuses it
+        if key == "data.source" and not is_path(value, folder):
             return value
         return os.path.join(folder, os.path.expanduser(value))
 
@@ -292,19 +323,17 @@ def _leaves(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield prefix + key, value
 
 
-def _without_null(value: Any) -> Any:
-    """A tree without the keys whose value is YAML's null: they are as if they were left out."""
-    if isinstance(value, dict):
-        return {key: _without_null(entry) for key, entry in value.items() if entry is not None}
-    return [_without_null(entry) for entry in value] if isinstance(value, list) else value
-
-
 def _check_plain(tree: dict[str, Any], line_of: Mapping[Location, int], place: str) -> dict[str, Any]:
     """Refuse what JSON could not say, and what nobody means: a tree nested without end, a number of 400 digits."""
+    n_values = 0
 
     def check(value: Any, location: Location) -> None:
-        if len(location) > _DEEPEST:
-            fail(location, f"is nested more than {_DEEPEST} levels deep")
+        nonlocal n_values
+        n_values += 1
+        if n_values > _MOST_VALUES:
+            raise ConfigError(f"{place}: more than {_MOST_VALUES:,} values; a config is something that people read")
+        if len(location) > MOST_PARTS:
+            fail(location, f"is nested more than {MOST_PARTS} levels deep")
         if isinstance(value, dict):
             for key, entry in value.items():
                 check(entry, (*location, key))
@@ -317,8 +346,6 @@ def _check_plain(tree: dict[str, Any], line_of: Mapping[Location, int], place: s
             fail(location, f"= {value} is not allowed; it should be a finite number")
         elif isinstance(value, datetime.date | datetime.time):
             fail(location, f"= {value} is a date or a time, which no setting takes; write a text in quotes")
-        elif value is None:
-            fail(location, "is null, which is no value; leave it out")
 
     def fail(location: Location, problem: str) -> None:
         key = printable(dotted(location))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, Tag, ValidationError
 
+from emjax.bounds import written
 from emjax.experiments.nearest import printable, suggestion
 from emjax.experiments.study.overrides import dotted
 from emjax.experiments.study.positions import Location
@@ -148,8 +149,7 @@ def _expectation(message: str) -> str:
 
 def quoted(value: Any) -> str:
     """A value as Python writes it, cut where it is long."""
-    text = printable(repr(value))
-    return text if len(text) <= 60 else text[:57] + "..."
+    return printable(written(value))
 
 
 def _key(location: Location) -> str:

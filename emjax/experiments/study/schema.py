@@ -6,12 +6,14 @@ A study is what `emjax run` does with a config that has ``[[methods]]``. It shar
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from emjax.bounds import LARGEST
 from emjax.experiments.config import DEFAULT_CHAINS, MIN_DRAWS_TO_COMPARE, Output, SimulatedData, SourceData, data_kind
-from emjax.experiments.study.fields import Count, Index, NotNegative, Positive, Section, Seed, Text
+from emjax.experiments.study.fields import NotNegative, Positive, Seconds, Section, Seed, Text, bounded
 from emjax.experiments.study.model import Model, ModelSetting
 
 Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
@@ -35,7 +37,7 @@ class Misspecification(Section):
     """Components of another shape than the model's, with the same means and covariances."""
 
     kind: Literal["student_t", "skew_normal", "uniform"] = Field(description="the shape of every component")
-    degrees_of_freedom: Annotated[float, Field(strict=True, allow_inf_nan=False, gt=2)] | None = Field(
+    degrees_of_freedom: Annotated[float, Field(strict=True, allow_inf_nan=False, gt=2, le=LARGEST)] | None = Field(
         default=None, description="student_t: default 5"
     )
     skewness: Annotated[float, Field(strict=True, gt=-1, lt=1)] | None = Field(
@@ -74,7 +76,9 @@ class StudySimulation(SimulatedData):
     misspecification: Misspecification | None = Field(
         default=None, description="components of another shape than the model's"
     )
-    holdout: Index = Field(default=0, description="further rows drawn for the log score, never contaminated")
+    holdout: Annotated[int, bounded("holdout")] = Field(
+        default=0, description="further rows drawn for the log score, never contaminated"
+    )
 
     @model_validator(mode="after")
     def _normal_only(self) -> StudySimulation:
@@ -94,8 +98,8 @@ StudyData = Annotated[
 class Budget(Section):
     """What a method may spend on one data set, so that accuracy is compared at equal cost."""
 
-    seconds: Positive | None = Field(default=None, description="run seconds, compilation not counted")
-    evaluations: Count | None = Field(
+    seconds: Seconds | None = Field(default=None, description="run seconds, compilation not counted")
+    evaluations: Annotated[int, bounded("evaluations")] | None = Field(
         default=None, description="passes over the data: E-steps of all starts, density evaluations of all chains"
     )
 
@@ -121,14 +125,14 @@ class MethodBase(Section):
 class EmSettings(MethodBase):
     """What both estimates by EM have."""
 
-    n_init: Count = Field(default=20, description="number of starts; the best is kept")
+    n_init: Annotated[int, bounded("n_init")] = Field(default=20, description="number of starts; the best is kept")
     starts: Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"] = Field(
         default="mixed", description="how starts are drawn; mixed: k-means++, random points, and hard clusters"
     )
     accelerate: Literal["auto", "none", "squarem", "anderson"] = Field(
         default="auto", description="auto: Anderson acceleration; none: plain EM"
     )
-    max_iter: Count = Field(default=10_000, description="most iterations of one start")
+    max_iter: Annotated[int, bounded("max_iter")] = Field(default=10_000, description="most iterations of one start")
     tol: NotNegative = Field(
         default=1e-6, description="stop when the estimated distance to the limit is below this; 0: never"
     )
@@ -156,11 +160,15 @@ class SamplerMethod(MethodBase):
     kind: Literal["auto", "hmc", "nuts", "gibbs", "laplace"] = Field(
         description="the sampler, as `mcmc.method` of a single run"
     )
-    chains: Count | None = Field(default=None, description="chains; default: the sampler's own")
-    warmup: Index | None = Field(
+    chains: Annotated[int, bounded("chains")] | None = Field(
+        default=None, description="chains; default: the sampler's own"
+    )
+    warmup: Annotated[int, bounded("warmup")] | None = Field(
         default=None, description="steps of each chain that are not kept; default: the sampler's own"
     )
-    draws: Count | None = Field(default=None, description="draws kept of each chain; default: the sampler's own")
+    draws: Annotated[int, bounded("draws")] | None = Field(
+        default=None, description="draws kept of each chain; default: the sampler's own"
+    )
     target_accept_prob: Share | None = Field(
         default=None, description="acceptance probability that steps are tuned to; default: the sampler's own"
     )
@@ -195,11 +203,11 @@ class SklearnMethod(MethodBase):
     estimator: Literal["GaussianMixture", "BayesianGaussianMixture"] = Field(
         default="GaussianMixture", description="EM, or variational inference"
     )
-    n_init: Count = Field(default=1, description="number of starts; the best is kept")
+    n_init: Annotated[int, bounded("n_init")] = Field(default=1, description="number of starts; the best is kept")
     init_params: Literal["kmeans", "k-means++", "random", "random_from_data"] = Field(
         default="kmeans", description="how starts are drawn"
     )
-    max_iter: Count = Field(default=100, description="most iterations of one start")
+    max_iter: Annotated[int, bounded("max_iter")] = Field(default=100, description="most iterations of one start")
     tol: NotNegative = Field(
         default=1e-3, description="stop when the mean log-likelihood of a row (or its bound) gains less than this"
     )
@@ -229,7 +237,7 @@ class Sweep(Section):
     ``"data.n_samples" = [100, 1000]``.
     """
 
-    replicates: Count = Field(default=1, description="data sets per cell")
+    replicates: Annotated[int, bounded("replicates")] = Field(default=1, description="data sets per cell")
     grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
         default_factory=dict, description="settings whose values are crossed, by dotted key, each with a list of values"
     )
@@ -241,11 +249,11 @@ class Sweep(Section):
 class Execution(Section):
     """How the work is cut and what happens when a part of it fails; nothing here changes a number."""
 
-    batch: Count = Field(
+    batch: Annotated[int, bounded("batch")] = Field(
         default=50, description="replicates per job: they share compiled programs, and are lost together by a kill"
     )
-    time_limit: Positive | None = Field(default=None, description="seconds that one job may take; default: no limit")
-    retries: Index = Field(default=1, description="how often a failed job is tried again")
+    time_limit: Seconds | None = Field(default=None, description="seconds that one job may take; default: no limit")
+    retries: Annotated[int, bounded("retries")] = Field(default=1, description="how often a failed job is tried again")
 
 
 class Study(Section):
@@ -257,7 +265,7 @@ class Study(Section):
     seed: Seed = Field(default=0, description="all random numbers follow from it, and from what they are for")
     data: StudyData = Field(description="the data of a replicate, from a source or drawn from a mixture")
     model: ModelSetting = Field(description="the mixture that all methods fit: declared, or built by a file")
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = Field(description="what is compared")
+    methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=1000)] = Field(description="what is compared")
     level: Share = Field(default=0.9, description="probability of all intervals")
     sweep: Sweep = Sweep()
     execution: Execution = Execution()
@@ -279,8 +287,7 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _distinct_names(self) -> Study:
-        labels = [method.label for method in self.methods]
-        for label in labels:
-            if labels.count(label) > 1:
+        for label, count in Counter(method.label for method in self.methods).items():
+            if count > 1:
                 raise ValueError(f"two methods are called {label!r}: give each its own name")
         return self

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from emjax.experiments.nearest import printable as shown_path
 from emjax.experiments.report.wording import count, elided, percent, printable
+from emjax.files import user_path
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -53,7 +54,7 @@ def write_study_report(
     """
     from emjax.experiments.sweep_report.sweep import read_sweep
 
-    return write_pages(read_sweep(folder), Path(folder if target is None else target), figures=figures).page
+    return write_pages(read_sweep(folder), user_path(folder if target is None else target), figures=figures).page
 
 
 class Written:

@@ -113,7 +113,7 @@ def test_shards_share_out_all_jobs(small_study):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"workers": 0}, "--workers 0"),
+        ({"workers": 0}, "--workers = 0"),
         ({"scheduler": "localhost:8786"}, "--scheduler localhost:8786"),
         ({"scheduler": "local:0"}, "--scheduler local:0"),
         ({"scheduler": "tcp://a:1", "workers": 3}, "leave --workers out"),
@@ -248,7 +248,7 @@ def test_the_command_runs_a_study(emjax_command, workplace, study_tree, inline_w
     ("arguments", "expected"),
     [
         (("--overwrite",), "--out"),
-        (("--workers", "0"), "--workers 0"),
+        (("--workers", "0"), "--workers = 0"),
         (("--shard", "9"), "--shard 9"),
         (("--scheduler", "here"), "--scheduler here"),
     ],

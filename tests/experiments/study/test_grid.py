@@ -94,7 +94,16 @@ def test_what_every_cell_has_from_the_sweep_need_not_stand_elsewhere():
         ({"zip": {"data.n_samples": [1, 2], "level": [0.5]}}, "'data.n_samples' has 2 values and 'level' has 1"),
         ({"zip": {"level": [0.5]}, "grid": {"level": [0.5]}}, "'level' is in sweep.grid and in sweep.zip"),
         ({"grid": {"data.n_samples": list(range(1, 400)), "data.seed": list(range(400))}}, "has 159,600 cells"),
-        ({"replicates": 10**9}, "come to 60,000,000 jobs, and 200,000 are the most: raise execution.batch"),
+        ({"replicates": 10**9}, "sweep.replicates = 1000000000 is not allowed; it should be less than or equal"),
+        (
+            {"replicates": 10**6, "grid": {"level": [0.5, 0.6, 0.7, 0.8]}},
+            "come to 240,000 jobs, and 200,000 are the most: raise execution.batch",
+        ),
+        (
+            {"grid": {f"data.{name}{number}": [0, 1] for name in "ab" for number in range(10_000)}},
+            "the sweep has 131,072 cells or more, and 100,000 are the most",
+        ),
+        ({"grid": {"level": [0.5] * 70_000}}, "70,000 cells and 3 methods come to more jobs than 200,000, the most"),
     ],
 )  # fmt: skip
 def test_a_wrong_sweep_is_refused(sweep, expected):

@@ -121,7 +121,7 @@ def test_a_model_file_may_bring_its_prior(model_file):
         ("def build(:\n", "m.py, line 1: cannot be run: SyntaxError"),
         ("import no_such_module\n", "m.py, line 1: cannot be run: ModuleNotFoundError"),
         ("import emjax\ndef build(width):\n    return emjax.Mixture(emjax.Normal(), 2)\n", "missing 1 required"),
-        ("import emjax\ndef build():\n    return emjax.Mixture(emjax.Normal(), 0)\n", "line 3: build() failed: Value"),
+        ("import emjax\ndef build():\n    return emjax.Mixture(emjax.Normal(), 0)\n", "line 3: build() failed: Config"),
         ("def build():\n    raise ValueError('a\\nb' * 500)\n", "build() failed: ValueError: a ba ba"),
     ],
 )  # fmt: skip

@@ -1,14 +1,19 @@
-"""A config may be TOML or YAML and extend others; what is wrong with it is said with file and line."""
+"""A config is TOML and may extend others; what is wrong with it is said with file and line."""
 
 import os
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from emjax.errors import ConfigError
 from emjax.experiments.settings import load_config
+from emjax.experiments.study import reading
 from emjax.experiments.study.positions import toml_lines
 from emjax.experiments.study.reading import is_study, read_study, read_tree
+from emjax.files import read_regular
 
 STUDY = """\
 title = "a study"
@@ -128,7 +133,8 @@ def refused(path: str, overrides=()) -> str:
         ),
         ("mean = [0, 3]", f"mean = [0, {'9' * 5000}]", "not valid TOML"),
         ("mean = [0, 3]", f"mean = {'[' * 5000}", "nested too deeply"),
-        ("mean = [0, 3]", f"{'a.' * 500}b = 1", "is nested more than 32 levels deep"),
+        ("mean = [0, 3]", f"{'a.' * 31}b = 1", "is nested more than 32 levels deep"),
+        ("mean = [0, 3]", f"{'a.' * 500}b = 1", "line 6, column 1: not valid TOML: a key of more than 32 parts is"),
         ("title = ", "title = 3 #", "line 1: title = 3 is not allowed; it should be a valid string"),
         ("[data]", "[execution]\nbatch = 0\n[data]", "line 4: execution.batch = 0 is not allowed"),
         ("[data]", "[data.contamination]\nshare = 1\n[data]", "line 4: data.contamination.share = 1 is not allowed"),
@@ -176,71 +182,82 @@ last = 1979-05-27T07:32:00Z
     }  # fmt: skip
 
 
-# -- YAML
+# -- what is no config
 
 
-YAML = """\
-title: a study
-data: {kind: simulate, weights: [0.5, 0.5], mean: [0, 3], scale: [1, 1]}
-model:
-  n_components: 2
-methods:
-  - kind: em
-    tol: 1e-8
-    n_init: 5
-  - name: peer
-    kind: sklearn
-execution:
-  time_limit: null
-"""
+def test_yaml_is_refused_with_a_command_that_converts_it(files):
+    folder = files(c_yaml="title: a study\nmodel: {n_components: 2}\n", d_YML="")
+    message = refused("c.yaml")
+    assert message.startswith("c.yaml: YAML is not read, configs are written in TOML; to convert one: python -c '")
+    assert "TOML" in refused("d.YML")
+    program = message.split("'")[1]
+    with (folder / "c.yaml").open() as old:
+        done = subprocess.run([sys.executable, "-c", program], stdin=old, capture_output=True, text=True, check=True)
+    assert tomllib.loads(done.stdout) == {"title": "a study", "model": {"n_components": 2}}
 
 
-def test_yaml_declares_the_same_study(files):
-    files(c_yaml=YAML, c_toml=STUDY.replace('kind = "em"', 'kind = "em"\ntol = 1e-8\nn_init = 5'))
-    assert read_study("c.yaml") == read_study("c.toml")
+def test_what_is_no_regular_file_is_not_waited_for(files):
+    folder = files(c_toml=STUDY)
+    os.mkfifo(folder / "pipe.toml")
+    for path in ("pipe.toml", "/dev/zero", "/dev/null"):
+        assert "cannot be read: it is not a regular file" in refused(path)
+    files(d_toml='extends = "pipe.toml"\n')
+    assert "it is not a regular file" in refused("d.toml")
+    assert "a path cannot hold a NUL character" in refused("a\0b.toml")
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "expected"),
+    ("text", "expected"),
     [
-        ("n_init: 5", "n_init: 0", "c.yaml, line 8: methods[0].n_init = 0 is not allowed"),
-        ("n_init: 5", "n_init: no", "line 8: methods[0].n_init = 'no' is not allowed; it should be a valid integer"),
+        ("#" * (2**20 + 1), "a config and the files that it extends have at most 0.5 MiB together"),
+        ("x = [" + "1," * 60_000 + "]", "more than 50,000 values"),
         (
-            "n_init: 5",
-            "n_init: 5\n    n_init: 6",
-            "line 9: not valid YAML for a config: the key 'n_init' is given twice",
+            "\n" + "a." * 100_000 + "a = 1",
+            "c.toml, line 2, column 1: not valid TOML: a key of more than 32 parts",
         ),
-        ("n_init: 5", "n_init: !!python/name:os.system x", "line 8: not valid YAML for a config: the tag"),
-        ("title: a study", "- a\n- b", "c.yaml, line 3: not valid YAML"),
-        ("title: a study", "title: [a", "not valid YAML"),
-        ("title: a study", "title: &a [*a]", "not valid YAML"),
-        ("title: a study", "? [a]\n: b", "line 1: not valid YAML for a config: a key has to be a text"),
-        ("n_components: 2", "n_components: .inf", "line 4: model.n_components = inf is not allowed"),
-        ("n_components: 2", "n_components: [null]", "line 4: model.n_components[0] is null, which is no value"),
+        ("[" + "a . " * 100_000 + "a]", "a key of more than 32 parts"),
+        ("x = [{ " + "'a'.\"b\"." * 50_000 + "a = 1 }]", "a key of more than 32 parts"),
+        ("x = " + "{ a = " * 2_000, "nested too deeply"),
     ],
 )
-def test_wrong_yaml_is_refused_with_its_line(files, old, new, expected):
-    assert old in YAML
-    files(c_yaml=YAML.replace(old, new))
-    assert expected in refused("c.yaml")
+def test_what_is_too_much_is_refused_before_it_is_read(files, text, expected):
+    files(c_toml=text)
+    assert expected in refused("c.toml")
 
 
-def test_aliases_cannot_grow_without_end(files):
-    levels = "\n".join(f"x{i}: &x{i} [{', '.join([f'*x{i - 1}'] * 9)}]" for i in range(1, 12))
-    files(c_yaml="x0: &x0 [1, 1]\n" + levels)
-    assert "more than 100,000 values" in refused("c.yaml")
-    files(c_yaml="a: &a\n  b: *a\n")
-    assert "not valid YAML" in refused("c.yaml")
+def test_a_long_text_is_no_long_key(files):
+    files(c_toml=f'title = "{"a." * 100}a"\n')
+    assert read_tree("c.toml").tree["title"].endswith("a.a")
 
 
-def test_plain_texts_of_yaml_are_read_by_the_core_schema(files):
-    files(
-        c_yaml="a: [1e-6, .5, 0x1F, 0o17, 012, -3, on, 2026-01-01, 1:30, '5', true, ~x, !!str 5]\n"
-        "base: &base {p: 1, q: 2}\nmerged: {<<: *base, q: 3}\n"
-    )
-    tree = read_tree("c.yaml").tree
-    assert tree["a"] == [1e-6, 0.5, 31, 15, 12, -3, "on", "2026-01-01", "1:30", "5", True, "~x", "5"]
-    assert tree["merged"] == {"p": 1, "q": 3}
+def test_files_of_a_config_share_one_limit(files):
+    comment = "#" * 200_000 + "\n"
+    files(a_toml=comment, b_toml=comment, c_toml='extends = ["a.toml", "b.toml"]\n' + comment)
+    assert "at most 0.5 MiB together" in refused("c.toml")
+
+
+def diamond(n_levels: int) -> dict[str, str]:
+    """Files of which each extends both of the next level, so that 2^n ways lead to the last."""
+    return {
+        f"{side}{level}_toml": f'extends = ["l{level + 1}.toml", "r{level + 1}.toml"]\n'
+        for level in range(n_levels)
+        for side in "lr"
+    }
+
+
+def test_a_file_that_many_extend_is_read_once(files, monkeypatch):
+    read = []
+    monkeypatch.setattr(reading, "read_regular", lambda path, most: read.append(path) or read_regular(path, most))
+    files(**diamond(7), l7_toml=STUDY, r7_toml="seed = 5\n", c_toml='extends = ["l0.toml", "r0.toml"]\n')
+    assert read_study("c.toml").seed == 5
+    assert len(read) == len(set(read)) == 17
+
+
+def test_neither_ways_nor_chains_of_extends_grow_without_end(files):
+    chain = {f"c{level}_toml": f'extends = "c{level + 1}.toml"\n' for level in range(2_000)}
+    files(**diamond(40), l40_toml=STUDY, r40_toml="", **chain)
+    assert "more than 32 files extend one another" in refused("l0.toml")
+    assert "more than 32 files extend one another" in refused("c0.toml")
 
 
 # -- extends
@@ -260,8 +277,8 @@ def test_a_config_extends_another(files):
 def test_the_later_of_several_bases_is_stronger(files):
     files(
         a_toml=STUDY + "[execution]\nbatch = 1\nretries = 1\n",
-        b_yaml="execution: {batch: 2}\ntitle: b\n",
-        c_toml='extends = ["a.toml", "b.yaml"]\ntitle = "c"\n',
+        b_toml='title = "b"\n[execution]\nbatch = 2\n',
+        c_toml='extends = ["a.toml", "b.toml"]\ntitle = "c"\n',
     )
     study = read_study("c.toml")
     assert (study.title, study.execution.batch, study.execution.retries) == ("c", 2, 1)
@@ -288,7 +305,7 @@ def test_an_error_in_a_base_names_the_base_and_its_line(files):
         ('"d.toml"', "c.toml: extends goes in a circle: c.toml -> d.toml -> c.toml"),
         ('"absent.toml"', "absent.toml: no such config file"),
         ('"."', "is a folder"),
-        ('"a\\u0000b"', "cannot be read"),
+        ('"a\\u0000b"', "c.toml, line 1: extends = 'a\\x00b' is not allowed"),
         ("3", "c.toml, line 1: extends = 3 is not allowed; write the path of a config file, or a list of paths"),
         ('["e.toml", ""]', "c.toml, line 1: extends = "),
         ('["e.toml", "e.toml"]', "extends names a file twice"),
