@@ -13,7 +13,6 @@ machines are merged by copying ``jobs/*``.
 """
 
 import json
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -29,9 +28,6 @@ from emjax.experiments.nearest import printable
 from emjax.experiments.study.plan import Job, Plan
 from emjax.experiments.study.schema import Study
 from emjax.jsonable import to_json
-
-_LONG_AGO = 3600.0
-"""Seconds after which nobody writes to a half-written file any more."""
 
 _OURS = {"jobs", "failed", "locks", INDEX, records.ROWS}
 
@@ -138,12 +134,8 @@ class Archive:
                 self._jobs.mkdir(exist_ok=True)
                 partial.mkdir()
             draft = Draft(partial)
-            try:
+            with atomic.room(self._jobs):
                 yield draft
-            except (OSError, RuntimeError) as error:
-                if atomic.is_full(error):
-                    raise atomic.storage_error(error, self._jobs) from None
-                raise
             with storage(self._jobs):
                 records.write_record(partial, key, spec, draft.summary, started)
                 self._publish(partial, target)
@@ -213,12 +205,8 @@ class Archive:
                     with self.claim(key) as free:
                         if free:
                             atomic.remove(path)
-            for path in (*self.path.iterdir(), *(self.path / "failed").iterdir()):
-                # Files have no lock, but none takes long to write.
-                if atomic.owner_of(path) is not None:
-                    with suppress(FileNotFoundError):  # its writer has just put it in place
-                        if time.time() - path.stat().st_mtime > _LONG_AGO:
-                            atomic.remove(path)
+            for folder in (self.path, self.path / "failed"):
+                atomic.sweep(folder)
 
     def _publish(self, partial: Path, target: Path) -> None:
         atomic.sync_tree(partial)
