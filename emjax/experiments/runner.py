@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emjax import clock
 from emjax.errors import EmjaxError
 from emjax.experiments.config import Config
 from emjax.experiments.console import Bars, ChainBars, Console
@@ -67,7 +67,7 @@ class _Run:
         self.config = config
         self.console = console
         self.overwrite = overwrite
-        self.started = datetime.now(UTC)
+        self.started = clock.now()
         self.dataset = load_data(config)
 
     def execute(self) -> RunResult:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
 
-from emjax.experiments.execution.worker import start_worker
+from emjax.experiments.execution.worker import FROM_THE_TERMINAL, start_worker
 
 GRACE_SECONDS = 30.0
 """What a job may take beyond its time limit before its process is killed: it looks at the limit between replicates."""
@@ -44,7 +44,7 @@ class LocalExecutor:
     def submit(self, function: Callable[..., Any], /, *args: Any, limit: float | None = None, **more: Any) -> Future:
         """Call ``function`` in a worker, which is killed ``GRACE_SECONDS`` after ``limit`` seconds."""
         hard_limit = None if limit is None else limit + GRACE_SECONDS
-        with _sigint_blocked():
+        with _terminal_blocked():
             return self._pool.schedule(function, args=args, kwargs=more, timeout=hard_limit)
 
     def restart(self) -> None:
@@ -70,14 +70,14 @@ class LocalExecutor:
 
 
 @contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Let the pool's threads, and with them its workers, inherit a mask: Ctrl-C is for the run alone."""
+def _terminal_blocked() -> Iterator[None]:
+    """Let the pool's threads, and with them its workers, inherit a mask: what a terminal sends is for the run alone."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     # Starting the tracker unblocks SIGINT, so it has to run before.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FROM_THE_TERMINAL)
     try:
         yield
     finally:
