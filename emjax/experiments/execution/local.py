@@ -14,9 +14,6 @@ from emjax.experiments.execution.worker import FROM_THE_TERMINAL, start_worker
 GRACE_SECONDS = 30.0
 """What a job may take beyond its time limit before its process is killed: it looks at the limit between replicates."""
 
-MOST_JOBS = 200
-"""Jobs that a process does before another one takes its place: JAX keeps every program that it has compiled."""
-
 
 def usable_cores() -> int:
     """Cores that this process may use."""
@@ -62,7 +59,6 @@ class LocalExecutor:
 
         return ProcessPool(
             max_workers=self.n_workers,
-            max_tasks=MOST_JOBS,
             initializer=start_worker,
             initargs=(self._cache,),
             context=multiprocessing.get_context("spawn"),

@@ -120,6 +120,11 @@ def _end_with_parent() -> None:
 def _work(archive: Any, key: str, spec: Mapping[str, Any], time_limit: float | None) -> dict[str, Any]:
     from emjax.experiments.work.job import run_job
 
+    if "jax" in sys.modules:
+        # JAX keeps every program that it has compiled, and a worker lives as long as its study.
+        from emjax.programs import make_room
+
+        make_room()
     begun = time.monotonic()
     deadline = None if time_limit is None else begun + time_limit
     with archive.writing(key, spec) as draft:
