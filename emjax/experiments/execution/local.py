@@ -2,14 +2,11 @@
 
 import multiprocessing
 import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from typing import Any
 
-from emjax.experiments.execution.worker import FROM_THE_TERMINAL, start_worker
+from emjax.experiments.execution.worker import start_worker, terminal_blocked
 
 GRACE_SECONDS = 30.0
 """What a job may take beyond its time limit before its process is killed: it looks at the limit between replicates."""
@@ -41,7 +38,7 @@ class LocalExecutor:
     def submit(self, function: Callable[..., Any], /, *args: Any, limit: float | None = None, **more: Any) -> Future:
         """Call ``function`` in a worker, which is killed ``GRACE_SECONDS`` after ``limit`` seconds."""
         hard_limit = None if limit is None else limit + GRACE_SECONDS
-        with _terminal_blocked():
+        with terminal_blocked():
             return self._pool.schedule(function, args=args, kwargs=more, timeout=hard_limit)
 
     def restart(self) -> None:
@@ -57,24 +54,10 @@ class LocalExecutor:
     def _started(self) -> Any:
         from pebble import ProcessPool
 
-        return ProcessPool(
-            max_workers=self.n_workers,
-            initializer=start_worker,
-            initargs=(self._cache,),
-            context=multiprocessing.get_context("spawn"),
-        )
-
-
-@contextmanager
-def _terminal_blocked() -> Iterator[None]:
-    """Let the pool's threads, and with them its workers, inherit a mask: what a terminal sends is for the run alone."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    # Starting the tracker unblocks SIGINT, so it has to run before.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, FROM_THE_TERMINAL)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with terminal_blocked():
+            return ProcessPool(
+                max_workers=self.n_workers,
+                initializer=start_worker,
+                initargs=(self._cache,),
+                context=multiprocessing.get_context("spawn"),
+            )

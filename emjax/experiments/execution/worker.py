@@ -107,6 +107,24 @@ def dask_setup(worker: Any) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+@contextmanager
+def terminal_blocked() -> Iterator[None]:
+    """Let threads and processes that the block starts inherit a mask: what a terminal sends is for the run alone."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FROM_THE_TERMINAL)
+    try:
+        # Python's own process for semaphores, which ends by SIGHUP; starting it unblocks SIGINT.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, FROM_THE_TERMINAL)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _end_with_parent() -> None:
     """Wait until the process that started this one is gone, then end at once: its locks are free for a next runner."""
     from multiprocessing import connection, parent_process
