@@ -169,7 +169,8 @@ class Killer:
 
     def _start(self, out: Path, *more: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "emjax", *self.kind.arguments, "--out", str(out), *more]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, preexec_fn=_answer_signals, **pipes)
 
     def _finish(self, out: Path) -> None:
         again = ("--overwrite",) if self.kind.name == "single" else ()
@@ -190,6 +191,12 @@ def kinds(place: Path) -> dict[str, Kind]:
     }
 
 
+def _answer_signals() -> None:
+    """What is ignored where this is started (nohup, a background job) would be ignored by the runs too."""
+    for name in SIGNALS.keys() - {"KILL"}:
+        signal.signal(getattr(signal, f"SIG{name}"), signal.SIG_DFL)
+
+
 def _has_jobs(out: Path) -> bool:
     return (out / "jobs").is_dir() and any((out / "jobs").iterdir())
 
@@ -198,6 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Kill, and print a table; the exit code is 1 where something did not hold."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="single,study", help="what to kill (%(default)s)")
+    parser.add_argument("--signals", default=",".join(SIGNALS), help="by which signals (%(default)s)")
     parser.add_argument("--share", type=float, default=1.0, help="of the kills; 0.1 is a tenth of them (%(default)s)")
     parser.add_argument("--minutes", type=float, default=60.0, help="stop after so many for each kind (%(default)s)")
     parser.add_argument("--seed", type=int, default=7, help="of the moments (%(default)s)")
@@ -210,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             place.mkdir()
             killer = Killer(kinds(place)[name], place)
             until = time.monotonic() + 60 * options.minutes
-            counts = {number: max(1, round(options.share * count)) for number, count in SIGNALS.items()}
+            counts = {number: max(1, round(options.share * SIGNALS[number])) for number in options.signals.split(",")}
             for kill in plan(counts, options.seed):
                 if time.monotonic() > until:
                     break
