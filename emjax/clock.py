@@ -10,10 +10,12 @@ once. So the spans are merged (length of their union) before they are counted, a
 never exceed the wall time. Tracing done outside ``jit`` announces nothing and is counted as run time.
 """
 
+import dataclasses
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 _COMPILE_EVENTS = frozenset(
     {
@@ -22,6 +24,43 @@ _COMPILE_EVENTS = frozenset(
         "/jax/core/compile/backend_compile_duration",
     }
 )
+
+
+_SLIP = 1e-3
+"""Seconds by which two readings of the wall clock may differ from the steady one without anybody having set it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """A moment on two clocks; `now` takes it.
+
+    The wall clock can be set while a program runs, forwards and back, so it gives dates and never durations.
+
+    Attributes
+    ----------
+    date
+        By the wall clock, in UTC.
+    steady
+        By a clock that only goes forwards, in seconds from some origin.
+    """
+
+    date: datetime
+    steady: float
+
+    @property
+    def seconds(self) -> float:
+        """Seconds from then to now."""
+        return time.perf_counter() - self.steady
+
+    @property
+    def text(self) -> str:
+        """The date to the second, as ISO 8601."""
+        return self.date.isoformat(timespec="seconds")
+
+
+def now() -> Moment:
+    """This moment."""
+    return Moment(datetime.now(UTC), time.perf_counter())
 
 
 class Stopwatch:
@@ -41,21 +80,33 @@ class Stopwatch:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._spans: list[tuple[float, float]] = []
-        # Two clocks: spans come stamped by time.time(), durations are safer from a clock that cannot jump.
-        self._start = time.time()
-        self._steady_start = time.perf_counter()
+        self._start = time.perf_counter()
+        self._offset = _wall_offset()
         self._total: float | None = None
 
     def _record(self, start: float, end: float) -> None:
+        """Take a span that has just ended; JAX stamps it by the wall clock, which may have been set since the last."""
         with self._lock:
-            self._spans.append((max(start, self._start), end))
+            offset, reached = _wall_offset(), time.perf_counter()
+            if abs(offset - self._offset) < _SLIP:
+                offset = self._offset
+
+            def steady(stamp: float) -> float:
+                for known in (offset, self._offset):
+                    if self._start <= stamp - known <= reached:
+                        return stamp - known
+                return min(max(stamp - offset, self._start), reached)
+
+            span = steady(start), steady(end)
+            self._offset = offset
+            self._spans.append(span)
 
     def _stop(self) -> None:
-        self._total = time.perf_counter() - self._steady_start
+        self._total = time.perf_counter() - self._start
 
     @property
     def total_seconds(self) -> float:
-        return time.perf_counter() - self._steady_start if self._total is None else self._total
+        return time.perf_counter() - self._start if self._total is None else self._total
 
     @property
     def compile_seconds(self) -> float:
@@ -68,6 +119,11 @@ class Stopwatch:
     def run_seconds(self) -> float:
         compile_seconds = self.compile_seconds
         return self.total_seconds - compile_seconds
+
+
+def _wall_offset() -> float:
+    """What the wall clock is ahead of the steady one."""
+    return time.time() - time.perf_counter()
 
 
 def _union_length(spans: list[tuple[float, float]]) -> float:

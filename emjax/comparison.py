@@ -132,9 +132,11 @@ class Comparison:
         return to_jsonable(content)
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
-        """Write `to_dict` as JSON and return the path."""
+        """Write `to_dict` as JSON and return the path. Raises ConfigError where the file cannot be written."""
+        from emjax.experiments.archive.atomic import write_atomically
+
         target = user_path(path)
-        target.write_text(to_json(self.to_dict()) + "\n", encoding="utf-8")
+        write_atomically(target, to_json(self.to_dict()) + "\n", "")
         return target
 
     def to_html(self, path: str | os.PathLike[str], **options: Any) -> Path:

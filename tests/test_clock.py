@@ -10,6 +10,7 @@ import jax.monitoring
 import jax.numpy as jnp
 import pytest
 
+from emjax.clock import now as this_moment
 from emjax.clock import stopwatch
 
 TRACE = "/jax/core/compile/jaxpr_trace_duration"
@@ -51,6 +52,28 @@ def test_a_span_that_began_before_the_clock_is_cut():
         now = time.time()
         jax.monitoring.record_event_time_span(TRACE, now - 100, now)
     assert 0 <= clock.compile_seconds <= clock.total_seconds < 100
+
+
+@pytest.mark.parametrize("step", [-86_399.0, -0.5, 0.5, 86_399.0])
+def test_a_wall_clock_that_is_set_during_a_compilation_changes_no_duration(monkeypatch, step):
+    wall, set_by = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: wall() + set_by[0])
+    begun = this_moment()
+    with stopwatch() as watch:
+        jax.monitoring.record_event_time_span(TRACE, time.time() - 0.001, time.time())
+        start = time.time()
+        time.sleep(0.05)
+        set_by[0] = step
+        time.sleep(0.05)
+        jax.monitoring.record_event_time_span(BACKEND, start, time.time())
+        again = time.time()
+        time.sleep(0.02)
+        jax.monitoring.record_event_time_span(TRACE, again, time.time())
+    assert 0.1 <= watch.compile_seconds <= watch.total_seconds
+    assert watch.run_seconds >= 0
+    if abs(step) > 1:
+        assert watch.compile_seconds == pytest.approx(0.121, abs=0.05)
+    assert 0.1 < begun.seconds < 60
 
 
 def test_nested_stopwatches_both_get_the_events():

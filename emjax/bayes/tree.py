@@ -148,6 +148,16 @@ def save_tree(tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
     """Write a tree as NetCDF-4 (HDF5), readable by ``xarray.open_datatree`` and ``arviz.from_netcdf``.
 
     Floats are compressed losslessly. An existing file is replaced.
+
+    Notes
+    -----
+    The file is made in memory first: HDF5 ends the process by a segmentation fault where it cannot close a file on a
+    full disk.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
     """
     encoding = {
         group.path: {
@@ -157,7 +167,9 @@ def save_tree(tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
         }
         for group in tree.subtree
     }
-    tree.to_netcdf(user_path(path), engine="h5netcdf", encoding={path: e for path, e in encoding.items() if e})
+    # A copy: what is returned looks into a buffer that must not outlive a failed write.
+    content = bytes(tree.to_netcdf(engine="h5netcdf", encoding={path: e for path, e in encoding.items() if e}))
+    user_path(path).write_bytes(content)
 
 
 def load_tree(path: str | os.PathLike[str]) -> xr.DataTree:

@@ -8,8 +8,8 @@ a study failed; 1 for what nobody expected; 130 after Ctrl-C.
 JAX, NumPyro and the like are imported by the commands that need them, so help and usage errors are instant.
 """
 
+import logging
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -77,8 +77,7 @@ class EmjaxGroup(TyperGroup):
         except (KeyboardInterrupt, typer.Abort):
             code = EXIT_INTERRUPTED
         except OSError as error:
-            print_error(error)
-            code = EXIT_UNEXPECTED
+            code = _storage_trouble(error)
         # The framework turns some keyboard interrupts into this code by itself.
         if code == EXIT_INTERRUPTED and not isinstance(code, Explained):
             print_error("interrupted; nothing was written")
@@ -388,10 +387,11 @@ def schema(
 
 def main() -> None:
     """Entry point of the command ``emjax``."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # What is started with signals ignored (nohup, a background job) keeps ignoring them.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _leave)
+    from emjax.experiments.execution.interrupts import handle_stopping
+
+    handle_stopping(_leave)
+    # Said in many lines at a folder of Matplotlib's own that cannot be written; the figures are the same.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     app(prog_name="emjax")
 
 
@@ -401,12 +401,25 @@ def _leave(number: int, frame: Any) -> None:
     An exception raised by a signal handler can get lost: JAX runs Python code at every garbage collection,
     and what is raised there is ignored. So this handler raises none, and cleans up itself.
     """
+    from emjax.experiments.execution.interrupts import show_cursor, tell
+
     store = sys.modules.get("emjax.experiments.store")
     dropped = store is not None and store.discard_open()
-    if sys.stderr.isatty():
-        os.write(2, b"\x1b[?25h\n")  # progress bars hide the cursor
-    os.write(2, b"emjax: error: interrupted; nothing was written\n" if dropped else b"emjax: interrupted\n")
+    show_cursor()
+    tell(b"emjax: error: interrupted; nothing was written\n" if dropped else b"emjax: interrupted\n")
     os._exit(128 + number)
+
+
+def _storage_trouble(error: OSError) -> int:
+    """Say what became of a file that nobody has answered for: a full disk is nothing unexpected."""
+    from emjax.experiments.archive.atomic import is_full, storage_error
+
+    if not is_full(error):
+        print_error(error)
+        return EXIT_UNEXPECTED
+    place = error.filename if isinstance(error.filename, str) else "standard output or the folder of temporary files"
+    print_error(storage_error(error, place, ""))
+    return EXIT_BAD_INPUT
 
 
 def _run_options(context: typer.Context, task: str) -> int:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console as RichConsole
@@ -156,4 +156,5 @@ class _Count(ProgressColumn):
 
 def print_error(message: object) -> None:
     """Print ``emjax: error: ...`` on stderr, on one line whatever the message holds."""
-    sys.stderr.write(f"emjax: error: {printable(message)}\n")
+    with suppress(OSError):  # the terminal may be gone
+        sys.stderr.write(f"emjax: error: {printable(message)}\n")

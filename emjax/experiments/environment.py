@@ -4,11 +4,12 @@ import hashlib
 import os
 import platform
 import sys
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
+
+from emjax.clock import Moment
 
 PACKAGES = ("emjax", "jax", "jaxlib", "numpy", "scipy", "numpyro", "arviz", "xarray", "h5netcdf", "pydantic")
 
@@ -57,14 +58,14 @@ def fingerprint(values: Any) -> str:
     return hashlib.sha256(f"{matrix.shape}".encode() + matrix.tobytes()).hexdigest()
 
 
-def describe_run(dataset: Any, *, precision: str, seed: int, started: datetime) -> dict[str, Any]:
+def describe_run(dataset: Any, *, precision: str, seed: int, started: Moment) -> dict[str, Any]:
     """Return the content of ``environment.json``.
 
-    ``dataset`` is an ``emjax.datasets.Dataset``; ``started`` is when the run began, with its time zone.
+    ``dataset`` is an ``emjax.datasets.Dataset``; ``started`` is when the run began.
     """
     return {
-        "started": started.astimezone(UTC).isoformat(timespec="seconds"),
-        "seconds": (datetime.now(UTC) - started).total_seconds(),
+        "started": started.text,
+        "seconds": started.seconds,
         "command": ["emjax", *sys.argv[1:]],
         "seed": seed,
         "precision": precision,

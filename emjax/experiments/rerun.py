@@ -112,9 +112,7 @@ def repeat_study(
             key, error = next(iter(errors.items()))
             raise ConfigError(f"{printable(result.folder)}: no job could be repeated; {key}: {printable(error)}")
         before, after = (
-            comparable_rows(
-                read_job_rows([archive.path / "jobs" / key / "rows.parquet" for key in repeated]).to_pandas()
-            )
+            comparable_rows(read_job_rows(archive.path, archive.entries(repeated)).to_pandas())
             for archive in (result.archive, again)
         )
         fresh = [again.record(key) for key in repeated]

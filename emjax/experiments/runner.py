@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emjax import clock
 from emjax.errors import EmjaxError
 from emjax.experiments.config import Config
 from emjax.experiments.console import Bars, ChainBars, Console
@@ -67,7 +67,7 @@ class _Run:
         self.config = config
         self.console = console
         self.overwrite = overwrite
-        self.started = datetime.now(UTC)
+        self.started = clock.now()
         self.dataset = load_data(config)
 
     def execute(self) -> RunResult:
@@ -119,6 +119,7 @@ class _Run:
 
     def _compare(self, folder: RunFolder) -> RunResult:
         import emjax
+        from emjax.experiments.report.build import render_report
 
         self._begin_compiling()
         level = self.config.compare.level
@@ -136,14 +137,11 @@ class _Run:
             mode = fit_document(posterior_mode, posterior_mode.intervals(level=level))
             folder.write_json("em.json", {"mle": mle, "map": mode})
             _write_posterior(folder, posterior, posterior_document(posterior, level))
-            comparison.to_json(folder.partial / "comparison.json")
+            folder.write_json("comparison.json", comparison.to_dict())
             bars.update("comparison", 2, 3, "report")
             provenance = self._write_environment(folder)
-            comparison.to_html(
-                folder.partial / "report.html",
-                provenance=provenance,
-                command=shlex.join(provenance["command"]),
-            )
+            page = render_report(comparison, provenance=provenance, command=shlex.join(provenance["command"]))
+            folder.write_text("report.html", page)
         document = json.loads((folder.partial / "comparison.json").read_text(encoding="utf-8"))
         trustworthy = fit.converged and str(posterior.status) == "converged"
         return RunResult(folder.target, document, trustworthy, fit, posterior, comparison)

@@ -4,17 +4,24 @@ Only the command line calls this; `import emjax` changes no setting of JAX.
 """
 
 import os
+import re
 import sys
 import tempfile
 import warnings
 from pathlib import Path
 
 from emjax.bounds import whole
+from emjax.experiments.nearest import printable
 from emjax.files import user_path
 
 CACHE_FOLDER_VARIABLE = "EMJAX_CACHE_DIR"
 NO_CACHE_VARIABLE = "EMJAX_NO_CACHE"
 CPU_DEVICES_VARIABLE = "EMJAX_CPU_DEVICES"
+
+_ROOM_FOR_PROGRAMS = 100_000
+"""Bytes that a cache has to have left to be of use: a program takes some ten thousand."""
+
+_CACHE_TROUBLE = re.compile("Error (reading|writing) persistent compilation cache entry")
 
 
 def cache_folder() -> Path:
@@ -91,14 +98,28 @@ def configure_ahead(*, cache: bool = True) -> None:
 
 
 def one_line_warnings(*, show: bool) -> None:
-    """Give Python's warnings one line on stderr instead of a path and a line of source, or none at all."""
+    """Give Python's warnings one line on stderr instead of a path and a line of source, or none at all.
+
+    What JAX says about its cache for every program that it cannot keep or read is said once.
+    """
     if not show:
         warnings.simplefilter("ignore")
+    cache_troubles = []
 
     def one_line(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
-        return f"emjax: warning: {' '.join(str(message).split())}\n"
+        text = " ".join(str(message).split())
+        if _CACHE_TROUBLE.match(text):
+            cache_troubles.append(text)
+            if len(cache_troubles) > 1:
+                return ""
+            reason = printable(text.rpartition("': ")[2])
+            text = (
+                f"the compilation cache {printable(cache_folder())} is of no use to some programs, which are compiled "
+                f"again ({reason}); make room there, or delete it if it is damaged"
+            )
+        return f"emjax: warning: {text}\n"
 
     warnings.formatwarning = one_line
 
@@ -107,7 +128,9 @@ def _problem_of(folder: Path) -> str | None:
     """Return why nothing can be written in a folder, or None; makes the folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_ROOM_FOR_PROGRAMS))
+            file.flush()
             return None
     except OSError as error:
         return error.strerror or "cannot be written"

@@ -1,17 +1,17 @@
 """Run folders: written beside their place under a temporary name and renamed when whole."""
 
 import os
-import shutil
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
 from emjax.errors import ConfigError, RunExistsError
-from emjax.experiments.archive.atomic import sync
+from emjax.experiments.archive import atomic
+from emjax.experiments.archive.atomic import NOTHING_WRITTEN
+from emjax.experiments.execution.interrupts import held_back
 from emjax.experiments.nearest import printable
 from emjax.files import user_path
 from emjax.jsonable import to_json
@@ -28,9 +28,9 @@ class RunFolder:
         partial: where its files are written until then.
     """
 
-    def __init__(self, target: Path, *, overwrite: bool, next_name: Callable[[], Path] | None) -> None:
+    def __init__(self, target: Path, partial: Path, *, overwrite: bool, next_name: Callable[[], Path] | None) -> None:
         self.target = target
-        self.partial = _beside(target, "partial")
+        self.partial = partial
         self._overwrite = overwrite
         self._next_name = next_name
 
@@ -44,21 +44,23 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file in UTF-8."""
-        (self.partial / name).write_text(text, encoding="utf-8", newline="\n")
+        with atomic.storage(self.target.parent, NOTHING_WRITTEN):
+            (self.partial / name).write_bytes(text.encode("utf-8", errors="replace"))
 
     def publish(self) -> Path:
         """Bring every byte to the disk, then give the folder its name.
 
-        Raises RunExistsError when something took the name in the meantime and may not be overwritten.
+        Raises RunExistsError when something took the name in the meantime and may not be overwritten,
+        StorageError when the disk is full or cannot be written.
         """
-        for path in self.partial.rglob("*"):
-            sync(path)
-        sync(self.partial)
-        if self._overwrite:
-            self._replace()
-        else:
-            self._rename()
-        sync(self.target.parent)
+        with atomic.storage(self.target.parent, NOTHING_WRITTEN):
+            atomic.sync_tree(self.partial)
+            with held_back():
+                if self._overwrite:
+                    self._replace()
+                else:
+                    self._rename()
+            atomic.sync(self.target.parent)
         return self.target
 
     def _rename(self) -> None:
@@ -72,18 +74,17 @@ class RunFolder:
             self.target = self._next_name()
 
     def _replace(self) -> None:
-        old = _beside(self.target, "old")
-        with _no_signals():
-            try:
-                os.rename(self.target, old)
-            except FileNotFoundError:
-                return _rename(self.partial, self.target)
-            try:
-                os.rename(self.partial, self.target)
-            except OSError:
-                os.rename(old, self.target)
-                raise
-        _remove(old)
+        old = _old_name(self.partial)
+        try:
+            os.rename(self.target, old)
+        except FileNotFoundError:
+            return _rename(self.partial, self.target)
+        try:
+            os.rename(self.partial, self.target)
+        except OSError:
+            os.rename(old, self.target)
+            raise
+        atomic.remove(old)
         return None
 
 
@@ -94,9 +95,11 @@ def run_folder(target: str | Path | None, *, default: str = "run", overwrite: bo
     With ``target=None`` the folder is ``runs/<default>``, or ``runs/<default>-2``, ``-3``, ... where that is
     taken. A ``target`` that is there already, and is not an empty folder, is refused at once, before anything
     is computed, unless ``overwrite`` says otherwise; then it is replaced in the end, whole. Whatever
-    interrupts the run, an error or Ctrl-C, leaves nothing behind and an older run untouched.
+    interrupts the run, an error or Ctrl-C, leaves nothing behind and an older run untouched; what killed
+    processes left in the folder of the runs is removed first.
 
-    Raises RunExistsError when the run is there, ConfigError when its parent folder cannot be written.
+    Raises RunExistsError when the run is there, ConfigError when its parent folder cannot be written or the
+    disk is full.
     """
     next_name = None
     if target is None:
@@ -114,23 +117,18 @@ def run_folder(target: str | Path | None, *, default: str = "run", overwrite: bo
         raise RunExistsError(
             f"{printable(path)}: not a run folder, so --overwrite leaves it alone; choose another name"
         )
-    folder = RunFolder(path, overwrite=overwrite, next_name=next_name)
     made = _make_parents(path.parent)
-    _open[folder.partial] = made
-    published = False
-    try:
-        _remove(folder.partial)  # left by a killed process that had the same number
+    _sweep(path.parent)
+    with ExitStack() as stack:
         try:
-            folder.partial.mkdir()
+            partial = stack.enter_context(atomic.held(path, lambda partial: _begin(partial, made)))
         except OSError as error:
-            raise ConfigError(f"{printable(path.parent)}: cannot be written: {error.strerror}") from None
-        yield folder
-        published = not folder.partial.exists()
-    finally:
-        if published:
-            _open.pop(folder.partial, None)
-        else:
-            _discard(folder.partial)
+            _remove_parents(made)
+            raise atomic.storage_error(error, path.parent, NOTHING_WRITTEN) from None
+        stack.callback(_discard, partial)
+        folder = RunFolder(path, partial, overwrite=overwrite, next_name=next_name)
+        with atomic.room(path.parent, NOTHING_WRITTEN):
+            yield folder
 
 
 def discard_open() -> bool:
@@ -141,24 +139,54 @@ def discard_open() -> bool:
     return bool(found)
 
 
+def _begin(partial: Path, parents: list[Path]) -> None:
+    _open[partial] = parents
+    partial.mkdir()
+
+
 def _discard(partial: Path) -> None:
-    _remove(partial)
-    for parent in _open.pop(partial, []):
+    """Remove an unfinished run, and the parents that were made for it if they are empty; nothing of a finished one."""
+    atomic.remove(partial)
+    _remove_parents(_open.pop(partial, []))
+
+
+def _remove_parents(made: list[Path]) -> None:
+    for parent in made:
         with suppress(OSError):
             parent.rmdir()
 
 
-@contextmanager
-def _no_signals() -> Iterator[None]:
-    """Hold back Ctrl-C and kill while a run is between its two names."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
+def _sweep(parent: Path) -> None:
+    """Remove what killed runs have left in a folder; a run that one was about to replace gets its name back."""
+    with suppress(OSError):
+        for path in parent.iterdir():
+            name = atomic.owner_of(path)
+            if name is None or path.is_symlink() or not path.is_dir():
+                continue
+            target, old = path.with_name(name), _old_name(path)
+            if path != old:
+                with atomic.seized(path) as free:
+                    if free:
+                        _bring_back(old, target)
+                        atomic.remove(path)
+            elif not path.with_name(path.name.replace(".old-", ".partial-")).exists():
+                # It was replaced, or is being removed just now.
+                _bring_back(path, target)
+
+
+def _bring_back(old: Path, target: Path) -> None:
+    """Give a run its name back where nothing has taken it, else remove it."""
+    if not old.exists():
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if _taken(target):
+        atomic.remove(old)
+    else:
+        _rename(old, target)
+
+
+def _old_name(partial: Path) -> Path:
+    """The name that a run has while the one in ``partial`` takes its place."""
+    return partial.with_name(partial.name.replace(".partial-", ".old-"))
 
 
 def _make_parents(folder: Path) -> list[Path]:
@@ -171,6 +199,9 @@ def _make_parents(folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if atomic.is_full(error):
+            _remove_parents(missing)
+            raise atomic.storage_error(error, folder, NOTHING_WRITTEN) from None
         raise ConfigError(f"{printable(folder)}: cannot be made: {error.strerror}") from None
     return missing
 
@@ -204,10 +235,6 @@ def _exists(path: Path) -> RunExistsError:
     )
 
 
-def _beside(path: Path, role: str) -> Path:
-    return path.with_name(f".{path.name}.{role}-{os.getpid()}")
-
-
 def _rename(source: Path, target: Path) -> None:
     try:
         os.rename(source, target)
@@ -216,7 +243,3 @@ def _rename(source: Path, target: Path) -> None:
         if _taken(target):
             raise FileExistsError(error.errno, error.strerror, str(target)) from None
         raise
-
-
-def _remove(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)

@@ -1,11 +1,12 @@
 """What a run says about where it ran, and the settings of the command line."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import numpy as np
 import pytest
 
 import emjax
+from emjax import clock
 from emjax.errors import ConfigError
 from emjax.experiments import runtime
 from emjax.experiments.environment import describe_run, fingerprint, versions
@@ -21,7 +22,7 @@ def test_the_same_numbers_have_the_same_fingerprint():
 
 def test_a_run_is_described_without_the_names_of_machine_and_user():
     dataset = emjax.datasets.load("galaxies")
-    described = describe_run(dataset, precision="float64", seed=7, started=datetime.now(UTC))
+    described = describe_run(dataset, precision="float64", seed=7, started=clock.now())
     assert described["seed"] == 7
     assert described["precision"] == "float64"
     assert described["data"]["feature_names"] == ["velocity"]

@@ -36,6 +36,6 @@ def test_files_that_are_there_are_not_touched(tmp_path, file):
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot be written") as caught:
+    with pytest.raises(ConfigError, match="cannot be used: Not a directory") as caught:
         init_experiment(tmp_path / "file" / "new")
     assert "\n" not in str(caught.value)

@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,8 @@ import pytest
 
 from emjax.errors import ConfigError, RunExistsError
 from emjax.experiments import store
+from emjax.experiments.archive.atomic import StorageError
+from emjax.experiments.execution.interrupts import STOPPING
 from emjax.experiments.store import run_folder
 
 
@@ -26,7 +31,8 @@ def names_in(folder: Path) -> list[str]:
 def test_a_run_appears_whole_with_all_its_files(tmp_path):
     with run_folder(tmp_path / "runs" / "a") as folder:
         folder.write_json("em.json", {"x": 1})
-        assert names_in(tmp_path / "runs") == [f".a.partial-{os.getpid()}"]
+        assert names_in(tmp_path / "runs") == [folder.partial.name]
+        assert folder.partial.name.startswith(f".a.partial-{os.getpid()}-")
         folder.publish()
     assert names_in(tmp_path / "runs") == ["a"]
     assert json.loads((tmp_path / "runs" / "a" / "em.json").read_text()) == {"x": 1}
@@ -132,7 +138,7 @@ def test_a_rename_that_fails_brings_the_old_run_back(tmp_path, monkeypatch):
         rename(source, target)
 
     monkeypatch.setattr(store.os, "rename", failing)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StorageError, match="no space left"):
         write_run(tmp_path / "a", overwrite=True)
     assert (tmp_path / "a" / "mark").read_text() == "old"
     assert names_in(tmp_path) == ["a"]
@@ -167,3 +173,59 @@ def test_a_parent_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match="cannot be made"):
         write_run(tmp_path / "file" / "a")
+
+
+KILLED = """
+import os, signal, sys
+from emjax.experiments import store
+rename = os.rename
+def kill(source, target):
+    if sys.argv[2] in str(source):
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(source, target)
+os.rename = kill
+with store.run_folder(sys.argv[1], overwrite=True) as folder:
+    folder.write_toml("config.toml", {"seed": 2})
+    folder.publish()
+"""
+
+
+@pytest.mark.parametrize(("at", "left"), [("/a", 2), (".a.partial", 2)], ids=["before", "between its two names"])
+def test_a_killed_run_is_swept_by_the_next_and_an_older_one_is_not_lost(tmp_path, at, left):
+    write_run(tmp_path / "a")
+    (tmp_path / "a" / "mark").write_text("old")
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "a"), at])
+    assert killed.returncode == -signal.SIGKILL
+    assert len(names_in(tmp_path)) == left
+    (tmp_path / ".mine.partial-1-0").mkdir()
+    write_run(tmp_path / "b")
+    assert names_in(tmp_path) == [".mine.partial-1-0", "a", "b"]
+    assert (tmp_path / "a" / "mark").read_text() == "old"
+
+
+def test_what_a_live_run_writes_is_left_alone(tmp_path):
+    with run_folder(tmp_path / "a") as folder:
+        folder.write_json("em.json", {})
+        write_run(tmp_path / "b")
+        folder.publish()
+    assert names_in(tmp_path) == ["a", "b"]
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_signals_wait_until_an_overwritten_run_has_its_name(tmp_path, monkeypatch, number):
+    write_run(tmp_path / "a")
+    arrived, rename = [], os.rename
+
+    def interrupted(source, target):
+        os.kill(os.getpid(), number)
+        assert arrived == []
+        rename(source, target)
+
+    before = signal.signal(number, lambda *_: arrived.append(names_in(tmp_path / "a")))
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(store.os, "rename", interrupted)
+            write_run(tmp_path / "a", overwrite=True)
+    finally:
+        signal.signal(number, before)
+    assert arrived == [["config.toml", "em.json"]]

@@ -4,18 +4,19 @@ import errno
 import os
 import re
 import shutil
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from emjax.errors import ConfigError
+from emjax.errors import ConfigError, EmjaxError
 from emjax.experiments.nearest import printable
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """The errors of a disk, a quota or a file size that is used up."""
 
-_PARTIAL = re.compile(r"\.(.+)\.(?:partial|torn)-[0-9]+-[0-9a-f]{8}")
+_PARTIAL = re.compile(r"\.(.+)\.(?:partial|torn|old)-[0-9]+-[0-9a-f]{8}")
 _FULL_WORDS = ("no space left on device", "disk quota exceeded", "file too large")
 
 
@@ -23,31 +24,59 @@ class StorageError(ConfigError):
     """The archive cannot be written or read: no job can go on, and every finished one is kept."""
 
 
+KEPT = ": finished jobs are kept"
+"""What a `StorageError` says of the rest where nothing else is given."""
+
+NOTHING_WRITTEN = "; nothing was written"
+"""What it says where a run or a folder is new."""
+
+UNTOUCHED = "; the run itself is untouched"
+"""What it says where pages and tables about a run are written."""
+
+_HOUR = 3600.0
+_LONG_AGO = {"file": _HOUR, "folder": 168 * _HOUR}
+"""Seconds without a change after which nobody writes any more to what cannot be locked."""
+
+
 def is_full(error: BaseException) -> bool:
-    """Whether an error says that the disk is full; HDF5 and Arrow say so in words alone."""
+    """Whether an error says that the disk is full; Arrow says so in words alone."""
     if isinstance(error, OSError) and error.errno in FULL:
         return True
     return isinstance(error, OSError | RuntimeError) and any(words in str(error).lower() for words in _FULL_WORDS)
 
 
-def storage_error(error: BaseException, place: Path) -> StorageError:
-    """One line that names the place and the remedy."""
+def storage_error(error: BaseException, place: Path | str, rest: str = KEPT) -> StorageError:
+    """One line that names the place and the remedy; ``rest`` says what is left untouched."""
     shown = printable(place)
     if is_full(error):
-        return StorageError(f"{shown}: no space left; free some and run the same command again: finished jobs are kept")
+        return StorageError(f"{shown}: no space left; free some and run the same command again{rest}")
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return StorageError(
-        f"{shown}: cannot be used: {printable(words)}; see to it and run the same command again: finished jobs are kept"
-    )
+    return StorageError(f"{shown}: cannot be used: {printable(words)}; see to it and run the same command again{rest}")
 
 
 @contextmanager
-def storage(place: Path) -> Iterator[None]:
+def storage(place: Path, rest: str = KEPT) -> Iterator[None]:
     """Turn an OSError of the block into a `StorageError` about ``place``."""
     try:
         yield
+    except EmjaxError:
+        raise  # some are OSErrors too
     except OSError as error:
-        raise storage_error(error, place) from None
+        raise storage_error(error, place, rest) from None
+
+
+@contextmanager
+def room(place: Path, rest: str = KEPT) -> Iterator[None]:
+    """Turn an error of the block that says that the disk is full into a `StorageError` about ``place``.
+
+    For blocks in which other errors than those of the disk are somebody else's.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if is_full(error):
+            raise storage_error(error, place, rest) from None
+        raise
 
 
 def partial_name(path: Path, role: str = "partial") -> Path:
@@ -61,6 +90,90 @@ def owner_of(path: Path) -> str | None:
     return found[1] if found else None
 
 
+@contextmanager
+def held(path: Path, make: Callable[[Path], object] = Path.touch) -> Iterator[Path]:
+    """Yield a `partial_name` of ``path`` that other processes can see to be in use (`seized`) while the block runs.
+
+    ``make`` makes what lies there, a file by default.
+    """
+    while True:
+        partial = partial_name(path)
+        make(partial)
+        handle = _opened(partial)
+        # Between its making and its locking another process may have swept it away: then once more.
+        if handle is None or (_lock(handle) is not False and _lies_at(handle, partial)):
+            break
+        os.close(handle)
+    try:
+        yield partial
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+@contextmanager
+def seized(path: Path) -> Iterator[bool]:
+    """Yield whether what lies under a `partial_name` is abandoned; if so, nobody else seizes it during the block.
+
+    A lock decides, which the end of a process frees on whatever machine it ran; where a file system has none, age.
+    """
+    handle = _opened(path)
+    try:
+        free = None if handle is None else _lock(handle)
+        yield _is_old(path) if free is None else free
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the half-written files of a folder whose writers have ended."""
+    with suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            if owner_of(path) is not None and not path.is_dir():
+                with seized(path) as free:
+                    if free:
+                        remove(path)
+
+
+def _opened(path: Path) -> int | None:
+    """An open file or folder, None where it has gone or folders cannot be opened."""
+    try:
+        return os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    except OSError:
+        return None
+
+
+def _lock(handle: int) -> bool | None:
+    """Lock an open file or folder; False where another process has it locked, None where nothing can be locked."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _lies_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except OSError:
+        return False
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        changed = path.stat().st_mtime
+    except OSError:
+        return False
+    return time.time() - changed > _LONG_AGO["folder" if path.is_dir() else "file"]
+
+
 def sync(path: Path) -> None:
     """Bring a file or a folder's list of names to the disk."""
     handle = os.open(path, os.O_RDONLY)
@@ -70,28 +183,27 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file in UTF-8: readers see the old content or the new one. Raises StorageError."""
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8", newline="\n")
+def write_atomically(path: Path, content: str | bytes, rest: str = KEPT) -> None:
+    """Write a file, texts in UTF-8: readers see the old content or the new one. Raises StorageError."""
+    with replacing(path, rest) as partial:
+        partial.write_bytes(content.encode("utf-8", errors="replace") if isinstance(content, str) else content)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, rest: str = KEPT) -> Iterator[Path]:
     """Yield a temporary name for a file that takes the place of ``path`` at the end of the block.
 
     Raises StorageError for an OSError; whatever is raised, nothing is left behind and ``path`` is as it was.
     """
-    partial = partial_name(path)
-    try:
-        with storage(path.parent):
+    with storage(path.parent, rest), held(path) as partial:
+        try:
             yield partial
             sync(partial)
             os.replace(partial, path)
             sync(path.parent)
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
 
 def sync_tree(folder: Path) -> None:

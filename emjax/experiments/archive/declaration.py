@@ -9,12 +9,12 @@ and ``provenance``.
 import json
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
+from emjax import clock
 from emjax.errors import ConfigError
 from emjax.experiments.archive.atomic import storage_error, write_atomically
 from emjax.experiments.archive.records import provenance
@@ -123,7 +123,7 @@ def _document(study: Study, plan: Plan) -> dict[str, Any]:
             {"key": job.key, "cell": job.cell, "method": job.method, "first": job.first, "stop": job.stop}
             for job in plan.jobs
         ],
-        "provenance": provenance(datetime.now(UTC)),
+        "provenance": provenance(clock.now()),
     }
 
 

@@ -13,13 +13,15 @@ machines are merged by copying ``jobs/*``.
 """
 
 import json
-import time
+import os
+import platform
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from emjax import clock
 from emjax.errors import RunExistsError
 from emjax.experiments.archive import atomic, declaration, records, rows
 from emjax.experiments.archive.atomic import StorageError, storage
@@ -31,8 +33,7 @@ from emjax.experiments.study.schema import Study
 from emjax.files import user_path
 from emjax.jsonable import to_json
 
-_LONG_AGO = 3600.0
-"""Seconds after which nobody writes to a half-written file any more."""
+_HOLDER_BYTES = 1000
 
 _OURS = {"jobs", "failed", "locks", INDEX, records.ROWS}
 
@@ -96,6 +97,12 @@ class Archive:
         """As `finished`, with what is known of each job."""
         return self._index.entries(keys, verify=verify)
 
+    def damaged(self, keys: Iterable[str]) -> list[str]:
+        """Those of ``keys`` whose folders are there and are not whole, by every byte: a run does these jobs anew."""
+        there = set(self._index.keys())
+        wanted = [key for key in keys if key in there]
+        return sorted(set(wanted) - self.finished(wanted, verify=True))
+
     def record(self, key: str) -> dict[str, Any] | None:
         """The content of a finished job's ``job.json``: ``spec``, ``files``, ``summary``, ``provenance``; else None."""
         return records.read_record(self._jobs / key) if self.finished([key]) else None
@@ -118,11 +125,23 @@ class Archive:
             yield False
             return
         try:
+            with suppress(OSError):  # only for people to read
+                path.write_text(json.dumps(_holder()), encoding="utf-8")
             yield True
         finally:
             # While it is held: who has it open already sees that its name is gone, and opens it anew.
             atomic.remove(path)
             lock.release()
+
+    def holder(self, key: str) -> str | None:
+        """Who holds the lock of a job, as `claim` wrote it down: its machine, process and time; None if unknown."""
+        try:
+            with (self.path / "locks" / f"{key}.lock").open("rb") as file:
+                found = json.loads(file.read(_HOLDER_BYTES))
+            since = datetime.fromisoformat(found["since"]).astimezone()
+            return f"process {int(found['process'])} on {printable(found['machine'])[:64]} since {since:%H:%M:%S}"
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            return None
 
     @contextmanager
     def writing(self, key: str, spec: Mapping[str, Any]) -> Iterator[Draft]:
@@ -131,7 +150,7 @@ class Archive:
         To be called with the job's lock held (`claim`). If somebody else has finished the job meanwhile, theirs stays.
         Where the block raises, nothing is left. Raises StorageError where the disk is full, in the block too.
         """
-        started = datetime.now(UTC)
+        started = clock.now()
         target = self._jobs / key
         partial = atomic.partial_name(target)
         try:
@@ -139,12 +158,8 @@ class Archive:
                 self._jobs.mkdir(exist_ok=True)
                 partial.mkdir()
             draft = Draft(partial)
-            try:
+            with atomic.room(self._jobs):
                 yield draft
-            except (OSError, RuntimeError) as error:
-                if atomic.is_full(error):
-                    raise atomic.storage_error(error, self._jobs) from None
-                raise
             with storage(self._jobs):
                 records.write_record(partial, key, spec, draft.summary, started)
                 self._publish(partial, target)
@@ -160,7 +175,7 @@ class Archive:
             "error": printable(error),
             "traceback": traceback,
             "attempts": attempts,
-            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            "when": clock.now().text,
         }
         folder = self.path / "failed"
         with storage(folder):
@@ -182,14 +197,15 @@ class Archive:
 
     def collect(self) -> Path:
         """Write ``rows.parquet`` of all finished jobs of the study, and ``index.json``; return the former's path."""
-        declared = self.declaration()
-        return rows.write_rows(self.path, declared, self._index.save())
+        joined = rows.write_rows(self.path, self.declaration(), self.entries())
+        self._index.save(joined)
+        return self.path / records.ROWS
 
     def rows(self, plan: Plan | None = None) -> Any:
         """All rows of the study's finished jobs as a pandas DataFrame, a column per swept key (see `collect`)."""
         declared = self.declaration()
         wanted = [job["key"] for job in declared["jobs"]] if plan is None else [job.key for job in plan.jobs]
-        return rows.read_rows(self.path, declared, self.entries(wanted)).to_pandas()
+        return rows.read_rows(self.path, declared, self.entries(wanted), self._index.joined).to_pandas()
 
     def declaration(self) -> dict[str, Any]:
         """The content of ``study.json``. Raises ConfigError where the folder is no study's."""
@@ -214,18 +230,14 @@ class Archive:
                     with self.claim(key) as free:
                         if free:
                             atomic.remove(path)
-            for path in (*self.path.iterdir(), *(self.path / "failed").iterdir()):
-                # Files have no lock, but none takes long to write.
-                if atomic.owner_of(path) is not None:
-                    with suppress(FileNotFoundError):  # its writer has just put it in place
-                        if time.time() - path.stat().st_mtime > _LONG_AGO:
-                            atomic.remove(path)
+            for folder in (self.path, self.path / "failed"):
+                atomic.sweep(folder)
 
     def _publish(self, partial: Path, target: Path) -> None:
         atomic.sync_tree(partial)
         with suppress(OSError):
             target.rmdir()  # an empty folder is no job
-        if target.exists() and records.read_entry(target) is None:
+        if target.exists() and records.read_entry(target, verify=True) is None:
             atomic.set_aside(target)
         try:
             partial.rename(target)
@@ -255,6 +267,14 @@ class Archive:
                 f"{shown}: holds finished jobs of another study (no seed, data and model in common) and was not "
                 "touched; choose another folder with --out, or delete this one"
             )
+
+
+def _holder() -> dict[str, Any]:
+    return {
+        "machine": platform.node(),
+        "process": os.getpid(),
+        "since": clock.now().text,
+    }
 
 
 __all__ = ["Archive", "Draft", "StorageError"]

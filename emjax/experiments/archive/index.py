@@ -13,11 +13,11 @@ from pathlib import Path
 
 from emjax.experiments.archive.atomic import write_atomically
 from emjax.experiments.archive.records import Entry, read_entry
-from emjax.experiments.study.plan import canonical
+from emjax.experiments.study.plan import canonical, digest
 from emjax.jsonable import to_jsonable
 
 INDEX = "index.json"
-FORMAT = 1
+FORMAT = 2
 FEW = 32
 """Up to so many jobs are looked at without the index."""
 
@@ -31,9 +31,14 @@ class Index:
         self._entries: dict[str, Entry] = {}
 
     @functools.cached_property
-    def _stored(self) -> dict[str, Entry]:
-        """What ``index.json`` says; nothing where it is not there or damaged."""
+    def _stored(self) -> tuple[dict[str, Entry], dict[str, str]]:
+        """What ``index.json`` says of jobs and of ``rows.parquet``; nothing where it is not there or damaged."""
         return self._read()
+
+    @property
+    def joined(self) -> dict[str, str]:
+        """What ``rows.parquet`` is to be believed by: what `save` was given."""
+        return self._stored[1]
 
     def entries(self, keys: Iterable[str] | None = None, *, verify: bool = False) -> dict[str, Entry]:
         """The entries of those of ``keys`` (default: all folders) that are finished now, in their order.
@@ -42,7 +47,7 @@ class Index:
         """
         wanted = self.keys() if keys is None else list(dict.fromkeys(keys))
         # A worker asks about one job at a time, and should not read the index of all for that.
-        known = {**self._stored, **self._entries} if len(wanted) > FEW else self._entries
+        known = {**self._stored[0], **self._entries} if len(wanted) > FEW else self._entries
         found = {key: read_entry(self._jobs / key, known.get(key), verify=verify) for key in wanted}
         finished = {key: entry for key, entry in found.items() if entry is not None}
         self._entries.update(finished)
@@ -55,23 +60,27 @@ class Index:
         except FileNotFoundError:
             return []
 
-    def save(self) -> dict[str, Entry]:
-        """Return the entries of all folders, written to ``index.json`` if it says otherwise. Raises StorageError."""
-        entries = self.entries()
-        if entries != self._stored or not self._path.exists():
-            jobs = {key: dataclasses.asdict(entry) for key, entry in entries.items()}
-            write_atomically(self._path, canonical(to_jsonable({"format": FORMAT, "jobs": jobs})) + "\n")
-            self._stored = entries
-        return entries
+    def save(self, joined: dict[str, str] | None = None) -> dict[str, Entry]:
+        """Return the entries of all folders, written to ``index.json`` if it says otherwise. Raises StorageError.
 
-    def _read(self) -> dict[str, Entry]:
+        ``joined`` is what `emjax.experiments.archive.rows.write_rows` has just returned; default: as it was.
+        """
+        now = (self.entries(), self.joined if joined is None else joined)
+        if now != self._stored or not self._path.exists():
+            jobs = {key: dataclasses.asdict(entry) for key, entry in now[0].items()}
+            content = to_jsonable({"format": FORMAT, "jobs": jobs, "rows": now[1]})
+            write_atomically(self._path, canonical({**content, "sha256": digest(content, 64)}) + "\n")
+            self._stored = now
+        return now[0]
+
+    def _read(self) -> tuple[dict[str, Entry], dict[str, str]]:
         try:
             document = json.loads(self._path.read_bytes())
-            if document["format"] != FORMAT:
-                return {}
-            return {key: _restored(fields) for key, fields in document["jobs"].items()}
+            if document.pop("sha256") != digest(document, 64) or document["format"] != FORMAT:
+                return {}, {}
+            return {key: _restored(fields) for key, fields in document["jobs"].items()}, document["rows"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}
+            return {}, {}
 
 
 def _restored(fields: dict) -> Entry:

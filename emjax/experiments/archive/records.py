@@ -11,10 +11,10 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from emjax.clock import Moment
 from emjax.experiments.environment import PACKAGES, devices, machine, versions
 from emjax.experiments.study.plan import job_key
 from emjax.jsonable import to_json, to_jsonable
@@ -51,7 +51,7 @@ class Entry:
     seconds: float
 
 
-def write_record(folder: Path, key: str, spec: Mapping[str, Any], summary: Any, started: datetime) -> None:
+def write_record(folder: Path, key: str, spec: Mapping[str, Any], summary: Any, started: Moment) -> None:
     """Write ``job.json`` beside the files that it lists."""
     document = {
         "format": FORMAT,
@@ -116,26 +116,27 @@ def _entry(folder: Path, stamp: tuple[int, int]) -> Entry | None:
 
 
 def _whole(path: Path, size: int, sha256: str, verify: bool) -> bool:
-    return path.stat().st_size == size and (not verify or _sha256(path) == sha256)
+    return path.stat().st_size == size and (not verify or sha256_of(path) == sha256)
 
 
 def _listed(path: Path) -> dict[str, Any]:
-    return {"size": path.stat().st_size, "sha256": _sha256(path)}
+    return {"size": path.stat().st_size, "sha256": sha256_of(path)}
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def provenance(started: datetime) -> dict[str, Any]:
+def provenance(started: Moment) -> dict[str, Any]:
     """When, how long and on what: nothing in it names the machine or its user.
 
     JAX's devices are told where JAX is loaded already; a job without it should not start its backend.
     """
     return {
-        "started": started.astimezone(UTC).isoformat(timespec="seconds"),
-        "seconds": (datetime.now(UTC) - started).total_seconds(),
+        "started": started.text,
+        "seconds": started.seconds,
         "versions": dict(_versions()),
         "machine": machine(),
         "devices": to_jsonable(devices()) if "jax" in sys.modules else [],

@@ -4,20 +4,19 @@ Columns: ``cell``, the swept keys, ``replicate``, ``method``, ``quantity``, ``pa
 are in the order of the sweep: by cell, method (as declared) and replicate.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from emjax.experiments.archive.atomic import StorageError, replacing
-from emjax.experiments.archive.records import ROWS, Entry
+from emjax.experiments.archive.records import ROWS, Entry, sha256_of
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.plan import canonical, digest
 
 COLUMNS = ("cell", "replicate", "method", "quantity", "parameter", "value", "status")
-STAMP = b"emjax.jobs"
-"""The key of the metadata of ``rows.parquet`` that says which jobs are in it."""
-
 _JOBS_AT_ONCE = 512
 _LARGEST_INTEGER = 2**63 - 1
 
@@ -46,8 +45,10 @@ def stamp(declaration: Mapping[str, Any], keys: Sequence[str], entries: Mapping[
     return digest([cells, [[key, entries[key].files[ROWS][1]] for key in keys]], 32)
 
 
-def write_rows(folder: Path, declaration: Mapping[str, Any], entries: Mapping[str, Entry]) -> Path:
+def write_rows(folder: Path, declaration: Mapping[str, Any], entries: Mapping[str, Entry]) -> dict[str, str]:
     """Write ``rows.parquet`` of the declared jobs that are finished; it takes the place of an older one whole.
+
+    Returns what `read_rows` believes it by: ``stamp``, of what is in it, and the ``sha256`` of its bytes.
 
     Raises StorageError for a full disk and for a job whose rows are damaged.
     """
@@ -55,65 +56,71 @@ def write_rows(folder: Path, declaration: Mapping[str, Any], entries: Mapping[st
 
     keys = in_order(declaration, entries)
     with replacing(folder / ROWS) as partial:
-        tables = _tables(folder, declaration, keys)
+        tables = _tables(folder, declaration, keys, entries)
         first = next(tables)
-        schema = first.schema.with_metadata({STAMP: stamp(declaration, keys, entries).encode()})
-        with parquet.ParquetWriter(partial, schema, compression="zstd") as writer:
-            writer.write_table(first.cast(schema))
+        with parquet.ParquetWriter(partial, first.schema, compression="zstd") as writer:
+            writer.write_table(first)
             for table in tables:
-                writer.write_table(table.cast(schema))
-    return folder / ROWS
+                writer.write_table(table.cast(first.schema))
+        return {"stamp": stamp(declaration, keys, entries), "sha256": sha256_of(partial)}
 
 
-def read_rows(folder: Path, declaration: Mapping[str, Any], entries: Mapping[str, Entry]) -> Any:
-    """The same rows as an Arrow table: from ``rows.parquet`` if it holds just these jobs, else from the jobs' files."""
+def read_rows(
+    folder: Path, declaration: Mapping[str, Any], entries: Mapping[str, Entry], joined: Mapping[str, str]
+) -> Any:
+    """The same rows as an Arrow table: from ``rows.parquet`` if it holds just these jobs, else from the jobs' files.
+
+    ``joined`` is what `write_rows` returned; every byte that is read is compared with its hash. Raises StorageError for
+    a job whose rows are damaged.
+    """
     import pyarrow
     import pyarrow.parquet as parquet
 
     keys = in_order(declaration, entries)
-    try:
-        schema = parquet.read_schema(folder / ROWS)
-        if (schema.metadata or {}).get(STAMP) == stamp(declaration, keys, entries).encode():
-            return parquet.read_table(folder / ROWS)
-    except (OSError, pyarrow.ArrowException):
-        pass  # missing or damaged: the jobs' files are the truth
-    return pyarrow.concat_tables(_tables(folder, declaration, keys))
+    if joined.get("stamp") == stamp(declaration, keys, entries):
+        # Missing or damaged, it is done without: the jobs' files are the truth.
+        with suppress(OSError):
+            content = (folder / ROWS).read_bytes()
+            if hashlib.sha256(content).hexdigest() == joined.get("sha256"):
+                return parquet.read_table(pyarrow.BufferReader(content))
+    return pyarrow.concat_tables(_tables(folder, declaration, keys, entries))
 
 
-def _tables(folder: Path, declaration: Mapping[str, Any], keys: Sequence[str]) -> Iterator[Any]:
+def _tables(
+    folder: Path, declaration: Mapping[str, Any], keys: Sequence[str], entries: Mapping[str, Entry]
+) -> Iterator[Any]:
     """Tables of some hundred jobs each, with settings; an empty one first, so that there always is one."""
     schema = job_schema()
     settings = setting_columns(declaration)
     yield _with_settings(schema.empty_table(), declaration, settings)
     for start in range(0, len(keys), _JOBS_AT_ONCE):
-        paths = [folder / "jobs" / key / ROWS for key in keys[start : start + _JOBS_AT_ONCE]]
-        yield _with_settings(read_job_rows(paths), declaration, settings)
+        chosen = {key: entries[key] for key in keys[start : start + _JOBS_AT_ONCE]}
+        yield _with_settings(read_job_rows(folder, chosen), declaration, settings)
 
 
-def read_job_rows(paths: Sequence[Path]) -> Any:
-    """The rows of some jobs as one Arrow table, in the order of ``paths``. Raises StorageError for a damaged file."""
+def read_job_rows(folder: Path, entries: Mapping[str, Entry]) -> Any:
+    """The rows of some jobs of a study's folder as one Arrow table, in their order.
+
+    Raises StorageError for a file whose bytes are not those that were written.
+    """
     import pyarrow
     from pyarrow import dataset
 
+    paths = [folder / "jobs" / key / ROWS for key in entries]
+    for path, entry in zip(paths, entries.values(), strict=True):
+        try:
+            problem = "" if sha256_of(path) == entry.files[ROWS][1] else "its bytes are not those that were written"
+        except OSError as error:
+            problem = printable(error.strerror)
+        if problem:
+            raise StorageError(
+                f"{printable(path)}: damaged ({problem}); run the study again: it does this job anew and keeps all "
+                "others"
+            )
     try:
         return dataset.dataset(list(map(str, paths)), schema=job_schema(), format="parquet").to_table()
     except (OSError, pyarrow.ArrowException) as error:
-        raise _damaged(paths, error) from None
-
-
-def _damaged(paths: Sequence[Path], error: Exception) -> StorageError:
-    import pyarrow
-    import pyarrow.parquet as parquet
-
-    for path in paths:
-        try:
-            parquet.read_table(path, schema=job_schema())
-        except (OSError, pyarrow.ArrowException) as problem:
-            return StorageError(
-                f"{printable(path)}: damaged ({printable(problem)}); delete the folder {printable(path.parent.name)} "
-                "and run the study again: all other jobs are kept"
-            )
-    return StorageError(f"{printable(paths[0].parent.parent)}: cannot be read: {printable(error)}")
+        raise StorageError(f"{printable(folder / 'jobs')}: cannot be read: {printable(error)}") from None
 
 
 def setting_columns(declaration: Mapping[str, Any]) -> dict[str, Any]:

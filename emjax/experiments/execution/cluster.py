@@ -9,7 +9,7 @@ from typing import Any
 
 from emjax.bounds import whole
 from emjax.errors import ConfigError
-from emjax.experiments.execution.worker import ONE_THREAD
+from emjax.experiments.execution.worker import ONE_THREAD, terminal_blocked
 from emjax.experiments.nearest import printable
 
 CONNECT_SECONDS = 15
@@ -58,16 +58,17 @@ class DaskExecutor:
         embedded = _EMBEDDED.fullmatch(scheduler)
         self._cluster = None
         if embedded:
-            self._cluster = LocalCluster(
-                n_workers=int(embedded[1] or n_workers or 1),
-                threads_per_worker=1,
-                processes=True,
-                memory_limit=0,
-                dashboard_address=None,
-                silence_logs=50,
-                env=ONE_THREAD,
-                preload=["emjax.experiments.execution.worker"],
-            )
+            with terminal_blocked():
+                self._cluster = LocalCluster(
+                    n_workers=int(embedded[1] or n_workers or 1),
+                    threads_per_worker=1,
+                    processes=True,
+                    memory_limit=0,
+                    dashboard_address=None,
+                    silence_logs=50,
+                    env=ONE_THREAD,
+                    preload=["emjax.experiments.execution.worker"],
+                )
         try:
             self._client = Client(self._cluster or scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:

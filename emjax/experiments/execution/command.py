@@ -4,7 +4,7 @@ import dataclasses
 from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -16,9 +16,6 @@ from emjax.experiments.execution.run import check_workers, folder_of, run_study,
 from emjax.experiments.exits import EXIT_NOT_CONVERGED, EXIT_OK, Explained
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.plan import Job, Plan
-
-if TYPE_CHECKING:
-    from emjax.experiments.results import StudyResult
 
 MOST_LINES = 20
 """Cells that are listed; the rest is counted."""
@@ -65,8 +62,24 @@ def run(config: Path, overrides: Iterable[str], options: StudyOptions, *, consol
     # On one line, however long: it is there to be copied.
     hint = Text(f"\nThe report:  emjax report {printable(_shown(target))}", no_wrap=True, overflow="ignore")
     console.show(*study_view(result, console.width), hint)
-    console.document(_document(result, jobs, failed, n_own=heard[-1].n_own if heard else 0))
-    return EXIT_NOT_CONVERGED if failed else EXIT_OK
+    done = [job for job in jobs if job["key"] in result.finished]
+    n_missing = len(jobs) - len(done) - len(failed)
+    if n_missing:
+        what = "1 job that was done is" if n_missing == 1 else f"{n_missing} jobs that were done are"
+        console.warn(f"{result.folder / 'jobs'}: {what} not there any more; the same command does them again")
+    n_own = heard[-1].n_own if heard else 0
+    console.document(
+        {
+            "folder": str(result.folder),
+            "n_jobs": len(jobs),
+            "n_done": len(done),
+            "n_missing": n_missing,
+            "n_results": sum(job["stop"] - job["first"] for job in done),
+            "n_results_of_this_run": n_own,
+            "failures": failed,
+        }
+    )
+    return EXIT_NOT_CONVERGED if failed or n_missing else EXIT_OK
 
 
 def show_plan(config: Path, overrides: Iterable[str], options: StudyOptions, *, console: Console) -> int:
@@ -123,19 +136,6 @@ def _plan_lines(plan: Plan, jobs: Sequence[Job], finished: set[str], target: Pat
         if len(plan.cells) > MOST_LINES:
             lines.append(f"and {len(plan.cells) - MOST_LINES} more")
     return lines
-
-
-def _document(
-    result: "StudyResult", jobs: Sequence[dict[str, Any]], failed: list[dict[str, Any]], *, n_own: int
-) -> dict[str, Any]:
-    return {
-        "folder": str(result.folder),
-        "n_jobs": len(jobs),
-        "n_done": len(jobs) - len(failed),
-        "n_results": sum(job["stop"] - job["first"] for job in jobs),
-        "n_results_of_this_run": n_own,
-        "failures": failed,
-    }
 
 
 def _shown(folder: Path) -> Path:

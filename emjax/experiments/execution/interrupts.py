@@ -1,12 +1,17 @@
-"""Ctrl-C and SIGTERM as a wish that the run's loop looks at, so that it ends between two jobs and never inside one."""
+"""Signals that ask a command to stop: Ctrl-C, SIGTERM, and SIGHUP, which the end of a terminal sends.
+
+A study takes them as a wish that its loop looks at, so that it ends between two jobs and never inside one.
+"""
 
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
+
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class StudyInterrupted(KeyboardInterrupt):
@@ -40,31 +45,72 @@ class StopWish:
         return self.number is not None
 
 
-@contextmanager
-def stop_signals() -> Iterator[StopWish]:
-    """Turn the first SIGINT or SIGTERM into a `StopWish` while the block runs; a second one ends the process at once.
+def handle_stopping(handler: Callable[[int, Any], None]) -> dict[int, Any]:
+    """Let ``handler`` take the signals that ask to stop; return the handlers before it.
 
     Signals that are ignored (nohup, a background job) stay ignored. Outside the main thread, where Python allows no
-    handlers, nothing is changed and the wish is never made.
+    handlers, nothing is changed.
+    """
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in STOPPING:
+            known = signal.getsignal(number)
+            # None: not a handler of Python's, which could not be put back.
+            if known is not signal.SIG_IGN and known is not None:
+                before[number] = signal.signal(number, handler)
+    return before
+
+
+def tell(line: bytes) -> None:
+    """Write a line to standard error from a signal handler, where print may be in the middle of something."""
+    with suppress(OSError):  # the terminal may be gone
+        os.write(2, line)
+
+
+def show_cursor() -> None:
+    """Progress bars hide it."""
+    if sys.stderr.isatty():
+        tell(b"\x1b[?25h\n")
+
+
+@contextmanager
+def stop_signals() -> Iterator[StopWish]:
+    """Turn the first signal that asks to stop into a `StopWish` while the block runs; a second one ends the process.
+
+    As for `handle_stopping`, signals that are ignored stay ignored, and outside the main thread no wish is ever made.
     """
     wish = StopWish()
 
     def handle(number: int, frame: Any) -> None:
         if wish:
-            if sys.stderr.isatty():
-                os.write(2, b"\x1b[?25h\n")  # progress bars hide the cursor
+            show_cursor()
             os._exit(128 + number)
         wish.number = number
-        # Not by print: the main thread may be in the middle of one.
-        os.write(2, b"\nemjax: stopping; once more leaves at once\n")
+        tell(b"\nemjax: stopping; once more leaves at once\n")
 
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, handle)
+    before = handle_stopping(handle)
     try:
         yield wish
     finally:
-        for known, handler in before.items():
-            signal.signal(known, handler)
+        _put_back(before)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Hold back the signals that ask to stop until the block has ended.
+
+    Not by the mask of the thread: a process has others, of libraries, that would take the signal all the same.
+    """
+    arrived: list[int] = []
+    before = handle_stopping(lambda number, frame: arrived.append(number))
+    try:
+        yield
+    finally:
+        _put_back(before)
+        for number in arrived[:1]:
+            signal.raise_signal(number)
+
+
+def _put_back(before: dict[int, Any]) -> None:
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -2,20 +2,14 @@
 
 import multiprocessing
 import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from typing import Any
 
-from emjax.experiments.execution.worker import start_worker
+from emjax.experiments.execution.worker import start_worker, terminal_blocked
 
 GRACE_SECONDS = 30.0
 """What a job may take beyond its time limit before its process is killed: it looks at the limit between replicates."""
-
-MOST_JOBS = 200
-"""Jobs that a process does before another one takes its place: JAX keeps every program that it has compiled."""
 
 
 def usable_cores() -> int:
@@ -44,7 +38,7 @@ class LocalExecutor:
     def submit(self, function: Callable[..., Any], /, *args: Any, limit: float | None = None, **more: Any) -> Future:
         """Call ``function`` in a worker, which is killed ``GRACE_SECONDS`` after ``limit`` seconds."""
         hard_limit = None if limit is None else limit + GRACE_SECONDS
-        with _sigint_blocked():
+        with terminal_blocked():
             return self._pool.schedule(function, args=args, kwargs=more, timeout=hard_limit)
 
     def restart(self) -> None:
@@ -60,25 +54,10 @@ class LocalExecutor:
     def _started(self) -> Any:
         from pebble import ProcessPool
 
-        return ProcessPool(
-            max_workers=self.n_workers,
-            max_tasks=MOST_JOBS,
-            initializer=start_worker,
-            initargs=(self._cache,),
-            context=multiprocessing.get_context("spawn"),
-        )
-
-
-@contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Let the pool's threads, and with them its workers, inherit a mask: Ctrl-C is for the run alone."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    # Starting the tracker unblocks SIGINT, so it has to run before.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with terminal_blocked():
+            return ProcessPool(
+                max_workers=self.n_workers,
+                initializer=start_worker,
+                initargs=(self._cache,),
+                context=multiprocessing.get_context("spawn"),
+            )

@@ -84,14 +84,12 @@ class Tracker:
         self._n_failed = 0
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._timed: Counter[str] = Counter()
-        self.n_done_jobs = 0
 
     def job_done(self, job: Job, seconds: float | None) -> None:
         n_results = job.stop - job.first
         self._done[job.method] += n_results
         self._open[job.method] -= n_results
         self._new += n_results
-        self.n_done_jobs += 1
         if seconds is not None:
             self._seconds[job.method] += seconds
             self._timed[job.method] += n_results

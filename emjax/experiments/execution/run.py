@@ -1,7 +1,9 @@
 """Runs a study: what is not in its folder yet, by whatever workers, until it is done or somebody stops it."""
 
+import functools
 import os
 import re
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +23,9 @@ from emjax.files import user_path
 
 if TYPE_CHECKING:
     from emjax.experiments.results import StudyResult
+
+MOST_NAMED = 5
+"""Damaged jobs that are named; the rest is counted."""
 
 
 def run_study(
@@ -71,7 +76,7 @@ def run_study(
     ConfigError
         Where the config, an option or the folder is wrong, and where the disk is full; what was done stays.
     StudyInterrupted
-        After Ctrl-C or SIGTERM (a KeyboardInterrupt); what was done stays.
+        After Ctrl-C, SIGTERM or SIGHUP (a KeyboardInterrupt); what was done stays.
     """
     from emjax.experiments.results import open_study
     from emjax.experiments.study.grid import make_plan
@@ -82,10 +87,11 @@ def run_study(
     plan = make_plan(study)
     jobs = shard_of(plan.jobs, shard)
     archive = Archive(target)
-    finished = archive.begin(study, plan)
+    console = console or Console(quiet=True)
+    finished = archive.begin(study, plan) - _damaged(archive, jobs, console)
     run = _Run(archive, study, jobs, finished, cache=cache)
     with stop_signals() as wish:
-        run.go(wish, count, scheduler, console or Console(quiet=True), on_progress)
+        run.go(wish, count, scheduler, console, on_progress)
     archive.collect()
     return open_study(target)
 
@@ -137,6 +143,16 @@ def _read(study: Study | str | Path) -> Study:
     return read_study(study)
 
 
+def _damaged(archive: Archive, jobs: Sequence[Job], console: Console) -> set[str]:
+    """The keys of those jobs whose files are not what was written, which are said and done again."""
+    damaged = archive.damaged(job.key for job in jobs)
+    if damaged:
+        named = ", ".join(damaged[:MOST_NAMED]) + (", ..." if len(damaged) > MOST_NAMED else "")
+        what = "1 job is damaged and is" if len(damaged) == 1 else f"{len(damaged)} jobs are damaged and are"
+        console.warn(f"{archive.path / 'jobs'}: {what} done again: {named}")
+    return set(damaged)
+
+
 class _Run:
     """One run over the jobs that are not done yet."""
 
@@ -164,12 +180,19 @@ class _Run:
         executor = self._executor(workers, scheduler)
         try:
             with shown(console) as show:
-                self._supervise(executor, wish, _both(show, on_progress), console)
+                completed = self._supervise(executor, wish, _both(show, on_progress), console)
         finally:
             executor.close()
             # What killed workers left half-written; the next run would remove it too.
             with suppress(ConfigError):
                 self._archive.sweep()
+        if not completed:
+            # Counted now that all workers have ended: some finished jobs after the last that was heard of them.
+            n_done = len(self._archive.finished(job.key for job in self._jobs))
+            raise StudyInterrupted(
+                f"interrupted; {n_done} of {len(self._jobs)} jobs are done, and the same command goes on from there",
+                wish.number or signal.SIGINT,
+            )
 
     @property
     def _n_done_before(self) -> int:
@@ -186,13 +209,14 @@ class _Run:
 
     def _supervise(
         self, executor: Executor, wish: StopWish, tell: Callable[[StudyProgress], None], console: Console
-    ) -> None:
+    ) -> bool:
+        """Do what is open; False where it was asked to stop before all was done."""
         tracker = Tracker(self._jobs, self._finished, executor.n_workers, tell, self._give_up)
         tell(tracker.now())
         supervisor = Supervisor(
             str(self._archive.path),
             executor,
-            self._archive.finished,
+            functools.partial(self._archive.finished, verify=True),
             tracker,
             wish,
             time_limit=self._settings.time_limit,
@@ -201,15 +225,9 @@ class _Run:
             note=console.note,
         )
         try:
-            completed = supervisor.run(self._open)
+            return supervisor.run(self._open)
         except Unwritable as error:
             raise ConfigError(str(error)) from None
-        if not completed:
-            n_done = self._n_done_before + tracker.n_done_jobs
-            raise StudyInterrupted(
-                f"interrupted; {n_done} of {len(self._jobs)} jobs are done, and the same command goes on from there",
-                wish.number or 2,
-            )
 
     def _give_up(self, job: Job, failure: Failure) -> None:
         self._archive.record_failure(job, failure.error, failure.attempts, traceback=failure.traceback)

@@ -112,6 +112,7 @@ class Supervisor:
         self._note = note
         self._waiting: deque[Job] = deque()
         self._held: list[Job] = []
+        self._holder: str | None = None
         self._look_at_held = 0.0
         self._running: dict[Future[Any], Job] = {}
         self._attempts: Counter[str] = Counter()
@@ -133,6 +134,9 @@ class Supervisor:
                 time.sleep(LOOK_SECONDS)
                 continue
             done, _ = wait(self._running, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
+            if self._wish:
+                # Who ends the run may have ended workers too: no job is to blame for that.
+                return False
             for future in done:
                 # A restart of the workers may have taken the others back.
                 if future in self._running:
@@ -179,6 +183,7 @@ class Supervisor:
                 self._listener.job_done(job, None)
             case "elsewhere":
                 self._held.append(job)
+                self._holder = result.get("holder")
             case "unwritable":
                 raise Unwritable(result["error"])
             case _:
@@ -210,7 +215,8 @@ class Supervisor:
         if self._note is not None and self._held:
             n_held = len(self._held)
             what = "1 job is" if n_held == 1 else f"{n_held} jobs are"
-            self._note(f"the last {what} being done by another run of this study; waiting")
+            whose = f" ({self._holder})" if self._holder else ""
+            self._note(f"the last {what} being done by another run of this study{whose}; waiting")
             self._note = None
 
     def _restart(self, error: BaseException) -> None:

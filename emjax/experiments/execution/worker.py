@@ -25,6 +25,9 @@ ONE_THREAD = {
 }
 """The environment of a worker; it counts where it is set before NumPy and JAX are imported."""
 
+FROM_THE_TERMINAL = tuple(getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name))
+"""What a terminal sends to all processes that were started from it. It is for the run alone, which ends its workers."""
+
 _one_at_a_time = threading.Lock()
 
 
@@ -46,8 +49,9 @@ def do_job(folder: str, spec: Mapping[str, Any], time_limit: float | None = None
     -------
     dict
         ``state`` and ``key``. The state is ``done`` (with ``seconds`` and what `run_job` returned as ``summary``),
-        ``finished`` (it was done before), ``elsewhere`` (another runner is at it), ``failed`` or ``unwritable`` (with
-        ``error``, one line). ``failed`` has the ``traceback`` too. Errors of the job are never raised.
+        ``finished`` (it was done before), ``elsewhere`` (another runner is at it, the ``holder``), ``failed`` or
+        ``unwritable`` (with ``error``, one line). ``failed`` has the ``traceback`` too. Errors of the job are never
+        raised.
     """
     from emjax.experiments.archive.folder import Archive, StorageError
     from emjax.experiments.study.plan import job_key
@@ -59,9 +63,9 @@ def do_job(folder: str, spec: Mapping[str, Any], time_limit: float | None = None
             archive = Archive(folder)
             with archive.claim(key) as claimed:
                 if not claimed:
-                    return {"state": "elsewhere", "key": key}
+                    return {"state": "elsewhere", "key": key, "holder": archive.holder(key)}
                 # Asked only now: another runner may have finished it while this one waited for its turn.
-                if key in archive.finished([key]):
+                if key in archive.finished([key], verify=True):
                     return {"state": "finished", "key": key}
                 return {"state": "done", "key": key, **_work(archive, key, spec, time_limit)}
         except StorageError as error:
@@ -98,8 +102,27 @@ def start_worker(cache: bool) -> None:
 
 
 def dask_setup(worker: Any) -> None:
-    """Called by Dask in every worker of an embedded cluster (``preload``): Ctrl-C is for the run, which ends them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Called by Dask in every worker of an embedded cluster (``preload``): the run answers signals, and ends them."""
+    for number in FROM_THE_TERMINAL:
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def terminal_blocked() -> Iterator[None]:
+    """Let threads and processes that the block starts inherit a mask: what a terminal sends is for the run alone."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FROM_THE_TERMINAL)
+    try:
+        # Python's own process for semaphores, which ends by SIGHUP; starting it unblocks SIGINT.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, FROM_THE_TERMINAL)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with_parent() -> None:
@@ -115,6 +138,11 @@ def _end_with_parent() -> None:
 def _work(archive: Any, key: str, spec: Mapping[str, Any], time_limit: float | None) -> dict[str, Any]:
     from emjax.experiments.work.job import run_job
 
+    if "jax" in sys.modules:
+        # JAX keeps every program that it has compiled, and a worker lives as long as its study.
+        from emjax.programs import make_room
+
+        make_room()
     begun = time.monotonic()
     deadline = None if time_limit is None else begun + time_limit
     with archive.writing(key, spec) as draft:

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emjax.experiments.archive.atomic import write_atomically
 from emjax.experiments.report.wording import count, elided, listed, printable
 from emjax.files import user_path
 
@@ -47,12 +48,12 @@ def write_report(
 
     Raises
     ------
-    OSError
-        If the file cannot be written.
+    ConfigError
+        If the file cannot be written; what was there before stays.
     """
     target = user_path(path)
     page = render_report(comparison, title=title, provenance=provenance, command=command)
-    target.write_bytes(page.encode("utf-8", errors="replace"))
+    write_atomically(target, page, "")
     return target
 
 

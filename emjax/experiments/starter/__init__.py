@@ -3,9 +3,11 @@
 import json
 import os
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
 from emjax.errors import ConfigError
+from emjax.experiments.archive.atomic import NOTHING_WRITTEN, remove, storage, write_atomically
 from emjax.experiments.nearest import printable
 from emjax.files import user_path
 
@@ -35,15 +37,24 @@ def init_experiment(folder: str | Path, *, title: str | None = None) -> Path:
     for file in FILES:
         if os.path.lexists(folder / file):
             raise ConfigError(f"{shown}: {file} is there already and was not touched; choose another name")
+    is_new = not folder.exists()
+    written: list[Path] = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with storage(folder, NOTHING_WRITTEN):
+            folder.mkdir(parents=True, exist_ok=True)
         for file in FILES:
             text = (_TEMPLATES / file).read_text(encoding="utf-8")
             # In TOML a JSON string is a string, so that quotes and line breaks in a name do no harm.
             quoted = json.dumps(title, ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f")
             text = text.replace("{folder}", shlex.quote(folder.as_posix()))
             filled = text.replace("{title}", quoted if file.endswith(".toml") else printable(title))
-            (folder / file).write_text(filled, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise ConfigError(f"{shown}: cannot be written: {error.strerror}") from None
+            write_atomically(folder / file, filled, NOTHING_WRITTEN)
+            written.append(folder / file)
+    except BaseException:
+        for path in written:
+            remove(path)
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
     return folder

@@ -10,6 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emjax.experiments.archive.atomic import UNTOUCHED, write_atomically
+from emjax.experiments.archive.atomic import sweep as sweep_folder
 from emjax.experiments.nearest import printable as shown_path
 from emjax.experiments.report.wording import count, elided, percent, printable
 from emjax.files import user_path
@@ -74,6 +76,8 @@ def write_pages(sweep: Sweep, target: Path, *, figures: bool = True) -> Written:
     kinds = kinds_in(sweep.good)
     environment = _environment()
     (target / "cells").mkdir(parents=True, exist_ok=True)
+    for folder in (target, *(target / name for name in ("cells", "tables", "figures"))):
+        sweep_folder(folder)
     content = _content(sweep, summary, kinds)
     pictures = [*content["curves"], *filter(None, (content["frontier"], content["verdict_picture"]))]
     page = target / PAGE
@@ -160,7 +164,7 @@ def _page(environment: Environment, name: str, **context: Any) -> str:
 
 
 def _write(path: Path, page: str) -> Path:
-    path.write_bytes(page.encode("utf-8", errors="replace"))
+    write_atomically(path, page, UNTOUCHED)
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from emjax.experiments.archive.atomic import UNTOUCHED, write_atomically
 from emjax.experiments.report.svg import data_uri, pixels
 from emjax.experiments.report.wording import count, elided, listed, number, percent
 from emjax.experiments.sweep_report.curves import Curves, curve, draw_curves
@@ -64,10 +66,13 @@ class StudyPicture:
         """Write the figure as SVG and PDF, in the colours of a light page."""
         from emjax.experiments.report.drawing.style import drawing
 
-        paths = [folder / f"{self.name}.svg", folder / f"{self.name}.pdf"]
-        with drawing():
-            self.figure.savefig(paths[0], format="svg", metadata={"Date": None, "Creator": "emjax"})
-            self.figure.savefig(paths[1], format="pdf", metadata={"CreationDate": None, "Creator": "emjax"})
+        paths: list[Path] = []
+        for kind, date in (("svg", "Date"), ("pdf", "CreationDate")):
+            content = io.BytesIO()
+            with drawing():
+                self.figure.savefig(content, format=kind, metadata={date: None, "Creator": "emjax"})
+            paths.append(folder / f"{self.name}.{kind}")
+            write_atomically(paths[-1], content.getvalue(), UNTOUCHED)
         return paths
 
 

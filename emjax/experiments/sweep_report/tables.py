@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from emjax.experiments.archive.atomic import UNTOUCHED, write_atomically
 from emjax.experiments.report.wording import MISSING, decimals_for, elided, fixed, percent, printable
 from emjax.experiments.sweep_report.findings import measure_words
 from emjax.experiments.sweep_report.measures import ENOUGH, Measure, Point, points, table_measures
@@ -143,8 +144,8 @@ def write_tables(sweep: Sweep, summary: pd.DataFrame, kinds: Sequence[str], fold
     """Write ``summary.csv`` (all measures) and ``table.tex`` (the main table, for the package booktabs)."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "summary.csv", folder / "table.tex"]
-    summary_frame(sweep, summary).to_csv(paths[0], index=False, lineterminator="\n")
-    paths[1].write_text(latex(sweep, sweep_table(sweep, summary, kinds)), encoding="utf-8", newline="\n")
+    write_atomically(paths[0], summary_frame(sweep, summary).to_csv(index=False, lineterminator="\n"), UNTOUCHED)
+    write_atomically(paths[1], latex(sweep, sweep_table(sweep, summary, kinds)), UNTOUCHED)
     return paths
 
 

@@ -204,14 +204,14 @@ def test_a_kill_frees_the_job_and_its_remains_are_swept(archive, study, plan, wr
 def test_sweeping_leaves_what_is_not_ours(archive):
     for name in (".keep", ".DS_Store", "notes.txt"):
         (archive.path / "jobs" / name).write_text("mine")
-    old, young = (atomic.partial_name(archive.path / "study.json") for _ in range(2))
-    for path in (old, young):
-        path.write_text("half")
-    os.utime(old, (0, 0))
-    archive.sweep()
+    left = atomic.partial_name(archive.path / "study.json")
+    left.write_text("half")
+    with atomic.held(archive.path / "study.json") as written:
+        archive.sweep()
+        assert written.exists(), "its writer is alive"
+        written.unlink()
     assert sorted(path.name for path in (archive.path / "jobs").iterdir()) == [".DS_Store", ".keep", "notes.txt"]
-    assert young.exists()
-    assert not old.exists()
+    assert not left.exists()
     assert archive.finished() == set()
     for path in (archive.path / "jobs").iterdir():
         path.unlink()

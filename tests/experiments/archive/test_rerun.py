@@ -9,6 +9,7 @@ import pytest
 from emjax.errors import ConfigError
 from emjax.experiments import rerun
 from emjax.experiments.archive.folder import Archive
+from emjax.experiments.archive.records import sha256_of
 from emjax.experiments.results import open_study
 from emjax.experiments.study.grid import make_plan
 from emjax.experiments.work.job import run_job
@@ -61,7 +62,7 @@ def test_a_number_that_is_not_found_again_is_named(result):
     parquet.write_table(table, path)
     record = path.with_name("job.json")
     document = json.loads(record.read_text())
-    document["files"]["rows.parquet"]["size"] = path.stat().st_size
+    document["files"]["rows.parquet"] = {"size": path.stat().st_size, "sha256": sha256_of(path)}
     document["provenance"]["versions"]["numpy"] = "1.0"
     record.write_text(json.dumps(document))
     repetition = rerun.repeat_study(open_study(result.folder), jobs=[key[:8]], cache=False)

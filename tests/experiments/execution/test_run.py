@@ -2,7 +2,9 @@
 
 import json
 import os
+import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,10 +13,12 @@ import time
 import pytest
 import tomli_w
 
+from emjax import programs
 from emjax.errors import ConfigError
 from emjax.experiments.archive.folder import Archive
-from emjax.experiments.execution import local
-from emjax.experiments.execution.interrupts import StudyInterrupted, stop_signals
+from emjax.experiments.console import Console
+from emjax.experiments.execution import interrupts, local
+from emjax.experiments.execution.interrupts import STOPPING, StudyInterrupted, stop_signals
 from emjax.experiments.execution.local import LocalExecutor
 from emjax.experiments.execution.run import folder_of, run_study, shard_of
 from emjax.experiments.execution.worker import ONE_THREAD, do_job
@@ -31,7 +35,6 @@ def die():
 
 def test_workers_have_one_thread_outlive_deaths_and_are_killed_when_late(monkeypatch):
     monkeypatch.setattr(local, "GRACE_SECONDS", 0.2)
-    monkeypatch.setattr(local, "MOST_JOBS", 2)
     executor = LocalExecutor(1)
     try:
         assert executor.submit(environment_of_a_worker).result() == (ONE_THREAD, [])
@@ -42,7 +45,7 @@ def test_workers_have_one_thread_outlive_deaths_and_are_killed_when_late(monkeyp
         with pytest.raises(OSError, match="Abnormal termination"):
             dead.result(timeout=30)
         processes = [future.result(timeout=30) for future in after]
-        assert processes[0] == processes[1] != processes[2]
+        assert len(set(processes)) == 1
         assert os.getpid() not in processes
     finally:
         begun = time.monotonic()
@@ -88,6 +91,46 @@ def test_do_job_publishes_once_and_knows_what_is_done_or_taken(tmp_path, small_s
     assert late["state"] == "failed"
     assert "\n" not in late["error"]
     assert "TimeLimitReached" in late["traceback"]
+
+
+def test_a_worker_makes_room_before_each_job(tmp_path, small_study, inline_workers, monkeypatch):
+    made = []
+    monkeypatch.setattr(programs, "make_room", lambda: made.append(True))
+    run_study(small_study(), folder=tmp_path / "a", workers=1)
+    assert len(made) == 4
+
+
+MANY_SHAPES = """
+import sys
+from pathlib import Path
+from emjax import programs
+programs._SHARE = {share}
+from emjax.experiments.archive.folder import Archive
+from emjax.experiments.execution.worker import do_job
+from emjax.experiments.study.grid import make_plan
+from emjax.experiments.study.schema import Study
+study = Study.model_validate({tree})
+plan = make_plan(study)
+Archive(sys.argv[1]).begin(study, plan)
+for job in plan.jobs:
+    assert do_job(sys.argv[1], job.spec)["state"] == "done"
+    print(programs.mappings(), int(Path("/proc/self/statm").read_text().split()[1]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not programs._MAPPINGS.exists(), reason="only Linux counts the mappings of a process")
+def test_a_worker_does_not_grow_with_the_shapes_of_its_study(tmp_path, study_tree):
+    """Ten shapes of EM are 7,400 mappings where no program goes, 640 a shape, and the limit set here is 1,310.
+
+    Mappings are counted after 16 programs, those of four shapes.
+    """
+    tree = {**study_tree(n_cells=10, replicates=1, batch=1), "methods": [{"kind": "em", "name": "em", "n_init": 2}]}
+    program = MANY_SHAPES.format(share=0.02, tree=tree)
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    mappings, pages = zip(*(map(int, line.split()) for line in done.stdout.splitlines()), strict=True)
+    assert max(mappings) < 4_500
+    assert max(pages[5:]) < 1.2 * max(pages[:5])
 
 
 def test_failed_jobs_are_written_down_and_done_by_the_next_run(tmp_path, small_study, inline_workers):
@@ -142,7 +185,7 @@ def test_the_default_folder_is_named_after_the_config(tmp_path, study_tree, monk
     assert folder_of("wide.toml", "here") == tmp_path / "here"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_is_a_wish_and_handlers_are_put_back(number, capfd):
     before = signal.getsignal(number)
     with stop_signals() as wish:
@@ -154,15 +197,85 @@ def test_a_signal_is_a_wish_and_handlers_are_put_back(number, capfd):
     assert "once more" in capfd.readouterr().err
 
 
-def test_ignored_signals_stay_ignored(monkeypatch):
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+@pytest.mark.parametrize("number", STOPPING)
+def test_ignored_signals_stay_ignored(number):
+    before = signal.signal(number, signal.SIG_IGN)
     try:
         with stop_signals() as wish:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         assert not wish
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        assert signal.getsignal(number) is signal.SIG_IGN
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
+
+
+def test_a_signal_after_the_terminal_has_gone_is_still_a_wish(monkeypatch):
+    def gone(*_):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch, stop_signals() as wish:
+        patch.setattr(interrupts.os, "write", gone)
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert wish.number == signal.SIGHUP
+
+
+def test_damaged_jobs_are_named_and_done_again(tmp_path, small_study, comparable_rows, inline_workers, capsys):
+    study, folder = small_study(), tmp_path / "a"
+    run_study(study, folder=folder, workers=1)
+    expected = comparable_rows(folder)
+    rotten, torn = (path.parent for path in sorted(folder.glob("jobs/*/rows.parquet"))[:2])
+    content = bytearray((rotten / "rows.parquet").read_bytes())
+    content[len(content) // 2] ^= 1
+    (rotten / "rows.parquet").write_bytes(content)
+    (torn / "job.json").write_text("{")
+    told = []
+    run_study(study, folder=folder, workers=1, console=Console(), on_progress=told.append)
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"2 jobs are damaged and are done again: {rotten.name}, {torn.name}" in said
+    assert told[-1].n_own == 4
+    assert comparable_rows(folder).equals(expected)
+
+
+def test_jobs_that_vanish_during_a_run_are_not_counted_as_done(
+    emjax_command, workplace, study_tree, inline_workers, monkeypatch
+):
+    record_rows, vanished = Archive.collect, []
+
+    def collect(archive):
+        vanished.append(sorted((archive.path / "jobs").iterdir())[0])
+        shutil.rmtree(vanished[0])
+        return record_rows(archive)
+
+    config = write(workplace, study_tree())
+    with monkeypatch.context() as patch:
+        patch.setattr(Archive, "collect", collect)
+        done = emjax_command("run", config, "--out", "out", "--json", "--workers", "1")
+    document = json.loads(done.out)
+    assert done.code == 3
+    assert (document["n_jobs"], document["n_done"], document["n_missing"], document["n_results"]) == (4, 3, 1, 6)
+    assert "1 job that was done is not there any more" in " ".join(done.err.split())
+    assert emjax_command("run", config, "--out", "out", "--workers", "1").code == 0
+    assert vanished[0].exists()
+
+
+def test_the_holder_of_a_job_is_named_and_its_words_are_not_trusted(tmp_path, small_study):
+    study = small_study(n_cells=1, replicates=2)
+    plan = make_plan(study)
+    archive = Archive(tmp_path / "study")
+    archive.begin(study, plan)
+    job = plan.jobs[0]
+    assert archive.holder(job.key) is None
+    with archive.claim(job.key):
+        held = do_job(str(archive.path), job.spec)
+        assert held["holder"].startswith(f"process {os.getpid()} on {platform.node()} since ")
+        lock = archive.path / "locks" / f"{job.key}.lock"
+        said = {"machine": "\x1b[31m\nred" * 50, "process": 7, "since": "2026-01-01T00:00:00+00:00"}
+        lock.write_text(json.dumps({**said, "machine": said["machine"][:20]}))
+        assert archive.holder(job.key).isprintable()
+        for nonsense in ("", "{", "[]", json.dumps({**said, "process": "x"}), json.dumps(said) * 9, "\x00" * 5000):
+            lock.write_text(nonsense)
+            assert archive.holder(job.key) is None
+        assert not Archive(archive.path).finished([job.key])
 
 
 def test_a_stopped_run_says_what_is_done_and_the_next_one_does_the_rest(tmp_path, small_study, inline_workers):
@@ -185,24 +298,25 @@ def test_a_stopped_run_says_what_is_done_and_the_next_one_does_the_rest(tmp_path
 def test_the_command_with_real_workers_stops_cleanly(tmp_path, study_tree):
     (tmp_path / "config.toml").write_text(tomli_w.dumps(study_tree(n_cells=4, replicates=200, batch=2)))
     command = [sys.executable, "-m", "emjax", "run", "config.toml", "--out", "out", "--workers", "1"]
-    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    running = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, **pipes)
     jobs = tmp_path / "out" / "jobs"
     deadline = time.monotonic() + 120
     while not list(jobs.glob("*/job.json")) and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    running.send_signal(signal.SIGINT)
+    # As the end of a terminal does, to the workers too.
+    os.killpg(running.pid, signal.SIGHUP)
     out, err = running.communicate(timeout=60)
-    assert running.returncode == 130
+    assert running.returncode == 129
     assert out == ""
-    assert "Traceback" not in err
+    assert [line for line in err.splitlines() if line][:-1] == ["emjax: stopping; once more leaves at once"]
     last = err.splitlines()[-1]
     n_done, total = map(int, re.findall(r"[0-9]+", last))
     assert last == (
         f"emjax: error: interrupted; {n_done} of {total} jobs are done, and the same command goes on from there"
     )
-    # A job that ended while its worker was stopped may be there without having been counted.
     assert total == 400
-    assert 0 <= len(list(jobs.glob("*/job.json"))) - n_done <= 2
+    assert len(list(jobs.glob("*/job.json"))) == n_done
     # Nothing half-written is left.
     assert [path.name for path in jobs.iterdir() if path.name.startswith(".")] == []
 

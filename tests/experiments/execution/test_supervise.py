@@ -125,13 +125,15 @@ def test_a_job_that_another_runner_is_at_is_waited_for():
         looks.update(keys)
         return {key for key in keys if looks[key] >= 3}
 
-    elsewhere = {"state": "elsewhere", "key": "a"}
+    elsewhere = {"state": "elsewhere", "key": "a", "holder": "process 7 on there since 12:00:00"}
     executor = ScriptedExecutor(a=[elsewhere] * 5, b=["done"])
     heard = supervised(executor, *"ab", finished=finished)
     assert heard.completed
     assert heard.done == {"a": None, "b": 0.5}
     assert executor.submitted["a"] == 3
-    assert heard.notes == ["the last 1 job is being done by another run of this study; waiting"]
+    assert heard.notes == [
+        "the last 1 job is being done by another run of this study (process 7 on there since 12:00:00); waiting"
+    ]
 
 
 def test_a_job_that_another_runner_left_is_done_here():
@@ -178,6 +180,20 @@ def test_a_wish_to_stop_is_seen_before_the_next_job():
     heard = supervised(executor, *"abcdefghij", wish=wish)
     assert not heard.completed
     assert executor.submitted.total() <= supervise.AHEAD * executor.n_workers
+
+
+def test_a_worker_that_ends_with_the_run_fails_no_job():
+    wish = StopWish()
+
+    class Stopping(ScriptedExecutor):
+        def submit(self, *arguments, **more):
+            wish.number = 1
+            return super().submit(*arguments, **more)
+
+    died = ProcessExpired("Abnormal termination", code=-1, pid=1)
+    heard = supervised(Stopping(a=[died], b=[died]), *"ab", retries=0, wish=wish)
+    assert not heard.completed
+    assert heard.failures == {}
 
 
 def test_few_jobs_are_handed_out_at_a_time(monkeypatch):

@@ -145,14 +145,14 @@ def test_fifty_kills_at_random_moments_change_no_row(tmp_path, study_tree, compa
 
 
 @pytest.mark.parametrize("workers", [("--workers", "2"), ("--scheduler", "local:2")])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_of_a_terminal_reaches_all_processes_and_is_two_lines(tmp_path, study_tree, workers, number):
     declare(tmp_path, study_tree(n_cells=2, replicates=400, batch=1))
     process = start(tmp_path, tmp_path / "out", *workers)
     deadline = time.monotonic() + SECONDS
     while not names_in(tmp_path / "out") and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    if number == signal.SIGINT:
+    if number != signal.SIGTERM:
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
