@@ -23,6 +23,9 @@ _COPIES = {True: 100, False: 50}
 """Numbers held per free parameter of a start, accelerated or not: 20 starts of 2 full covariances of 300 features took
 1.65 GB at their peak."""
 
+_BLOCK_COPIES = 12
+"""Numbers held per row of a block, component and start: 90,000 starts of two components took 3 GB at their peak."""
+
 _HESSIANS = 8
 """Square matrices of all parameters that a Laplace approximation or a set of intervals needs at its peak."""
 
@@ -118,7 +121,7 @@ def _needed(mixture: Mixture, shape: tuple[int, int], n_starts: int, itemsize: i
     per_start = _COPIES[accelerated] * mixture.n_parameters(n_features)
     statistics = n_statistics(family, n_features) if family.natural else 0
     block = min(n_samples, block_size(mixture, n_features, itemsize, n_starts))
-    of_block = float(block) * (statistics + 2 * k * n_starts)
+    of_block = float(block) * (statistics + _BLOCK_COPIES * k * n_starts)
     data = float(n_samples) * (n_features + 2)
     return itemsize * (n_starts * per_start + float(statistics) * 2 * k * n_starts + of_block + data)
 

@@ -78,6 +78,11 @@ class EmjaxGroup(TyperGroup):
             code = EXIT_INTERRUPTED
         except OSError as error:
             code = _storage_trouble(error)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            print_error("there is not enough memory for this: ask for fewer components, starts, draws or rows")
+            code = EXIT_BAD_INPUT
         # The framework turns some keyboard interrupts into this code by itself.
         if code == EXIT_INTERRUPTED and not isinstance(code, Explained):
             print_error("interrupted; nothing was written")
@@ -460,6 +465,11 @@ def _execute(config: Any, console: Console, *, overwrite: bool, cache: bool) -> 
 
     result = runner.run(config, console=console, overwrite=overwrite)
     return EXIT_OK if result.trustworthy or config.task == "compare" else EXIT_NOT_CONVERGED
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed; XLA says so in words alone."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _usage(error: Exception) -> str:

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from emjax.experiments import cli
 from emjax.experiments.cli import app
 
 HEAVY = ("jax", "numpyro", "arviz", "matplotlib", "pandas", "pyarrow", "scipy", "xarray")
@@ -229,3 +230,28 @@ def test_the_module_is_the_command(tmp_path):
 
     assert result.stdout == f"emjax {version('emjax')}\n"
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError("Unable to allocate 8 TiB"), RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 6 bytes")],
+)
+def test_what_does_not_fit_the_memory_after_all_is_one_line(error, monkeypatch, capsys):
+    def fails(*args, **options):
+        raise error
+
+    monkeypatch.setattr(cli, "_execute", fails)
+    assert cli.app(["fit", "faithful", "-k", "2"], standalone_mode=False) == 2
+    captured = capsys.readouterr()
+    assert captured.err == (
+        "emjax: error: there is not enough memory for this: ask for fewer components, starts, draws or rows\n"
+    )
+
+
+def test_other_errors_of_a_program_stay_what_they_are(monkeypatch):
+    def fails(*args, **options):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(cli, "_execute", fails)
+    with pytest.raises(RuntimeError, match="something else"):
+        cli.app(["fit", "faithful", "-k", "2"], standalone_mode=False)
