@@ -160,7 +160,7 @@ Seed = Annotated[int | None, typer.Option(metavar="N", help="Random seed (0).", 
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder (runs/DATA-kK).", rich_help_panel=_RUN)]
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", metavar="", help="Replace the run in --out.", rich_help_panel=_RUN),
+    typer.Option("--overwrite", metavar="", help="Replace the single run in --out.", rich_help_panel=_RUN),
 ]
 Set = Annotated[
     list[str] | None,

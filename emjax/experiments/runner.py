@@ -150,7 +150,14 @@ class _Run:
 
     def _write_environment(self, folder: RunFolder) -> dict[str, Any]:
         config = self.config
-        environment = describe_run(self.dataset, precision=config.precision, seed=config.seed, started=self.started)
+        model = config.model
+        environment = describe_run(
+            self.dataset,
+            model={"family": model.family, "covariance": config.covariance, "n_components": model.n_components},
+            precision=config.precision,
+            seed=config.seed,
+            started=self.started,
+        )
         folder.write_json("environment.json", environment)
         return environment
 
