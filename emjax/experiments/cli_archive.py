@@ -54,7 +54,8 @@ def show_command(run: RunArgument, json: Json = False) -> int:
     if isinstance(opened, SingleRun):
         console.show(*terminal_study.single_view(opened))
         if json:
-            console.document({"kind": opened.task, "run": str(opened.folder), **dataclasses.asdict(opened)})
+            parts = {name: getattr(opened, name) for name in ("folder", "config", "environment", "document", "newer")}
+            console.document({"kind": opened.task, "run": str(opened.folder), **parts})
         return EXIT_OK
     console.show(*terminal_study.study_view(opened, console.width))
     if json:

@@ -226,8 +226,8 @@ def _not_a_run(path: Path) -> str | None:
     if path.is_symlink() or not path.is_dir():
         return "not a run folder"
     try:
-        with os.scandir(path) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+        with os.scandir(path) as listed:
+            entries = sorted(listed, key=lambda entry: entry.name)
         if not entries:
             return None
         for entry in entries:

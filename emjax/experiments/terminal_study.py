@@ -1,7 +1,6 @@
 """What the commands on archives print for a person: made for 80 columns, the answer first."""
 
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
@@ -77,15 +76,13 @@ def study_view(result: "StudyResult", width: int = 80) -> list[RenderableType]:
 
 def single_view(run: "SingleRun") -> list[RenderableType]:
     """Return what ``show`` prints of a single run: what its command printed, and where it was made."""
-    from emjax.experiments.config import Config
     from emjax.experiments.terminal import comparison_view, fit_view, posterior_view, subject
 
     data = run.environment["data"]
-    dataset = SimpleNamespace(shape=(data["n_samples"], data["n_features"]), name=data["name"])
-    about = subject(Config.model_validate(dict(run.config)), dataset)
+    about = subject(run.data_name, (data["n_samples"], data["n_features"]), run.model)
     view = {"fit": fit_view, "sample": posterior_view, "compare": comparison_view}[run.task]
     name = "report.html" if run.task == "compare" else ""
-    made = f"\n{_made(run.environment)}; seed {run.config['seed']}"
+    made = f"\n{_made(run.environment)}; seed {run.config.get('seed', '?')}"
     return [*view(run.document, about, [str(run.folder / name)]), Text(made, style="dim")]
 
 
@@ -196,7 +193,7 @@ def _made(provenance: Mapping[str, Any]) -> str:
     from emjax.experiments.archive.listing import local_time
 
     versions, machine = provenance.get("versions", {}), provenance.get("machine", {})
-    return (
+    return printable(
         f"Begun {local_time(provenance.get('started'))} with emjax {versions.get('emjax') or '?'}, "
         f"jax {versions.get('jax') or '?'}, Python {machine.get('python', '?')}"
     )

@@ -38,6 +38,10 @@ class MissingError(DamagedError):
     """A file of a folder is not there."""
 
 
+class UnreadableError(DamagedError):
+    """A file of a folder is there, and the system does not let it be read: nobody knows what it holds."""
+
+
 def read_bytes(path: Path) -> bytes:
     """The content of a regular file, wherever a link leads. Never waits, as a pipe would make it.
 
@@ -58,7 +62,7 @@ def read_bytes(path: Path) -> bytes:
     except IsADirectoryError:  # on some systems a folder cannot be opened at all
         raise DamagedError(f"{shown}: is no file; emjax wrote one here") from None
     except OSError as error:
-        raise DamagedError(f"{shown}: cannot be read: {error.strerror}") from None
+        raise UnreadableError(f"{shown}: cannot be read: {error.strerror}") from None
 
 
 def read_json(path: Path) -> Any:

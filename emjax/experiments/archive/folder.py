@@ -12,7 +12,6 @@ Several processes, on one machine or on many that share a file system, may work 
 machines are merged by copying ``jobs/*``.
 """
 
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,11 +19,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from emjax.errors import RunExistsError
+from emjax.errors import ConfigError, RunExistsError
 from emjax.experiments.archive import atomic, declaration, records, rows
 from emjax.experiments.archive.atomic import StorageError, storage
+from emjax.experiments.archive.door import DamagedError, checked, looking, newer_note, read_json
 from emjax.experiments.archive.index import INDEX, Index
 from emjax.experiments.archive.records import Entry
+from emjax.experiments.archive.shapes import Failure
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.plan import Job, Plan
 from emjax.experiments.study.schema import Study
@@ -169,13 +170,13 @@ class Archive:
     def failures(self) -> dict[str, dict[str, Any]]:
         """The failed jobs by key: ``spec``, ``error``, ``traceback``, ``attempts``, ``when``; not those done since."""
         found = {}
-        for path in sorted((self.path / "failed").glob("*.json")):
-            try:
-                document = json.loads(path.read_bytes())
+        with looking(self.path / "failed"):
+            paths = sorted((self.path / "failed").glob("*.json"))
+        for path in paths:
+            with suppress(DamagedError):  # torn by a kill: the job simply counts as not done
+                document = checked(read_json(path), Failure, path)
                 if document["key"] == path.stem:
                     found[path.stem] = document
-            except (OSError, ValueError, KeyError, TypeError):
-                continue  # torn by a kill: the job simply counts as not done
         done = self.finished(found)
         return {key: document for key, document in found.items() if key not in done}
 
@@ -203,6 +204,12 @@ class Archive:
         from emjax.experiments.study.grid import make_plan
 
         return make_plan(self.study())
+
+    def newer(self, keys: Iterable[str] = ()) -> str | None:
+        """A sentence where a newer emjax wrote the folder, or the folders of those jobs; else None."""
+        note = newer_note(self.path / declaration.JSON, self.declaration(), declaration.FORMAT)
+        notes = (records.newer_record(self._jobs / key) for key in keys)
+        return note or next(filter(None, notes), None)
 
     def sweep(self) -> None:
         """Remove what killed processes left half-written; what a live runner writes has its job's lock held."""
@@ -239,6 +246,12 @@ class Archive:
             raise RunExistsError(f"{shown}: is a file; choose another folder with --out")
         if not self.path.is_dir():
             return
+        for name in ("jobs", "failed", "locks"):
+            if (self.path / name).is_symlink():
+                raise ConfigError(
+                    f"{printable(self.path / name)}: is a link, and links are not followed for writing; put a folder "
+                    "there, or choose another one with --out"
+                )
         declared = declaration.read_declaration(self.path)
         if declared is None:
             # Jobs alone may be those of another machine, copied before the study was first run here.
@@ -249,6 +262,10 @@ class Archive:
                     "another folder with --out"
                 )
             return
+        unfinished = {job.key for job in plan.jobs} - self.finished()
+        newer = self.newer(sorted(unfinished))
+        if newer is not None:
+            raise ConfigError(f"{newer}, or choose another folder with --out: nothing was touched")
         if declaration.is_another_study(declared, plan) and self.finished():
             raise RunExistsError(
                 f"{shown}: holds finished jobs of another study (no seed, data and model in common) and was not "

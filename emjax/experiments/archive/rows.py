@@ -6,10 +6,12 @@ are in the order of the sweep: by cell, method (as declared) and replicate.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from emjax.experiments.archive.atomic import StorageError, replacing
+from emjax.experiments.archive.door import is_file
 from emjax.experiments.archive.records import ROWS, Entry
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.plan import canonical, digest
@@ -71,13 +73,18 @@ def read_rows(folder: Path, declaration: Mapping[str, Any], entries: Mapping[str
     import pyarrow.parquet as parquet
 
     keys = in_order(declaration, entries)
-    try:
-        schema = parquet.read_schema(folder / ROWS)
-        if (schema.metadata or {}).get(STAMP) == stamp(declaration, keys, entries).encode():
-            return parquet.read_table(folder / ROWS)
-    except (OSError, pyarrow.ArrowException):
-        pass  # missing or damaged: the jobs' files are the truth
-    return pyarrow.concat_tables(_tables(folder, declaration, keys))
+    tables = _tables(folder, declaration, keys)
+    first = next(tables)
+    if is_file(folder / ROWS):
+        # Missing or damaged, or not of these columns: the jobs' files are the truth.
+        with suppress(OSError, pyarrow.ArrowException):
+            schema = parquet.read_schema(folder / ROWS)
+            stored = (schema.metadata or {}).get(STAMP)
+            if stored == stamp(declaration, keys, entries).encode() and schema.equals(first.schema):
+                table = parquet.read_table(folder / ROWS, partitioning=None).replace_schema_metadata(None)
+                if _complete(table):
+                    return table
+    return pyarrow.concat_tables([first, *tables])
 
 
 def _tables(folder: Path, declaration: Mapping[str, Any], keys: Sequence[str]) -> Iterator[Any]:
@@ -96,9 +103,17 @@ def read_job_rows(paths: Sequence[Path]) -> Any:
     from pyarrow import dataset
 
     try:
-        return dataset.dataset(list(map(str, paths)), schema=job_schema(), format="parquet").to_table()
+        table = dataset.dataset(list(map(str, paths)), schema=job_schema(), format="parquet").to_table()
     except (OSError, pyarrow.ArrowException) as error:
         raise _damaged(paths, error) from None
+    if not _complete(table):
+        raise _damaged(paths, ValueError("a column is missing, or a field is empty"))
+    return table
+
+
+def _complete(table: Any) -> bool:
+    """Whether every field but values is there; a column that is missing reads as empty."""
+    return all(table[name].null_count == 0 for name in COLUMNS)
 
 
 def _damaged(paths: Sequence[Path], error: Exception) -> StorageError:
@@ -107,13 +122,18 @@ def _damaged(paths: Sequence[Path], error: Exception) -> StorageError:
 
     for path in paths:
         try:
-            parquet.read_table(path, schema=job_schema())
+            if not _complete(parquet.read_table(path, schema=job_schema(), partitioning=None)):
+                return _damaged_file(path, error)
         except (OSError, pyarrow.ArrowException) as problem:
-            return StorageError(
-                f"{printable(path)}: damaged ({printable(problem)}); delete the folder {printable(path.parent.name)} "
-                "and run the study again: all other jobs are kept"
-            )
+            return _damaged_file(path, problem)
     return StorageError(f"{printable(paths[0].parent.parent)}: cannot be read: {printable(error)}")
+
+
+def _damaged_file(path: Path, problem: Exception) -> StorageError:
+    return StorageError(
+        f"{printable(path)}: damaged ({printable(problem)}); delete the folder {printable(path.parent.name)} "
+        "and run the study again: all other jobs are kept"
+    )
 
 
 def setting_columns(declaration: Mapping[str, Any]) -> dict[str, Any]:

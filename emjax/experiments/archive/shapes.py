@@ -339,8 +339,8 @@ class Record(Shape):
 class IndexedJob(Shape):
     model_config = ConfigDict(extra="forbid")
 
-    stamp: Annotated[list[int], Field(min_length=2, max_length=2)]
-    files: dict[FileName, Annotated[list[int | str], Field(min_length=2, max_length=2)]]
+    stamp: Annotated[tuple[Whole, int], Field(strict=False)]
+    files: dict[FileName, Annotated[tuple[Whole, str], Field(strict=False)]]  # JSON has lists alone
     cell: str
     method: str
     first: int
