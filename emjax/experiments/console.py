@@ -1,13 +1,15 @@
 """What a command says, and where: results on stdout, progress and warnings on stderr, errors always."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console as RichConsole
-from rich.console import RenderableType
+from rich.console import ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.text import Text
 
 from emjax.experiments.nearest import printable
@@ -15,6 +17,29 @@ from emjax.jsonable import to_json
 
 if TYPE_CHECKING:
     from emjax.bayes.progress import ChainProgress
+
+
+_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
+"""What a terminal acts on instead of showing it: controls, changes of the writing direction, what has no shape."""
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
+class _SafeConsole(RichConsole):
+    """What is printed may come from a folder that anybody has written: a terminal only gets our own control codes.
+
+    Views write such characters as escapes (`printable`). This is the door that all of them go through, and it lets none
+    pass that a view has forgotten.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control is None and _UNSAFE.search(segment.text):
+                yield Segment(_UNSAFE.sub("\ufffd", segment.text), segment.style)
+            else:
+                yield segment
 
 
 class Bars:
@@ -83,8 +108,8 @@ class Console:
         self.quiet = quiet
         self.json = json
         # Markup and highlighting are off: a column may be called "[red]".
-        self._out = RichConsole(markup=False, highlight=False, emoji=False, soft_wrap=False)
-        self._err = RichConsole(
+        self._out = _SafeConsole(markup=False, highlight=False, emoji=False, soft_wrap=False)
+        self._err = _SafeConsole(
             stderr=True, markup=False, highlight=False, emoji=False, force_terminal=progress or None
         )
         self._bars_shown = not quiet and (self._err.is_terminal if progress is None else progress)
@@ -104,7 +129,7 @@ class Console:
     def document(self, value: Any) -> None:
         """Print the JSON document of the command when ``json`` asks for it, with ``quiet`` too."""
         if self.json:
-            sys.stdout.write(to_json(value) + "\n")
+            sys.stdout.write(_UNSAFE.sub(_json_escape, to_json(value)) + "\n")
             sys.stdout.flush()
 
     def log(self, line: str) -> None:

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 from emjax.errors import ConfigError
+from emjax.experiments.nearest import printable
 
 CACHE_FOLDER_VARIABLE = "EMJAX_CACHE_DIR"
 NO_CACHE_VARIABLE = "EMJAX_NO_CACHE"
@@ -98,7 +99,7 @@ def one_line_warnings(*, show: bool) -> None:
     def one_line(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
-        return f"emjax: warning: {' '.join(str(message).split())}\n"
+        return f"emjax: warning: {printable(message)}\n"
 
     warnings.formatwarning = one_line
 

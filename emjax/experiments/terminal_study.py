@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from emjax.experiments.archive.differences import Difference, NumberComparison
     from emjax.experiments.archive.overview import OverviewTable
     from emjax.experiments.archive.single import SingleRun
-    from emjax.experiments.rerun import Repetition
+    from emjax.experiments.rerun import Intention, Repetition
     from emjax.experiments.results import StudyResult
 
 MAX_ROWS = 40
@@ -93,6 +93,20 @@ def difference_view(difference: "Difference", names: tuple[str, str]) -> list[Re
         *_pairs("Settings that differ", difference.settings, names),
         *_pairs("Versions that differ", difference.versions, names),
     ]
+
+
+def intention_view(intention: "Intention") -> list[RenderableType]:
+    """Return what ``rerun --dry-run`` prints: what would be computed, from which data, and which files would run."""
+    n_jobs = len(intention.jobs)
+    what = f"{n_jobs} job{'' if n_jobs == 1 else 's'} of the study" if n_jobs else intention.task
+    lines: list[RenderableType] = [_safe(f"Would compute anew: {what}"), _safe(f"Data: {_listed(intention.data)}")]
+    lines += [_safe(f"Would run the model file {file}") for file in intention.model_files]
+    return [*lines, Text("Nothing was run.", style="dim")]
+
+
+def _listed(data: Sequence[str]) -> str:
+    more = f" and {len(data) - 3} more" if len(data) > 3 else ""
+    return ", ".join(data[:3]) + more if data else "simulated"
 
 
 def repetition_view(repetition: "Repetition") -> list[RenderableType]:

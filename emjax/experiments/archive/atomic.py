@@ -77,8 +77,11 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary name for a file that takes the place of ``path`` at the end of the block.
+
+    A link at ``path`` is replaced, not followed. ``durable=False`` leaves it to the system when bytes reach the disk,
+    for what can be made again.
 
     Raises StorageError for an OSError; whatever is raised, nothing is left behind and ``path`` is as it was.
     """
@@ -86,9 +89,11 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with storage(path.parent):
             yield partial
-            sync(partial)
+            if durable:
+                sync(partial)
             os.replace(partial, path)
-            sync(path.parent)
+            if durable:
+                sync(path.parent)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ is one `ConfigError` of one line that names the file, so the code behind the doo
 import json
 import math
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -20,14 +21,21 @@ from pydantic import BaseModel, ValidationError
 from emjax.errors import ConfigError
 from emjax.experiments.nearest import printable
 
-MOST_BYTES = 2**29
-"""The largest file that is read: the declaration of a study of 200,000 jobs is a tenth of it."""
+MOST_BYTES = 2**27
+"""The largest JSON file that is read: the declaration of a study of 200,000 jobs is half of it."""
+
+MOST_BYTES_TOML = 2**22
+"""The largest TOML file that is read: a sweep of 100,000 values is a quarter of it."""
 
 DEEPEST = 64
 """How deep values may be nested; what emjax writes is a quarter of it. Readers may recurse that deep."""
 
 LARGEST = 2**63
 """Whole numbers are smaller than this: they fit 64 bits and turn into floats."""
+
+
+_LONG_KEY = re.compile(rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{DEEPEST}}}""")
+"""A dotted key of so many parts. `tomllib` takes the square of their number to read it."""
 
 
 class DamagedError(ConfigError):
@@ -42,7 +50,7 @@ class UnreadableError(DamagedError):
     """A file of a folder is there, and the system does not let it be read: nobody knows what it holds."""
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """The content of a regular file, wherever a link leads. Never waits, as a pipe would make it.
 
     Raises MissingError and DamagedError.
@@ -54,9 +62,9 @@ def read_bytes(path: Path) -> bytes:
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode):
                 raise DamagedError(f"{shown}: is no file; emjax wrote one here")
-            if found.st_size > MOST_BYTES:
+            if found.st_size > most:
                 raise DamagedError(f"{shown}: has {found.st_size:,} bytes, more than emjax ever writes here")
-            return file.read(MOST_BYTES)
+            return file.read(most)
     except (FileNotFoundError, NotADirectoryError):
         raise MissingError(f"{shown}: is missing") from None
     except IsADirectoryError:  # on some systems a folder cannot be opened at all
@@ -78,9 +86,12 @@ def read_json(path: Path) -> Any:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The tree of a TOML file, bounded as in `read_json`. Raises MissingError and DamagedError."""
-    content = read_bytes(path)
+    content = read_bytes(path, MOST_BYTES_TOML)
     try:
-        return _plain(tomllib.loads(content.decode("utf-8").replace("\r\n", "\n")), path)
+        text = content.decode("utf-8").replace("\r\n", "\n")
+        if _LONG_KEY.search(text):
+            raise damaged(path, "nested too deeply")
+        return _plain(tomllib.loads(text), path)
     except RecursionError:
         raise damaged(path, "nested too deeply") from None
     except ValueError as error:

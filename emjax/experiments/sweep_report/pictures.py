@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from emjax.experiments.archive.atomic import replacing
 from emjax.experiments.report.svg import data_uri, pixels
 from emjax.experiments.report.wording import count, elided, listed, number, percent
 from emjax.experiments.sweep_report.curves import Curves, curve, draw_curves
@@ -65,9 +66,11 @@ class StudyPicture:
         from emjax.experiments.report.drawing.style import drawing
 
         paths = [folder / f"{self.name}.svg", folder / f"{self.name}.pdf"]
+        dates = {"svg": "Date", "pdf": "CreationDate"}
         with drawing():
-            self.figure.savefig(paths[0], format="svg", metadata={"Date": None, "Creator": "emjax"})
-            self.figure.savefig(paths[1], format="pdf", metadata={"CreationDate": None, "Creator": "emjax"})
+            for path, (kind, date) in zip(paths, dates.items(), strict=True):
+                with replacing(path, durable=False) as partial:
+                    self.figure.savefig(partial, format=kind, metadata={date: None, "Creator": "emjax"})
         return paths
 
 
