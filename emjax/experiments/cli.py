@@ -313,7 +313,10 @@ def run(
     progress: Bars = None,
     no_cache: NoCache = False,
 ) -> int:
-    """Run a config file; a study goes on where it was stopped."""
+    """Run a config file; a study goes on where it was stopped.
+
+    Runs the Python file that the config names as its model, if it names one.
+    """
     from emjax.experiments.settings import load_config, with_output
     from emjax.experiments.study.reading import is_study, read_tree
 

@@ -52,15 +52,20 @@ class Bars:
     def update(self, stage: str, completed: int, total: int | None = None, detail: str = "") -> None:
         """Move the bar of ``stage`` to ``completed`` of ``total``; ``detail`` stands at its right."""
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total, detail=detail)
-        self._progress.update(self._tasks[stage], completed=completed, total=total, detail=detail)
+            self._tasks[stage] = self._progress.add_task(_label(stage), total=total, detail="")
+        self._progress.update(self._tasks[stage], completed=completed, total=total, detail=printable(detail))
 
     def finish(self, stage: str, detail: str = "") -> None:
         """Fill the bar of ``stage``, however far it came (EM stops when it has converged)."""
         task = self._tasks.get(stage)
         if task is not None:
             completed = self._progress.tasks[self._progress.task_ids.index(task)].completed
-            self._progress.update(task, total=completed, completed=completed, detail=detail)
+            self._progress.update(task, total=completed, completed=completed, detail=printable(detail))
+
+
+def _label(stage: str) -> str:
+    """A stage on one line, indented as it was: a method may be called anything."""
+    return stage[: len(stage) - len(stage.lstrip(" "))] + printable(stage)
 
 
 class ChainBars:

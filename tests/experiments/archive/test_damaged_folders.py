@@ -427,7 +427,7 @@ def test_whole_folders_are_shown(root, without_drawing, kind):
         return kind, []
 
     # Only `compare` and studies have a page.
-    assert check(root, without_drawing, copied, drawn=True)[2] == (kind in ("fit", "sample"))
+    assert check(root, without_drawing, copied)[2] == (kind in ("fit", "sample"))
     assert holds(("diff", root / "whole" / kind, root / "runs" / "it")) == 0
 
 

@@ -319,6 +319,18 @@ def test_colours_of_our_own_stay(monkeypatch):
     assert console.file.getvalue() == "\x1b[1mbold \ufffd[31m\x1b[0m\n"
 
 
+def test_bars_have_one_line_each_and_no_codes(monkeypatch, capsys):
+    console = Console(progress=True)
+    with console.bars() as bars:
+        bars.update("  a\nb\x1b[31m", 1, 2, "half\x1b[2J")
+        task = bars._progress.tasks[0]
+        assert task.description == "  a b\\x1b[31m"
+        assert task.fields["detail"] == "half\\x1b[2J"
+        bars.finish("  a\nb\x1b[31m", "\x9b")
+        assert bars._progress.tasks[0].fields["detail"] == "\\x9b"
+    assert "\x1b[31m" not in capsys.readouterr().err
+
+
 def test_texts_of_a_table_are_no_formulas():
     table = pandas.DataFrame(
         {
