@@ -20,6 +20,7 @@ from emjax.experiments.archive.atomic import write_atomically
 from emjax.experiments.archive.door import (
     DamagedError,
     MissingError,
+    NewerError,
     UnreadableError,
     checked,
     newer_note,
@@ -53,11 +54,11 @@ def write_declaration(folder: Path, study: Study, plan: Plan) -> None:
 def read_declaration(folder: Path) -> dict[str, Any] | None:
     """The content of ``study.json``, None where there is none or it is damaged; `require_declaration` tells which.
 
-    Raises ConfigError where nobody can tell, because it cannot be read.
+    Raises ConfigError where nobody can tell, because it cannot be read or is too new.
     """
     try:
         return require_declaration(folder)
-    except UnreadableError:
+    except (UnreadableError, NewerError):
         raise
     except DamagedError:
         return None
@@ -80,7 +81,9 @@ def require_declaration(folder: Path) -> dict[str, Any]:
     except UnreadableError:
         raise
     except DamagedError as error:
-        raise DamagedError(newer or f"{error}; run the study again: finished jobs are kept") from None
+        if newer is not None:
+            raise NewerError(newer) from None
+        raise DamagedError(f"{error}; run the study again: finished jobs are kept") from None
 
 
 def read_back(folder: Path) -> Study:

@@ -46,6 +46,10 @@ class MissingError(DamagedError):
     """A file of a folder is not there."""
 
 
+class NewerError(DamagedError):
+    """A newer emjax wrote a file, in a way that this one cannot read."""
+
+
 class UnreadableError(DamagedError):
     """A file of a folder is there, and the system does not let it be read: nobody knows what it holds."""
 

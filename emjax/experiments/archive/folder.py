@@ -207,8 +207,9 @@ class Archive:
 
     def newer(self, keys: Iterable[str] = ()) -> str | None:
         """A sentence where a newer emjax wrote the folder, or the folders of those jobs; else None."""
-        note = newer_note(self.path / declaration.JSON, self.declaration(), declaration.FORMAT)
-        notes = (records.newer_record(self._jobs / key) for key in keys)
+        declared = declaration.read_declaration(self.path)
+        note = newer_note(self.path / declaration.JSON, declared, declaration.FORMAT)
+        notes = (records.newer_record(self._jobs / key) for key in sorted({*self._index.keys()} & {*keys}))
         return note or next(filter(None, notes), None)
 
     def sweep(self) -> None:
@@ -252,6 +253,9 @@ class Archive:
                     f"{printable(self.path / name)}: is a link, and links are not followed for writing; put a folder "
                     "there, or choose another one with --out"
                 )
+        newer = self.newer({job.key for job in plan.jobs} - self.finished())
+        if newer is not None:
+            raise ConfigError(f"{newer}, or choose another folder with --out: nothing was touched")
         declared = declaration.read_declaration(self.path)
         if declared is None:
             # Jobs alone may be those of another machine, copied before the study was first run here.
@@ -262,10 +266,6 @@ class Archive:
                     "another folder with --out"
                 )
             return
-        unfinished = {job.key for job in plan.jobs} - self.finished()
-        newer = self.newer(sorted(unfinished))
-        if newer is not None:
-            raise ConfigError(f"{newer}, or choose another folder with --out: nothing was touched")
         if declaration.is_another_study(declared, plan) and self.finished():
             raise RunExistsError(
                 f"{shown}: holds finished jobs of another study (no seed, data and model in common) and was not "

@@ -13,6 +13,7 @@ from emjax.experiments.archive import shapes
 from emjax.experiments.archive.door import (
     DamagedError,
     MissingError,
+    NewerError,
     checked,
     is_file,
     newer_note,
@@ -118,7 +119,7 @@ def open_single_run(path: str | Path) -> SingleRun:
         document = checked(read_json(main), _SHAPES[config["task"]], main)
         numbers = {name: content for name in _NUMBERS if (content := _numbers(folder / name)) is not None}
     except DamagedError as error:
-        raise DamagedError(newer) if newer else error from None
+        raise NewerError(newer) if newer else error from None
     if config["task"] == "fit":
         document = document.get("mle") or document.get("map")
         if not document:

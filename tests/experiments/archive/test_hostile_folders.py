@@ -257,6 +257,14 @@ def test_a_newer_study_is_not_run(workplace, study, plan, fill):
     with pytest.raises(ConfigError, match=r"job\.json: written by a newer emjax"):
         Archive(archive.path).begin(study, plan)
     assert json.loads(record.read_text())["format"] == 2
+    # Jobs alone, copied from elsewhere, and a declaration that nobody here can read.
+    (archive.path / "study.json").unlink()
+    with pytest.raises(ConfigError, match=r"job\.json: written by a newer emjax"):
+        Archive(archive.path).begin(study, plan)
+    (archive.path / "study.json").write_text('{"format": 2}')
+    with pytest.raises(ConfigError, match=r"study\.json: written by a newer emjax"):
+        Archive(archive.path).begin(study, plan)
+    assert (archive.path / "study.json").read_text() == '{"format": 2}'
 
 
 # -- lists of runs
