@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tomllib
+import warnings
 from pathlib import Path
 
 import pandas
@@ -354,6 +355,27 @@ def test_texts_of_a_table_are_no_formulas():
     assert safe["mixed"].tolist() == ["'=1", -1.5, 2, None, True, "x", "'-", "a=b", "'"]
     assert safe["number"].equals(table["number"])
     assert safe["category"][0] == "'-a"
+
+
+@pytest.mark.parametrize(
+    "values", [[float("nan"), float("inf"), -float("inf")], [1e308, -1e308, 0.0], [5e-324, 0.0, -5e-324]]
+)
+def test_a_study_of_odd_numbers_is_shown(copied, emjax_command, values):
+    """A record lists the hash of its rows, so these are what a job says that it has found."""
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    run = copied("study")
+    for record in sorted((run / "jobs").glob("*/job.json")):
+        table = parquet.read_table(record.with_name("rows.parquet"))
+        odd = pyarrow.array((values * len(table))[: len(table)])
+        table = table.set_column(table.column_names.index("value"), table.schema.field("value"), odd)
+        parquet.write_table(table, record.with_name("rows.parquet"))
+        rewrite(record, files={"rows.parquet": records._listed(record.with_name("rows.parquet"))})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of sums that are too large
+        for command in ("show", "report"):
+            assert emjax_command(command, str(run)).code == 0
 
 
 def test_the_summary_of_a_study_holds_no_formula(copied):
