@@ -16,10 +16,9 @@ import xarray as xr
 
 import emjax
 from emjax import Mixture, Normal, comparison
-from emjax.bayes import posterior as posteriors
 from emjax.bayes.diagnostics import PosteriorStatus, assess
 from emjax.bayes.draws import describe_draws
-from emjax.bayes.posterior import Posterior
+from emjax.bayes.posterior import Posterior, _mean_log_density
 from emjax.bayes.tree import to_tree
 from emjax.bayes.visits import PosteriorMode, PosteriorModes
 from emjax.comparison import ParameterRow
@@ -405,7 +404,7 @@ def test_total_variation_is_that_of_the_metrics(fit, same):
 
 
 def test_what_is_built_ahead_is_what_the_comparison_needs(agreed, fit, same, x):
-    programs = [comparison._one_point_each, side._responsibilities, posteriors._mean_log_density]
+    programs = [comparison._one_point_each, side._responsibilities, _mean_log_density]
     programs += [information._derivatives_of_few]
     for program in programs:
         program.clear_cache()

@@ -164,7 +164,7 @@ Seed = Annotated[int | None, typer.Option(metavar="N", help="Random seed (0).", 
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder (runs/DATA-kK).", rich_help_panel=_RUN)]
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", metavar="", help="Replace the run in --out.", rich_help_panel=_RUN),
+    typer.Option("--overwrite", metavar="", help="Replace the single run in --out.", rich_help_panel=_RUN),
 ]
 Set = Annotated[
     list[str] | None,
@@ -317,7 +317,10 @@ def run(
     progress: Bars = None,
     no_cache: NoCache = False,
 ) -> int:
-    """Run a config file; a study goes on where it was stopped."""
+    """Run a config file; a study goes on where it was stopped.
+
+    Runs the Python file that the config names as its model, if it names one.
+    """
     from emjax.experiments.settings import load_config, with_output
     from emjax.experiments.study.reading import is_study, read_tree
 

@@ -14,6 +14,7 @@ from emjax.experiments.console import Console
 from emjax.experiments.exits import EXIT_DIFFERENT, EXIT_OK
 
 if TYPE_CHECKING:
+    from emjax.experiments.archive.single import SingleRun
     from emjax.experiments.results import StudyResult
 
 Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.")]
@@ -32,7 +33,7 @@ def list_command(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where runs lie.")] = Path("runs"),
     json: Json = False,
 ) -> int:
-    """List studies and single runs, the newest first."""
+    """List studies and single runs, the newest first. Runs nothing."""
     from emjax.experiments import terminal_study
     from emjax.experiments.archive.listing import list_runs
 
@@ -44,17 +45,17 @@ def list_command(
 
 
 def show_command(run: RunArgument, json: Json = False) -> int:
-    """Show what a run was, how far it is, and its main numbers."""
+    """Show what a run was, how far it is, and its main numbers. Runs nothing."""
     from emjax.experiments import terminal_study
-    from emjax.experiments.archive.differences import open_run
     from emjax.experiments.archive.single import SingleRun
 
     console = Console(json=json)
-    opened = open_run(run)
+    opened = opened_run(run, console)
     if isinstance(opened, SingleRun):
         console.show(*terminal_study.single_view(opened))
         if json:
-            console.document({"kind": opened.task, "run": str(opened.folder), **dataclasses.asdict(opened)})
+            parts = {name: getattr(opened, name) for name in ("folder", "config", "environment", "document", "newer")}
+            console.document({"kind": opened.task, "run": str(opened.folder), **parts})
         return EXIT_OK
     console.show(*terminal_study.study_view(opened, console.width))
     if json:
@@ -62,17 +63,27 @@ def show_command(run: RunArgument, json: Json = False) -> int:
     return EXIT_OK
 
 
+def opened_run(run: Path, console: Console) -> "SingleRun | StudyResult":
+    """Open a folder, with a warning where a newer emjax wrote it."""
+    from emjax.experiments.archive.differences import open_run
+
+    opened = open_run(run)
+    if opened.newer is not None:
+        console.warn(f"{opened.newer}; it is shown as far as it can be read")
+    return opened
+
+
 def diff_command(
     first: Annotated[Path, typer.Argument(metavar="A", help="The folder of a study or of a single run.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another of the same kind.")],
     json: Json = False,
 ) -> int:
-    """Tell what differs between two runs: settings, versions, numbers."""
+    """Tell what differs between two runs: settings, versions, numbers. Runs nothing."""
     from emjax.experiments import terminal_study
-    from emjax.experiments.archive.differences import difference, open_run
+    from emjax.experiments.archive.differences import difference
 
     console = Console(json=json)
-    found = difference(open_run(first), open_run(second))
+    found = difference(opened_run(first, console), opened_run(second, console))
     console.show(*terminal_study.difference_view(found, ("A", "B")))
     console.document({"same": found.same, "first": str(first), "second": str(second), **dataclasses.asdict(found)})
     return EXIT_OK if found.same else EXIT_DIFFERENT
@@ -91,8 +102,14 @@ def rerun_command(
         bool | None, typer.Option("--progress/--no-progress", metavar="", help="A bar (on a terminal).")
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", metavar="", help="Compile everything anew.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="Check the run and say what would be computed.")
+    ] = False,
 ) -> int:
-    """Compute a run anew and say whether the numbers are the same."""
+    """Compute a run anew and say whether the numbers are the same.
+
+    Runs the Python file of the run's model, if it names one. With --dry-run nothing is run.
+    """
     from emjax.errors import ConfigError
     from emjax.experiments import rerun, runtime, terminal_study
     from emjax.experiments.archive.differences import open_run
@@ -100,10 +117,20 @@ def rerun_command(
 
     console = Console(json=json, progress=progress)
     opened = open_run(run)
+    if isinstance(opened, SingleRun):
+        if sample is not None or job:
+            raise ConfigError("--sample and --job are for studies, and this is a single run: leave them out")
+        intention = rerun.intend_single(opened)
+    else:
+        intention = rerun.intend_study(opened, jobs=job or (), sample=sample)
+    if dry_run:
+        console.show(*terminal_study.intention_view(intention))
+        console.document({"run": str(run), **dataclasses.asdict(intention)})
+        return EXIT_OK
+    for file in intention.model_files:
+        console.note(f"runs the model file {file}, which {run} names")
     with console.bars() as bars:
         if isinstance(opened, SingleRun):
-            if sample is not None or job:
-                raise ConfigError("--sample and --job are for studies, and this is a single run: leave them out")
             runtime.one_line_warnings(show=True)
             runtime.configure(cache=not no_cache)
             bars.update("run", 0, None, "computed anew")
@@ -137,5 +164,6 @@ def _study_document(result: "StudyResult") -> dict[str, Any]:
         "outcomes": result.trusted().to_dict("records"),
         "overview": result.overview().to_dict("records"),
         "failures": result.failures,
+        "newer": result.newer,
         "provenance": declaration["provenance"],
     }

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from emjax.errors import ConfigError
+from emjax.experiments.archive.door import is_file
 from emjax.experiments.console import Console
 from emjax.experiments.exits import EXIT_OK
 from emjax.experiments.nearest import printable
@@ -32,7 +33,7 @@ def report_command(
     ] = True,
     json: Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.")] = False,
 ) -> int:
-    """Write the page of a study: its table, its curves, its cells."""
+    """Write the page of a study: its table, its curves, its cells. Runs nothing."""
     console = Console(json=json)
     documents, pages = _write_all(runs, out, figures, console)
     if len(pages) > 1:
@@ -43,10 +44,12 @@ def report_command(
 
 def _write_all(runs: list[Path], out: Path | None, figures: bool, console: Console) -> tuple[list[Any], list[Any]]:
     """Write the page of every study; what is a document of each run, and what was written for studies."""
-    from emjax.experiments.archive.differences import open_run
     from emjax.experiments.archive.single import SingleRun
+    from emjax.experiments.cli_archive import opened_run
 
-    opened = [open_run(run) for run in runs]  # before anything is written: a wrong folder leaves nothing behind
+    opened = [
+        opened_run(run, console) for run in runs
+    ]  # before anything is written: a wrong folder leaves nothing behind
     targets = _targets(runs, out)
     documents: list[Any] = []
     pages: list[Any] = []
@@ -97,7 +100,7 @@ def _write(run: Path, target: Path, figures: bool) -> Any:
 
 def _single_page(run: Path, console: Console) -> Path:
     page = run / "report.html"
-    if not page.exists():
+    if not is_file(page):
         raise ConfigError(
             f"{printable(run)}: a single run without a page; `emjax compare` and `emjax run` write one where EM and "
             "MCMC are compared"

@@ -1,13 +1,15 @@
 """What a command says, and where: results on stdout, progress and warnings on stderr, errors always."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console as RichConsole
-from rich.console import RenderableType
+from rich.console import ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.text import Text
 
 from emjax.experiments.nearest import printable
@@ -15,6 +17,29 @@ from emjax.jsonable import to_json
 
 if TYPE_CHECKING:
     from emjax.bayes.progress import ChainProgress
+
+
+_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
+"""What a terminal acts on instead of showing it: controls, changes of the writing direction, what has no shape."""
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
+class _SafeConsole(RichConsole):
+    """What is printed may come from a folder that anybody has written: a terminal only gets our own control codes.
+
+    Views write such characters as escapes (`printable`). This is the door that all of them go through, and it lets none
+    pass that a view has forgotten.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control is None and _UNSAFE.search(segment.text):
+                yield Segment(_UNSAFE.sub("\ufffd", segment.text), segment.style)
+            else:
+                yield segment
 
 
 class Bars:
@@ -27,15 +52,20 @@ class Bars:
     def update(self, stage: str, completed: int, total: int | None = None, detail: str = "") -> None:
         """Move the bar of ``stage`` to ``completed`` of ``total``; ``detail`` stands at its right."""
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total, detail=detail)
-        self._progress.update(self._tasks[stage], completed=completed, total=total, detail=detail)
+            self._tasks[stage] = self._progress.add_task(_label(stage), total=total, detail="")
+        self._progress.update(self._tasks[stage], completed=completed, total=total, detail=printable(detail))
 
     def finish(self, stage: str, detail: str = "") -> None:
         """Fill the bar of ``stage``, however far it came (EM stops when it has converged)."""
         task = self._tasks.get(stage)
         if task is not None:
             completed = self._progress.tasks[self._progress.task_ids.index(task)].completed
-            self._progress.update(task, total=completed, completed=completed, detail=detail)
+            self._progress.update(task, total=completed, completed=completed, detail=printable(detail))
+
+
+def _label(stage: str) -> str:
+    """A stage on one line, indented as it was: a method may be called anything."""
+    return stage[: len(stage) - len(stage.lstrip(" "))] + printable(stage)
 
 
 class ChainBars:
@@ -83,8 +113,8 @@ class Console:
         self.quiet = quiet
         self.json = json
         # Markup and highlighting are off: a column may be called "[red]".
-        self._out = RichConsole(markup=False, highlight=False, emoji=False, soft_wrap=False)
-        self._err = RichConsole(
+        self._out = _SafeConsole(markup=False, highlight=False, emoji=False, soft_wrap=False)
+        self._err = _SafeConsole(
             stderr=True, markup=False, highlight=False, emoji=False, force_terminal=progress or None
         )
         self._bars_shown = not quiet and (self._err.is_terminal if progress is None else progress)
@@ -104,7 +134,7 @@ class Console:
     def document(self, value: Any) -> None:
         """Print the JSON document of the command when ``json`` asks for it, with ``quiet`` too."""
         if self.json:
-            sys.stdout.write(to_json(value) + "\n")
+            sys.stdout.write(_UNSAFE.sub(_json_escape, to_json(value)) + "\n")
             sys.stdout.flush()
 
     def log(self, line: str) -> None:

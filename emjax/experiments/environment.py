@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,6 +13,10 @@ import numpy as np
 from emjax.clock import Moment
 
 PACKAGES = ("emjax", "jax", "jaxlib", "numpy", "scipy", "numpyro", "arviz", "xarray", "h5netcdf", "pydantic")
+
+
+FORMAT = 1
+"""The format of a single run's folder, which its ``environment.json`` says. A newer one is read as far as it can be."""
 
 
 def emjax_version() -> str:
@@ -58,12 +63,16 @@ def fingerprint(values: Any) -> str:
     return hashlib.sha256(f"{matrix.shape}".encode() + matrix.tobytes()).hexdigest()
 
 
-def describe_run(dataset: Any, *, precision: str, seed: int, started: Moment) -> dict[str, Any]:
+def describe_run(
+    dataset: Any, *, model: Mapping[str, Any], precision: str, seed: int, started: Moment
+) -> dict[str, Any]:
     """Return the content of ``environment.json``.
 
-    ``dataset`` is an ``emjax.datasets.Dataset``; ``started`` is when the run began.
+    ``dataset`` is an ``emjax.datasets.Dataset``; ``model`` says what was fitted (``family``, ``covariance``,
+    ``n_components``), so that nobody has to build a mixture to tell it; ``started`` is when the run began.
     """
     return {
+        "format": FORMAT,
         "started": started.text,
         "seconds": started.seconds,
         "command": ["emjax", *sys.argv[1:]],
@@ -80,4 +89,5 @@ def describe_run(dataset: Any, *, precision: str, seed: int, started: Moment) ->
             "feature_names": list(dataset.feature_names),
             "sha256": fingerprint(dataset.values),
         },
+        "model": dict(model),
     }

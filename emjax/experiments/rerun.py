@@ -1,6 +1,7 @@
 """Does a finished run give the same numbers again? Jobs of a study, or a single run, computed anew and compared.
 
-Nothing is written but to a temporary folder.
+Nothing is written but to a temporary folder. Computing runs the model file that a run names, if it names one;
+`intend_single` and `intend_study` check everything up to there, and run nothing.
 """
 
 import dataclasses
@@ -19,11 +20,14 @@ from emjax.experiments.archive.differences import (
     numbers_of,
     versions_of,
 )
-from emjax.experiments.archive.single import SingleRun, open_single_run
+from emjax.experiments.archive.door import is_file
+from emjax.experiments.archive.single import CONFIG, SingleRun, open_single_run
 from emjax.experiments.nearest import printable
 
 if TYPE_CHECKING:
+    from emjax.experiments.config import Config
     from emjax.experiments.results import StudyResult
+    from emjax.experiments.study.schema import Study
 
 OnJob = Callable[[int, int], None]
 
@@ -62,6 +66,87 @@ class Repetition:
         return self.numbers.same and not lacking and not self.errors
 
 
+@dataclasses.dataclass(frozen=True)
+class Intention:
+    """What a repetition would compute.
+
+    Attributes
+    ----------
+    task
+        ``compare``, ``fit``, ``sample``, or ``study``.
+    data
+        The bundled names and the files that it would read; empty for simulated data.
+    model_files
+        The Python files that it would run.
+    jobs
+        The keys of the jobs of a study.
+    """
+
+    task: str
+    data: tuple[str, ...]
+    model_files: tuple[str, ...]
+    jobs: tuple[str, ...] = ()
+
+
+def intend_single(run: SingleRun) -> Intention:
+    """What `repeat_single` would do. Raises ConfigError where it would refuse."""
+    return _intention(run.task, [_config(run)], run.folder)
+
+
+def intend_study(result: "StudyResult", *, jobs: Sequence[str] = (), sample: int | None = None) -> Intention:
+    """What `repeat_study` would do with the same arguments. Raises ConfigError where it would refuse."""
+    if result.newer is not None:
+        raise ConfigError(result.newer)
+    keys = _chosen(result, jobs, sample)
+    studies = [_study_of(_spec(result, key), result.folder / "jobs" / key) for key in keys]
+    return _intention("study", studies, result.folder, tuple(keys))
+
+
+def _config(run: SingleRun) -> "Config":
+    from emjax.experiments.settings import build_config
+
+    if run.newer is not None:
+        raise ConfigError(run.newer)
+    return build_config(run.config, place=str(run.folder / CONFIG))
+
+
+def _spec(result: "StudyResult", key: str) -> Mapping[str, Any]:
+    record = result.archive.record(key)
+    if record is None:  # it was there a moment ago
+        raise ConfigError(f"{printable(result.folder / 'jobs' / key)}: is gone or damaged; run the study again")
+    return record["spec"]
+
+
+def _study_of(spec: Mapping[str, Any], folder: Path) -> "Study":
+    """The study of one job alone, for the checks that a config passes through."""
+    from pydantic import ValidationError
+
+    from emjax.experiments.study.refusals import refusal
+    from emjax.experiments.study.schema import Study
+
+    model = spec["model"]
+    if "file" in model:  # the spec has what was built too
+        model = {name: model[name] for name in ("file", "arguments", "prior") if name in model}
+    data = {name: value for name, value in spec["data"].items() if name != "sha256"}
+    tree = {"seed": spec["seed"], "level": spec["level"], "data": data, "model": model, "methods": [spec["method"]]}
+    try:
+        return Study.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(refusal(error, Study).message(printable(folder / "job.json"))) from None
+
+
+def _intention(task: str, declared: Sequence[Any], folder: Path, jobs: tuple[str, ...] = ()) -> Intention:
+    """The files that configs or studies name, which have to be there."""
+    from emjax.experiments.config import is_path
+
+    data = dict.fromkeys(entry.data.source for entry in declared if entry.data.kind == "source")
+    models = dict.fromkeys(entry.model.file for entry in declared if hasattr(entry.model, "file"))
+    for source in (*models, *filter(is_path, data)):
+        if not is_file(Path(source).expanduser()):
+            raise ConfigError(f"{printable(folder)}: needs the file {printable(source)}, which is not there")
+    return Intention(task, tuple(data), tuple(models), jobs)
+
+
 def repeat_study(
     result: "StudyResult",
     *,
@@ -88,13 +173,13 @@ def repeat_study(
     Raises
     ------
     ConfigError
-        No finished job is called so, or none is finished.
+        No finished job is called so, or none is finished, or what one computes is no valid study.
     """
     from emjax.experiments.archive.folder import Archive
     from emjax.experiments.archive.rows import read_job_rows
     from emjax.experiments.execution.worker import do_job
 
-    keys = _chosen(result, jobs, sample)
+    keys = intend_study(result, jobs=jobs, sample=sample).jobs
     records = {key: result.archive.record(key) for key in keys}
     errors: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="emjax-rerun-") as folder:
@@ -122,21 +207,22 @@ def repeat_study(
         numbers=compare_numbers(before, after),
         versions=differing(job_versions(stored), job_versions(fresh)),
         devices=differing(_devices(stored), _devices(fresh)),
-        jobs=tuple(keys),
+        jobs=keys,
         errors=errors,
         timed=tuple(dict.fromkeys(spec["method"]["name"] for spec in specs if _is_timed(spec))),
     )
 
 
 def repeat_single(run: SingleRun) -> Repetition:
-    """Compute a single run anew from its ``config.toml``. Raises DataError where its data are gone."""
+    """Compute a single run anew from its ``config.toml``. Raises ConfigError where that is wrong, or data are gone."""
     from emjax.experiments import runner
     from emjax.experiments.console import Console
-    from emjax.experiments.settings import load_config, with_output
+    from emjax.experiments.settings import with_output
 
+    intend_single(run)
     with tempfile.TemporaryDirectory(prefix="emjax-rerun-") as folder:
         target = Path(folder) / "run"
-        config = with_output(load_config(run.folder / "config.toml"), target)
+        config = with_output(_config(run), target)
         runner.run(config, console=Console(quiet=True))
         again = open_single_run(target)
         numbers = compare_numbers(numbers_of(run), numbers_of(again))

@@ -53,7 +53,7 @@ class StudyResult:
     Raises
     ------
     ConfigError
-        The folder is not the folder of a study.
+        The folder is not the folder of a study, or its ``study.json`` is damaged.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -66,6 +66,12 @@ class StudyResult:
     def study(self) -> "Study":
         """The study as declared, read from ``study.toml``."""
         return self.archive.study()
+
+    @functools.cached_property
+    def newer(self) -> str | None:
+        """A sentence where a newer emjax wrote the folder, or a job of it, which counts as missing; else None."""
+        unfinished = [job["key"] for job in self.declaration["jobs"] if job["key"] not in self.finished]
+        return self.archive.newer(unfinished)
 
     @property
     def title(self) -> str:
@@ -180,5 +186,8 @@ class StudyResult:
 
 
 def open_study(path: str | Path) -> StudyResult:
-    """Open the folder of a study, finished or not. Raises ConfigError where it is none."""
+    """Open the folder of a study, finished or not. Nothing is run, the file of a model neither.
+
+    Raises ConfigError where the folder is no study's, or damaged.
+    """
     return StudyResult(path)

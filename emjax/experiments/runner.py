@@ -148,9 +148,20 @@ class _Run:
 
     def _write_environment(self, folder: RunFolder) -> dict[str, Any]:
         config = self.config
-        environment = describe_run(self.dataset, precision=config.precision, seed=config.seed, started=self.started)
+        environment = describe_run(
+            self.dataset,
+            model=self._model(),
+            precision=config.precision,
+            seed=config.seed,
+            started=self.started,
+        )
         folder.write_json("environment.json", environment)
         return environment
+
+    def _model(self) -> dict[str, Any]:
+        """What is fitted, in words; of a model file this asks the mixture that it has built."""
+        model = self.config.model
+        return {"family": model.family, "covariance": self.config.covariance, "n_components": model.n_components}
 
     def _em(self, prior: str, bars: Bars) -> Any:
         import emjax
@@ -220,7 +231,7 @@ class _Run:
 
     def _report(self, result: RunResult) -> None:
         view = {"fit": fit_view, "sample": posterior_view, "compare": comparison_view}[self.config.task]
-        about = subject(self.config, self.dataset)
+        about = subject(self.dataset.name, self.dataset.shape, self._model())
         name = "report.html" if self.config.task == "compare" else ""
         self.console.show(*view(result.document, about, [str(result.folder / name)]))
         self.console.document(result.document)

@@ -109,7 +109,7 @@ def one_line_warnings(*, show: bool) -> None:
     def one_line(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
-        text = " ".join(str(message).split())
+        text = printable(message)
         if _CACHE_TROUBLE.match(text):
             cache_troubles.append(text)
             if len(cache_troubles) > 1:

@@ -9,12 +9,26 @@ from typing import Any
 import tomli_w
 
 from emjax.errors import ConfigError, RunExistsError
-from emjax.experiments.archive import atomic
+from emjax.experiments.archive import atomic, door
 from emjax.experiments.archive.atomic import NOTHING_WRITTEN
+from emjax.experiments.environment import FORMAT
 from emjax.experiments.execution.interrupts import held_back
 from emjax.experiments.nearest import printable
 from emjax.files import user_path
 from emjax.jsonable import to_json
+
+FILES = frozenset(
+    {
+        "config.toml",
+        "environment.json",
+        "em.json",
+        "posterior.json",
+        "posterior.nc",
+        "comparison.json",
+        "report.html",
+    }
+)
+"""All that a single run writes. A folder that holds anything else is not replaced."""
 
 _open: dict[Path, list[Path]] = {}
 """Partial folders of this process, and the parents that were made for each."""
@@ -80,11 +94,13 @@ class RunFolder:
         except FileNotFoundError:
             return _rename(self.partial, self.target)
         try:
+            # Looked at only now that nobody else knows its name: it had hours to fill.
+            _refuse_others(old, self.target)
             os.rename(self.partial, self.target)
-        except OSError:
+        except BaseException:
             os.rename(old, self.target)
             raise
-        atomic.remove(old)
+        _remove_run(old)
         return None
 
 
@@ -94,9 +110,9 @@ def run_folder(target: str | Path | None, *, default: str = "run", overwrite: bo
 
     With ``target=None`` the folder is ``runs/<default>``, or ``runs/<default>-2``, ``-3``, ... where that is
     taken. A ``target`` that is there already, and is not an empty folder, is refused at once, before anything
-    is computed, unless ``overwrite`` says otherwise; then it is replaced in the end, whole. Whatever
-    interrupts the run, an error or Ctrl-C, leaves nothing behind and an older run untouched; what killed
-    processes left in the folder of the runs is removed first.
+    is computed, unless ``overwrite`` says otherwise; then it is replaced in the end, whole. Only the folder of a
+    single run that holds nothing else is ever replaced. Whatever interrupts the run, an error or Ctrl-C, leaves
+    nothing behind and an older run untouched; what killed processes left in the folder of the runs is removed first.
 
     Raises RunExistsError when the run is there, ConfigError when its parent folder cannot be written or the
     disk is full.
@@ -113,10 +129,8 @@ def run_folder(target: str | Path | None, *, default: str = "run", overwrite: bo
         path = path if path.name not in ("", "..") else path.resolve()
     if not overwrite and _taken(path):
         raise _exists(path)
-    if overwrite and path.exists() and not _is_run(path):
-        raise RunExistsError(
-            f"{printable(path)}: not a run folder, so --overwrite leaves it alone; choose another name"
-        )
+    if overwrite and os.path.lexists(path):
+        _refuse_others(path, path)
     made = _make_parents(path.parent)
     _sweep(path.parent)
     with ExitStack() as stack:
@@ -179,9 +193,18 @@ def _bring_back(old: Path, target: Path) -> None:
     if not old.exists():
         return
     if _taken(target):
-        atomic.remove(old)
+        _remove_run(old)
     else:
         _rename(old, target)
+
+
+def _remove_run(folder: Path) -> None:
+    """Remove the files of a single run and their folder, and not what somebody has put there besides."""
+    for name in FILES:
+        with suppress(OSError):
+            (folder / name).unlink()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _old_name(partial: Path) -> Path:
@@ -221,11 +244,42 @@ def _taken(path: Path) -> bool:
     return any(path.iterdir())
 
 
-def _is_run(path: Path) -> bool:
-    """Whether a folder may be replaced: it is empty or it holds a config.toml written by a run."""
+def _refuse_others(path: Path, shown: Path) -> None:
+    """Refuse to replace what lies at ``path``, unless it is an empty folder or one that a single run has written.
+
+    Such a folder says so by the format in its ``environment.json``, and holds nothing but the files of a run.
+    """
+    problem = _not_a_run(path)
+    if problem is not None:
+        raise RunExistsError(
+            f"{printable(shown)}: {problem}, so --overwrite leaves it alone; move it away, or choose another name "
+            "with --out"
+        )
+
+
+def _not_a_run(path: Path) -> str | None:
     if path.is_symlink() or not path.is_dir():
-        return False
-    return (path / "config.toml").is_file() or not any(path.iterdir())
+        return "not a run folder"
+    try:
+        with os.scandir(path) as listed:
+            entries = sorted(listed, key=lambda entry: entry.name)
+        if not entries:
+            return None
+        for entry in entries:
+            if entry.name not in FILES or not entry.is_file(follow_symlinks=False):
+                return f"not a run folder: it holds {printable(entry.name)!r}, which no single run writes"
+        if not (path / "config.toml").exists():
+            return "not a run folder: it holds no config.toml"
+        environment = door.read_json(path / "environment.json")
+    except door.DamagedError as error:
+        return f"not a run folder ({str(error).replace(printable(path), '', 1).lstrip('/')})"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    found = environment if isinstance(environment, dict) else {}
+    versions = found.get("versions")
+    if found.get("format") not in range(1, FORMAT + 1) or not (isinstance(versions, dict) and "emjax" in versions):
+        return "not a run folder: its environment.json is not one that this emjax writes"
+    return None
 
 
 def _exists(path: Path) -> RunExistsError:

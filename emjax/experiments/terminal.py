@@ -9,7 +9,6 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from emjax.experiments.config import Config
 from emjax.experiments.nearest import printable
 
 VERDICT_STYLES = {
@@ -39,14 +38,18 @@ MAX_ROWS = 40
 """Rows of a parameter table on the terminal; the JSON files always hold all."""
 
 
-def subject(config: Config, dataset: Any) -> str:
-    """Return what a run is about, in words: ``faithful (272 x 2), 2 normal components, full covariance``."""
-    n_samples, n_features = dataset.shape
-    k = config.model.n_components
-    covariance = f", {config.covariance} covariance" if config.covariance else ""
-    components = f"{k} {'Poisson' if config.model.family == 'poisson' else config.model.family} component"
-    name = printable(dataset.name)
-    return f"{name} ({n_samples} x {n_features}), {components}{'' if k == 1 else 's'}{covariance}"
+def subject(name: str, shape: Sequence[int], model: Mapping[str, Any]) -> str:
+    """Return what a run is about, in words: ``faithful (272 x 2), 2 normal components, full covariance``.
+
+    ``model`` has ``family``, ``covariance`` and ``n_components``; what is None is left out.
+    """
+    n_samples, n_features = shape
+    k, family, covariance = (model[key] for key in ("n_components", "family", "covariance"))
+    about = f"{name} ({n_samples} x {n_features})"
+    if k is not None:
+        kind = "" if family is None else "Poisson " if family == "poisson" else f"{family} "
+        about += f", {k} {kind}component{'' if k == 1 else 's'}"
+    return printable(about + (f", {covariance} covariance" if covariance else ""))
 
 
 def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
@@ -54,7 +57,7 @@ def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str
     from emjax.verdict import Verdict
 
     style = VERDICT_STYLES[document["verdict"]]
-    judgement = document["diagnostics"].get("em", {}).get("judgement", {})
+    judgement = (document["diagnostics"].get("em") or {}).get("judgement") or {}
     sentence = judgement.get("sentence") or Verdict(document["verdict"]).sentence  # older runs have none of their own
     posterior = document["diagnostics"]["posterior"]
     trusted = posterior["status"] == "converged"
@@ -86,7 +89,7 @@ def _intervals_count(document: Mapping[str, Any]) -> bool:
     """Whether EM's intervals may be read: their own check does not doubt them, or the posterior bears them out."""
     from emjax.verdict import EM_IS_ENOUGH
 
-    status = document["diagnostics"].get("em", {}).get("intervals", {}).get("status")
+    status = ((document["diagnostics"].get("em") or {}).get("intervals") or {}).get("status")
     return status != "rough" or document["verdict"] in EM_IS_ENOUGH
 
 
@@ -115,7 +118,7 @@ def _leads(diagnostics: Mapping[str, Any], *, intervals: bool = False) -> list[R
 
 def _parameter_table(document: Mapping[str, Any], trusted: bool) -> list[RenderableType]:
     rows = [row for row in document["parameters"] if not row["name"].startswith(("correlation", "covariance"))]
-    em = document["diagnostics"].get("em", {})
+    em = document["diagnostics"].get("em") or {}
     shown = _intervals_count(document)
     name = "EM" if em.get("prior", "none") == "none" else "MAP"
     table = _table("parameter", f"{name} ± se" if shown else name, "posterior ± sd", "apart by", "width ratio")
@@ -173,13 +176,13 @@ def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> l
             "-" if rough else interval_text(row["lower"], row["upper"], row["se"]),
         )
     kind = "maximum likelihood" if document["prior"] == "none" else f"MAP in {document['space']}"
-    objective = f"{kind}: log-likelihood {document['log_likelihood']:.5f}"
+    objective = f"{kind}: log-likelihood {_number(document['log_likelihood'], '{:.5f}')}"
     if document["prior"] != "none":
-        objective += f", log prior {document['log_prior']:.5f}"
+        objective += f", log prior {_number(document.get('log_prior'), '{:.5f}')}"
     return [
         _headline(f"EM: {words}", "bold green" if good else "bold yellow", about),
         *_bullets([document["message"]]),
-        *_bullets([f"{objective}, BIC {document['bic']:.3f}"]),
+        *_bullets([f"{objective}, BIC {_number(document['bic'], '{:.3f}')}"]),
         *_bullets([optima_text(document["optima"])]),
         *_bullets([WITH_A_PRIOR] if document["status"] == "degenerate" and document["prior"] == "none" else []),
         *_bullets([intervals["message"]] if intervals["status"] != "ok" else []),
@@ -333,7 +336,9 @@ def optima_text(optima: Sequence[Mapping[str, Any]]) -> str:
         if mark:
             return f"{ended}, one end point{mark}"
         return f"{starts}, one optimum" if n_starts > 1 else ended
-    shown = [f"{optimum['objective']:.3f} (x{optimum['count']}{_mark(optimum)})" for optimum in optima[:4]]
+    shown = [
+        f"{_number(optimum['objective'], '{:.3f}')} (x{optimum['count']}{_mark(optimum)})" for optimum in optima[:4]
+    ]
     rest = f" and {len(optima) - 4} more" if len(optima) > 4 else ""
     return f"{starts}, {len(optima)} end points: {', '.join(shown)}{rest}"
 
@@ -352,7 +357,7 @@ def _mark(optimum: Mapping[str, Any]) -> str:
 
 def _headline(sentence: str, style: str, about: str) -> Text:
     """Return the answer, coloured up to its colon, and below it what it is about."""
-    answer, colon, rest = sentence.partition(":")
+    answer, colon, rest = printable(sentence).partition(":")
     return Text.assemble((answer + colon, style), rest, "\n", (about, "dim"), "\n")
 
 
@@ -393,11 +398,15 @@ def _cost_lines(cost: Any) -> list[RenderableType]:
     if not isinstance(cost, Mapping):
         return []
     parts = [
-        f"{label}{_by(entry)} {entry['run_seconds']:.1f} s (+ {entry['compile_seconds']:.1f} s compiling)"
+        f"{label}{_by(entry)} {_seconds(entry['run_seconds'])} (+ {_seconds(entry['compile_seconds'])} compiling)"
         for key, label in (("em", "EM"), ("mcmc", "MCMC"))
         if isinstance(entry := cost.get(key), Mapping)
     ]
     return [Text("\n" + ", ".join(parts), style="dim")] if parts else []
+
+
+def _seconds(value: float | None) -> str:
+    return f"{_number(value, '{:.1f}')} s"
 
 
 def _by(entry: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """What the commands on archives print for a person: made for 80 columns, the answer first."""
 
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from emjax.experiments.archive.differences import Difference, NumberComparison
     from emjax.experiments.archive.overview import OverviewTable
     from emjax.experiments.archive.single import SingleRun
-    from emjax.experiments.rerun import Repetition
+    from emjax.experiments.rerun import Intention, Repetition
     from emjax.experiments.results import StudyResult
 
 MAX_ROWS = 40
@@ -77,15 +76,13 @@ def study_view(result: "StudyResult", width: int = 80) -> list[RenderableType]:
 
 def single_view(run: "SingleRun") -> list[RenderableType]:
     """Return what ``show`` prints of a single run: what its command printed, and where it was made."""
-    from emjax.experiments.config import Config
     from emjax.experiments.terminal import comparison_view, fit_view, posterior_view, subject
 
     data = run.environment["data"]
-    dataset = SimpleNamespace(shape=(data["n_samples"], data["n_features"]), name=data["name"])
-    about = subject(Config.model_validate(dict(run.config)), dataset)
+    about = subject(run.data_name, (data["n_samples"], data["n_features"]), run.model)
     view = {"fit": fit_view, "sample": posterior_view, "compare": comparison_view}[run.task]
     name = "report.html" if run.task == "compare" else ""
-    made = f"\n{_made(run.environment)}; seed {run.config['seed']}"
+    made = f"\n{_made(run.environment)}; seed {run.config.get('seed', '?')}"
     return [*view(run.document, about, [str(run.folder / name)]), Text(made, style="dim")]
 
 
@@ -96,6 +93,20 @@ def difference_view(difference: "Difference", names: tuple[str, str]) -> list[Re
         *_pairs("Settings that differ", difference.settings, names),
         *_pairs("Versions that differ", difference.versions, names),
     ]
+
+
+def intention_view(intention: "Intention") -> list[RenderableType]:
+    """Return what ``rerun --dry-run`` prints: what would be computed, from which data, and which files would run."""
+    n_jobs = len(intention.jobs)
+    what = f"{n_jobs} job{'' if n_jobs == 1 else 's'} of the study" if n_jobs else intention.task
+    lines: list[RenderableType] = [_safe(f"Would compute anew: {what}"), _safe(f"Data: {_listed(intention.data)}")]
+    lines += [_safe(f"Would run the model file {file}") for file in intention.model_files]
+    return [*lines, Text("Nothing was run.", style="dim")]
+
+
+def _listed(data: Sequence[str]) -> str:
+    more = f" and {len(data) - 3} more" if len(data) > 3 else ""
+    return ", ".join(data[:3]) + more if data else "simulated"
 
 
 def repetition_view(repetition: "Repetition") -> list[RenderableType]:
@@ -196,7 +207,7 @@ def _made(provenance: Mapping[str, Any]) -> str:
     from emjax.experiments.archive.listing import local_time
 
     versions, machine = provenance.get("versions", {}), provenance.get("machine", {})
-    return (
+    return printable(
         f"Begun {local_time(provenance.get('started'))} with emjax {versions.get('emjax') or '?'}, "
         f"jax {versions.get('jax') or '?'}, Python {machine.get('python', '?')}"
     )

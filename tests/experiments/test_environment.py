@@ -22,7 +22,9 @@ def test_the_same_numbers_have_the_same_fingerprint():
 
 def test_a_run_is_described_without_the_names_of_machine_and_user():
     dataset = emjax.datasets.load("galaxies")
-    described = describe_run(dataset, precision="float64", seed=7, started=clock.now())
+    described = describe_run(dataset, model={"n_components": 3}, precision="float64", seed=7, started=clock.now())
+    assert described["format"] == 1
+    assert described["model"] == {"n_components": 3}
     assert described["seed"] == 7
     assert described["precision"] == "float64"
     assert described["data"]["feature_names"] == ["velocity"]

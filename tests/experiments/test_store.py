@@ -21,7 +21,11 @@ def write_run(target, **options) -> Path:
     with run_folder(target, **options) as folder:
         folder.write_toml("config.toml", {"seed": 1})
         folder.write_json("em.json", {"value": np.float64(0.1)})
+        folder.write_json("environment.json", {"format": 1, "versions": {"emjax": "0.1.0"}})
         return folder.publish()
+
+
+WRITTEN = ["config.toml", "em.json", "environment.json"]
 
 
 def names_in(folder: Path) -> list[str]:
@@ -90,7 +94,7 @@ def test_a_run_that_appears_meanwhile_is_not_overwritten(tmp_path):
 def test_an_empty_folder_may_become_the_run(tmp_path):
     (tmp_path / "a").mkdir()
     write_run(tmp_path / "a")
-    assert names_in(tmp_path / "a") == ["config.toml", "em.json"]
+    assert names_in(tmp_path / "a") == WRITTEN
 
 
 def test_a_file_of_the_same_name_is_refused(tmp_path):
@@ -104,9 +108,9 @@ def test_a_file_of_the_same_name_is_refused(tmp_path):
 
 def test_overwrite_replaces_the_whole_folder(tmp_path):
     write_run(tmp_path / "a")
-    (tmp_path / "a" / "stale").write_text("old")
+    (tmp_path / "a" / "report.html").write_text("old")
     write_run(tmp_path / "a", overwrite=True)
-    assert names_in(tmp_path / "a") == ["config.toml", "em.json"]
+    assert names_in(tmp_path / "a") == WRITTEN
     assert names_in(tmp_path) == ["a"]
 
 
@@ -118,18 +122,78 @@ def test_overwrite_leaves_a_folder_that_is_no_run_alone(tmp_path):
     assert names_in(tmp_path / "photos") == ["one.jpg"]
 
 
+SOMEBODY_ELSES = {
+    "notes": lambda run: (run / "notes.md").write_text("mine"),
+    "a folder": lambda run: (run / "figures").mkdir(),
+    "a folder of a file's name": lambda run: ((run / "em.json").unlink(), (run / "em.json").mkdir()),
+    "a link": lambda run: ((run / "em.json").unlink(), (run / "em.json").symlink_to(run / "config.toml")),
+    "a study": lambda run: [(run / name).write_text("{}") for name in ("study.json", "study.toml")],
+    "no environment": lambda run: (run / "environment.json").unlink(),
+    "no config": lambda run: (run / "config.toml").unlink(),
+    "another's environment": lambda run: (run / "environment.json").write_text('{"format": 1}'),
+    "a list": lambda run: (run / "environment.json").write_text("[1]"),
+    "no format": lambda run: (run / "environment.json").write_text('{"versions": {"emjax": "0.1.0"}}'),
+    "a newer format": lambda run: (run / "environment.json").write_text('{"format": 2, "versions": {"emjax": "9"}}'),
+}
+
+
+def contents(folder: Path) -> dict[str, object]:
+    return {
+        path.relative_to(folder).as_posix(): os.readlink(path)
+        if path.is_symlink()
+        else path.is_dir() or path.read_bytes()
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.mark.parametrize("change", SOMEBODY_ELSES.values(), ids=SOMEBODY_ELSES.keys())
+def test_only_what_a_single_run_has_written_is_replaced(tmp_path, change):
+    write_run(tmp_path / "a")
+    change(tmp_path / "a")
+    before = contents(tmp_path)
+    with pytest.raises(RunExistsError, match=r"not a run folder.*--overwrite leaves it alone") as caught:
+        write_run(tmp_path / "a", overwrite=True)
+    assert "\n" not in str(caught.value)
+    assert contents(tmp_path) == before
+
+
+def test_a_link_to_a_run_is_not_replaced(tmp_path):
+    write_run(tmp_path / "a")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    before = contents(tmp_path)
+    with pytest.raises(RunExistsError, match="not a run folder"):
+        write_run(tmp_path / "b", overwrite=True)
+    assert contents(tmp_path) == before
+
+
+def test_what_was_added_while_the_run_was_computed_is_not_lost(tmp_path):
+    write_run(tmp_path / "a")
+    with run_folder(tmp_path / "a", overwrite=True) as folder:
+        (tmp_path / "a" / "notes.md").write_text("mine")
+        with pytest.raises(RunExistsError, match=r"notes\.md"):
+            folder.publish()
+    assert names_in(tmp_path) == ["a"]
+    assert (tmp_path / "a" / "notes.md").read_text() == "mine"
+
+
+def test_overwrite_fills_an_empty_folder(tmp_path):
+    (tmp_path / "a").mkdir()
+    write_run(tmp_path / "a", overwrite=True)
+    assert names_in(tmp_path / "a") == WRITTEN
+
+
 def test_a_failed_overwrite_keeps_the_old_run(tmp_path):
     write_run(tmp_path / "a")
-    (tmp_path / "a" / "mark").write_text("old")
+    (tmp_path / "a" / "report.html").write_text("old")
     with pytest.raises(RuntimeError), run_folder(tmp_path / "a", overwrite=True):
         raise RuntimeError
-    assert (tmp_path / "a" / "mark").read_text() == "old"
+    assert (tmp_path / "a" / "report.html").read_text() == "old"
     assert names_in(tmp_path) == ["a"]
 
 
 def test_a_rename_that_fails_brings_the_old_run_back(tmp_path, monkeypatch):
     write_run(tmp_path / "a")
-    (tmp_path / "a" / "mark").write_text("old")
+    (tmp_path / "a" / "report.html").write_text("old")
     rename = os.rename
 
     def failing(source, target):
@@ -140,7 +204,7 @@ def test_a_rename_that_fails_brings_the_old_run_back(tmp_path, monkeypatch):
     monkeypatch.setattr(store.os, "rename", failing)
     with pytest.raises(StorageError, match="no space left"):
         write_run(tmp_path / "a", overwrite=True)
-    assert (tmp_path / "a" / "mark").read_text() == "old"
+    assert (tmp_path / "a" / "report.html").read_text() == "old"
     assert names_in(tmp_path) == ["a"]
 
 
@@ -193,14 +257,14 @@ with store.run_folder(sys.argv[1], overwrite=True) as folder:
 @pytest.mark.parametrize(("at", "left"), [("/a", 2), (".a.partial", 2)], ids=["before", "between its two names"])
 def test_a_killed_run_is_swept_by_the_next_and_an_older_one_is_not_lost(tmp_path, at, left):
     write_run(tmp_path / "a")
-    (tmp_path / "a" / "mark").write_text("old")
+    (tmp_path / "a" / "em.json").write_text("old")
     killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "a"), at])
     assert killed.returncode == -signal.SIGKILL
     assert len(names_in(tmp_path)) == left
     (tmp_path / ".mine.partial-1-0").mkdir()
     write_run(tmp_path / "b")
     assert names_in(tmp_path) == [".mine.partial-1-0", "a", "b"]
-    assert (tmp_path / "a" / "mark").read_text() == "old"
+    assert (tmp_path / "a" / "em.json").read_text() == "old"
 
 
 def test_what_a_live_run_writes_is_left_alone(tmp_path):
@@ -228,4 +292,4 @@ def test_signals_wait_until_an_overwritten_run_has_its_name(tmp_path, monkeypatc
             write_run(tmp_path / "a", overwrite=True)
     finally:
         signal.signal(number, before)
-    assert arrived == [["config.toml", "em.json"]]
+    assert arrived == [WRITTEN]

@@ -128,7 +128,7 @@ def seized(path: Path) -> Iterator[bool]:
 
 def sweep(folder: Path) -> None:
     """Remove the half-written files of a folder whose writers have ended."""
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         for path in folder.iterdir():
             if owner_of(path) is not None and not path.is_dir():
                 with seized(path) as free:
@@ -192,6 +192,8 @@ def write_atomically(path: Path, content: str | bytes, rest: str = KEPT) -> None
 @contextmanager
 def replacing(path: Path, rest: str = KEPT) -> Iterator[Path]:
     """Yield a temporary name for a file that takes the place of ``path`` at the end of the block.
+
+    A link at ``path`` is replaced, not followed.
 
     Raises StorageError for an OSError; whatever is raised, nothing is left behind and ``path`` is as it was.
     """

@@ -6,21 +6,33 @@ the seed, data and model that its jobs work on), ``jobs`` (each with ``key``, ``
 and ``provenance``.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tomli_w
+from pydantic import ValidationError
 
 from emjax import clock
 from emjax.errors import ConfigError
-from emjax.experiments.archive.atomic import storage_error, write_atomically
+from emjax.experiments.archive.atomic import write_atomically
+from emjax.experiments.archive.door import (
+    DamagedError,
+    MissingError,
+    NewerError,
+    UnreadableError,
+    checked,
+    newer_note,
+    read_json,
+    read_toml,
+)
 from emjax.experiments.archive.records import provenance
+from emjax.experiments.archive.shapes import Declaration
 from emjax.experiments.config import is_path
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.plan import Plan, digest, located_nowhere
+from emjax.experiments.study.refusals import refusal
 from emjax.experiments.study.schema import Study
 from emjax.jsonable import to_json
 
@@ -35,35 +47,52 @@ def write_declaration(folder: Path, study: Study, plan: Plan) -> None:
     document = _document(study, plan)
     previous = read_declaration(folder)
     if previous is not None:
-        document["provenance"]["started"] = previous["provenance"]["started"]
+        document["provenance"]["started"] = previous["provenance"].get("started")
     write_atomically(folder / JSON, to_json(document) + "\n")
 
 
 def read_declaration(folder: Path) -> dict[str, Any] | None:
-    """The content of ``study.json``, None where there is none or it is damaged. Raises StorageError."""
+    """The content of ``study.json``, None where there is none or it is damaged; `require_declaration` tells which.
+
+    Raises ConfigError where nobody can tell, because it cannot be read or is too new.
+    """
     try:
-        document = json.loads((folder / JSON).read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return require_declaration(folder)
+    except (UnreadableError, NewerError):
+        raise
+    except DamagedError:
         return None
-    except OSError as error:
-        raise storage_error(error, folder / JSON) from None
-    known = isinstance(document, dict) and document.get("format") == FORMAT
-    return document if known and {"cells", "jobs", "methods", "provenance"} <= set(document) else None
 
 
 def require_declaration(folder: Path) -> dict[str, Any]:
-    """As `read_declaration`. Raises ConfigError where there is none."""
-    document = read_declaration(folder)
-    if document is None:
-        raise ConfigError(f"{printable(folder)}: not the folder of a study; make one with: emjax run CONFIG.toml")
-    return document
+    """The content of ``study.json``. One of a newer format is read as long as it has the shape of ours.
+
+    Raises ConfigError where there is none, where it is damaged, and where it is too new to be read.
+    """
+    path, newer = folder / JSON, None
+    try:
+        document = read_json(path)
+        newer = newer_note(path, document, FORMAT)
+        return checked(document, Declaration, path)
+    except MissingError:
+        raise MissingError(
+            f"{printable(folder)}: not the folder of a study; make one with: emjax run CONFIG.toml"
+        ) from None
+    except UnreadableError:
+        raise
+    except DamagedError as error:
+        if newer is not None:
+            raise NewerError(newer) from None
+        raise DamagedError(f"{error}; run the study again: finished jobs are kept") from None
 
 
 def read_back(folder: Path) -> Study:
-    """The study of ``study.toml``. Raises ConfigError."""
-    from emjax.experiments.study.reading import read_study
-
-    return read_study(folder / TOML)
+    """The study of ``study.toml``, as it was written by `write_declaration`. Nothing is run. Raises ConfigError."""
+    path = folder / TOML
+    try:
+        return Study.model_validate(read_toml(path))
+    except ValidationError as error:
+        raise DamagedError(refusal(error, Study).message(printable(path))) from None
 
 
 def resolved(study: Study) -> dict[str, Any]:
@@ -138,5 +167,5 @@ def _subject(spec: Mapping[str, Any]) -> str:
 
 def is_another_study(document: Mapping[str, Any], plan: Plan) -> bool:
     """Whether no cell of ``plan`` works on what any cell of a declared study works on."""
-    declared = {cell["subject"] for cell in document["cells"]}
+    declared = {cell.get("subject") for cell in document["cells"]}
     return declared.isdisjoint(subjects_of(plan).values())

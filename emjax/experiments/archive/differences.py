@@ -6,11 +6,13 @@ otherwise. Costs (seconds) are never compared.
 
 import dataclasses
 import math
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emjax.errors import ConfigError
+from emjax.experiments.archive.door import looking
 from emjax.experiments.archive.single import SingleRun, is_single_run, open_single_run
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.plan import canonical
@@ -77,17 +79,21 @@ class Difference:
 
 
 def open_run(path: str | Path) -> "SingleRun | StudyResult":
-    """Open whatever a folder holds: a study or a single run. Raises ConfigError where it is neither."""
-    from emjax.experiments.archive.declaration import read_declaration
+    """Open whatever a folder holds: a study or a single run. Nothing is run.
+
+    Raises ConfigError where it is neither, or damaged.
+    """
+    from emjax.experiments.archive.declaration import JSON
     from emjax.experiments.results import open_study
 
     folder = user_path(path)
-    if not folder.is_dir():
-        raise ConfigError(f"{printable(folder)}: no such folder; see what there is with: emjax ls")
-    if read_declaration(folder) is not None:
-        return open_study(folder)
-    if is_single_run(folder):
-        return open_single_run(folder)
+    with looking(folder):
+        if not folder.is_dir():
+            raise ConfigError(f"{printable(folder)}: no such folder; see what there is with: emjax ls")
+        if os.path.lexists(folder / JSON):
+            return open_study(folder)
+        if is_single_run(folder):
+            return open_single_run(folder)
     raise ConfigError(f"{printable(folder)}: neither a study nor a single run; see what there is with: emjax ls")
 
 
@@ -155,10 +161,12 @@ def comparable_rows(rows: "pandas.DataFrame") -> "pandas.DataFrame":
 
 
 def compare_numbers(first: "pandas.DataFrame", second: "pandas.DataFrame") -> NumberComparison:
-    """Compare two tables of numbers with the columns of `numbers_of`; what names a number must be distinct."""
+    """Compare two tables of numbers with the columns of `numbers_of`; of what is named alike the first counts."""
     import numpy as np
 
     names = [name for name in first.columns if name not in ("value", "word")]
+    # Two of a name in both tables would be compared crosswise.
+    first, second = first.drop_duplicates(names), second.drop_duplicates(names)
     both = first.merge(second, on=names, how="outer", suffixes=("_first", "_second"), indicator=True)
     only = both["_merge"].value_counts()
     both = both[both["_merge"] == "both"]

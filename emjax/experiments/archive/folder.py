@@ -22,18 +22,18 @@ from pathlib import Path
 from typing import Any
 
 from emjax import clock
-from emjax.errors import RunExistsError
+from emjax.errors import ConfigError, RunExistsError
 from emjax.experiments.archive import atomic, declaration, records, rows
 from emjax.experiments.archive.atomic import StorageError, storage
+from emjax.experiments.archive.door import DamagedError, checked, looking, newer_note, read_json
 from emjax.experiments.archive.index import INDEX, Index
 from emjax.experiments.archive.records import Entry
+from emjax.experiments.archive.shapes import Failure
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.plan import Job, Plan
 from emjax.experiments.study.schema import Study
 from emjax.files import user_path
 from emjax.jsonable import to_json
-
-_HOLDER_BYTES = 1000
 
 _OURS = {"jobs", "failed", "locks", INDEX, records.ROWS}
 
@@ -136,8 +136,7 @@ class Archive:
     def holder(self, key: str) -> str | None:
         """Who holds the lock of a job, as `claim` wrote it down: its machine, process and time; None if unknown."""
         try:
-            with (self.path / "locks" / f"{key}.lock").open("rb") as file:
-                found = json.loads(file.read(_HOLDER_BYTES))
+            found = read_json(self.path / "locks" / f"{key}.lock")
             since = datetime.fromisoformat(found["since"]).astimezone()
             return f"process {int(found['process'])} on {printable(found['machine'])[:64]} since {since:%H:%M:%S}"
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
@@ -185,13 +184,13 @@ class Archive:
     def failures(self) -> dict[str, dict[str, Any]]:
         """The failed jobs by key: ``spec``, ``error``, ``traceback``, ``attempts``, ``when``; not those done since."""
         found = {}
-        for path in sorted((self.path / "failed").glob("*.json")):
-            try:
-                document = json.loads(path.read_bytes())
+        with looking(self.path / "failed"):
+            paths = sorted((self.path / "failed").glob("*.json"))
+        for path in paths:
+            with suppress(DamagedError):  # torn by a kill: the job simply counts as not done
+                document = checked(read_json(path), Failure, path)
                 if document["key"] == path.stem:
                     found[path.stem] = document
-            except (OSError, ValueError, KeyError, TypeError):
-                continue  # torn by a kill: the job simply counts as not done
         done = self.finished(found)
         return {key: document for key, document in found.items() if key not in done}
 
@@ -220,6 +219,13 @@ class Archive:
         from emjax.experiments.study.grid import make_plan
 
         return make_plan(self.study())
+
+    def newer(self, keys: Iterable[str] = ()) -> str | None:
+        """A sentence where a newer emjax wrote the folder, or the folders of those jobs; else None."""
+        declared = declaration.read_declaration(self.path)
+        note = newer_note(self.path / declaration.JSON, declared, declaration.FORMAT)
+        notes = (records.newer_record(self._jobs / key) for key in sorted({*self._index.keys()} & {*keys}))
+        return note or next(filter(None, notes), None)
 
     def sweep(self) -> None:
         """Remove what killed processes left half-written; what a live runner writes has its job's lock held."""
@@ -252,6 +258,15 @@ class Archive:
             raise RunExistsError(f"{shown}: is a file; choose another folder with --out")
         if not self.path.is_dir():
             return
+        for name in ("jobs", "failed", "locks"):
+            if (self.path / name).is_symlink():
+                raise ConfigError(
+                    f"{printable(self.path / name)}: is a link, and links are not followed for writing; put a folder "
+                    "there, or choose another one with --out"
+                )
+        newer = self.newer({job.key for job in plan.jobs} - self.finished())
+        if newer is not None:
+            raise ConfigError(f"{newer}, or choose another folder with --out: nothing was touched")
         declared = declaration.read_declaration(self.path)
         if declared is None:
             # Jobs alone may be those of another machine, copied before the study was first run here.

@@ -6,13 +6,16 @@ folder is read, and a lost index costs nothing but that reading.
 
 import dataclasses
 import functools
-import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from emjax.experiments.archive.atomic import write_atomically
+from emjax.experiments.archive.door import DamagedError, checked, read_json
 from emjax.experiments.archive.records import Entry, read_entry
+from emjax.experiments.archive.shapes import IndexDocument
 from emjax.experiments.study.plan import canonical, digest
 from emjax.jsonable import to_jsonable
 
@@ -20,6 +23,8 @@ INDEX = "index.json"
 FORMAT = 2
 FEW = 32
 """Up to so many jobs are looked at without the index."""
+
+_KEY = re.compile(r"[0-9a-f]{16}")
 
 
 class Index:
@@ -56,8 +61,8 @@ class Index:
     def keys(self) -> list[str]:
         """The names under ``jobs/`` that may be jobs, sorted."""
         try:
-            return sorted(name for name in os.listdir(self._jobs) if not name.startswith("."))
-        except FileNotFoundError:
+            return sorted(name for name in os.listdir(self._jobs) if _KEY.fullmatch(name))
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def save(self, joined: dict[str, str] | None = None) -> dict[str, Entry]:
@@ -75,15 +80,17 @@ class Index:
 
     def _read(self) -> tuple[dict[str, Entry], dict[str, str]]:
         try:
-            document = json.loads(self._path.read_bytes())
-            if document.pop("sha256") != digest(document, 64) or document["format"] != FORMAT:
+            document = read_json(self._path)
+            if not isinstance(document, dict) or document.get("format") != FORMAT:
                 return {}, {}
-            return {key: _restored(fields) for key, fields in document["jobs"].items()}, document["rows"]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            if document.pop("sha256", None) != digest(document, 64):
+                return {}, {}
+            checked(document, IndexDocument, self._path)
+        except DamagedError:
             return {}, {}
+        return {key: _restored(fields) for key, fields in document["jobs"].items()}, document["rows"]
 
 
-def _restored(fields: dict) -> Entry:
-    files = {name: (int(size), str(sha256)) for name, (size, sha256) in fields.pop("files").items()}
-    size, changed = fields.pop("stamp")
-    return Entry(stamp=(int(size), int(changed)), files=files, **fields)
+def _restored(fields: dict[str, Any]) -> Entry:
+    files = {name: (size, sha256) for name, (size, sha256) in fields["files"].items()}
+    return Entry(**{**fields, "stamp": tuple(fields["stamp"]), "files": files})

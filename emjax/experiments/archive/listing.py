@@ -2,12 +2,14 @@
 
 import datetime
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from emjax.errors import ConfigError
-from emjax.experiments.archive.declaration import read_declaration
+from emjax.experiments.archive.declaration import JSON as DECLARATION
+from emjax.experiments.archive.door import looking
 from emjax.experiments.archive.single import is_single_run, open_single_run
 from emjax.experiments.nearest import printable
 from emjax.files import user_path
@@ -17,56 +19,76 @@ DEEPEST = 3
 
 
 def list_runs(folder: str | Path) -> list[dict[str, Any]]:
-    """The studies and single runs in a folder (or the one that it is), the newest first.
+    """The studies and single runs in a folder (or the one that it is), the newest first. Nothing is run.
 
-    Each has ``run`` (its path), ``kind`` (``study``, ``compare``, ``fit`` or ``sample``), ``started`` (ISO 8601, None
-    if unknown), ``data``, ``n_components``, and ``status``: a verdict, a status, or a study's progress. Studies have
-    ``title``, ``n_cells``, ``n_jobs``, ``n_done`` and ``n_failed`` too. A damaged run says so in its status.
+    Each has ``run`` (its path), ``kind`` (``study``, ``compare``, ``fit`` or ``sample``; ``?`` where that cannot be
+    told), ``started`` (ISO 8601, None if unknown), ``data``, ``n_components``, and ``status``: a verdict, a status, or
+    a study's progress. Studies have ``title``, ``n_cells``, ``n_jobs``, ``n_done`` and ``n_failed`` too. What is
+    damaged, newer than this emjax, or cannot be read says so in its status.
 
     Raises ConfigError where the folder is not there.
     """
     folder = user_path(folder)
-    if not folder.is_dir():
-        raise ConfigError(f"{printable(folder)}: no such folder; name the folder that runs are in")
-    found = [_described(run) for run in _runs(folder, DEEPEST)]
+    with looking(folder):
+        if not folder.is_dir():
+            raise ConfigError(f"{printable(folder)}: no such folder; name the folder that runs are in")
+    found = [_described(run, problem) for run, problem in _runs(folder, DEEPEST, set())]
     return sorted(found, key=lambda entry: (entry["started"] or "", entry["run"]), reverse=True)
 
 
-def _runs(folder: Path, depth: int) -> Iterator[Path]:
-    if (folder / "study.json").is_file() or is_single_run(folder):
-        yield folder
-    elif depth:
-        try:
-            names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
-        except OSError:
-            return
-        for name in names:
-            yield from _runs(folder / name, depth - 1)
-
-
-def _described(folder: Path) -> dict[str, Any]:
-    unknown = {"run": str(folder), "kind": "?", "started": None, "data": None, "n_components": None}
+def _runs(folder: Path, depth: int, above: set[tuple[int, int]]) -> Iterator[tuple[Path, str | None]]:
+    """Runs below a folder, and what cannot be looked into with the reason; ``above`` are the folders around it."""
     try:
-        if (folder / "study.json").is_file():
-            return {**unknown, "kind": "study", **_study(folder)}
-        return {**unknown, **_single(folder)}
-    except (ConfigError, KeyError, TypeError, AttributeError) as error:
-        text = str(error) if isinstance(error, ConfigError) else "a file of it is not what emjax wrote"
-        return {**unknown, "status": f"damaged: {text}"}
+        found = folder.stat()
+        # A link that leads back up would show every run once more.
+        if (found.st_dev, found.st_ino) in above:
+            return
+        names = sorted(os.listdir(folder))
+    except (OSError, ValueError) as error:
+        yield folder, getattr(error, "strerror", None) or str(error)
+        return
+    if DECLARATION in names or is_single_run(folder):
+        yield folder, None
+    elif depth:
+        for name in names:
+            path = folder / name
+            if name[0] != "." and _may_be_folder(path):
+                yield from _runs(path, depth - 1, above | {(found.st_dev, found.st_ino)})
+
+
+def _may_be_folder(path: Path) -> bool:
+    """Whether something is a folder, or a link of which nobody can say where it leads."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return False  # a link to nothing is no run
+    except (OSError, ValueError):
+        return True
+
+
+def _described(folder: Path, problem: str | None) -> dict[str, Any]:
+    unknown = {"run": str(folder), "kind": "?", "started": None, "data": None, "n_components": None}
+    if problem is not None:
+        return {**unknown, "status": f"cannot be read: {problem}"}
+    try:
+        with looking(folder):
+            if os.path.lexists(folder / DECLARATION):
+                return {**unknown, "kind": "study", **_study(folder)}
+            return {**unknown, **_single(folder)}
+    except ConfigError as error:
+        return {**unknown, "status": f"damaged: {str(error).replace(': damaged: ', ': ', 1)}"}
 
 
 def _study(folder: Path) -> dict[str, Any]:
     from emjax.experiments.results import open_study
 
-    if read_declaration(folder) is None:
-        raise ConfigError(f"{printable(folder / 'study.json')}: damaged; run the study again, finished jobs are kept")
     result = open_study(folder)
     declaration, progress = result.declaration, result.progress
     return {
-        "started": declaration["provenance"]["started"],
+        "started": declaration["provenance"].get("started"),
         "data": _swept(declaration, "data.source", "data"),
         "n_components": _swept(declaration, "model.n_components", "n_components"),
-        "status": str(progress),
+        "status": _with_note(str(progress), result.newer),
         "title": result.title,
         "n_cells": len(declaration["cells"]),
         "n_jobs": progress.n_jobs,
@@ -83,24 +105,22 @@ def _swept(declaration: Mapping[str, Any], key: str, name: str) -> Any:
 
 def _single(folder: Path) -> dict[str, Any]:
     run = open_single_run(folder)
-    data = run.environment.get("data", {})
     return {
         "kind": run.task,
         "started": run.environment.get("started"),
-        "data": data.get("name") or data_text(run.config["data"]),
-        "n_components": run.config["model"]["n_components"],
-        "status": run.ended,
+        "data": run.data_name,
+        "n_components": run.model["n_components"],
+        "status": _with_note(run.ended, run.newer),
     }
 
 
-def data_text(data: Mapping[str, Any]) -> str:
-    """A data section in a word or two: the source's name, or ``simulated``."""
-    return Path(str(data["source"])).name if data.get("kind", "source") == "source" else "simulated"
+def _with_note(status: str, newer: str | None) -> str:
+    return f"{status} (written by a newer emjax)" if newer else status
 
 
 def local_time(started: str | None) -> str:
     """A date and time to the minute, in the local time zone; ``?`` where it is unknown."""
     try:
         return datetime.datetime.fromisoformat(started or "").astimezone().strftime("%Y-%m-%d %H:%M")
-    except ValueError:
+    except (ValueError, OverflowError, OSError):  # the years 1 and 9999 have no time zones
         return "?"

@@ -28,7 +28,8 @@ class OverviewTable:
 def trusted_counts(rows: "pandas.DataFrame") -> "pandas.DataFrame":
     """Count outcomes: ``cell``, ``method``, ``n``, ``n_trusted``."""
     found = rows[rows["quantity"] == "trusted"]
-    counts = found.groupby(["cell", "method"], sort=False)["value"].agg(n="count", n_trusted="sum").reset_index()
+    found = found.assign(value=found["value"] == 1)
+    counts = found.groupby(["cell", "method"], sort=False)["value"].agg(n="size", n_trusted="sum").reset_index()
     return counts.astype({"n": int, "n_trusted": int})
 
 

@@ -8,13 +8,15 @@ else is torn: it counts as not there, and is replaced by whoever does the job.
 import dataclasses
 import functools
 import hashlib
-import json
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from emjax.clock import Moment
+from emjax.experiments.archive.door import DamagedError, checked, newer_note, read_json
+from emjax.experiments.archive.shapes import Record
 from emjax.experiments.environment import PACKAGES, devices, machine, versions
 from emjax.experiments.study.plan import job_key
 from emjax.jsonable import to_json, to_jsonable
@@ -67,13 +69,19 @@ def write_record(folder: Path, key: str, spec: Mapping[str, Any], summary: Any, 
 def read_record(folder: Path) -> dict[str, Any] | None:
     """The record of a job's folder, None where there is none that belongs to it."""
     try:
-        document = json.loads((folder / RECORD).read_bytes())
-        spec = document["spec"]
-        whole = document["format"] == FORMAT and document["key"] == folder.name == job_key(spec)
-        whole = whole and ROWS in document["files"] and isinstance(document["summary"], dict)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        document = checked(read_json(folder / RECORD), Record, folder / RECORD)
+        whole = document["format"] == FORMAT and document["key"] == folder.name == job_key(document["spec"])
+    except (DamagedError, TypeError):  # a path that is no text has no key
         return None
-    return document if whole else None
+    return document if whole and ROWS in document["files"] else None
+
+
+def newer_record(folder: Path) -> str | None:
+    """A sentence where a job's folder was written by a newer emjax, else None."""
+    try:
+        return newer_note(folder / RECORD, read_json(folder / RECORD), FORMAT)
+    except DamagedError:
+        return None
 
 
 def read_entry(folder: Path, known: Entry | None = None, *, verify: bool = False) -> Entry | None:
@@ -96,27 +104,23 @@ def _entry(folder: Path, stamp: tuple[int, int]) -> Entry | None:
     document = read_record(folder)
     if document is None:
         return None
-    try:
-        spec, summary = document["spec"], document["summary"]
-        return Entry(
-            stamp=stamp,
-            files={
-                str(name): (int(listed["size"]), str(listed["sha256"])) for name, listed in document["files"].items()
-            },
-            cell=spec["cell"],
-            method=spec["method"]["name"],
-            first=spec["first"],
-            stop=spec["stop"],
-            n_rows=summary.get("n_rows", 0),
-            statuses=summary.get("statuses", {}),
-            seconds=document["provenance"]["seconds"],
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
+    spec, summary = document["spec"], document["summary"]
+    return Entry(
+        stamp=stamp,
+        files={name: (listed["size"], listed["sha256"]) for name, listed in document["files"].items()},
+        cell=spec["cell"],
+        method=spec["method"]["name"],
+        first=spec["first"],
+        stop=spec["stop"],
+        n_rows=summary.get("n_rows", 0),
+        statuses=summary.get("statuses", {}),
+        seconds=document["provenance"]["seconds"],
+    )
 
 
 def _whole(path: Path, size: int, sha256: str, verify: bool) -> bool:
-    return path.stat().st_size == size and (not verify or sha256_of(path) == sha256)
+    found = path.stat()
+    return stat.S_ISREG(found.st_mode) and found.st_size == size and (not verify or sha256_of(path) == sha256)
 
 
 def _listed(path: Path) -> dict[str, Any]:

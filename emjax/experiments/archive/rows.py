@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from emjax.experiments.archive.atomic import StorageError, replacing
+from emjax.experiments.archive.door import is_file
 from emjax.experiments.archive.records import ROWS, Entry, sha256_of
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.plan import canonical, digest
@@ -77,13 +78,17 @@ def read_rows(
     import pyarrow.parquet as parquet
 
     keys = in_order(declaration, entries)
+    tables = _tables(folder, declaration, keys, entries)
+    first = next(tables)
     if joined.get("stamp") == stamp(declaration, keys, entries):
-        # Missing or damaged, it is done without: the jobs' files are the truth.
-        with suppress(OSError):
-            content = (folder / ROWS).read_bytes()
+        # Missing or damaged, or not of these columns: the jobs' files are the truth.
+        with suppress(OSError, pyarrow.ArrowException):
+            content = (folder / ROWS).read_bytes() if is_file(folder / ROWS) else b""
             if hashlib.sha256(content).hexdigest() == joined.get("sha256"):
-                return parquet.read_table(pyarrow.BufferReader(content))
-    return pyarrow.concat_tables(_tables(folder, declaration, keys, entries))
+                table = parquet.read_table(pyarrow.BufferReader(content))
+                if table.schema.equals(first.schema) and _complete(table):
+                    return table
+    return pyarrow.concat_tables([first, *tables])
 
 
 def _tables(
@@ -118,9 +123,17 @@ def read_job_rows(folder: Path, entries: Mapping[str, Entry]) -> Any:
                 "others"
             )
     try:
-        return dataset.dataset(list(map(str, paths)), schema=job_schema(), format="parquet").to_table()
+        table = dataset.dataset(list(map(str, paths)), schema=job_schema(), format="parquet").to_table()
     except (OSError, pyarrow.ArrowException) as error:
         raise StorageError(f"{printable(folder / 'jobs')}: cannot be read: {printable(error)}") from None
+    if not _complete(table):
+        raise StorageError(f"{printable(folder / 'jobs')}: damaged: a column of rows is missing, or a field is empty")
+    return table
+
+
+def _complete(table: Any) -> bool:
+    """Whether every field but values is there; a column that is missing reads as empty."""
+    return all(table[name].null_count == 0 for name in COLUMNS)
 
 
 def setting_columns(declaration: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,16 +5,30 @@ They hold ``config.toml``, ``environment.json`` and, as the task has them, ``com
 """
 
 import dataclasses
-import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from emjax.errors import ConfigError
+from emjax.experiments.archive import shapes
+from emjax.experiments.archive.door import (
+    DamagedError,
+    MissingError,
+    NewerError,
+    checked,
+    is_file,
+    newer_note,
+    read_json,
+    read_toml,
+)
+from emjax.experiments.environment import FORMAT
 from emjax.experiments.nearest import printable
 
-CONFIG = "config.toml"
+CONFIG, ENVIRONMENT = "config.toml", "environment.json"
+_SHAPES: dict[str, type[shapes.Shape]] = {
+    "compare": shapes.ComparisonDocument,
+    "fit": shapes.EmDocument,
+    "sample": shapes.PosteriorDocument,
+}
 _MAIN = {"compare": "comparison.json", "fit": "em.json", "sample": "posterior.json"}
 _NUMBERS = ("comparison.json", "em.json", "posterior.json")
 _WORDS = {"status", "verdict", "method", "prior", "converged"}
@@ -29,17 +43,24 @@ class SingleRun:
     folder
         Where it lies.
     config
-        The tree of its ``config.toml``: every setting in force.
+        The tree of its ``config.toml``: every setting in force. A key that this emjax does not know is let stand.
     environment
-        The content of ``environment.json``: ``started``, ``versions``, ``machine``, ``devices``, ``data``, ...
+        The content of ``environment.json``: ``format``, ``started``, ``versions``, ``machine``, ``devices``, ``data``,
+        ``model``, ...
     document
         What its command prints with ``--json``: the comparison, the fit or the posterior.
+    newer
+        A sentence where the folder says that a newer emjax wrote it, else None.
+    numbers
+        The documents whose numbers a repetition should find again, by file.
     """
 
     folder: Path
     config: Mapping[str, Any]
     environment: Mapping[str, Any]
     document: Mapping[str, Any]
+    newer: str | None
+    numbers: Mapping[str, Any]
 
     @property
     def task(self) -> str:
@@ -54,13 +75,26 @@ class SingleRun:
             return "spurious" if optima[0].get("spurious") else "converged"
         return str(self.document["verdict" if self.task == "compare" else "status"])
 
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """``family``, ``covariance`` and ``n_components`` of the mixture, each None where the folder does not say.
+
+        Written down when the run was made. Runs that are older say it in their config, unless a file built the model.
+        """
+        declared = self.environment.get("model") or self.config["model"]
+        return {name: declared.get(name) for name in ("family", "covariance", "n_components")}
+
+    @property
+    def data_name(self) -> str:
+        """The data in a word."""
+        return str(self.environment["data"]["name"])
+
     def values(self) -> Iterator[tuple[str, str, float | None, str]]:
         """Yield ``(file, path in it, number, word)`` of all that a repetition should find again.
 
         Numbers have the word ``""``; statuses and verdicts have the number None. Seconds and sentences are left out.
         """
-        for name in _NUMBERS:
-            content = _json(self.folder / name, missing={})
+        for name, content in self.numbers.items():
             for place, value in _leaves(content, ""):
                 if isinstance(value, bool) or place.rpartition(".")[2] in _WORDS:
                     yield name, place, None, str(value)
@@ -70,41 +104,35 @@ class SingleRun:
 
 def is_single_run(folder: Path) -> bool:
     """Whether a folder looks like a single run's: a study keeps no ``config.toml``."""
-    return (folder / CONFIG).is_file() and (folder / "environment.json").is_file()
+    return is_file(folder / CONFIG) and is_file(folder / ENVIRONMENT)
 
 
-def open_single_run(folder: Path) -> SingleRun:
-    """Open a single run. Raises ConfigError where a file of it is missing or damaged."""
+def open_single_run(path: str | Path) -> SingleRun:
+    """Open a single run; nothing is run. Raises ConfigError where a file of it is missing or damaged."""
+    folder = Path(path).expanduser()
+    environment = read_json(folder / ENVIRONMENT)
+    newer = newer_note(folder / ENVIRONMENT, environment, FORMAT)
     try:
-        config = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        task = str(config.get("task"))
-        if task not in _MAIN:
-            raise ConfigError(f"{printable(folder / CONFIG)}: task {printable(task)!r} is no task of a single run")
-        environment = _json(folder / "environment.json")
-        document = _json(folder / _MAIN[task])
-    except OSError as error:
-        raise ConfigError(f"{printable(error.filename)}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{printable(folder / CONFIG)}: damaged: {printable(error)}") from None
-    if task == "fit":
-        document = document.get("mle") or document.get("map") or {}
-    if not document.keys() & {"verdict", "status"}:
-        raise ConfigError(f"{printable(folder / _MAIN[task])}: damaged; run it again")
-    return SingleRun(folder, config, environment, document)
+        checked(environment, shapes.Environment, folder / ENVIRONMENT)
+        config = checked(read_toml(folder / CONFIG), shapes.RunConfig, folder / CONFIG)
+        main = folder / _MAIN[config["task"]]
+        document = checked(read_json(main), _SHAPES[config["task"]], main)
+        numbers = {name: content for name in _NUMBERS if (content := _numbers(folder / name)) is not None}
+    except DamagedError as error:
+        raise NewerError(newer) if newer else error from None
+    if config["task"] == "fit":
+        document = document.get("mle") or document.get("map")
+        if not document:
+            raise DamagedError(f"{printable(main)}: damaged: holds no fit")
+    return SingleRun(folder, config, environment, document, newer, numbers)
 
 
-def _json(path: Path, missing: Any = None) -> Any:
+def _numbers(path: Path) -> Any:
+    """A document whose numbers are compared; None where the task has none."""
     try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        if missing is None:
-            raise
-        return missing
-    except ValueError as error:
-        raise ConfigError(f"{printable(path)}: damaged: {printable(error)}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{printable(path)}: damaged; run it again")
-    return content
+        return read_json(path)
+    except MissingError:
+        return None
 
 
 def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:

@@ -230,7 +230,8 @@ def provenance_rows(
             },
         }
     command = command or _command(given.pop("command", None))
-    given.pop("command", None)
+    for name in ("command", "format", "model"):  # the page's subject says what the model is
+        given.pop(name, None)
     rows = [("Command", command)] if command else []
     data = given.pop("data", None)
     if isinstance(data, Mapping):

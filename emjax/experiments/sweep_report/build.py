@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emjax.errors import ConfigError
 from emjax.experiments.archive.atomic import UNTOUCHED, write_atomically
 from emjax.experiments.archive.atomic import sweep as sweep_folder
 from emjax.experiments.nearest import printable as shown_path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from emjax.experiments.sweep_report.sweep import Sweep
 
 PAGE = "report.html"
+FOLDERS = ("cells", "tables", "figures")
 _MOST_FAILURES = 50
 _NO_SCRIPT = "'none'"
 
@@ -37,7 +39,7 @@ def write_study_report(
         A study's folder.
     target
         The folder for ``report.html``, ``cells/``, ``figures/`` and ``tables/``; by default the study's own. What is
-        there under these names is replaced.
+        there under these names is replaced; links among them are not followed.
     figures
         Whether figures are also written as SVG and PDF files.
 
@@ -50,9 +52,9 @@ def write_study_report(
     Raises
     ------
     ConfigError
-        If the folder is not that of a study.
+        If the folder is not that of a study, or something cannot be written: no link in it is followed.
     OSError
-        If something cannot be written.
+        If a folder cannot be made.
     """
     from emjax.experiments.sweep_report.sweep import read_sweep
 
@@ -72,14 +74,16 @@ def write_pages(sweep: Sweep, target: Path, *, figures: bool = True) -> Written:
     from emjax.experiments.sweep_report.measures import kinds_in, summarize_measures
     from emjax.experiments.sweep_report.tables import write_tables
 
+    refuse_links(target)  # before anything is worked out
     summary = summarize_measures(sweep.rows, sweep.good)
     kinds = kinds_in(sweep.good)
     environment = _environment()
-    (target / "cells").mkdir(parents=True, exist_ok=True)
-    for folder in (target, *(target / name for name in ("cells", "tables", "figures"))):
+    for folder in (target, *(target / name for name in FOLDERS)):
         sweep_folder(folder)
     content = _content(sweep, summary, kinds)
     pictures = [*content["curves"], *filter(None, (content["frontier"], content["verdict_picture"]))]
+    for name in FOLDERS[: None if figures and pictures else -1]:
+        (target / name).mkdir(parents=True, exist_ok=True)
     page = target / PAGE
     files = [_write(page, _page(environment, "study.html.j2", files=figures, **content))]
     for place, cell in enumerate(sweep.cells):
@@ -97,10 +101,8 @@ def write_pages(sweep: Sweep, target: Path, *, figures: bool = True) -> Written:
         }
         files.append(_write(target / "cells" / f"{cell.key}.html", _page(environment, "cell.html.j2", **context)))
     files += write_tables(sweep, summary, kinds, target / "tables")
-    if figures and pictures:
-        (target / "figures").mkdir(exist_ok=True)
-        for picture in pictures:
-            files += picture.write(target / "figures")
+    for picture in pictures if figures else ():
+        files += picture.write(target / "figures")
     return Written(page, sweep.title, content["answer"], files)
 
 
@@ -161,6 +163,16 @@ def _page(environment: Environment, name: str, **context: Any) -> str:
     return environment.get_template(name).render(
         style=Markup(style), script=Markup(script), script_source=Markup(source), **context
     )
+
+
+def refuse_links(target: Path) -> None:
+    """Refuse, by ConfigError, a folder in which one for pages is a link: it might lead anywhere."""
+    for name in FOLDERS:
+        if (target / name).is_symlink():
+            raise ConfigError(
+                f"{shown_path(target / name)}: is a link, and links are not followed for writing; remove it, or choose "
+                "another folder with --out"
+            )
 
 
 def _write(path: Path, page: str) -> Path:

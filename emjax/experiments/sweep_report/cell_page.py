@@ -186,10 +186,12 @@ def _coverage_band(covered: np.ndarray) -> str:
 
 def _strip(error: np.ndarray, scale: float) -> Strip | None:
     """The histogram of the errors; what lies beyond the scale is counted in the outermost bars."""
-    if len(error) < 2 or not scale > 0:
+    if len(error) < 2 or not 0 < scale < math.inf:
         return None
-    counts, ends = np.histogram(np.clip(error, -scale, scale), bins=_BINS, range=(-scale, scale))
-    places = 50 + 50 * ends[:-1] / scale
+    with np.errstate(over="ignore"):  # a scale next to nothing
+        shares = np.clip(error / scale, -1.0, 1.0)
+    counts, ends = np.histogram(shares, bins=_BINS, range=(-1.0, 1.0))
+    places = 50 + 50 * ends[:-1]
     heights = 100 * counts / counts.max()
     bars = tuple((round(float(x), 2), round(float(h), 1)) for x, h in zip(places, heights, strict=True) if h > 0)
     low, middle, high = np.quantile(error, [0.05, 0.5, 0.95])

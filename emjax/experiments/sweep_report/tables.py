@@ -142,11 +142,30 @@ def _plain(value: Any) -> Any:
 
 def write_tables(sweep: Sweep, summary: pd.DataFrame, kinds: Sequence[str], folder: Path) -> list[Path]:
     """Write ``summary.csv`` (all measures) and ``table.tex`` (the main table, for the package booktabs)."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "summary.csv", folder / "table.tex"]
-    write_atomically(paths[0], summary_frame(sweep, summary).to_csv(index=False, lineterminator="\n"), UNTOUCHED)
-    write_atomically(paths[1], latex(sweep, sweep_table(sweep, summary, kinds)), UNTOUCHED)
+    table = for_spreadsheets(summary_frame(sweep, summary)).to_csv(index=False, lineterminator="\n")
+    for path, text in zip(paths, (table, latex(sweep, sweep_table(sweep, summary, kinds))), strict=True):
+        write_atomically(path, text, UNTOUCHED)
     return paths
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What a text may not begin with: a spreadsheet would compute it, and a formula can read files and call programs."""
+
+
+def for_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with an apostrophe before each text, heads too, that a spreadsheet would take for a formula.
+
+    Numbers stay numbers: an apostrophe stands before texts alone, of which the settings, methods and parameters that
+    begin so are not emjax's own.
+    """
+
+    def safe(value: Any) -> Any:
+        return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+    texts = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
+    safe_texts = {name: table[name].astype(object).map(safe) for name in texts}
+    return table.assign(**safe_texts).rename(columns=safe)
 
 
 def latex(sweep: Sweep, table: SweepTable) -> str:

@@ -2,7 +2,10 @@
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pyarrow
 import pyarrow.parquet as parquet
@@ -121,3 +124,19 @@ def archive(tmp_path: Path, study: Study, plan: Plan) -> Iterator[Archive]:
     # Whatever a test did: no lock is left, and nothing half-written.
     assert not list((tmp_path / "study" / "locks").iterdir())
     assert not list((tmp_path / "study" / "jobs").glob(".*"))
+
+
+def _undrawn(name: str, draw: Any, title: str, text: str, caption: str) -> Any:
+    from matplotlib.figure import Figure
+
+    from emjax.experiments.sweep_report.pictures import StudyPicture
+
+    return StudyPicture(name, "", "", 1, 1, text, title, caption, Figure())
+
+
+@pytest.fixture(scope="session")
+def without_drawing() -> Callable[[], AbstractContextManager[Any]]:
+    """A context in which the figures of a study are left blank: drawing them takes seconds."""
+    from emjax.experiments.sweep_report import pictures
+
+    return lambda: mock.patch.object(pictures, "_picture", _undrawn)

@@ -39,6 +39,8 @@ ENVIRONMENT = {
     "machine": {"python": "3.12.1"},
     "devices": [{"id": 0, "platform": "cpu", "kind": "cpu"}],
     "data": {"name": "faithful", "n_samples": 272, "n_features": 2},
+    "format": 1,
+    "model": {"family": "normal", "covariance": "full", "n_components": 2},
 }
 
 
@@ -129,7 +131,7 @@ def test_show_counts_verdicts(workplace, study, fill):
 def test_show_a_single_run(command, single):
     single("fit")
     shown = command("show", "runs/fit").out
-    for part in ("EM: converged", "faithful (272 x 2), 2 normal components", "-10.5", "jax 0.12.0"):
+    for part in ("EM: converged", "faithful (272 x 2), 2 normal components, full", "-10.5", "jax 0.12.0"):
         assert part in shown
     assert json.loads(command("show", "runs/fit", "--json").out)["document"]["n_iter"] == 12
 

@@ -268,7 +268,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path, study, plan, name):
 def test_a_damaged_declaration_is_written_anew(archive, study, plan, write_job):
     write_job(archive, plan.jobs[0])
     (archive.path / "study.json").write_text("{")
-    with pytest.raises(ConfigError, match="not the folder of a study"):
+    with pytest.raises(ConfigError, match=r"study\.json: damaged.*run the study again"):
         archive.rows()
     assert archive.begin(study, plan) == {plan.jobs[0].key}
     assert len(archive.rows()) == 12

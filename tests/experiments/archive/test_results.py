@@ -93,11 +93,20 @@ def test_reports_are_written_by_their_own_room(result, monkeypatch):
     assert result.report(figures=False) == (result.folder, {"figures": False})
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", '{"format": 99}', '{"format": 1}'])
-def test_what_is_no_study_is_said_in_one_line(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "not the folder of a study"),
+        ("{", r"study\.json: damaged: .*finished jobs are kept"),
+        ("[]", r"study\.json: damaged"),
+        ('{"format": 99}', r"study\.json: written by a newer emjax \(format 99; this one knows 1\); update emjax"),
+        ('{"format": 1}', r"study\.json: damaged: seed: Field required"),
+    ],
+)
+def test_what_is_no_study_is_said_in_one_line(tmp_path, content, words):
     if content is not None:
         (tmp_path / "study.json").write_text(content)
-    with pytest.raises(ConfigError, match="not the folder of a study") as caught:
+    with pytest.raises(ConfigError, match=words) as caught:
         open_study(tmp_path)
     assert "\n" not in str(caught.value)
 
