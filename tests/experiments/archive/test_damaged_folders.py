@@ -193,15 +193,21 @@ def model_file(draw: Draw, path: Path, place: Place) -> None:
         environment = json.loads((place.run / "environment.json").read_text())
         environment.pop("model", None)
         (place.run / "environment.json").write_text(json.dumps(environment))
-    for record in (place.run / "jobs").glob("*/job.json"):
+    for record in records_in(place.run):
         rekeyed(record, lambda spec: spec.update(model={**model, "sha256": "0" * 64, "family": "normal"}))
 
 
 def spec_changed(draw: Draw, path: Path, place: Place) -> None:
     """A job whose spec is odd and whose key is right, as somebody who knows how would write it."""
-    records = sorted((place.run / "jobs").glob("*/job.json"))
+    records = records_in(place.run)
     if records:
         rekeyed(draw(st.sampled_from(records)), lambda spec: changed(draw, spec, place))
+
+
+def records_in(run: Path) -> list[Path]:
+    """The records of jobs that can still be changed: an earlier mutation may have left a pipe."""
+    found = sorted((run / "jobs").glob("*/job.json"))
+    return [path for path in found if path.is_file() and path.with_name("rows.parquet").is_file()]
 
 
 def rekeyed(record: Path, change: Callable[[dict], Any]) -> None:
@@ -215,12 +221,13 @@ def rekeyed(record: Path, change: Callable[[dict], Any]) -> None:
     record.write_text(json.dumps(document))
     record.parent.rename(record.parent.with_name(key))
     declaration = record.parents[2] / "study.json"
-    declaration.write_text(declaration.read_text().replace(old, key))
+    if declaration.is_file():
+        declaration.write_text(declaration.read_text().replace(old, key))
 
 
 def rows_changed(draw: Draw, path: Path, place: Place) -> None:
     """Rows that are odd, of the size and hash that the record lists."""
-    records = sorted((place.run / "jobs").glob("*/job.json"))
+    records = records_in(place.run)
     if not records:
         return
     record = draw(st.sampled_from(records))
@@ -442,8 +449,8 @@ def test_whole_folders_are_shown(root, without_drawing, kind):
     assert holds(("diff", root / "whole" / kind, root / "runs" / "it")) == 0
 
 
-@settings(LOOKED, max_examples=60)
-@given(damage=damages(), among=st.integers(0, 5))
+@settings(LOOKED, max_examples=40)
+@given(damage=damages(), among=st.integers(0, 9))
 def test_a_damaged_folder_is_shown_or_refused_in_one_line(root, without_drawing, damage, among):
     check(root, without_drawing, damage, pages=among == 0)
 
