@@ -155,4 +155,4 @@ def test_a_process_forked_before_anything_was_computed_may_compute(monkeypatch):
     monkeypatch.setattr(scope, "_is_fork", False)
     scope._after_fork()
     with scope.computing():
-        pass
+        assert jax.config.jax_enable_x64

@@ -93,13 +93,12 @@ class RunFolder:
             os.rename(self.target, old)
         except FileNotFoundError:
             return _rename(self.partial, self.target)
-        try:
+        with ExitStack() as otherwise:
+            otherwise.callback(os.rename, old, self.target)
             # Looked at only now that nobody else knows its name: it had hours to fill.
             _refuse_others(old, self.target)
             os.rename(self.partial, self.target)
-        except BaseException:
-            os.rename(old, self.target)
-            raise
+            otherwise.pop_all()
         _remove_run(old)
         return None
 

@@ -5,14 +5,13 @@ data: a regular file of bounded size, plain values of bounded depth, in the shap
 is one `ConfigError` of one line that names the file, so the code behind the door need not ask again. Nothing is run.
 """
 
+import errno
 import json
 import math
-import os
 import re
-import stat
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from emjax.errors import ConfigError
 from emjax.experiments.nearest import printable
+from emjax.files import NotRegularError, read_regular, regular_size
 
 MOST_BYTES = 2**27
 """The largest JSON file that is read: the declaration of a study of 200,000 jobs is half of it."""
@@ -61,19 +61,14 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """
     shown = printable(path)
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(handle, "rb") as file:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
-                raise DamagedError(f"{shown}: is no file; emjax wrote one here")
-            if found.st_size > most:
-                raise DamagedError(f"{shown}: has {found.st_size:,} bytes, more than emjax ever writes here")
-            return file.read(most)
+        return read_regular(path, most)
     except (FileNotFoundError, NotADirectoryError):
         raise MissingError(f"{shown}: is missing") from None
-    except IsADirectoryError:  # on some systems a folder cannot be opened at all
+    except (IsADirectoryError, NotRegularError):
         raise DamagedError(f"{shown}: is no file; emjax wrote one here") from None
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise DamagedError(f"{shown}: {error.strerror}, more than emjax ever writes here") from None
         raise UnreadableError(f"{shown}: cannot be read: {error.strerror}") from None
 
 
@@ -129,10 +124,9 @@ def newer_note(path: Path, document: Any, known: int) -> str | None:
 
 def is_file(path: Path) -> bool:
     """Whether a regular file lies there, or a link that leads to one; what cannot be told is none."""
-    try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except (OSError, ValueError):
-        return False
+    with suppress(OSError):
+        return regular_size(path) >= 0
+    return False
 
 
 @contextmanager

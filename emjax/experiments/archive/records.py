@@ -8,7 +8,6 @@ else is torn: it counts as not there, and is replaced by whoever does the job.
 import dataclasses
 import functools
 import hashlib
-import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from emjax.experiments.archive.door import DamagedError, checked, newer_note, re
 from emjax.experiments.archive.shapes import Record
 from emjax.experiments.environment import PACKAGES, devices, machine, versions
 from emjax.experiments.study.plan import job_key
+from emjax.files import regular_size
 from emjax.jsonable import to_json, to_jsonable
 
 RECORD = "job.json"
@@ -119,8 +119,7 @@ def _entry(folder: Path, stamp: tuple[int, int]) -> Entry | None:
 
 
 def _whole(path: Path, size: int, sha256: str, verify: bool) -> bool:
-    found = path.stat()
-    return stat.S_ISREG(found.st_mode) and found.st_size == size and (not verify or sha256_of(path) == sha256)
+    return regular_size(path) == size and (not verify or sha256_of(path) == sha256)
 
 
 def _listed(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 import os
 import shlex
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from emjax.errors import ConfigError
@@ -38,8 +38,9 @@ def init_experiment(folder: str | Path, *, title: str | None = None) -> Path:
         if os.path.lexists(folder / file):
             raise ConfigError(f"{shown}: {file} is there already and was not touched; choose another name")
     is_new = not folder.exists()
-    written: list[Path] = []
-    try:
+    with ExitStack() as otherwise:
+        if is_new:
+            otherwise.callback(_remove_empty, folder)
         with storage(folder, NOTHING_WRITTEN):
             folder.mkdir(parents=True, exist_ok=True)
         for file in FILES:
@@ -49,12 +50,11 @@ def init_experiment(folder: str | Path, *, title: str | None = None) -> Path:
             text = text.replace("{folder}", shlex.quote(folder.as_posix()))
             filled = text.replace("{title}", quoted if file.endswith(".toml") else printable(title))
             write_atomically(folder / file, filled, NOTHING_WRITTEN)
-            written.append(folder / file)
-    except BaseException:
-        for path in written:
-            remove(path)
-        if is_new:
-            with suppress(OSError):
-                folder.rmdir()
-        raise
+            otherwise.callback(remove, folder / file)
+        otherwise.pop_all()
     return folder
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
