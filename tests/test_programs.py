@@ -121,22 +121,45 @@ def test_rows_that_fill_up_are_copies_of_the_last():
 
 
 SHAPES = """
+import resource
 from pathlib import Path
 import jax, numpy as np, emjax
 from emjax import programs
-programs._SHARE = 0.08
-most = 0
-for n in range(40, 40 + {shapes}):
-    x = np.random.default_rng(n).normal(size=n)
-    emjax.fit(emjax.Mixture(emjax.Normal(), 2), x, key=jax.random.key(0), n_init=2).intervals()
-    most = max(most, len(Path("/proc/self/maps").read_text().splitlines()))
-print(most)
+
+programs._SHARE = {share}
+for n_features in (1, 2):
+    most = (0, 0)
+    for n in range(40, 40 + {shapes}):
+        x = np.random.default_rng(n).normal(size=(n, n_features))
+        emjax.fit(emjax.Mixture(emjax.Normal(), 2), x, key=jax.random.key(0), n_init=2).intervals()
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        most = tuple(map(max, most, (programs.mappings(), pages * resource.getpagesize())))
+    print(*most)
 """
 
 
+def of_shapes(shapes: int, share: float) -> list[list[int]]:
+    """The most mappings and bytes of a process that fits so many numbers of rows, of one feature and then of two."""
+    done = subprocess.run(
+        [sys.executable, "-c", SHAPES.format(shapes=shapes, share=share)], capture_output=True, text=True, check=True
+    )
+    return [[int(number) for number in line.split()] for line in done.stdout.splitlines()]
+
+
+only_linux = pytest.mark.skipif(not programs._MAPPINGS.exists(), reason="only Linux counts the mappings of a process")
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not programs._MAPPINGS.exists(), reason="only Linux counts the mappings of a process")
-def test_many_shapes_in_one_process_keep_their_mappings_bounded():
-    """Twenty shapes are 12,700 mappings where nothing goes, 600 a shape, and the limit set here is 5,200."""
-    done = subprocess.run([sys.executable, "-c", SHAPES.format(shapes=20)], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 0.15 * 65_530
+@only_linux
+def test_programs_of_many_shapes_go_in_time():
+    """Forty numbers of rows in each of one and two features are 14 programs of each kind, 8,000 mappings."""
+    (one, _), (two, _) = of_shapes(40, 0.04)
+    assert max(one, two) < 0.1 * 65_530
+
+
+@pytest.mark.slow
+@only_linux
+def test_a_thousand_shapes_in_one_process_keep_its_mappings_and_its_memory_flat():
+    (first, first_bytes), (second, second_bytes) = of_shapes(500, 0.6)
+    assert max(first, second) < 0.7 * 65_530
+    assert second_bytes < 1.2 * first_bytes + 2**28

@@ -1,10 +1,12 @@
 """Small studies of scikit-learn's mixtures: jobs of a few milliseconds that need no JAX."""
 
+import signal
 from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
+from emjax.experiments.execution.interrupts import STOPPING
 from emjax.experiments.execution.worker import ONE_THREAD
 from emjax.experiments.study.schema import Study
 
@@ -23,6 +25,22 @@ def declaration(n_cells: int = 2, replicates: int = 4, batch: int = 2, n_samples
         },
         "execution": {"batch": batch, "retries": 0, **execution},
     }
+
+
+@pytest.fixture(autouse=True)
+def _signals():
+    """What nohup or a background job ignores, the tests would, and their children: not here."""
+    defaults = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGHUP: signal.SIG_DFL,
+        signal.SIGTERM: signal.SIG_DFL,
+    }
+    ignored = [number for number in defaults if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, defaults[number])
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture
