@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from emjax.experiments.execution.interrupts import STOPPING
 from emjax.experiments.execution.worker import ONE_THREAD
 from emjax.experiments.study.schema import Study
 
