@@ -47,7 +47,7 @@ _STEPS_OF_SEVERAL = 32
 """Where there are many blocks, their rows take the time and not the compiling: less padding (see `padded_rows`)."""
 
 _ALIGNED = 32
-"""Several blocks have a multiple of so many rows each: at 4,015 rows an iteration took a quarter longer than at 4,000."""
+"""Several blocks have a multiple of so many rows each: at 4,015 rows an iteration took a fifth longer than at 4,000."""
 
 _BLOCKS_PER_DEVICE = 4
 """With fewer blocks for each device, adding up over devices costs more than it saves."""
