@@ -1,6 +1,18 @@
-"""`python -m emjax` is the command `emjax`."""
+"""The command ``emjax``, also as ``python -m emjax``."""
 
-from emjax.experiments.cli import main
+import signal
+
+
+def main() -> None:
+    """Entry point of the command."""
+    # Until the command line has been imported, and answers signals in words, Ctrl-C ends the process as it ends any
+    # other: Python would print where it was.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from emjax.experiments.cli import main as command_line
+
+    command_line()
+
 
 if __name__ == "__main__":
     main()

@@ -255,3 +255,20 @@ def test_other_errors_of_a_program_stay_what_they_are(monkeypatch):
     monkeypatch.setattr(cli, "_execute", fails)
     with pytest.raises(RuntimeError, match="something else"):
         cli.app(["fit", "faithful", "-k", "2"], standalone_mode=False)
+
+
+EARLY = """
+import signal, sys, types
+signal.signal(signal.SIGINT, getattr(signal, sys.argv[1]))
+stub = types.ModuleType("emjax.experiments.cli")
+stub.main = lambda: print(signal.getsignal(signal.SIGINT).name)
+sys.modules["emjax.experiments.cli"] = stub
+from emjax.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("before", "while_it_loads"), [("default_int_handler", "SIG_DFL"), ("SIG_IGN", "SIG_IGN")])
+def test_ctrl_c_while_the_command_line_loads_prints_no_traceback(before, while_it_loads):
+    done = subprocess.run([sys.executable, "-c", EARLY, before], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{while_it_loads}\n"
