@@ -124,7 +124,8 @@ def make_blocks(
     mesh = _mesh(n_blocks) if spread else None
     if mesh is not None:
         n_blocks = -(-n_blocks // mesh.size) * mesh.size
-    size = n_rows if n_blocks == 1 else _ALIGNED * -(-n_rows // (n_blocks * _ALIGNED))
+    unit = 1 if n_blocks == 1 else min(_ALIGNED, largest)
+    size = unit * -(-n_rows // (n_blocks * unit))
     x = _aligned_zeros((n_blocks, n_features, size), z.dtype)
     weights = np.zeros((n_blocks, size), z.dtype)
     natural, excess = mixture.family.natural and not exact, None

@@ -92,7 +92,7 @@ def test_many_blocks_are_one(reference, prior, monkeypatch):
     _, points, *expected = reference
     monkeypatch.setattr(blocks_module, "_LARGEST_BLOCK", 16)
     evaluate = evaluator(MIXTURE, X, prior)
-    assert evaluate.data.blocks.x.shape == (3, 2, 14)  # 41 rows in 3 blocks, one place padded
+    assert evaluate.data.blocks.x.shape == (3, 2, 16)  # 41 rows in 3 blocks, seven places padded
     assert_same(evaluate(points), expected)
 
 
