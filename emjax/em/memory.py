@@ -23,8 +23,9 @@ _COPIES = {True: 100, False: 50}
 """Numbers held per free parameter of a start, accelerated or not: 20 starts of 2 full covariances of 300 features took
 1.65 GB at their peak."""
 
-_BLOCK_COPIES = 12
-"""Numbers held per row of a block, component and start: 90,000 starts of two components took 3 GB at their peak."""
+_BLOCK_COPIES = 16
+"""Numbers held per row of a block, component and start: 20,000 starts of two components in two features took 0.84 GB
+more than twenty."""
 
 _HESSIANS = 8
 """Square matrices of all parameters that a Laplace approximation or a set of intervals needs at its peak."""

@@ -23,6 +23,7 @@ from emjax.experiments.archive.differences import (
 from emjax.experiments.archive.door import is_file
 from emjax.experiments.archive.single import CONFIG, SingleRun, open_single_run
 from emjax.experiments.nearest import printable
+from emjax.files import user_path
 
 if TYPE_CHECKING:
     from emjax.experiments.config import Config
@@ -142,7 +143,7 @@ def _intention(task: str, declared: Sequence[Any], folder: Path, jobs: tuple[str
     data = dict.fromkeys(entry.data.source for entry in declared if entry.data.kind == "source")
     models = dict.fromkeys(entry.model.file for entry in declared if hasattr(entry.model, "file"))
     for source in (*models, *filter(is_path, data)):
-        if not is_file(Path(source).expanduser()):
+        if not is_file(user_path(source)):
             raise ConfigError(f"{printable(folder)}: needs the file {printable(source)}, which is not there")
     return Intention(task, tuple(data), tuple(models), jobs)
 

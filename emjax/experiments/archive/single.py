@@ -22,6 +22,7 @@ from emjax.experiments.archive.door import (
 )
 from emjax.experiments.environment import FORMAT
 from emjax.experiments.nearest import printable
+from emjax.files import user_path
 
 CONFIG, ENVIRONMENT = "config.toml", "environment.json"
 _SHAPES: dict[str, type[shapes.Shape]] = {
@@ -109,7 +110,7 @@ def is_single_run(folder: Path) -> bool:
 
 def open_single_run(path: str | Path) -> SingleRun:
     """Open a single run; nothing is run. Raises ConfigError where a file of it is missing or damaged."""
-    folder = Path(path).expanduser()
+    folder = user_path(path)
     environment = read_json(folder / ENVIRONMENT)
     newer = newer_note(folder / ENVIRONMENT, environment, FORMAT)
     try:

@@ -243,6 +243,16 @@ def test_an_unknown_key_of_a_config_does_not_matter_for_looking(copied, emjax_co
     assert "config.toml: unknown key 'surprise'" in ended.err
 
 
+@pytest.mark.parametrize("source", ["~nobody-at-all/x.csv", "x" * 5000 + ".csv"])
+def test_a_folder_that_names_a_file_that_nobody_has_is_refused_in_one_line(copied, emjax_command, source):
+    run = copied("fit")
+    rewrite(run / "config.toml", data={"source": source})
+    ended = emjax_command("rerun", str(run), "--dry-run")
+    assert ended.code == 2
+    assert ended.err.count("\n") == 1
+    assert "which is not there" in ended.err
+
+
 def test_a_newer_study_is_not_run(workplace, study, plan, fill):
     archive = fill(workplace / "s", study)
     before = (archive.path / "study.json").read_text()
