@@ -126,10 +126,9 @@ from pathlib import Path
 import jax, numpy as np, emjax
 from emjax import programs
 
-programs._SHARE = {share}
 for n_features in (1, 2):
     most = (0, 0)
-    for n in range(40, 40 + {shapes}):
+    for n in range(40, 540):
         x = np.random.default_rng(n).normal(size=(n, n_features))
         emjax.fit(emjax.Mixture(emjax.Normal(), 2), x, key=jax.random.key(0), n_init=2).intervals()
         pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -138,28 +137,11 @@ for n_features in (1, 2):
 """
 
 
-def of_shapes(shapes: int, share: float) -> list[list[int]]:
-    """The most mappings and bytes of a process that fits so many numbers of rows, of one feature and then of two."""
-    done = subprocess.run(
-        [sys.executable, "-c", SHAPES.format(shapes=shapes, share=share)], capture_output=True, text=True, check=True
-    )
-    return [[int(number) for number in line.split()] for line in done.stdout.splitlines()]
-
-
-only_linux = pytest.mark.skipif(not programs._MAPPINGS.exists(), reason="only Linux counts the mappings of a process")
-
-
 @pytest.mark.slow
-@only_linux
-def test_programs_of_many_shapes_go_in_time():
-    """Forty numbers of rows in each of one and two features are 14 programs of each kind, 8,000 mappings."""
-    (one, _), (two, _) = of_shapes(40, 0.04)
-    assert max(one, two) < 0.1 * 65_530
-
-
-@pytest.mark.slow
-@only_linux
+@pytest.mark.skipif(not programs._MAPPINGS.exists(), reason="only Linux counts the mappings of a process")
 def test_a_thousand_shapes_in_one_process_keep_its_mappings_and_its_memory_flat():
-    (first, first_bytes), (second, second_bytes) = of_shapes(500, 0.6)
+    """Before rows were filled up and programs went, such a process died of its 78th shape."""
+    done = subprocess.run([sys.executable, "-c", SHAPES], capture_output=True, text=True, check=True)
+    (first, first_bytes), (second, second_bytes) = (map(int, line.split()) for line in done.stdout.splitlines())
     assert max(first, second) < 0.7 * 65_530
     assert second_bytes < 1.2 * first_bytes + 2**28
