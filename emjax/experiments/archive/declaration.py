@@ -114,9 +114,13 @@ def resolved(study: Study) -> dict[str, Any]:
     return tree
 
 
+WORDS = ("title", "question", "answered_by", "task")
+"""Settings of a study that no number depends on, only its page."""
+
+
 def comparable(study: Study) -> dict[str, Any]:
-    """The settings that numbers follow from, or that say how they came about: `resolved` without a title."""
-    return {key: value for key, value in resolved(study).items() if key not in ("title", "question", "task")}
+    """The settings that numbers follow from, or that say how they came about: `resolved` less `WORDS`."""
+    return {key: value for key, value in resolved(study).items() if key not in WORDS}
 
 
 def _absolute(value: Any) -> Any:

@@ -167,7 +167,7 @@ def _check_key(key: str, location: Location, tree: Mapping[str, Any], where: Whe
         if place[2:] in (("name",), ("kind",)):
             _fail(location, f"{quoted(key)} cannot be swept: list the methods one by one under [[methods]]", where)
         return
-    if section in ("execution", "output", "task", "title", "question"):
+    if section in ("execution", "output", "task", "title", "question", "answered_by"):
         _fail(location, f"{quoted(key)} cannot be swept: no number depends on it", where)
     if section in ("seed", "sweep"):
         _fail(location, f"{quoted(key)} cannot be swept: say with sweep.replicates how many data sets to draw", where)

@@ -256,12 +256,32 @@ class Execution(Section):
     retries: Annotated[int, bounded("retries")] = Field(default=1, description="how often a failed job is tried again")
 
 
+Answer = Literal[
+    "verdict",
+    "coverage",
+    "rmse",
+    "log_score_loss",
+    "log_score",
+    "total_variation",
+    "ari",
+    "alignment_trust",
+    "log_evidence",
+    "n_evaluations",
+    "run_seconds",
+]
+"""What the first sentence of a study's page can be about: the verdict, or one of its measures."""
+
+
 class Study(Section):
     """A study: methods on the data of every cell and replicate."""
 
     task: Literal["study"] = "study"
     title: Text | None = Field(default=None, description="the title of the report")
     question: Text | None = Field(default=None, description="the first line of the report")
+    answered_by: Answer | None = Field(
+        default=None,
+        description="what the report's answer is about; default: the verdict where a method records one, else coverage",
+    )
     seed: Seed = Field(default=0, description="all random numbers follow from it, and from what they are for")
     data: StudyData = Field(description="the data of a replicate, from a source or drawn from a mixture")
     model: ModelSetting = Field(description="the mixture that all methods fit: declared, or built by a file")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from emjax.experiments.sweep_report.panels import draw_key, hollow, key_rows, lo
 from emjax.experiments.sweep_report.sweep import Axis, value_text
 
 _NARROW = 5.0
+_MOST_LINES = 2
+"""Of the name of a value below the axis."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +96,7 @@ def draw_curves(curves: Curves, marks: Mapping[str, Mark], width: float) -> Figu
     methods = [name for name in marks if any(name in panel.points for panel in curves.panels)]
     n_keys = key_rows(methods, width)
     left, right, gap_x, gap_y = 0.72, 0.12, 0.62 if curves.own_scales else 0.2, 0.5
-    bottom = 0.48 if curves.axis is not None else 0.18
+    bottom = 0.48 + 0.13 * (_MOST_LINES - 1) * (not curves.axis.numeric) if curves.axis is not None else 0.18
     top = 0.12 + 0.22 * n_keys + (0.22 if any(panel.title for panel in curves.panels) else 0.0)
     each = (width - left - right - (n_columns - 1) * gap_x) / n_columns
     tall = min(max(0.62 * each, 1.45), 2.3)
@@ -160,12 +163,13 @@ def _draw_panel(
         value = points["value"].to_numpy(float)
         if joined:
             axes.fill_between(x, lower, upper, color=mark.color, alpha=0.16 if n_methods < 5 else 0.08, linewidth=0)
-            axes.plot(x, value, markersize=4.5, zorder=3, **mark.options)
+            axes.plot(x, value, markersize=4.5, zorder=3, gid=name_of(method), **mark.options)
             hollow(axes, x, value, points["doubtful"], mark, 4.5)
         else:
             shifted = x + 0.5 * ((order + 0.5) / n_methods - 0.5)
             axes.vlines(shifted, lower, upper, color=mark.color, linewidth=1.4)
-            axes.plot(shifted, value, color=mark.color, linestyle="none", marker=mark.marker, markersize=5.5, zorder=3)
+            look = {"color": mark.color, "linestyle": "none", "marker": mark.marker, "markersize": 5.5}
+            axes.plot(shifted, value, zorder=3, gid=name_of(method), **look)
             hollow(axes, shifted, value, points["doubtful"], mark, 5.5)
     axes.grid(axis="y")
     _ticks(axes, curves.axis)
@@ -174,9 +178,26 @@ def _draw_panel(
         log_ticks(axes)
 
 
+def name_of(method: str) -> str:
+    """The name that the points of a method have in an SVG file."""
+    return f"points of {method}"
+
+
 def _clipped(ends: np.ndarray, limits: tuple[str, float, float]) -> np.ndarray:
     """Ends of bands inside the axes, where a logarithmic one cannot hold them."""
     return np.maximum(ends, limits[1]) if limits[0] == "log" else ends
+
+
+def fitted(names: Sequence[str], width: int) -> list[str]:
+    """The names in lines of at most ``width`` signs; those that would look alike then are numbered."""
+    shown = []
+    for name in names:
+        lines = textwrap.wrap(name, width, break_long_words=False) or [""]
+        lines = [*lines[: _MOST_LINES - 1], " ".join(lines[_MOST_LINES - 1 :])]
+        shown.append("\n".join(elided(line, width) for line in lines if line))
+    if len(set(shown)) == len(shown):
+        return shown
+    return [f"{place}: {elided(name, max(width - 3, 1))}" for place, name in enumerate(names, start=1)]
 
 
 def _ticks(axes: Axes, axis: Axis | None) -> None:
@@ -196,7 +217,7 @@ def _ticks(axes: Axes, axis: Axis | None) -> None:
             min(places) - 0.6 * (1 if not axis.numeric else max(abs(places[0]), 1)),
             max(places) + 0.6 * (1 if not axis.numeric else max(abs(places[0]), 1)),
         )
-        names = [elided(name, max(4, int(12 * width / len(names)))) for name in names]
+        names = fitted([str(name) for name in names], max(4, int(12 * width / len(names))))
     else:
         where = np.log10(places) if axis.logarithmic else np.asarray(places)
         where = (where - where[0]) / (where[-1] - where[0]) * width * 0.9

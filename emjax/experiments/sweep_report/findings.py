@@ -13,19 +13,21 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from emjax.experiments.report.wording import count, decimals_for, elided, fixed, listed, number, percent
+from emjax.experiments.report.wording import count, elided, listed, number, percent
+from emjax.experiments.sweep_report.headline import enough_sentences, silence_sentences, silent, span_sentences
 from emjax.experiments.sweep_report.measures import (
     FEW,
     MEASURE,
+    MEASURES,
     Measure,
     Point,
-    expected_band,
     falls_short,
     paired_difference,
     per_replicate,
     points,
     summary_of,
 )
+from emjax.experiments.sweep_report.phrases import cell_words, measure_words, plus_minus, share_text
 from emjax.experiments.sweep_report.sweep import CellView, Sweep
 from emjax.experiments.sweep_report.verdicts import CellVerdicts
 
@@ -43,16 +45,34 @@ class Findings:
 
 
 def find(sweep: Sweep, summary: pd.DataFrame, kinds: Sequence[str], verdicts: Sequence[CellVerdicts]) -> Findings:
-    """The findings of a sweep, from its `summarize_measures`."""
-    sentences = [
-        *coverage_sentences(sweep, summary),
-        *accuracy_sentences(sweep, kinds),
-        *cost_sentences(sweep, summary),
-        *verdict_sentences(verdicts),
-    ]
+    """The findings of a sweep, from its `summarize_measures`; the first one is about what the study asks for."""
+    out = silent(sweep)
+    of_all = summary["measure"].isin([measure.name for measure in MEASURES if measure.of_all])
+    heard = summary[of_all | ~_among(summary, out)]
+    by_measure = {
+        "verdict": enough_sentences(sweep, [record for record in verdicts if record.n]),
+        "coverage": coverage_sentences(sweep, heard),
+        **accuracy_sentences(sweep, kinds, out),
+        "run_seconds": cost_sentences(sweep, summary),
+    }
+    asked = sweep.answered_by
+    if asked is not None and not by_measure.get(asked):
+        by_measure[asked] = span_sentences(sweep, heard, MEASURE[asked]) if asked in MEASURE else []
+    first = by_measure.pop(asked, []) if asked is not None else []
+    sentences = [*first, *(sentence for found in by_measure.values() for sentence in found)]
+    sentences += [*silence_sentences(sweep), *verdict_sentences(verdicts)]
     if sweep.rows.empty or not sentences:
         sentences = [_nothing(sweep)]
     return Findings(sentences[0], tuple(sentences[1:]), tuple(alerts(sweep)))
+
+
+def _among(lines: pd.DataFrame, pairs: frozenset[tuple[str, str]]) -> pd.Series:
+    """Which lines are of one of these cells and methods."""
+    return pd.Series(
+        [(str(cell), str(method)) in pairs for cell, method in zip(lines["cell"], lines["method"], strict=True)],
+        index=lines.index,
+        dtype=bool,
+    )
 
 
 def _nothing(sweep: Sweep) -> str:
@@ -98,10 +118,6 @@ def _statuses(outcome: pd.DataFrame) -> list[str]:
     return [f"{status} {n:,}" for status, n in outcome["status"].value_counts().items() if n]
 
 
-def _cell_words(sweep: Sweep, cell: CellView) -> str:
-    return f" at {sweep.cell_label(cell, width=80)}" if cell.settings else ""
-
-
 def coverage_sentences(sweep: Sweep, summary: pd.DataFrame) -> list[str]:
     """Where the intervals of each method hold the truth least often, worst method first."""
     found = [point for point in points(summary, "coverage", "") if point.n > 1]
@@ -116,7 +132,7 @@ def coverage_sentences(sweep: Sweep, summary: pd.DataFrame) -> list[str]:
         level = sweep.level_of(cells[worst.cell])
         if low:
             among = f"; fewer than they should in {len(low)} of {len(own)} cells" if len(own) > 1 else ""
-            where = _cell_words(sweep, cells[worst.cell]) + _few_trusted(sweep, worst)
+            where = cell_words(sweep, cells[worst.cell]) + _few_trusted(sweep, worst)
             name = elided(method.name, 40)
             short.append(
                 (worst.value - level, f"{name}'s {level:.0%} intervals cover {share_text(worst)}{where}{among}.")
@@ -130,7 +146,7 @@ def coverage_sentences(sweep: Sweep, summary: pd.DataFrame) -> list[str]:
         where = " in any cell" if len(sweep.cells) > 1 else ""
         sentences.append(
             f"{names} intervals do not fall short of their level{where} beyond Monte-Carlo error; the least is "
-            f"{share_text(least)}{_cell_words(sweep, cells[least.cell])}{_few_trusted(sweep, least)}."
+            f"{share_text(least)}{cell_words(sweep, cells[least.cell])}{_few_trusted(sweep, least)}."
         )
     return sentences
 
@@ -142,34 +158,26 @@ def _few_trusted(sweep: Sweep, point: Point) -> str:
     return f" ({elided(point.method, 40)}, {int(own['trusted'].sum())} of {len(own)} outcomes trusted)" if few else ""
 
 
-def share_text(point: Point) -> str:
-    """``71.2% ± 1.5%``."""
-    return percent(point.value) + (f" ± {percent(point.mcse)}" if math.isfinite(point.mcse) and point.mcse > 0 else "")
+def accuracy_sentences(sweep: Sweep, kinds: Sequence[str], out: frozenset[tuple[str, str]]) -> dict[str, list[str]]:
+    """By measure: which method is nearest, in how many cells, and by how much where it matters most.
 
-
-def plus_minus(point: Point) -> str:
-    """``0.123 ± 0.004``."""
-    decimals = decimals_for(point.mcse)
-    return fixed(point.value, decimals) + (f" ± {fixed(point.mcse, decimals)}" if decimals is not None else "")
-
-
-def accuracy_sentences(sweep: Sweep, kinds: Sequence[str]) -> list[str]:
-    """Which method is nearest, in how many cells, and by how much where it matters most."""
+    Cells and methods in ``out`` are left out.
+    """
     if len(sweep.methods) < 2:
-        return []
+        return {}
     wished = [("rmse", kind) for kind in kinds[:1]] + [("log_score_loss", "")]
     if not sweep.has_truth:
         wished = [("log_score", "")]
     if sweep.n_replicates < FEW:
-        return [
-            f"{count(sweep.n_replicates, 'replicate')} per cell cannot tell the methods apart; {FEW} are the least."
-        ]
-    sentences = [_best_sentence(sweep, MEASURE[name], group) for name, group in wished]
-    return [sentence for sentence in sentences if sentence]
+        few = f"{count(sweep.n_replicates, 'replicate')} per cell cannot tell the methods apart; {FEW} are the least."
+        return {"rmse": [few]}
+    heard = sweep.good[~_among(sweep.good, out)]
+    found = {name: _best_sentence(sweep, heard, MEASURE[name], group) for name, group in wished}
+    return {name: [sentence] for name, sentence in found.items() if sentence}
 
 
-def _best_sentence(sweep: Sweep, measure: Measure, group: str) -> str:
-    values = per_replicate(sweep.good, measure, group)
+def _best_sentence(sweep: Sweep, heard: pd.DataFrame, measure: Measure, group: str) -> str:
+    values = per_replicate(heard, measure, group)
     wins: dict[str, list[CellView]] = {}
     behind: dict[str, int] = {}
     n_cells = 0
@@ -226,12 +234,7 @@ def _detail(
     _, _, own, worst, cell = max(contrasts, key=lambda contrast: contrast[:2])
     among = f" (on the {own.n} data sets on which both can be trusted)" if own.n < sweep.n_replicates else ""
     against = f"{plus_minus(own)} against {plus_minus(worst)} of {elided(worst.method, 40)}"
-    return f": {against}{_cell_words(sweep, cell)}{among}"
-
-
-def measure_words(measure: Measure, group: str = "") -> str:
-    """``RMSE of mean``, ``log score loss``."""
-    return f"{measure.short} of {elided(group, 40)}" if group else measure.short
+    return f": {against}{cell_words(sweep, cell)}{among}"
 
 
 def cost_sentences(sweep: Sweep, summary: pd.DataFrame) -> list[str]:
@@ -270,9 +273,3 @@ def verdict_sentences(verdicts: Sequence[CellVerdicts]) -> list[str]:
         f"The verdict was right in {percent(right / n, 0)} of {n:,} comparisons, wrong in {percent(wrong / n, 0)} and "
         f"inconclusive in the rest."
     ]
-
-
-def band_words(level: float, n: int) -> str:
-    """Where the coverage of a correct method lies."""
-    low, high = expected_band(level, n)
-    return f"{percent(low)} to {percent(high)}"

@@ -79,4 +79,6 @@ def log_ticks(axes: Axes, *, along: str = "y") -> None:
 
 
 def _plain(value: float, _position: float = 0) -> str:
-    return style.compact(float(f"{value:.2g}")) if value >= 1e4 or value < 1e-3 else f"{value:.3g}"
+    if value >= 1e4 or value < 1e-3:
+        return style.compact(float(f"{value:.2g}"))
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -15,11 +15,11 @@ from emjax.experiments.archive.atomic import UNTOUCHED, write_atomically
 from emjax.experiments.report.svg import data_uri, pixels
 from emjax.experiments.report.wording import count, elided, listed, number, percent
 from emjax.experiments.sweep_report.curves import Curves, curve, draw_curves
-from emjax.experiments.sweep_report.findings import band_words, measure_words
 from emjax.experiments.sweep_report.frontier import Frontier, draw_frontier, unbeaten
 from emjax.experiments.sweep_report.lanes import Lanes, best_axes, lanes
 from emjax.experiments.sweep_report.marks import Mark, method_marks
 from emjax.experiments.sweep_report.measures import ENOUGH, MEASURE, Measure, expected_band
+from emjax.experiments.sweep_report.phrases import band_words, measure_words
 from emjax.experiments.sweep_report.sweep import Axis, Sweep
 from emjax.experiments.sweep_report.verdict_bars import MOST_BARS, draw_verdicts
 from emjax.experiments.sweep_report.verdicts import CellVerdicts
@@ -87,6 +87,8 @@ def curve_pictures(sweep: Sweep, summary: pd.DataFrame, kinds: Sequence[str]) ->
     marks = method_marks(sweep.methods)
     axes: list[Axis | None] = [*best_axes(sweep)] or [None]
     names = _CURVES if sweep.has_truth else _WITHOUT_TRUTH
+    if sweep.answered_by in MEASURE and sweep.answered_by not in names:
+        names = (sweep.answered_by, *names)
     for place, axis in enumerate(axes):
         layout = lanes(sweep, axis)
         # Against the second setting only what matters most: the panels of the first show it already.

@@ -139,6 +139,12 @@ class Sweep:
         shares = self.outcomes.groupby(["cell", "method"], observed=True)["trusted"].mean()
         return frozenset((str(cell), str(method)) for cell, method in shares.index[shares < ENOUGH])
 
+    @property
+    def answered_by(self) -> str | None:
+        """What the answer is about: what the study says, else the verdict where a method gives one, else unsaid."""
+        given = self.study.answered_by
+        return given or ("verdict" if any(method.settings.get("verdict") for method in self.methods) else None)
+
     def level_of(self, cell: CellView) -> float:
         """The level of a cell's intervals, which may be swept."""
         return float(cell.settings.get("level", self.level))

@@ -1,8 +1,9 @@
 """Which settings become axes and panels, and what is claimed in words."""
 
 import pytest
-from synthetic_study import METHODS, declaration, declare, draw_rows, sweep_of
+from synthetic_study import METHODS, VERDICTS, declaration, declare, draw_rows, sweep_of
 
+from emjax.experiments.sweep_report.curves import fitted
 from emjax.experiments.sweep_report.findings import find
 from emjax.experiments.sweep_report.frontier import unbeaten
 from emjax.experiments.sweep_report.lanes import best_axes, lanes
@@ -76,10 +77,77 @@ def found(sweep):
 
 
 def test_the_first_sentence_names_the_worst_coverage_in_numbers():
-    answer = found(sweep_of(declare({"data.overlap": (0.05, 0.4)}, 100))).answer
+    answer = found(sweep_of(declare({"data.overlap": (0.05, 0.4)}, 100, answered_by="coverage"))).answer
     assert answer.startswith("em's 90% intervals cover 7")
     assert "at overlap = 0.4" in answer
     assert "in 1 of 2 cells" in answer
+
+
+def verdicts_of(overlap: tuple[float, ...], **given: list[int]) -> tuple[str, ...]:
+    """The sentences of a study whose 20 verdicts in each cell are given as counts, in the order of `VERDICTS`."""
+    study = declare({"data.overlap": overlap}, 20)
+    rows = draw_rows(study, declaration(study))
+    said = rows["quantity"] == "verdict"
+    for cell, counts in given.items():
+        names = [name for name, n in zip(VERDICTS, counts, strict=True) for _ in range(n)]
+        rows.loc[said & (rows["cell"] == f"{int(cell[1:]):012x}"), "parameter"] = names
+    sentences = found(sweep_of(study, rows))
+    return sentences.answer, *sentences.further
+
+
+def test_where_a_verdict_is_recorded_the_answer_is_where_em_is_enough():
+    answer, *_ = verdicts_of((0.01, 0.1, 0.4), c0=[20, 0, 0, 0], c1=[10, 9, 0, 1], c2=[2, 2, 10, 6])
+    assert answer == (
+        "By the verdict EM is enough in at least 90% of the data sets up to overlap = 0.1; least often at overlap = "
+        "0.4: in 20% (MCMC is needed in 50%, inconclusive 30%)."
+    )
+    answer, *_ = verdicts_of((0.01, 0.4), c0=[10, 0, 0, 10], c1=[0, 1, 0, 19])
+    assert answer == (
+        "By the verdict there is no cell in which EM is enough for 90% of the data sets; most often it is at overlap = "
+        "0.01: in 50% (MCMC is needed in 0%, inconclusive 50%); least often at overlap = 0.4: in 5% (MCMC is needed in "
+        "0%, inconclusive 95%)."
+    )
+    answer, *_ = verdicts_of((0.4,), c0=[1, 1, 1, 17])
+    assert answer == "By the verdict EM is enough in 10% (MCMC is needed in 5%, inconclusive 85%)."
+
+
+def test_three_verdicts_make_no_nine_tenths():
+    answer = found(sweep_of(declare({"data.n_samples": (100, 1000)}, 3))).answer
+    assert "%" not in answer
+    assert "3 comparisons" in answer
+
+
+def test_the_answer_is_about_what_the_study_asks_for():
+    study = {"data.overlap": (0.05, 0.4)}
+    assert "RMSE of mean" in found(sweep_of(declare(study, 100, answered_by="rmse"))).answer
+    answer = found(sweep_of(declare(study, 100, answered_by="ari"))).answer
+    assert answer.startswith("ARI: 0.9000 at overlap = 0.05 to 0.2000 at overlap = 0.4 (em); ")
+    names = [
+        picture.name
+        for sweep in [sweep_of(declare(study, 12, answered_by="ari"))]
+        for picture in curve_pictures(sweep, summarize_measures(sweep.rows, sweep.good), ["mean"])
+    ]
+    assert "ari" in names, "and so is a figure"
+
+
+def test_nobody_speaks_for_a_method_that_is_mostly_not_trusted():
+    study = declare({"data.overlap": (0.4,)}, 20, answered_by="coverage")
+    rows = draw_rows(study, declaration(study), untrusted=0.0)
+    lost = (rows["quantity"] == "trusted") & (rows["method"] == "hmc") & (rows["replicate"] >= 2)
+    rows.loc[lost, "value"] = 0.0
+    sentences = found(sweep_of(study, rows))
+    about = [text for text in (sentences.answer, *sentences.further) if "hmc" in text]
+    assert about[-1] == "Nothing is said of hmc: 2 of 20 outcomes can be trusted there."
+    assert not any("interval" in text or "RMSE" in text or "loss" in text for text in about)
+
+
+def test_names_below_an_axis_stay_apart():
+    assert fitted(["uniform", "student_t dof=30", "student_t dof=5"], 12) == [
+        "uniform", "student_t\ndof=30", "student_t\ndof=5",
+    ]  # fmt: skip
+    long = fitted([f"{'x' * 40}{place}{'y' * 40}" for place in range(3)], 9)
+    assert len(set(long)) == 3
+    assert all(len(name) <= 12 for name in long)
 
 
 def test_equal_methods_are_not_told_apart():

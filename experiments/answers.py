@@ -1,0 +1,139 @@
+"""From a run of a shipped study to what its folder says of it.
+
+    uv run emjax run experiments/separation/config.toml --out runs/separation
+    uv run python experiments/answers.py separation runs/separation
+
+writes the numbers to ``expected.json`` (``measured``), the first sentence of the study's page and the table into
+``README.md``, between its two comments, and the figure to ``answer.svg``. Text, table and figure are of one run, and
+of one kind: of the outcomes that can be trusted, as on the page. ``tests/experiments/test_answers.py`` reads all three
+and compares them; what claims hold for another run is tested by ``tests/experiments/test_shipped.py``.
+
+The first comment of a README names the columns, ``MEASURE of METHOD`` or ``MEASURE[GROUP] of METHOD``, between bars,
+where a measure is one of the page's, a verdict (its share), or a quantity of the rows with its parameter as the group.
+"""
+
+import json
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from emjax.experiments.report.wording import decimals_for, fixed, number, percent
+from emjax.experiments.sweep_report.build import write_pages
+from emjax.experiments.sweep_report.measures import MEASURE, summarize_measures
+from emjax.experiments.sweep_report.phrases import measure_words
+from emjax.experiments.sweep_report.sweep import Sweep, read_sweep, value_text
+from emjax.experiments.sweep_report.verdicts import VERDICTS, cell_verdicts
+from emjax.experiments.work.summary import summarize
+
+HERE = Path(__file__).parent
+BLOCK = re.compile(r"<!-- measured: (?P<columns>[^>]*?) -->\n(?P<body>.*?)<!-- end of measured -->", re.DOTALL)
+_COLUMN = re.compile(r"(?P<measure>\w+)(?:\[(?P<group>.+)\])? of (?P<method>.+)")
+
+
+def columns(text: str) -> list[dict[str, str]]:
+    """The columns that a README's first comment names."""
+    found = BLOCK.search(text)
+    assert found is not None, "README.md lacks the comments <!-- measured: ... --> and <!-- end of measured -->"
+    parts = [_COLUMN.fullmatch(part.strip()) for part in found["columns"].split("|")]
+    return [{key: value or "" for key, value in part.groupdict().items()} for part in parts if part is not None]
+
+
+def picture(text: str) -> str:
+    """The measure that a README's figure shows: its alternative text begins with the name of the figure."""
+    found = re.search(r"!\[[^\]]*\]\(answer\.svg \"(\w+)\"\)", text)
+    assert found is not None, 'README.md lacks ![...](answer.svg "NAME OF THE FIGURE")'
+    return found[1]
+
+
+def measured(sweep: Sweep, wanted: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """The value of every wanted column in every cell that has it, with its Monte-Carlo standard error."""
+    summary = summarize_measures(sweep.rows, sweep.good)
+    of_page = {tuple(line[:4]): line[4:] for line in summary.itertuples(index=False)}
+    of_rows = {
+        (line.cell, line.method, line.quantity, line.parameter): (line.mean, line.mcse)
+        for line in summarize(sweep.good).itertuples(index=False)
+    }
+    verdicts = {
+        (record.cell, record.method, name, ""): (record.counts[name] / record.n, None)
+        for record in cell_verdicts(sweep)
+        for name in VERDICTS
+    }
+    found = []
+    for cell in sweep.cells:
+        for column in wanted:
+            key = (cell.key, column["method"], column["measure"], column["group"])
+            value, error = (of_page.get(key) or verdicts.get(key) or of_rows.get(key) or (None, None))[:2]
+            if value is not None:
+                settings = {axis.key: value_text(cell.settings[axis.key]) for axis in sweep.axes}
+                found.append({"settings": settings, **column, "value": float(value), "mcse": _finite(error)})
+    return found
+
+
+def _finite(error: Any) -> float | None:
+    return float(error) if error is not None and error == error else None
+
+
+def text_of(entry: dict[str, Any]) -> str:
+    """A measured value as the table shows it."""
+    measure = MEASURE.get(entry["measure"])
+    if entry["measure"] in VERDICTS or (measure is not None and measure.form == "share"):
+        return percent(entry["value"], 0)
+    if measure is not None and measure.name == "run_seconds":
+        return f"{number(entry['value'], 2)} s"
+    decimals = decimals_for(entry["mcse"])
+    return fixed(entry["value"], None if decimals is None else max(decimals - 1, 0))
+
+
+def head_of(column: dict[str, str]) -> str:
+    """``coverage, EM``."""
+    measure = MEASURE.get(column["measure"])
+    if measure is not None:
+        return f"{measure_words(measure, column['group'])}, {column['method']}"
+    what = f"`{column['measure']}`" if column["measure"] in VERDICTS else f"`{column['group'] or column['measure']}`"
+    return f"{what}, {column['method']}"
+
+
+def table(wanted: list[dict[str, str]], entries: list[dict[str, Any]]) -> str:
+    """The table of a README."""
+    axes = list(entries[0]["settings"])
+    lines = [[*(key.rpartition(".")[2] for key in axes), *map(head_of, wanted)]]
+    lines.append(["---"] * len(lines[0]))
+    for settings in {json.dumps(entry["settings"]): entry["settings"] for entry in entries}.values():
+        here = [entry for entry in entries if entry["settings"] == settings]
+        values = [
+            [text_of(entry) for entry in here if all(entry[key] == column[key] for key in column)] for column in wanted
+        ]
+        lines.append([*settings.values(), *(value[0] if value else "" for value in values)])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def write(name: str, folder: Path) -> None:
+    """Write what a run says into the folder of a study."""
+    here = HERE / name
+    readme, expected = here / "README.md", here / "expected.json"
+    text, document = readme.read_text(encoding="utf-8"), json.loads(expected.read_text(encoding="utf-8"))
+    sweep = read_sweep(folder)
+    figure = picture(text)
+    wanted = columns(text)
+    entries = measured(sweep, wanted)
+    drawn = [{"measure": figure, "group": "", "method": method.name} for method in sweep.methods]
+    with tempfile.TemporaryDirectory() as pages:
+        written = write_pages(sweep, Path(pages))
+        shutil.copy(Path(pages) / "figures" / f"{figure}.svg", here / "answer.svg")
+    document["headline"] = written.answer
+    document["measured"] = [*entries, *(entry for entry in measured(sweep, drawn) if entry not in entries)]
+    expected.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    body = f"> {written.answer}\n\n{table(wanted, entries)}"
+    block = BLOCK.search(text)
+    assert block is not None
+    head = f"<!-- measured: {block['columns']} -->\n"
+    readme.write_text(
+        text[: block.start()] + head + body + "<!-- end of measured -->" + text[block.end() :], encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    write(sys.argv[1], Path(sys.argv[2]))
