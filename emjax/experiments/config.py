@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 
 from emjax.experiments.study.fields import (
     Matrices,
+    Misplaced,
     NotNegative,
     PathText,
     Position,
@@ -68,14 +69,14 @@ class SimulatedData(Section):
     @model_validator(mode="after")
     def _consistent(self) -> "SimulatedData":
         if abs(sum(self.weights) - 1.0) > 1e-9:
-            raise ValueError(f"weights sum to {sum(self.weights):.12g} and have to sum to 1")
+            raise Misplaced(f"weights sum to {sum(self.weights):.12g} and have to sum to 1", "weights")
         given = {name for name in ("mean", "scale", "covariance", "rate") if getattr(self, name) is not None}
         if given not in ({"mean", "scale"}, {"mean", "covariance"}, {"rate"}):
             raise ValueError("give mean and scale, or mean and covariance (normal), or rate (Poisson)")
         for name in sorted(given):
             n_rows = len(getattr(self, name))
             if n_rows != len(self.weights):
-                raise ValueError(f"{name} has {n_rows} components and weights has {len(self.weights)}")
+                raise Misplaced(f"{name} has {n_rows} components and weights has {len(self.weights)}", name)
         self._check_features()
         return self
 
@@ -84,10 +85,10 @@ class SimulatedData(Section):
             return
         n_features = len(self.mean[0])
         if self.scale is not None and len(self.scale[0]) != n_features:
-            raise ValueError(f"mean has {n_features} features and scale has {len(self.scale[0])}")
+            raise Misplaced(f"mean has {n_features} features and scale has {len(self.scale[0])}", "scale")
         for matrix in self.covariance or ():
             if {len(matrix), *map(len, matrix)} != {n_features}:
-                raise ValueError(f"a covariance has to be {n_features} x {n_features}, like the means")
+                raise Misplaced(f"a covariance has to be {n_features} x {n_features}, like the means", "covariance")
 
 
 def data_kind(data: Any) -> str:
@@ -165,7 +166,7 @@ class Mcmc(Section):
     @model_validator(mode="after")
     def _dtype_goes_with_method(self) -> "Mcmc":
         if self.dtype == "float32" and self.method in ("nuts", "laplace"):
-            raise ValueError(f"dtype = 'float32' is for hmc and gibbs; {self.method} works in float64 only")
+            raise Misplaced(f"dtype = 'float32' is for hmc and gibbs; {self.method} works in float64 only", "dtype")
         return self
 
 
@@ -204,9 +205,11 @@ class Config(Section):
     @model_validator(mode="after")
     def _prior_fits_task(self) -> "Config":
         if self.task != "fit" and self.model.prior == "none":
-            raise ValueError(
+            raise Misplaced(
                 f"model.prior = 'none' leaves task {self.task!r} without a posterior: use 'default', or leave it out "
-                "(compare then sets maximum likelihood beside the posterior)"
+                "(compare then sets maximum likelihood beside the posterior)",
+                "model",
+                "prior",
             )
         return self
 
@@ -217,9 +220,8 @@ class Config(Section):
             return self
         n_draws = (mcmc.chains or DEFAULT_CHAINS[mcmc.method]) * mcmc.draws
         if n_draws < MIN_DRAWS_TO_COMPARE:
-            raise ValueError(
-                f"mcmc.chains x mcmc.draws = {n_draws}: compare needs at least {MIN_DRAWS_TO_COMPARE} draws"
-            )
+            problem = f"mcmc.chains x mcmc.draws = {n_draws}: compare needs at least {MIN_DRAWS_TO_COMPARE} draws"
+            raise Misplaced(problem, "mcmc", "draws")
         return self
 
     @property

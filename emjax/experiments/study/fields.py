@@ -7,6 +7,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from emjax.bounds import BOUNDS, LARGEST, LONGEST_SECONDS
 
 
+class Misplaced(ValueError):
+    """Settings of a table that do not go together: ``at`` is the way from the table to the one that has to change."""
+
+    def __init__(self, problem: str, *at: str | int) -> None:
+        super().__init__(problem)
+        self.at = at
+
+
 def bounded(name: str) -> Any:
     """What an int is annotated with, so that it is a whole number within the bounds of ``name``."""
     least, most = BOUNDS[name]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
-from emjax.experiments.study.fields import PathText, Positive, Section, Text, bounded
+from emjax.experiments.study.fields import Misplaced, PathText, Positive, Section, Text, bounded
 
 
 class PriorTable(Section):
@@ -78,14 +78,14 @@ class Model(Section):
     @model_validator(mode="after")
     def _covariance_belongs(self) -> "Model":
         if self.family != "normal" and self.covariance is not None:
-            raise ValueError(f"covariance is for family 'normal'; {self.family!r} has none: leave it out")
+            raise Misplaced(f"covariance is for family 'normal'; {self.family!r} has none: leave it out", "covariance")
         return self
 
     @model_validator(mode="after")
     def _prior_belongs(self) -> "Model":
         problem = self.prior.misplaced(self.family) if isinstance(self.prior, PriorTable) else None
         if problem is not None:
-            raise ValueError(problem)
+            raise Misplaced(problem, "prior")
         return self
 
 
@@ -112,7 +112,7 @@ class FileModel(Section):
     @model_validator(mode="after")
     def _is_a_python_file(self) -> "FileModel":
         if not self.file.endswith(".py"):
-            raise ValueError(f"file = {self.file!r} is not a Python file: its name has to end in .py")
+            raise Misplaced(f"file = {self.file!r} is not a Python file: its name has to end in .py", "file")
         return self
 
     @property

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Tag, ValidationError
 
 from emjax.bounds import written
 from emjax.experiments.nearest import printable, suggestion
+from emjax.experiments.study.fields import Misplaced
 from emjax.experiments.study.overrides import dotted
 from emjax.experiments.study.positions import Location
 
@@ -51,8 +52,11 @@ def refusal(error: ValidationError, root: type[BaseModel], display: Mapping[str,
     problems = sorted(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden")
     place = _Place(root, problems[0]["loc"])
     text = _describe(dict(problems[0]), place, display or {})
-    names_kind = problems[0]["type"] == "union_tag_invalid"
-    return Refusal((*place.location, "kind") if names_kind else place.location, text, len(problems) - 1)
+    below: Location = ("kind",) if problems[0]["type"] == "union_tag_invalid" else ()
+    cause = problems[0].get("ctx", {}).get("error")
+    if isinstance(cause, Misplaced):
+        below = cause.at
+    return Refusal((*place.location, *below), text, len(problems) - 1)
 
 
 class _Place:

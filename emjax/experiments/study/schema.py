@@ -6,14 +6,13 @@ A study is what `emjax run` does with a config that has ``[[methods]]``. It shar
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from emjax.bounds import LARGEST
 from emjax.experiments.config import DEFAULT_CHAINS, MIN_DRAWS_TO_COMPARE, Output, SimulatedData, SourceData, data_kind
-from emjax.experiments.study.fields import NotNegative, Positive, Seconds, Section, Seed, Text, bounded
+from emjax.experiments.study.fields import Misplaced, NotNegative, Positive, Seconds, Section, Seed, Text, bounded
 from emjax.experiments.study.model import Model, ModelSetting
 
 Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
@@ -47,9 +46,11 @@ class Misspecification(Section):
     @model_validator(mode="after")
     def _settings_belong(self) -> Misspecification:
         if self.kind != "student_t" and self.degrees_of_freedom is not None:
-            raise ValueError(f"degrees_of_freedom is for kind 'student_t', not {self.kind!r}: leave it out")
+            raise Misplaced(
+                f"degrees_of_freedom is for kind 'student_t', not {self.kind!r}: leave it out", "degrees_of_freedom"
+            )
         if self.kind != "skew_normal" and self.skewness is not None:
-            raise ValueError(f"skewness is for kind 'skew_normal', not {self.kind!r}: leave it out")
+            raise Misplaced(f"skewness is for kind 'skew_normal', not {self.kind!r}: leave it out", "skewness")
         return self
 
 
@@ -84,9 +85,9 @@ class StudySimulation(SimulatedData):
     def _normal_only(self) -> StudySimulation:
         for name in ("overlap", "contamination", "misspecification"):
             if self.rate is not None and getattr(self, name) is not None:
-                raise ValueError(f"{name} is for normal components, and rate is given: leave one of them out")
+                raise Misplaced(f"{name} is for normal components, and rate is given: leave one of them out", name)
         if self.overlap is not None and len(self.weights) < 2:
-            raise ValueError("overlap needs at least two components")
+            raise Misplaced("overlap needs at least two components", "overlap")
         return self
 
 
@@ -183,16 +184,20 @@ class SamplerMethod(MethodBase):
     @model_validator(mode="after")
     def _settings_go_with_kind(self) -> SamplerMethod:
         if self.dtype == "float32" and self.kind in ("nuts", "laplace"):
-            raise ValueError(f"dtype = 'float32' is for hmc and gibbs; {self.kind} works in float64 only")
+            raise Misplaced(f"dtype = 'float32' is for hmc and gibbs; {self.kind} works in float64 only", "dtype")
         if self.target_accept_prob is not None and self.kind in ("gibbs", "laplace"):
-            raise ValueError(f"target_accept_prob is for hmc and nuts; {self.kind} tunes no steps: leave it out")
+            problem = f"target_accept_prob is for hmc and nuts; {self.kind} tunes no steps: leave it out"
+            raise Misplaced(problem, "target_accept_prob")
         if self.warmup is not None and self.kind == "laplace":
-            raise ValueError("warmup is for samplers with chains; draws of laplace are independent: leave it out")
+            problem = "warmup is for samplers with chains; draws of laplace are independent: leave it out"
+            raise Misplaced(problem, "warmup")
         if self.kind == "auto" and self.budget is not None:
-            raise ValueError("auto goes on until its draws suffice: for a budget name hmc, nuts, gibbs or laplace")
+            problem = "auto goes on until its draws suffice: for a budget name hmc, nuts, gibbs or laplace"
+            raise Misplaced(problem, "budget")
         n_draws = (self.chains or DEFAULT_CHAINS[self.kind]) * (self.draws or MIN_DRAWS_TO_COMPARE)
         if self.verdict and n_draws < MIN_DRAWS_TO_COMPARE:
-            raise ValueError(f"chains x draws = {n_draws}: a verdict needs at least {MIN_DRAWS_TO_COMPARE} draws")
+            problem = f"chains x draws = {n_draws}: a verdict needs at least {MIN_DRAWS_TO_COMPARE} draws"
+            raise Misplaced(problem, "draws")
         return self
 
 
@@ -295,19 +300,24 @@ class Study(Section):
     def _prior_for_those_who_need_one(self) -> Study:
         for method in self.methods:
             if self.model.prior == "none" and isinstance(method, MapMethod | SamplerMethod):
-                raise ValueError(f"model.prior = 'none' leaves method {method.label!r} without a posterior")
+                problem = f"model.prior = 'none' leaves method {method.label!r} without a posterior"
+                raise Misplaced(problem, "model", "prior")
         return self
 
     @model_validator(mode="after")
     def _counts_for_poisson(self) -> Study:
         is_poisson = isinstance(self.model, Model) and self.model.family == "poisson"
         if is_poisson and isinstance(self.data, StudySimulation) and self.data.rate is None:
-            raise ValueError("model.family = 'poisson' is for counts, and normal components draw none: give data.rate")
+            problem = "model.family = 'poisson' is for counts, and normal components draw none: give data.rate"
+            raise Misplaced(problem, "model", "family")
         return self
 
     @model_validator(mode="after")
     def _distinct_names(self) -> Study:
-        for label, count in Counter(method.label for method in self.methods).items():
-            if count > 1:
-                raise ValueError(f"two methods are called {label!r}: give each its own name")
+        seen: set[str] = set()
+        for place, method in enumerate(self.methods):
+            if method.label in seen:
+                problem = f"two methods are called {method.label!r}: give each its own name"
+                raise Misplaced(problem, "methods", place, "name")
+            seen.add(method.label)
         return self

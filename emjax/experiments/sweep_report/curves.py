@@ -168,7 +168,7 @@ def _draw_panel(
         else:
             shifted = x + 0.5 * ((order + 0.5) / n_methods - 0.5)
             axes.vlines(shifted, lower, upper, color=mark.color, linewidth=1.4)
-            look = {"color": mark.color, "linestyle": "none", "marker": mark.marker, "markersize": 5.5}
+            look: Any = {"color": mark.color, "linestyle": "none", "marker": mark.marker, "markersize": 5.5}
             axes.plot(shifted, value, zorder=3, gid=name_of(method), **look)
             hollow(axes, shifted, value, points["doubtful"], mark, 5.5)
     axes.grid(axis="y")

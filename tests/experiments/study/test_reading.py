@@ -86,9 +86,13 @@ def refused(path: str, overrides=()) -> str:
         (
             'kind = "em"',
             'kind = "nuts"\ndtype = "float32"',
-            "line 15: methods[0]: dtype = 'float32' is for hmc and gibbs",
+            "line 17: methods[0]: dtype = 'float32' is for hmc and gibbs",
         ),
-        ('kind = "em"', 'kind = "hmc"\nverdict = true\ndraws = 9', "chains x draws = 72: a verdict needs at least 100"),
+        (
+            'kind = "em"',
+            'kind = "hmc"\nverdict = true\ndraws = 9',
+            "line 18: methods[0]: chains x draws = 72: a verdict needs at least 100",
+        ),
         ('kind = "em"', 'kind = "em"\ndraws = 1', "'methods[0].draws' for kind 'em'; it is for kind auto, hmc, nuts"),
         (
             'kind = "em"',
@@ -105,7 +109,7 @@ def refused(path: str, overrides=()) -> str:
         (
             "n_components = 2",
             "n_components = 2\nprior.rate = 1",
-            "line 12: model: prior.rate is not for family 'normal'",
+            "line 14: model: prior.rate is not for family 'normal'",
         ),
         (
             "n_components = 2",
@@ -117,13 +121,23 @@ def refused(path: str, overrides=()) -> str:
             "n_components = 2\nprior.scatter = -1",
             "line 14: model.prior.scatter = -1 is not allowed",
         ),
-        ("n_components = 2", 'n_components = 2\nfamily = "poisson"', "normal components draw none: give data.rate"),
+        (
+            "n_components = 2",
+            'n_components = 2\nfamily = "poisson"',
+            "line 14: model.family = 'poisson' is for counts, and normal components draw none",
+        ),
         (
             "n_components = 2",
             'n_components = 2\nprior = "none"\n[[methods]]\nkind = "map"',
-            "leaves method 'map' without",
+            "line 14: model.prior = 'none' leaves method 'map' without",
         ),
-        ('name = "peer"\nkind = "sklearn"', 'kind = "em"', "c.toml: two methods are called 'em'"),
+        ('name = "peer"\nkind = "sklearn"', 'kind = "em"', "line 18: two methods are called 'em'"),
+        ("mean = [0, 3]", "mean = [0, 3, 6]", "line 6: data: mean has 3 components and weights has 2"),
+        (
+            "[data]",
+            "[data]\ncontamination.share = 0.1\nmisspecification = { kind = 'uniform', skewness = 0.5 }",
+            "line 6: ",
+        ),
         ("mean = [0, 3]", "mean = [0, nan]", "c.toml: data.mean[1] = nan is not allowed; it should be a finite number"),
         ("mean = [0, 3]", "mean = [0, 2026-01-01]", "is a date or a time, which no setting takes"),
         (
