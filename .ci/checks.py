@@ -28,6 +28,7 @@ def check_wheel(wheel: Path) -> list[str]:
     allowed = {"emjax", f"emjax-{version}.dist-info"}
     complaints = [f"{wheel.name} has the top-level name {name!r}" for name in sorted(top_level - allowed)]
     complaints += [f"{wheel.name} lacks {name!r}" for name in sorted(allowed - top_level)]
+    complaints += [f"{wheel.name} lacks 'emjax/py.typed'"] if "emjax/py.typed" not in names else []
     complaints += [f"{wheel.name} ships the byte code {name!r}" for name in names if "__pycache__" in name]
     if not complaints:
         print(f"{wheel.name}: {len(names)} files, top-level names {sorted(top_level)}")

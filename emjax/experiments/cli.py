@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 
 from emjax.errors import ConfigError, EmjaxError
 from emjax.experiments import cli_archive, cli_init, cli_report
+from emjax.experiments.completion import choices, data_names
 from emjax.experiments.console import Console, print_error
 from emjax.experiments.exits import (
     EXIT_BAD_INPUT,
@@ -96,38 +97,65 @@ app = typer.Typer(
     cls=EmjaxGroup,
     help="Is EM good enough for my mixture, or do I need MCMC?",
     epilog="Start with:  emjax compare faithful -k 2",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 _MODEL, _EM, _MCMC, _RUN, _STUDY = "Model", "EM", "MCMC", "Run", "Study"
 
-Data = Annotated[str, typer.Argument(metavar="DATA", help="A bundled name or a CSV, Parquet, .npy or .npz file.")]
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA", help="A bundled name or a CSV, Parquet, .npy or .npz file.", autocompletion=data_names
+    ),
+]
 Columns = Annotated[str | None, typer.Option(metavar="A,B", help="Columns to use.", rich_help_panel=_MODEL)]
 Components = Annotated[
     int | None,
     typer.Option("-k", "--components", metavar="K", help="Number of components (required).", rich_help_panel=_MODEL),
 ]
 FamilyName = Annotated[
-    str | None, typer.Option(metavar="NAME", help="normal (default) or poisson.", rich_help_panel=_MODEL)
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        autocompletion=choices("model.family"),
+        help="normal (default) or poisson.",
+        rich_help_panel=_MODEL,
+    ),
 ]
 Covariance = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="full (default), tied, diag or spherical.", rich_help_panel=_MODEL),
+    typer.Option(
+        metavar="NAME",
+        autocompletion=choices("model.covariance"),
+        help="full (default), tied, diag or spherical.",
+        rich_help_panel=_MODEL,
+    ),
 ]
 PriorName = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="EM: likelihood (none) or MAP (default).", rich_help_panel=_MODEL),
+    typer.Option(
+        metavar="NAME",
+        autocompletion=choices("model.prior"),
+        help="EM: likelihood (none) or MAP (default).",
+        rich_help_panel=_MODEL,
+    ),
 ]
 Precision = Annotated[
-    str | None, typer.Option(metavar="NAME", help="float64 (default) or float32.", rich_help_panel=_MODEL)
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        autocompletion=choices("precision"),
+        help="float64 (default) or float32.",
+        rich_help_panel=_MODEL,
+    ),
 ]
 NInit = Annotated[int | None, typer.Option("--n-init", metavar="N", help="Number of starts.", rich_help_panel=_EM)]
 Starts = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
+        autocompletion=choices("em.starts"),
         help="mixed (default), kmeans++, random, responsibilities, hierarchical or short_em.",
         rich_help_panel=_EM,
     ),
@@ -144,7 +172,12 @@ LogEvery = Annotated[
 ]
 Method = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="auto (default), hmc, nuts, gibbs or laplace.", rich_help_panel=_MCMC),
+    typer.Option(
+        metavar="NAME",
+        autocompletion=choices("mcmc.method"),
+        help="auto (default), hmc, nuts, gibbs or laplace.",
+        rich_help_panel=_MCMC,
+    ),
 ]
 Chains = Annotated[int | None, typer.Option(metavar="N", help="Chains (the method's own).", rich_help_panel=_MCMC)]
 Warmup = Annotated[

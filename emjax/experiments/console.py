@@ -1,10 +1,12 @@
 """What a command says, and where: results on stdout, progress and warnings on stderr, errors always."""
 
+import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console as RichConsole
 from rich.console import ConsoleOptions, RenderableType
@@ -33,6 +35,11 @@ class _SafeConsole(RichConsole):
     Views write such characters as escapes (`printable`). This is the door that all of them go through, and it lets none
     pass that a view has forgotten.
     """
+
+    def on_broken_pipe(self) -> None:
+        """Say no more where nobody reads (``emjax fit ... | head``), and let the command finish what it writes."""
+        self.quiet = True
+        _close_for_good(self.file)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         for segment in super().render(renderable, options):
@@ -134,8 +141,11 @@ class Console:
     def document(self, value: Any) -> None:
         """Print the JSON document of the command when ``json`` asks for it, with ``quiet`` too."""
         if self.json:
-            sys.stdout.write(_UNSAFE.sub(_json_escape, to_json(value)) + "\n")
-            sys.stdout.flush()
+            try:
+                sys.stdout.write(_UNSAFE.sub(_json_escape, to_json(value)) + "\n")
+                sys.stdout.flush()
+            except BrokenPipeError:
+                _close_for_good(sys.stdout)
 
     def log(self, line: str) -> None:
         """Print a line of a log that was asked for: on stdout, or on stderr where stdout is for JSON."""
@@ -146,12 +156,12 @@ class Console:
     def warn(self, message: str) -> None:
         """Print one line of warning on stderr."""
         if not self.quiet:
-            self._err.print(f"emjax: warning: {printable(message)}", soft_wrap=True)
+            self._err.print(_between_words(f"emjax: warning: {printable(message)}", sys.stderr), soft_wrap=True)
 
     def note(self, message: str) -> None:
         """Print one line on stderr that is neither a warning nor a result: what a run has decided."""
         if not self.quiet:
-            self._err.print(f"emjax: {printable(message)}", soft_wrap=True)
+            self._err.print(_between_words(f"emjax: {printable(message)}", sys.stderr), soft_wrap=True)
 
     @contextmanager
     def bars(self, wanted: bool = True) -> Iterator[Bars]:
@@ -185,6 +195,24 @@ class _Count(ProgressColumn):
 
 
 def print_error(message: object) -> None:
-    """Print ``emjax: error: ...`` on stderr, on one line whatever the message holds."""
+    """Print ``emjax: error: ...`` on stderr, on one line whatever the message holds; a terminal wraps it at words."""
     with suppress(OSError):  # the terminal may be gone
-        sys.stderr.write(f"emjax: error: {printable(message)}\n")
+        sys.stderr.write(_between_words(f"emjax: error: {printable(message)}", sys.stderr) + "\n")
+
+
+def _between_words(line: str, stream: IO[str]) -> str:
+    """A line as it is, for programs; on a terminal broken between words, which the terminal itself would not heed."""
+    try:
+        if not stream.isatty():
+            return line
+        width = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return line
+    return textwrap.fill(line, max(width, 20), break_long_words=False, break_on_hyphens=False)
+
+
+def _close_for_good(stream: IO[str]) -> None:
+    """Send to nowhere what is still to be written to a pipe without a reader, Python's own last flush included."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

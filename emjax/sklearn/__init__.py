@@ -5,7 +5,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "sklearn":
         raise
-    raise ImportError('emjax.sklearn needs scikit-learn: pip install "emjax[sklearn]"') from None
+    raise ImportError("emjax.sklearn needs scikit-learn: pip install scikit-learn") from None
 
 from emjax.sklearn.gaussian_mixture import GaussianMixture
 

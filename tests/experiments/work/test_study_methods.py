@@ -310,7 +310,7 @@ def test_sklearn_has_normal_components_only():
 def test_sklearn_that_is_missing_is_named(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sklearn" else found(name))
-    with pytest.raises(ConfigError, match=r'pip install "emjax\[sklearn\]"'):
+    with pytest.raises(ConfigError, match="pip install scikit-learn"):
         run_method(job_spec("sklearn"), [])
 
 

@@ -37,7 +37,7 @@ def outcomes(
 
 def _check(spec: Mapping[str, Any]) -> None:
     if importlib.util.find_spec("sklearn") is None:
-        raise ConfigError(f'methods.{label(spec)} needs scikit-learn: pip install "emjax[sklearn]"')
+        raise ConfigError(f"methods.{label(spec)} needs scikit-learn: pip install scikit-learn")
     family = spec["model"]["family"]
     if family != "normal":
         raise ConfigError(
