@@ -29,7 +29,7 @@ def test_the_python_example_runs_and_is_short(tmp_path, monkeypatch, capsys):
 
 def test_the_two_commands_are_the_promised_ones():
     commands = [line for block in _blocks("bash") for line in block.splitlines() if line]
-    assert commands == ["pip install uv && uv run emjax compare faithful -k 2", "uv run pytest"]
+    assert commands == ["pip install uv && uv run emjax compare faithful -k 2", "uv run --group test pytest"]
 
 
 def test_every_command_named_is_one_of_the_command_line(monkeypatch, capsys):

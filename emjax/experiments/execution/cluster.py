@@ -52,8 +52,7 @@ class DaskExecutor:
             from distributed import Client, LocalCluster
         except ImportError:
             raise ConfigError(
-                "--scheduler needs Dask: install emjax[dask], or leave the option out to use the processes of this "
-                "machine"
+                "--scheduler needs Dask: pip install distributed, or leave the option out and take local processes"
             ) from None
         embedded = _EMBEDDED.fullmatch(scheduler)
         self._cluster = None

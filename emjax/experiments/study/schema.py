@@ -202,7 +202,7 @@ class SamplerMethod(MethodBase):
 
 
 class SklearnMethod(MethodBase):
-    """scikit-learn's mixtures, as peers; they need `emjax[sklearn]`."""
+    """scikit-learn's mixtures, as peers; they need scikit-learn (extra `sklearn`)."""
 
     kind: Literal["sklearn"]
     estimator: Literal["GaussianMixture", "BayesianGaussianMixture"] = Field(
