@@ -267,7 +267,7 @@ def build_ahead(fit: Fit, level: float = 0.9) -> None:
         dataclasses.replace(fit, mixture=dataclasses.replace(fit.mixture, prior="default")).intervals(level=level)
         one = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (INTEGRATION_POINTS, *np.shape(leaf))), fit.params)
         points = np.asarray(_one_point_each(likelihood, one, jax.random.split(jax.random.key(0), INTEGRATION_POINTS)))
-        fit.log_prob(points)
+        fit.score_samples(points)
         mean_log_density(likelihood, stacked, np.concatenate([points, values]))
         draws = jax.tree.map(lambda leaf: leaf[:PARTITION_DRAWS], stacked)
         _responsibilities(likelihood, draws, values[subset_rows(len(values))])
@@ -284,8 +284,8 @@ def _check_same(fit: Fit, posterior: Posterior, values: np.ndarray) -> None:
 
 def _aligned(fit: Fit, posterior: Posterior, values: np.ndarray) -> Fit:
     """The fit with its components in the order of the posterior's labels."""
-    reference = posterior.map_fit.responsibilities(values).T
-    order = align.classification(fit.responsibilities(values).T[None], reference)[0]
+    reference = posterior.map_fit.predict_proba(values).T
+    order = align.classification(fit.predict_proba(values).T[None], reference)[0]
     return dataclasses.replace(fit, params=jax.tree.map(np.asarray, fit.mixture.permute(fit.params, order)))
 
 

@@ -11,6 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from emjax.shown import Shown
+
 
 class Verdict(enum.StrEnum):
     """What a comparison says. See `Verdict.sentence`."""
@@ -136,8 +138,8 @@ class Evidence:
     rows_apart: tuple[int, int] = (0, 0)
 
 
-@dataclasses.dataclass(frozen=True)
-class Judgement:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Judgement(Shown):
     """A verdict with what it rests on.
 
     Attributes

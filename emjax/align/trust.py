@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from emjax.align.assignment import FloatArray, IntArray, apply, as_costs, permutations_from_cost
 from emjax.align.direct import pivot_cost
 from emjax.errors import ConfigError, DataError
+from emjax.shown import Shown
 
 METHODS = ("classification", "pivot")
 """What `align` can keep; `emjax.align.RELABELLINGS` are all methods."""
@@ -18,8 +19,8 @@ TRUST_LOW = 0.5
 """Bounds of the wording of `Alignment.note`; they decide nothing else."""
 
 
-@dataclass(frozen=True)
-class Alignment:
+@dataclass(frozen=True, repr=False)
+class Alignment(Shown):
     r"""Labels of the draws, and how far they can be trusted.
 
     Attributes:

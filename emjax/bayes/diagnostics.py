@@ -25,6 +25,7 @@ import xarray as xr
 
 from emjax.bayes.rhat import nested_rhat, split_rhat
 from emjax.jsonable import to_jsonable
+from emjax.shown import Shown
 
 _MIN_DRAWS = 4
 _TAIL = (0.05, 0.95)
@@ -129,8 +130,8 @@ class QuantityDiagnostics:
     constant: bool
 
 
-@dataclass(frozen=True)
-class Diagnostics:
+@dataclass(frozen=True, repr=False)
+class Diagnostics(Shown):
     """The verdict on a set of chains, with the numbers it rests on.
 
     Attributes

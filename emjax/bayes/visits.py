@@ -13,6 +13,7 @@ from emjax.bayes.modes import LaplaceMixture
 from emjax.bayes.target import Evaluator
 from emjax.mixture import MixtureParams
 from emjax.result import Optimum
+from emjax.shown import Shown
 
 NON_NEGLIGIBLE = 0.02
 """A mode with at least this mass that no chain has visited is a part of the posterior that the draws leave out."""
@@ -20,8 +21,8 @@ NON_NEGLIGIBLE = 0.02
 _MOST_POINTS = 2000
 
 
-@dataclasses.dataclass(frozen=True)
-class PosteriorMode:
+@dataclasses.dataclass(frozen=True, repr=False)
+class PosteriorMode(Shown):
     """One mode of the posterior, up to labels.
 
     Attributes
@@ -64,8 +65,8 @@ class PosteriorMode:
         return f"the region where {components} empty"
 
 
-@dataclasses.dataclass(frozen=True)
-class PosteriorModes:
+@dataclasses.dataclass(frozen=True, repr=False)
+class PosteriorModes(Shown):
     """The modes of a posterior that EM knows of.
 
     Attributes

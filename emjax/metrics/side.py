@@ -101,9 +101,9 @@ def invariants_of(fit: Fit, posterior: Posterior, values: np.ndarray, key: jax.A
     points = _points(fit, posterior, key)
     # One call for points and data: every further shape is a program to build.
     predictive = posterior.log_predictive(np.concatenate([points, values]), PREDICTIVE_DRAWS)
-    distance = total_variation(fit.log_prob(points), predictive[: len(points)])
+    distance = total_variation(fit.score_samples(points), predictive[: len(points)])
     pairs, n_rows_apart = _co_clustering(fit, posterior, values, apart)
-    em_score, posterior_score = log_score(fit.log_prob(values)), log_score(predictive[len(points) :])
+    em_score, posterior_score = log_score(fit.score_samples(values)), log_score(predictive[len(points) :])
     return {
         "total_variation": {"value": distance.value, "standard_error": distance.standard_error},
         "co_clustering": {
@@ -146,7 +146,7 @@ def _co_clustering(fit: Fit, posterior: Posterior, values: np.ndarray, apart: fl
     rows = subset_rows(len(values))
     draws = posterior.thinned(PARTITION_DRAWS)
     shares = responsibilities(posterior.mixture.likelihood, draws, values[rows])
-    ours, theirs = co_clustering(fit.responsibilities(values[rows])), mean_co_clustering(shares)
+    ours, theirs = co_clustering(fit.predict_proba(values[rows])), mean_co_clustering(shares)
     of_rows = np.abs(ours - theirs).sum(axis=1) / max(len(rows) - 1, 1)
     return co_clustering_difference(ours, theirs), int((of_rows > apart).sum())
 

@@ -24,14 +24,14 @@ from emjax.bayes.tree import to_tree
 from emjax.bayes.visits import PosteriorModes
 from emjax.comparison import Comparison
 from emjax.datasets.dataset import Dataset
-from emjax.experiments import plots
+from emjax import plots
 from emjax.experiments.report import write_report
-from emjax.experiments.report.drawing.chains import rank_counts
-from emjax.experiments.report.drawing.ellipses import outlines
-from emjax.experiments.report.drawing.view import as_view, curves, entropy
+from emjax.plots.drawing.chains import rank_counts
+from emjax.plots.drawing.ellipses import outlines
+from emjax.plots.drawing.view import as_view, curves, entropy
 from emjax.experiments.report.evidence import gauges
-from emjax.experiments.report.svg import svg_text
-from emjax.experiments.report.wording import printable
+from emjax.plots.svg import svg_text
+from emjax.wording import printable
 from emjax.naming import scalar_parameters
 from emjax.verdict import Thresholds, Verdict
 
@@ -426,7 +426,7 @@ def test_many_data_are_drawn_as_pixels_and_said_to_be_fewer(faithful):
 def test_curves_are_the_densities_of_the_model(eruptions):
     found = curves(as_view(eruptions))
     with jax.enable_x64(True):
-        expected = np.exp(eruptions.fit.log_prob(found.grid))
+        expected = np.exp(eruptions.fit.score_samples(found.grid))
     np.testing.assert_allclose(found.em_density, expected, rtol=1e-10)
     one = jax.tree.map(lambda leaf: leaf[0], eruptions.posterior.params)
     with jax.enable_x64(True):

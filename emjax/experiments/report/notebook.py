@@ -4,7 +4,7 @@ import html
 from typing import TYPE_CHECKING
 
 from emjax.align import TRUST_LOW
-from emjax.experiments.report.wording import number
+from emjax.wording import number
 
 if TYPE_CHECKING:
     from emjax.comparison import Comparison

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from emjax.experiments.report.wording import count, decimals_for, elided, fixed, listed, number, percent
 from emjax.experiments.sweep_report.measures import (
     FEW,
     MEASURE,
@@ -28,6 +27,7 @@ from emjax.experiments.sweep_report.measures import (
 )
 from emjax.experiments.sweep_report.sweep import CellView, Sweep
 from emjax.experiments.sweep_report.verdicts import CellVerdicts
+from emjax.wording import count, decimals_for, elided, fixed, listed, number, percent
 
 CLAIM = 3.0
 """Monte-Carlo standard errors beyond which a difference is called one."""

@@ -12,8 +12,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from emjax.experiments.archive.atomic import UNTOUCHED, write_atomically
-from emjax.experiments.report.svg import data_uri, pixels
-from emjax.experiments.report.wording import count, elided, listed, number, percent
 from emjax.experiments.sweep_report.curves import Curves, curve, draw_curves
 from emjax.experiments.sweep_report.findings import band_words, measure_words
 from emjax.experiments.sweep_report.frontier import Frontier, draw_frontier, unbeaten
@@ -23,6 +21,8 @@ from emjax.experiments.sweep_report.measures import ENOUGH, MEASURE, Measure, ex
 from emjax.experiments.sweep_report.sweep import Axis, Sweep
 from emjax.experiments.sweep_report.verdict_bars import MOST_BARS, draw_verdicts
 from emjax.experiments.sweep_report.verdicts import CellVerdicts
+from emjax.plots.svg import data_uri, pixels
+from emjax.wording import count, elided, listed, number, percent
 
 WIDE, SLIM = 7.0, 3.6
 _MOST_BIASES = 6
@@ -64,7 +64,7 @@ class StudyPicture:
 
     def write(self, folder: Path) -> list[Path]:
         """Write the figure as SVG and PDF, in the colours of a light page."""
-        from emjax.experiments.report.drawing.style import drawing
+        from emjax.plots.drawing.style import drawing
 
         paths: list[Path] = []
         for kind, date in (("svg", "Date"), ("pdf", "CreationDate")):

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from emjax.experiments import cli_report
 from emjax.experiments.cli import EmjaxGroup
-from emjax.experiments.report.wording import fixed, percent
+from emjax.wording import fixed, percent
 from emjax.experiments.study.schema import Study
 from emjax.experiments.sweep_report import write_study_report
 from emjax.experiments.sweep_report.build import write_index, write_pages

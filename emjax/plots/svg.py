@@ -8,7 +8,7 @@ import re
 
 from matplotlib.figure import Figure
 
-from emjax.experiments.report.drawing.style import DARK, drawing
+from emjax.plots.drawing.style import DARK, drawing
 
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _DPI_OF_PIXELS = 200

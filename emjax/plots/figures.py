@@ -2,7 +2,7 @@
 
 .. code-block:: python
 
-    figure = emjax.experiments.plots.density(comparison)
+    figure = emjax.plots.density(comparison)
     figure.savefig("density.png", dpi=200)
 
 A figure belongs to nobody: no pyplot, no global setting and no backend is touched. EM is orange and dashed, the
@@ -15,15 +15,15 @@ from matplotlib.figure import Figure
 
 from emjax.bayes.posterior import Posterior
 from emjax.comparison import Comparison
-from emjax.experiments.report.drawing.assignments import draw_along, draw_certainty, draw_map
-from emjax.experiments.report.drawing.chains import draw_chains, find_chains, worst_chains
-from emjax.experiments.report.drawing.density import draw_density, draw_density_band
-from emjax.experiments.report.drawing.em_trace import draw_em_trace
-from emjax.experiments.report.drawing.forest import draw_forest
-from emjax.experiments.report.drawing.labels import draw_labels
-from emjax.experiments.report.drawing.modes import draw_modes
-from emjax.experiments.report.drawing.ranks import draw_rank_panels, find_ranks
-from emjax.experiments.report.drawing.view import as_view
+from emjax.plots.drawing.assignments import draw_along, draw_certainty, draw_map
+from emjax.plots.drawing.chains import draw_chains, find_chains, worst_chains
+from emjax.plots.drawing.density import draw_density, draw_density_band
+from emjax.plots.drawing.em_trace import draw_em_trace
+from emjax.plots.drawing.forest import draw_forest
+from emjax.plots.drawing.labels import draw_labels
+from emjax.plots.drawing.modes import draw_modes
+from emjax.plots.drawing.ranks import draw_rank_panels, find_ranks
+from emjax.plots.drawing.view import as_view
 from emjax.result import Fit
 
 __all__ = [

@@ -20,7 +20,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from emjax.experiments.report.wording import printable
+from emjax.wording import printable
 
 INK = "#1d232a"
 MUTED = "#59636e"

@@ -12,14 +12,14 @@ import numpy as np
 
 from emjax.bayes.posterior import Posterior, mean_responsibilities, thinning
 from emjax.comparison import Comparison
-from emjax.experiments.report.drawing import style
-from emjax.experiments.report.wording import count
 from emjax.families.normal import Normal, NormalParams
 from emjax.families.poisson import PoissonParams
 from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams
+from emjax.plots.drawing import style
 from emjax.result import Fit
 from emjax.scope import computing
+from emjax.wording import count
 
 BAND_DRAWS = 300
 """Draws behind the bands of a figure, evenly spaced over all chains."""
@@ -258,7 +258,7 @@ def _grid(view: View, feature: int) -> np.ndarray:
 def shares_of_data(view: View) -> tuple[np.ndarray | None, np.ndarray | None]:
     """``p(z = k | x_n)`` of the rows that are drawn, by EM and averaged over the draws, ``(n_rows, K)`` each."""
     x = view.values[view.rows]
-    em = None if view.fit is None else view.fit.responsibilities(x)
+    em = None if view.fit is None else view.fit.predict_proba(x)
     if view.posterior is None:
         return em, None
     with computing():
