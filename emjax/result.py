@@ -16,9 +16,9 @@ from emjax.naming import ScalarParameter, scalar_parameters
 from emjax.programs import filled_up
 from emjax.samples import as_samples_like
 from emjax.scope import computing
-from emjax.shown import Card, Word, Pictured, Shown, table_card
+from emjax.shown import Card, Pictured, Shown, Word, nats, table_card
 from emjax.summary import Summary, variances
-from emjax.wording import number
+from emjax.wording import count, number
 
 if TYPE_CHECKING:
     from emjax.mixture import Mixture, MixtureParams
@@ -77,7 +77,7 @@ _SPURIOUS = (
     "use a prior, fewer components or more starts."
 )
 
-_CARD_COLUMNS = 5
+_CARD_COLUMNS = 4
 """Numbers of each component that a notebook shows."""
 
 _FAR_ABOVE = 2.0
@@ -386,8 +386,8 @@ class Fit(Pictured):
             rest="summary(parameters=True)",
             alerts=() if self.converged and not self.spurious else (self.message,),
             lines=(
-                f"log-likelihood {number(self.log_likelihood, 8)}, {self.n_samples:,} rows, {self.n_parameters} parameters",
-                f"{best} of {n_starts} starts ended here; {len(self.optima)} distinct end points",
+                f"log-likelihood {nats(self.log_likelihood)}, {self.n_samples:,} rows, {self.n_parameters} parameters",
+                f"reached by {best} of {n_starts} starts; {count(len(self.optima), 'distinct end point')}",
             ),
         )
 

@@ -32,8 +32,8 @@ EM_IS_ENOUGH = (Verdict.EM_SUFFICIENT, Verdict.EM_WITH_INTERVALS)
 """The verdicts for EM."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Limits:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Limits(Shown):
     """The most by which EM and the posterior may differ.
 
     Attributes
@@ -57,8 +57,8 @@ class Limits:
     log_width_ratio: float
 
 
-@dataclasses.dataclass(frozen=True)
-class Thresholds:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Thresholds(Shown):
     """When each verdict is given.
 
     Attributes

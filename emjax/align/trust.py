@@ -1,7 +1,9 @@
 """How far labels can be trusted: margins, the separation of the equivalent modes, and `Alignment`."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import factorial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,6 +52,10 @@ class Alignment(Shown):
     margin: float
     objective: float
     note: str
+
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        names = "method", "trust", "agreement", "separation", "permutations"
+        yield from ((name, getattr(self, name)) for name in names)
 
 
 def margins(cost: ArrayLike, permutations: ArrayLike) -> FloatArray:

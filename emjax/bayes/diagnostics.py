@@ -31,8 +31,8 @@ _MIN_DRAWS = 4
 _TAIL = (0.05, 0.95)
 
 
-@dataclass(frozen=True)
-class Thresholds:
+@dataclass(frozen=True, repr=False)
+class Thresholds(Shown):
     """Where a posterior stops being trusted.
 
     Attributes
@@ -110,8 +110,8 @@ _PRECEDENCE = (
 )
 
 
-@dataclass(frozen=True)
-class QuantityDiagnostics:
+@dataclass(frozen=True, repr=False)
+class QuantityDiagnostics(Shown):
     """One scalar quantity. If ``constant`` (a parameter held fixed), rhat and ess are NaN and not judged.
 
     ``rhat``, ``ess_bulk``, ``ess_tail`` and ``ess_sd`` (of squared deviations) have no unit; ``mean``, ``sd``,
@@ -169,6 +169,10 @@ class Diagnostics(Shown):
     n_draws: int
     quantities: tuple[QuantityDiagnostics, ...]
     thresholds: Thresholds
+
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        names = "status", "reasons", "max_rhat", "max_rhat_name", "min_ess_bulk", "min_ess_bulk_name", "n_divergent"
+        yield from ((name, getattr(self, name)) for name in (*names, "n_chains", "n_draws"))
 
     def suffices(self, wanted_ess: float) -> bool:
         """Whether the chains have converged, and every effective sample size is as large as wanted."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,10 @@ class PosteriorMode(Shown):
     n_starts: int
     n_empty: int = 0
 
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        names = "n_empty", "log_density", "laplace_mass", "mass", "visited", "n_starts"
+        yield from ((name, getattr(self, name)) for name in names)
+
     @property
     def words(self) -> str:
         """What it is: a mode with its height, or the region where so many components are empty."""
@@ -89,6 +94,14 @@ class PosteriorModes(Shown):
     importance_ess: float
     log_evidence: float
     good_pareto_k: float = GOOD_PARETO_K
+
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        yield "n_modes", self.n_modes
+        yield "masses", tuple(round(mode.mass, 4) for mode in self.modes)
+        yield "unvisited", self.unvisited
+        yield "believable", self.believable
+        yield "pareto_k", self.pareto_k
+        yield "log_evidence", self.log_evidence
 
     @property
     def believable(self) -> bool:

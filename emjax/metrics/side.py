@@ -22,6 +22,7 @@ from emjax.mixture import Mixture, MixtureParams
 from emjax.naming import scalar_parameters
 from emjax.programs import filled_up
 from emjax.result import Fit
+from emjax.shown import Shown
 from emjax.uncertainty.information import Intervals
 
 INTEGRATION_POINTS = 6000
@@ -29,8 +30,8 @@ PREDICTIVE_DRAWS = 1000
 PARTITION_DRAWS = 400
 
 
-@dataclasses.dataclass(frozen=True)
-class ParameterRow:
+@dataclasses.dataclass(frozen=True, repr=False)
+class ParameterRow(Shown):
     """One number of the mixture as both sides see it.
 
     Attributes

@@ -17,6 +17,7 @@ import pytest
 import xarray as xr
 
 import emjax
+from emjax import plots
 from emjax.bayes.diagnostics import PosteriorStatus, assess
 from emjax.bayes.draws import describe_draws
 from emjax.bayes.posterior import Posterior
@@ -24,16 +25,15 @@ from emjax.bayes.tree import to_tree
 from emjax.bayes.visits import PosteriorModes
 from emjax.comparison import Comparison
 from emjax.datasets.dataset import Dataset
-from emjax import plots
 from emjax.experiments.report import write_report
+from emjax.experiments.report.evidence import gauges
+from emjax.naming import scalar_parameters
 from emjax.plots.drawing.chains import rank_counts
 from emjax.plots.drawing.ellipses import outlines
 from emjax.plots.drawing.view import as_view, curves, entropy
-from emjax.experiments.report.evidence import gauges
 from emjax.plots.svg import svg_text
-from emjax.wording import printable
-from emjax.naming import scalar_parameters
 from emjax.verdict import Thresholds, Verdict
+from emjax.wording import printable
 
 CHAINS, DRAWS = 4, 250
 HOSTILE = "<script>alert(1)</script>"

@@ -1,1 +1,1 @@
-"""The figures of the report, one kind per file; `emjax.plots` is their public face."""
+"""The figures, one kind per file; `emjax.plots` is their public face."""

@@ -123,6 +123,15 @@ class View:
         name = "EM" if self.source.mixture.prior is None else "EM (MAP)"
         return name if self.source.converged else f"{name}, {self.source.status.value}"
 
+    @property
+    def doubt(self) -> str:
+        """Why what is drawn is not to be trusted, in a word; empty where it is."""
+        if self.fit is None:
+            return "" if self.posterior is None or self.posterior.converged else self.posterior.status.value
+        if self.fit.converged:
+            return "spurious" if self.fit.spurious else ""
+        return self.fit.status.value
+
     @functools.cached_property
     def em(self) -> dict[str, np.ndarray] | None:
         """EM's stored parameters, each with a leading axis of length one."""
