@@ -313,8 +313,7 @@ class Fit(Pictured):
 
         mclust reports the same number with the opposite sign. (Schwarz, Annals of Statistics 6, 1978.)
         """
-        densities = self.score_samples(x)
-        return float(-2.0 * densities.sum() + self.n_parameters * np.log(len(densities)))
+        return self._bic(self.score_samples(x))
 
     def icl(self, x: Any = None) -> float:
         r"""Integrated completed likelihood, :math:`-2 \log p(x, \hat z) + p \log n`; the lower the better.
@@ -324,7 +323,7 @@ class Fit(Pictured):
         number with the opposite sign. (Biernacki, Celeux and Govaert, IEEE Transactions on Pattern Analysis and Machine
         Intelligence 22, 2000, with the approximation by BIC of their section 4.)
         """
-        return float(self.bic(x) - 2.0 * np.log(self.predict_proba(x).max(axis=1)).sum())
+        return _completed(self.bic(x), self.predict_proba(x))
 
     def summary(self, *, parameters: bool = False) -> Summary:
         """The fit as mclust sums it up: status, log-likelihood, n, df, BIC, ICL, and how many data each component has.
@@ -334,8 +333,10 @@ class Fit(Pictured):
         """
         bic, icl, counts = math.nan, math.nan, None
         if self._usable:
-            bic, icl = self.bic(), self.icl()
-            counts = np.bincount(self.predict(), minlength=self.mixture.n_components)
+            shares = self.predict_proba()
+            bic = self._bic(self.score_samples())
+            icl = _completed(bic, shares)
+            counts = np.bincount(shares.argmax(axis=1), minlength=self.mixture.n_components)
         return Summary(
             mixture=self._declared(),
             space=self.space,
@@ -350,6 +351,9 @@ class Fit(Pictured):
             parameters=variances(self.mixture.named_parameters(self.params)) if parameters else {},
             feature_names=self.feature_names,
         )
+
+    def _bic(self, densities: np.ndarray) -> float:
+        return float(-2.0 * densities.sum() + self.n_parameters * np.log(len(densities)))
 
     @property
     def _usable(self) -> bool:
@@ -376,7 +380,9 @@ class Fit(Pictured):
         named = self.mixture.named_parameters(self.params)
         chosen = scalar_parameters({name: each[:1] for name, each in named.items()}, self.feature_names)
         chosen = tuple(one for one in chosen if len(one.index) < 3)[:_CARD_COLUMNS]
-        columns = [np.asarray(named[one.variable])[:, *one.index[1:]] for one in chosen]
+        columns = [
+            np.asarray(named[one.variable])[:, one.index[1]] if one.index[1:] else named[one.variable] for one in chosen
+        ]
         rows = [(f"{k}", *(number(values[k]) for values in columns)) for k in range(self.mixture.n_components)]
         best, n_starts = self.optima[0].count, sum(optimum.count for optimum in self.optima)
         return table_card(
@@ -401,6 +407,11 @@ class Fit(Pictured):
         values = self.data if x is None else as_samples_like(x, self.feature_names, of="the fit").values
         with computing():
             return np.asarray(function(self.mixture.likelihood, self.params, filled_up(values)))[: len(values)]
+
+
+def _completed(bic: float, shares: np.ndarray) -> float:
+    """The integrated completed likelihood from the criterion without labels and the responsibilities."""
+    return float(bic - 2.0 * np.log(shares.max(axis=1)).sum())
 
 
 def _heading(one: ScalarParameter) -> str:

@@ -224,6 +224,8 @@ class Pictured(Shown):
 
 def in_columns(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     """Lines of a table for a terminal: the first column to the left, the others to the right."""
+    if not header:
+        return []
     table = [header, *rows]
     widths = [max(len(row[place]) for row in table) for place in range(len(header))]
     return [

@@ -110,7 +110,7 @@ class Summary(Shown):
         if counts is None:
             yield "no counts, for lack of usable parameters", ((), [], "")
         else:
-            rows = [(f"{k}", f"{count}") for k, count in enumerate(counts[:_MOST_COMPONENTS])]
+            rows: list[tuple[str, ...]] = [(f"{k}", f"{count}") for k, count in enumerate(counts[:_MOST_COMPONENTS])]
             yield "data by their likeliest component", (("component", "count"), rows, _rest(len(counts), len(rows)))
         for name, values in self.parameters.items():
             columns = values.reshape(len(values), -1)[:, :_MOST_FEATURES]

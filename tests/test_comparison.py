@@ -381,11 +381,11 @@ def test_scores_are_those_of_the_two_densities(agreed, fit, same, x):
 def test_a_notebook_shows_the_verdict_and_numbers_that_can_be_trusted(agreed, same):
     shown = agreed._repr_html_()
     assert agreed.verdict.sentence in shown
-    assert all(f'<th scope="row">{row.name}</th>' in shown for row in agreed.rows)
-    assert '<th scope="col">posterior mean</th>' in shown
+    assert all(f">{row.name}</th>" in shown for row in agreed.rows)
+    assert ">posterior mean</th>" in shown
     bad = dataclasses.replace(same.diagnostics, status=PosteriorStatus.not_converged)
     doubtful = dataclasses.replace(agreed, posterior=dataclasses.replace(same, diagnostics=bad))._repr_html_()
-    assert '<th scope="col">posterior mean</th>' not in doubtful
+    assert ">posterior mean</th>" not in doubtful
     assert PosteriorStatus.not_converged.message in doubtful
 
 

@@ -47,8 +47,8 @@ def takers(fit: emjax.Fit, posterior: emjax.Posterior) -> dict:
 
 
 TAKERS = [
-    "log_prob",
-    "responsibilities",
+    "score_samples",
+    "predict_proba",
     "bic",
     "log_predictive",
     "compare",

@@ -203,7 +203,9 @@ class StudyResult(Pictured):
         def of(picture: StudyPicture) -> Callable[..., Figure]:
             return lambda _, width=7.0: picture.draw(width)
 
-        return {picture.name: of(picture) for picture in study_pictures(read_sweep(self.folder))}
+        found = {picture.name: of(picture) for picture in study_pictures(read_sweep(self.folder))}
+        # One panel, and what most studies are about: it fits a notebook.
+        return {name: found[name] for name in sorted(found, key=lambda name: name != "coverage")}
 
 
 def open_study(path: str | Path) -> StudyResult:

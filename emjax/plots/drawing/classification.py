@@ -218,13 +218,14 @@ def _pair(axes: Axes, found: Scene, first: int, second: int, sizes: np.ndarray, 
     for k in range(found.n_components):
         color, symbol = style.component(k)
         own = order[found.labels[order] == k]
+        x, y = found.points[own][:, pair].T
         axes.scatter(
-            *found.points[own][:, pair].T, s=sizes[own], marker=symbol, color=color, alpha=0.7, linewidths=0,
+            x, y, s=sizes[own], marker=symbol, color=color, alpha=0.7, linewidths=0,
             rasterized=rasterized or (several and len(found.points) * len(found.names) > 2_000),
         )  # fmt: skip
         axes.plot(*lines[k].T, color=color, linewidth=1.0 if several else 1.5, zorder=3)
         if not several and 1 < found.n_components <= _MOST_NAMED:
-            style.number_mark(axes, k, *found.mean[k, pair], color=color)
+            style.number_mark(axes, k, found.mean[k, first], found.mean[k, second], color)
     low, high = found.points[:, pair].min(axis=0), found.points[:, pair].max(axis=0)
     room = 0.08 * (high - low)
     axes.set_xlim(low[0] - room[0], high[0] + room[0])
@@ -264,7 +265,7 @@ def _key(figure: Figure, found: Scene, rows: int) -> None:
         handles.append(Line2D([], [], linestyle="none"))
         labels.append(f"+ {found.n_components - _MOST_KEYS} more")
     if found.doubt:
-        handles.append(Line2D([], [], linestyle="none", marker="$!$", color=style.WARNING, markersize=6))
+        handles.append(Line2D([], [], linestyle="none", marker="x", color=style.WARNING, markersize=6))
         labels.append(found.doubt)
     width, height = figure.get_size_inches()
     figure.legend(
