@@ -24,9 +24,11 @@ from emjax.datasets.dataset import Dataset
 from emjax.experiments import make_plan, open_run, open_study
 from emjax.experiments.config import Config
 from emjax.experiments.sweep_report.sweep import read_sweep
+from emjax.metrics.side import rows_of
 from emjax.plots.drawing.classification import discriminants, scene
 from emjax.plots.drawing.view import as_view
 from emjax.result import Fit, Optimum, Status
+from emjax.verdict import DEFAULT_THRESHOLDS, Judgement, Verdict
 
 SHORT = 1000
 FOLDERS = Path(__file__).parents[1] / "reference" / "folders"
@@ -37,7 +39,13 @@ HOSTILE = '<script>alert("$x$")</script>' + " long" * 100
 def comparison() -> emjax.Comparison:
     x = emjax.datasets.load("faithful")
     fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2), x, key=jax.random.key(0), n_init=2)
-    return emjax.compare(fit, imitated(fit), x, loo=False)
+    posterior, intervals = imitated(fit), fit.intervals()
+    verdict = Judgement(Verdict.EM_SUFFICIENT, ("a reason", "another"))
+    return emjax.Comparison(
+        verdict=verdict.verdict, reasons=verdict.reasons, rows=rows_of(fit, posterior, intervals, 0.9), invariants={},
+        diagnostics={}, cost={}, level=0.9, thresholds=DEFAULT_THRESHOLDS, fit=fit, posterior=posterior,
+        intervals=intervals, judgements={"em": verdict},
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
