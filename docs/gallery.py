@@ -15,8 +15,11 @@ import jax
 
 import emjax
 from emjax import plots
-from emjax.experiments import StudyResult, open_study
+from emjax.experiments import open_study
 from emjax.plots.svg import svg_text
+
+# Programs run once here: compiling them fast matters more than running them fast.
+jax.config.update("jax_disable_most_optimizations", True)
 
 WIDTH = 5.0
 STUDY = Path(__file__).parents[1] / "tests" / "reference" / "folders" / "study"
@@ -68,15 +71,11 @@ def reprs(_: Path) -> str:
 
 def methods(_: Path) -> str:
     """Which object has which public method."""
-    classes = {name: type(thing) for name, thing in shown().items()} | {"study": StudyResult}
-    found = {name: dict(inspect.getmembers(cls, inspect.isfunction)) for name, cls in classes.items()}
-    names = list(dict.fromkeys(key for own in found.values() for key in own if not key.startswith("_")))
-    names.sort(key=lambda key: -sum(key in own for own in found.values()))
-    rows = []
-    for key in names:
-        home = next(own[key] for own in found.values() if key in own)
-        rows.append([f"`{key}`", first_sentence(home), *("✓" if key in own else "" for own in found.values())])
-    return table(["", "", *(f"`{name}`" for name in classes)], rows)
+    found = {name: dict(inspect.getmembers(type(thing), inspect.isfunction)) for name, thing in shown().items()}
+    found = {name: {key for key in own if not key.startswith("_")} for name, own in found.items() if name != "summary"}
+    names = sorted(set().union(*found.values()), key=lambda key: (-sum(key in own for own in found.values()), key))
+    rows = [[f"`{key}`", *("✓" if key in own else "" for own in found.values())] for key in names]
+    return table(["", *(f"`{name}`" for name in found)], rows)
 
 
 def kinds(_: Path) -> str:
@@ -109,9 +108,9 @@ def pictures(source: Path) -> str:
 def features(source: Path) -> str:
     """Classification and uncertainty of one feature, and of four."""
     parts = []
-    for data, family, n_components in (("galaxies", emjax.Normal(), 3), ("iris", emjax.Normal("tied"), 3)):
+    for data, family, n_components in (("acidity", emjax.Normal(), 2), ("iris", emjax.Normal("tied"), 3)):
         x = emjax.datasets.load(data)
-        fit = emjax.fit(emjax.Mixture(family, n_components), x, key=jax.random.key(0))
+        fit = emjax.fit(emjax.Mixture(family, n_components), x, key=jax.random.key(0), n_init=4)
         count = f"{x.shape[1]} feature" + ("s" if x.shape[1] > 1 else "")
         for kind in ("classification", "uncertainty"):
             name = written(source, f"{kind}-{data}", fit.plot(kind, width=WIDTH))

@@ -29,7 +29,7 @@ from emjax.plots.figures import (
     ranks,
     uncertainty,
 )
-from emjax.plots.notebook import thumbnail
+from emjax.plots.notebook import thumbnail as thumbnail
 
 __all__ = [
     "FIGURES",
@@ -45,6 +45,5 @@ __all__ = [
     "labels",
     "modes",
     "ranks",
-    "thumbnail",
     "uncertainty",
 ]

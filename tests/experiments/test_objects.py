@@ -283,7 +283,7 @@ def test_the_table_of_figures_names_public_functions_alone():
             assert getattr(plots, name) is draw
             assert name in plots.__all__
     shown = {name for figures in plots.FIGURES.values() for name in figures}
-    assert shown == set(plots.__all__) - {"FIGURES", "thumbnail"}
+    assert shown == set(plots.__all__) - {"FIGURES"}
 
 
 def points_of(figure: Figure) -> list[tuple[int, np.ndarray]]:
