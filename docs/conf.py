@@ -1,5 +1,6 @@
 """Sphinx settings: MyST pages, the furo theme, and a hook that writes from the code what it knows best."""
 
+import importlib
 import inspect
 import json
 import os
@@ -19,6 +20,9 @@ from sphinx.application import Sphinx
 import emjax
 from emjax.experiments.config import Config
 from emjax.experiments.study.schema import Study
+
+sys.path.insert(0, str(Path(__file__).parent))
+gallery = importlib.import_module("gallery")
 
 project = "emjax"
 author = "The emjax developers"
@@ -124,7 +128,7 @@ def terminal(command: str) -> str:
 
 
 def write_from_code(app: Sphinx, page: str, source: list[str]) -> None:
-    """Fill the marks of a page (`<!-- api -->`, `<!-- config -->`, ..., `<!-- emjax ... -->`) from the code."""
+    """Fill the marks of a page (`<!-- api -->`, `<!-- objects table -->`, ..., `<!-- emjax ... -->`) from the code."""
 
     def fill(mark: re.Match[str]) -> str:
         if mark[1] == "api":
@@ -133,9 +137,13 @@ def write_from_code(app: Sphinx, page: str, source: list[str]) -> None:
             return config_tables(Config)
         if mark[1] == "study":
             return config_tables(Study, frozenset(Config.model_json_schema()["$defs"]))
+        if mark[1] in gallery.SECTIONS:
+            return gallery.SECTIONS[mark[1]](Path(app.srcdir))
         return terminal(mark[1])
 
-    source[0] = re.sub(r"^<!-- (api|config|study|emjax [a-z -]+) -->$", fill, source[0], flags=re.MULTILINE)
+    source[0] = re.sub(
+        r"^<!-- (api|config|study|objects [a-z]+|emjax [a-z -]+) -->$", fill, source[0], flags=re.MULTILINE
+    )
 
 
 def write_math(writer: nodes.NodeVisitor, node: nodes.math | nodes.math_block) -> None:
@@ -149,4 +157,5 @@ def write_math(writer: nodes.NodeVisitor, node: nodes.math | nodes.math_block) -
 def setup(app: Sphinx) -> None:
     """Connect the hooks above."""
     app.connect("source-read", write_from_code)
+    app.connect("env-get-outdated", lambda *_: ["objects", "plots"])  # what they show is nobody's file
     app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emjax import datasets as datasets
+    from emjax import plots as plots
     from emjax.align import Alignment as Alignment
     from emjax.bayes.bridge import to_numpyro as to_numpyro
     from emjax.bayes.posterior import Posterior as Posterior
@@ -53,6 +54,7 @@ _HOMES = {
     "compare": "emjax.comparison",
     "datasets": "",
     "fit": "emjax.em.fit",
+    "plots": "",
     "sample": "emjax.bayes.sample",
     "to_numpyro": "emjax.bayes.bridge",
 }
@@ -77,6 +79,7 @@ __all__ = [
     "compare",
     "datasets",
     "fit",
+    "plots",
     "sample",
     "to_numpyro",
 ]

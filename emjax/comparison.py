@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from emjax import align
+from emjax.align import TRUST_LOW
 from emjax.bayes.loo import psis_loo
 from emjax.bayes.posterior import Posterior, mean_log_density
 from emjax.bayes.visits import PosteriorModes
@@ -35,6 +36,7 @@ from emjax.metrics.side import responsibilities as _responsibilities
 from emjax.result import Fit
 from emjax.samples import as_samples, as_samples_like
 from emjax.scope import computing
+from emjax.shown import Card, Pictured, table_card
 from emjax.uncertainty.information import Intervals, IntervalStatus
 from emjax.verdict import (
     DEFAULT_THRESHOLDS,
@@ -45,13 +47,17 @@ from emjax.verdict import (
     judge,
     sentence_of,
 )
+from emjax.wording import number
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_CARD_REASONS = 4
+"""Reasons that a notebook shows, the decisive ones first."""
 
-@dataclasses.dataclass(frozen=True)
-class Comparison:
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Comparison(Pictured):
     """EM against the posterior.
 
     Attributes
@@ -145,10 +151,29 @@ class Comparison:
 
         return write_report(self, path, **options)
 
-    def _repr_html_(self) -> str:
-        from emjax.experiments.report.notebook import html_of
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        yield "verdict", self.verdict
+        yield "judged", self.judged
+        yield "mixture", self.fit.mixture.likelihood
+        yield "n_samples", self.fit.n_samples
+        yield "em", self.fit.status
+        yield "posterior", self.posterior.status
+        yield "label_trust", self.posterior.alignment.trust
+        yield "rows", self.rows
 
-        return html_of(self)
+    def _card(self) -> Card:
+        trusted = self.posterior.converged and self.posterior.alignment.trust >= TRUST_LOW
+        said = [side.message for side in (self.fit, self.posterior) if not side.converged]
+        said += [self.fit.message] if self.fit.converged and self.fit.spurious else []
+        said += [self.posterior.alignment.note] if self.posterior.converged and not trusted else []
+        header = "parameter", "EM", "se", *(("posterior mean", "sd", "apart (sd)") if trusted else ())
+        rows = [
+            (row.name, *map(number, (row.em, row.se, *((row.mean, row.sd, row.difference_in_sd) if trusted else ()))))
+            for row in self.rows
+        ]
+        return table_card(
+            self.sentence, header, rows, rest="see .table", alerts=said, lines=self.reasons[:_CARD_REASONS]
+        )
 
 
 def compare(
@@ -267,7 +292,7 @@ def build_ahead(fit: Fit, level: float = 0.9) -> None:
         dataclasses.replace(fit, mixture=dataclasses.replace(fit.mixture, prior="default")).intervals(level=level)
         one = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (INTEGRATION_POINTS, *np.shape(leaf))), fit.params)
         points = np.asarray(_one_point_each(likelihood, one, jax.random.split(jax.random.key(0), INTEGRATION_POINTS)))
-        fit.log_prob(points)
+        fit.score_samples(points)
         mean_log_density(likelihood, stacked, np.concatenate([points, values]))
         draws = jax.tree.map(lambda leaf: leaf[:PARTITION_DRAWS], stacked)
         _responsibilities(likelihood, draws, values[subset_rows(len(values))])
@@ -284,8 +309,8 @@ def _check_same(fit: Fit, posterior: Posterior, values: np.ndarray) -> None:
 
 def _aligned(fit: Fit, posterior: Posterior, values: np.ndarray) -> Fit:
     """The fit with its components in the order of the posterior's labels."""
-    reference = posterior.map_fit.responsibilities(values).T
-    order = align.classification(fit.responsibilities(values).T[None], reference)[0]
+    reference = posterior.map_fit.predict_proba(values).T
+    order = align.classification(fit.predict_proba(values).T[None], reference)[0]
     return dataclasses.replace(fit, params=jax.tree.map(np.asarray, fit.mixture.permute(fit.params, order)))
 
 

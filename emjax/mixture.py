@@ -21,11 +21,12 @@ from emjax.families.arrays import AnyArray, as_floats
 from emjax.families.base import Family
 from emjax.families.frame import Frame
 from emjax.samples import as_samples
+from emjax.shown import Shown
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class MixtureParams:
+@dataclasses.dataclass(frozen=True, repr=False)
+class MixtureParams(Shown):
     """The parameters of a mixture, a pytree.
 
     Attributes
@@ -41,8 +42,8 @@ class MixtureParams:
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Prior:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Prior(Shown):
     r"""The prior of a mixture: :math:`w \sim \mathrm{Dirichlet}(\alpha)`, components independent and alike.
 
     The same object drives MAP-EM and the sampler.
@@ -59,8 +60,8 @@ class Prior:
     components: Any
 
 
-@dataclasses.dataclass(frozen=True)
-class Mixture:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Mixture(Shown):
     r"""A finite mixture :math:`p(x) = \sum_k w_k \, p(x \mid \theta_k)`.
 
     Parameters

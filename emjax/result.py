@@ -5,15 +5,20 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from emjax.errors import DataError
+from emjax.naming import ScalarParameter, scalar_parameters
 from emjax.programs import filled_up
 from emjax.samples import as_samples_like
 from emjax.scope import computing
+from emjax.shown import Card, Pictured, Shown, Word, nats, table_card
+from emjax.summary import Summary, variances
+from emjax.wording import count, number
 
 if TYPE_CHECKING:
     from emjax.mixture import Mixture, MixtureParams
@@ -72,6 +77,9 @@ _SPURIOUS = (
     "use a prior, fewer components or more starts."
 )
 
+_CARD_COLUMNS = 4
+"""Numbers of each component that a notebook shows."""
+
 _FAR_ABOVE = 2.0
 """Nats by which an end that is not kept must be higher to be worth a word."""
 
@@ -87,8 +95,8 @@ _WHY_NOT = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Optimum:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Optimum(Shown):
     """One distinct end point of the starts of a fit.
 
     Attributes
@@ -124,14 +132,20 @@ class Optimum:
             return self.status.value
         return "spurious" if self.spurious else "regular"
 
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        yield "kind", self.kind
+        yield "log_likelihood", self.log_likelihood
+        yield "count", self.count
+        yield "effective_counts", self.effective_counts
+
     def __str__(self) -> str:
         counts = " ".join(f"{count:.4g}" for count in self.effective_counts)
         counts = counts if len(counts) <= 38 else counts[:36] + " …"
         return f"{self.log_likelihood:16.4f}  {self.count:6d}  {self.kind:10}  {counts}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Fit:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Fit(Pictured):
     """A mixture fitted by EM.
 
     Attributes
@@ -162,8 +176,8 @@ class Fit:
         information in the slowest direction. NaN where the fit came to rest before two steps could be compared.
     compile_seconds, run_seconds
         Seconds spent tracing and compiling, and everything else, of all starts together.
-    feature_names, n_samples
-        What it was fitted to.
+    feature_names, n_samples, data
+        What it was fitted to; ``data`` is the caller's own array wherever that could be used as it was.
     """
 
     mixture: Mixture
@@ -249,10 +263,15 @@ class Fit:
             lines.append(f"  and {len(self.optima) - most} more")
         return "\n".join(lines)
 
-    def responsibilities(self, x: Any) -> np.ndarray:
-        """``p(z_n = k | x_n)`` under the fitted parameters, shape ``(n_samples, n_components)``.
+    def predict(self, x: Any = None) -> np.ndarray:
+        """The likeliest component of each datum, numbers from 0, shape ``(n_samples,)``; see `predict_proba`."""
+        return self.predict_proba(x).argmax(axis=1)
 
-        Raises `DataError` where a datum has no density in any component.
+    def predict_proba(self, x: Any = None) -> np.ndarray:
+        """``p(z_n = k | x_n)`` under the fitted parameters (the responsibilities), ``(n_samples, n_components)``.
+
+        As everywhere here, ``x`` are the fit's own data where it is left out. Raises `DataError` where a datum has no
+        density in any component.
         """
         shares = self._evaluate(_responsibilities, x)
         nowhere = np.flatnonzero(np.isnan(shares).any(axis=1))
@@ -263,9 +282,13 @@ class Fit:
             )
         return shares
 
-    def log_prob(self, x: Any) -> np.ndarray:
-        """The log density of each datum under the fitted parameters, shape ``(n_samples,)``."""
+    def score_samples(self, x: Any = None) -> np.ndarray:
+        """The log density of each datum under the fitted parameters (natural log), shape ``(n_samples,)``."""
         return self._evaluate(_log_prob, x)
+
+    def score(self, x: Any = None) -> float:
+        """The mean log density of a datum: the log-likelihood divided by ``n_samples``."""
+        return float(self.score_samples(x).mean())
 
     def sample(self, key: jax.Array, n: int) -> np.ndarray:
         """``n`` draws from the fitted mixture, shape ``(n, n_features)``; `Mixture.sample` gives their labels too."""
@@ -273,14 +296,106 @@ class Fit:
             x, _ = self.mixture.sample(self.params, key, n)
             return np.asarray(x)
 
-    def bic(self, x: Any) -> float:
-        r"""Bayesian information criterion, :math:`-2 \log L + p \log n`; the lower the better.
+    @property
+    def n_parameters(self) -> int:
+        """The number of free parameters, weights included: mclust's ``df``."""
+        return self.mixture.n_parameters(len(self.feature_names))
+
+    def aic(self, x: Any = None) -> float:
+        r"""Akaike's information criterion, :math:`-2 \log L + 2 p`; the lower the better.
+
+        (Akaike, IEEE Transactions on Automatic Control 19, 1974.)
+        """
+        return float(-2.0 * self.score_samples(x).sum() + 2.0 * self.n_parameters)
+
+    def bic(self, x: Any = None) -> float:
+        r"""Bayesian information criterion, :math:`-2 \log L + p \log n`; the lower the better, as in scikit-learn.
 
         mclust reports the same number with the opposite sign. (Schwarz, Annals of Statistics 6, 1978.)
         """
-        samples = as_samples_like(x, self.feature_names, of="the fit")
-        n_samples, n_features = samples.values.shape
-        return float(-2.0 * self.log_prob(samples).sum() + self.mixture.n_parameters(n_features) * np.log(n_samples))
+        return self._bic(self.score_samples(x))
+
+    def icl(self, x: Any = None) -> float:
+        r"""Integrated completed likelihood, :math:`-2 \log p(x, \hat z) + p \log n`; the lower the better.
+
+        The labels :math:`\hat z` are those of `predict`, so that this is `bic` plus
+        :math:`-2 \sum_n \log \max_k p(z_n = k \mid x_n)`: what overlap costs a clustering. mclust reports the same
+        number with the opposite sign. (Biernacki, Celeux and Govaert, IEEE Transactions on Pattern Analysis and Machine
+        Intelligence 22, 2000, with the approximation by BIC of their section 4.)
+        """
+        return _completed(self.bic(x), self.predict_proba(x))
+
+    def summary(self, *, parameters: bool = False) -> Summary:
+        """The fit as mclust sums it up: status, log-likelihood, n, df, BIC, ICL, and how many data each component has.
+
+        ``print`` it, or let a notebook show it. With ``parameters=True`` there are also the weight of each component
+        and its parameters (means and variances, or rates), of many only the first.
+        """
+        bic, icl, counts = math.nan, math.nan, None
+        if self._usable:
+            shares = self.predict_proba()
+            bic = self._bic(self.score_samples())
+            icl = _completed(bic, shares)
+            counts = np.bincount(shares.argmax(axis=1), minlength=self.mixture.n_components)
+        return Summary(
+            mixture=self._declared(),
+            space=self.space,
+            status=self._ended(),
+            message=self.message,
+            log_likelihood=self.log_likelihood,
+            n_samples=self.n_samples,
+            n_parameters=self.n_parameters,
+            bic=bic,
+            icl=icl,
+            counts=counts,
+            parameters=variances(self.mixture.named_parameters(self.params)) if parameters else {},
+            feature_names=self.feature_names,
+        )
+
+    def _bic(self, densities: np.ndarray) -> float:
+        return float(-2.0 * densities.sum() + self.n_parameters * np.log(len(densities)))
+
+    @property
+    def _usable(self) -> bool:
+        """Whether data have densities under the parameters."""
+        return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((self.params, self.log_likelihood)))
+
+    def _declared(self) -> str:
+        prior = "" if self.mixture.prior is None else ", MAP"
+        return f"{self.mixture.family!r}, n_components={self.mixture.n_components}{prior}"
+
+    def _ended(self) -> str:
+        return self.status.value + (", spurious" if self.converged and self.spurious else "")
+
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        yield "", self.mixture.family
+        yield "n_components", self.mixture.n_components
+        if self.mixture.prior is not None:
+            yield "space", self.space
+        yield "n_samples", self.n_samples
+        yield "status", Word(self._ended())
+        yield "log_likelihood", self.log_likelihood
+
+    def _card(self) -> Card:
+        named = self.mixture.named_parameters(self.params)
+        chosen = scalar_parameters({name: each[:1] for name, each in named.items()}, self.feature_names)
+        chosen = tuple(one for one in chosen if len(one.index) < 3)[:_CARD_COLUMNS]
+        columns = [
+            np.asarray(named[one.variable])[:, one.index[1]] if one.index[1:] else named[one.variable] for one in chosen
+        ]
+        rows = [(f"{k}", *(number(values[k]) for values in columns)) for k in range(self.mixture.n_components)]
+        best, n_starts = self.optima[0].count, sum(optimum.count for optimum in self.optima)
+        return table_card(
+            f"{self._declared()}: {self._ended()}",
+            ("component", *(_heading(one) for one in chosen)),
+            rows,
+            rest="summary(parameters=True)",
+            alerts=() if self.converged and not self.spurious else (self.message,),
+            lines=(
+                f"log-likelihood {nats(self.log_likelihood)}, {self.n_samples:,} rows, {self.n_parameters} parameters",
+                f"reached by {best} of {n_starts} starts; {count(len(self.optima), 'distinct end point')}",
+            ),
+        )
 
     def intervals(self, level: float = 0.9, method: str = "information") -> Intervals:
         """Standard errors and confidence intervals of the estimates; see `emjax.uncertainty.intervals`."""
@@ -289,9 +404,20 @@ class Fit:
         return intervals(self, level=level, method=method)
 
     def _evaluate(self, function: Any, x: Any) -> np.ndarray:
-        values = as_samples_like(x, self.feature_names, of="the fit").values
+        values = self.data if x is None else as_samples_like(x, self.feature_names, of="the fit").values
         with computing():
             return np.asarray(function(self.mixture.likelihood, self.params, filled_up(values)))[: len(values)]
+
+
+def _completed(bic: float, shares: np.ndarray) -> float:
+    """The integrated completed likelihood from the criterion without labels and the responsibilities."""
+    return float(bic - 2.0 * np.log(shares.max(axis=1)).sum())
+
+
+def _heading(one: ScalarParameter) -> str:
+    """The name of a column that holds a number of every component: ``mean[waiting]``."""
+    inner = one.name.partition("[0")[2].removeprefix(", ").removesuffix("]")
+    return f"{one.variable}[{inner}]" if inner else one.variable
 
 
 @jax.jit(static_argnums=0)

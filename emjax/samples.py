@@ -16,6 +16,7 @@ import numpy as np
 from emjax.bounds import LARGEST
 from emjax.errors import DataError
 from emjax.floats import quoted, to_float
+from emjax.shown import Shown
 
 __all__ = [
     "Samples",
@@ -33,8 +34,8 @@ _NARROWEST = 1e-130
 """Widths of columns whose squares float64 holds, with sums and quotients of them, and a collapse's."""
 
 
-@dataclass(frozen=True, eq=False)
-class Samples:
+@dataclass(frozen=True, eq=False, repr=False)
+class Samples(Shown):
     """Checked data: finite numbers, one row per sample.
 
     Attributes:

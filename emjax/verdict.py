@@ -11,6 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from emjax.shown import Shown
+
 
 class Verdict(enum.StrEnum):
     """What a comparison says. See `Verdict.sentence`."""
@@ -30,8 +32,8 @@ EM_IS_ENOUGH = (Verdict.EM_SUFFICIENT, Verdict.EM_WITH_INTERVALS)
 """The verdicts for EM."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Limits:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Limits(Shown):
     """The most by which EM and the posterior may differ.
 
     Attributes
@@ -55,8 +57,8 @@ class Limits:
     log_width_ratio: float
 
 
-@dataclasses.dataclass(frozen=True)
-class Thresholds:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Thresholds(Shown):
     """When each verdict is given.
 
     Attributes
@@ -136,8 +138,8 @@ class Evidence:
     rows_apart: tuple[int, int] = (0, 0)
 
 
-@dataclasses.dataclass(frozen=True)
-class Judgement:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Judgement(Shown):
     """A verdict with what it rests on.
 
     Attributes

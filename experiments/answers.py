@@ -20,13 +20,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from emjax.experiments.report.wording import decimals_for, fixed, number, percent
 from emjax.experiments.sweep_report.build import write_pages
 from emjax.experiments.sweep_report.measures import MEASURE, summarize_measures
 from emjax.experiments.sweep_report.phrases import measure_words
 from emjax.experiments.sweep_report.sweep import Sweep, read_sweep, value_text
 from emjax.experiments.sweep_report.verdicts import VERDICTS, cell_verdicts
 from emjax.experiments.work.summary import summarize
+from emjax.wording import decimals_for, fixed, number, percent
 
 HERE = Path(__file__).parent
 BLOCK = re.compile(r"<!-- measured: (?P<columns>[^>]*?) -->\n(?P<body>.*?)<!-- end of measured -->", re.DOTALL)

@@ -358,7 +358,7 @@ def test_a_level_is_the_level_of_both_sides(fit, same, x):
 def test_total_variation_agrees_with_a_sum_over_a_grid(fit, x):
     comparison = emjax.compare(fit, hand_made(fit, shift={"mean[0, x]": 8.0}), x)
     grid = np.linspace(-12, 14, 5001)
-    em, predictive = np.exp(fit.log_prob(grid)), np.exp(comparison.posterior.log_predictive(grid))
+    em, predictive = np.exp(fit.score_samples(grid)), np.exp(comparison.posterior.log_predictive(grid))
     expected = 0.5 * np.abs(em - predictive).sum() * (grid[1] - grid[0])
     found = comparison.invariants["total_variation"]
     assert expected > 0.1
@@ -381,11 +381,11 @@ def test_scores_are_those_of_the_two_densities(agreed, fit, same, x):
 def test_a_notebook_shows_the_verdict_and_numbers_that_can_be_trusted(agreed, same):
     shown = agreed._repr_html_()
     assert agreed.verdict.sentence in shown
-    assert all(f'<th scope="row">{row.name}</th>' in shown for row in agreed.rows)
-    assert '<th scope="col">posterior mean</th>' in shown
+    assert all(f">{row.name}</th>" in shown for row in agreed.rows)
+    assert ">posterior mean</th>" in shown
     bad = dataclasses.replace(same.diagnostics, status=PosteriorStatus.not_converged)
     doubtful = dataclasses.replace(agreed, posterior=dataclasses.replace(same, diagnostics=bad))._repr_html_()
-    assert '<th scope="col">posterior mean</th>' not in doubtful
+    assert ">posterior mean</th>" not in doubtful
     assert PosteriorStatus.not_converged.message in doubtful
 
 
@@ -399,7 +399,7 @@ def test_the_verdict_does_not_need_loo(agreed, fit, same, x):
 
 def test_total_variation_is_that_of_the_metrics(fit, same):
     points = np.linspace(-6, 6, 50)
-    distance = total_variation(fit.log_prob(points), same.log_predictive(points))
+    distance = total_variation(fit.score_samples(points), same.log_predictive(points))
     assert 0 <= distance.value < 0.02
 
 

@@ -35,8 +35,8 @@ def posterior(fit: emjax.Fit) -> emjax.Posterior:
 
 def takers(fit: emjax.Fit, posterior: emjax.Posterior) -> dict:
     return {
-        "log_prob": fit.log_prob,
-        "responsibilities": fit.responsibilities,
+        "score_samples": fit.score_samples,
+        "predict_proba": fit.predict_proba,
         "bic": fit.bic,
         "log_predictive": posterior.log_predictive,
         "compare": lambda x: emjax.compare(fit, posterior, x),
@@ -47,8 +47,8 @@ def takers(fit: emjax.Fit, posterior: emjax.Posterior) -> dict:
 
 
 TAKERS = [
-    "log_prob",
-    "responsibilities",
+    "score_samples",
+    "predict_proba",
     "bic",
     "log_predictive",
     "compare",
@@ -88,16 +88,16 @@ def test_other_features_are_refused(name, x, message, fit, posterior):
     ids=["table", "array", "lists", "unnamed table", "defaults"],
 )
 def test_the_same_features_pass(x, fit, posterior):
-    expected = fit.log_prob(X)
-    np.testing.assert_array_equal(fit.log_prob(x), expected)
+    expected = fit.score_samples(X)
+    np.testing.assert_array_equal(fit.score_samples(x), expected)
     np.testing.assert_allclose(posterior.log_predictive(x), expected, rtol=1e-12)
     assert fit.bic(x) == fit.bic(X)
 
 
 def test_one_datum_is_a_row(fit):
     with pytest.raises(DataError, match=r"one datum is x\[None, :\], of shape \(1, 2\)"):
-        fit.log_prob(X[0])
-    assert fit.log_prob(X[0][None]).shape == (1,)
+        fit.score_samples(X[0])
+    assert fit.score_samples(X[0][None]).shape == (1,)
 
 
 def test_names_that_only_stand_in_another_order_count_although_they_are_defaults():
@@ -107,10 +107,10 @@ def test_names_that_only_stand_in_another_order_count_although_they_are_defaults
 
 def test_no_component_is_responsible_for_what_has_no_density(fit):
     with pytest.raises(DataError, match=r"row 1 .* has no density in any component"):
-        fit.responsibilities(np.array([[2.0, 55.0], [1e200, 55.0]]))
+        fit.predict_proba(np.array([[2.0, 55.0], [1e200, 55.0]]))
     counts = emjax.fit(emjax.Mixture(emjax.Poisson(), 1), np.arange(20.0), key=KEY, n_init=1, accelerate="none")
     with pytest.raises(DataError, match=r"row 0 .* has no density"):
-        counts.responsibilities([2.5])
+        counts.predict_proba([2.5])
 
 
 @pytest.mark.usefixtures("x64")

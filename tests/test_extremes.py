@@ -119,7 +119,7 @@ def test_units_within_reach_change_nothing(factor: float):
     np.testing.assert_allclose(scaled.params.components.covariance, covariance, rtol=1e-6)
     expected = plain.log_likelihood - len(X) * np.log(factors).sum()
     assert scaled.log_likelihood == pytest.approx(expected, rel=1e-12)
-    assert scaled.log_prob(X * factors).sum() == pytest.approx(expected, rel=1e-12)
+    assert scaled.score_samples(X * factors).sum() == pytest.approx(expected, rel=1e-12)
 
 
 def test_default_priors_of_large_units_are_those_of_small_ones():

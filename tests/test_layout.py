@@ -15,20 +15,35 @@ PACKAGE = ROOT / "emjax"
 
 # From the bottom to the top. At module level a module imports from its own layer and from those below it.
 LAYERS = (
-    {"errors", "bounds", "clock", "files", "floats", "jsonable", "naming", "programs", "samples", "scope"},
+    {
+        "errors",
+        "bounds",
+        "clock",
+        "files",
+        "floats",
+        "jsonable",
+        "naming",
+        "programs",
+        "samples",
+        "scope",
+        "shown",
+        "wording",
+    },
     {"align", "datasets", "families"},
     {"mixture"},
+    {"summary"},
     {"result"},
     {"em"},
     {"metrics", "verdict", "uncertainty", "bayes"},
     {"comparison"},
+    {"plots"},
     {"__init__"},
     {"experiments", "sklearn", "__main__"},
 )
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 # Imports inside a function that point upwards, each a convenience of the public face.
-LAZY_UPWARD = {("result.py", "uncertainty"), ("comparison.py", "experiments")}
+LAZY_UPWARD = {("result.py", "uncertainty"), ("comparison.py", "experiments"), ("shown.py", "plots")}
 
 HEAVY = {
     "numpyro",
@@ -42,7 +57,7 @@ HEAVY = {
     "xarray",
     "sklearn",
 }
-MAY_LOAD_HEAVY = {"bayes", "experiments", "sklearn"}
+MAY_LOAD_HEAVY = {"bayes", "experiments", "plots", "sklearn"}
 
 Import = tuple[str, bool, int]
 

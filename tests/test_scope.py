@@ -26,7 +26,7 @@ def everything() -> tuple:
     return (
         fit.log_likelihood,
         fit.intervals()["mean[0, x]"].se,
-        fit.log_prob(X).sum(),
+        fit.score_samples(X).sum(),
         posterior.modes.log_evidence,
         posterior.log_predictive(X, 50).sum(),
         comparison.invariants["log_score"]["em"],
@@ -106,7 +106,7 @@ def test_traced_keys_are_refused_in_words(function):
 def test_a_fit_refuses_traced_data_in_words():
     fit = emjax.fit(MIXTURE, X, key=KEY, n_init=3)
     with pytest.raises(TypeError, match="x is traced"):
-        jax.jit(fit.log_prob)(X)
+        jax.jit(fit.score_samples)(X)
 
 
 def test_a_mixture_can_be_traced():

@@ -14,10 +14,11 @@ from emjax.align.direct import ordering, overlaps, pivot_cost, pra_cost
 from emjax.align.iterative import Alternation, Profiles
 from emjax.align.trust import label_trust, mean_optimum, separation
 from emjax.errors import ConfigError, DataError
+from emjax.shown import Shown
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class LabelledDraws:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class LabelledDraws(Shown):
     """Draws whose labels are arbitrary, and what they are aligned to. A method takes from it what it needs.
 
     Attributes
@@ -124,8 +125,8 @@ class LabelledDraws:
 _WITH_DRAWS = ("parameters", "responsibilities")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Relabelling:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Relabelling(Shown):
     """What one method answers.
 
     Attributes

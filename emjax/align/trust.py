@@ -1,7 +1,9 @@
 """How far labels can be trusted: margins, the separation of the equivalent modes, and `Alignment`."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import factorial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from emjax.align.assignment import FloatArray, IntArray, apply, as_costs, permutations_from_cost
 from emjax.align.direct import pivot_cost
 from emjax.errors import ConfigError, DataError
+from emjax.shown import Shown
 
 METHODS = ("classification", "pivot")
 """What `align` can keep; `emjax.align.RELABELLINGS` are all methods."""
@@ -18,8 +21,8 @@ TRUST_LOW = 0.5
 """Bounds of the wording of `Alignment.note`; they decide nothing else."""
 
 
-@dataclass(frozen=True)
-class Alignment:
+@dataclass(frozen=True, repr=False)
+class Alignment(Shown):
     r"""Labels of the draws, and how far they can be trusted.
 
     Attributes:
@@ -49,6 +52,10 @@ class Alignment:
     margin: float
     objective: float
     note: str
+
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        names = "method", "trust", "agreement", "separation", "permutations"
+        yield from ((name, getattr(self, name)) for name in names)
 
 
 def margins(cost: ArrayLike, permutations: ArrayLike) -> FloatArray:

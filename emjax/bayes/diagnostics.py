@@ -25,13 +25,14 @@ import xarray as xr
 
 from emjax.bayes.rhat import nested_rhat, split_rhat
 from emjax.jsonable import to_jsonable
+from emjax.shown import Shown
 
 _MIN_DRAWS = 4
 _TAIL = (0.05, 0.95)
 
 
-@dataclass(frozen=True)
-class Thresholds:
+@dataclass(frozen=True, repr=False)
+class Thresholds(Shown):
     """Where a posterior stops being trusted.
 
     Attributes
@@ -109,8 +110,8 @@ _PRECEDENCE = (
 )
 
 
-@dataclass(frozen=True)
-class QuantityDiagnostics:
+@dataclass(frozen=True, repr=False)
+class QuantityDiagnostics(Shown):
     """One scalar quantity. If ``constant`` (a parameter held fixed), rhat and ess are NaN and not judged.
 
     ``rhat``, ``ess_bulk``, ``ess_tail`` and ``ess_sd`` (of squared deviations) have no unit; ``mean``, ``sd``,
@@ -129,8 +130,8 @@ class QuantityDiagnostics:
     constant: bool
 
 
-@dataclass(frozen=True)
-class Diagnostics:
+@dataclass(frozen=True, repr=False)
+class Diagnostics(Shown):
     """The verdict on a set of chains, with the numbers it rests on.
 
     Attributes
@@ -168,6 +169,10 @@ class Diagnostics:
     n_draws: int
     quantities: tuple[QuantityDiagnostics, ...]
     thresholds: Thresholds
+
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        names = "status", "reasons", "max_rhat", "max_rhat_name", "min_ess_bulk", "min_ess_bulk_name", "n_divergent"
+        yield from ((name, getattr(self, name)) for name in (*names, "n_chains", "n_draws"))
 
     def suffices(self, wanted_ess: float) -> bool:
         """Whether the chains have converged, and every effective sample size is as large as wanted."""

@@ -63,7 +63,7 @@ def describe_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit, values
     n_chains, n_draws = np.shape(params.weights)[:2]
     flat = jax.tree.map(lambda leaf: leaf.reshape(n_chains * n_draws, *leaf.shape[2:]), params)
     rows = subset_rows(len(values), _ALIGNMENT_ROWS)
-    reference = map_fit.responsibilities(values[rows]).T
+    reference = map_fit.predict_proba(values[rows]).T
     anchors = values[anchor_rows(values)]
     # Rows that only fill up are nobody's.
     reference = np.pad(reference, ((0, 0), (0, padded_rows(len(rows)) - len(rows))))
@@ -96,7 +96,7 @@ def labelled_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit) -> ali
         parameters=np.asarray(_component_vectors(likelihood, params)),
         reference_parameters=np.asarray(_component_vectors(likelihood, _one(map_fit.params)))[0],
         responsibilities=np.asarray(_all_responsibilities(likelihood, params, filled_up(x)))[..., : len(x)],
-        reference_responsibilities=map_fit.responsibilities(x).T,
+        reference_responsibilities=map_fit.predict_proba(x).T,
         data=x,
     )
 

@@ -267,7 +267,7 @@ def points_on_ridges(problem: Problem, handoff: Handoff) -> list[Optimum]:
         params = _in_data_units(handoff.target, flat, problem.frame)
         order = np.concatenate([np.setdiff1d(np.arange(len(ridge.concentration)), ridge.empty), ridge.empty])
         params = jax.tree.map(np.asarray, problem.mixture.permute(params, order.astype(int)))
-        log_likelihood = float(dataclasses.replace(handoff.map_fit, params=params).log_prob(problem.samples).sum())
+        log_likelihood = float(dataclasses.replace(handoff.map_fit, params=params).score_samples(problem.samples).sum())
         prior = problem.mixture.resolved_prior(problem.samples)
         assert prior is not None
         objective = log_likelihood + float(problem.mixture.log_prior(params, prior))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from emjax.align import Alignment, LabelledDraws
+from emjax.align import TRUST_LOW, Alignment, LabelledDraws
 from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus
 from emjax.bayes.draws import labelled_draws
 from emjax.bayes.visits import PosteriorModes
@@ -18,13 +19,15 @@ from emjax.programs import filled_up
 from emjax.result import Fit
 from emjax.samples import as_samples_like
 from emjax.scope import computing
+from emjax.shown import Card, Pictured, table_card
+from emjax.wording import count, number
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-@dataclasses.dataclass(frozen=True)
-class Posterior:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Posterior(Pictured):
     """A sampled posterior of a mixture.
 
     Attributes
@@ -95,6 +98,39 @@ class Posterior:
     def n_draws(self) -> int:
         """All draws of all chains."""
         return int(np.shape(self.params.weights)[0])
+
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        yield "", self.mixture.family
+        yield "n_components", self.mixture.n_components
+        yield "method", self.method
+        yield "status", self.status
+        yield "n_chains", self.diagnostics.n_chains
+        yield "n_draws", self.diagnostics.n_draws
+        yield "max_rhat", self.diagnostics.max_rhat
+        yield "min_ess", self.diagnostics.min_ess_bulk
+        yield "label_trust", self.alignment.trust
+
+    def _card(self) -> Card:
+        found, trusted = self.diagnostics, self.alignment.trust >= TRUST_LOW
+        alerts = [] if self.converged else [self.message]
+        alerts += [] if trusted else [self.alignment.note]
+        # Numbers of draws that are no posterior, or of a label that means nothing, would only be believed.
+        names = set(self.tree["posterior"].data_vars) if self.converged else set()
+        rows = [
+            one for one in found.quantities if (one.name.partition("[")[0] in names) == trusted and not one.constant
+        ]
+        return table_card(
+            f"{self.mixture.family!r}, n_components={self.mixture.n_components}, {self.method}: {self.status.value}",
+            ("quantity", "mean", "sd", "R-hat", "bulk ESS"),
+            [(one.name, *map(number, (one.mean, one.sd, one.rhat, one.ess_bulk))) for one in rows if not one.constant],
+            rest="diagnostics.quantities",
+            alerts=alerts,
+            lines=(
+                f"{count(found.n_chains, 'chain')} of {count(found.n_draws, 'draw')}; largest R-hat "
+                f"{number(found.max_rhat)}, least bulk ESS {number(found.min_ess_bulk)}",
+                f"{count(self.modes.n_modes, 'mode')}; trust in labels {number(self.alignment.trust, 2)}",
+            ),
+        )
 
     def thinned(self, n_draws: int) -> MixtureParams:
         """At most ``n_draws`` draws, evenly spaced over all chains, stacked."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from emjax.bayes.modes import LaplaceMixture
 from emjax.bayes.target import Evaluator
 from emjax.mixture import MixtureParams
 from emjax.result import Optimum
+from emjax.shown import Shown
 
 NON_NEGLIGIBLE = 0.02
 """A mode with at least this mass that no chain has visited is a part of the posterior that the draws leave out."""
@@ -20,8 +22,8 @@ NON_NEGLIGIBLE = 0.02
 _MOST_POINTS = 2000
 
 
-@dataclasses.dataclass(frozen=True)
-class PosteriorMode:
+@dataclasses.dataclass(frozen=True, repr=False)
+class PosteriorMode(Shown):
     """One mode of the posterior, up to labels.
 
     Attributes
@@ -55,6 +57,10 @@ class PosteriorMode:
     n_starts: int
     n_empty: int = 0
 
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        names = "n_empty", "log_density", "laplace_mass", "mass", "visited", "n_starts"
+        yield from ((name, getattr(self, name)) for name in names)
+
     @property
     def words(self) -> str:
         """What it is: a mode with its height, or the region where so many components are empty."""
@@ -64,8 +70,8 @@ class PosteriorMode:
         return f"the region where {components} empty"
 
 
-@dataclasses.dataclass(frozen=True)
-class PosteriorModes:
+@dataclasses.dataclass(frozen=True, repr=False)
+class PosteriorModes(Shown):
     """The modes of a posterior that EM knows of.
 
     Attributes
@@ -88,6 +94,14 @@ class PosteriorModes:
     importance_ess: float
     log_evidence: float
     good_pareto_k: float = GOOD_PARETO_K
+
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        yield "n_modes", self.n_modes
+        yield "masses", tuple(round(mode.mass, 4) for mode in self.modes)
+        yield "unvisited", self.unvisited
+        yield "believable", self.believable
+        yield "pareto_k", self.pareto_k
+        yield "log_evidence", self.log_evidence
 
     @property
     def believable(self) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from emjax.shown import Shown
+
 __all__ = ["Dataset"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Dataset:
+class Dataset(Shown):
     """A data set: an array with feature names, and where it comes from.
 
     It can be passed wherever emjax takes ``x``; ``numpy.asarray(dataset)`` is its ``values``.
@@ -68,6 +70,8 @@ class Dataset:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.values, dtype=dtype, copy=copy)
 
-    def __repr__(self) -> str:
-        n_samples, n_features = self.shape
-        return f"Dataset({self.name!r}, {n_samples} x {n_features}: {', '.join(self.feature_names)})"
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        yield "", self.name
+        yield "n_samples", self.shape[0]
+        yield "n_features", self.shape[1]
+        yield "feature_names", self.feature_names

@@ -33,6 +33,7 @@ from emjax.programs import make_room
 from emjax.result import Fit, Optimum, Status
 from emjax.samples import Samples, as_samples, as_samples_like, check_against_components, check_squares
 from emjax.scope import computing, refuse_traced
+from emjax.shown import Shown
 
 _NAMES = {
     "criterion": ("parameters", "log_likelihood"),
@@ -45,8 +46,8 @@ _REACH = 0.03
 """From a given start EM is accelerated only so near to its limit (in coordinates), or it would go to another one."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Progress:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Progress(Shown):
     """What a caller learns between two chunks of iterations.
 
     Attributes

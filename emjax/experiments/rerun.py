@@ -24,6 +24,7 @@ from emjax.experiments.archive.door import is_file
 from emjax.experiments.archive.single import CONFIG, SingleRun, open_single_run
 from emjax.experiments.nearest import printable
 from emjax.files import user_path
+from emjax.shown import Shown
 
 if TYPE_CHECKING:
     from emjax.experiments.config import Config
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 OnJob = Callable[[int, int], None]
 
 
-@dataclasses.dataclass(frozen=True)
-class Repetition:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Repetition(Shown):
     """What a repetition came to.
 
     Attributes
@@ -67,8 +68,8 @@ class Repetition:
         return self.numbers.same and not lacking and not self.errors
 
 
-@dataclasses.dataclass(frozen=True)
-class Intention:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Intention(Shown):
     """What a repetition would compute.
 
     Attributes

@@ -1,18 +1,23 @@
 """What a study came to: its folder, opened for reading."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emjax.experiments.archive.folder import Archive
-from emjax.experiments.archive.overview import MAIN, main_means, trusted_counts
+from emjax.experiments.archive.overview import CAPTION, MAIN, main_means, overview_table, trusted_counts
+from emjax.shown import Card, Pictured, table_card
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.figure import Figure
 
     from emjax.experiments.study.schema import Study
+    from emjax.experiments.sweep_report.pictures import StudyPicture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Progress:
         return ", ".join(parts)
 
 
-class StudyResult:
+class StudyResult(Pictured):
     """The results of a study. Made by `open_study` and `run_study`.
 
     What is on disk is read when it is first asked for, and not again.
@@ -174,15 +179,33 @@ class StudyResult:
 
         return write_study_report(self.folder, **options)
 
-    def __repr__(self) -> str:
-        n_cells = len(self.declaration["cells"])
-        cells = "1 cell" if n_cells == 1 else f"{n_cells} cells"
-        return f"StudyResult({str(self.folder)!r}: {cells}, methods {', '.join(self.methods)}; {self.progress})"
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        yield "", str(self.folder)
+        yield "n_cells", len(self.declaration["cells"])
+        yield "methods", self.methods
+        yield "progress", str(self.progress)
 
-    def _repr_html_(self) -> str:
-        from emjax.experiments.archive.notebook import html_of
+    def _card(self) -> Card:
+        table = overview_table(self) if self.finished else None
+        return table_card(
+            f"{self.title}: {self.progress}",
+            tuple(table.header) if table else (),
+            map(tuple, table.rows if table else ()),
+            rest="see .overview()",
+            alerts=() if table else ("No job is done yet.",),
+            lines=(*((self.question,) if self.question else ()), *((CAPTION,) if table else ())),
+        )
 
-        return html_of(self)
+    def _figures(self) -> Mapping[str, Callable[..., Figure]]:
+        from emjax.experiments.sweep_report.pictures import study_pictures
+        from emjax.experiments.sweep_report.sweep import read_sweep
+
+        def of(picture: StudyPicture) -> Callable[..., Figure]:
+            return lambda _, width=7.0: picture.draw(width)
+
+        found = {picture.name: of(picture) for picture in study_pictures(read_sweep(self.folder))}
+        # One panel, and what most studies are about: it fits a notebook.
+        return {name: found[name] for name in sorted(found, key=lambda name: name != "coverage")}
 
 
 def open_study(path: str | Path) -> StudyResult:

@@ -18,6 +18,7 @@ from emjax.experiments.documents import fit_document, parameter_line, posterior_
 from emjax.experiments.environment import describe_run
 from emjax.experiments.store import RunFolder, run_folder
 from emjax.experiments.terminal import comparison_view, fit_view, posterior_view, subject
+from emjax.shown import Shown
 
 if TYPE_CHECKING:
     from emjax.em.fit import Progress
@@ -26,8 +27,8 @@ MODES = "modes"
 """The stage of a run before its chains move: nobody knows yet how many there will be."""
 
 
-@dataclasses.dataclass(frozen=True)
-class RunResult:
+@dataclasses.dataclass(frozen=True, repr=False)
+class RunResult(Shown):
     """What a run came to.
 
     Attributes:

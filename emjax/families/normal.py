@@ -40,6 +40,7 @@ from emjax.families.singular import explain_singular
 from emjax.families.structure import Moments
 from emjax.samples import Samples, check_not_constant, check_squares
 from emjax.scope import computing
+from emjax.shown import Shown
 
 _LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -51,8 +52,8 @@ many ratios is small by chance."""
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class NormalParams:
+@dataclasses.dataclass(frozen=True, repr=False)
+class NormalParams(Shown):
     """Means and dispersions of all components.
 
     Attributes
@@ -84,8 +85,8 @@ class NormalParams:
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class NormalPrior:
+@dataclasses.dataclass(frozen=True, repr=False)
+class NormalPrior(Shown):
     """A conjugate prior of one component: ``mean | covariance ~ N(mean, covariance / precision)``.
 
     Attributes
@@ -107,8 +108,8 @@ class NormalPrior:
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class NormalStatistics:
+@dataclasses.dataclass(frozen=True, repr=False)
+class NormalStatistics(Shown):
     """Sums over the data of ``r c`` and ``r c c'``, with ``c = x - mean`` of the parameters they were taken at."""
 
     first: Any

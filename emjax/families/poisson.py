@@ -31,6 +31,7 @@ from emjax.families.base import Family
 from emjax.families.deviance import deviance, log_peak
 from emjax.families.draws import log_gamma
 from emjax.samples import Samples, check_counts
+from emjax.shown import Shown
 
 _LARGE = 1e3
 """From this rate on JAX's own sampler, which works in float32, accepts by rounding errors."""
@@ -44,16 +45,16 @@ _SMALLEST_RATE = 1e-12  # a rate of exactly zero would give -inf, and then NaN, 
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class PoissonParams:
+@dataclasses.dataclass(frozen=True, repr=False)
+class PoissonParams(Shown):
     """Rates (events per observation) of all components, shape ``(n_components, n_features)``."""
 
     rate: Any
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class PoissonPrior:
+@dataclasses.dataclass(frozen=True, repr=False)
+class PoissonPrior(Shown):
     """``rate ~ Gamma(shape, inverse_scale)``: a scalar ``shape`` and ``inverse_scale`` of shape ``(n_features,)``."""
 
     shape: Any

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from emjax.shown import Shown
 
-@dataclass(frozen=True)
-class Cost:
+
+@dataclass(frozen=True, repr=False)
+class Cost(Shown):
     """Wall-clock cost of one estimate.
 
     Attributes:

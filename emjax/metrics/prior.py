@@ -14,12 +14,13 @@ from emjax import align
 from emjax.bayes.posterior import Posterior
 from emjax.metrics.side import ParameterRow
 from emjax.result import Fit, Status
+from emjax.shown import Shown
 from emjax.uncertainty.information import Intervals
 from emjax.verdict import EM_IS_ENOUGH, Judgement, Verdict
 
 
-@dataclasses.dataclass(frozen=True)
-class Side:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Side(Shown):
     """One estimate beside the posterior."""
 
     fit: Fit

@@ -22,6 +22,7 @@ from emjax.mixture import Mixture, MixtureParams
 from emjax.naming import scalar_parameters
 from emjax.programs import filled_up
 from emjax.result import Fit
+from emjax.shown import Shown
 from emjax.uncertainty.information import Intervals
 
 INTEGRATION_POINTS = 6000
@@ -29,8 +30,8 @@ PREDICTIVE_DRAWS = 1000
 PARTITION_DRAWS = 400
 
 
-@dataclasses.dataclass(frozen=True)
-class ParameterRow:
+@dataclasses.dataclass(frozen=True, repr=False)
+class ParameterRow(Shown):
     """One number of the mixture as both sides see it.
 
     Attributes
@@ -101,9 +102,9 @@ def invariants_of(fit: Fit, posterior: Posterior, values: np.ndarray, key: jax.A
     points = _points(fit, posterior, key)
     # One call for points and data: every further shape is a program to build.
     predictive = posterior.log_predictive(np.concatenate([points, values]), PREDICTIVE_DRAWS)
-    distance = total_variation(fit.log_prob(points), predictive[: len(points)])
+    distance = total_variation(fit.score_samples(points), predictive[: len(points)])
     pairs, n_rows_apart = _co_clustering(fit, posterior, values, apart)
-    em_score, posterior_score = log_score(fit.log_prob(values)), log_score(predictive[len(points) :])
+    em_score, posterior_score = log_score(fit.score_samples(values)), log_score(predictive[len(points) :])
     return {
         "total_variation": {"value": distance.value, "standard_error": distance.standard_error},
         "co_clustering": {
@@ -146,7 +147,7 @@ def _co_clustering(fit: Fit, posterior: Posterior, values: np.ndarray, apart: fl
     rows = subset_rows(len(values))
     draws = posterior.thinned(PARTITION_DRAWS)
     shares = responsibilities(posterior.mixture.likelihood, draws, values[rows])
-    ours, theirs = co_clustering(fit.responsibilities(values[rows])), mean_co_clustering(shares)
+    ours, theirs = co_clustering(fit.predict_proba(values[rows])), mean_co_clustering(shares)
     of_rows = np.abs(ours - theirs).sum(axis=1) / max(len(rows) - 1, 1)
     return co_clustering_difference(ours, theirs), int((of_rows > apart).sum())
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -48,6 +48,8 @@ from emjax.naming import ScalarParameter, scalar_parameters
 from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.scope import computing
+from emjax.shown import Card, Pictured, Shown, table_card
+from emjax.wording import number
 
 METHODS = ("information",)
 SPACE = "unconstrained (log-ratios of weights, means, log-Cholesky or log rates), standard frame"
@@ -97,8 +99,8 @@ class IntervalStatus(enum.StrEnum):
         }[self]
 
 
-@dataclasses.dataclass(frozen=True)
-class IntervalRow:
+@dataclasses.dataclass(frozen=True, repr=False)
+class IntervalRow(Shown):
     """One number: its estimate, standard error and interval; ``scale`` names where the interval is symmetric."""
 
     name: str
@@ -109,8 +111,8 @@ class IntervalRow:
     scale: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Intervals:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Intervals(Pictured):
     """Standard errors and intervals of a fit.
 
     Attributes
@@ -138,6 +140,22 @@ class Intervals:
     rows: tuple[IntervalRow, ...]
     covariance: np.ndarray = dataclasses.field(repr=False)
     shift: float = float("nan")
+
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        yield "level", self.level
+        yield "method", self.method
+        yield "status", self.status
+        yield "shift", self.shift
+        yield "rows", self.rows
+
+    def _card(self) -> Card:
+        return table_card(
+            f"{self.level:.0%} intervals of {len(self.rows)} numbers: {self.status.value}",
+            ("parameter", "estimate", "se", "lower", "upper"),
+            [(row.name, *map(number, (row.estimate, row.se, row.lower, row.upper))) for row in self.rows],
+            rest="see .rows",
+            alerts=() if self.status is IntervalStatus.OK else (self.status.message,),
+        )
 
     def __str__(self) -> str:
         width = max(len(row.name) for row in self.rows)

@@ -120,7 +120,7 @@ def test_a_dataset_is_an_array_that_cannot_be_written_to():
     copy = np.array(data)
     copy[0, 0] = -1.0
     assert data[0, 0] == 3.6
-    assert repr(data) == "Dataset('faithful', 272 x 2: eruptions, waiting)"
+    assert repr(data) == "Dataset('faithful', n_samples=272, n_features=2, feature_names=('eruptions', 'waiting'))"
 
 
 @pytest.mark.parametrize(

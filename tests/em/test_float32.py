@@ -34,7 +34,7 @@ def test_separated_and_ever_narrower_components(scale: float):
     assert single.status is Status.MAX_ITER
     assert abs(single.log_likelihood - double.log_likelihood) / len(x) < 1e-5
     # What is reported is the log-likelihood of the parameters that are reported, not float32's idea of it.
-    assert single.log_likelihood == pytest.approx(single.log_prob(x).sum(), rel=1e-12)
+    assert single.log_likelihood == pytest.approx(single.score_samples(x).sum(), rel=1e-12)
     assert single.trace[-1] == single.objective
 
 

@@ -143,7 +143,7 @@ def test_groups_of_few_rows_in_many_features(scales: bool):
         fit = emjax.fit(MIXTURE, x, key=key)
         np.testing.assert_allclose(fit.log_likelihood, truth.log_likelihood, rtol=1e-9)
         # As many different pairs of labels as groups: the partitions agree.
-        assert len({*zip(labels, fit.responsibilities(x).argmax(axis=1), strict=True)}) == 3
+        assert len({*zip(labels, fit.predict_proba(x).argmax(axis=1), strict=True)}) == 3
 
 
 @pytest.mark.slow

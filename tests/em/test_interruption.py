@@ -43,7 +43,7 @@ def test_the_best_so_far_is_returned(deaths, method: str):
     assert (fit.n_iter, len(fit.trace)) == (12, 13)
     assert "init=<this fit>" in fit.message
     assert fit.trace[-1] == fit.objective
-    np.testing.assert_allclose(fit.log_likelihood, fit.log_prob(deaths).sum(), rtol=1e-12)
+    np.testing.assert_allclose(fit.log_likelihood, fit.score_samples(deaths).sum(), rtol=1e-12)
     uninterrupted = emjax.fit(POISSON, deaths, key=KEY, init=START, accelerate=method)
     np.testing.assert_allclose(fit.trace, uninterrupted.trace[:13], rtol=1e-13)
     # And it says how to go on.

@@ -114,7 +114,7 @@ def test_float32_agrees_with_float64(faithful):
     single = emjax.fit(mixture, faithful, key=KEY, n_init=4, dtype="float32")
     assert single.converged
     assert abs(single.log_likelihood - double.log_likelihood) / 272 < 1e-4
-    assert abs(single.log_prob(faithful).sum() - double.log_likelihood) / 272 < 1e-4
+    assert abs(single.score_samples(faithful).sum() - double.log_likelihood) / 272 < 1e-4
     np.testing.assert_allclose(single.params.weights, double.params.weights, atol=1e-4)
     # It was computed in float32: the last digits differ.
     assert not np.array_equal(single.params.components.mean, double.params.components.mean)
@@ -126,13 +126,13 @@ def test_no_setting_of_jax_changes_and_results_are_float64(faithful, x64: bool):
     with jax.enable_x64(x64):
         before = dict(jax.config.values)
         fit = emjax.fit(mixture, faithful, key=KEY, n_init=6)
-        fit.log_prob(faithful), fit.responsibilities(faithful), fit.sample(KEY, 3), fit.bic(faithful)
+        fit.score_samples(faithful), fit.predict_proba(faithful), fit.sample(KEY, 3), fit.bic(faithful)
         assert dict(jax.config.values) == before
         assert jax.config.jax_enable_x64 == x64
     for leaf in jax.tree.leaves((fit.params, [optimum.params for optimum in fit.optima])):
         assert type(leaf) is np.ndarray
         assert leaf.dtype == np.float64
-    for value in (fit.trace, fit.log_prob(faithful), fit.responsibilities(faithful)):
+    for value in (fit.trace, fit.score_samples(faithful), fit.predict_proba(faithful)):
         assert type(value) is np.ndarray
         assert value.dtype == np.float64
     assert type(fit.log_likelihood) is float

@@ -283,4 +283,4 @@ def test_wrong_data(x):
         emjax.fit(emjax.Mixture(emjax.Poisson(), 2), [1.0, 2.5, 3.0], key=KEY)
     fit = emjax.fit(NORMAL, x, key=KEY, init=start([-1.0, 1.0]))
     with pytest.raises(ValueError, match=r"x has 2 features \('x0', 'x1'\), the fit has 1"):
-        fit.log_prob(np.ones((3, 2)))
+        fit.score_samples(np.ones((3, 2)))

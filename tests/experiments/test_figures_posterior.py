@@ -11,20 +11,20 @@ import pytest
 import xarray as xr
 
 import emjax
+from emjax import plots
 from emjax.bayes.diagnostics import PosteriorStatus, assess
 from emjax.bayes.draws import describe_draws
 from emjax.bayes.posterior import Posterior
 from emjax.bayes.tree import to_tree
 from emjax.bayes.visits import PosteriorMode, PosteriorModes
 from emjax.comparison import Comparison
-from emjax.experiments import plots
 from emjax.experiments.report import posterior_figures
-from emjax.experiments.report.drawing import style
-from emjax.experiments.report.drawing.chains import NAMED_CHAINS, chain_lines, rank_deviations
-from emjax.experiments.report.drawing.labels import pair_gaps, permutation_shares
-from emjax.experiments.report.drawing.ranks import find_ranks
-from emjax.experiments.report.svg import svg_text
 from emjax.naming import scalar_parameters
+from emjax.plots.drawing import style
+from emjax.plots.drawing.chains import NAMED_CHAINS, chain_lines, rank_deviations
+from emjax.plots.drawing.labels import pair_gaps, permutation_shares
+from emjax.plots.drawing.ranks import find_ranks
+from emjax.plots.svg import svg_text
 from emjax.verdict import DEFAULT_THRESHOLDS, Verdict
 
 CHAINS, DRAWS = 12, 60

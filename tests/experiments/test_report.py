@@ -10,82 +10,27 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import matplotlib
 import numpy as np
 import pytest
-import xarray as xr
+from imitation import compared
 
 import emjax
-from emjax.bayes.diagnostics import PosteriorStatus, assess
-from emjax.bayes.draws import describe_draws
-from emjax.bayes.posterior import Posterior
-from emjax.bayes.tree import to_tree
-from emjax.bayes.visits import PosteriorModes
+from emjax import plots
+from emjax.bayes.diagnostics import PosteriorStatus
 from emjax.comparison import Comparison
 from emjax.datasets.dataset import Dataset
-from emjax.experiments import plots
 from emjax.experiments.report import write_report
-from emjax.experiments.report.drawing.chains import rank_counts
-from emjax.experiments.report.drawing.ellipses import outlines
-from emjax.experiments.report.drawing.view import as_view, curves, entropy
 from emjax.experiments.report.evidence import gauges
-from emjax.experiments.report.svg import svg_text
-from emjax.experiments.report.wording import printable
-from emjax.naming import scalar_parameters
+from emjax.plots.drawing.chains import rank_counts
+from emjax.plots.drawing.ellipses import outlines
+from emjax.plots.drawing.view import as_view, curves, entropy
+from emjax.plots.svg import svg_text
 from emjax.verdict import Thresholds, Verdict
+from emjax.wording import printable
 
-CHAINS, DRAWS = 4, 250
 HOSTILE = "<script>alert(1)</script>"
 HOSTILE_NAMES = (HOSTILE, "$x_1^2$ \\frac{a}{b} & \"quoted\" 'név' 数据 " + "long" * 50)
-
-
-def compared(x: object, mixture: emjax.Mixture) -> Comparison:
-    """A comparison with draws that cost nothing: independent ones around EM's estimate, in EM's unconstrained space.
-
-    They are no posterior, but they look and are judged like one.
-    """
-    fit = emjax.fit(mixture, x, key=jax.random.key(0), n_init=2)
-    return emjax.compare(fit, imitated(fit), x)
-
-
-def imitated(fit: emjax.Fit) -> Posterior:
-    mixture, values = fit.mixture, fit.data
-    prior = mixture.default_prior(values)
-    rng = np.random.default_rng(0)
-    spread = 0.02
-
-    def around(leaf: np.ndarray) -> np.ndarray:
-        return np.asarray(leaf) + spread * rng.normal(size=(CHAINS, DRAWS, *np.shape(leaf)))
-
-    with jax.enable_x64(True):
-        centre = mixture.unconstrain(jax.tree.map(jnp.asarray, fit.params))
-        moved = {name: jax.tree.map(around, value) for name, value in centre.items()}
-        params = jax.jit(jax.vmap(jax.vmap(mixture.constrain)))(moved)
-        described = describe_draws(mixture, params, fit, values)
-    lp = described.log_likelihood.sum(axis=2)
-    stats = {"lp": lp, "energy": rng.normal(size=lp.shape), "diverging": np.zeros(lp.shape, bool)}
-    quantities = {"lp": (("chain", "draw"), lp)}
-    quantities["log_density"] = (("chain", "draw", "anchor"), described.invariants["log_density"])
-    for parameter in scalar_parameters(mixture.named_parameters(fit.params), fit.feature_names):
-        draws = described.stored[parameter.variable][(slice(None), slice(None), *parameter.index)]
-        quantities[parameter.name] = (("chain", "draw"), draws)
-    judged = {name: (("chain", "draw"), value) for name, value in stats.items()}
-    return Posterior(
-        tree=to_tree(described.stored, stats, described.log_likelihood, values, fit.feature_names),
-        params=described.flat_params,
-        mixture=dataclasses.replace(mixture, prior=prior),
-        prior_note="A prior for tests.",
-        map_fit=fit,
-        alignment=described.alignment,
-        diagnostics=assess(xr.Dataset(quantities), xr.Dataset(judged)),
-        modes=PosteriorModes((), math.nan, math.nan, math.nan),
-        decision=("auto: nuts, because this is a test.",),
-        starts_note="nowhere",
-        method="nuts",
-        compile_seconds=1.5,
-        run_seconds=0.5,
-    )
 
 
 @pytest.fixture(scope="session")
@@ -426,7 +371,7 @@ def test_many_data_are_drawn_as_pixels_and_said_to_be_fewer(faithful):
 def test_curves_are_the_densities_of_the_model(eruptions):
     found = curves(as_view(eruptions))
     with jax.enable_x64(True):
-        expected = np.exp(eruptions.fit.log_prob(found.grid))
+        expected = np.exp(eruptions.fit.score_samples(found.grid))
     np.testing.assert_allclose(found.em_density, expected, rtol=1e-10)
     one = jax.tree.map(lambda leaf: leaf[0], eruptions.posterior.params)
     with jax.enable_x64(True):

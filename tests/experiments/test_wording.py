@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from emjax.experiments.report.drawing.style import compact, power_of_ten
-from emjax.experiments.report.wording import elided, fixed, number, printable
+from emjax.plots.drawing.style import compact, power_of_ten
+from emjax.wording import elided, fixed, number, printable
 
 
 def test_characters_without_a_shape_are_replaced():

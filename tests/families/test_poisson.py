@@ -45,7 +45,7 @@ def test_a_component_of_zeros_has_a_finite_log_likelihood():
     assert fit.converged, fit.message
     np.testing.assert_allclose(fit.params.weights, 0.5, atol=1e-6)
     assert fit.params.components.rate[0, 0] < 1e-9
-    assert np.isfinite(fit.log_prob(np.arange(30.0))).all()
+    assert np.isfinite(fit.score_samples(np.arange(30.0))).all()
 
 
 def test_units_stay():

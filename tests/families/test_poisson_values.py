@@ -63,7 +63,7 @@ def test_the_law_of_simulated_counts_has_the_same_density():
 def test_what_is_no_count_has_no_density(x: float):
     data = np.arange(20.0)
     fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 1), data, **QUICK)
-    density = fit.log_prob(np.array([3.0, x]))
+    density = fit.score_samples(np.array([3.0, x]))
     assert density[1] == -math.inf
     np.testing.assert_allclose(density[0], stats.poisson.logpmf(3, data.mean()), rtol=1e-12)
 
@@ -81,7 +81,7 @@ def test_reported_numbers_are_those_of_the_parameters(dtype: str, rates: list[fl
         logs = stats.poisson.logpmf(x, rate.ravel()) + np.log(fit.params.weights)
         expected = np.logaddexp.reduce(logs, axis=1).sum()
     assert fit.log_likelihood == pytest.approx(expected, rel=1e-11)
-    assert fit.log_prob(x).sum() == pytest.approx(expected, rel=1e-11)
+    assert fit.score_samples(x).sum() == pytest.approx(expected, rel=1e-11)
     assert fit.bic(x) == pytest.approx(-2 * expected + 3 * np.log(len(x)), rel=1e-11)
     assert fit.trace[-1] == pytest.approx(fit.objective, rel=1e-12)
     assert rate.dtype == np.float64
@@ -96,7 +96,7 @@ def test_counts_of_many_digits(scale: float):
         np.sort(fit.params.components.rate.ravel()), [scale, scale + 6 * scale**0.5], rtol=1 / scale**0.5
     )
     assert fit.log_likelihood == pytest.approx(reference(x, fit.params.weights, fit.params.components.rate), abs=1e-6)
-    np.testing.assert_allclose(fit.responsibilities(x).sum(axis=1), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(fit.predict_proba(x).sum(axis=1), 1.0, rtol=1e-12)
 
 
 def test_float32_says_where_it_is_too_coarse_for_counts():

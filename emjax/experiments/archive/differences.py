@@ -17,6 +17,7 @@ from emjax.experiments.archive.single import SingleRun, is_single_run, open_sing
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.plan import canonical
 from emjax.files import user_path
+from emjax.shown import Shown
 
 if TYPE_CHECKING:
     import pandas
@@ -32,8 +33,8 @@ SHOWN = 10
 """Differences of numbers that are listed; all are counted."""
 
 
-@dataclasses.dataclass(frozen=True)
-class NumberComparison:
+@dataclasses.dataclass(frozen=True, repr=False)
+class NumberComparison(Shown):
     """How the numbers of two runs compare.
 
     Attributes
@@ -64,8 +65,8 @@ class NumberComparison:
         return self.state in ("identical", "within_rounding")
 
 
-@dataclasses.dataclass(frozen=True)
-class Difference:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Difference(Shown):
     """What differs between two runs; ``settings`` and ``versions`` map a name to its two values (None: absent)."""
 
     settings: dict[str, tuple[Any, Any]]

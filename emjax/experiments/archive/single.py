@@ -23,6 +23,7 @@ from emjax.experiments.archive.door import (
 from emjax.experiments.environment import FORMAT
 from emjax.experiments.nearest import printable
 from emjax.files import user_path
+from emjax.shown import Shown
 
 CONFIG, ENVIRONMENT = "config.toml", "environment.json"
 _SHAPES: dict[str, type[shapes.Shape]] = {
@@ -35,8 +36,8 @@ _NUMBERS = ("comparison.json", "em.json", "posterior.json")
 _WORDS = {"status", "verdict", "method", "prior", "converged"}
 
 
-@dataclasses.dataclass(frozen=True)
-class SingleRun:
+@dataclasses.dataclass(frozen=True, repr=False)
+class SingleRun(Shown):
     """A single run.
 
     Attributes

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emjax.experiments.archive.atomic import write_atomically
-from emjax.experiments.report.wording import count, elided, listed, printable
 from emjax.files import user_path
+from emjax.wording import count, elided, listed, printable
 
 if TYPE_CHECKING:
     from emjax.comparison import Comparison
@@ -111,7 +111,7 @@ def _subject(comparison: Comparison) -> str:
 
 def _content(comparison: Comparison, provenance: Mapping[str, Any] | None, command: str | None) -> dict[str, Any]:
     from emjax.experiments.report import evidence, figures, posterior_figures, tables
-    from emjax.experiments.report.drawing.style import drawing
+    from emjax.plots.drawing.style import drawing
 
     posterior = comparison.posterior
     with drawing():

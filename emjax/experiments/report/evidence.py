@@ -9,9 +9,9 @@ from typing import Any
 from emjax.align import TRUST_LOW
 from emjax.bayes.diagnostics import PosteriorStatus
 from emjax.comparison import Comparison
-from emjax.experiments.report.wording import elided, number, percent
 from emjax.uncertainty.information import IntervalStatus
 from emjax.verdict import EM_IS_ENOUGH, Thresholds, Verdict
+from emjax.wording import elided, number, percent
 
 _ENOUGH, _INTERVALS = 40.0, 75.0
 """Where the two limits stand on every bar, in percent of its length."""

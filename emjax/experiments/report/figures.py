@@ -9,15 +9,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from emjax.comparison import Comparison
-from emjax.experiments.report.drawing.assignments import draw_along, draw_certainty, draw_map
-from emjax.experiments.report.drawing.chains import Chains, draw_chains, worst_chains
-from emjax.experiments.report.drawing.density import MOST_FEATURES, draw_density
-from emjax.experiments.report.drawing.ellipses import ELLIPSE_MASS
-from emjax.experiments.report.drawing.em_trace import distances, draw_em_trace
-from emjax.experiments.report.drawing.forest import draw_forest, forest_rows
-from emjax.experiments.report.drawing.view import BAND_DRAWS, View, as_view, entropy, shares_of_data
-from emjax.experiments.report.svg import data_uri, pixels
-from emjax.experiments.report.wording import count, elided, listed, number, percent
+from emjax.plots.drawing.assignments import draw_along, draw_certainty, draw_map
+from emjax.plots.drawing.chains import Chains, draw_chains, worst_chains
+from emjax.plots.drawing.density import MOST_FEATURES, draw_density
+from emjax.plots.drawing.ellipses import ELLIPSE_MASS
+from emjax.plots.drawing.em_trace import distances, draw_em_trace
+from emjax.plots.drawing.forest import draw_forest, forest_rows
+from emjax.plots.drawing.view import BAND_DRAWS, View, as_view, entropy, shares_of_data
+from emjax.plots.svg import data_uri, pixels
+from emjax.wording import count, elided, listed, number, percent
 
 _WIDE, _NARROW, _CELL = 7.0, 4.0, 4.4
 

@@ -10,13 +10,13 @@ from emjax.align import TRUST_HIGH, TRUST_LOW
 from emjax.bayes.posterior import Posterior
 from emjax.bayes.visits import PosteriorMode
 from emjax.comparison import Comparison
-from emjax.experiments.report.drawing.density import MOST_FEATURES, draw_density_band
-from emjax.experiments.report.drawing.labels import PairGaps, draw_labels, pair_gaps, permutation_shares
-from emjax.experiments.report.drawing.modes import draw_modes, shown_modes
-from emjax.experiments.report.drawing.ranks import Ranks, draw_rank_panels, find_ranks
-from emjax.experiments.report.drawing.view import BAND_DRAWS, View, as_view, curves
 from emjax.experiments.report.figures import Picture, picture
-from emjax.experiments.report.wording import count, elided, fixed, listed, number, percent
+from emjax.plots.drawing.density import MOST_FEATURES, draw_density_band
+from emjax.plots.drawing.labels import PairGaps, draw_labels, pair_gaps, permutation_shares
+from emjax.plots.drawing.modes import draw_modes, shown_modes
+from emjax.plots.drawing.ranks import Ranks, draw_rank_panels, find_ranks
+from emjax.plots.drawing.view import BAND_DRAWS, View, as_view, curves
+from emjax.wording import count, elided, fixed, listed, number, percent
 
 _SPREAD = 0.1
 """Chains whose shares of a mode differ by more than this are said to differ."""

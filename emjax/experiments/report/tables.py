@@ -11,7 +11,7 @@ from typing import Any
 from emjax.comparison import Comparison, ParameterRow
 from emjax.experiments.environment import fingerprint, machine, versions
 from emjax.experiments.report.evidence import thresholds_of
-from emjax.experiments.report.wording import (
+from emjax.wording import (
     MISSING,
     count,
     decimals_for,

@@ -1,10 +1,12 @@
 """The kinds of values that a config holds: numbers with their limits, and one row or matrix per component."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from emjax.bounds import BOUNDS, LARGEST, LONGEST_SECONDS
+from emjax.shown import Shown
 
 
 class Misplaced(ValueError):
@@ -88,7 +90,10 @@ PositiveRows = Annotated[
 Matrices = Annotated[_Matrices, BeforeValidator(_as_matrices, json_schema_input_type=_Matrices | PositiveRow)]
 
 
-class Section(BaseModel):
+class Section(Shown, BaseModel):
     """A table of the config: its keys are closed and its values cannot change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        yield from ((name, getattr(self, name)) for name in type(self).model_fields if name in self.model_fields_set)

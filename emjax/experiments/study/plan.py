@@ -18,13 +18,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from emjax.experiments.study.schema import Study
+from emjax.shown import Shown
 
 FORMAT = 1
 """The version of what a job's rows hold; part of its key, so that old rows are never taken for new ones."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Cell:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Cell(Shown):
     """One point of the sweep.
 
     Attributes
@@ -45,8 +46,8 @@ class Cell:
     study: Study
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Job(Shown):
     """One method on replicates ``first`` to ``stop - 1`` of a cell.
 
     Attributes
@@ -73,8 +74,8 @@ class Job:
     spec: Mapping[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """A study cut into cells and jobs; jobs are in the order in which they are best begun."""
 
     study: Study

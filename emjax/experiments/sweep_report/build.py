@@ -14,8 +14,8 @@ from emjax.errors import ConfigError
 from emjax.experiments.archive.atomic import UNTOUCHED, write_atomically
 from emjax.experiments.archive.atomic import sweep as sweep_folder
 from emjax.experiments.nearest import printable as shown_path
-from emjax.experiments.report.wording import count, elided, percent, printable
 from emjax.files import user_path
+from emjax.wording import count, elided, percent, printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -181,9 +181,9 @@ def _write(path: Path, page: str) -> Path:
 
 
 def _content(sweep: Sweep, summary: Any, kinds: Sequence[str]) -> dict[str, Any]:
-    from emjax.experiments.report.drawing.style import drawing
     from emjax.experiments.sweep_report import findings, measures, pictures, tables
     from emjax.experiments.sweep_report.verdicts import cell_verdicts, verdict_tables
+    from emjax.plots.drawing.style import drawing
 
     records = cell_verdicts(sweep)
     found = findings.find(sweep, summary, kinds, records)

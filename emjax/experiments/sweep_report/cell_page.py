@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emjax.experiments.report.wording import MISSING, count, decimals_for, elided, fixed, number, percent
 from emjax.experiments.sweep_report.measures import MEASURES, points, rooted
 from emjax.experiments.sweep_report.sweep import CellView, MethodView, Sweep, value_text
 from emjax.experiments.work.summary import wilson
+from emjax.wording import MISSING, count, decimals_for, elided, fixed, number, percent
 
 MOST_PARAMETERS = 60
 MOST_WORST = 8

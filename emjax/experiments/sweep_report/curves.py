@@ -14,12 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from emjax.experiments.report.drawing import style
-from emjax.experiments.report.wording import elided
 from emjax.experiments.sweep_report.lanes import Panel
 from emjax.experiments.sweep_report.marks import Mark
 from emjax.experiments.sweep_report.panels import draw_key, hollow, key_rows, log_ticks
 from emjax.experiments.sweep_report.sweep import Axis, value_text
+from emjax.plots.drawing import style
+from emjax.wording import elided
 
 _NARROW = 5.0
 _MOST_LINES = 2

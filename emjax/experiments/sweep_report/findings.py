@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from emjax.experiments.report.wording import count, elided, listed, number, percent
 from emjax.experiments.sweep_report.headline import enough_sentences, silence_sentences, silent, span_sentences
 from emjax.experiments.sweep_report.measures import (
     FEW,
@@ -30,6 +29,7 @@ from emjax.experiments.sweep_report.measures import (
 from emjax.experiments.sweep_report.phrases import cell_words, measure_words, plus_minus, share_text
 from emjax.experiments.sweep_report.sweep import CellView, Sweep
 from emjax.experiments.sweep_report.verdicts import CellVerdicts
+from emjax.wording import count, elided, listed, number, percent
 
 CLAIM = 3.0
 """Monte-Carlo standard errors beyond which a difference is called one."""

@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emjax.experiments.report.drawing import style
 from emjax.experiments.sweep_report.marks import Mark
 from emjax.experiments.sweep_report.panels import draw_key, hollow, key_rows, log_ticks
+from emjax.plots.drawing import style
 
 
 @dataclasses.dataclass(frozen=True)

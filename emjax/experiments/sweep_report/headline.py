@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from emjax.experiments.report.wording import count, elided, listed, percent
 from emjax.experiments.sweep_report.measures import FEW, Measure, Point, points
 from emjax.experiments.sweep_report.phrases import cell_words, measure_words, plus_minus, share_text
 from emjax.experiments.sweep_report.sweep import CellView, Sweep, value_text
 from emjax.experiments.sweep_report.verdicts import CellVerdicts
 from emjax.verdict import EM_IS_ENOUGH, Verdict
+from emjax.wording import count, elided, listed, percent
 
 MOSTLY = 0.9
 """The share of verdicts from which on a cell counts as one where EM is enough."""

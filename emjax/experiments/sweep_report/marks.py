@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from emjax.experiments.report.drawing import style
 from emjax.experiments.sweep_report.sweep import MethodView
+from emjax.plots.drawing import style
 
 
 @dataclasses.dataclass(frozen=True)

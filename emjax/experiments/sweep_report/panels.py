@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from emjax.experiments.report.drawing import style
-from emjax.experiments.report.wording import elided
 from emjax.experiments.sweep_report.marks import Mark
+from emjax.plots.drawing import style
+from emjax.wording import elided
 
 
 def key_rows(methods: Sequence[str], width: float) -> int:

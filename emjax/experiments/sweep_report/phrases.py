@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from emjax.experiments.report.wording import decimals_for, elided, fixed, percent
 from emjax.experiments.sweep_report.measures import Measure, Point, expected_band
 from emjax.experiments.sweep_report.sweep import CellView, Sweep
+from emjax.wording import decimals_for, elided, fixed, percent
 
 
 def cell_words(sweep: Sweep, cell: CellView) -> str:

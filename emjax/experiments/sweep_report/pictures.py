@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,17 +13,24 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from emjax.experiments.archive.atomic import UNTOUCHED, write_atomically
-from emjax.experiments.report.svg import data_uri, pixels
-from emjax.experiments.report.wording import count, elided, listed, number, percent
 from emjax.experiments.sweep_report.curves import Curves, curve, draw_curves
 from emjax.experiments.sweep_report.frontier import Frontier, draw_frontier, unbeaten
 from emjax.experiments.sweep_report.lanes import Lanes, best_axes, lanes
 from emjax.experiments.sweep_report.marks import Mark, method_marks
-from emjax.experiments.sweep_report.measures import ENOUGH, MEASURE, Measure, expected_band
+from emjax.experiments.sweep_report.measures import (
+    ENOUGH,
+    MEASURE,
+    Measure,
+    expected_band,
+    kinds_in,
+    summarize_measures,
+)
 from emjax.experiments.sweep_report.phrases import band_words, measure_words
 from emjax.experiments.sweep_report.sweep import Axis, Sweep
 from emjax.experiments.sweep_report.verdict_bars import MOST_BARS, draw_verdicts
-from emjax.experiments.sweep_report.verdicts import CellVerdicts
+from emjax.experiments.sweep_report.verdicts import CellVerdicts, cell_verdicts
+from emjax.plots.svg import data_uri, pixels
+from emjax.wording import count, elided, listed, number, percent
 
 WIDE, SLIM = 7.0, 3.6
 _MOST_BIASES = 6
@@ -40,31 +48,48 @@ class StudyPicture:
     ----------
     name
         Its anchor and the name of its files.
-    source, slim
-        Addresses that hold the figure itself, for wide and for narrow screens.
-    width, height
-        Of the wide form, in CSS pixels.
-    text
-        What it shows, for those who do not see it.
+    draw
+        The figure at a width in inches.
     title, caption
         What stands below it.
-    figure
-        The wide form.
+    text
+        What it shows, for those who do not see it.
     """
 
     name: str
-    source: str
-    slim: str
-    width: int
-    height: int
-    text: str
+    draw: Callable[[float], Figure]
     title: str
+    text: str
     caption: str
-    figure: Figure
+
+    @functools.cached_property
+    def figure(self) -> Figure:
+        """The form for wide screens."""
+        return self.draw(WIDE)
+
+    @functools.cached_property
+    def source(self) -> str:
+        """An address that holds the figure itself, for wide screens."""
+        return data_uri(self.figure)
+
+    @functools.cached_property
+    def slim(self) -> str:
+        """The same for narrow ones."""
+        return data_uri(self.draw(SLIM))
+
+    @property
+    def width(self) -> int:
+        """Of the wide form, in CSS pixels."""
+        return pixels(self.figure)[0]
+
+    @property
+    def height(self) -> int:
+        """Of the wide form, in CSS pixels."""
+        return pixels(self.figure)[1]
 
     def write(self, folder: Path) -> list[Path]:
         """Write the figure as SVG and PDF, in the colours of a light page."""
-        from emjax.experiments.report.drawing.style import drawing
+        from emjax.plots.drawing.style import drawing
 
         paths: list[Path] = []
         for kind, date in (("svg", "Date"), ("pdf", "CreationDate")):
@@ -76,10 +101,11 @@ class StudyPicture:
         return paths
 
 
-def _picture(name: str, draw: Callable[[float], Figure], title: str, text: str, caption: str) -> StudyPicture:
-    figure = draw(WIDE)
-    width, height = pixels(figure)
-    return StudyPicture(name, data_uri(figure), data_uri(draw(SLIM)), width, height, text, title, caption, figure)
+def study_pictures(sweep: Sweep) -> list[StudyPicture]:
+    """All figures of a sweep, in the order of its page; they are drawn when they are looked at."""
+    summary, kinds = summarize_measures(sweep.rows, sweep.good), kinds_in(sweep.good)
+    single = frontier_picture(sweep, summary, kinds), verdict_picture(sweep, cell_verdicts(sweep))
+    return [*curve_pictures(sweep, summary, kinds), *filter(None, single)]
 
 
 def curve_pictures(sweep: Sweep, summary: pd.DataFrame, kinds: Sequence[str]) -> Iterator[StudyPicture]:
@@ -170,7 +196,7 @@ def _curve_picture(
         caption += _HOLLOW
     if layout.note:
         caption += f" {layout.note}"
-    return _picture(
+    return StudyPicture(
         name,
         lambda width: draw_curves(drawn, marks, width),
         f"{measure.title}{against}",
@@ -208,7 +234,7 @@ def frontier_picture(sweep: Sweep, summary: pd.DataFrame, kinds: Sequence[str]) 
         f"{elided(str(method), 40)} in {int(row['sum'])} of {int(row['size'])} cells"
         for method, row in shares.iterrows()
     ]
-    return _picture(
+    return StudyPicture(
         "frontier",
         lambda width: draw_frontier(panels, marks, width),
         "Accuracy against seconds",
@@ -255,7 +281,7 @@ def verdict_picture(sweep: Sweep, records: Sequence[CellVerdicts]) -> StudyPictu
     span = f"right from {percent(right.min(), 0)} to {percent(right.max(), 0)} of the verdicts"
     words = f"{count(len(known), 'cell')}; {span}."
     left_out = f" The first {MOST_BARS} of {len(known)} bars." if len(known) > MOST_BARS else ""
-    return _picture(
+    return StudyPicture(
         "verdicts",
         lambda width: draw_verdicts(known, labels, width),
         "Where the verdict was right",

@@ -14,15 +14,16 @@ from typing import Any
 import pandas as pd
 
 from emjax.experiments.archive.wording import table_text
-from emjax.experiments.report.wording import elided, seconds
 from emjax.experiments.sweep_report.measures import ENOUGH, outcomes, trusted_rows
+from emjax.shown import Shown
+from emjax.wording import elided, seconds
 
 DECADES = 1.0
 """An axis is logarithmic where its values span at least so many powers of ten."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Axis:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Axis(Shown):
     """A setting that varies over the cells.
 
     Attributes
@@ -48,8 +49,8 @@ class Axis:
         return self.numeric and self.values[0] > 0 and math.log10(self.values[-1] / self.values[0]) >= DECADES
 
 
-@dataclasses.dataclass(frozen=True)
-class CellView:
+@dataclasses.dataclass(frozen=True, repr=False)
+class CellView(Shown):
     """A cell of the sweep: its place, its key and the settings that are its own."""
 
     index: int
@@ -57,8 +58,8 @@ class CellView:
     settings: Mapping[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class MethodView:
+@dataclasses.dataclass(frozen=True, repr=False)
+class MethodView(Shown):
     """A method: the name that rows carry, what kind it is, and its settings."""
 
     name: str
@@ -77,8 +78,8 @@ class JobView:
     stop: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Failure:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Failure(Shown):
     """A job that ended in an error, after so many attempts."""
 
     key: str
@@ -87,8 +88,8 @@ class Failure:
     attempts: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Sweep:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Sweep(Shown):
     """A study as its pages see it.
 
     Attributes

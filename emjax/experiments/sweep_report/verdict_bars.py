@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from emjax.experiments.report.drawing import style
-from emjax.experiments.report.wording import elided
 from emjax.experiments.sweep_report.verdicts import CellVerdicts
+from emjax.plots.drawing import style
+from emjax.wording import elided
 
 MOST_BARS = 30
 _PARTS = (

@@ -24,7 +24,9 @@ def test_progress_counts_jobs(result, plan):
     assert not progress.complete
     assert str(progress) == "6 of 8 jobs done, 1 failed, 1 missing"
     assert list(result.failures) == [plan.jobs[-1].key]
-    assert repr(result).endswith("2 cells, methods km, bayes; 6 of 8 jobs done, 1 failed, 1 missing)")
+    assert repr(result).endswith(
+        "n_cells=2, methods=('km', 'bayes'), progress='6 of 8 jobs done, 1 failed, 1 missing')"
+    )
 
 
 def test_cells_have_settings_and_progress(result):

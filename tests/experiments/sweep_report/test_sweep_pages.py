@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 
 from emjax.experiments import cli_report
 from emjax.experiments.cli import EmjaxGroup
-from emjax.experiments.report.wording import fixed, percent
 from emjax.experiments.study.schema import Study
 from emjax.experiments.sweep_report import write_study_report
 from emjax.experiments.sweep_report.build import write_index, write_pages
 from emjax.experiments.sweep_report.measures import points, summarize_measures
 from emjax.experiments.sweep_report.tables import escaped
+from emjax.wording import fixed, percent
 
 HOSTILE = "<img src=x onerror=alert(1)> $x_1$ & 50%"
 METHODS = ({"kind": "em"}, {"kind": "hmc", "name": HOSTILE, "verdict": True})

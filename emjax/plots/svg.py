@@ -8,19 +8,28 @@ import re
 
 from matplotlib.figure import Figure
 
-from emjax.experiments.report.drawing.style import DARK, drawing
+from emjax.plots.drawing.style import DARK, drawing
 
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _DPI_OF_PIXELS = 200
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
-def svg_text(figure: Figure) -> str:
-    """The figure as SVG: text stays text, each colour of ours is a variable with a value for dark pages."""
+def svg_text(figure: Figure, *, sheet: bool = False) -> str:
+    """The figure as SVG: text stays text, each colour of ours is a variable with a value for dark pages.
+
+    With ``sheet`` it brings a white background and its colours stay: for pages that may be dark without saying so to
+    images in them, as notebooks are.
+    """
     buffer = io.StringIO()
     with drawing():
         figure.savefig(
-            buffer, format="svg", dpi=_DPI_OF_PIXELS, facecolor="none", edgecolor="none", metadata=_NO_METADATA
+            buffer,
+            format="svg",
+            dpi=_DPI_OF_PIXELS,
+            facecolor="white" if sheet else "none",
+            edgecolor="none",
+            metadata=_NO_METADATA,
         )
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
@@ -28,6 +37,8 @@ def svg_text(figure: Figure) -> str:
     text = text.replace("'DejaVu Sans', sans-serif", _FONTS).replace("'DejaVu Sans'", _FONTS)
     text = re.sub(r"\n\s*", "\n", text)
     text = re.sub(r' (?:d|x|y)="[^"]*"', lambda match: _rounded(match[0]), text)
+    if sheet:
+        return text
     text = re.sub(r'style="[^"]*"', lambda match: _with_variables(match[0]), text)
     head, tail = text.split(">", 1)
     return f"{head}><style>{_variables()}</style>{tail}"
@@ -50,9 +61,9 @@ def _variables() -> str:
     return f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
 
 
-def data_uri(figure: Figure) -> str:
-    """The figure as the address of an image: nothing is loaded, and nothing in it can run."""
-    encoded = base64.b64encode(svg_text(figure).encode("utf-8", errors="replace")).decode("ascii")
+def data_uri(figure: Figure, *, sheet: bool = False) -> str:
+    """The figure as the address of an image: nothing is loaded, and nothing in it can run. ``sheet``: `svg_text`."""
+    encoded = base64.b64encode(svg_text(figure, sheet=sheet).encode("utf-8", errors="replace")).decode("ascii")
     return f"data:image/svg+xml;base64,{encoded}"
 
 

@@ -10,8 +10,8 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from scipy.stats import chi2
 
-from emjax.experiments.report.drawing import style
-from emjax.experiments.report.drawing.view import View, moments
+from emjax.plots.drawing import style
+from emjax.plots.drawing.view import View, moments
 
 ELLIPSE_MASS = 0.9
 """Share of a normal component inside its ellipse."""

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from emjax.bayes.posterior import Posterior
 from emjax.bayes.visits import PosteriorMode
-from emjax.experiments.report.drawing import style
-from emjax.experiments.report.drawing.view import View
-from emjax.experiments.report.wording import count, number
+from emjax.plots.drawing import style
+from emjax.plots.drawing.view import View
+from emjax.wording import count, number
 
 MOST_MODES = 8
 """Of more modes than this those with the largest mass are drawn."""

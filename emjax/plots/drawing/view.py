@@ -12,14 +12,14 @@ import numpy as np
 
 from emjax.bayes.posterior import Posterior, mean_responsibilities, thinning
 from emjax.comparison import Comparison
-from emjax.experiments.report.drawing import style
-from emjax.experiments.report.wording import count
 from emjax.families.normal import Normal, NormalParams
 from emjax.families.poisson import PoissonParams
 from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams
+from emjax.plots.drawing import style
 from emjax.result import Fit
 from emjax.scope import computing
+from emjax.wording import count
 
 BAND_DRAWS = 300
 """Draws behind the bands of a figure, evenly spaced over all chains."""
@@ -122,6 +122,15 @@ class View:
     def em_name(self) -> str:
         name = "EM" if self.source.mixture.prior is None else "EM (MAP)"
         return name if self.source.converged else f"{name}, {self.source.status.value}"
+
+    @property
+    def doubt(self) -> str:
+        """Why what is drawn is not to be trusted, in a word; empty where it is."""
+        if self.fit is None:
+            return "" if self.posterior is None or self.posterior.converged else self.posterior.status.value
+        if self.fit.converged:
+            return "spurious" if self.fit.spurious else ""
+        return self.fit.status.value
 
     @functools.cached_property
     def em(self) -> dict[str, np.ndarray] | None:
@@ -258,7 +267,7 @@ def _grid(view: View, feature: int) -> np.ndarray:
 def shares_of_data(view: View) -> tuple[np.ndarray | None, np.ndarray | None]:
     """``p(z = k | x_n)`` of the rows that are drawn, by EM and averaged over the draws, ``(n_rows, K)`` each."""
     x = view.values[view.rows]
-    em = None if view.fit is None else view.fit.responsibilities(x)
+    em = None if view.fit is None else view.fit.predict_proba(x)
     if view.posterior is None:
         return em, None
     with computing():

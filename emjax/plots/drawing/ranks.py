@@ -10,8 +10,8 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from emjax.bayes.posterior import Posterior
-from emjax.experiments.report.drawing import style
-from emjax.experiments.report.drawing.chains import (
+from emjax.plots.drawing import style
+from emjax.plots.drawing.chains import (
     MOST_GREY,
     NAMED_CHAINS,
     ChainLine,
@@ -23,7 +23,7 @@ from emjax.experiments.report.drawing.chains import (
     rank_counts,
     rank_deviations,
 )
-from emjax.experiments.report.wording import elided, number
+from emjax.wording import elided, number
 
 MOST_PANELS = 24
 """Of more quantities than this those whose ranks are furthest from flat are drawn."""

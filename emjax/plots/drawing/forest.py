@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emjax.comparison import Comparison, ParameterRow
-from emjax.experiments.report.drawing import style
-from emjax.experiments.report.drawing.view import View, as_view
-from emjax.experiments.report.wording import columns, elided, number
 from emjax.metrics.parameter import ROUNDING
 from emjax.naming import scalar_parameters
+from emjax.plots.drawing import style
+from emjax.plots.drawing.view import View, as_view
+from emjax.wording import columns, elided, number
 
 MOST_ROWS = 36
 """Of more rows than this the ones that differ most are drawn."""

@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emjax.experiments.report.drawing import style
-from emjax.experiments.report.drawing.ellipses import draw_ellipses, draw_points
-from emjax.experiments.report.drawing.view import RASTER_POINTS, Curves, View, curves
-from emjax.experiments.report.wording import elided
+from emjax.plots.drawing import style
+from emjax.plots.drawing.ellipses import draw_ellipses, draw_points
+from emjax.plots.drawing.view import RASTER_POINTS, Curves, View, curves
+from emjax.wording import elided
 
 MOST_FEATURES = 5
 """Of more features than this the first are drawn against each other."""

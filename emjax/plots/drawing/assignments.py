@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from emjax.experiments.report.drawing import style
-from emjax.experiments.report.drawing.view import View, curves, entropy, shares_of_data
-from emjax.experiments.report.wording import elided
+from emjax.plots.drawing import style
+from emjax.plots.drawing.view import View, curves, entropy, shares_of_data
+from emjax.wording import elided
 
 # From the grey of data to a colour that stands out on a light page and on a dark one.
 DOUBT = LinearSegmentedColormap.from_list("doubt", ["#9aa3ad", "#d6279a"])

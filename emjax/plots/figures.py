@@ -1,43 +1,63 @@
-"""The figures of the report, for use from Python: each takes what was fitted and returns a Matplotlib figure.
-
-.. code-block:: python
-
-    figure = emjax.experiments.plots.density(comparison)
-    figure.savefig("density.png", dpi=200)
-
-A figure belongs to nobody: no pyplot, no global setting and no backend is touched. EM is orange and dashed, the
-posterior blue and solid; draws that have not converged are grey.
-"""
+"""The figures by name, each from what was fitted; `emjax.plots` is their public face."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
 from emjax.bayes.posterior import Posterior
 from emjax.comparison import Comparison
-from emjax.experiments.report.drawing.assignments import draw_along, draw_certainty, draw_map
-from emjax.experiments.report.drawing.chains import draw_chains, find_chains, worst_chains
-from emjax.experiments.report.drawing.density import draw_density, draw_density_band
-from emjax.experiments.report.drawing.em_trace import draw_em_trace
-from emjax.experiments.report.drawing.forest import draw_forest
-from emjax.experiments.report.drawing.labels import draw_labels
-from emjax.experiments.report.drawing.modes import draw_modes
-from emjax.experiments.report.drawing.ranks import draw_rank_panels, find_ranks
-from emjax.experiments.report.drawing.view import as_view
+from emjax.plots.drawing.assignments import draw_along, draw_certainty, draw_map
+from emjax.plots.drawing.chains import draw_chains, find_chains, worst_chains
+from emjax.plots.drawing.classification import draw_classification, draw_uncertainty
+from emjax.plots.drawing.density import draw_density, draw_density_band
+from emjax.plots.drawing.em_trace import draw_em_trace
+from emjax.plots.drawing.forest import draw_forest
+from emjax.plots.drawing.interval_panels import draw_intervals
+from emjax.plots.drawing.labels import draw_labels
+from emjax.plots.drawing.modes import draw_modes
+from emjax.plots.drawing.ranks import draw_rank_panels, find_ranks
+from emjax.plots.drawing.view import as_view
 from emjax.result import Fit
+from emjax.uncertainty.information import Intervals
 
-__all__ = [
-    "assignments",
-    "certainty",
-    "chains",
-    "density",
-    "density_band",
-    "em_trace",
-    "forest",
-    "labels",
-    "modes",
-    "ranks",
-]
+
+def classification(source: Fit | Posterior | Comparison, *, width: float = 7.0) -> Figure:
+    """The data by their likeliest component, with the components; as ``plot(what="classification")`` of mclust.
+
+    One feature: the weighted densities, and the data in strips below. Two: a scatter with ellipses that hold 90% of
+    each component. Up to five (three below a width of 5 inches): all pairs. More: the two directions that tell the
+    components apart best. The key has how many data each component has. Components have symbols as well as colours. Of
+    more than 10,000 data a random subset is drawn. Of a comparison this is EM's classification.
+    """
+    return draw_classification(as_view(source), width)
+
+
+def uncertainty(source: Fit | Posterior | Comparison, *, width: float = 7.0) -> Figure:
+    """The same with the uncertainty of each datum, one less the chance of its likeliest component, as its size.
+
+    One feature: a line as high as the uncertainty at each datum. (``plot(what="uncertainty")`` of mclust.)
+
+    Raises
+    ------
+    ValueError
+        For a mixture of a single component, whose assignments are certain.
+    """
+    view = as_view(source)
+    _several_components(view.n_components)
+    return draw_uncertainty(view, width)
+
+
+def intervals(source: Intervals | Fit | Comparison, *, width: float = 7.0) -> Figure:
+    """EM's estimates with their intervals, a panel for each parameter and unit, a line for each component.
+
+    Rough intervals are grey; where they are withheld there are only the estimates. The first nine parameters and twelve
+    components are drawn. A fit's own intervals are those for 90%.
+    """
+    if isinstance(source, Comparison):
+        return draw_intervals(source.intervals, width)
+    return draw_intervals(source.intervals() if isinstance(source, Fit) else source, width)
 
 
 def density(source: Comparison | Fit | Posterior, *, width: float = 7.0) -> Figure:
@@ -194,3 +214,18 @@ def labels(source: Comparison | Posterior, *, width: float = 4.4) -> Figure:
 
 def _posterior(source: Comparison | Posterior) -> Posterior:
     return source.posterior if isinstance(source, Comparison) else source
+
+
+_OF_BOTH = (density, density_band, classification, uncertainty, assignments, certainty)
+_OF_DRAWS = (chains, ranks, modes, labels)
+
+FIGURES: dict[str, dict[str, Callable[..., Figure]]] = {
+    name: {draw.__name__: draw for draw in figures}
+    for name, figures in {
+        "Fit": (classification, uncertainty, density, density_band, assignments, certainty, em_trace, intervals),
+        "Posterior": (*_OF_BOTH, *_OF_DRAWS),
+        "Comparison": (density, forest, *_OF_BOTH[1:], em_trace, intervals, *_OF_DRAWS),
+        "Intervals": (intervals,),
+    }.items()
+}
+"""What can be drawn of each kind of object, by the names of its class and of the figure, the default first."""

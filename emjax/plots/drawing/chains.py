@@ -18,9 +18,9 @@ from scipy.stats import binom, rankdata
 from emjax.bayes.diagnostics import QuantityDiagnostics
 from emjax.bayes.draws import anchor_rows, invariants_of_weights
 from emjax.bayes.posterior import Posterior
-from emjax.experiments.report.drawing import style
-from emjax.experiments.report.wording import elided, number
 from emjax.naming import scalar_parameters
+from emjax.plots.drawing import style
+from emjax.wording import elided, number
 
 MOST_QUANTITIES = 4
 NAMED_CHAINS = 3

@@ -17,13 +17,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emjax.bayes.posterior import Posterior
-from emjax.experiments.report.drawing import style
-from emjax.experiments.report.drawing.view import View
-from emjax.experiments.report.wording import percent
 from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams
+from emjax.plots.drawing import style
+from emjax.plots.drawing.view import View
 from emjax.programs import filled_up, padded_rows
 from emjax.scope import computing
+from emjax.wording import percent
 
 BORDER, TYPICAL_END = 0.5, 1.5
 """Where the border zone ends and the typical zone begins, and where the latter ends, in medians."""
@@ -69,7 +69,7 @@ def pair_gaps(posterior: Posterior) -> list[PairGaps]:
     values = posterior.map_fit.data
     # The same rows as those that chose the labels.
     rows = values[subset_rows(len(values), _ROWS)]
-    reference = posterior.map_fit.responsibilities(rows).T
+    reference = posterior.map_fit.predict_proba(rows).T
     with computing():
         # Rows that only fill up are nobody's.
         shares = np.pad(reference, ((0, 0), (0, padded_rows(len(rows)) - len(rows))))

@@ -20,7 +20,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from emjax.experiments.report.wording import printable
+from emjax.wording import printable
 
 INK = "#1d232a"
 MUTED = "#59636e"
@@ -33,6 +33,9 @@ UNTRUSTED = "#929aa4"
 WARNING = "#b3261e"
 ON_MARK = "#fffffe"
 CHAINS = ("#009e73", "#cc79a7", "#56b4e9", "#b58900")
+
+_OF_COMPONENTS = (POSTERIOR, EM, *CHAINS)
+_SYMBOLS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "*")
 
 DARK = {
     INK: "#e8eaed",
@@ -216,9 +219,23 @@ def legend(axes: Axes) -> None:
     )
 
 
-def number_mark(axes: Axes, label: int, x: float, y: float) -> None:
-    """The number of a component in a filled circle, in EM's colour."""
-    axes.plot(x, y, marker="o", markersize=11 if label < 10 else 14, color=EM, markeredgewidth=0, zorder=6)
+def component(label: int) -> tuple[str, str]:
+    """The colour and the symbol of a component, where there is one: 66 pairs, as 6 and 11 have no common divisor."""
+    return _OF_COMPONENTS[label % len(_OF_COMPONENTS)], _SYMBOLS[label % len(_SYMBOLS)]
+
+
+def number_mark(axes: Axes, label: int, x: float, y: float, color: str = EM) -> None:
+    """The number of a component in a filled circle, in EM's colour by default."""
+    axes.plot(
+        x,
+        y,
+        marker="o",
+        markersize=11 if label < 10 else 14,
+        color=color,
+        markeredgewidth=0.8,
+        markeredgecolor=ON_MARK,
+        zorder=6,
+    )
     axes.annotate(
         f"{label}", (x, y), ha="center", va="center_baseline", color=ON_MARK, fontweight="bold", fontsize=8, zorder=7
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from emjax.experiments.report.drawing import style
+from emjax.plots.drawing import style
 from emjax.result import Fit
 
 

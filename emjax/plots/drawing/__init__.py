@@ -1,0 +1,1 @@
+"""The figures, one kind per file; `emjax.plots` is their public face."""

@@ -1,0 +1,136 @@
+"""What `Fit.summary` gives: the numbers that mclust prints of a fit, as an object that prints itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from emjax.shown import Card, Shown, in_columns, nats
+from emjax.wording import elided, number
+
+Table = tuple[tuple[str, ...], list[tuple[str, ...]], str]
+"""Heading, rows, and what is left out."""
+
+_MOST_COMPONENTS = 12
+_MOST_FEATURES = 5
+_WIDTH = 12
+_RULE = "-" * 60
+
+
+def variances(named: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Named parameters as a summary prints them: of matrices their diagonal, variances in place of their roots."""
+    return {
+        "variance" if name == "scale" else name: np.asarray(values) ** (2 if name == "scale" else 1)
+        for name, values in named.items()
+        if np.ndim(values) < 3
+    }
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Summary(Shown):
+    """The summary of a fit; ``print`` it for the table.
+
+    Attributes
+    ----------
+    mixture, space
+        What was fitted, and the space in which the estimate is a mode.
+    status, message
+        How EM ended, in a word and in words; ``spurious`` where the optimum rests on few points.
+    log_likelihood
+        Total log-likelihood (natural log).
+    n_samples, n_parameters
+        The number of data, and of free parameters (mclust's ``df``).
+    bic, icl
+        `Fit.bic` and `Fit.icl`, the lower the better; NaN where the fit has no usable parameters.
+    counts
+        How many data have each component as their likeliest, ``(n_components,)``; None where there are none.
+    parameters
+        By name, arrays ``(n_components,)`` or ``(n_components, n_features)``; empty unless asked for.
+    feature_names
+        The names of the features.
+    """
+
+    mixture: str
+    space: str
+    status: str
+    message: str
+    log_likelihood: float
+    n_samples: int
+    n_parameters: int
+    bic: float
+    icl: float
+    counts: np.ndarray | None
+    parameters: Mapping[str, np.ndarray]
+    feature_names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def __repr__(self) -> str:
+        # In a console the object is its table, as in mclust, unless that is long.
+        text = str(self)
+        return text if len(text) < 1000 else Shown.__repr__(self)
+
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        yield from (
+            (name, getattr(self, name))
+            for name in ("mixture", "status", "log_likelihood", "n_samples", "n_parameters", "bic", "icl")
+        )
+
+    @property
+    def _signs(self) -> str:
+        return f"lower is better; mclust's sign: BIC {nats(-self.bic)}, ICL {nats(-self.icl)}"
+
+    def _criteria(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        numbers = nats(self.log_likelihood), f"{self.n_samples}", f"{self.n_parameters}", nats(self.bic), nats(self.icl)
+        return ("log-likelihood", "n", "df", "BIC", "ICL"), numbers
+
+    def _lines(self) -> Iterator[str]:
+        yield from (_RULE, f"Finite mixture fitted by EM: {self.mixture}", _RULE)
+        yield f"status: {self.status}"
+        if self.status != "converged":
+            yield from textwrap.wrap(self.message, 78)
+        yield ""
+        header, numbers = self._criteria()
+        yield from in_columns(header, [numbers])
+        yield f"({self._signs})"
+        for name, (header, rows, more) in self._tables():
+            yield from ("", name)
+            yield from in_columns(header, rows)
+            if more:
+                yield more
+
+    def _tables(self) -> Iterator[tuple[str, Table]]:
+        """The tables by their titles: data by component, then the parameters that were asked for."""
+        counts = self.counts
+        if counts is None:
+            yield "no counts, for lack of usable parameters", ((), [], "")
+        else:
+            rows: list[tuple[str, ...]] = [(f"{k}", f"{count}") for k, count in enumerate(counts[:_MOST_COMPONENTS])]
+            yield "data by their likeliest component", (("component", "count"), rows, _rest(len(counts), len(rows)))
+        for name, values in self.parameters.items():
+            columns = values.reshape(len(values), -1)[:, :_MOST_FEATURES]
+            features = ("",) if values.ndim == 1 else self.feature_names[:_MOST_FEATURES]
+            rows = [(f"{k}", *map(number, row)) for k, row in enumerate(columns[:_MOST_COMPONENTS])]
+            hidden = _rest(len(values), len(rows), values.size // len(values), columns.shape[1])
+            yield name, (("component", *(elided(each, _WIDTH) for each in features)), rows, hidden)
+
+    def _repr_html_(self) -> str:
+        header, numbers = self._criteria()
+        cards = [Card(f"{self.mixture}: {self.status}", self._alerts(), (), header, (numbers,), self._signs)]
+        cards += [Card(name, (), (), header, tuple(rows), more) for name, (header, rows, more) in self._tables()]
+        return f"<div>{''.join(card.html for card in cards)}</div>"
+
+    def _alerts(self) -> tuple[str, ...]:
+        return () if self.status == "converged" else (self.message,)
+
+
+def _rest(n_components: int, n_rows: int, n_features: int = 1, n_columns: int = 1) -> str:
+    """What a table leaves out, in words."""
+    parts = [f"{n_components - n_rows} more components"] if n_components > n_rows else []
+    parts += [f"{n_features - n_columns} more features"] if n_features > n_columns else []
+    return f"… and {' and '.join(parts)}" if parts else ""
