@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from emjax.bounds import whole
 from emjax.errors import DataError
+from emjax.keys import KeyLike, as_key
 from emjax.programs import filled_up
 from emjax.samples import as_samples_like
 from emjax.scope import computing
@@ -164,6 +166,9 @@ class Fit:
         Seconds spent tracing and compiling, and everything else, of all starts together.
     feature_names, n_samples
         What it was fitted to.
+    key
+        The random key of the starts: the whole number or JAX key that was given, or the number that was drawn because
+        none was. ``emjax.fit(..., key=fit.key)`` gives the same fit. None for a fit that was read from a folder.
     """
 
     mixture: Mixture
@@ -185,6 +190,7 @@ class Fit:
     n_evaluations: int = 0
     drawn: bool = False
     detail: str = dataclasses.field(default="", repr=False)
+    key: Any = None
 
     @property
     def gap_to_rival(self) -> float:
@@ -241,6 +247,7 @@ class Fit:
         ``regular`` is a converged interior optimum, ``spurious`` one that rests on few points (see `Optimum`), anything
         else the status. The one that was kept comes first; at most ``most`` rows are shown.
         """
+        whole("n_init", most, shown="most")
         n_starts = sum(optimum.count for optimum in self.optima)
         lines = [f"{n_starts} starts, {len(self.optima)} distinct end points"]
         lines.append("    log-likelihood  starts  kind        points per component")
@@ -267,8 +274,13 @@ class Fit:
         """The log density of each datum under the fitted parameters, shape ``(n_samples,)``."""
         return self._evaluate(_log_prob, x)
 
-    def sample(self, key: jax.Array, n: int) -> np.ndarray:
-        """``n`` draws from the fitted mixture, shape ``(n, n_features)``; `Mixture.sample` gives their labels too."""
+    def sample(self, key: KeyLike, n: int) -> np.ndarray:
+        """``n`` draws from the fitted mixture, shape ``(n, n_features)``; ``key`` is a whole number or a JAX key.
+
+        `Mixture.sample` gives their labels too.
+        """
+        key = as_key(key)
+        whole("n_samples", n, shown="n")
         with computing():
             x, _ = self.mixture.sample(self.params, key, n)
             return np.asarray(x)

@@ -15,7 +15,8 @@ PACKAGE = ROOT / "emjax"
 
 # From the bottom to the top. At module level a module imports from its own layer and from those below it.
 LAYERS = (
-    {"errors", "bounds", "clock", "files", "floats", "jsonable", "naming", "programs", "samples", "scope"},
+    {"errors", "nearest"},
+    {"bounds", "clock", "files", "floats", "jsonable", "keys", "naming", "programs", "samples", "scope"},
     {"align", "datasets", "families"},
     {"mixture"},
     {"result"},

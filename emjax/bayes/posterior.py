@@ -13,6 +13,7 @@ from emjax.align import Alignment, LabelledDraws
 from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus
 from emjax.bayes.draws import labelled_draws
 from emjax.bayes.visits import PosteriorModes
+from emjax.bounds import whole
 from emjax.mixture import Mixture, MixtureParams
 from emjax.programs import filled_up
 from emjax.result import Fit
@@ -58,6 +59,9 @@ class Posterior:
         Seconds spent tracing and compiling, and everything else, EM's MAP included.
     sampling_seconds
         The part of ``run_seconds`` in which chains moved, warm-up included: what other samplers' seconds are.
+    key
+        The random key: the whole number or JAX key that was given, or the number that was drawn because none was.
+        ``emjax.sample(..., key=posterior.key)`` gives the same draws. None for one that was read from a folder.
     """
 
     tree: xr.DataTree
@@ -74,6 +78,7 @@ class Posterior:
     compile_seconds: float
     run_seconds: float
     sampling_seconds: float = float("nan")
+    key: Any = None
 
     @property
     def status(self) -> PosteriorStatus:
@@ -98,7 +103,7 @@ class Posterior:
 
     def thinned(self, n_draws: int) -> MixtureParams:
         """At most ``n_draws`` draws, evenly spaced over all chains, stacked."""
-        rows = thinning(self.n_draws, n_draws)
+        rows = thinning(self.n_draws, whole("draws", n_draws, shown="n_draws"))
         return jax.tree.map(lambda leaf: leaf[rows], self.params)
 
     def labelled_draws(self) -> LabelledDraws:

@@ -230,7 +230,9 @@ def test_a_prior_that_was_asked_for_is_not_called_missing(sampled):
 
 def test_same_key_same_draws_and_another_key_others(sampled):
     posterior, x, _ = sampled("counts")
-    again, other = (emjax.sample(posterior.mixture, x, key=jax.random.key(seed), **SETTINGS) for seed in (5, 6))
+    again, other = (emjax.sample(posterior.mixture, x, key=key, **SETTINGS) for key in (5, None))
+    assert jax.random.key_data(posterior.key).tolist() == [0, again.key]
+    assert isinstance(other.key, int)
     rates = [one.tree["posterior"]["rate"].values for one in (posterior, again, other)]
     np.testing.assert_array_equal(rates[0], rates[1])
     assert not np.any(rates[0] == rates[2])
