@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from emjax.bayes.sample import sample as sample
     from emjax.comparison import Comparison as Comparison
     from emjax.comparison import compare as compare
+    from emjax.compilation_cache import enable_compilation_cache as enable_compilation_cache
     from emjax.em.fit import fit as fit
     from emjax.errors import ConfigError as ConfigError
     from emjax.errors import DataError as DataError
@@ -52,6 +53,7 @@ _HOMES = {
     "Status": "emjax.result",
     "compare": "emjax.comparison",
     "datasets": "",
+    "enable_compilation_cache": "emjax.compilation_cache",
     "fit": "emjax.em.fit",
     "sample": "emjax.bayes.sample",
     "to_numpyro": "emjax.bayes.bridge",
@@ -76,6 +78,7 @@ __all__ = [
     "Status",
     "compare",
     "datasets",
+    "enable_compilation_cache",
     "fit",
     "sample",
     "to_numpyro",
