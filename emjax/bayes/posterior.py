@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -14,6 +15,7 @@ from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus
 from emjax.bayes.draws import labelled_draws
 from emjax.bayes.visits import PosteriorModes
 from emjax.bounds import whole
+from emjax.keys import as_key
 from emjax.mixture import Mixture, MixtureParams
 from emjax.programs import filled_up
 from emjax.result import Fit
@@ -24,16 +26,21 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+_PREDICTIVE = 1
+"""What the key of the chains is folded with for draws that only ArviZ's checks ask for."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Posterior:
     """A sampled posterior of a mixture.
 
     Attributes
     ----------
-    tree
+    sampled
         ArviZ ``DataTree`` with the groups ``posterior`` (``weights``, ``mean``, ``scale``, ``covariance``,
         ``correlation`` or ``rate``, with labels aligned to EM's MAP), ``sample_stats``, ``log_likelihood`` (of each
-        datum, labels summed out; a thinned set of draws where there are many data) and ``observed_data``.
+        datum, labels summed out; a thinned set of draws where there are many data) and ``observed_data``. `tree` has
+        more groups.
     params
         The same draws as `MixtureParams` that lead with ``chain * draw``.
     mixture
@@ -64,7 +71,7 @@ class Posterior:
         ``emjax.sample(..., key=posterior.key)`` gives the same draws. None for one that was read from a folder.
     """
 
-    tree: xr.DataTree
+    sampled: xr.DataTree
     params: MixtureParams
     mixture: Mixture
     prior_note: str
@@ -79,6 +86,23 @@ class Posterior:
     run_seconds: float
     sampling_seconds: float = float("nan")
     key: Any = None
+
+    @functools.cached_property
+    def tree(self) -> xr.DataTree:
+        """The ArviZ ``DataTree`` for every plot and check: what was ``sampled``, and four groups more.
+
+        These are ``log_prior``, ``posterior_predictive`` (one set of data for each draw of ``log_likelihood``), 1000
+        draws of the ``prior``, and ``prior_predictive``. They are computed when this is first looked at. No predictive
+        group holds more than 20 million numbers (160 MB): there are fewer draws where the data are many, and fewer rows
+        where 25 draws of a chain are still too many.
+        """
+        from emjax.bayes.predictive import further_groups
+        from emjax.bayes.tree import extended
+
+        key = jax.random.fold_in(as_key(0 if self.key is None else self.key), _PREDICTIVE)
+        with computing():
+            groups = further_groups(self.sampled, self.mixture, self.params, self.map_fit.data, key)
+        return extended(self.sampled, groups)
 
     @property
     def status(self) -> PosteriorStatus:

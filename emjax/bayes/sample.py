@@ -327,7 +327,7 @@ def _posterior(
     mixture: Mixture, problem: Problem, handoff: Handoff, outcome: _Outcome, clock: Stopwatch, key: KeyLike
 ) -> Posterior:
     return Posterior(
-        tree=_tree(problem, outcome),
+        sampled=_tree(problem, outcome),
         params=outcome.described.flat_params,
         mixture=problem.mixture,
         prior_note=_DEFAULT_PRIOR_NOTE if mixture.prior is None else _own_prior_note(mixture),
@@ -353,6 +353,7 @@ def _tree(problem: Problem, outcome: _Outcome) -> xr.DataTree:
     described = outcome.described
     attrs = {
         "sampler": outcome.method,
+        "sampling_time": outcome.sampling_seconds,
         "status": outcome.diagnostics.status.value,
         "family": problem.mixture.family.name,
         "n_components": problem.mixture.n_components,
@@ -370,4 +371,5 @@ def _tree(problem: Problem, outcome: _Outcome) -> xr.DataTree:
         problem.samples.feature_names,
         attrs,
         log_likelihood_draws=described.kept_draws,
+        library=DEFAULTS[outcome.method].library,
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import arviz_plots
 import arviz_stats
 import jax
 import numpy as np
@@ -14,6 +15,8 @@ from scipy.special import logsumexp
 import emjax
 from emjax import ConfigError, DataError, Mixture, Normal, Poisson, align
 from emjax.bayes import methods as methods_module
+from emjax.bayes import predictive
+from emjax.bayes.tree import stored_draws
 from emjax.families.poisson import PoissonPrior
 from emjax.mixture import Prior
 
@@ -85,7 +88,7 @@ def flat(variable):
 @every_case
 def test_the_tree_has_named_dimensions_and_double_precision(name, sampled):
     posterior, x, _ = sampled(name)
-    tree = posterior.tree
+    tree = posterior.sampled
     assert set(tree.children) == {"posterior", "sample_stats", "log_likelihood", "observed_data"}
     features = {"line": ["x"], "counts": ["x"]}.get(name, ["length", "width"])
     d = len(features)
@@ -97,18 +100,19 @@ def test_the_tree_has_named_dimensions_and_double_precision(name, sampled):
     if name in ("full", "tied", "line"):
         shapes["covariance"] = (2, d, d)
     if name in ("full", "tied"):
-        shapes["correlation"] = (2, d, d)
+        shapes["correlation"] = (2, 1)
     drawn = tree["posterior"]
     assert set(drawn.data_vars) == set(shapes)
     for variable, shape in shapes.items():
-        assert drawn[variable].dims == ("chain", "draw", "component", "feature", "feature_bis")[: 2 + len(shape)]
+        inside = ("pair",) if variable == "correlation" else ("feature", "feature_bis")
+        assert drawn[variable].dims == ("chain", "draw", "mixture_component", *inside)[: 2 + len(shape)]
         assert drawn[variable].shape == (CHAINS, DRAWS, *shape)
         assert drawn[variable].dtype == np.float64
-    assert list(drawn["component"].values) == [0, 1]
+    assert list(drawn["mixture_component"].values) == [0, 1]
     feature_dims = [dim for dim in ("feature", "feature_bis") if dim in drawn.dims]
     assert all(list(drawn[dim].values) == features for dim in feature_dims)
     assert tree["log_likelihood"]["x"].shape == (CHAINS, DRAWS, N_SAMPLES)
-    np.testing.assert_array_equal(tree["observed_data"]["x"].values, x.reshape(N_SAMPLES, d))
+    np.testing.assert_array_equal(tree["observed_data"]["x"].values, np.squeeze(x))
     assert {"lp", "energy", "diverging", "n_steps", "acceptance_rate"} <= set(tree["sample_stats"].data_vars)
     assert tree.attrs["sampler"] == posterior.method == "hmc"
     assert tree.attrs["status"] == posterior.status
@@ -117,7 +121,7 @@ def test_the_tree_has_named_dimensions_and_double_precision(name, sampled):
 @every_case
 def test_draws_lie_in_the_space_of_parameters(name, sampled):
     posterior, _, _ = sampled(name)
-    drawn = posterior.tree["posterior"]
+    drawn = posterior.sampled["posterior"]
     assert all(np.isfinite(drawn[variable].values).all() for variable in drawn.data_vars)
     np.testing.assert_allclose(drawn["weights"].values.sum(axis=-1), 1.0, rtol=1e-12)
     assert (drawn["weights"].values > 0).all()
@@ -127,7 +131,7 @@ def test_draws_lie_in_the_space_of_parameters(name, sampled):
         np.testing.assert_allclose(np.sqrt(variances), drawn["scale"].values, rtol=1e-12)
     if "correlation" in drawn:
         scale = drawn["scale"].values
-        rebuilt = drawn["correlation"].values * scale[..., :, None] * scale[..., None, :]
+        rebuilt = stored_draws(drawn)["correlation"] * scale[..., :, None] * scale[..., None, :]
         np.testing.assert_allclose(rebuilt, drawn["covariance"].values, rtol=1e-9)
     if name == "spherical":
         np.testing.assert_array_equal(drawn["scale"].values[..., 0], drawn["scale"].values[..., 1])
@@ -150,7 +154,7 @@ def test_easy_data_converge_and_labels_can_be_trusted(name, sampled):
 @every_case
 def test_truth_lies_within_four_posterior_sds(name, sampled):
     posterior, _, truth = sampled(name)
-    drawn = posterior.tree["posterior"]
+    drawn = posterior.sampled["posterior"]
     for variable, expected in truth.items():
         draws = flat(drawn[variable])
         # The truth is listed with the left component first, the aligned posterior in the order of the MAP.
@@ -177,7 +181,7 @@ def density_by_scipy(name, drawn, chain, draw, x):
 @every_case
 def test_pointwise_log_likelihood_is_the_mixture_s_density(name, sampled):
     posterior, x, _ = sampled(name)
-    drawn, pointwise = posterior.tree["posterior"], posterior.tree["log_likelihood"]["x"].values
+    drawn, pointwise = posterior.sampled["posterior"], posterior.sampled["log_likelihood"]["x"].values
     for chain, draw in [(0, 0), (2, 17), (CHAINS - 1, DRAWS - 1)]:
         expected = density_by_scipy(name, drawn.to_dataset(), chain, draw, x)
         np.testing.assert_allclose(pointwise[chain, draw], expected, rtol=1e-9, atol=1e-9)
@@ -192,7 +196,7 @@ def test_pointwise_log_likelihood_is_the_mixture_s_density(name, sampled):
 
 def test_posterior_predictive_density_is_the_mean_over_draws(sampled):
     posterior, x, _ = sampled("line")
-    pointwise = posterior.tree["log_likelihood"]["x"].values.reshape(-1, N_SAMPLES)
+    pointwise = posterior.sampled["log_likelihood"]["x"].values.reshape(-1, N_SAMPLES)
     expected = logsumexp(pointwise, axis=0) - np.log(len(pointwise))
     np.testing.assert_allclose(posterior.log_predictive(x, n_draws=10**6), expected, rtol=1e-10)
     assert posterior.thinned(7).weights.shape == (7, 2)
@@ -205,14 +209,60 @@ def test_posterior_predictive_density_is_the_mean_over_draws(sampled):
 
 def test_arviz_reads_the_tree(sampled):
     posterior, x, _ = sampled("full")
-    summary = arviz_stats.summary(posterior.tree)
+    summary = arviz_stats.summary(posterior.sampled)
     assert "mean[0, length]" in summary.index
-    assert len(summary) == 2 + 4 + 4 + 8 + 8
-    loo = arviz_stats.loo(posterior.tree)
+    assert len(summary) == 2 + 4 + 4 + 8 + 2
+    assert "correlation[0, length, width]" in summary.index
+    assert np.isfinite(summary.select_dtypes("number")).all(axis=None)
+    loo = arviz_stats.loo(posterior.sampled)
     assert loo.n_data_points == N_SAMPLES
     # Leaving one out costs about one nat per parameter: 11 of them.
     in_sample = posterior.log_predictive(x).sum()
     assert 3 < in_sample - loo.elpd < 30
+
+
+@pytest.fixture(scope="module")
+def whole_tree(sampled):
+    return sampled("counts")[0].tree
+
+
+def test_arviz_s_checks_find_what_they_need(whole_tree):
+    for plot in (arviz_plots.plot_ppc_dist, arviz_plots.plot_loo_pit, arviz_plots.plot_prior_posterior):
+        plot(whole_tree, backend="none")
+    arviz_plots.plot_ppc_dist(whole_tree, group="prior_predictive", backend="none")
+    table = arviz_stats.psense_summary(whole_tree, round_to="none")
+    assert list(table.index) == ["weights[0]", "weights[1]", "rate[0, x]", "rate[1, x]"]
+    # 120 counts say more than the default prior does.
+    assert (table["likelihood"] > table["prior"]).all()
+
+
+def test_the_groups_for_arviz_hold_the_prior_and_data_of_both_predictives(whole_tree, sampled):
+    posterior, x, _ = sampled("counts")
+    prior = posterior.mixture.prior
+    shape, rate = np.asarray(prior.components.shape), np.asarray(prior.components.inverse_scale)
+    drawn = {name: posterior.sampled["posterior"][name].values for name in ("weights", "rate")}
+    expected = stats.gamma.logpdf(drawn["rate"], shape, scale=1.0 / rate).sum(axis=(2, 3))
+    # The weights' prior is uniform on the simplex of two: its density is 1.
+    np.testing.assert_allclose(whole_tree["log_prior"]["log_prior"].values, expected, rtol=1e-9)
+    of_prior = whole_tree["prior"]["rate"].values
+    assert of_prior.shape == (1, 1000, 2, 1)
+    assert stats.kstest(of_prior.ravel(), stats.gamma(shape, scale=1.0 / rate).cdf).pvalue > 1e-3
+    new = whole_tree["posterior_predictive"]["x"]
+    assert new.dims == ("chain", "draw", "row") == whole_tree["log_likelihood"]["x"].dims
+    means = new.values.mean(axis=2) - (drawn["weights"] * drawn["rate"][..., 0]).sum(axis=2)
+    assert abs(means.mean()) < 5 * means.std() / np.sqrt(means.size)
+    assert 0.5 < new.values.std(axis=2).mean() / x.std() < 2.0
+    assert whole_tree["prior_predictive"]["x"].shape == (1, 1000, N_SAMPLES)
+    assert set(posterior.sampled.children) == {"posterior", "sample_stats", "log_likelihood", "observed_data"}
+
+
+def test_predictive_groups_stay_bounded_whatever_the_data():
+    for n_chains, n_draws, n_samples, n_features in ((8, 500, 272, 2), (8, 500, 10**6, 16), (64, 25, 10**7, 1)):
+        kept, rows = predictive._kept(n_chains, np.arange(n_draws), n_samples, n_features)
+        assert len(kept) >= 25
+        assert n_chains * len(kept) * len(rows) * n_features <= predictive.MOST_ENTRIES
+    kept, rows = predictive._kept(8, np.arange(500), 272, 2)
+    assert (len(kept), len(rows)) == (500, 272)
 
 
 def test_no_prior_means_the_default_one_and_says_so(sampled):
@@ -233,7 +283,7 @@ def test_same_key_same_draws_and_another_key_others(sampled):
     again, other = (emjax.sample(posterior.mixture, x, key=key, **SETTINGS) for key in (5, None))
     assert jax.random.key_data(posterior.key).tolist() == [0, again.key]
     assert isinstance(other.key, int)
-    rates = [one.tree["posterior"]["rate"].values for one in (posterior, again, other)]
+    rates = [one.sampled["posterior"]["rate"].values for one in (posterior, again, other)]
     np.testing.assert_array_equal(rates[0], rates[1])
     assert not np.any(rates[0] == rates[2])
     assert "no prior" not in again.prior_note
@@ -258,11 +308,11 @@ def test_chains_in_permuted_modes_are_brought_to_the_same_labels(sampled, monkey
     mixture, x, _ = make_case("line")
     posterior = emjax.sample(mixture, x, key=jax.random.key(5), method="nuts", **SETTINGS)
     assert posterior.decision == ()
-    assert posterior.tree.attrs["sampler"] == "nuts"
+    assert posterior.sampled.attrs["sampler"] == "nuts"
     order = posterior.alignment.permutations.reshape(CHAINS, DRAWS, 2)
     assert (order[[0, 2]] == [0, 1]).all()
     assert (order[[1, 3]] == [1, 0]).all()
-    aligned = posterior.tree["posterior"]["mean"].values[..., 0]
+    aligned = posterior.sampled["posterior"]["mean"].values[..., 0]
     raw = np.take_along_axis(aligned, np.argsort(order, axis=-1), axis=-1)
     assert rhat_of(raw[..., 0]) > 1.5
     assert rhat_of(aligned[..., 0]) < 1.01
@@ -271,10 +321,10 @@ def test_chains_in_permuted_modes_are_brought_to_the_same_labels(sampled, monkey
     # Everything of a component moves together, and nothing else than its label changes.
     reference = sampled("line")[0].tree["posterior"]
     for variable in ("weights", "mean", "scale"):
-        ours, theirs = flat(posterior.tree["posterior"][variable]), flat(reference[variable])
+        ours, theirs = flat(posterior.sampled["posterior"][variable]), flat(reference[variable])
         assert (np.abs(ours.mean(axis=0) - theirs.mean(axis=0)) < 0.3 * theirs.std(axis=0)).all(), variable
-    likelihood = density_by_scipy("line", posterior.tree["posterior"].to_dataset(), 1, 3, x[:, None])
-    np.testing.assert_allclose(posterior.tree["log_likelihood"]["x"].values[1, 3], likelihood, rtol=1e-9)
+    likelihood = density_by_scipy("line", posterior.sampled["posterior"].to_dataset(), 1, 3, x[:, None])
+    np.testing.assert_allclose(posterior.sampled["log_likelihood"]["x"].values[1, 3], likelihood, rtol=1e-9)
 
 
 def test_other_methods_of_relabelling_take_a_posterior_as_it_is(sampled):
@@ -307,13 +357,13 @@ def test_a_fit_as_start_decides_the_order_of_the_labels_and_a_short_run_is_never
         on_progress=lambda *call: calls.append(call),
     )
     assert sum(optimum.count for optimum in posterior.map_fit.optima) == 20
-    rates = flat(posterior.tree["posterior"]["rate"])[..., 0]
+    rates = flat(posterior.sampled["posterior"]["rate"])[..., 0]
     assert (rates[:, 0] > rates[:, 1]).all()
     assert (posterior.map_fit.params.components.rate[0] > posterior.map_fit.params.components.rate[1]).all()
     assert posterior.status in ("too_few_draws", "not_converged")
     assert not posterior.converged
     assert "effective sample size" in posterior.message
-    assert posterior.tree.attrs["status"] == posterior.status
+    assert posterior.sampled.attrs["status"] == posterior.status
     assert {call[0] for call in calls} == {"warmup", "draws"}
     assert {call[3].chain for call in calls} == set(range(CHAINS))
     assert calls[-1][2] == 20
@@ -400,7 +450,7 @@ def test_one_normal_has_the_normal_inverse_wishart_posterior(method):
     scatter = np.cov(x.T, bias=True)
     kappa_n, nu_n = kappa + n, nu + n
     scatter_n = scatter + n * np.cov(x.T, bias=True)
-    drawn = posterior.tree["posterior"]
+    drawn = posterior.sampled["posterior"]
     np.testing.assert_array_equal(drawn["weights"].values, 1.0)
     for j in range(d):
         df = nu_n - d + 1
@@ -423,7 +473,7 @@ def one_poisson():
 def test_one_poisson_has_the_gamma_posterior_of_the_prior_that_was_given(one_poisson):
     posterior, x = one_poisson
     assert posterior.prior_note == "The mixture's prior."
-    draws = posterior.tree["posterior"]["rate"].values
+    draws = posterior.sampled["posterior"]["rate"].values
     assert draws.dtype == np.float64
     for j, inverse_scale in enumerate([20.0, 2.0]):
         exact = stats.gamma(30.0 + x[:, j].sum(), scale=1 / (inverse_scale + len(x)))
