@@ -35,6 +35,7 @@ from emjax.metrics.side import (
 )
 from emjax.metrics.side import one_point_each as _one_point_each
 from emjax.metrics.side import responsibilities as _responsibilities
+from emjax.progress import progress_line
 from emjax.result import Fit
 from emjax.samples import as_samples, as_samples_like
 from emjax.scope import computing
@@ -166,6 +167,7 @@ def compare(
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
     key: KeyLike = 0,
     loo: bool = True,
+    progress: bool = False,
 ) -> Comparison:
     """Compare an EM fit with a posterior of the same mixture on the same data.
 
@@ -186,6 +188,8 @@ def compare(
         same fit and posterior are judged alike; ``Comparison.key`` keeps it.
     loo
         Whether PSIS-LOO is computed, about a millisecond per datum. The verdict does not need it.
+    progress
+        Show a line that says what is compared, on the terminal or in a notebook; see `emjax.progress`.
 
     Raises
     ------
@@ -200,11 +204,15 @@ def compare(
     as_samples_like(samples, posterior.map_fit.feature_names, of="the posterior")
     _check_same(fit, posterior, samples.values)
     judge_of = functools.partial(_side, posterior, samples.values, level, thresholds, as_key(key))
-    with computing():
+    with progress_line(progress, "comparison") as line, computing():
+        say = line or (lambda _: None)
+        say("intervals, densities and partitions")
         sides = {"em": judge_of(_aligned(fit, posterior, samples.values))}
         # Concentrations below 1 may have no MAP, and the one under others says nothing of this prior.
         if not same_prior(fit, posterior) and same_prior(posterior.map_fit, posterior):
             sides["map"] = judge_of(posterior.map_fit)
+        if loo:
+            say(f"PSIS-LOO of {len(samples.values):,} rows")
         elpd = psis_loo(posterior) if loo else None
     judged = "map" if prior_decides(sides) else "em"
     effect = prior_effect(sides["em"], posterior)

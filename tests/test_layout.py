@@ -16,7 +16,7 @@ PACKAGE = ROOT / "emjax"
 # From the bottom to the top. At module level a module imports from its own layer and from those below it.
 LAYERS = (
     {"errors", "jsonable", "nearest", "programs"},
-    {"bounds", "clock", "compilation_cache", "files", "floats", "keys", "naming", "samples", "scope"},
+    {"bounds", "clock", "compilation_cache", "files", "floats", "keys", "naming", "progress", "samples", "scope"},
     {"align", "datasets", "families"},
     {"mixture"},
     {"result"},
@@ -214,6 +214,16 @@ def test_settings_of_jax_change_where_somebody_asked_for_it():
         return isinstance(node, ast.Attribute) and ast.unparse(node) in {"jax.config.update", "config.update"}
 
     assert files_where(holds) == {"compilation_cache.py", "experiments/runtime.py"}
+
+
+def test_one_file_below_the_command_line_writes_to_the_terminal():
+    def holds(node: ast.AST) -> bool:
+        return isinstance(node, ast.Call) and ast.unparse(node.func) in {
+            "print", "sys.stderr.write", "sys.stdout.write", "display",
+        }  # fmt: skip
+
+    above = ("experiments/", "sklearn/", "__main__.py")
+    assert {path for path in files_where(holds) if not path.startswith(above)} == {"progress.py"}
 
 
 def python_files() -> list[Path]:

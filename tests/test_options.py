@@ -36,6 +36,7 @@ TABLE = (
     ("fit", "dtype", float, "'float32'"),
     ("fit", "throw", "no", "give True or False"),
     ("fit", "on_progress", 3, "give a function"),
+    *((door, "progress", "yes", "give True or False") for door in ("fit", "sample", "compare")),
     *((door, "key", value, KEY) for door in ("fit", "sample", "compare") for value in ("zero", 1.5, True, [1])),
     *((door, "key", -1, WHOLE) for door in ("fit", "sample", "compare")),
     ("sample", "method", "hcm", "did you mean 'hmc'?"),

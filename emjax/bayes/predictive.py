@@ -15,6 +15,7 @@ import xarray as xr
 from emjax.bayes.tree import data_dataset, posterior_dataset
 from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.samples import Samples
 
 MOST_ENTRIES = 20_000_000
 """The most numbers of a predictive group (160 MB): beyond, draws are thinned evenly, then rows are left out."""
@@ -29,7 +30,7 @@ _BATCH = 50
 
 
 def further_groups(
-    sampled: xr.DataTree, mixture: Mixture, params: MixtureParams, values: np.ndarray, key: jax.Array
+    sampled: xr.DataTree, mixture: Mixture, params: MixtureParams, data: Samples, key: jax.Array
 ) -> Mapping[str, xr.Dataset]:
     """The groups ``log_prior``, ``posterior_predictive``, ``prior`` and ``prior_predictive`` of a posterior.
 
@@ -41,19 +42,19 @@ def further_groups(
         The declaration, with the prior.
     params
         Draws that lead with ``chain * draw``.
-    values
-        The data ``(n_samples, n_features)``.
+    data
+        What was observed.
     key
         Decides the draws.
     """
-    likelihood, prior = mixture.likelihood, mixture.resolved_prior(values)
+    values, features = data.values, list(data.feature_names)
+    likelihood, prior = mixture.likelihood, mixture.resolved_prior(data)
     assert prior is not None
-    pointwise = sampled["log_likelihood"]["x"]
-    features = [str(name) for name in sampled["observed_data"]["feature"].values]
+    draws = np.asarray(sampled["log_likelihood/draw"])
     posterior_key, prior_key, rows_key = jax.random.split(key, 3)
     n_chains, n_draws = (sampled["posterior"].sizes[dim] for dim in ("chain", "draw"))
     density = np.asarray(_log_prior(likelihood, params, prior)).reshape(n_chains, n_draws)
-    kept, rows = _kept(n_chains, pointwise["draw"].values, *values.shape)
+    kept, rows = _kept(n_chains, draws, *values.shape)
     places = (np.arange(n_chains)[:, None] * n_draws + kept[None, :]).ravel()
     drawn = _predictive(likelihood, jax.tree.map(lambda leaf: leaf[places], params), len(rows), posterior_key)
     prior_params = jax.tree.map(np.asarray, _prior_draws(likelihood, prior, prior_key))

@@ -17,7 +17,7 @@ from emjax.bayes.draws import Described, describe_draws
 from emjax.bayes.handoff import LANES, Handoff, Problem, hand_off, points_on_ridges, prepare
 from emjax.bayes.methods import DEFAULTS, METHODS, Job, attempts, to_data_units
 from emjax.bayes.posterior import Posterior
-from emjax.bayes.progress import OnProgress, check_settings
+from emjax.bayes.progress import ChainProgress, OnProgress, Phase, check_settings
 from emjax.bayes.run import Run
 from emjax.bayes.tree import to_tree
 from emjax.bayes.visits import NON_NEGLIGIBLE, PosteriorModes, describe_modes
@@ -29,6 +29,7 @@ from emjax.errors import ConfigError
 from emjax.keys import KeyLike, as_key, kept_key
 from emjax.mixture import Mixture
 from emjax.naming import scalar_parameters
+from emjax.progress import Line, progress_line
 from emjax.result import Fit
 from emjax.samples import Samples, as_samples, as_samples_like, check_against_components
 from emjax.scope import computing
@@ -51,6 +52,7 @@ def sample(
     dtype: Literal["float64", "float32"] = "float64",
     on_progress: OnProgress | None = None,
     on_decision: Callable[[str], None] | None = None,
+    progress: bool = False,
 ) -> Posterior:
     """Sample the posterior of a mixture, with its labels summed out.
 
@@ -64,8 +66,7 @@ def sample(
     x
         Data ``(n_samples, n_features)``; ``(n_samples,)`` means one feature.
     key
-        A whole number or a JAX random key; the same key gives the same draws. A number is drawn where none is given,
-        and ``Posterior.key`` keeps what was used.
+        A whole number or JAX random key. Left out, a number is drawn, and ``Posterior.key`` keeps it.
     init
         A `Fit` (its optima are among EM's starts; the MAP is taken as it is) or parameters; drawn starts by default.
     method
@@ -82,8 +83,9 @@ def sample(
         What the step size is adapted to, 0.85 for ``hmc`` and 0.95 for ``nuts`` by default.
     dtype
         The precision of ``hmc`` and ``gibbs``, ``"float64"`` (default) or ``"float32"``; all else is float64.
-    on_progress, on_decision
-        Called between chunks (`emjax.bayes.progress.OnProgress`), and with each sentence of ``Posterior.decision``.
+    on_progress, on_decision, progress
+        Called between chunks (`emjax.bayes.progress.OnProgress`) and with each sentence of ``Posterior.decision``; and
+        whether a line says how far the chains are, see `emjax.progress`.
 
     Raises
     ------
@@ -97,7 +99,6 @@ def sample(
     Hoffman and Gelman, Journal of Machine Learning Research 15, 2014; Phan, Pradhan and Jankowiak,
     arXiv:1912.11554, 2019; Vehtari et al., Bayesian Analysis 16, 2021; Margossian et al., Bayesian Analysis 2024.
     """
-    called("on_progress", on_progress)
     called("on_decision", on_decision)
     key = kept_key("emjax.sample", key)
     _check(method, mixture, chains, warmup, draws, target_accept_prob, dtype)
@@ -107,15 +108,36 @@ def sample(
     _check_memory(mixture, samples, "hmc" if method == "auto" else method, chains, draws)
     if isinstance(init, Fit):
         as_samples_like(samples, init.feature_names, of="the fit in init")
-    with computing(), stopwatch() as clock:
+    with progress_line(progress, "posterior") as line, computing(), stopwatch() as clock:
+        told = _both(line, on_progress)
         problem = prepare(mixture, samples)
         _check_prior(problem, method)
         map_key, start_key, chain_key = jax.random.split(as_key(key), 3)
         rng = np.random.default_rng(np.asarray(jax.random.key_data(start_key)).ravel())
         handoff = hand_off(problem, map_key, init, rng, **_plan(method, chains, draws, dtype))
-        job = Job(problem, handoff, chain_key, rng, chains, warmup, draws, target_accept_prob, dtype, on_progress)
+        job = Job(problem, handoff, chain_key, rng, chains, warmup, draws, target_accept_prob, dtype, told)
         outcome = _auto(job, on_decision) if method == "auto" else _run(method, job)
     return _posterior(mixture, problem, handoff, outcome, clock, key)
+
+
+def _both(line: Line | None, on_progress: OnProgress | None) -> OnProgress | None:
+    """Who is told how far the chains are: the line, the user's function, both or nobody."""
+    called("on_progress", on_progress)
+    if line is None:
+        return on_progress
+    line("EM's modes")
+    reached: dict[tuple[str, int], int] = {}
+
+    def tell(phase: Phase, done: int, total: int, info: ChainProgress) -> None:
+        if on_progress is not None:
+            on_progress(phase, done, total, info)
+        reached[phase, info.chain] = done
+        n_chains = len(info.divergences)
+        slowest = min(reached.get((phase, chain), 0) for chain in range(n_chains))
+        name = "warm-up" if phase == "warmup" else f"{sum(info.divergences)} divergent, draws"
+        line(f"{n_chains} chains, {name} {slowest:,} of {total:,}")
+
+    return tell
 
 
 def _check_prior(problem: Problem, method: str) -> None:

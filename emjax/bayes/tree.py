@@ -118,7 +118,7 @@ def data_dataset(
     return xr.Dataset({"x": (dims, values)}, coords={dim: labels[dim] for dim in dims})
 
 
-def stored_draws(group: xr.DataTree) -> dict[str, np.ndarray]:
+def stored_draws(group: Any) -> dict[str, np.ndarray]:
     """The draws ``(chain, draw, ...)`` of the group ``posterior`` in the family's shapes, with pairs made matrices."""
     drawn = {}
     for name, array in group.data_vars.items():

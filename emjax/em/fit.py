@@ -31,6 +31,7 @@ from emjax.families.frame import Frame
 from emjax.keys import KeyLike, as_key, kept_key
 from emjax.mixture import Mixture, MixtureParams
 from emjax.programs import make_room
+from emjax.progress import Line, progress_line
 from emjax.result import Fit, Optimum, Status
 from emjax.samples import Samples, as_samples, as_samples_like, check_against_components, check_squares
 from emjax.scope import computing
@@ -85,6 +86,7 @@ def fit(
     throw: bool = False,
     log_every: int = 0,
     on_progress: Callable[[Progress], None] | None = None,
+    progress: bool = False,
 ) -> Fit:
     r"""Fit a mixture by expectation-maximisation.
 
@@ -99,8 +101,7 @@ def fit(
     x
         Data ``(n_samples, n_features)``; ``(n_samples,)`` means one feature. Arrays, data frames, bundled data sets.
     key
-        A whole number or JAX random key, for the starts: the same gives the same fit. Left out, a number is drawn;
-        ``Fit.key`` keeps it.
+        A whole number or JAX random key, for the starts. Left out, a number is drawn, and ``Fit.key`` keeps it.
     init
         One start in place of drawn ones: parameters (``mixture.params(...)``), another `Fit`, means ``(K, d)``, or
         responsibilities ``(n_samples, K)``. A list of parameters, fits or ``fit.optima`` is as many starts.
@@ -113,8 +114,7 @@ def fit(
         What ``tol`` bounds: ``"parameters"`` (default), the estimated distance to the limit in unconstrained
         parameters of standardised data, or ``"log_likelihood"``, the estimated gain per sample still to come.
     ridge
-        Added to every variance after each M-step, in squared units of the data; 0 by default. The objective is then no
-        longer maximised exactly, and may fall by a little.
+        Added to every variance after each M-step, in squared units of the data. The objective may then fall a little.
     accelerate
         ``"anderson"``, ``"squarem"`` or ``"none"`` (plain EM); ``"auto"`` (default) is Anderson, but plain EM where
         ``tol`` is zero or there is a ridge.
@@ -125,9 +125,9 @@ def fit(
         ``"float64"`` (default) or ``"float32"``; JAX's global setting is neither used nor changed.
     throw
         Raise `FitError` unless the status is ``converged``.
-    log_every, on_progress
-        ``on_progress`` is called with a `Progress` exactly every ``log_every`` iterations, or about twice a second.
-        Ctrl-C (`KeyboardInterrupt`) ends the fit with the best so far and the status ``interrupted``.
+    log_every, on_progress, progress
+        ``on_progress`` is called with a `Progress` exactly every ``log_every`` iterations, or about twice a second;
+        ``progress``: whether a line says how far EM is. Ctrl-C ends the fit with the best and status ``interrupted``.
 
     Returns
     -------
@@ -144,10 +144,25 @@ def fit(
     flag("throw", throw)
     called("on_progress", on_progress)
     key = kept_key("emjax.fit", key)
-    result = _fit(mixture, _checked(mixture, x, settings, init), settings, key, init, on_progress)
+    with progress_line(progress, "EM") as line:
+        result = _fit(mixture, _checked(mixture, x, settings, init), settings, key, init, _both(line, on_progress))
     if throw and not result.converged:
         raise FitError(f"status {result.status.value}: {result.message}")
     return result
+
+
+def _both(line: Line | None, on_progress: Callable[[Progress], None] | None) -> Callable[[Progress], None] | None:
+    """Who is told how far a fit is: the line, the user's function, both or nobody."""
+    if line is None:
+        return on_progress
+    line("starts")
+
+    def tell(found: Progress) -> None:
+        if on_progress is not None:
+            on_progress(found)
+        line(f"{found.n_iter:,} iterations, {found.n_running} of {found.n_init} starts running")
+
+    return tell
 
 
 def fit_from(mixture: Mixture, samples: Samples, starts: list[Any], *, key: jax.Array) -> Fit:
