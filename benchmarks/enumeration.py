@@ -120,7 +120,7 @@ def run(case: Case, method: str, key: int) -> Outcome:
 
 def _log_responsibilities(case: Case, posterior: emjax.Posterior) -> np.ndarray:
     """``log p(z_n = k | x_n)`` at each draw, ``(draw, n, K)``, by SciPy's and NumPy's densities."""
-    drawn = {name: np.concatenate(value.values) for name, value in posterior.tree["posterior"].data_vars.items()}
+    drawn = {name: np.concatenate(value.values) for name, value in posterior.sampled["posterior"].data_vars.items()}
     if isinstance(case.family, emjax.Poisson):
         densities = stats.poisson.logpmf(case.x[None, :, None, :], drawn["rate"][:, None]).sum(axis=-1)
     else:

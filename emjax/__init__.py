@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from emjax.bayes.sample import sample as sample
     from emjax.comparison import Comparison as Comparison
     from emjax.comparison import compare as compare
+    from emjax.compilation_cache import enable_compilation_cache as enable_compilation_cache
     from emjax.em.fit import fit as fit
     from emjax.errors import ConfigError as ConfigError
     from emjax.errors import DataError as DataError
@@ -53,6 +54,7 @@ _HOMES = {
     "Status": "emjax.result",
     "compare": "emjax.comparison",
     "datasets": "",
+    "enable_compilation_cache": "emjax.compilation_cache",
     "fit": "emjax.em.fit",
     "plots": "",
     "sample": "emjax.bayes.sample",
@@ -78,6 +80,7 @@ __all__ = [
     "Status",
     "compare",
     "datasets",
+    "enable_compilation_cache",
     "fit",
     "plots",
     "sample",

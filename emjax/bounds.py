@@ -1,4 +1,4 @@
-"""The bounds of the numbers that a user gives: one table, for Python, for configs and for the command line.
+"""The bounds of what a user gives, numbers by one table: for Python, for configs and for the command line.
 
 They are far beyond what anybody computes, and no machine is asked: what needs too much memory is refused elsewhere, by
 how much it needs.
@@ -7,16 +7,20 @@ how much it needs.
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from emjax.errors import ConfigError, EmjaxError
+from emjax.nearest import nearest
 
 BOUNDS: Mapping[str, tuple[int, int]] = {
     "n_components": (1, 100_000),
     "n_samples": (1, 10**9),
     "holdout": (0, 10**9),
     "seed": (0, 2**32 - 1),
+    "key": (0, 2**32 - 1),
     # Iterations are counted in 32 bits.
     "n_init": (1, 100_000),
     "max_iter": (1, 10**9),
@@ -72,6 +76,30 @@ def share(name: str, value: Any) -> float:
     if number is None or not 0.0 < number < 1.0:
         raise ConfigError(f"{name} = {written(value)} is not allowed; it must lie between 0 and 1, both exclusive")
     return number
+
+
+def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
+    """``value``, which is one of the names allowed; raises ConfigError in one line, with the nearest, if it is not."""
+    names = list(allowed)
+    if isinstance(value, str) and value in names:
+        return value
+    close = nearest(value, names) if isinstance(value, str) else None
+    hint = f"; did you mean {close!r}?" if close else ""
+    raise ConfigError(f"{name}={written(value)} is not one of {', '.join(map(repr, names))}{hint}")
+
+
+def flag(name: str, value: Any) -> bool:
+    """``value`` as a bool; raises ConfigError in one line for what is not a truth value, such as ``"no"``."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise ConfigError(f"{name} = {written(value)} is not allowed; give True or False")
+
+
+def called(name: str, value: Any) -> Any:
+    """``value``, a function or None; raises ConfigError in one line for what cannot be called."""
+    if value is None or callable(value):
+        return value
+    raise ConfigError(f"{name} = {written(value)} cannot be called; give a function, or leave it out")
 
 
 def _real(value: Any) -> float | None:

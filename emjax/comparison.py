@@ -18,8 +18,11 @@ from emjax.align import TRUST_LOW
 from emjax.bayes.loo import psis_loo
 from emjax.bayes.posterior import Posterior, mean_log_density
 from emjax.bayes.visits import PosteriorModes
+from emjax.bounds import flag, share, written
+from emjax.errors import ConfigError
 from emjax.files import user_path
 from emjax.jsonable import to_json, to_jsonable
+from emjax.keys import KeyLike, as_key, kept_key
 from emjax.metrics.cost import Cost
 from emjax.metrics.partition import subset_rows
 from emjax.metrics.prior import Side, prior_decides, prior_effect, prior_reasons, same_prior, worst
@@ -33,6 +36,7 @@ from emjax.metrics.side import (
 )
 from emjax.metrics.side import one_point_each as _one_point_each
 from emjax.metrics.side import responsibilities as _responsibilities
+from emjax.progress import progress_line
 from emjax.result import Fit
 from emjax.samples import as_samples, as_samples_like
 from emjax.scope import computing
@@ -93,6 +97,8 @@ class Comparison(Pictured):
         Level of all intervals, and the limits that the verdict was drawn with.
     fit, posterior, intervals
         What was compared; ``fit`` with its components in the posterior's order.
+    key
+        The random key of the points at which densities were compared.
     """
 
     verdict: Verdict
@@ -110,6 +116,7 @@ class Comparison(Pictured):
     judgements: Mapping[str, Judgement] = dataclasses.field(default_factory=dict)
     prior_effect: Mapping[str, Any] | None = None
     given: Any = None
+    key: Any = 0
 
     @property
     def sentence(self) -> str:
@@ -183,8 +190,9 @@ def compare(
     *,
     level: float = 0.9,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
-    key: jax.Array | None = None,
+    key: KeyLike = 0,
     loo: bool = True,
+    progress: bool = False,
 ) -> Comparison:
     """Compare an EM fit with a posterior of the same mixture on the same data.
 
@@ -201,24 +209,35 @@ def compare(
     thresholds
         When each verdict is given; see `emjax.verdict`.
     key
-        For the points at which densities are compared; a fixed key by default.
+        A whole number or a JAX random key, for the points at which densities are compared. 0 by default, so that the
+        same fit and posterior are judged alike; ``Comparison.key`` keeps it.
     loo
         Whether PSIS-LOO is computed, about a millisecond per datum. The verdict does not need it.
+    progress
+        Show a line that says what is compared, on the terminal or in a notebook; see `emjax.progress`.
 
     Raises
     ------
     ValueError
         If the two are of different mixtures or data, or ``level`` is not in (0, 1).
     """
+    _check_kinds(fit=(fit, Fit), posterior=(posterior, Posterior), thresholds=(thresholds, Thresholds))
+    share("level", level)
+    flag("loo", loo)
+    key = kept_key("emjax.compare", key)
     samples = as_samples_like(x, fit.feature_names, of="the fit")
     as_samples_like(samples, posterior.map_fit.feature_names, of="the posterior")
     _check_same(fit, posterior, samples.values)
-    judge_of = functools.partial(_side, posterior, samples.values, level, thresholds, key)
-    with computing():
+    judge_of = functools.partial(_side, posterior, samples.values, level, thresholds, as_key(key))
+    with progress_line(progress, "comparison") as line, computing():
+        say = line or (lambda _: None)
+        say("intervals, densities and partitions")
         sides = {"em": judge_of(_aligned(fit, posterior, samples.values))}
         # Concentrations below 1 may have no MAP, and the one under others says nothing of this prior.
         if not same_prior(fit, posterior) and same_prior(posterior.map_fit, posterior):
             sides["map"] = judge_of(posterior.map_fit)
+        if loo:
+            say(f"PSIS-LOO of {len(samples.values):,} rows")
         elpd = psis_loo(posterior) if loo else None
     judged = "map" if prior_decides(sides) else "em"
     effect = prior_effect(sides["em"], posterior)
@@ -239,7 +258,14 @@ def compare(
         judgements={name: one.judgement for name, one in sides.items()},
         given=sides["em"].fit,
         prior_effect=effect,
+        key=key,
     )
+
+
+def _check_kinds(**given: tuple[Any, type]) -> None:
+    for name, (value, kind) in given.items():
+        if not isinstance(value, kind):
+            raise ConfigError(f"{name} = {written(value)} is not allowed; give a {kind.__name__}")
 
 
 def _side(
@@ -247,13 +273,13 @@ def _side(
     values: np.ndarray,
     level: float,
     thresholds: Thresholds,
-    key: jax.Array | None,
+    key: jax.Array,
     fit: Fit,
 ) -> Side:
     em = fit.intervals(level=level, method="information")
     rows = rows_of(fit, posterior, em, level)
     apart = thresholds.sufficient.co_clustering
-    invariants = invariants_of(fit, posterior, values, jax.random.key(0) if key is None else key, apart)
+    invariants = invariants_of(fit, posterior, values, key, apart)
     return Side(fit, em, rows, invariants, judge(_evidence(fit, posterior, em, rows, invariants, level), thresholds))
 
 

@@ -20,6 +20,7 @@ from emjax.bounds import whole
 from emjax.families.arrays import AnyArray, as_floats
 from emjax.families.base import Family
 from emjax.families.frame import Frame
+from emjax.keys import KeyLike, as_key
 from emjax.samples import as_samples
 from emjax.shown import Shown
 
@@ -169,10 +170,11 @@ class Mixture(Shown):
         weights_density = constant + jnp.sum(xlogy(alpha - 1.0, params.weights))
         return weights_density + self.family.log_prior(params.components, prior.components)
 
-    def sample(self, params: MixtureParams, key: Array, n_samples: int) -> tuple[Array, Array]:
-        """``n_samples`` draws ``(n, d)`` and the labels ``(n,)`` they came from."""
+    def sample(self, params: MixtureParams, key: KeyLike, n_samples: int) -> tuple[Array, Array]:
+        """``n_samples`` draws ``(n, d)`` and the labels ``(n,)`` they came from; ``key`` is a number or a JAX key."""
         whole("n_samples", n_samples)
-        label_key, data_key = jax.random.split(key)
+        label_key, data_key = jax.random.split(as_key(key))
+        params = jax.tree.map(jnp.asarray, params)
         labels = jax.random.categorical(label_key, jnp.log(params.weights), shape=(n_samples,))
         return self.family.sample(params.components, data_key, labels), labels
 

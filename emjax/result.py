@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from emjax.bounds import whole
 from emjax.errors import DataError
+from emjax.keys import KeyLike, as_key
 from emjax.naming import ScalarParameter, scalar_parameters
 from emjax.programs import filled_up
 from emjax.samples import as_samples_like
@@ -178,6 +180,9 @@ class Fit(Pictured):
         Seconds spent tracing and compiling, and everything else, of all starts together.
     feature_names, n_samples, data
         What it was fitted to; ``data`` is the caller's own array wherever that could be used as it was.
+    key
+        The random key of the starts: the whole number or JAX key that was given, or the number that was drawn because
+        none was. ``emjax.fit(..., key=fit.key)`` gives the same fit. None for a fit that was read from a folder.
     """
 
     mixture: Mixture
@@ -199,6 +204,7 @@ class Fit(Pictured):
     n_evaluations: int = 0
     drawn: bool = False
     detail: str = dataclasses.field(default="", repr=False)
+    key: Any = None
 
     @property
     def gap_to_rival(self) -> float:
@@ -255,6 +261,7 @@ class Fit(Pictured):
         ``regular`` is a converged interior optimum, ``spurious`` one that rests on few points (see `Optimum`), anything
         else the status. The one that was kept comes first; at most ``most`` rows are shown.
         """
+        whole("n_init", most, shown="most")
         n_starts = sum(optimum.count for optimum in self.optima)
         lines = [f"{n_starts} starts, {len(self.optima)} distinct end points"]
         lines.append("    log-likelihood  starts  kind        points per component")
@@ -290,8 +297,13 @@ class Fit(Pictured):
         """The mean log density of a datum: the log-likelihood divided by ``n_samples``."""
         return float(self.score_samples(x).mean())
 
-    def sample(self, key: jax.Array, n: int) -> np.ndarray:
-        """``n`` draws from the fitted mixture, shape ``(n, n_features)``; `Mixture.sample` gives their labels too."""
+    def sample(self, key: KeyLike, n: int) -> np.ndarray:
+        """``n`` draws from the fitted mixture, shape ``(n, n_features)``; ``key`` is a whole number or a JAX key.
+
+        `Mixture.sample` gives their labels too.
+        """
+        key = as_key(key)
+        whole("n_samples", n, shown="n")
         with computing():
             x, _ = self.mixture.sample(self.params, key, n)
             return np.asarray(x)

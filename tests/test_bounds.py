@@ -61,7 +61,8 @@ def test_every_door_refuses_them_before_anything_is_computed(value):
             assert refused(emjax.sample, mixture, x, key=jax.random.key(0), **{name: value}).startswith(f"{name} = ")
     law = {"weights": [0.5, 0.5], "mean": [0, 3], "scale": [1, 1]}
     refused(simulate.normal_mixture, **law, n_samples=value, seed=0, error=DataError)
-    refused(simulate.normal_mixture, **law, n_samples=9, seed=value, error=DataError)
+    if value is not None:  # which has it drawn
+        refused(simulate.normal_mixture, **law, n_samples=9, seed=value, error=DataError)
     for name in ("n_components", "n_init", "max_iter", "verbose_interval"):
         # scikit-learn takes truth values for whole numbers, and writes out the digits of what it refuses.
         if value is not True and not (isinstance(value, int) and abs(value) > 10**4000):

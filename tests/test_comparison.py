@@ -110,7 +110,7 @@ def hand_made(fit, *, shift=None, spread=1.0, flip=(), seed=0):
     stored = {name: (("chain", "draw", *"abc"[: v.ndim - 2]), v) for name, v in described.stored.items()}
     diagnostics = assess(xr.Dataset(stored), xr.Dataset())
     return Posterior(
-        tree=to_tree(described.stored, {}, described.log_likelihood, fit.data, fit.feature_names),
+        sampled=to_tree(described.stored, {}, described.log_likelihood, fit.data, fit.feature_names),
         params=described.flat_params,
         mixture=fit.mixture,
         prior_note="Hand-made.",
@@ -310,7 +310,7 @@ def test_the_table_is_a_data_frame_of_the_rows(agreed, fit):
 
 
 def test_the_posterior_s_columns_are_those_of_its_draws(agreed, same):
-    draws = same.tree["posterior"]["scale"].values[:, :, 1, 0].ravel()
+    draws = same.sampled["posterior"]["scale"].values[:, :, 1, 0].ravel()
     one = row(agreed, "scale[1, x]")
     assert one.mean == pytest.approx(draws.mean(), rel=1e-12)
     assert one.sd == pytest.approx(draws.std(ddof=1), rel=1e-12)

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from emjax.experiments.nearest import nearest, printable, suggestion
+from emjax.experiments.nearest import printable
 from emjax.jsonable import to_json, to_jsonable
+from emjax.nearest import nearest, suggestion
 
 
 class Colour(enum.StrEnum):

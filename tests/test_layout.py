@@ -15,15 +15,16 @@ PACKAGE = ROOT / "emjax"
 
 # From the bottom to the top. At module level a module imports from its own layer and from those below it.
 LAYERS = (
+    {"errors", "jsonable", "nearest", "programs"},
     {
-        "errors",
         "bounds",
         "clock",
+        "compilation_cache",
         "files",
         "floats",
-        "jsonable",
+        "keys",
         "naming",
-        "programs",
+        "progress",
         "samples",
         "scope",
         "shown",
@@ -223,11 +224,21 @@ def test_one_file_writes_sample_sites():
     assert files_where(holds) == {"bayes/bridge.py"}
 
 
-def test_one_file_changes_the_settings_of_jax():
+def test_settings_of_jax_change_where_somebody_asked_for_it():
     def holds(node: ast.AST) -> bool:
         return isinstance(node, ast.Attribute) and ast.unparse(node) in {"jax.config.update", "config.update"}
 
-    assert files_where(holds) == {"experiments/runtime.py"}
+    assert files_where(holds) == {"compilation_cache.py", "experiments/runtime.py"}
+
+
+def test_one_file_below_the_command_line_writes_to_the_terminal():
+    def holds(node: ast.AST) -> bool:
+        return isinstance(node, ast.Call) and ast.unparse(node.func) in {
+            "print", "sys.stderr.write", "sys.stdout.write", "display",
+        }  # fmt: skip
+
+    above = ("experiments/", "sklearn/", "__main__.py")
+    assert {path for path in files_where(holds) if not path.startswith(above)} == {"progress.py"}
 
 
 def python_files() -> list[Path]:

@@ -31,7 +31,7 @@ class Emjax(Sampler):
         posterior = emjax.sample(
             self._mixture, self._x, key=jax.random.key(seed), method=self._settings.method or "auto", **given
         )
-        tree, found = posterior.tree["posterior"], posterior.diagnostics
+        tree, found = posterior.sampled["posterior"], posterior.diagnostics
         return Draws(
             weights=np.asarray(tree["weights"]),
             mean=np.asarray(tree["mean"]),

@@ -19,6 +19,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array
 from numpyro.distributions.util import validate_sample
 
+from emjax.errors import ConfigError
 from emjax.families.arrays import AnyArray
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.samples import as_samples
@@ -75,7 +76,8 @@ class MixtureProgram:
 
     likelihood: Mixture
 
-    def __call__(self, x: AnyArray | None = None, *, prior: Prior, n_samples: int | None = None) -> AnyArray:
+    def __call__(self, x: Any = None, *, prior: Prior, n_samples: int | None = None) -> AnyArray:
+        x = x if x is None or isinstance(x, jax.core.Tracer) else as_samples(x).values
         params = self.sites(prior)
         n_rows = n_samples if x is None else len(x)
         if n_rows is None:
@@ -101,7 +103,7 @@ class MixtureProgram:
         return MixtureParams(weights=values["weights"], components=self.likelihood.family.from_sites(values))
 
 
-def to_numpyro(mixture: Mixture, x: Any) -> Callable[..., AnyArray]:
+def to_numpyro(mixture: Mixture, x: Any = None) -> Callable[..., AnyArray]:
     """A mixture as a NumPyro program, to be used with anything that takes one.
 
     The program is ``model(x=None, n_samples=None)``. Its latent sites are ``weights`` and the family's own (``mean``
@@ -113,14 +115,26 @@ def to_numpyro(mixture: Mixture, x: Any) -> Callable[..., AnyArray]:
     mixture
         The declaration. Without a prior (``None``) or with ``"default"``, the default prior is scaled by ``x``.
     x
-        The data that scale a default prior; they are not stored.
+        The data that scale a default prior; they are not stored, and not needed where the mixture has a `Prior`.
+
+    Raises
+    ------
+    ConfigError
+        If there is neither a `Prior` nor data that scale the default one.
 
     Examples
     --------
-    >>> model = emjax.to_numpyro(mixture, x)                                     # doctest: +SKIP
-    >>> MCMC(NUTS(model), num_warmup=500, num_samples=500).run(key, x)           # doctest: +SKIP
-    >>> Predictive(model, posterior_samples)(key, n_samples=100)["x"]            # doctest: +SKIP
+    >>> import emjax, jax
+    >>> from numpyro.infer import MCMC, NUTS, Predictive
+    >>> x = emjax.datasets.load("deaths")
+    >>> model = emjax.to_numpyro(emjax.Mixture(emjax.Poisson(), n_components=2), x)
+    >>> chain = MCMC(NUTS(model), num_warmup=20, num_samples=20, progress_bar=False)
+    >>> chain.run(jax.random.key(0), x)
+    >>> Predictive(model, chain.get_samples())(jax.random.key(1), n_samples=100)["x"].shape
+    (20, 100, 1)
     """
-    prior = mixture.default_prior(as_samples(x)) if mixture.prior is None else mixture.resolved_prior(as_samples(x))
+    if x is None and not isinstance(mixture.prior, Prior):
+        raise ConfigError("to_numpyro needs data x, which scale the default prior, or a mixture with an emjax.Prior")
+    prior = mixture.prior if x is None else (mixture.resolved_prior(x) or mixture.default_prior(x))
     # NumPy arrays: JAX arrays made outside an x64 scope would be cut to float32 for good.
     return functools.partial(MixtureProgram(mixture.likelihood), prior=jax.tree.map(np.asarray, prior))

@@ -18,7 +18,7 @@ def psis_loo(posterior: Posterior) -> dict[str, Any]:
     with warnings.catch_warnings():
         # The warning about high Pareto k is said in numbers instead.
         warnings.simplefilter("ignore", UserWarning)
-        loo = arviz_stats.loo(posterior.tree, pointwise=True, reff=efficiency if efficiency > 0 else 1.0)
+        loo = arviz_stats.loo(posterior.sampled, pointwise=True, reff=efficiency if efficiency > 0 else 1.0)
     shapes = np.asarray(loo.pareto_k)
     return {
         "value": float(loo.elpd),

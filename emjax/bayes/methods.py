@@ -28,19 +28,21 @@ METHODS = ("auto", "hmc", "nuts", "gibbs", "laplace")
 
 @dataclasses.dataclass(frozen=True)
 class Defaults:
-    """Chains, warm-up iterations and draws of each chain, and the acceptance probability that steps are tuned to."""
+    """Chains, warm-up iterations and draws of each chain, the acceptance probability that steps are tuned to, and the
+    package that the sampler is from."""
 
     chains: int
     warmup: int
     draws: int
     target_accept_prob: float = 0.8
+    library: str = "emjax"
 
 
 DEFAULTS = {
     "hmc": Defaults(chains=8, warmup=200, draws=500, target_accept_prob=0.85),
     # A step for 0.8 is too long for the narrow end of a posterior where a component fades: chains stay out of it, their
     # standard deviations come out 3% short however long they run, and R-hat sees nothing (`docs/posterior.md`).
-    "nuts": Defaults(chains=4, warmup=1000, draws=1000, target_accept_prob=0.95),
+    "nuts": Defaults(chains=4, warmup=1000, draws=1000, target_accept_prob=0.95, library="numpyro"),
     "gibbs": Defaults(chains=8, warmup=500, draws=1000),
     "laplace": Defaults(chains=4, warmup=0, draws=1000),
 }

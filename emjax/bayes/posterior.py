@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,12 @@ from emjax.align import TRUST_LOW, Alignment, LabelledDraws
 from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus
 from emjax.bayes.draws import labelled_draws
 from emjax.bayes.visits import PosteriorModes
+from emjax.bounds import whole
+from emjax.keys import as_key
 from emjax.mixture import Mixture, MixtureParams
 from emjax.programs import filled_up
 from emjax.result import Fit
-from emjax.samples import as_samples_like
+from emjax.samples import Samples, as_samples_like
 from emjax.scope import computing
 from emjax.shown import Card, Pictured, table_card
 from emjax.wording import count, number
@@ -26,16 +29,21 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+_PREDICTIVE = 1
+"""What the key of the chains is folded with for draws that only ArviZ's checks ask for."""
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class Posterior(Pictured):
     """A sampled posterior of a mixture.
 
     Attributes
     ----------
-    tree
+    sampled
         ArviZ ``DataTree`` with the groups ``posterior`` (``weights``, ``mean``, ``scale``, ``covariance``,
         ``correlation`` or ``rate``, with labels aligned to EM's MAP), ``sample_stats``, ``log_likelihood`` (of each
-        datum, labels summed out; a thinned set of draws where there are many data) and ``observed_data``.
+        datum, labels summed out; a thinned set of draws where there are many data) and ``observed_data``. `tree` has
+        more groups.
     params
         The same draws as `MixtureParams` that lead with ``chain * draw``.
     mixture
@@ -61,9 +69,12 @@ class Posterior(Pictured):
         Seconds spent tracing and compiling, and everything else, EM's MAP included.
     sampling_seconds
         The part of ``run_seconds`` in which chains moved, warm-up included: what other samplers' seconds are.
+    key
+        The random key: the whole number or JAX key that was given, or the number that was drawn because none was.
+        ``emjax.sample(..., key=posterior.key)`` gives the same draws. None for one that was read from a folder.
     """
 
-    tree: xr.DataTree
+    sampled: xr.DataTree
     params: MixtureParams
     mixture: Mixture
     prior_note: str
@@ -77,6 +88,25 @@ class Posterior(Pictured):
     compile_seconds: float
     run_seconds: float
     sampling_seconds: float = float("nan")
+    key: Any = None
+
+    @functools.cached_property
+    def tree(self) -> xr.DataTree:
+        """The ArviZ ``DataTree`` for every plot and check: what was ``sampled``, and four groups more.
+
+        These are ``log_prior``, ``posterior_predictive`` (one set of data for each draw of ``log_likelihood``), 1000
+        draws of the ``prior``, and ``prior_predictive``. They are computed when this is first looked at. No predictive
+        group holds more than 20 million numbers (160 MB): there are fewer draws where the data are many, and fewer rows
+        where 25 draws of a chain are still too many.
+        """
+        from emjax.bayes.predictive import further_groups
+        from emjax.bayes.tree import extended
+
+        key = jax.random.fold_in(as_key(0 if self.key is None else self.key), _PREDICTIVE)
+        data = Samples(self.map_fit.data, self.map_fit.feature_names)
+        with computing():
+            groups = further_groups(self.sampled, self.mixture, self.params, data, key)
+        return extended(self.sampled, groups)
 
     @property
     def status(self) -> PosteriorStatus:
@@ -134,7 +164,7 @@ class Posterior(Pictured):
 
     def thinned(self, n_draws: int) -> MixtureParams:
         """At most ``n_draws`` draws, evenly spaced over all chains, stacked."""
-        rows = thinning(self.n_draws, n_draws)
+        rows = thinning(self.n_draws, whole("draws", n_draws, shown="n_draws"))
         return jax.tree.map(lambda leaf: leaf[rows], self.params)
 
     def labelled_draws(self) -> LabelledDraws:

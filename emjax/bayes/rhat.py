@@ -41,7 +41,7 @@ def nested_rhat(draws: np.ndarray, superchains: np.ndarray) -> float:
     Parameters
     ----------
     draws
-        ``(chain, draw)``, at least two draws each.
+        ``(chain, draw)``, at least four draws each.
     superchains
         The superchain of each chain, ``(chain,)``; all of equal size, at least two of them, of at least two chains.
 
@@ -50,21 +50,16 @@ def nested_rhat(draws: np.ndarray, superchains: np.ndarray) -> float:
     float
         The larger of that of ranks and that of ranks of distances from the median.
     """
+    from arviz_stats.base import array_stats
+
     if np.all(draws == draws[:, :1]):
         return math.inf
-    groups = [superchains == name for name in np.unique(superchains)]
+    # ArviZ's own rank normalisation splits every chain in two, which chains that may be short had better not be.
+    _, numbers = np.unique(superchains, return_inverse=True)
     folded = np.abs(draws - np.median(draws))
-    return max(
-        (_nested(np.stack([_normal_scores(part)[g] for g in groups])) for part in (draws, folded)), key=_nan_last
-    )
-
-
-def _nested(grouped: np.ndarray) -> float:
-    """Nested R-hat of ``(superchain, chain, draw)``."""
-    chain_means = grouped.mean(axis=2)
-    between = chain_means.mean(axis=1).var(ddof=1)
-    within = (chain_means.var(axis=1, ddof=1) + grouped.var(axis=2, ddof=1).mean(axis=1)).mean()
-    return float(np.sqrt(1.0 + between / within))
+    scores = (_normal_scores(part) for part in (draws, folded))
+    pair = (float(array_stats.rhat_nested(z, superchain_ids=numbers, method="identity")) for z in scores)
+    return max(pair, key=_nan_last)
 
 
 def _normal_scores(values: np.ndarray) -> np.ndarray:

@@ -17,19 +17,22 @@ from emjax.bayes.draws import Described, describe_draws
 from emjax.bayes.handoff import LANES, Handoff, Problem, hand_off, points_on_ridges, prepare
 from emjax.bayes.methods import DEFAULTS, METHODS, Job, attempts, to_data_units
 from emjax.bayes.posterior import Posterior
-from emjax.bayes.progress import OnProgress, check_settings
+from emjax.bayes.progress import ChainProgress, OnProgress, Phase, check_settings
 from emjax.bayes.run import Run
 from emjax.bayes.tree import to_tree
 from emjax.bayes.visits import NON_NEGLIGIBLE, PosteriorModes, describe_modes
+from emjax.bounds import called, one_of, written
 from emjax.clock import Stopwatch, stopwatch
 from emjax.em.further import FIRST
 from emjax.em.memory import check_draws, check_hessians, check_memory
 from emjax.errors import ConfigError
+from emjax.keys import KeyLike, as_key, kept_key
 from emjax.mixture import Mixture
 from emjax.naming import scalar_parameters
+from emjax.progress import Line, progress_line
 from emjax.result import Fit
 from emjax.samples import Samples, as_samples, as_samples_like, check_against_components
-from emjax.scope import computing, refuse_traced
+from emjax.scope import computing
 
 _MOST_LANES = 32
 _DEFAULT_PRIOR_NOTE = "The mixture has no prior, so the default one was used: weakly informative, scaled by the data."
@@ -39,7 +42,7 @@ def sample(
     mixture: Mixture,
     x: Any,
     *,
-    key: jax.Array,
+    key: KeyLike = None,
     init: Any = None,
     method: Literal["auto", "hmc", "nuts", "gibbs", "laplace"] = "auto",
     chains: int | None = None,
@@ -49,12 +52,12 @@ def sample(
     dtype: Literal["float64", "float32"] = "float64",
     on_progress: OnProgress | None = None,
     on_decision: Callable[[str], None] | None = None,
+    progress: bool = False,
 ) -> Posterior:
     """Sample the posterior of a mixture, with its labels summed out.
 
     EM's distinct optima under the same prior are polished to modes, whose Laplace mixture gives chains their starts
-    (twice as wide) and their metric. Then labels are aligned to the MAP; diagnostics are of aligned parameters and of
-    quantities that labels do not touch.
+    (twice as wide) and their metric. Then labels are aligned to the MAP, and diagnostics taken.
 
     Parameters
     ----------
@@ -63,7 +66,7 @@ def sample(
     x
         Data ``(n_samples, n_features)``; ``(n_samples,)`` means one feature.
     key
-        A JAX random key; the same key gives the same draws.
+        A whole number or JAX random key. Left out, a number is drawn, and ``Posterior.key`` keeps it.
     init
         A `Fit` (its optima are among EM's starts; the MAP is taken as it is) or parameters; drawn starts by default.
     method
@@ -80,17 +83,14 @@ def sample(
         What the step size is adapted to, 0.85 for ``hmc`` and 0.95 for ``nuts`` by default.
     dtype
         The precision of ``hmc`` and ``gibbs``, ``"float64"`` (default) or ``"float32"``; all else is float64.
-    on_progress, on_decision
-        Called between chunks (`emjax.bayes.progress.OnProgress`), and with each sentence of ``Posterior.decision``.
-
-    Returns
-    -------
-    Posterior
+    on_progress, on_decision, progress
+        Called between chunks (`emjax.bayes.progress.OnProgress`) and with each sentence of ``Posterior.decision``; and
+        whether a line says how far the chains are, see `emjax.progress`.
 
     Raises
     ------
     DataError, ConfigError, ValueError
-        If the data cannot be used, a setting is out of range or does not go with the method, the method is unknown.
+        If the data cannot be used, or a setting is out of range or does not go with the method.
     FitError
         If no finite MAP was found, so that chains have nowhere to start.
 
@@ -99,22 +99,45 @@ def sample(
     Hoffman and Gelman, Journal of Machine Learning Research 15, 2014; Phan, Pradhan and Jankowiak,
     arXiv:1912.11554, 2019; Vehtari et al., Bayesian Analysis 16, 2021; Margossian et al., Bayesian Analysis 2024.
     """
-    _check(method, mixture, key, chains, warmup, draws, target_accept_prob, dtype)
+    called("on_decision", on_decision)
+    key = kept_key("emjax.sample", key)
+    _check(method, mixture, chains, warmup, draws, target_accept_prob, dtype)
     samples = as_samples(x)
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)
     _check_memory(mixture, samples, "hmc" if method == "auto" else method, chains, draws)
     if isinstance(init, Fit):
         as_samples_like(samples, init.feature_names, of="the fit in init")
-    with computing(), stopwatch() as clock:
+    with progress_line(progress, "posterior") as line, computing(), stopwatch() as clock:
+        told = _both(line, on_progress)
         problem = prepare(mixture, samples)
         _check_prior(problem, method)
-        map_key, start_key, chain_key = jax.random.split(key, 3)
+        map_key, start_key, chain_key = jax.random.split(as_key(key), 3)
         rng = np.random.default_rng(np.asarray(jax.random.key_data(start_key)).ravel())
         handoff = hand_off(problem, map_key, init, rng, **_plan(method, chains, draws, dtype))
-        job = Job(problem, handoff, chain_key, rng, chains, warmup, draws, target_accept_prob, dtype, on_progress)
+        job = Job(problem, handoff, chain_key, rng, chains, warmup, draws, target_accept_prob, dtype, told)
         outcome = _auto(job, on_decision) if method == "auto" else _run(method, job)
-    return _posterior(mixture, problem, handoff, outcome, clock)
+    return _posterior(mixture, problem, handoff, outcome, clock, key)
+
+
+def _both(line: Line | None, on_progress: OnProgress | None) -> OnProgress | None:
+    """Who is told how far the chains are: the line, the user's function, both or nobody."""
+    called("on_progress", on_progress)
+    if line is None:
+        return on_progress
+    line("EM's modes")
+    reached: dict[tuple[str, int], int] = {}
+
+    def tell(phase: Phase, done: int, total: int, info: ChainProgress) -> None:
+        if on_progress is not None:
+            on_progress(phase, done, total, info)
+        reached[phase, info.chain] = done
+        n_chains = len(info.divergences)
+        slowest = min(reached.get((phase, chain), 0) for chain in range(n_chains))
+        name = "warm-up" if phase == "warmup" else f"{sum(info.divergences)} divergent, draws"
+        line(f"{n_chains} chains, {name} {slowest:,} of {total:,}")
+
+    return tell
 
 
 def _check_prior(problem: Problem, method: str) -> None:
@@ -139,16 +162,15 @@ def _plan(method: str, chains: int | None, draws: int | None, dtype: str) -> dic
 def _check(
     method: str,
     mixture: Mixture,
-    key: jax.Array,
     chains: int | None,
     warmup: int | None,
     draws: int | None,
     target_accept_prob: float | None,
     dtype: str,
 ) -> None:
-    refuse_traced("emjax.sample", key)
-    if method not in METHODS:
-        raise ValueError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
+    if not isinstance(mixture, Mixture):
+        raise ConfigError(f"mixture = {written(mixture)} is not allowed; give an emjax.Mixture")
+    one_of("method", method, METHODS)
     own = DEFAULTS["hmc" if method == "auto" else method]
     check_settings(
         own.warmup if warmup is None else warmup,
@@ -156,8 +178,7 @@ def _check(
         own.target_accept_prob if target_accept_prob is None else target_accept_prob,
         own.chains if chains is None else chains,
     )
-    if dtype not in ("float64", "float32"):
-        raise ConfigError(f"dtype={dtype!r} is neither 'float64' nor 'float32'")
+    one_of("dtype", dtype, ("float64", "float32"))
     if dtype == "float32" and method in ("nuts", "laplace"):
         raise ConfigError(f"method={method!r} works in float64 only; leave out dtype, or use hmc or gibbs")
     if method == "gibbs" and not mixture.family.conjugate:
@@ -324,9 +345,11 @@ def _read_names(problem: Problem, described: Described) -> list[str]:
     return list(problem.mixture.named_parameters(one))
 
 
-def _posterior(mixture: Mixture, problem: Problem, handoff: Handoff, outcome: _Outcome, clock: Stopwatch) -> Posterior:
+def _posterior(
+    mixture: Mixture, problem: Problem, handoff: Handoff, outcome: _Outcome, clock: Stopwatch, key: KeyLike
+) -> Posterior:
     return Posterior(
-        tree=_tree(problem, outcome),
+        sampled=_tree(problem, outcome),
         params=outcome.described.flat_params,
         mixture=problem.mixture,
         prior_note=_DEFAULT_PRIOR_NOTE if mixture.prior is None else _own_prior_note(mixture),
@@ -340,6 +363,7 @@ def _posterior(mixture: Mixture, problem: Problem, handoff: Handoff, outcome: _O
         compile_seconds=clock.compile_seconds,
         run_seconds=clock.run_seconds,
         sampling_seconds=outcome.sampling_seconds,
+        key=key,
     )
 
 
@@ -351,6 +375,7 @@ def _tree(problem: Problem, outcome: _Outcome) -> xr.DataTree:
     described = outcome.described
     attrs = {
         "sampler": outcome.method,
+        "sampling_time": outcome.sampling_seconds,
         "status": outcome.diagnostics.status.value,
         "family": problem.mixture.family.name,
         "n_components": problem.mixture.n_components,
@@ -368,4 +393,5 @@ def _tree(problem: Problem, outcome: _Outcome) -> xr.DataTree:
         problem.samples.feature_names,
         attrs,
         log_likelihood_draws=described.kept_draws,
+        library=DEFAULTS[outcome.method].library,
     )

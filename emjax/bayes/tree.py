@@ -1,8 +1,9 @@
 """Draws as an ArviZ tree (``xarray.DataTree``), and its way to disk and back.
 
 The groups and the names of dimensions follow ArviZ's schema from 1.0 on: ``posterior``, ``sample_stats``,
-``log_likelihood``, ``observed_data``; every variable leads with ``chain, draw``, then ``component``, then
-``feature`` and, for matrices, ``feature_bis``.
+``log_likelihood``, ``observed_data``; every variable leads with ``chain, draw``, then ``mixture_component`` (ArviZ's
+`psense_summary` has a dimension ``component`` of its own), then ``feature`` and, for matrices, ``feature_bis``. Of
+correlation matrices, whose diagonal is known and whose halves are alike, the pairs are stored: ``pair``.
 """
 
 import importlib.metadata
@@ -17,7 +18,9 @@ import xarray as xr
 from emjax.errors import DataError
 from emjax.files import user_path
 
-_EVENT_DIMS = ("component", "feature", "feature_bis")
+_ROUNDING = 1e-6
+
+_EVENT_DIMS = ("mixture_component", "feature", "feature_bis")
 
 
 def to_tree(
@@ -29,15 +32,17 @@ def to_tree(
     attrs: Mapping[str, Any] | None = None,
     *,
     log_likelihood_draws: Sequence[int] | np.ndarray | None = None,
+    library: str = "emjax",
 ) -> xr.DataTree:
     """Put draws in an ArviZ tree.
 
     Parameters
     ----------
     posterior
-        Variables ``(chain, draw, ...)``. What follows is named by its rank, ``component``, ``feature``,
+        Variables ``(chain, draw, ...)``. What follows is named by its rank, ``mixture_component``, ``feature``,
         ``feature_bis``, provided that its lengths are those of the components (length of the first axis of
-        ``weights``) and of ``feature_names``; any other axis becomes ``<variable>_dim_<i>``.
+        ``weights``) and of ``feature_names``; any other axis becomes ``<variable>_dim_<i>``. Of matrices with ones on
+        the diagonal only the pairs below it are kept; `stored_draws` gives the matrices back.
     sample_stats
         Variables ``(chain, draw)`` by ArviZ's names (``lp``, ``energy``, ``diverging``, ...).
     log_likelihood
@@ -52,6 +57,8 @@ def to_tree(
     log_likelihood_draws
         Which draws ``log_likelihood`` holds, ``(n_kept,)``; by default the first, or every
         ``draw // n_kept``-th where that divides evenly.
+    library
+        The package whose sampler it was.
 
     Returns
     -------
@@ -71,7 +78,7 @@ def to_tree(
             if array.shape[:2] != (n_chains, n_draws):
                 raise DataError(f"{group}[{name!r}] has shape {array.shape}; it must lead with ({n_chains}, {n_draws})")
     groups = {
-        "posterior": _posterior(posterior, features),
+        "posterior": posterior_dataset(posterior, features),
         "sample_stats": _dataset(
             {name: (("chain", "draw"), array) for name, array in sample_stats.items()}, n_chains, n_draws
         ),
@@ -79,20 +86,58 @@ def to_tree(
     if log_likelihood is not None:
         groups["log_likelihood"] = _log_likelihood(log_likelihood, n_chains, n_draws, log_likelihood_draws)
     if observed is not None:
-        groups["observed_data"] = xr.Dataset(
-            {"x": (("sample", "feature"), np.asarray(observed))},
-            coords={"sample": np.arange(len(observed)), "feature": features},
-        )
-    for dataset in groups.values():
-        dataset.attrs = _provenance()
-    tree = xr.DataTree.from_dict(groups)
-    tree.attrs = {**_provenance(), **dict(attrs or {})}
+        groups["observed_data"] = data_dataset(np.asarray(observed), features)
+    provenance = _provenance(library)
+    tree = xr.DataTree.from_dict({name: dataset.assign_attrs(provenance) for name, dataset in groups.items()})
+    tree.attrs = {**provenance, **dict(attrs or {})}
     return tree
 
 
-def _posterior(variables: Mapping[str, np.ndarray], features: list[str]) -> xr.Dataset:
+def extended(tree: xr.DataTree, groups: Mapping[str, xr.Dataset]) -> xr.DataTree:
+    """A tree with further groups, made by emjax; the arrays of the others are shared."""
+    provenance = _provenance("emjax")
+    held = {name: node.to_dataset(inherit=False) for name, node in tree.children.items()}
+    more = {name: dataset.assign_attrs(provenance) for name, dataset in groups.items()}
+    whole = xr.DataTree.from_dict({**held, **more})
+    whole.attrs = dict(tree.attrs)
+    return whole
+
+
+def data_dataset(
+    values: np.ndarray, features: list[str], rows: np.ndarray | None = None, draws: np.ndarray | None = None
+) -> xr.Dataset:
+    """Data ``([chain, draw,] n_samples, n_features)`` as the variable ``x``, with no axis for a single feature.
+
+    ArviZ compares what is observed with the log-likelihood row by row, which has no features.
+    """
+    dims = ("chain", "draw", "row", "feature")[4 - values.ndim :]
+    labels = {"chain": np.arange(len(values)), "draw": draws, "row": rows, "feature": features}
+    labels["row"] = np.arange(values.shape[-2]) if rows is None else rows
+    if len(features) == 1:
+        values, dims = values[..., 0], dims[:-1]
+    return xr.Dataset({"x": (dims, values)}, coords={dim: labels[dim] for dim in dims})
+
+
+def stored_draws(group: Any) -> dict[str, np.ndarray]:
+    """The draws ``(chain, draw, ...)`` of the group ``posterior`` in the family's shapes, with pairs made matrices."""
+    drawn = {}
+    for name, array in group.data_vars.items():
+        values = np.asarray(array.values)
+        if "pair" in array.dims:
+            n_features = group.sizes["feature"]
+            below, left = np.tril_indices(n_features, -1)
+            matrices = np.broadcast_to(np.eye(n_features), (*values.shape[:-1], n_features, n_features)).copy()
+            matrices[..., below, left] = matrices[..., left, below] = values
+            values = matrices
+        drawn[str(name)] = values
+    return drawn
+
+
+def posterior_dataset(variables: Mapping[str, np.ndarray], features: list[str]) -> xr.Dataset:
+    """Draws of parameters ``(chain, draw, ...)`` with named dimensions, see `to_tree`."""
     n_chains, n_draws = next(iter(variables.values())).shape[:2]
     n_components = variables["weights"].shape[2] if "weights" in variables else None
+    below, left = np.tril_indices(len(features), -1)
     dims: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
     used: set[str] = set()
     for name, array in variables.items():
@@ -100,10 +145,19 @@ def _posterior(variables: Mapping[str, np.ndarray], features: list[str]) -> xr.D
         lengths = (n_components, len(features), len(features))[: len(event)]
         own_dims = tuple(f"{name}_dim_{i}" for i in range(len(event)))
         inside = _EVENT_DIMS[: len(event)] if event == lengths else own_dims
+        if event == lengths and len(event) == 3 and _has_unit_diagonal(array):
+            inside, array = (_EVENT_DIMS[0], "pair"), array[..., below, left]
         used.update(inside)
         dims[name] = (("chain", "draw", *inside), np.asarray(array))
-    labels = {"component": np.arange(n_components or 0), "feature": features, "feature_bis": features}
-    return _dataset(dims, n_chains, n_draws, {dim: labels[dim] for dim in _EVENT_DIMS if dim in used})
+    pairs = [f"{features[j]}, {features[i]}" for i, j in zip(below, left, strict=True)]
+    labels = {_EVENT_DIMS[0]: np.arange(n_components or 0), "feature": features, "feature_bis": features, "pair": pairs}
+    return _dataset(dims, n_chains, n_draws, {dim: labels[dim] for dim in labels if dim in used})
+
+
+def _has_unit_diagonal(matrices: np.ndarray) -> bool:
+    """Whether these are correlations of two features or more; draws that are no numbers say nothing against it."""
+    diagonal = np.diagonal(matrices, axis1=-2, axis2=-1)
+    return diagonal.shape[-1] > 1 and not np.any(np.abs(diagonal - 1.0) > _ROUNDING)
 
 
 def _log_likelihood(values: np.ndarray, n_chains: int, n_draws: int, kept: Any) -> xr.Dataset:
@@ -116,8 +170,8 @@ def _log_likelihood(values: np.ndarray, n_chains: int, n_draws: int, kept: Any) 
     if kept is None:
         stride = n_draws // n_kept if n_kept and n_draws % n_kept == 0 else 1
         kept = range(0, stride * n_kept, stride)
-    dataset = _dataset({"x": (("chain", "draw", "sample"), values)}, n_chains, n_kept)
-    return dataset.assign_coords(draw=np.asarray(kept, dtype=np.int64), sample=np.arange(values.shape[2]))
+    dataset = _dataset({"x": (("chain", "draw", "row"), values)}, n_chains, n_kept)
+    return dataset.assign_coords(draw=np.asarray(kept, dtype=np.int64), row=np.arange(values.shape[2]))
 
 
 def _dataset(
@@ -132,14 +186,15 @@ def _dataset(
     )
 
 
-def _provenance() -> dict[str, Any]:
+def _provenance(library: str) -> dict[str, Any]:
     """The attributes that ArviZ's schema asks for."""
     return {
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "creation_library": "emjax",
+        "creation_library_version": importlib.metadata.version("emjax"),
         "creation_library_language": "Python",
-        "inference_library": "numpyro",
-        "inference_library_version": importlib.metadata.version("numpyro"),
+        "inference_library": library,
+        "inference_library_version": importlib.metadata.version(library),
         "sample_dims": ["chain", "draw"],
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 from emjax.bounds import written
 from emjax.errors import DataError
 from emjax.floats import quoted
+from emjax.nearest import nearest
 
-__all__ = ["Columns", "check_unique", "check_width", "choose_columns", "listed", "nearest"]
+__all__ = ["Columns", "check_unique", "check_width", "choose_columns", "listed"]
 
 type Columns = str | int | Sequence[str | int] | None
 
@@ -75,13 +75,6 @@ def check_unique(names: Sequence[str], place: str) -> None:
                 f"{quoted(name)}: rename one of them"
             )
         first_seen[name] = position
-
-
-def nearest(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate spelled most like ``word``, in any case of letters, or None if none is close."""
-    by_lower = {candidate.lower(): candidate for candidate in candidates}
-    matches = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[matches[0]] if matches else None
 
 
 def listed(names: Sequence[str]) -> str:

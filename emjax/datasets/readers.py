@@ -10,12 +10,13 @@ import numpy as np
 
 from emjax.datasets.binary_files import read_npy, read_npz, read_parquet
 from emjax.datasets.bundled import CATALOGUE, load_bundled
-from emjax.datasets.columns import Columns, listed, nearest
+from emjax.datasets.columns import Columns, listed
 from emjax.datasets.dataset import Dataset
 from emjax.datasets.text_files import read_csv
 from emjax.errors import DataError
 from emjax.files import NotRegularError, regular_size, user_path
 from emjax.floats import quoted
+from emjax.nearest import nearest
 
 __all__ = ["load"]
 

@@ -15,6 +15,7 @@ from emjax.datasets.dataset import Dataset
 from emjax.datasets.laws import MixtureLaw, normal_law, poisson_law
 from emjax.datasets.overlap import misassignment, separated
 from emjax.errors import DataError
+from emjax.keys import drawn_seed
 from emjax.samples import default_feature_names
 
 __all__ = ["misassignment", "normal_mixture", "poisson_mixture", "separated"]
@@ -27,7 +28,7 @@ def normal_mixture(
     scale: Any = None,
     covariance: Any = None,
     n_samples: int,
-    seed: int,
+    seed: int | None = None,
 ) -> Dataset:
     r"""Draw from :math:`p(x) = \sum_k w_k \, \mathcal N(x \mid \mu_k, \Sigma_k)`.
 
@@ -38,7 +39,8 @@ def normal_mixture(
         covariance: shape ``(n_components, n_features, n_features)``, symmetric positive definite.  Exactly
             one of ``scale`` and ``covariance`` is given.
         n_samples: the number of rows to draw, at most a billion.
-        seed: seed of ``numpy.random.default_rng``, from 0 to 2**32 - 1; the same seed gives the same data.
+        seed: seed of ``numpy.random.default_rng``, from 0 to 2**32 - 1; the same seed gives the same data.  Left
+            out, it is drawn, and ``Dataset.source`` names it.
 
     Returns:
         A data set with ``labels`` (the component of each row, integers from 0) and ``truth``: ``weights``
@@ -53,14 +55,15 @@ def normal_mixture(
     return _simulated(law, truth, "normal", n_samples, seed)
 
 
-def poisson_mixture(*, weights: Any, rate: Any, n_samples: int, seed: int) -> Dataset:
+def poisson_mixture(*, weights: Any, rate: Any, n_samples: int, seed: int | None = None) -> Dataset:
     r"""Draw from :math:`p(x) = \sum_k w_k \prod_j \mathrm{Poisson}(x_j \mid \lambda_{kj})`.
 
     Args:
         weights: shape ``(n_components,)``, non-negative, summing to 1.
         rate: expected counts, positive, shape ``(n_components, n_features)`` or ``(n_components,)``.
         n_samples: the number of rows to draw, at most a billion.
-        seed: seed of ``numpy.random.default_rng``, from 0 to 2**32 - 1; the same seed gives the same data.
+        seed: seed of ``numpy.random.default_rng``, from 0 to 2**32 - 1; the same seed gives the same data.  Left
+            out, it is drawn, and ``Dataset.source`` names it.
 
     Returns:
         A data set with ``labels`` and ``truth`` (``weights`` and ``rate``), as :func:`normal_mixture`.
@@ -72,8 +75,9 @@ def poisson_mixture(*, weights: Any, rate: Any, n_samples: int, seed: int) -> Da
     return _simulated(law, law.parameters, "Poisson", n_samples, seed)
 
 
-def _simulated(law: MixtureLaw, truth: dict[str, np.ndarray], kind: str, n_samples: int, seed: int) -> Dataset:
-    size, seed = (whole(name, value, error=DataError) for name, value in (("n_samples", n_samples), ("seed", seed)))
+def _simulated(law: MixtureLaw, truth: dict[str, np.ndarray], kind: str, n_samples: int, seed: int | None) -> Dataset:
+    size = whole("n_samples", n_samples, error=DataError)
+    seed = drawn_seed() if seed is None else whole("seed", seed, error=DataError)
     values, labels = law.sample(size, np.random.default_rng(seed))
     return Dataset(
         values=values,

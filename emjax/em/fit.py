@@ -14,7 +14,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from emjax.bounds import not_negative, whole
+from emjax.bounds import called, flag, not_negative, one_of, whole, written
 from emjax.clock import stopwatch
 from emjax.em.accelerate import METHODS
 from emjax.em.further import FIRST, N_PARENTS, best_of, further_starts, joined, wants_more
@@ -25,14 +25,16 @@ from emjax.em.problem import Problem, prepare
 from emjax.em.restarts import Kept, Lanes, canonical_order, distinct_optima
 from emjax.em.saddle import without_saddles
 from emjax.em.state import EMPTY, RUNNING, Options, Program
-from emjax.errors import FitError
+from emjax.errors import ConfigError, FitError
 from emjax.families.base import Family
 from emjax.families.frame import Frame
+from emjax.keys import KeyLike, as_key, kept_key
 from emjax.mixture import Mixture, MixtureParams
 from emjax.programs import make_room
+from emjax.progress import Line, progress_line
 from emjax.result import Fit, Optimum, Status
 from emjax.samples import Samples, as_samples, as_samples_like, check_against_components, check_squares
-from emjax.scope import computing, refuse_traced
+from emjax.scope import computing
 from emjax.shown import Shown
 
 _NAMES = {
@@ -72,7 +74,7 @@ def fit(
     mixture: Mixture,
     x: Any,
     *,
-    key: jax.Array,
+    key: KeyLike = None,
     init: Any = None,
     n_init: int | None = None,
     max_iter: int = 10_000,
@@ -85,6 +87,7 @@ def fit(
     throw: bool = False,
     log_every: int = 0,
     on_progress: Callable[[Progress], None] | None = None,
+    progress: bool = False,
 ) -> Fit:
     r"""Fit a mixture by expectation-maximisation.
 
@@ -99,36 +102,33 @@ def fit(
     x
         Data ``(n_samples, n_features)``; ``(n_samples,)`` means one feature. Arrays, data frames, bundled data sets.
     key
-        A JAX random key for the starts; the same key gives the same fit.
+        A whole number or JAX random key, for the starts. Left out, a number is drawn, and ``Fit.key`` keeps it.
     init
-        One start in place of drawn ones: parameters (``mixture.params(...)``), another `Fit`, means ``(K, d)`` (with
-        equal weights and the data's own covariance), or responsibilities ``(n_samples, K)``. A list of parameters,
-        fits or optima (``fit.optima``) is as many starts, run side by side.
+        One start in place of drawn ones: parameters (``mixture.params(...)``), another `Fit`, means ``(K, d)``, or
+        responsibilities ``(n_samples, K)``. A list of parameters, fits or ``fit.optima`` is as many starts.
     n_init, max_iter
-        The number of drawn starts, run side by side, and the most iterations of any of them (10,000). ``None``
-        (default) is 20 starts, and further ones where these have not settled which optimum is the best (up to 80, or
-        240 where EM is cheap); see `emjax.em.further`.
+        The number of drawn starts and the most iterations of any of them (10,000). ``None`` (default) is 20 starts, and
+        further ones, up to 240, where these have not settled which optimum is the best; see `emjax.em.further`.
     tol
         1e-6 by default. ``tol=0.0`` runs exactly ``max_iter`` iterations of plain EM.
     criterion
         What ``tol`` bounds: ``"parameters"`` (default), the estimated distance to the limit in unconstrained
         parameters of standardised data, or ``"log_likelihood"``, the estimated gain per sample still to come.
     ridge
-        Added to every variance (the diagonal of every covariance) after each M-step, in squared units of the data; 0
-        by default. The objective is then no longer maximised exactly, and may fall by a little.
+        Added to every variance after each M-step, in squared units of the data. The objective may then fall a little.
     accelerate
         ``"anderson"``, ``"squarem"`` or ``"none"`` (plain EM); ``"auto"`` (default) is Anderson, but plain EM where
-        ``tol`` is zero or a ridge leaves no objective to guard the steps by.
+        ``tol`` is zero or there is a ridge.
     starts
-        ``"kmeans++"``; ``"random"``: means drawn from the data; ``"mixed"`` (default), some of each and some of hard
-        clusters; or one of ``"responsibilities"``, ``"hierarchical"`` and ``"short_em"``: see `emjax.em.init`.
+        ``"mixed"`` (default), ``"kmeans++"``, ``"random"``, ``"responsibilities"``, ``"hierarchical"`` or
+        ``"short_em"``: see `emjax.em.init`.
     dtype
         ``"float64"`` (default) or ``"float32"``; JAX's global setting is neither used nor changed.
     throw
         Raise `FitError` unless the status is ``converged``.
-    log_every, on_progress
-        ``on_progress`` is called with a `Progress` exactly every ``log_every`` iterations, or about twice a second.
-        Ctrl-C (`KeyboardInterrupt`) ends the fit with the best so far and the status ``interrupted``.
+    log_every, on_progress, progress
+        ``on_progress`` is called with a `Progress` exactly every ``log_every`` iterations, or about twice a second;
+        ``progress``: whether a line says how far EM is. Ctrl-C ends the fit with the best and status ``interrupted``.
 
     Returns
     -------
@@ -137,17 +137,33 @@ def fit(
 
     Raises
     ------
-    DataError, ValueError, FitError
+    DataError, ConfigError, ValueError, FitError
         If the data cannot be used, an argument is out of range or ``init`` does not fit; see ``throw``.
     """
-    chosen = init is not None
-    settings = Settings(n_init, max_iter, tol, criterion, ridge, accelerate, starts, dtype, log_every, chosen)
+    settings = Settings(n_init, max_iter, tol, criterion, ridge, accelerate, starts, dtype, log_every, init is not None)
     settings.check(mixture)
-    samples = _checked(mixture, x, settings, init)
-    result = _fit(mixture, samples, settings, key, init, on_progress)
+    flag("throw", throw)
+    called("on_progress", on_progress)
+    key = kept_key("emjax.fit", key)
+    with progress_line(progress, "EM") as line:
+        result = _fit(mixture, _checked(mixture, x, settings, init), settings, key, init, _both(line, on_progress))
     if throw and not result.converged:
         raise FitError(f"status {result.status.value}: {result.message}")
     return result
+
+
+def _both(line: Line | None, on_progress: Callable[[Progress], None] | None) -> Callable[[Progress], None] | None:
+    """Who is told how far a fit is: the line, the user's function, both or nobody."""
+    if line is None:
+        return on_progress
+    line("starts")
+
+    def tell(found: Progress) -> None:
+        if on_progress is not None:
+            on_progress(found)
+        line(f"{found.n_iter:,} iterations, {found.n_running} of {found.n_init} starts running")
+
+    return tell
 
 
 def fit_from(mixture: Mixture, samples: Samples, starts: list[Any], *, key: jax.Array) -> Fit:
@@ -173,7 +189,9 @@ class Settings:
     """Whether the user chose the starts, and with them where to end."""
 
     def check(self, mixture: Mixture) -> None:
-        """Raise a `ValueError` that names the first argument out of range."""
+        """Raise a `ConfigError` that names the first argument out of range."""
+        if not isinstance(mixture, Mixture):
+            raise ConfigError(f"mixture = {written(mixture)} is not allowed; give an emjax.Mixture")
         if self.n_init is not None:
             whole("n_init", self.n_init)
         whole("max_iter", self.max_iter)
@@ -181,9 +199,7 @@ class Settings:
         not_negative("tol", self.tol)
         not_negative("ridge", self.ridge)
         for argument, known in _NAMES.items():
-            name = getattr(self, argument)
-            if not isinstance(name, str) or name not in known:
-                raise ValueError(f"{argument}={name!r} is not one of {', '.join(map(repr, known))}")
+            one_of(argument, getattr(self, argument), known)
         self._check_ridge(mixture)
 
     def _check_ridge(self, mixture: Mixture) -> None:
@@ -254,17 +270,17 @@ def _fit(
     mixture: Mixture,
     samples: Samples,
     settings: Settings,
-    key: jax.Array,
+    key: KeyLike,
     init: Any,
     on_progress: Callable[[Progress], None] | None,
 ) -> Fit:
-    refuse_traced("emjax.fit", key)
     make_room()
+    drawn_by = as_key(key)
     n_starts = settings.n_first if init is None else len(as_list(init))
     with computing(settings.dtype == "float64"), stopwatch() as clock:
         problem = prepare(mixture, samples, settings.dtype, ordered=init is None, n_starts=n_starts)
         if init is None:
-            params = drawn_starts(problem.likelihood, problem.z, key=key, n_init=n_starts, starts=settings.starts)
+            params = drawn_starts(problem.likelihood, problem.z, key=drawn_by, n_init=n_starts, starts=settings.starts)
         else:
             params = _given(problem, init)
         runner, ended = _run(problem, settings, params, None, on_progress)
@@ -272,7 +288,7 @@ def _fit(
         kept = optima_of(problem, ended)
         while init is None and settings.open_ended and wants_more(problem, kept, ended, before):
             before = (*before, best_of(kept))
-            params = further_starts(problem, kept, key, batch=len(ended.traces) // n_starts)
+            params = further_starts(problem, kept, drawn_by, batch=len(ended.traces) // n_starts)
             runner, ended = _run(problem, settings, params, ended, on_progress)
             kept = optima_of(problem, ended, N_PARENTS)
         if before:
@@ -283,6 +299,7 @@ def _fit(
     return make_fit(
         problem,
         kept,
+        key=key,
         exact=settings.tol == 0.0,
         interrupted=ended.interrupted,
         compile_seconds=clock.compile_seconds,
@@ -365,6 +382,7 @@ def make_fit(
     problem: Problem,
     kept: tuple[Kept, ...],
     *,
+    key: KeyLike,
     exact: bool,
     interrupted: bool,
     compile_seconds: float,
@@ -391,6 +409,7 @@ def make_fit(
         feature_names=samples.feature_names,
         n_samples=samples.n_samples,
         data=samples.values,
+        key=key,
         exact_iterations=exact,
         drawn=problem.ordered,
         detail=_detail(problem, best.optimum),

@@ -29,14 +29,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from emjax.bounds import LARGEST
+from emjax.bounds import LARGEST, written
 from emjax.em import seeding
 from emjax.em.blocks import make_blocks
 from emjax.em.rows import Rows
 from emjax.em.short_em import CANDIDATES, best_of_short_runs
 from emjax.em.step import Statistics, maximization
+from emjax.errors import ConfigError
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.nearest import nearest
 from emjax.programs import filled_up, padded_rows
 
 STARTS = ("mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em")
@@ -282,10 +284,23 @@ def _given_start(mixture: Mixture, z: np.ndarray | Rows, init: Any, frame: Frame
             _check_squares(leaf)
         lane = mixture.to_frame(lane, frame)
     else:
-        given = np.asarray(init, dtype=float)
+        given = _numbers(init)
         _check_squares(given)
         lane = _from_array(mixture, z, given, frame, prior)
     return jax.tree.map(lambda leaf: np.asarray(leaf, z.dtype), lane)
+
+
+def _numbers(init: Any) -> np.ndarray:
+    if isinstance(init, str):
+        close = nearest(init, STARTS)
+        kinds = f"starts={close!r}" if close else f"starts= ({', '.join(map(repr, STARTS))})"
+        raise ConfigError(f"init = {written(init)} is no start; drawn ones have their kind from {kinds}")
+    try:
+        return np.asarray(init, dtype=float)
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"init = {written(init)} is no start; give parameters, a fit, means, responsibilities or a list of starts"
+        ) from None
 
 
 def _check_squares(given: np.ndarray) -> None:

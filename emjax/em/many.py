@@ -29,11 +29,12 @@ from emjax.em.saddle import without_saddles
 from emjax.em.state import IMPRECISE, RUNNING, Program
 from emjax.em.tile import Left, Party, Tile
 from emjax.errors import EmjaxError
+from emjax.keys import KeyLike, as_key, split_keys
 from emjax.mixture import Mixture, Prior
 from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.samples import Samples, as_samples, check_against_components
-from emjax.scope import computing, refuse_traced
+from emjax.scope import computing
 
 _PLACES = 5
 """Starts of one data set that are iterated together, at most; as one ends, the next takes its place."""
@@ -52,7 +53,7 @@ def fit_many(
     mixture: Mixture,
     datasets: Sequence[Any],
     *,
-    keys: Sequence[jax.Array] | jax.Array,
+    keys: Sequence[KeyLike] | KeyLike = None,
     n_init: int | None = None,
     max_iter: int = 10_000,
     tol: float = 1e-6,
@@ -76,7 +77,8 @@ def fit_many(
     datasets
         Data as `emjax.fit` takes them. Those of one shape share a program; each further shape compiles its own.
     keys
-        One JAX random key for each data set: an array of keys, or a sequence.
+        A key or whole number for each data set (an array of keys, or a sequence), or one of either, or None, to be
+        split into as many. ``Fit.key`` is that of the data set: `fit` with it gives the same result.
     n_init, max_iter, tol, criterion, accelerate, starts, dtype
         As for `emjax.fit`.
     priors
@@ -93,17 +95,14 @@ def fit_many(
     ValueError
         If an argument is out of range, or there are not as many keys or priors as data sets.
     """
-    refuse_traced("fit_many", keys)
     settings = Settings(n_init, max_iter, tol, criterion, 0.0, accelerate, starts, dtype, 0)
     settings.check(mixture)
-    keys, mixtures = list(keys), _mixtures(mixture, priors, len(datasets))
-    if len(keys) != len(datasets):
-        raise ValueError(f"{len(datasets)} data sets need as many keys, not {len(keys)}; jax.random.split makes them")
+    own_keys, mixtures = split_keys("fit_many", keys, len(datasets)), _mixtures(mixture, priors, len(datasets))
     results: list[Fit | EmjaxError] = [EmjaxError("not fitted")] * len(datasets)
     tasks = []
     make_room()
     with computing(dtype == "float64"), stopwatch() as clock:
-        for place, (own, x, key) in enumerate(zip(mixtures, datasets, keys, strict=True)):
+        for place, (own, x, key) in enumerate(zip(mixtures, datasets, own_keys, strict=True)):
             try:
                 samples = _checked(own, x)
                 check_memory(
@@ -129,7 +128,7 @@ class _Task:
     place: int
     mixture: Mixture
     samples: Samples
-    key: jax.Array
+    key: KeyLike
 
 
 def _mixtures(mixture: Mixture, priors: Any, n_datasets: int) -> list[Mixture]:
@@ -247,7 +246,9 @@ class _Many:
             kept = optima_of(one.problem, ended)
         kept = without_saddles(one.problem, kept, lambda: (self._engine(one.problem), _DISPLACED), given=False)
         exact, untimed = self._settings.tol == 0.0, {"compile_seconds": 0.0, "run_seconds": 0.0}
-        self._results[one.task.place] = make_fit(one.problem, kept, exact=exact, interrupted=False, **untimed)
+        self._results[one.task.place] = make_fit(
+            one.problem, kept, key=one.task.key, exact=exact, interrupted=False, **untimed
+        )
 
     def _engine(self, problem: Problem) -> Plain | Accelerated:
         settings, kind = self._settings, Plain if self._settings.method == "none" else Accelerated
@@ -263,14 +264,14 @@ class _Many:
                 task.mixture, task.samples, settings.dtype, ordered=True, n_starts=n_places, on_device=False
             )
             likelihood, z = problem.likelihood, problem.z
-            begin = drawn_starts(likelihood, z, key=task.key, n_init=n_init, starts=settings.starts)
+            begin = drawn_starts(likelihood, z, key=as_key(task.key), n_init=n_init, starts=settings.starts)
             yield _party(_Open(task, problem, n_init), begin)
 
     def _further_party(self, one: _Open) -> Party:
         """Further starts of a data set."""
         assert one.before is not None
         batch = len(one.before.traces) // self._settings.n_first
-        return _party(one, further_starts(one.problem, one.kept, one.task.key, batch=batch))
+        return _party(one, further_starts(one.problem, one.kept, as_key(one.task.key), batch=batch))
 
     def _exact_party(self, one: _Open) -> Party:
         """The starts of a data set that go on in exact arithmetic."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from emjax import compilation_cache as cache
 from emjax.experiments import runtime
 from emjax.experiments.environment import PACKAGES, devices, machine, versions
 
@@ -14,15 +15,15 @@ def examine() -> dict[str, Any]:
     (``folder``, ``enabled``, ``files``, ``bytes``, ``problem``).
     """
     problem = runtime.configure()
-    n_files, n_bytes = runtime.cache_size()
+    n_files, n_bytes = cache.cache_size()
     return {
         "versions": versions((*PACKAGES, "typer", "rich", "matplotlib", "pyarrow")),
         "machine": machine(),
         "devices": devices(),
         "precision": {"default": "float64", "float64": _computes("float64"), "float32": _computes("float32")},
         "cache": {
-            "folder": str(runtime.cache_folder()),
-            "enabled": runtime.cache_wanted() and problem is None,
+            "folder": str(cache.cache_folder()),
+            "enabled": cache.cache_wanted() and problem is None,
             "files": n_files,
             "bytes": n_bytes,
             "problem": problem,

@@ -139,15 +139,16 @@ def posterior_rows(posterior: Any, level: float) -> list[dict[str, Any]]:
     tail) and ``r_hat``; the last two are None where labels cannot be trusted, so that chains of one labelled
     parameter have nothing to agree on.
     """
+    from emjax.bayes.tree import stored_draws
     from emjax.naming import scalar_parameters
 
-    draws = posterior.tree["posterior"].dataset
+    draws = stored_draws(posterior.sampled["posterior"])
     names = parameter_values(posterior.map_fit.mixture, posterior.map_fit.params)
     shapes = {name: value for name, value in names.items() if name != "covariance"}
     diagnosed = {quantity.name: quantity for quantity in posterior.diagnostics.quantities}
     rows = []
     for parameter in scalar_parameters(shapes, posterior.map_fit.feature_names):
-        values = draws[parameter.variable].values[(..., *parameter.index)]
+        values = draws[parameter.variable][parameter.place]
         lower, upper = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
         known = diagnosed.get(parameter.name)
         rows.append(

@@ -1,28 +1,4 @@
-"""The allowed name that somebody who mistyped one most likely meant, and text that is safe to print."""
-
-from collections.abc import Iterable
-from difflib import get_close_matches
-
-
-def nearest(name: str, allowed: Iterable[str]) -> str | None:
-    """Return the allowed name closest to ``name`` (difflib ratio at least 0.5), None where none is close.
-
-    Case is ignored, and so is the difference between ``-`` and ``_``.
-    """
-    by_folded: dict[str, str] = {}
-    for candidate in allowed:
-        by_folded.setdefault(_fold(candidate), candidate)
-    found = get_close_matches(_fold(name), list(by_folded), n=1, cutoff=0.5)
-    return by_folded[found[0]] if found else None
-
-
-def suggestion(name: str, allowed: Iterable[str]) -> str:
-    """Return the clause that ends an error about an unknown name: the nearest one, or all allowed."""
-    names = list(allowed)
-    close = nearest(name, names)
-    if close is not None:
-        return f"did you mean {close!r}?"
-    return "allowed: " + ", ".join(names)
+"""Text that is safe to print."""
 
 
 def printable(text: object) -> str:
@@ -33,7 +9,3 @@ def printable(text: object) -> str:
     """
     flat = " ".join(str(text).split())
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in flat)
-
-
-def _fold(name: str) -> str:
-    return name.lower().replace("-", "_")

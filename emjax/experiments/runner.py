@@ -263,4 +263,4 @@ def _write_posterior(folder: RunFolder, posterior: Any, document: dict[str, Any]
     from emjax.bayes.tree import save_tree
 
     folder.write_json("posterior.json", document)
-    save_tree(posterior.tree, folder.partial / "posterior.nc")
+    save_tree(posterior.sampled, folder.partial / "posterior.nc")

@@ -30,6 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from emjax.bounds import one_of
 from emjax.families import moments
 from emjax.families.arrays import AnyArray, as_floats
 from emjax.families.base import Family
@@ -137,8 +138,7 @@ class Normal(Family):
     links: ClassVar[dict[str, str]] = {"mean": "identity", "scale": "log", "correlation": "atanh"}
 
     def __post_init__(self) -> None:
-        if self.covariance not in STRUCTURES:
-            raise ValueError(f"covariance={self.covariance!r} is not one of {', '.join(map(repr, STRUCTURES))}")
+        one_of("covariance", self.covariance, STRUCTURES)
 
     @property
     def structure(self) -> CovarianceStructure:

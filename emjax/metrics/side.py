@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from emjax.bayes.posterior import Posterior
+from emjax.bayes.tree import stored_draws
 from emjax.metrics.parameter import difference_in_sd, equal_tailed, mass_inside, width_ratio
 from emjax.metrics.partition import (
     PairDifference,
@@ -71,10 +72,10 @@ def rows_of(fit: Fit, posterior: Posterior, em: Intervals, level: float) -> tupl
     """Every number as both sides see it; the fit has its components in the posterior's order."""
     named = fit.mixture.named_parameters(fit.params)
     map_named = fit.mixture.named_parameters(posterior.map_fit.params)
-    drawn = posterior.tree["posterior"].to_dataset()
+    drawn = stored_draws(posterior.sampled["posterior"])
     rows = []
     for parameter, interval in zip(scalar_parameters(named, fit.feature_names), em.rows, strict=True):
-        values = drawn[parameter.variable].values[parameter.place].ravel()
+        values = drawn[parameter.variable][parameter.place].ravel()
         mean, sd = float(values.mean()), float(values.std(ddof=1))
         lower, upper = equal_tailed(values, level)
         rows.append(

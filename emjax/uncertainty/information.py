@@ -38,7 +38,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 from scipy.special import ndtri
 
-from emjax.bounds import share
+from emjax.bounds import one_of, share
 from emjax.em.blocks import Blocks, make_blocks
 from emjax.em.memory import check_hessians
 from emjax.em.step import log_likelihood
@@ -195,8 +195,7 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information") -> I
         If the matrices of all parameters do not fit the memory.
     """
     share("level", level)
-    if method not in METHODS:
-        raise ValueError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
+    one_of("method", method, METHODS)
     check_hessians(fit.mixture, fit.data.shape[1], what="the intervals")
     make_room()
     with computing():

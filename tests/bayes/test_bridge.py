@@ -1,5 +1,6 @@
 """A mixture as a NumPyro program: its log density is EM's MAP objective, and NumPyro's own tools run on it."""
 
+import doctest
 import runpy
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from numpyro.infer.util import log_density
 
 import emjax
 from emjax import Mixture, Normal, Poisson
+from emjax.bayes import bridge
 from emjax.bayes.bridge import MarginalMixture, MixtureProgram
 from emjax.em.blocks import make_blocks
 from emjax.em.step import expectation, objective
@@ -149,6 +151,22 @@ def test_plain_numpyro_program_runs_alone_and_generates_data():
         new = np.asarray(Predictive(model, samples)(jax.random.key(1), x, n_components=2, observed=False)["x"])
     assert new.shape == (5, N_SAMPLES, 1)
     assert not np.array_equal(new[0], x)
+
+
+def test_the_example_of_the_docstring_runs_with_bundled_data():
+    (example,) = doctest.DocTestFinder(recurse=False).find(bridge.to_numpyro, "to_numpyro", globs={})
+    ran = doctest.DocTestRunner(verbose=False).run(example)
+    assert (ran.failed, ran.attempted) == (0, 7)
+
+
+def test_data_are_needed_only_to_scale_the_default_prior():
+    x = make_data(Normal(), 2)
+    own = Mixture(Normal(), 2).default_prior(x)
+    program = emjax.to_numpyro(Mixture(Normal(), 2, prior=own))
+    np.testing.assert_array_equal(program.keywords["prior"].components.mean, own.components.mean)
+    for prior in (None, "default"):
+        with pytest.raises(emjax.ConfigError, match="needs data x"):
+            emjax.to_numpyro(Mixture(Normal(), 2, prior=prior))
 
 
 def test_given_prior_and_default_prior_are_the_ones_used():

@@ -10,7 +10,7 @@ import xarray as xr
 from scipy import stats
 
 from emjax.bayes.diagnostics import PosteriorStatus, Thresholds, assess
-from emjax.bayes.tree import load_tree, save_tree, to_tree
+from emjax.bayes.tree import load_tree, save_tree, stored_draws, to_tree
 from emjax.errors import DataError
 
 CHAINS, DRAWS = 4, 1000
@@ -86,7 +86,7 @@ def test_names_carry_labels_and_copies_are_equal():
     values[..., 1] = values[..., 0]
     posterior = xr.Dataset(
         {
-            "mean": (("chain", "draw", "component", "feature"), values),
+            "mean": (("chain", "draw", "mixture_component", "feature"), values),
             "z": (("draw", "chain"), values[0, :, :, 0].repeat(2, 1)),
         },
         coords={"feature": list(FEATURES)},
@@ -271,17 +271,35 @@ def make_tree(n_kept=DRAWS):
 def test_dimensions_and_coordinates():
     tree = make_tree()
     posterior = tree["posterior"]
-    assert posterior["weights"].dims == ("chain", "draw", "component")
-    assert posterior["mean"].dims == ("chain", "draw", "component", "feature")
-    assert posterior["covariance"].dims == ("chain", "draw", "component", "feature", "feature_bis")
+    assert posterior["weights"].dims == ("chain", "draw", "mixture_component")
+    assert posterior["mean"].dims == ("chain", "draw", "mixture_component", "feature")
+    assert posterior["covariance"].dims == ("chain", "draw", "mixture_component", "feature", "feature_bis")
     assert posterior["other"].dims == ("chain", "draw", "other_dim_0")
     assert posterior["level"].dims == ("chain", "draw")
     assert posterior["feature"].values.tolist() == list(FEATURES)
     assert posterior["feature_bis"].values.tolist() == list(FEATURES)
-    assert tree["observed_data"]["x"].dims == ("sample", "feature")
-    assert tree["log_likelihood"]["x"].dims == ("chain", "draw", "sample")
+    assert tree["observed_data"]["x"].dims == ("row", "feature")
+    assert tree["log_likelihood"]["x"].dims == ("chain", "draw", "row")
     assert tree.attrs["seed"] == 3
-    assert tree["posterior"].attrs["inference_library"] == "numpyro"
+    assert tree["posterior"].attrs["inference_library"] == "emjax"
+
+
+def test_of_correlations_the_pairs_are_stored_and_come_back_as_matrices():
+    names, shape = ("a", "b", "c"), (CHAINS, DRAWS, 2)
+    values = np.random.default_rng(0).uniform(-0.3, 0.3, size=(*shape, 3, 3))
+    lower = np.tril(values, -1)
+    correlation = lower + np.swapaxes(lower, -1, -2) + np.eye(3)
+    correlation[0, 0, 0, 1, 0] = correlation[0, 0, 0, 0, 1] = np.nan
+    group = to_tree(
+        {"weights": np.full(shape, 0.5), "correlation": correlation, "covariance": 2.0 * correlation},
+        {}, None, None, names, library="numpyro",
+    )["posterior"]  # fmt: skip
+    assert group["correlation"].dims == ("chain", "draw", "mixture_component", "pair")
+    assert group["pair"].values.tolist() == ["a, b", "a, c", "b, c"]
+    assert group.attrs["inference_library"] == "numpyro"
+    drawn = stored_draws(group)
+    np.testing.assert_array_equal(drawn["correlation"], correlation)
+    np.testing.assert_array_equal(drawn["covariance"], 2.0 * correlation)
 
 
 def test_round_trip(tmp_path):

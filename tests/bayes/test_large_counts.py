@@ -23,7 +23,7 @@ def test_evidence_does_not_lose_digits_to_the_size_of_counts(scale: str):
     posterior = emjax.sample(mixture, x, key=jax.random.key(0), method="laplace")
     assert posterior.converged, posterior.message
     assert posterior.modes.log_evidence == pytest.approx(float(case["log_evidence"]), abs=0.02)
-    pointwise = posterior.tree["log_likelihood"]["x"].values
+    pointwise = posterior.sampled["log_likelihood"]["x"].values
     # Half a degree of freedom for each parameter below the highest.
     below = posterior.map_fit.log_likelihood - pointwise.sum(axis=-1).mean()
     assert below == pytest.approx(mixture.n_parameters(1) / 2, abs=0.3)

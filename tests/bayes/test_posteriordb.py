@@ -130,7 +130,7 @@ def test_default_prior_gives_nearly_the_same_posterior(name, posterior, referenc
     """Another prior (theta ~ U, inverse-gamma variances): with 1000 data it may move the posterior by a fraction of
     its width, not more. Measured with 32,000 draws: 0.10 sd for sigma[2],
     the farthest, and sds 1% apart; allowed, beside Monte Carlo error, are 0.15 sd and 5%."""
-    tree, ours = posterior.tree["posterior"], OUR_NAMES[name]
+    tree, ours = posterior.sampled["posterior"], OUR_NAMES[name]
     variable, component = ours.split("[")[0], int(ours.split("[")[1][0])
     draws = tree[variable].sel(component=component).values.squeeze()
     expected = reference[name]

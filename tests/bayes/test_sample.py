@@ -14,6 +14,7 @@ from scipy.special import logsumexp
 import emjax
 from emjax import ConfigError, DataError, Mixture, Normal, Poisson, align
 from emjax.bayes import methods as methods_module
+from emjax.bayes.tree import stored_draws
 from emjax.families.poisson import PoissonPrior
 from emjax.mixture import Prior
 
@@ -85,7 +86,7 @@ def flat(variable):
 @every_case
 def test_the_tree_has_named_dimensions_and_double_precision(name, sampled):
     posterior, x, _ = sampled(name)
-    tree = posterior.tree
+    tree = posterior.sampled
     assert set(tree.children) == {"posterior", "sample_stats", "log_likelihood", "observed_data"}
     features = {"line": ["x"], "counts": ["x"]}.get(name, ["length", "width"])
     d = len(features)
@@ -97,18 +98,19 @@ def test_the_tree_has_named_dimensions_and_double_precision(name, sampled):
     if name in ("full", "tied", "line"):
         shapes["covariance"] = (2, d, d)
     if name in ("full", "tied"):
-        shapes["correlation"] = (2, d, d)
+        shapes["correlation"] = (2, 1)
     drawn = tree["posterior"]
     assert set(drawn.data_vars) == set(shapes)
     for variable, shape in shapes.items():
-        assert drawn[variable].dims == ("chain", "draw", "component", "feature", "feature_bis")[: 2 + len(shape)]
+        inside = ("pair",) if variable == "correlation" else ("feature", "feature_bis")
+        assert drawn[variable].dims == ("chain", "draw", "mixture_component", *inside)[: 2 + len(shape)]
         assert drawn[variable].shape == (CHAINS, DRAWS, *shape)
         assert drawn[variable].dtype == np.float64
-    assert list(drawn["component"].values) == [0, 1]
+    assert list(drawn["mixture_component"].values) == [0, 1]
     feature_dims = [dim for dim in ("feature", "feature_bis") if dim in drawn.dims]
     assert all(list(drawn[dim].values) == features for dim in feature_dims)
     assert tree["log_likelihood"]["x"].shape == (CHAINS, DRAWS, N_SAMPLES)
-    np.testing.assert_array_equal(tree["observed_data"]["x"].values, x.reshape(N_SAMPLES, d))
+    np.testing.assert_array_equal(tree["observed_data"]["x"].values, np.squeeze(x))
     assert {"lp", "energy", "diverging", "n_steps", "acceptance_rate"} <= set(tree["sample_stats"].data_vars)
     assert tree.attrs["sampler"] == posterior.method == "hmc"
     assert tree.attrs["status"] == posterior.status
@@ -117,7 +119,7 @@ def test_the_tree_has_named_dimensions_and_double_precision(name, sampled):
 @every_case
 def test_draws_lie_in_the_space_of_parameters(name, sampled):
     posterior, _, _ = sampled(name)
-    drawn = posterior.tree["posterior"]
+    drawn = posterior.sampled["posterior"]
     assert all(np.isfinite(drawn[variable].values).all() for variable in drawn.data_vars)
     np.testing.assert_allclose(drawn["weights"].values.sum(axis=-1), 1.0, rtol=1e-12)
     assert (drawn["weights"].values > 0).all()
@@ -127,7 +129,7 @@ def test_draws_lie_in_the_space_of_parameters(name, sampled):
         np.testing.assert_allclose(np.sqrt(variances), drawn["scale"].values, rtol=1e-12)
     if "correlation" in drawn:
         scale = drawn["scale"].values
-        rebuilt = drawn["correlation"].values * scale[..., :, None] * scale[..., None, :]
+        rebuilt = stored_draws(drawn)["correlation"] * scale[..., :, None] * scale[..., None, :]
         np.testing.assert_allclose(rebuilt, drawn["covariance"].values, rtol=1e-9)
     if name == "spherical":
         np.testing.assert_array_equal(drawn["scale"].values[..., 0], drawn["scale"].values[..., 1])
@@ -150,7 +152,7 @@ def test_easy_data_converge_and_labels_can_be_trusted(name, sampled):
 @every_case
 def test_truth_lies_within_four_posterior_sds(name, sampled):
     posterior, _, truth = sampled(name)
-    drawn = posterior.tree["posterior"]
+    drawn = posterior.sampled["posterior"]
     for variable, expected in truth.items():
         draws = flat(drawn[variable])
         # The truth is listed with the left component first, the aligned posterior in the order of the MAP.
@@ -177,7 +179,7 @@ def density_by_scipy(name, drawn, chain, draw, x):
 @every_case
 def test_pointwise_log_likelihood_is_the_mixture_s_density(name, sampled):
     posterior, x, _ = sampled(name)
-    drawn, pointwise = posterior.tree["posterior"], posterior.tree["log_likelihood"]["x"].values
+    drawn, pointwise = posterior.sampled["posterior"], posterior.sampled["log_likelihood"]["x"].values
     for chain, draw in [(0, 0), (2, 17), (CHAINS - 1, DRAWS - 1)]:
         expected = density_by_scipy(name, drawn.to_dataset(), chain, draw, x)
         np.testing.assert_allclose(pointwise[chain, draw], expected, rtol=1e-9, atol=1e-9)
@@ -192,7 +194,7 @@ def test_pointwise_log_likelihood_is_the_mixture_s_density(name, sampled):
 
 def test_posterior_predictive_density_is_the_mean_over_draws(sampled):
     posterior, x, _ = sampled("line")
-    pointwise = posterior.tree["log_likelihood"]["x"].values.reshape(-1, N_SAMPLES)
+    pointwise = posterior.sampled["log_likelihood"]["x"].values.reshape(-1, N_SAMPLES)
     expected = logsumexp(pointwise, axis=0) - np.log(len(pointwise))
     np.testing.assert_allclose(posterior.log_predictive(x, n_draws=10**6), expected, rtol=1e-10)
     assert posterior.thinned(7).weights.shape == (7, 2)
@@ -205,10 +207,12 @@ def test_posterior_predictive_density_is_the_mean_over_draws(sampled):
 
 def test_arviz_reads_the_tree(sampled):
     posterior, x, _ = sampled("full")
-    summary = arviz_stats.summary(posterior.tree)
+    summary = arviz_stats.summary(posterior.sampled)
     assert "mean[0, length]" in summary.index
-    assert len(summary) == 2 + 4 + 4 + 8 + 8
-    loo = arviz_stats.loo(posterior.tree)
+    assert len(summary) == 2 + 4 + 4 + 8 + 2
+    assert "correlation[0, length, width]" in summary.index
+    assert np.isfinite(summary.select_dtypes("number")).all(axis=None)
+    loo = arviz_stats.loo(posterior.sampled)
     assert loo.n_data_points == N_SAMPLES
     # Leaving one out costs about one nat per parameter: 11 of them.
     in_sample = posterior.log_predictive(x).sum()
@@ -230,8 +234,10 @@ def test_a_prior_that_was_asked_for_is_not_called_missing(sampled):
 
 def test_same_key_same_draws_and_another_key_others(sampled):
     posterior, x, _ = sampled("counts")
-    again, other = (emjax.sample(posterior.mixture, x, key=jax.random.key(seed), **SETTINGS) for seed in (5, 6))
-    rates = [one.tree["posterior"]["rate"].values for one in (posterior, again, other)]
+    again, other = (emjax.sample(posterior.mixture, x, key=key, **SETTINGS) for key in (5, None))
+    assert jax.random.key_data(posterior.key).tolist() == [0, again.key]
+    assert isinstance(other.key, int)
+    rates = [one.sampled["posterior"]["rate"].values for one in (posterior, again, other)]
     np.testing.assert_array_equal(rates[0], rates[1])
     assert not np.any(rates[0] == rates[2])
     assert "no prior" not in again.prior_note
@@ -256,11 +262,11 @@ def test_chains_in_permuted_modes_are_brought_to_the_same_labels(sampled, monkey
     mixture, x, _ = make_case("line")
     posterior = emjax.sample(mixture, x, key=jax.random.key(5), method="nuts", **SETTINGS)
     assert posterior.decision == ()
-    assert posterior.tree.attrs["sampler"] == "nuts"
+    assert posterior.sampled.attrs["sampler"] == "nuts"
     order = posterior.alignment.permutations.reshape(CHAINS, DRAWS, 2)
     assert (order[[0, 2]] == [0, 1]).all()
     assert (order[[1, 3]] == [1, 0]).all()
-    aligned = posterior.tree["posterior"]["mean"].values[..., 0]
+    aligned = posterior.sampled["posterior"]["mean"].values[..., 0]
     raw = np.take_along_axis(aligned, np.argsort(order, axis=-1), axis=-1)
     assert rhat_of(raw[..., 0]) > 1.5
     assert rhat_of(aligned[..., 0]) < 1.01
@@ -269,10 +275,10 @@ def test_chains_in_permuted_modes_are_brought_to_the_same_labels(sampled, monkey
     # Everything of a component moves together, and nothing else than its label changes.
     reference = sampled("line")[0].tree["posterior"]
     for variable in ("weights", "mean", "scale"):
-        ours, theirs = flat(posterior.tree["posterior"][variable]), flat(reference[variable])
+        ours, theirs = flat(posterior.sampled["posterior"][variable]), flat(reference[variable])
         assert (np.abs(ours.mean(axis=0) - theirs.mean(axis=0)) < 0.3 * theirs.std(axis=0)).all(), variable
-    likelihood = density_by_scipy("line", posterior.tree["posterior"].to_dataset(), 1, 3, x[:, None])
-    np.testing.assert_allclose(posterior.tree["log_likelihood"]["x"].values[1, 3], likelihood, rtol=1e-9)
+    likelihood = density_by_scipy("line", posterior.sampled["posterior"].to_dataset(), 1, 3, x[:, None])
+    np.testing.assert_allclose(posterior.sampled["log_likelihood"]["x"].values[1, 3], likelihood, rtol=1e-9)
 
 
 def test_other_methods_of_relabelling_take_a_posterior_as_it_is(sampled):
@@ -305,13 +311,13 @@ def test_a_fit_as_start_decides_the_order_of_the_labels_and_a_short_run_is_never
         on_progress=lambda *call: calls.append(call),
     )
     assert sum(optimum.count for optimum in posterior.map_fit.optima) == 20
-    rates = flat(posterior.tree["posterior"]["rate"])[..., 0]
+    rates = flat(posterior.sampled["posterior"]["rate"])[..., 0]
     assert (rates[:, 0] > rates[:, 1]).all()
     assert (posterior.map_fit.params.components.rate[0] > posterior.map_fit.params.components.rate[1]).all()
     assert posterior.status in ("too_few_draws", "not_converged")
     assert not posterior.converged
     assert "effective sample size" in posterior.message
-    assert posterior.tree.attrs["status"] == posterior.status
+    assert posterior.sampled.attrs["status"] == posterior.status
     assert {call[0] for call in calls} == {"warmup", "draws"}
     assert {call[3].chain for call in calls} == set(range(CHAINS))
     assert calls[-1][2] == 20
@@ -398,7 +404,7 @@ def test_one_normal_has_the_normal_inverse_wishart_posterior(method):
     scatter = np.cov(x.T, bias=True)
     kappa_n, nu_n = kappa + n, nu + n
     scatter_n = scatter + n * np.cov(x.T, bias=True)
-    drawn = posterior.tree["posterior"]
+    drawn = posterior.sampled["posterior"]
     np.testing.assert_array_equal(drawn["weights"].values, 1.0)
     for j in range(d):
         df = nu_n - d + 1
@@ -421,7 +427,7 @@ def one_poisson():
 def test_one_poisson_has_the_gamma_posterior_of_the_prior_that_was_given(one_poisson):
     posterior, x = one_poisson
     assert posterior.prior_note == "The mixture's prior."
-    draws = posterior.tree["posterior"]["rate"].values
+    draws = posterior.sampled["posterior"]["rate"].values
     assert draws.dtype == np.float64
     for j, inverse_scale in enumerate([20.0, 2.0]):
         exact = stats.gamma(30.0 + x[:, j].sum(), scale=1 / (inverse_scale + len(x)))

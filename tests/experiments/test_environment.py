@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import emjax
-from emjax import clock
+from emjax import clock, compilation_cache
 from emjax.errors import ConfigError
 from emjax.experiments import runtime
 from emjax.experiments.environment import describe_run, fingerprint, versions
@@ -43,18 +43,18 @@ def test_a_package_that_is_not_installed_has_no_version():
 @pytest.mark.parametrize(("value", "wanted"), [("", True), ("0", True), ("no", True), ("1", False), ("yes", False)])
 def test_the_cache_can_be_turned_off(monkeypatch, value, wanted):
     monkeypatch.setenv("EMJAX_NO_CACHE", value)
-    assert runtime.cache_wanted() is wanted
+    assert compilation_cache.cache_wanted() is wanted
 
 
 def test_the_cache_folder_can_be_chosen_and_measured(monkeypatch, tmp_path):
     monkeypatch.delenv("EMJAX_CACHE_DIR", raising=False)
-    assert runtime.cache_folder().parts[-2:] == ("emjax", "jax")
+    assert compilation_cache.cache_folder().parts[-2:] == ("emjax", "jax")
     monkeypatch.setenv("EMJAX_CACHE_DIR", str(tmp_path / "c"))
-    assert runtime.cache_folder() == tmp_path / "c"
-    assert runtime.cache_size() == (0, 0)
+    assert compilation_cache.cache_folder() == tmp_path / "c"
+    assert compilation_cache.cache_size() == (0, 0)
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "program").write_bytes(b"12345")
-    assert runtime.cache_size() == (1, 5)
+    assert compilation_cache.cache_size() == (1, 5)
 
 
 @pytest.mark.parametrize("value", ["0", "two", "-1", "1.5"])

@@ -56,7 +56,7 @@ def imitated(x: object, spread: float) -> Comparison:
         quantities[parameter.name] = (("chain", "draw"), described.stored[parameter.variable][parameter.place])
     diagnostics = assess(xr.Dataset(quantities), xr.Dataset())
     posterior = Posterior(
-        tree=to_tree(described.stored, {"lp": lp}, described.log_likelihood, fit.data, fit.feature_names),
+        sampled=to_tree(described.stored, {"lp": lp}, described.log_likelihood, fit.data, fit.feature_names),
         params=described.flat_params,
         mixture=mixture,
         prior_note="",
@@ -229,9 +229,9 @@ def test_the_ranks_of_all_parameters_point_at_the_chain_that_is_off(separate):
 
 def test_figures_of_64_chains_show_the_others_as_a_range(separate):
     values = np.random.default_rng(0).normal(size=(64, 50))
-    tree = separate.posterior.tree.copy()
+    tree = separate.posterior.sampled.copy()
     tree["sample_stats"] = xr.DataTree(xr.Dataset({"lp": (("chain", "draw"), values)}))
-    crowd = changed(separate, tree=tree)
+    crowd = changed(separate, sampled=tree)
     assert "all others" in svg_text(plots.chains(crowd, "lp"))
     assert "all others" not in svg_text(plots.chains(separate, "lp"))
     with pytest.raises(ValueError, match="most=0"):

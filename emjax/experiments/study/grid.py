@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from emjax.errors import ConfigError, DataError, EmjaxError
 from emjax.experiments.config import SourceData, is_path
-from emjax.experiments.nearest import printable, suggestion
+from emjax.experiments.nearest import printable
 from emjax.experiments.study.mixtures import check_prior, resolved_model
 from emjax.experiments.study.overrides import locate, put
 from emjax.experiments.study.plan import FORMAT, Cell, Job, Plan, digest, job_key, located_nowhere
@@ -21,6 +21,7 @@ from emjax.experiments.study.positions import Location
 from emjax.experiments.study.refusals import Refusal, one_line, quoted, refusal
 from emjax.experiments.study.schema import Study, Sweep
 from emjax.files import user_path
+from emjax.nearest import suggestion
 
 MOST_CELLS = 100_000
 MOST_JOBS = 200_000

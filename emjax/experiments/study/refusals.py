@@ -9,10 +9,11 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel, Tag, ValidationError
 
 from emjax.bounds import written
-from emjax.experiments.nearest import printable, suggestion
+from emjax.experiments.nearest import printable
 from emjax.experiments.study.fields import Misplaced
 from emjax.experiments.study.overrides import dotted
 from emjax.experiments.study.positions import Location
+from emjax.nearest import suggestion
 
 LONGEST = 399
 """A message is never longer: it has to be read in a terminal."""

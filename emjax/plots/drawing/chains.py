@@ -18,6 +18,7 @@ from scipy.stats import binom, rankdata
 from emjax.bayes.diagnostics import QuantityDiagnostics
 from emjax.bayes.draws import anchor_rows, invariants_of_weights
 from emjax.bayes.posterior import Posterior
+from emjax.bayes.tree import stored_draws
 from emjax.naming import scalar_parameters
 from emjax.plots.drawing import style
 from emjax.wording import elided, number
@@ -71,19 +72,19 @@ def find_chains(posterior: Posterior, name: str) -> Chains | None:
 
 def draws_by_name(posterior: Posterior) -> dict[str, np.ndarray]:
     """Draws of the quantities that diagnostics name: the log density, that of the anchors, each parameter."""
-    found = {"lp": np.asarray(posterior.tree["sample_stats"]["lp"].values)}
+    found = {"lp": np.asarray(posterior.sampled["sample_stats"]["lp"].values)}
     found.update(_anchors(posterior))
-    found.update(invariants_of_weights(np.asarray(posterior.tree["posterior"]["weights"].values)))
-    group = posterior.tree["posterior"].to_dataset()
+    found.update(invariants_of_weights(np.asarray(posterior.sampled["posterior"]["weights"].values)))
+    drawn = stored_draws(posterior.sampled["posterior"])
     named = posterior.mixture.likelihood.named_parameters(posterior.map_fit.params)
     for parameter in scalar_parameters(named, posterior.map_fit.feature_names):
-        found[parameter.name] = np.asarray(group[parameter.variable].values)[parameter.place]
+        found[parameter.name] = drawn[parameter.variable][parameter.place]
     return {name: values for name, values in found.items() if np.isfinite(values).all()}
 
 
 def _anchors(posterior: Posterior) -> dict[str, np.ndarray]:
     """The log density of the data that diagnostics follow, which the pointwise log-likelihood holds."""
-    pointwise = np.asarray(posterior.tree["log_likelihood"]["x"].values)
+    pointwise = np.asarray(posterior.sampled["log_likelihood"]["x"].values)
     rows = anchor_rows(posterior.map_fit.data)
     return {f"log_density[{i}]": pointwise[:, :, row] for i, row in enumerate(rows)}
 

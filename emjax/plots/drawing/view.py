@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from emjax.bayes.posterior import Posterior, mean_responsibilities, thinning
+from emjax.bayes.tree import stored_draws
 from emjax.comparison import Comparison
 from emjax.families.normal import Normal, NormalParams
 from emjax.families.poisson import PoissonParams
@@ -146,10 +147,9 @@ class View:
         """At most `BAND_DRAWS` aligned draws of the stored parameters."""
         if self.posterior is None:
             return None
-        group = self.posterior.tree["posterior"]
-        flat = {str(name): np.asarray(v.values).reshape(-1, *v.shape[2:]) for name, v in group.data_vars.items()}
         kept = thinning(self.posterior.n_draws, BAND_DRAWS)
-        return {name: value[kept] for name, value in flat.items()}
+        drawn = stored_draws(self.posterior.sampled["posterior"])
+        return {name: value.reshape(-1, *value.shape[2:])[kept] for name, value in drawn.items()}
 
     def sampled_note(self) -> str:
         """What is left out of a scatter, in words; empty where nothing is."""

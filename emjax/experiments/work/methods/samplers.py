@@ -16,6 +16,7 @@ import emjax
 from emjax.align import TRUST_LOW
 from emjax.bayes.methods import DEFAULTS
 from emjax.bayes.posterior import Posterior, mean_log_density, mean_responsibilities
+from emjax.bayes.tree import stored_draws
 from emjax.em.lanes import untimed
 from emjax.experiments.work.methods.budgets import (
     allowance,
@@ -181,7 +182,7 @@ def _evaluations_per_iteration(posterior: Posterior) -> float:
 
     They are the leapfrog steps; chains that jump make as many jumps besides, at one evaluation each.
     """
-    stats = posterior.tree["sample_stats"].to_dataset()
+    stats = posterior.sampled["sample_stats"].to_dataset()
     if "n_steps" not in stats:
         return 1.0
     return float(np.mean(stats["n_steps"].values)) * (2.0 if "jumped" in stats else 1.0)
@@ -189,7 +190,7 @@ def _evaluations_per_iteration(posterior: Posterior) -> float:
 
 def _warmups(posterior: Posterior) -> int:
     """How often the chains warmed up: once more where they learned how to jump."""
-    return 2 if "jumped" in posterior.tree["sample_stats"] else 1
+    return 2 if "jumped" in posterior.sampled["sample_stats"] else 1
 
 
 # --- what a posterior comes to ----------------------------------------------------------------------------------------
@@ -219,7 +220,7 @@ def _outcome(posterior: Posterior, level: float, *, keep: bool) -> Outcome:
         numbers=_numbers(posterior),
         compile_seconds=posterior.compile_seconds,
         run_seconds=posterior.run_seconds,
-        tree=posterior.tree if keep else None,
+        tree=posterior.sampled if keep else None,
         counts=posterior.mixture.family.name == "poisson",
     )
 
@@ -227,13 +228,13 @@ def _outcome(posterior: Posterior, level: float, *, keep: bool) -> Outcome:
 def _labelled(posterior: Posterior, level: float) -> tuple[dict[str, np.ndarray], tuple[ParameterEstimate, ...]]:
     """Posterior means by name, and every single number with its standard deviation and equal-tailed interval."""
     fit = posterior.map_fit
-    drawn = posterior.tree["posterior"].to_dataset()
+    drawn = stored_draws(posterior.sampled["posterior"])
     with computing():
         names = list(fit.mixture.named_parameters(fit.params))
-    named = {name: drawn[name].values.mean(axis=(0, 1)) for name in names}
+    named = {name: drawn[name].mean(axis=(0, 1)) for name in names}
     parameters = []
     for parameter in scalar_parameters(named, fit.feature_names):
-        values = drawn[parameter.variable].values[parameter.place].ravel()
+        values = drawn[parameter.variable][parameter.place].ravel()
         lower, upper = equal_tailed(values, level)
         sd = float(values.std(ddof=1))
         parameters.append(ParameterEstimate(parameter.name, float(values.mean()), sd, float(lower), float(upper)))
@@ -264,7 +265,7 @@ def _responsibilities(posterior: Posterior) -> Callable[[np.ndarray], np.ndarray
 
 def _numbers(posterior: Posterior) -> dict[str, float]:
     found, modes = posterior.diagnostics, posterior.modes
-    stats = posterior.tree["sample_stats"].to_dataset()
+    stats = posterior.sampled["sample_stats"].to_dataset()
     evaluations = posterior.n_draws * _evaluations_per_iteration(posterior)
     numbers = {
         "max_rhat": found.max_rhat,
