@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from emjax.datasets.readers import STANDARD_INPUT
 from emjax.experiments.config import Config, SimulatedData
 
 
@@ -14,13 +15,15 @@ def load_data(config: Config) -> Any:
 
     if isinstance(config.data, SimulatedData):
         return _simulate(config.data)
-    return datasets.load(config.data.source, columns=config.data.columns)
+    return datasets.load(config.data.source, columns=config.data.columns, header=config.data.header)
 
 
 def data_name(config: Config) -> str:
     """Return a short name for the data, fit for a folder: the bundled name, or the file's without suffix."""
     if isinstance(config.data, SimulatedData):
         return "simulated"
+    if config.data.source == STANDARD_INPUT:
+        return "stdin"
     stem = config.data.source.replace("\\", "/").rstrip("/").rpartition("/")[2]
     stem = stem.rpartition(".")[0] or stem
     safe = "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in stem).strip("-")

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emjax import clock
+from emjax.datasets.readers import STANDARD_INPUT
 from emjax.errors import EmjaxError
+from emjax.experiments.archive.single import DATA
 from emjax.experiments.config import Config
 from emjax.experiments.console import Bars, ChainBars, Console
 from emjax.experiments.data import data_name, load_data
@@ -76,12 +78,20 @@ class _Run:
         default = f"{data_name(config)}-k{config.model.n_components}{suffix}"
         task = {"fit": self._fit, "sample": self._sample, "compare": self._compare}[config.task]
         with run_folder(config.output.dir, default=default, overwrite=self.overwrite) as folder:
-            folder.write_toml("config.toml", config.resolved())
+            folder.write_toml("config.toml", self._settings(folder))
             result = task(folder)
             path = folder.publish()
         result = dataclasses.replace(result, folder=path, document={**result.document, "run": str(path)})
         self._report(result)
         return result
+
+    def _settings(self, folder: RunFolder) -> dict[str, Any]:
+        """Every setting in force; data that came through a pipe are written down, so that the run can be repeated."""
+        tree = self.config.resolved()
+        if self.dataset.source == STANDARD_INPUT:
+            folder.write_columns(DATA, dict(zip(self.dataset.feature_names, self.dataset.values.T, strict=True)))
+            tree["data"] = {"kind": "source", "source": DATA}
+        return tree
 
     def _fit(self, folder: RunFolder) -> RunResult:
         with self.console.bars(self.config.em.log_every == 0) as bars:

@@ -1,7 +1,7 @@
 """Folders of single runs (`emjax compare`, `fit`, `sample`), opened for reading.
 
 They hold ``config.toml``, ``environment.json`` and, as the task has them, ``comparison.json``, ``em.json`` and
-``posterior.json``.
+``posterior.json``; and ``data.parquet`` where the data came through a pipe and lie nowhere else.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from emjax.experiments.environment import FORMAT
 from emjax.experiments.nearest import printable
 from emjax.files import user_path
 
-CONFIG, ENVIRONMENT = "config.toml", "environment.json"
+CONFIG, ENVIRONMENT, DATA = "config.toml", "environment.json", "data.parquet"
 _SHAPES: dict[str, type[shapes.Shape]] = {
     "compare": shapes.ComparisonDocument,
     "fit": shapes.EmDocument,
@@ -67,6 +67,14 @@ class SingleRun:
     def task(self) -> str:
         """``compare``, ``fit`` or ``sample``."""
         return str(self.config["task"])
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """`config`, with the file of data that the run itself keeps named by its path."""
+        data = self.config["data"]
+        if isinstance(data, Mapping) and data.get("source") == DATA:
+            return {**self.config, "data": {**data, "source": str((self.folder / DATA).absolute())}}
+        return self.config
 
     @property
     def ended(self) -> str:
