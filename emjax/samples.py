@@ -27,6 +27,8 @@ __all__ = [
     "check_squares",
 ]
 
+_NAMED_BY = ("feature_names", "columns", "column_names", "data_vars", "coords", "to_numpy")
+"""What has one of these may have names of its own, and what has none has none."""
 _SHAPES = "(n_samples,) or (n_samples, n_features)"
 _LARGEST_COUNT = 2.0**53
 _NARROWEST = 1e-130
@@ -137,6 +139,8 @@ def as_samples_like(x: Any, feature_names: Sequence[str], *, of: str, name: str 
             f"{name} has {count} ({_named(ours)}), {of} has {len(theirs)} ({_named(theirs)}): "
             + (f"one datum is {name}[None, :], of shape (1, {len(theirs)})" if one_row else "give the same columns")
         )
+    if not isinstance(x, Samples) and not any(hasattr(x, attribute) for attribute in _NAMED_BY):
+        return Samples(samples.values, theirs)
     if sorted(ours) == sorted(theirs):
         raise DataError(
             f"{name} has its columns in the order {_named(ours)}, {of} in the order {_named(theirs)}: "
@@ -330,8 +334,8 @@ def _from_table(labels: Sequence[Any], column_at: Callable[[int], Any], name: st
     for label, array in zip(feature_names, arrays, strict=True):
         if _is_boolean(array):
             raise DataError(
-                f"{name}: column {quoted(label)} holds true and false, which are no measurements: leave it out, or turn "
-                "it into 1 and 0 yourself"
+                f"{name}: column {quoted(label)} holds true and false, which are no measurements: leave it out, or "
+                "turn it into 1 and 0 yourself"
             )
     columns = [to_float(array, (label,), name) for label, array in zip(feature_names, arrays, strict=True)]
     values = np.ascontiguousarray(np.concatenate(columns, axis=1))

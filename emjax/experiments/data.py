@@ -3,19 +3,19 @@
 from typing import Any
 
 from emjax.datasets.readers import STANDARD_INPUT
-from emjax.experiments.config import Config, SimulatedData
+from emjax.experiments.config import Config, SimulatedData, SourceData
 
 
-def load_data(config: Config) -> Any:
-    """Return the ``emjax.datasets.Dataset`` that a config declares.
+def load_data(declared: SourceData | SimulatedData) -> Any:
+    """Return the ``emjax.datasets.Dataset`` that the data section of a config declares.
 
     Raises DataError when the data cannot be read, or when a covariance to simulate from is not one.
     """
     from emjax import datasets
 
-    if isinstance(config.data, SimulatedData):
-        return _simulate(config.data)
-    return datasets.load(config.data.source, columns=config.data.columns, header=config.data.header)
+    if isinstance(declared, SimulatedData):
+        return _simulate(declared)
+    return datasets.load(declared.source, columns=declared.columns, header=declared.header)
 
 
 def data_name(config: Config) -> str:

@@ -19,10 +19,13 @@ from emjax.jsonable import to_json
 
 FILES = frozenset(
     {
+        "assignments.csv",
+        "assignments.parquet",
         "config.toml",
         "data.parquet",
         "environment.json",
         "em.json",
+        "objects.json",
         "posterior.json",
         "posterior.nc",
         "comparison.json",

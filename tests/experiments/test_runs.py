@@ -12,6 +12,7 @@ import pytest
 import tomli_w
 
 import emjax
+from emjax.errors import DataWarning
 from emjax.experiments import runner
 from emjax.experiments.settings import load_config
 
@@ -102,6 +103,26 @@ def test_compare_tells_the_verdict_first_in_80_columns(emjax_command, workplace)
     assert any(line.startswith("weights[0]") for line in lines)
     assert lines[-1] == "out/report.html"
     assert (workplace / "out" / "report.html").is_file()
+
+
+def test_a_run_keeps_the_data_that_came_through_a_pipe(emjax_command, workplace):
+    lines = b"0,1\n" + b"".join(b"%.2f,%.2f\n" % tuple(row) for row in emjax.datasets.load("faithful").values)
+    options = ("-k", "1", "--header", "--columns", "1", "--n-init", "1")
+    assert emjax_command("fit", "-", *options, "--quiet", stdin=lines).code == 0
+    folder = workplace / "runs" / "stdin-k1-fit"
+    assert "data.parquet" in names_in(folder)
+    os.rename(folder, workplace / "moved")
+    again = emjax_command("rerun", "moved")
+    assert (again.code, again.err) == (0, "")
+    assert "The same numbers, bit by bit" in again.out
+    assert emjax_command("fit", "-", *options, "--quiet", "--out", "moved", "--overwrite", stdin=lines).code == 0
+
+
+def test_what_the_first_line_was_read_as_is_said(emjax_command, workplace):
+    (workplace / "a.csv").write_text("0,1\n" + "1.25,2.5\n3.5,1.75\n" * 9)
+    with pytest.warns(DataWarning, match=r"a\.csv: the first line '0,1' was read as names; header = false \(--no-h"):
+        result = emjax_command("fit", "a.csv", "-k", "100")
+    assert "18 rows, fewer than the 100 components" in result.err
 
 
 def test_fit_reaches_the_published_optimum(emjax_command, workplace):
