@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +13,7 @@ from emjax import clock
 from emjax.datasets.readers import STANDARD_INPUT
 from emjax.errors import EmjaxError
 from emjax.experiments.archive import objects
+from emjax.experiments.archive.contents import TREE, draws_of, file_hash
 from emjax.experiments.archive.single import DATA
 from emjax.experiments.assignments import write_assignments
 from emjax.experiments.config import Config
@@ -20,7 +21,6 @@ from emjax.experiments.console import Bars, ChainBars, Console
 from emjax.experiments.data import data_name, load_data
 from emjax.experiments.documents import fit_document, parameter_line, posterior_document
 from emjax.experiments.environment import describe_run
-from emjax.experiments.opened import TREE, draws_of, file_hash
 from emjax.experiments.store import RunFolder, run_folder
 from emjax.experiments.terminal import comparison_view, fit_view, posterior_view, subject
 
@@ -103,7 +103,8 @@ class _Run:
         with self.console.bars(self.config.em.log_every == 0) as bars:
             fit = self._em(self.config.em_prior, bars)
         key = "mle" if self.config.em_prior == "none" else "map"
-        intervals = fit.intervals(level=self.config.compare.level)
+        with _beside(_import_figures):
+            intervals = fit.intervals(level=self.config.compare.level)
         document = fit_document(fit, intervals)
         folder.write_json("em.json", {"mle": None, "map": None, key: document})
         _write_objects(folder, fit)
@@ -279,10 +280,21 @@ def _building_ahead(fit: Any, level: float) -> Iterator[None]:
         # Compiled beside the sampler, but no part of its cost.
         with unwatched():
             build_ahead(fit, level)
-        import emjax.experiments.report.figures  # noqa: F401  (matplotlib's import takes a second)
+        _import_figures()
 
+    with _beside(build):
+        yield
+
+
+def _import_figures() -> None:
+    import emjax.experiments.report.figures  # noqa: F401  (matplotlib's import takes a second)
+
+
+@contextmanager
+def _beside(work: Callable[[], None]) -> Iterator[None]:
+    """Do some work in another thread during the block, whose end waits for it; what fails is not raised."""
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(build)
+        pool.submit(work)
         yield
 
 

@@ -72,7 +72,7 @@ def test_a_comparison_is_given_back_to_the_last_bit(made):
     assert run.data.feature_names == ("x1", "x0")
     assert (run.task, run.config["model"]["n_components"]) == ("compare", 2)
     assert run.document["verdict"] == run.comparison.verdict == made.comparison.verdict
-    assert repr(run).endswith(f"compare of eruptions, {made.comparison.verdict})")
+    assert repr(run).endswith(f": compare of eruptions, {made.comparison.verdict})")
 
 
 def test_what_is_given_back_can_be_used(made, tmp_path):
@@ -160,7 +160,7 @@ def test_data_that_are_gone_or_changed(made, copied):
 
 
 def test_what_is_no_run(tmp_path):
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="neither a study nor a single run"):
         emjax.open_run(tmp_path)
 
 

@@ -187,5 +187,5 @@ def em_space(fit: Fit) -> str:
     """Which maximum the estimate is."""
     if fit.mixture.prior is None:
         return "The maximum of the likelihood, which is the same in every space"
-    space = comparison.fit.space
+    space = fit.space
     return f"The mode of the posterior density in the space {space}; in another space it would lie elsewhere"
