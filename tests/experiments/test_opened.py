@@ -1,6 +1,7 @@
 """Runs opened from their folder hold what they held when they were made, to the last bit."""
 
 import dataclasses
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import emjax
+from emjax.datasets import packed
 from emjax.errors import ConfigError, DataError
 from emjax.experiments import runner
 from emjax.experiments.archive import objects
@@ -41,6 +43,14 @@ def made(tmp_path_factory):
 def copied(made, tmp_path):
     """The run in another folder, to be damaged."""
     return shutil.copytree(made.folder, tmp_path / "run")
+
+
+def put(folder, name, content):
+    """Replace a file of a run as somebody would who means harm: with its hash."""
+    (folder / name).write_bytes(content)
+    environment = json.loads((folder / "environment.json").read_text())
+    environment["files"][name] = hashlib.sha256(content).hexdigest()
+    (folder / "environment.json").write_text(json.dumps(environment))
 
 
 def same(one, two, path=""):
@@ -127,14 +137,22 @@ def test_changed_bytes_are_refused(copied, file):
 )
 def test_what_somebody_has_written_makes_nothing_else(copied, value):
     text = json.dumps({"format": 1, "objects": {"dict": {"fit": value}} if value != 7 else value})
-    (copied / "objects.json").write_text(text)
-    environment = json.loads((copied / "environment.json").read_text())
-    environment["files"]["objects.json"] = runner.file_hash(copied / "objects.json")
-    (copied / "environment.json").write_text(json.dumps(environment))
+    put(copied, "objects.json", text.encode())
     run = emjax.open_run(copied)
     with pytest.raises(ConfigError, match=r"objects\.json: damaged: ") as caught:
         _ = run.fit
     assert str(caught.value).isprintable()
+
+
+def test_draws_that_are_none_or_would_fill_the_memory(copied, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(packed, "MOST_UNPACKED", 1)
+        patch.setattr(packed, "_MOST_PACKED", 0)
+        with pytest.raises(ConfigError, match=r"posterior\.nc: damaged: a tree would unpack from"):
+            _ = emjax.open_run(copied).posterior
+    put(copied, "posterior.nc", b"\x89HDF\r\n\x1a\nno more")
+    with pytest.raises(ConfigError, match=r"posterior\.nc: damaged: a tree: not a NetCDF-4 file"):
+        _ = emjax.open_run(copied).posterior
 
 
 def test_runs_of_an_older_emjax_say_so(copied):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,7 +92,7 @@ def _tree(path: Path, environment: Mapping[str, Any]) -> xr.DataTree | None:
 
     content = _content(path, environment)
     try:
-        return None if content is None else load_tree(io.BytesIO(content))
+        return None if content is None else load_tree(content)
     except DataError as error:
         raise damaged(path, error) from None
 
