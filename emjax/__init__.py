@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from emjax.errors import DataError as DataError
     from emjax.errors import EmjaxError as EmjaxError
     from emjax.errors import FitError as FitError
+    from emjax.experiments.archive.differences import open_run as open_run
     from emjax.families.base import Family as Family
     from emjax.families.normal import Normal as Normal
     from emjax.families.poisson import Poisson as Poisson
@@ -56,6 +57,7 @@ _HOMES = {
     "datasets": "",
     "enable_compilation_cache": "emjax.compilation_cache",
     "fit": "emjax.em.fit",
+    "open_run": "emjax.experiments.archive.differences",
     "plots": "",
     "sample": "emjax.bayes.sample",
     "to_numpyro": "emjax.bayes.bridge",
@@ -82,6 +84,7 @@ __all__ = [
     "datasets",
     "enable_compilation_cache",
     "fit",
+    "open_run",
     "plots",
     "sample",
     "to_numpyro",

@@ -182,7 +182,7 @@ class Fit(Pictured):
         What it was fitted to; ``data`` is the caller's own array wherever that could be used as it was.
     key
         The random key of the starts: the whole number or JAX key that was given, or the number that was drawn because
-        none was. ``emjax.fit(..., key=fit.key)`` gives the same fit. None for a fit that was read from a folder.
+        none was. ``emjax.fit(..., key=fit.key)`` gives the same fit.
     """
 
     mixture: Mixture

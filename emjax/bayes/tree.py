@@ -7,6 +7,7 @@ correlation matrices, whose diagonal is known and whose halves are alike, the pa
 """
 
 import importlib.metadata
+import io
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from emjax.datasets.packed import check_unpacked, one_line
 from emjax.errors import DataError
 from emjax.files import user_path
 
@@ -227,19 +229,25 @@ def save_tree(tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
     user_path(path).write_bytes(content)
 
 
-def load_tree(path: str | os.PathLike[str]) -> xr.DataTree:
-    """Read a tree written by :func:`save_tree` into memory; the file is closed again.
+def load_tree(file: str | os.PathLike[str] | bytes) -> xr.DataTree:
+    """Read a tree written by :func:`save_tree` into memory; ``file`` is its path, or its content.
 
     Raises
     ------
     DataError
-        If the file is missing or is not a NetCDF-4 file.
+        If the file is missing, is not a NetCDF-4 file, or would fill the memory: it is packed to next to nothing.
     """
-    path = user_path(path, DataError)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; give the path of a posterior.nc")
+    place = "a tree" if isinstance(file, bytes) else str(file)
+    if not isinstance(file, bytes):
+        path = user_path(file, DataError)
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; give the path of a posterior.nc")
+        file = path.read_bytes()
     try:
-        with xr.open_datatree(path, engine="h5netcdf") as tree:
+        with xr.open_datatree(io.BytesIO(file), engine="h5netcdf") as tree:
+            check_unpacked(sum(group.dataset.nbytes for group in tree.subtree), len(file), place)
             return tree.load()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a NetCDF-4 file that can be read ({error})") from error
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{place}: not a NetCDF-4 file that can be read ({one_line(error)})") from error

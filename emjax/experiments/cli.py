@@ -38,6 +38,7 @@ _CLICK_ERROR: type[Exception] = _USAGE_ERROR.__bases__[0]
 OPTION_KEYS = {
     "data": "data.source",
     "columns": "data.columns",
+    "header": "data.header",
     "components": "model.n_components",
     "family": "model.family",
     "covariance": "model.covariance",
@@ -106,10 +107,14 @@ _MODEL, _EM, _MCMC, _RUN, _STUDY = "Model", "EM", "MCMC", "Run", "Study"
 Data = Annotated[
     str,
     typer.Argument(
-        metavar="DATA", help="A bundled name or a CSV, Parquet, .npy or .npz file.", autocompletion=data_names
+        metavar="DATA", help="A bundled name, a CSV, Parquet, Arrow or NumPy file, or -.", autocompletion=data_names
     ),
 ]
 Columns = Annotated[str | None, typer.Option(metavar="A,B", help="Columns to use.", rich_help_panel=_MODEL)]
+Header = Annotated[
+    bool | None,
+    typer.Option("--header/--no-header", metavar="", help="First line is names (found out).", rich_help_panel=_MODEL),
+]
 Components = Annotated[
     int | None,
     typer.Option("-k", "--components", metavar="K", help="Number of components (required).", rich_help_panel=_MODEL),
@@ -250,6 +255,7 @@ def compare(
     family: FamilyName = None,
     covariance: Covariance = None,
     columns: Columns = None,
+    header: Header = None,
     prior: PriorName = None,
     precision: Precision = None,
     n_init: NInit = None,
@@ -283,6 +289,7 @@ def fit(
     family: FamilyName = None,
     covariance: Covariance = None,
     columns: Columns = None,
+    header: Header = None,
     prior: PriorName = None,
     precision: Precision = None,
     n_init: NInit = None,
@@ -313,6 +320,7 @@ def sample(
     family: FamilyName = None,
     covariance: Covariance = None,
     columns: Columns = None,
+    header: Header = None,
     precision: Precision = None,
     n_init: NInit = None,
     starts: Starts = None,
@@ -465,6 +473,7 @@ def _storage_trouble(error: OSError) -> int:
 
 def _run_options(context: typer.Context, task: str) -> int:
     """Run what the options of a command declare."""
+    from emjax.datasets.columns import split_columns
     from emjax.experiments.settings import build_config
     from emjax.experiments.study.reading import Declared, overridden
 
@@ -475,7 +484,7 @@ def _run_options(context: typer.Context, task: str) -> int:
         if value is None:
             continue
         if option == "columns":
-            value = [name.strip() for name in value.split(",")]
+            value = split_columns(value)
         section, _, name = key.rpartition(".")
         table = tree.setdefault(section, {}) if section else tree
         table[name] = str(value) if isinstance(value, Path) else value
