@@ -300,8 +300,8 @@ def _evidence(
     return Evidence(
         em_problem="" if fit.converged else f"EM cannot be trusted: {fit.message}",
         posterior_problem="" if posterior.converged else f"The posterior cannot be trusted: {posterior.message}",
-        interval_problem=em.status.message if em.status.withheld else "",
-        interval_doubt=em.status.message if em.status is IntervalStatus.ROUGH else "",
+        interval_problem=em.message if em.status.withheld else "",
+        interval_doubt=em.message if em.status is IntervalStatus.ROUGH else "",
         rows_apart=(invariants["co_clustering"]["n_rows_apart"], invariants["co_clustering"]["n_rows"]),
         trust=posterior.alignment.trust,
         gap_to_rival=fit.gap_to_rival,
@@ -349,7 +349,7 @@ def _diagnostics(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any
             "intervals": {
                 "method": em.method,
                 "status": em.status.value,
-                "message": em.status.message,
+                "message": em.message,
                 "space": em.space,
             },
         },

@@ -282,11 +282,11 @@ class Fit:
         n_samples, n_features = samples.values.shape
         return float(-2.0 * self.log_prob(samples).sum() + self.mixture.n_parameters(n_features) * np.log(n_samples))
 
-    def intervals(self, level: float = 0.9, method: str = "information") -> Intervals:
+    def intervals(self, level: float = 0.9, method: str = "information", *, bounded: bool = True) -> Intervals:
         """Standard errors and confidence intervals of the estimates; see `emjax.uncertainty.intervals`."""
         from emjax.uncertainty import intervals
 
-        return intervals(self, level=level, method=method)
+        return intervals(self, level=level, method=method, bounded=bounded)
 
     def _evaluate(self, function: Any, x: Any) -> np.ndarray:
         values = as_samples_like(x, self.feature_names, of="the fit").values

@@ -49,6 +49,7 @@ OPTION_KEYS = {
     "tol": "em.tol",
     "iterations": "em.iterations",
     "log_every": "em.log_every",
+    "no_intervals": "em.intervals",
     "method": "mcmc.method",
     "chains": "mcmc.chains",
     "warmup": "mcmc.warmup",
@@ -160,6 +161,10 @@ Acceptance = Annotated[
     ),
 ]
 Level = Annotated[float | None, typer.Option(metavar="P", help="Probability of intervals (0.9).", rich_help_panel=_RUN)]
+NoIntervals = Annotated[
+    bool | None,
+    typer.Option("--no-intervals", metavar="", help="Estimates without standard errors.", rich_help_panel=_RUN),
+]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Random seed (0).", rich_help_panel=_RUN)]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder (runs/DATA-kK).", rich_help_panel=_RUN)]
 Overwrite = Annotated[
@@ -259,6 +264,7 @@ def fit(
     iterations: Iterations = None,
     log_every: LogEvery = None,
     level: Level = None,
+    no_intervals: NoIntervals = None,
     seed: Seed = None,
     out: Out = None,
     overwrite: Overwrite = False,
@@ -289,6 +295,7 @@ def sample(
     draws: Draws = None,
     target_accept_prob: Acceptance = None,
     level: Level = None,
+    no_intervals: NoIntervals = None,
     seed: Seed = None,
     out: Out = None,
     overwrite: Overwrite = False,
@@ -443,6 +450,8 @@ def _run_options(context: typer.Context, task: str) -> int:
             continue
         if option == "columns":
             value = [name.strip() for name in value.split(",")]
+        elif option.startswith("no_"):
+            value = not value
         section, _, name = key.rpartition(".")
         table = tree.setdefault(section, {}) if section else tree
         table[name] = str(value) if isinstance(value, Path) else value

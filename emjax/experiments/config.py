@@ -129,6 +129,9 @@ class Em(Section):
     log_every: Annotated[int, bounded("log_every")] = Field(
         default=0, description="a line with the parameters every so many iterations; 0: none"
     )
+    intervals: bool = Field(
+        default=True, strict=True, description="whether estimates get standard errors; compare needs them"
+    )
 
 
 class Mcmc(Section):
@@ -208,6 +211,12 @@ class Config(Section):
                 f"model.prior = 'none' leaves task {self.task!r} without a posterior: use 'default', or leave it out "
                 "(compare then sets maximum likelihood beside the posterior)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _intervals_fit_task(self) -> "Config":
+        if self.task == "compare" and not self.em.intervals:
+            raise ValueError("em.intervals = false is for tasks fit and sample: compare judges EM by its intervals")
         return self
 
     @model_validator(mode="after")

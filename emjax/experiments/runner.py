@@ -87,7 +87,7 @@ class _Run:
         with self.console.bars(self.config.em.log_every == 0) as bars:
             fit = self._em(self.config.em_prior, bars)
         key = "mle" if self.config.em_prior == "none" else "map"
-        document = fit_document(fit, fit.intervals(level=self.config.compare.level))
+        document = self._fit_document(fit)
         folder.write_json("em.json", {"mle": None, "map": None, key: document})
         self._write_environment(folder)
         asked_for = self.config.em.iterations is not None and str(fit.status) == "max_iter"
@@ -98,11 +98,17 @@ class _Run:
             fit = self._em("default", bars)
             posterior = self._mcmc(fit, bars)
         level = self.config.compare.level
-        folder.write_json("em.json", {"mle": None, "map": fit_document(fit, fit.intervals(level=level))})
+        folder.write_json("em.json", {"mle": None, "map": self._fit_document(fit)})
         document = posterior_document(posterior, level)
         _write_posterior(folder, posterior, document)
         self._write_environment(folder)
         return RunResult(folder.target, document, document["status"] == "converged", fit, posterior)
+
+    def _fit_document(self, fit: Any) -> dict[str, Any]:
+        from emjax.uncertainty.information import left_out
+
+        level = self.config.compare.level
+        return fit_document(fit, fit.intervals(level=level) if self.config.em.intervals else left_out(fit, level))
 
     def _begin_compiling(self) -> None:
         """Let the sampler's programs be built while EM's are, on another core if there is one."""
@@ -131,11 +137,9 @@ class _Run:
             comparison = emjax.compare(fit, posterior, self.dataset, level=level)
             bars.update("comparison", 1, 3, "files")
             # The comparison's fit has its components in the posterior's order: all files name them alike.
-            given = fit_document(comparison.given, comparison.given.intervals(level=level))
+            given = self._fit_document(comparison.given)
             mle = given if self.config.em_prior == "none" else None
-            posterior_mode = posterior.map_fit
-            mode = fit_document(posterior_mode, posterior_mode.intervals(level=level))
-            folder.write_json("em.json", {"mle": mle, "map": mode})
+            folder.write_json("em.json", {"mle": mle, "map": self._fit_document(posterior.map_fit)})
             _write_posterior(folder, posterior, posterior_document(posterior, level))
             folder.write_json("comparison.json", comparison.to_dict())
             bars.update("comparison", 2, 3, "report")

@@ -48,6 +48,7 @@ from emjax.naming import ScalarParameter, scalar_parameters
 from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.scope import computing
+from emjax.uncertainty.limits import too_large
 
 METHODS = ("information",)
 SPACE = "unconstrained (log-ratios of weights, means, log-Cholesky or log rates), standard frame"
@@ -70,11 +71,12 @@ class IntervalStatus(enum.StrEnum):
     ROUGH = "rough"
     NOT_AT_OPTIMUM = "not_at_optimum"
     SINGULAR = "singular"
+    LEFT_OUT = "left_out"
 
     @property
     def withheld(self) -> bool:
         """Whether there are no standard errors at all; ``rough`` ones are there, and not to be trusted."""
-        return self in (IntervalStatus.NOT_AT_OPTIMUM, IntervalStatus.SINGULAR)
+        return self not in (IntervalStatus.OK, IntervalStatus.ROUGH)
 
     @property
     def message(self) -> str:
@@ -94,6 +96,7 @@ class IntervalStatus(enum.StrEnum):
                 "The information is not positive definite: the data do not identify every parameter; standard errors "
                 "are withheld."
             ),
+            IntervalStatus.LEFT_OUT: "Intervals were not asked for.",
         }[self]
 
 
@@ -121,7 +124,8 @@ class Intervals:
         The space in which the information was taken.
     status
         ``ok``; ``rough`` where the normal approximation does not hold, so that real coverage is below ``level``;
-        ``not_at_optimum`` or ``singular``, where ``se``, ``lower`` and ``upper`` are NaN.
+        ``not_at_optimum``, ``singular`` or ``left_out`` (not asked for, or above the limits of
+        `emjax.uncertainty.limits`), where ``se``, ``lower`` and ``upper`` are NaN. ``message`` says it in words.
     rows
         One `IntervalRow` per number.
     covariance
@@ -138,6 +142,12 @@ class Intervals:
     rows: tuple[IntervalRow, ...]
     covariance: np.ndarray = dataclasses.field(repr=False)
     shift: float = float("nan")
+    detail: str = dataclasses.field(default="", repr=False)
+
+    @property
+    def message(self) -> str:
+        """The status in words, with the numbers behind it where there are some."""
+        return self.detail or self.status.message
 
     def __str__(self) -> str:
         width = max(len(row.name) for row in self.rows)
@@ -154,7 +164,7 @@ class Intervals:
         raise KeyError(f"{name!r}; the names are {', '.join(row.name for row in self.rows)}")
 
 
-def intervals(fit: Fit, *, level: float = 0.9, method: str = "information") -> Intervals:
+def intervals(fit: Fit, *, level: float = 0.9, method: str = "information", bounded: bool = True) -> Intervals:
     r"""Standard errors :math:`\sqrt{\mathrm{diag}(J I^{-1} J')}` and intervals of a fit.
 
     :math:`I` is the observed information of the log-likelihood (plus log prior for a MAP estimate) and :math:`J` the
@@ -168,6 +178,9 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information") -> I
         Coverage in (0, 1), 0.9 by default.
     method
         ``"information"``.
+    bounded
+        Whether problems above the limits of `emjax.uncertainty.limits` (2000 parameters, or a few minutes of work for
+        many rows) get no intervals, with the status ``left_out``; computed whatever it takes with False.
 
     Raises
     ------
@@ -179,11 +192,27 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information") -> I
     share("level", level)
     if method not in METHODS:
         raise ValueError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
+    if bounded and (why := too_large(fit.mixture, fit.data.shape)):
+        return left_out(fit, level, why)
     check_hessians(fit.mixture, fit.data.shape[1], what="the intervals")
     make_room()
     with computing():
         found = _program(fit)(fit.mixture.likelihood, *problem_of(fit))
         return from_derivatives(fit, level, *map(np.asarray, found))
+
+
+def left_out(fit: Fit, level: float, why: str = "") -> Intervals:
+    """The estimates of a fit without any standard errors; ``why`` where they were not simply not asked for."""
+    with computing():
+        named = {name: np.asarray(value) for name, value in fit.mixture.named_parameters(fit.params).items()}
+    chosen = scalar_parameters(named, fit.feature_names)
+    unknown = float("nan")
+    rows = (
+        IntervalRow(p.name, float(named[p.variable][p.index]), unknown, unknown, unknown, "identity") for p in chosen
+    )
+    # Seen from everywhere, stored once: of so many numbers the matrix would not fit.
+    covariance = np.broadcast_to(np.float64(np.nan), (len(chosen), len(chosen)))
+    return Intervals(level, "information", SPACE, IntervalStatus.LEFT_OUT, tuple(rows), covariance, detail=why)
 
 
 def problem_of(fit: Fit, *, spread: bool = True) -> tuple[MixtureParams, Blocks, Prior | None, Frame]:

@@ -18,7 +18,8 @@ from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.scope import computing
-from emjax.uncertainty.information import Intervals, derivatives, from_derivatives, problem_of
+from emjax.uncertainty.information import Intervals, derivatives, from_derivatives, left_out, problem_of
+from emjax.uncertainty.limits import too_large
 
 _FITS_AT_ONCE = 16
 _ROWS_AT_ONCE = 1 << 18
@@ -50,6 +51,9 @@ def intervals_many(fits: Sequence[Fit | EmjaxError], *, level: float = 0.9) -> l
     groups: dict[Any, list[int]] = {}
     for place, fit in enumerate(fits):
         if isinstance(fit, Fit):
+            if why := too_large(fit.mixture, fit.data.shape):
+                results[place] = left_out(fit, level, why)
+                continue
             alike = fit.mixture.likelihood, fit.data.shape, fit.mixture.prior is None
             groups.setdefault(alike, []).append(place)
     make_room()
