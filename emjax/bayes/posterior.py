@@ -32,7 +32,8 @@ class Posterior:
     tree
         ArviZ ``DataTree`` with the groups ``posterior`` (``weights``, ``mean``, ``scale``, ``covariance``,
         ``correlation`` or ``rate``, with labels aligned to EM's MAP), ``sample_stats``, ``log_likelihood`` (of each
-        datum, labels summed out; a thinned set of draws where there are many data) and ``observed_data``.
+        datum, labels summed out; with many data a thinned set of draws, and of more than 20,000 data some of them,
+        which its coordinate ``sample`` names) and ``observed_data``.
     params
         The same draws as `MixtureParams` that lead with ``chain * draw``.
     mixture

@@ -368,4 +368,5 @@ def _tree(problem: Problem, outcome: _Outcome) -> xr.DataTree:
         problem.samples.feature_names,
         attrs,
         log_likelihood_draws=described.kept_draws,
+        log_likelihood_rows=described.kept_rows,
     )

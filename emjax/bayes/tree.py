@@ -29,6 +29,7 @@ def to_tree(
     attrs: Mapping[str, Any] | None = None,
     *,
     log_likelihood_draws: Sequence[int] | np.ndarray | None = None,
+    log_likelihood_rows: np.ndarray | None = None,
 ) -> xr.DataTree:
     """Put draws in an ArviZ tree.
 
@@ -42,7 +43,8 @@ def to_tree(
         Variables ``(chain, draw)`` by ArviZ's names (``lp``, ``energy``, ``diverging``, ...).
     log_likelihood
         Log density of every datum under the mixture with the component marginalised, ``(chain, n_kept,
-        n_samples)``, in nats; it may hold fewer draws than the posterior. None leaves the group out.
+        n_samples)``, in nats; it may hold fewer draws than the posterior and fewer rows than the data. None leaves the
+        group out.
     observed
         The data ``(n_samples, n_features)``. None leaves the group out.
     feature_names
@@ -52,6 +54,8 @@ def to_tree(
     log_likelihood_draws
         Which draws ``log_likelihood`` holds, ``(n_kept,)``; by default the first, or every
         ``draw // n_kept``-th where that divides evenly.
+    log_likelihood_rows
+        Which rows of the data ``log_likelihood`` holds, its coordinate ``sample``; by default the first.
 
     Returns
     -------
@@ -77,7 +81,9 @@ def to_tree(
         ),
     }
     if log_likelihood is not None:
-        groups["log_likelihood"] = _log_likelihood(log_likelihood, n_chains, n_draws, log_likelihood_draws)
+        groups["log_likelihood"] = _log_likelihood(
+            log_likelihood, n_chains, n_draws, log_likelihood_draws, log_likelihood_rows
+        )
     if observed is not None:
         groups["observed_data"] = xr.Dataset(
             {"x": (("sample", "feature"), np.asarray(observed))},
@@ -106,7 +112,7 @@ def _posterior(variables: Mapping[str, np.ndarray], features: list[str]) -> xr.D
     return _dataset(dims, n_chains, n_draws, {dim: labels[dim] for dim in _EVENT_DIMS if dim in used})
 
 
-def _log_likelihood(values: np.ndarray, n_chains: int, n_draws: int, kept: Any) -> xr.Dataset:
+def _log_likelihood(values: np.ndarray, n_chains: int, n_draws: int, kept: Any, rows: np.ndarray | None) -> xr.Dataset:
     values = np.asarray(values)
     if values.ndim != 3 or values.shape[0] != n_chains or values.shape[1] > n_draws:
         raise DataError(
@@ -117,7 +123,8 @@ def _log_likelihood(values: np.ndarray, n_chains: int, n_draws: int, kept: Any) 
         stride = n_draws // n_kept if n_kept and n_draws % n_kept == 0 else 1
         kept = range(0, stride * n_kept, stride)
     dataset = _dataset({"x": (("chain", "draw", "sample"), values)}, n_chains, n_kept)
-    return dataset.assign_coords(draw=np.asarray(kept, dtype=np.int64), sample=np.arange(values.shape[2]))
+    sample = np.arange(values.shape[2]) if rows is None else np.asarray(rows, dtype=np.int64)
+    return dataset.assign_coords(draw=np.asarray(kept, dtype=np.int64), sample=sample)
 
 
 def _dataset(

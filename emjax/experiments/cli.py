@@ -50,6 +50,7 @@ OPTION_KEYS = {
     "iterations": "em.iterations",
     "log_every": "em.log_every",
     "no_intervals": "em.intervals",
+    "no_loo": "compare.loo",
     "method": "mcmc.method",
     "chains": "mcmc.chains",
     "warmup": "mcmc.warmup",
@@ -161,6 +162,7 @@ Acceptance = Annotated[
     ),
 ]
 Level = Annotated[float | None, typer.Option(metavar="P", help="Probability of intervals (0.9).", rich_help_panel=_RUN)]
+NoLoo = Annotated[bool | None, typer.Option("--no-loo", metavar="", help="Leave out PSIS-LOO.", rich_help_panel=_RUN)]
 NoIntervals = Annotated[
     bool | None,
     typer.Option("--no-intervals", metavar="", help="Estimates without standard errors.", rich_help_panel=_RUN),
@@ -234,6 +236,7 @@ def compare(
     draws: Draws = None,
     target_accept_prob: Acceptance = None,
     level: Level = None,
+    no_loo: NoLoo = None,
     seed: Seed = None,
     out: Out = None,
     overwrite: Overwrite = False,

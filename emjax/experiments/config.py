@@ -129,8 +129,8 @@ class Em(Section):
     log_every: Annotated[int, bounded("log_every")] = Field(
         default=0, description="a line with the parameters every so many iterations; 0: none"
     )
-    intervals: bool = Field(
-        default=True, strict=True, description="whether estimates get standard errors; compare needs them"
+    intervals: Annotated[bool, Field(strict=True)] = Field(
+        default=True, description="whether estimates get standard errors; compare needs them"
     )
 
 
@@ -177,6 +177,9 @@ class Compare(Section):
 
     level: Annotated[float, Field(strict=True, gt=0, lt=1)] = Field(
         default=0.9, description="probability of the intervals of both"
+    )
+    loo: Annotated[bool, Field(strict=True)] = Field(
+        default=True, description="whether PSIS-LOO is computed, which no verdict needs; of many rows from a sample"
     )
 
 

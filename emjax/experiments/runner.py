@@ -110,6 +110,10 @@ class _Run:
         level = self.config.compare.level
         return fit_document(fit, fit.intervals(level=level) if self.config.em.intervals else left_out(fit, level))
 
+    def _map_document(self, posterior: Any, comparison: Any) -> dict[str, Any]:
+        known = comparison.intervals_of.get("map")
+        return self._fit_document(posterior.map_fit) if known is None else fit_document(posterior.map_fit, known)
+
     def _begin_compiling(self) -> None:
         """Let the sampler's programs be built while EM's are, on another core if there is one."""
         from emjax.bayes.handoff import compile_ahead
@@ -134,12 +138,12 @@ class _Run:
             with _building_ahead(fit, level):
                 posterior = self._mcmc(fit, bars)
             bars.update("comparison", 0, 3, "intervals and invariants")
-            comparison = emjax.compare(fit, posterior, self.dataset, level=level)
+            comparison = emjax.compare(fit, posterior, self.dataset, level=level, loo=self.config.compare.loo)
             bars.update("comparison", 1, 3, "files")
             # The comparison's fit has its components in the posterior's order: all files name them alike.
-            given = self._fit_document(comparison.given)
+            given = fit_document(comparison.given, comparison.intervals_of["em"])
             mle = given if self.config.em_prior == "none" else None
-            folder.write_json("em.json", {"mle": mle, "map": self._fit_document(posterior.map_fit)})
+            folder.write_json("em.json", {"mle": mle, "map": self._map_document(posterior, comparison)})
             _write_posterior(folder, posterior, posterior_document(posterior, level))
             folder.write_json("comparison.json", comparison.to_dict())
             bars.update("comparison", 2, 3, "report")

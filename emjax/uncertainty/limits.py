@@ -1,4 +1,4 @@
-"""Up to which size of a problem standard errors are computed: a number of operations, so never a matter of the clock."""
+"""Up to which size of a problem standard errors are computed: by its numbers alone, never by the clock."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from emjax.uncertainty.information import Intervals, derivatives, from_derivativ
 from emjax.uncertainty.limits import too_large
 
 _FITS_AT_ONCE = 16
-_ROWS_AT_ONCE = 1 << 18
+_ROWS_AT_ONCE = 1 << 13
 
 
 def intervals_many(fits: Sequence[Fit | EmjaxError], *, level: float = 0.9) -> list[Intervals | EmjaxError]:
@@ -59,8 +59,8 @@ def intervals_many(fits: Sequence[Fit | EmjaxError], *, level: float = 0.9) -> l
     make_room()
     with computing():
         for (mixture, (n_rows, _), _), places in groups.items():
-            # A number of shapes alone, the last batch filled up: one program.
-            at_once = min(_FITS_AT_ONCE, max(_ROWS_AT_ONCE // n_rows, 1), len(places))
+            # A number of shapes alone, the last batch filled up: one program, and the same bits in any company.
+            at_once = min(_FITS_AT_ONCE, max(_ROWS_AT_ONCE // n_rows, 1))
             for begin in range(0, len(places), at_once):
                 chosen = places[begin : begin + at_once]
                 filled = [*chosen, *[chosen[-1]] * (at_once - len(chosen))]

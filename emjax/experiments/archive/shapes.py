@@ -225,7 +225,7 @@ class ComparisonDocument(Shape):
         total_variation: _Value
         co_clustering: _MeanDifference
         log_score: _Scores
-        elpd_loo: _Loo
+        elpd_loo: _Loo | None
         bic: Number
 
     class _Diagnostics(Shape):
