@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from emjax.errors import DataError as DataError
     from emjax.errors import EmjaxError as EmjaxError
     from emjax.errors import FitError as FitError
+    from emjax.experiments.archive.differences import open_run as open_run
     from emjax.families.base import Family as Family
     from emjax.families.normal import Normal as Normal
     from emjax.families.poisson import Poisson as Poisson
@@ -53,6 +54,7 @@ _HOMES = {
     "compare": "emjax.comparison",
     "datasets": "",
     "fit": "emjax.em.fit",
+    "open_run": "emjax.experiments.archive.differences",
     "sample": "emjax.bayes.sample",
     "to_numpyro": "emjax.bayes.bridge",
 }
@@ -77,6 +79,7 @@ __all__ = [
     "compare",
     "datasets",
     "fit",
+    "open_run",
     "sample",
     "to_numpyro",
 ]

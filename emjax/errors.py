@@ -19,3 +19,7 @@ class FitError(EmjaxError, RuntimeError):
 
 class RunExistsError(EmjaxError, FileExistsError):
     """A run folder is already there; nothing was overwritten."""
+
+
+class DataWarning(UserWarning):
+    """The data could be read in two ways; the message says which was taken, and how to take the other."""

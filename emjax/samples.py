@@ -2,12 +2,12 @@
 
 Every estimator of emjax passes its data through :func:`as_samples` once, so that bad data are refused
 here, in one line, with the row and the column, and never inside a jitted function.  Only NumPy is
-imported: tables are recognised by what they can do (``columns`` and ``to_numpy``), not by their class.
+imported: tables are recognised by what they have (``columns``, ``column_names``, ``data_vars``), not by their class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,8 @@ __all__ = [
     "check_squares",
 ]
 
+_NAMED_BY = ("feature_names", "columns", "column_names", "data_vars", "coords", "to_numpy")
+"""What has one of these may have names of its own, and what has none has none."""
 _SHAPES = "(n_samples,) or (n_samples, n_features)"
 _LARGEST_COUNT = 2.0**53
 _NARROWEST = 1e-130
@@ -62,13 +64,14 @@ def as_samples(x: Any, *, name: str = "x") -> Samples:
 
     Args:
         x: numbers as a NumPy or JAX array, nested lists, an object with ``feature_names`` and
-            ``__array__`` (such as :class:`emjax.datasets.Dataset`), a data frame (pandas, polars) or a
-            series.  Shape ``(n_samples,)`` means ``(n_samples, 1)``.  Integers and booleans are converted.
+            ``__array__`` (such as :class:`emjax.datasets.Dataset`), a data frame (pandas, polars), a pyarrow
+            table, an xarray array or data set, or a series.  Shape ``(n_samples,)`` means ``(n_samples, 1)``.
+            Integers are converted; booleans are refused, for they are no measurements.
         name: how messages call the data.
 
     Returns:
-        The data as float64 with feature names: those of ``x`` where it has them, otherwise ``x`` for a
-        single column and ``x0``, ``x1``, ... for several.
+        The data as float64 with feature names: those of ``x`` where it has them (of an xarray array the labels of
+        its second dimension), otherwise ``x`` for a single column and ``x0``, ``x1``, ... for several.
 
     Raises:
         DataError: if ``x`` is empty, has more than two dimensions, holds anything but real numbers, or
@@ -77,8 +80,9 @@ def as_samples(x: Any, *, name: str = "x") -> Samples:
     """
     if isinstance(x, Samples):
         return x
-    if hasattr(x, "columns") and hasattr(x, "to_numpy"):
-        return _from_table(x, name)
+    table = _columns_of(x, name)
+    if table is not None:
+        return _from_table(*table, name)
     array = _as_array(x, name)
     if array.ndim == 0:
         raise DataError(
@@ -92,6 +96,10 @@ def as_samples(x: Any, *, name: str = "x") -> Samples:
         array = array[:, np.newaxis]
     feature_names = _names_of(x, array.shape[1])
     check_not_empty(array.shape, name)
+    if _is_boolean(array):
+        raise DataError(
+            f"{name} holds true and false, which are no measurements: {name}.astype(float) reads them as 1 and 0"
+        )
     values = to_float(array, feature_names, name)
     check_finite(values, feature_names, name)
     return Samples(values, feature_names)
@@ -131,6 +139,8 @@ def as_samples_like(x: Any, feature_names: Sequence[str], *, of: str, name: str 
             f"{name} has {count} ({_named(ours)}), {of} has {len(theirs)} ({_named(theirs)}): "
             + (f"one datum is {name}[None, :], of shape (1, {len(theirs)})" if one_row else "give the same columns")
         )
+    if not isinstance(x, Samples) and not any(hasattr(x, attribute) for attribute in _NAMED_BY):
+        return Samples(samples.values, theirs)
     if sorted(ours) == sorted(theirs):
         raise DataError(
             f"{name} has its columns in the order {_named(ours)}, {of} in the order {_named(theirs)}: "
@@ -275,28 +285,59 @@ def _named(feature_names: Sequence[str]) -> str:
 
 
 def _names_of(x: Any, n_features: int) -> tuple[str, ...]:
-    """The names ``x`` carries (``feature_names``, or the name of a series), else the defaults."""
+    """The names ``x`` carries (``feature_names``, labels of a dimension, a series' name), else the defaults."""
     names = getattr(x, "feature_names", None)
     if names is not None and len(names) == n_features:
         return tuple(str(entry) for entry in names)
+    coords = getattr(x, "coords", None)
+    dims: tuple[Any, ...] = getattr(x, "dims", ())
+    if coords is not None and len(dims) == 2 and dims[1] in coords:  # an xarray array
+        labels = tuple(map(str, np.asarray(coords[dims[1]])))
+        if len(set(labels)) == n_features:
+            return labels
     series_name = getattr(x, "name", None)
     if n_features == 1 and isinstance(series_name, str) and hasattr(x, "to_numpy"):
         return (series_name,)
     return default_feature_names(n_features)
 
 
-def _from_table(table: Any, name: str) -> Samples:
+def _columns_of(x: Any, name: str) -> tuple[list[Any], Callable[[int], Any]] | None:
+    """The labels of a table, and the column at each place; None for what is no table."""
+    if hasattr(x, "column_names") and hasattr(x, "column"):  # pyarrow
+        return list(x.column_names), x.column
+    if hasattr(x, "data_vars"):  # xarray
+        dims = {dim for variable in x.data_vars.values() for dim in variable.dims}
+        if len(dims) != 1:
+            raise DataError(
+                f"{name} is a Dataset with the dimensions {_named(sorted(map(str, dims)))}: its variables need one, "
+                f"the same; pass one of them, {name}[...]"
+            )
+    elif not (hasattr(x, "columns") and hasattr(x, "to_numpy")):  # pandas, polars
+        return None
+    labels = list(x.data_vars if hasattr(x, "data_vars") else x.columns)
+    return labels, lambda place: x[labels[place]]
+
+
+def _is_boolean(array: np.ndarray) -> bool:
+    """Whether an array holds true and false, as objects too."""
+    return array.dtype.kind == "b" or (array.dtype == object and isinstance(next(array.flat, None), bool | np.bool_))
+
+
+def _from_table(labels: Sequence[Any], column_at: Callable[[int], Any], name: str) -> Samples:
     """A data frame, column by column, so that one text column does not turn the others into objects."""
-    labels = list(table.columns)
     feature_names = tuple(str(label) for label in labels)
-    check_not_empty((len(table), len(labels)), name)
     for label in feature_names:
         if feature_names.count(label) > 1:
             raise DataError(f"{name}: two columns are called {quoted(label)}: rename one of them")
-    columns = [
-        to_float(np.asarray(table[label])[:, np.newaxis], (feature_name,), name)
-        for label, feature_name in zip(labels, feature_names, strict=True)
-    ]
+    arrays = [np.asarray(column_at(place))[:, np.newaxis] for place in range(len(feature_names))]
+    check_not_empty((len(arrays[0]) if arrays else 1, len(arrays)), name)
+    for label, array in zip(feature_names, arrays, strict=True):
+        if _is_boolean(array):
+            raise DataError(
+                f"{name}: column {quoted(label)} holds true and false, which are no measurements: leave it out, or "
+                "turn it into 1 and 0 yourself"
+            )
+    columns = [to_float(array, (label,), name) for label, array in zip(feature_names, arrays, strict=True)]
     values = np.ascontiguousarray(np.concatenate(columns, axis=1))
     check_finite(values, feature_names, name)
     return Samples(values, feature_names)

@@ -9,7 +9,7 @@ import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import xarray as xr
@@ -179,17 +179,18 @@ def save_tree(tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
     user_path(path).write_bytes(content)
 
 
-def load_tree(path: str | os.PathLike[str]) -> xr.DataTree:
-    """Read a tree written by :func:`save_tree` into memory; the file is closed again.
+def load_tree(path: str | os.PathLike[str] | BinaryIO) -> xr.DataTree:
+    """Read a tree written by :func:`save_tree` into memory; the file is closed again. It may be open already.
 
     Raises
     ------
     DataError
         If the file is missing or is not a NetCDF-4 file.
     """
-    path = user_path(path, DataError)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; give the path of a posterior.nc")
+    if isinstance(path, str | os.PathLike):
+        path = user_path(path, DataError)
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; give the path of a posterior.nc")
     try:
         with xr.open_datatree(path, engine="h5netcdf") as tree:
             return tree.load()

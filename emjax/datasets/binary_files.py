@@ -1,7 +1,8 @@
-"""Parquet files and NumPy's ``.npy`` and ``.npz``; nothing is ever unpickled."""
+"""Parquet and Arrow files and NumPy's ``.npy`` and ``.npz``; nothing is ever unpickled."""
 
 from __future__ import annotations
 
+import json
 import math
 import tokenize
 import zipfile
@@ -12,52 +13,64 @@ from typing import IO, Any
 import numpy as np
 
 from emjax.bounds import written
-from emjax.datasets.columns import Columns, check_unique, check_width, choose_columns, listed
+from emjax.datasets.columns import (
+    Columns,
+    check_unique,
+    check_width,
+    choose_columns,
+    for_option,
+    listed,
+    refuse_truth,
+)
+from emjax.datasets.dataset import Table
+from emjax.datasets.packed import check_unpacked, one_line
 from emjax.errors import DataError
 from emjax.floats import quoted, to_float
 from emjax.samples import check_finite, check_not_empty, default_feature_names
 
-__all__ = ["read_npy", "read_npz", "read_parquet"]
+__all__ = ["read_arrow", "read_npy", "read_npz"]
 
 # the one name that is taken out of an .npz with several arrays
 _NPZ_ARRAY = "x"
 # what numpy.load raises for a damaged file, by the part that is damaged: its header is Python source read by
 # numpy, its shape may ask for any amount of memory, and an .npz is a zip archive besides
-MOST_UNPACKED = 2**30
-_MOST_PACKED = 20
-"""What files are unpacked to at most: a gigabyte, or so many times their size."""
 _DAMAGED_NPY = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError, MemoryError, OverflowError)
 _DAMAGED_NPZ = (*_DAMAGED_NPY, zipfile.BadZipFile, zlib.error, RuntimeError)  # NotImplementedError included
 
 
-def read_parquet(path: Path, place: str, columns: Columns = None) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The chosen columns of a Parquet file as float64 ``(n_samples, n_features)``, and their names.
+def read_arrow(path: Path, place: str, columns: Columns = None) -> Table:
+    """The chosen columns of a Parquet or Arrow (Feather) file as float64 ``(n_samples, n_features)``, and their names.
 
-    Integer, floating, boolean and decimal columns are numbers.  pandas' saved row labels
-    (``__index_level_0__``) are not a column unless they are asked for by name.
+    Integer, floating and decimal columns are numbers, and booleans where they are asked for by name.  The index that
+    pandas has saved is not a column unless it is asked for.
 
     Raises:
         DataError: if the file is damaged or empty, or a chosen column is not numeric or has a null, NaN or
             infinite value; the row counts from 0.
     """
     import pyarrow as pa
-    from pyarrow import parquet
+    from pyarrow import dataset, fs
 
+    is_parquet = path.suffix.lower() in (".parquet", ".pq")
+    kind = dataset.ParquetFileFormat() if is_parquet else dataset.IpcFileFormat()
+    notes: tuple[str, ...] = ()
+    source = {"source": str(path.absolute()), "format": kind, "filesystem": fs.LocalFileSystem()}
     try:
-        schema = parquet.read_schema(path)
-        names = tuple(schema.names)
+        names = tuple(kind.inspect(source["source"], source["filesystem"]).names)
         check_width(len(names), place)
         check_unique(names, place)
+        file = dataset.dataset(**source)
+        asked = columns is not None
         if columns is None:
-            columns = [name for name in names if not name.startswith("__index_level_")]
+            columns, notes = _without_index(file.schema)
         chosen = choose_columns(names, columns, place)
         chosen_names = tuple(names[position] for position in chosen)
-        _check_parquet_types(path, schema, chosen, place)
-        with parquet.ParquetFile(path) as file:
-            _check_unpacked(8 * file.metadata.num_rows * len(chosen), path.stat().st_size, place)
-            table = file.read(columns=list(chosen_names))
+        _check_types(file, chosen, place, truth=asked)
+        check_unpacked(8 * file.count_rows() * len(chosen), path.stat().st_size, place)
+        table = file.to_table(columns=list(chosen_names))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{place} is not a whole Parquet file ({one_line(error)}): write or fetch it again") from error
+        what = f"{'Parquet' if is_parquet else 'Arrow'} file"
+        raise DataError(f"{place} is not a whole {what} ({one_line(error)}): write or fetch it again") from error
     check_not_empty((table.num_rows, table.num_columns), place)
     values = np.empty((table.num_rows, len(chosen)))
     for position, name in enumerate(chosen_names):
@@ -70,10 +83,27 @@ def read_parquet(path: Path, place: str, columns: Columns = None) -> tuple[np.nd
             )
         values[:, position] = column.cast(pa.float64(), safe=False).to_numpy()
     check_finite(values, chosen_names, place)
-    return values, chosen_names
+    return Table(values, chosen_names, notes)
 
 
-def read_npy(path: Path, place: str, columns: Columns = None) -> tuple[np.ndarray, tuple[str, ...]]:
+def _without_index(schema: Any) -> tuple[list[str], tuple[str, ...]]:
+    """The columns less those that pandas has saved as its index, and a sentence on those that have a name."""
+    try:
+        index = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
+    except (ValueError, AttributeError, RecursionError):
+        index = []  # damaged words about a sound table
+    index = [name for name in index if isinstance(name, str)] if isinstance(index, list) else []
+    kept = [name for name in schema.names if name not in index and not name.startswith("__index_level_")]
+    named = [name for name in schema.names if name in index and not name.startswith("__index_level_")]
+    if not named or not kept:
+        return kept or list(schema.names), ()
+    left_out = (
+        f"the index of pandas ({listed(named)}) was left out; --columns {for_option([*named, *kept])} takes it in"
+    )
+    return kept, (left_out,)
+
+
+def read_npy(path: Path, place: str, columns: Columns = None) -> Table:
     """The chosen columns of a ``.npy`` file: an array ``(n_samples,)`` or ``(n_samples, n_features)``.
 
     Columns are called ``x0``, ``x1``, ... (a single one ``x``) and may be chosen by position.
@@ -91,7 +121,7 @@ def read_npy(path: Path, place: str, columns: Columns = None) -> tuple[np.ndarra
     return _from_array(array, place, columns)
 
 
-def read_npz(path: Path, place: str, columns: Columns = None) -> tuple[np.ndarray, tuple[str, ...]]:
+def read_npz(path: Path, place: str, columns: Columns = None) -> Table:
     """The chosen columns of the only array in a ``.npz`` file, or of the one called ``x``.
 
     Raises:
@@ -111,7 +141,7 @@ def read_npz(path: Path, place: str, columns: Columns = None) -> tuple[np.ndarra
                 )
             name = _NPZ_ARRAY if _NPZ_ARRAY in names else names[0]
             member = archive.zip.getinfo(f"{name}.npy" if f"{name}.npy" in archive.zip.namelist() else name)
-            _check_unpacked(member.file_size, member.compress_size, place)
+            check_unpacked(member.file_size, member.compress_size, place)
             with archive.zip.open(member) as packed:
                 if packed.peek(6)[:6] == np.lib.format.MAGIC_PREFIX:
                     _check_header(packed, member.file_size)
@@ -137,23 +167,7 @@ def _check_header(file: IO[bytes], size: int) -> None:
         raise ValueError(f"its header declares shape {written(shape)} of {written(dtype)}, and {there:,} bytes follow")
 
 
-def _check_unpacked(unpacked: int, packed: int, place: str) -> None:
-    """Refuse what is packed to next to nothing: it would unpack to any amount of memory."""
-    if unpacked > max(MOST_UNPACKED, _MOST_PACKED * packed):
-        raise DataError(
-            f"{place} would unpack from {packed:,} to {unpacked:,} bytes, and beyond {MOST_UNPACKED:,} at most "
-            f"{_MOST_PACKED} times its size is read: save the numbers without compression"
-        )
-
-
-def one_line(error: BaseException) -> str:
-    """The message of another library's exception on one line, cut after 120 characters."""
-    words = " ".join(str(error).split()).rstrip(".")
-    text = "".join(letter if letter.isprintable() else "?" for letter in words)
-    return text if len(text) <= 120 else text[:117] + "..."
-
-
-def _from_array(array: np.ndarray, place: str, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]]:
+def _from_array(array: np.ndarray, place: str, columns: Columns) -> Table:
     """Checked columns of an array of one or two dimensions."""
     if array.dtype.names is not None:
         raise DataError(
@@ -172,30 +186,34 @@ def _from_array(array: np.ndarray, place: str, columns: Columns) -> tuple[np.nda
     names = default_feature_names(array.shape[1])
     chosen = choose_columns(names, columns, place)
     chosen_names = tuple(names[position] for position in chosen)
+    if columns is None and array.dtype.kind == "b":
+        refuse_truth(names, [True] * len(names), place)
     values = to_float(array[:, chosen], chosen_names, place)
     check_finite(values, chosen_names, place)
-    return values, chosen_names
+    return Table(values, chosen_names)
 
 
-def _check_parquet_types(path: Path, schema: Any, chosen: list[int], place: str) -> None:
+def _check_types(file: Any, chosen: list[int], place: str, *, truth: bool) -> None:
     """Raise for the first chosen column that does not hold numbers, with its first value."""
-    from pyarrow import parquet
+    from pyarrow import types as arrow_types
 
-    names, types = schema.names, schema.types  # which pyarrow makes anew every time
+    names, types = file.schema.names, file.schema.types  # which pyarrow makes anew every time
     numeric = [name for name, kind in zip(names, types, strict=True) if _is_number_type(kind)]
     for position in chosen:
         name, kind = names[position], types[position]
         if _is_number_type(kind):
             continue
-        with parquet.ParquetFile(path) as file:
-            first = next(file.iter_batches(1, columns=[name]), None)
-        example = f" (row 0, counting from 0, holds {quoted(first.column(0)[0].as_py())})" if first else ""
+        first = file.head(1, columns=[name])
+        example = f" (row 0, counting from 0, holds {quoted(first.column(0)[0].as_py())})" if len(first) else ""
         remedy = (
-            f"choose numeric columns, --columns {listed(numeric).replace(', ', ',')}"
+            f"choose numeric columns, --columns {for_option(numeric)}"
             if numeric
             else "no other column is numeric; give a file with numbers"
         )
         raise DataError(f"{place}: column {quoted(name)} is not numeric but {kind}{example}: {remedy}")
+    if not truth:
+        chosen_names = [names[position] for position in chosen]
+        refuse_truth(chosen_names, [arrow_types.is_boolean(types[position]) for position in chosen], place)
 
 
 def _is_number_type(kind: Any) -> bool:

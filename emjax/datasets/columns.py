@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
+import io
 import numbers
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +14,17 @@ from emjax.bounds import written
 from emjax.errors import DataError
 from emjax.floats import quoted
 
-__all__ = ["Columns", "check_unique", "check_width", "choose_columns", "listed", "nearest"]
+__all__ = [
+    "Columns",
+    "check_unique",
+    "check_width",
+    "choose_columns",
+    "for_option",
+    "listed",
+    "nearest",
+    "refuse_truth",
+    "split_columns",
+]
 
 type Columns = str | int | Sequence[str | int] | None
 
@@ -27,8 +40,8 @@ def choose_columns(names: Sequence[str], columns: Columns, place: str) -> list[i
     Args:
         names: the names of all columns; an empty string is a column without a name.
         columns: None for all of them; a name, a position counting from 0, or several of these.  One text
-            may hold several, separated by commas: ``"eruptions,waiting"``.  A text of digits is a position
-            unless a column has that name.
+            may hold several, separated by commas: ``"eruptions,waiting"``; a name that has a comma stands in
+            quotes: ``'"a,b",c'``.  A text of digits is a position unless a column has that name.
         place: how messages call the data.
 
     Raises:
@@ -39,7 +52,7 @@ def choose_columns(names: Sequence[str], columns: Columns, place: str) -> list[i
         _check_named(names, place)
         return list(range(len(names)))
     if isinstance(columns, str):
-        wanted: list[Any] = [columns] if columns in names else [part.strip() for part in columns.split(",")]
+        wanted: list[Any] = [columns] if columns in names else split_columns(columns)
     elif isinstance(columns, Iterable) and not isinstance(columns, bytes):
         wanted = list(columns)
     else:
@@ -54,6 +67,35 @@ def choose_columns(names: Sequence[str], columns: Columns, place: str) -> list[i
             raise DataError(f"{place}: column {quoted(entry)} is chosen twice: name each column once")
         chosen[position] = None
     return list(chosen)
+
+
+def split_columns(text: str) -> list[str]:
+    """The names in a text, separated by commas; one that has a comma or a quote is quoted, as in a CSV file."""
+    try:
+        return [name.strip() for name in next(csv.reader([text], skipinitialspace=True, strict=True), [""])]
+    except csv.Error:
+        return [name.strip() for name in text.split(",")]
+
+
+def for_option(names: Sequence[str]) -> str:
+    """What `split_columns` takes apart again, quoted for a shell: at most a dozen names."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(names[:_LONGEST_LIST])
+    line = shlex.quote(text.getvalue()) if text.getvalue().isprintable() else quoted(text.getvalue())
+    more = len(names) - _LONGEST_LIST
+    return f"{line} and {more} more" if more > 0 else line
+
+
+def refuse_truth(names: Sequence[str], truth: Sequence[bool], place: str) -> None:
+    """Raise :class:`DataError` if a column that nobody asked for by name holds true and false."""
+    if any(truth):
+        name = names[list(truth).index(True)]
+        others = [other for other, is_truth in zip(names, truth, strict=True) if not is_truth]
+        remedy = f"choose the others, --columns {for_option(others)}; " if others else ""
+        raise DataError(
+            f"{place}: column {quoted(name)} holds true and false, which are no measurements: {remedy}"
+            f"--columns {for_option(names)} reads them as 1 and 0"
+        )
 
 
 def check_width(n_columns: int, place: str) -> None:
@@ -96,12 +138,9 @@ def _check_named(names: Sequence[str], place: str) -> None:
         raise DataError(
             f"{place}: column {names.index('')} (counting from 0) has no name (row numbers written "
             "by R or pandas?): "
-            f"name it, or choose the columns to use, for instance --columns {_for_option(names)}"
+            f"name it, or choose the columns to use, for instance --columns "
+            f"{for_option([name for name in names if name] or ['0'])}"
         )
-
-
-def _for_option(names: Sequence[str]) -> str:
-    return listed([name for name in names if name]).replace(", ", ",") or "0"
 
 
 def _position(names: Sequence[str], places: Mapping[str, int], entry: Any, place: str) -> int:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "Table"]
+
+
+class Table(NamedTuple):
+    """What a reader finds in a file: float64 ``(n_samples, n_features)``, a name per column, what it had to guess."""
+
+    values: np.ndarray
+    feature_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
-
-from emjax.datasets.binary_files import read_npy, read_npz, read_parquet
+from emjax.datasets.binary_files import read_arrow, read_npy, read_npz
 from emjax.datasets.bundled import CATALOGUE, load_bundled
 from emjax.datasets.columns import Columns, listed, nearest
-from emjax.datasets.dataset import Dataset
+from emjax.datasets.dataset import Dataset, Table
+from emjax.datasets.packed import PACKED, read_standard_input, unpack
 from emjax.datasets.text_files import read_csv
-from emjax.errors import DataError
+from emjax.errors import DataError, DataWarning
 from emjax.files import NotRegularError, regular_size, user_path
 from emjax.floats import quoted
 
-__all__ = ["load"]
+__all__ = ["STANDARD_INPUT", "load", "read"]
 
-type _Reader = Callable[[Path, str, Columns], tuple[np.ndarray, tuple[str, ...]]]
+STANDARD_INPUT = "-"
+"""What stands for a path where the data come through a pipe."""
 
-_READERS: Mapping[str, _Reader] = {
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".txt": read_csv,
-    ".parquet": read_parquet,
-    ".pq": read_parquet,
+type _Reader = Callable[[Path, str, Columns], Table]
+
+_TEXT = (".csv", ".tsv", ".txt")
+_BINARY: Mapping[str, _Reader] = {
+    ".parquet": read_arrow,
+    ".pq": read_arrow,
+    ".feather": read_arrow,
+    ".arrow": read_arrow,
     ".npy": read_npy,
     ".npz": read_npz,
 }
-_SUFFIXES = ".csv, .tsv, .txt, .parquet, .npy or .npz"
+_SUFFIXES = ".csv, .tsv, .txt (also packed, as .csv.gz), .parquet, .feather, .arrow, .npy or .npz"
 
 # what files begin with: (first bytes, what it is, the suffixes it may have)
 _SIGNATURES: tuple[tuple[bytes, str, tuple[str, ...]], ...] = (
@@ -38,28 +41,31 @@ _SIGNATURES: tuple[tuple[bytes, str, tuple[str, ...]], ...] = (
     (b"\x93NUMPY", "a NumPy array", (".npy",)),
     (b"PK\x03\x04", "a zip archive (NumPy's .npz and Excel's .xlsx are such)", (".npz",)),
     (b"PK\x05\x06", "an empty zip archive", (".npz",)),
-    (b"\x1f\x8b", "a gzip archive, to be unpacked first", ()),
+    (b"ARROW1", "an Arrow file", (".feather", ".arrow")),
+    (b"FEA1", "a Feather file of version 1, to be converted first", ()),
+    (b"\x1f\x8b", "packed by gzip", (".gz",)),
+    (b"BZh", "packed by bzip2", (".bz2",)),
+    (b"\xfd7zXZ\x00", "packed by xz", (".xz",)),
+    (b"\x28\xb5\x2f\xfd", "packed by zstd", (".zst",)),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, to be converted first", ()),
     (b"\xff\xfe", "text in UTF-16, to be saved as UTF-8 first", ()),
     (b"\xfe\xff", "text in UTF-16, to be saved as UTF-8 first", ()),
 )
-_EXPECTED = {
-    ".parquet": "a Parquet file",
-    ".pq": "a Parquet file",
-    ".npy": "a NumPy array",
-    ".npz": "a zip archive",
-}
 
 
-def load(name_or_path: str | os.PathLike[str], columns: Columns = None) -> Dataset:
+def load(name_or_path: str | os.PathLike[str], columns: Columns = None, *, header: bool | None = None) -> Dataset:
     """Load a bundled data set by name, or a file.
 
     Args:
-        name_or_path: a bundled name (see :func:`emjax.datasets.available`) or the path of a ``.csv``,
-            ``.tsv``, ``.txt``, ``.parquet``, ``.npy`` or ``.npz`` file.  A bundled name wins unless the text
-            has a path separator or a suffix, so ``./faithful.csv`` is always a file.
+        name_or_path: a bundled name (see :func:`emjax.datasets.available`), the path of a ``.csv``, ``.tsv`` or
+            ``.txt`` file (also packed: ``.csv.gz``, ``.bz2``, ``.xz``, ``.zst``), of a ``.parquet``, ``.feather``,
+            ``.arrow``, ``.npy`` or ``.npz`` file, or ``"-"`` for text from standard input.  A bundled name wins unless
+            it has a path separator or a suffix, so ``./faithful.csv`` is always a file.
         columns: the columns to keep, in this order: names or positions counting from 0, as a sequence or as
-            one text separated by commas.  None keeps all of them.
+            one text separated by commas (a name with a comma stands in quotes: ``'"a,b",c'``).  None keeps all of them
+            but the index that pandas saved with a table.
+        header: whether the first row of a text file holds the names of the columns.  None finds out, see
+            `emjax.datasets.header.find_header`.
 
     Returns:
         The data set; ``values`` is float64, shape ``(n_samples, n_features)``, all finite.
@@ -67,7 +73,20 @@ def load(name_or_path: str | os.PathLike[str], columns: Columns = None) -> Datas
     Raises:
         DataError: in one line, for whatever is wrong with the name, the file or a value in it.  Lines of text
             files count from 1, as in an editor; rows of the others count from 0.
+
+    Warns:
+        DataWarning: where a file could be read in another way too, such as a first line 1990,1991.
     """
+    dataset, notes = read(name_or_path, columns, header)
+    for note in notes:
+        warnings.warn(note, DataWarning, stacklevel=2)
+    return dataset
+
+
+def read(
+    name_or_path: str | os.PathLike[str], columns: Columns = None, header: bool | None = None
+) -> tuple[Dataset, tuple[str, ...]]:
+    """What `load` loads, and what it warns of."""
     try:
         text = os.fsdecode(name_or_path)
     except TypeError as error:
@@ -78,22 +97,50 @@ def load(name_or_path: str | os.PathLike[str], columns: Columns = None) -> Datas
         ) from error
     if not text.strip():
         raise DataError(f"no data set was named: give the path of a file, or one of {listed(tuple(CATALOGUE))}")
+    if text == STANDARD_INPUT:
+        table = _read_text(read_standard_input(), "standard input", columns, header)
+        return Dataset(table.values, table.feature_names, "stdin", text), _of("standard input", table.notes)
     is_path = Path(text).suffix != "" or "/" in text or os.sep in text
     if not is_path and text in CATALOGUE:
-        return load_bundled(CATALOGUE[text], columns)
+        _no_header_but_of_text(header, text)
+        return load_bundled(CATALOGUE[text], columns), ()
     path = user_path(text, DataError)
     short = text if len(text) <= 250 else f"{text[:120]}...{text[-120:]}"
     place = short if short.isprintable() else quoted(short)
     size = _size_of_file(path, text, place)
-    reader = _reader_for(path, place)
+    kind, packed = _suffixes(path, place)
     if size == 0:
         raise DataError(f"{place} is empty (0 bytes): give a file with at least one row of numbers")
     try:
-        _check_signature(path, reader, place)
-        values, feature_names = reader(path, place, columns)
+        _check_signature(_head(path), packed or kind, place)
+        if kind in _TEXT:
+            content = unpack(path, place) if packed else path
+            table = _read_text(content, place, columns, header)
+        else:
+            _no_header_but_of_text(header, place)
+            table = _BINARY[kind](path, place, columns)
     except OSError as error:
         raise DataError(f"{place} cannot be read ({error.strerror or error}): check the file and its rights") from error
-    return Dataset(values=values, feature_names=feature_names, name=path.stem, source=text)
+    name = Path(path.stem).stem if packed else path.stem
+    dataset = Dataset(values=table.values, feature_names=table.feature_names, name=name, source=text)
+    return dataset, _of(place, table.notes)
+
+
+def _of(place: str, notes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{place}: {note}" for note in notes)
+
+
+def _read_text(content: Path | bytes, place: str, columns: Columns, header: bool | None) -> Table:
+    if isinstance(content, bytes):
+        if not content:
+            raise DataError(f"{place} is empty (0 bytes): give at least one row of numbers")
+        _check_signature(content[:8], ".csv", place)
+    return read_csv(content, place, columns, header)
+
+
+def _no_header_but_of_text(header: bool | None, place: str) -> None:
+    if header is not None:
+        raise DataError(f"{place} is no text file, so that header says nothing of it: leave it out")
 
 
 def _size_of_file(path: Path, text: str, place: str) -> int:
@@ -114,26 +161,36 @@ def _size_of_file(path: Path, text: str, place: str) -> int:
         raise DataError(f"{place} cannot be read ({error.strerror}): give a file, or one of {names}") from error
 
 
-def _reader_for(path: Path, place: str) -> _Reader:
+def _suffixes(path: Path, place: str) -> tuple[str, str]:
+    """What kind of file the name says it is, and what a text is packed by, else ``""``."""
     suffix = path.suffix.lower()
-    reader = _READERS.get(suffix)
-    if reader is None:
+    if suffix in PACKED:
+        kind = Path(path.stem).suffix.lower()
+        if kind in _TEXT:
+            return kind, suffix
+        raise DataError(f"{place}: of packed files those ending in .csv{suffix} or .txt{suffix} are read: unpack it")
+    if suffix not in _TEXT and suffix not in _BINARY:
         what = f"files ending in {quoted(suffix)} are not read" if suffix else "the file name has no suffix"
         raise DataError(f"{place}: {what}: save the data as {_SUFFIXES}")
-    return reader
+    return suffix, ""
 
 
-def _check_signature(path: Path, reader: _Reader, place: str) -> None:
-    """Refuse a file whose first bytes are not what its name says."""
+def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        head = file.read(8)
+        return file.read(8)
+
+
+def _check_signature(head: bytes, suffix: str, place: str) -> None:
+    """Refuse a file whose first bytes are not what its name says."""
     for signature, what, suffixes in _SIGNATURES:
         if head.startswith(signature):
-            if path.suffix.lower() in suffixes:
+            if suffix in suffixes:
                 return
-            remedy = f"rename it to {suffixes[0]}" if suffixes else f"save it as {_SUFFIXES}"
+            ending = (".csv" if suffixes and suffixes[0] in PACKED else "") + (suffixes[0] if suffixes else "")
+            remedy = f"rename it to {ending}" if suffixes else f"save it as {_SUFFIXES}"
             raise DataError(f"{place} is not what its name says: its content is {what}; {remedy}")
-    if reader is not read_csv:
+    if suffix not in _TEXT:
         looks_like_text = all(byte in b"\t\r\n" or byte >= 32 for byte in head)
         content = "its content looks like text; rename it to .csv" if looks_like_text else "write or fetch it again"
-        raise DataError(f"{place} is not what its name says ({_EXPECTED[path.suffix.lower()]}): {content}")
+        expected = next(what for _, what, suffixes in _SIGNATURES if suffix in suffixes)
+        raise DataError(f"{place} is not what its name says ({expected}): {content}")

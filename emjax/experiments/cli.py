@@ -37,6 +37,7 @@ _CLICK_ERROR: type[Exception] = _USAGE_ERROR.__bases__[0]
 OPTION_KEYS = {
     "data": "data.source",
     "columns": "data.columns",
+    "header": "data.header",
     "components": "model.n_components",
     "family": "model.family",
     "covariance": "model.covariance",
@@ -105,8 +106,12 @@ app = typer.Typer(
 
 _MODEL, _EM, _MCMC, _RUN, _STUDY = "Model", "EM", "MCMC", "Run", "Study"
 
-Data = Annotated[str, typer.Argument(metavar="DATA", help="A bundled name or a CSV, Parquet, .npy or .npz file.")]
+Data = Annotated[str, typer.Argument(metavar="DATA", help="A bundled name, a CSV, Parquet, Arrow or NumPy file, or -.")]
 Columns = Annotated[str | None, typer.Option(metavar="A,B", help="Columns to use.", rich_help_panel=_MODEL)]
+Header = Annotated[
+    bool | None,
+    typer.Option("--header/--no-header", metavar="", help="First line is names (found out).", rich_help_panel=_MODEL),
+]
 Components = Annotated[
     int | None,
     typer.Option("-k", "--components", metavar="K", help="Number of components (required).", rich_help_panel=_MODEL),
@@ -164,8 +169,7 @@ Acceptance = Annotated[
 Level = Annotated[float | None, typer.Option(metavar="P", help="Probability of intervals (0.9).", rich_help_panel=_RUN)]
 NoLoo = Annotated[bool | None, typer.Option("--no-loo", metavar="", help="Leave out PSIS-LOO.", rich_help_panel=_RUN)]
 NoIntervals = Annotated[
-    bool | None,
-    typer.Option("--no-intervals", metavar="", help="Estimates without standard errors.", rich_help_panel=_RUN),
+    bool | None, typer.Option("--no-intervals", metavar="", help="No standard errors.", rich_help_panel=_RUN)
 ]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Random seed (0).", rich_help_panel=_RUN)]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder (runs/DATA-kK).", rich_help_panel=_RUN)]
@@ -224,6 +228,7 @@ def compare(
     family: FamilyName = None,
     covariance: Covariance = None,
     columns: Columns = None,
+    header: Header = None,
     prior: PriorName = None,
     precision: Precision = None,
     n_init: NInit = None,
@@ -258,6 +263,7 @@ def fit(
     family: FamilyName = None,
     covariance: Covariance = None,
     columns: Columns = None,
+    header: Header = None,
     prior: PriorName = None,
     precision: Precision = None,
     n_init: NInit = None,
@@ -289,6 +295,7 @@ def sample(
     family: FamilyName = None,
     covariance: Covariance = None,
     columns: Columns = None,
+    header: Header = None,
     precision: Precision = None,
     n_init: NInit = None,
     starts: Starts = None,
@@ -442,6 +449,7 @@ def _storage_trouble(error: OSError) -> int:
 
 def _run_options(context: typer.Context, task: str) -> int:
     """Run what the options of a command declare."""
+    from emjax.datasets.columns import split_columns
     from emjax.experiments.settings import build_config
     from emjax.experiments.study.reading import Declared, overridden
 
@@ -452,7 +460,7 @@ def _run_options(context: typer.Context, task: str) -> int:
         if value is None:
             continue
         if option == "columns":
-            value = [name.strip() for name in value.split(",")]
+            value = split_columns(value)
         elif option.startswith("no_"):
             value = not value
         section, _, name = key.rpartition(".")

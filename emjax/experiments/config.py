@@ -38,7 +38,7 @@ DEFAULT_CHAINS = {"auto": 4, "hmc": 8, "nuts": 4, "gibbs": 8, "laplace": 4}
 
 
 class SourceData(Section):
-    """Data that lie somewhere: a bundled name or a file (CSV, Parquet, .npy, .npz)."""
+    """Data that lie somewhere: a bundled name or a file (CSV, Parquet, Arrow, .npy, .npz)."""
 
     kind: Literal["source"] = "source"
     source: PathText = Field(description="a bundled name (see `emjax datasets`) or the path of a file")
@@ -50,6 +50,9 @@ class SourceData(Section):
     ] = Field(
         default=None,
         description="the columns to use, by name or position from 0, in this order; default: all",
+    )
+    header: Annotated[bool, Field(strict=True)] | None = Field(
+        default=None, description="whether the first line of a text file holds names; default: found out"
     )
 
 

@@ -2,25 +2,28 @@
 
 from typing import Any
 
-from emjax.experiments.config import Config, SimulatedData
+from emjax.datasets.readers import STANDARD_INPUT
+from emjax.experiments.config import Config, SimulatedData, SourceData
 
 
-def load_data(config: Config) -> Any:
-    """Return the ``emjax.datasets.Dataset`` that a config declares.
+def load_data(declared: SourceData | SimulatedData) -> Any:
+    """Return the ``emjax.datasets.Dataset`` that the data section of a config declares.
 
     Raises DataError when the data cannot be read, or when a covariance to simulate from is not one.
     """
     from emjax import datasets
 
-    if isinstance(config.data, SimulatedData):
-        return _simulate(config.data)
-    return datasets.load(config.data.source, columns=config.data.columns)
+    if isinstance(declared, SimulatedData):
+        return _simulate(declared)
+    return datasets.load(declared.source, columns=declared.columns, header=declared.header)
 
 
 def data_name(config: Config) -> str:
     """Return a short name for the data, fit for a folder: the bundled name, or the file's without suffix."""
     if isinstance(config.data, SimulatedData):
         return "simulated"
+    if config.data.source == STANDARD_INPUT:
+        return "stdin"
     stem = config.data.source.replace("\\", "/").rstrip("/").rpartition("/")[2]
     stem = stem.rpartition(".")[0] or stem
     safe = "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in stem).strip("-")

@@ -108,7 +108,7 @@ def _config(run: SingleRun) -> "Config":
 
     if run.newer is not None:
         raise ConfigError(run.newer)
-    return build_config(run.config, place=str(run.folder / CONFIG))
+    return build_config(run.settings, place=str(run.folder / CONFIG))
 
 
 def _spec(result: "StudyResult", key: str) -> Mapping[str, Any]:

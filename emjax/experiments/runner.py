@@ -3,14 +3,19 @@
 import dataclasses
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emjax import clock
+from emjax.datasets.readers import STANDARD_INPUT
 from emjax.errors import EmjaxError
+from emjax.experiments.archive import objects
+from emjax.experiments.archive.contents import TREE, draws_of, file_hash
+from emjax.experiments.archive.single import DATA
+from emjax.experiments.assignments import write_assignments
 from emjax.experiments.config import Config
 from emjax.experiments.console import Bars, ChainBars, Console
 from emjax.experiments.data import data_name, load_data
@@ -22,6 +27,7 @@ from emjax.experiments.terminal import comparison_view, fit_view, posterior_view
 if TYPE_CHECKING:
     from emjax.em.fit import Progress
 
+PAGE = "report.html"
 MODES = "modes"
 """The stage of a run before its chains move: nobody knows yet how many there will be."""
 
@@ -68,7 +74,7 @@ class _Run:
         self.console = console
         self.overwrite = overwrite
         self.started = clock.now()
-        self.dataset = load_data(config)
+        self.dataset = load_data(config.data)
 
     def execute(self) -> RunResult:
         config = self.config
@@ -76,20 +82,39 @@ class _Run:
         default = f"{data_name(config)}-k{config.model.n_components}{suffix}"
         task = {"fit": self._fit, "sample": self._sample, "compare": self._compare}[config.task]
         with run_folder(config.output.dir, default=default, overwrite=self.overwrite) as folder:
-            folder.write_toml("config.toml", config.resolved())
+            folder.write_toml("config.toml", self._settings(folder))
             result = task(folder)
             path = folder.publish()
         result = dataclasses.replace(result, folder=path, document={**result.document, "run": str(path)})
         self._report(result)
         return result
 
+    def _settings(self, folder: RunFolder) -> dict[str, Any]:
+        """Every setting in force; data that came through a pipe are written down, so that the run can be repeated."""
+        tree = self.config.resolved()
+        if self.dataset.source == STANDARD_INPUT:
+            folder.write_columns(DATA, dict(zip(self.dataset.feature_names, self.dataset.values.T, strict=True)))
+            tree["data"] = {"kind": "source", "source": DATA}
+        return tree
+
     def _fit(self, folder: RunFolder) -> RunResult:
+        from emjax.experiments.report.fit_page import render_fit
+
         with self.console.bars(self.config.em.log_every == 0) as bars:
             fit = self._em(self.config.em_prior, bars)
         key = "mle" if self.config.em_prior == "none" else "map"
-        document = self._fit_document(fit)
+        with _beside(_import_figures):
+            intervals = self._intervals(fit)
+        document = fit_document(fit, intervals)
         folder.write_json("em.json", {"mle": None, "map": None, key: document})
-        self._write_environment(folder)
+        _write_objects(folder, fit)
+        written, why_not = write_assignments(folder, fit)
+        if why_not:
+            self.console.warn(why_not)
+        provenance = self._write_environment(folder)
+        command = shlex.join(provenance["command"])
+        page = render_fit(fit, intervals, provenance=provenance, command=command, assignments_file=written)
+        folder.write_text(PAGE, page)
         asked_for = self.config.em.iterations is not None and str(fit.status) == "max_iter"
         return RunResult(folder.target, document, fit.converged or asked_for, fit)
 
@@ -98,21 +123,18 @@ class _Run:
             fit = self._em("default", bars)
             posterior = self._mcmc(fit, bars)
         level = self.config.compare.level
-        folder.write_json("em.json", {"mle": None, "map": self._fit_document(fit)})
+        folder.write_json("em.json", {"mle": None, "map": fit_document(fit, self._intervals(fit))})
         document = posterior_document(posterior, level)
         _write_posterior(folder, posterior, document)
+        _write_objects(folder, fit, posterior)
         self._write_environment(folder)
         return RunResult(folder.target, document, document["status"] == "converged", fit, posterior)
 
-    def _fit_document(self, fit: Any) -> dict[str, Any]:
+    def _intervals(self, fit: Any) -> Any:
         from emjax.uncertainty.information import left_out
 
         level = self.config.compare.level
-        return fit_document(fit, fit.intervals(level=level) if self.config.em.intervals else left_out(fit, level))
-
-    def _map_document(self, posterior: Any, comparison: Any) -> dict[str, Any]:
-        known = comparison.intervals_of.get("map")
-        return self._fit_document(posterior.map_fit) if known is None else fit_document(posterior.map_fit, known)
+        return fit.intervals(level=level) if self.config.em.intervals else left_out(fit, level)
 
     def _begin_compiling(self) -> None:
         """Let the sampler's programs be built while EM's are, on another core if there is one."""
@@ -143,13 +165,15 @@ class _Run:
             # The comparison's fit has its components in the posterior's order: all files name them alike.
             given = fit_document(comparison.given, comparison.intervals_of["em"])
             mle = given if self.config.em_prior == "none" else None
-            folder.write_json("em.json", {"mle": mle, "map": self._map_document(posterior, comparison)})
+            map_intervals = comparison.intervals_of.get("map") or self._intervals(posterior.map_fit)
+            folder.write_json("em.json", {"mle": mle, "map": fit_document(posterior.map_fit, map_intervals)})
             _write_posterior(folder, posterior, posterior_document(posterior, level))
             folder.write_json("comparison.json", comparison.to_dict())
+            _write_objects(folder, fit, posterior, comparison)
             bars.update("comparison", 2, 3, "report")
             provenance = self._write_environment(folder)
             page = render_report(comparison, provenance=provenance, command=shlex.join(provenance["command"]))
-            folder.write_text("report.html", page)
+            folder.write_text(PAGE, page)
         document = json.loads((folder.partial / "comparison.json").read_text(encoding="utf-8"))
         trustworthy = fit.converged and str(posterior.status) == "converged"
         return RunResult(folder.target, document, trustworthy, fit, posterior, comparison)
@@ -163,6 +187,8 @@ class _Run:
             seed=config.seed,
             started=self.started,
         )
+        written = [folder.partial / name for name in (objects.FILE, TREE)]
+        environment["files"] = {path.name: file_hash(path) for path in written if path.exists()}
         folder.write_json("environment.json", environment)
         return environment
 
@@ -240,7 +266,7 @@ class _Run:
     def _report(self, result: RunResult) -> None:
         view = {"fit": fit_view, "sample": posterior_view, "compare": comparison_view}[self.config.task]
         about = subject(self.dataset.name, self.dataset.shape, self._model())
-        name = "report.html" if self.config.task == "compare" else ""
+        name = "" if self.config.task == "sample" else PAGE
         self.console.show(*view(result.document, about, [str(result.folder / name)]))
         self.console.document(result.document)
 
@@ -259,10 +285,21 @@ def _building_ahead(fit: Any, level: float) -> Iterator[None]:
         # Compiled beside the sampler, but no part of its cost.
         with unwatched():
             build_ahead(fit, level)
-        import emjax.experiments.report.figures  # noqa: F401  (matplotlib's import takes a second)
+        _import_figures()
 
+    with _beside(build):
+        yield
+
+
+def _import_figures() -> None:
+    import emjax.experiments.report.figures  # noqa: F401  (matplotlib's import takes a second)
+
+
+@contextmanager
+def _beside(work: Callable[[], None]) -> Iterator[None]:
+    """Do some work in another thread during the block, whose end waits for it; what fails is not raised."""
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(build)
+        pool.submit(work)
         yield
 
 
@@ -270,4 +307,12 @@ def _write_posterior(folder: RunFolder, posterior: Any, document: dict[str, Any]
     from emjax.bayes.tree import save_tree
 
     folder.write_json("posterior.json", document)
-    save_tree(posterior.tree, folder.partial / "posterior.nc")
+    save_tree(posterior.tree, folder.partial / TREE)
+
+
+def _write_objects(folder: RunFolder, fit: Any, posterior: Any = None, comparison: Any = None) -> None:
+    """Write what `emjax.open_run` gives back; nothing where a family of the user's own is no part of emjax."""
+    draws = {} if posterior is None else draws_of(posterior.tree)
+    found = {"fit": fit, "posterior": posterior, "comparison": comparison}
+    with suppress(objects.UnknownTypeError):
+        folder.write_json(objects.FILE, {"format": objects.FORMAT, "objects": objects.to_plain(found, draws)})

@@ -1,7 +1,7 @@
 """Run folders: written beside their place under a temporary name and renamed when whole."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,13 @@ from emjax.jsonable import to_json
 
 FILES = frozenset(
     {
+        "assignments.csv",
+        "assignments.parquet",
         "config.toml",
+        "data.parquet",
         "environment.json",
         "em.json",
+        "objects.json",
         "posterior.json",
         "posterior.nc",
         "comparison.json",
@@ -60,6 +64,14 @@ class RunFolder:
         """Write a text file in UTF-8."""
         with atomic.storage(self.target.parent, NOTHING_WRITTEN):
             (self.partial / name).write_bytes(text.encode("utf-8", errors="replace"))
+
+    def write_columns(self, name: str, columns: Mapping[str, Any]) -> None:
+        """Write arrays ``(n_rows,)`` by name as Parquet."""
+        import pyarrow
+        from pyarrow import parquet
+
+        with atomic.storage(self.target.parent, NOTHING_WRITTEN):
+            parquet.write_table(pyarrow.table(dict(columns)), self.partial / name)
 
     def publish(self) -> Path:
         """Bring every byte to the disk, then give the folder its name.

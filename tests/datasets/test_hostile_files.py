@@ -1,18 +1,31 @@
 """Files that somebody has damaged, or made to take all time and memory, are read or refused in one line."""
 
+import bz2
+import gzip
+import lzma
+import warnings
 import zipfile
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from pyarrow import parquet
+from pyarrow import feather, parquet
 
 from emjax import datasets
-from emjax.datasets import binary_files, text_files
 from emjax.datasets import columns as columns_module
-from emjax.errors import DataError
+from emjax.datasets import packed, text_layout
+from emjax.errors import DataError, DataWarning
+
+OPENED = {
+    ".gz": partial(gzip.open, mode="wb"),
+    ".bz2": partial(bz2.open, mode="wb"),
+    ".xz": partial(lzma.open, mode="wb"),
+    ".zst": partial(pa.output_stream, compression="zstd"),
+}
+"""How a packed text is written, by suffix."""
 
 
 def header_of(shape, descr="'<f8'", version=1):
@@ -46,17 +59,31 @@ def test_a_numpy_header_that_declares_more_than_the_file_holds(tmp_path, write, 
 
 
 def test_what_is_packed_to_next_to_nothing_is_not_unpacked(tmp_path, refusal, monkeypatch):
-    monkeypatch.setattr(binary_files, "MOST_UNPACKED", 10_000)
+    monkeypatch.setattr(packed, "MOST_UNPACKED", 10_000)
     zeros = np.zeros(5_000)
     np.savez_compressed(tmp_path / "a.npz", zeros)
     parquet.write_table(pa.table({"a": zeros}), tmp_path / "a.parquet")
-    for name in ("a.npz", "a.parquet"):
+    feather.write_feather(pa.table({"a": zeros}), tmp_path / "a.feather", compression="zstd")
+    for suffix, opened in OPENED.items():
+        with opened(tmp_path / f"a.csv{suffix}") as file:
+            file.write(b"0\n" * 10_000)
+    for name in ("a.npz", "a.parquet", "a.feather", *(f"a.csv{suffix}" for suffix in OPENED)):
         message = refusal(datasets.load, tmp_path / name)
         assert "and beyond 10,000 at most 20 times its size is read: save the numbers without compression" in message
     np.savez(tmp_path / "a.npz", zeros)
     parquet.write_table(pa.table({"a": zeros}), tmp_path / "a.parquet", compression="none", use_dictionary=False)
-    for name in ("a.npz", "a.parquet"):
+    feather.write_feather(pa.table({"a": zeros}), tmp_path / "b.feather", compression="uncompressed")
+    for name in ("a.npz", "a.parquet", "b.feather"):
         assert datasets.load(tmp_path / name).shape == (5_000, 1)
+
+
+@pytest.mark.parametrize("suffix", OPENED)
+def test_packed_texts_are_read(tmp_path, suffix):
+    with OPENED[suffix](tmp_path / f"heights.csv{suffix}") as file:
+        file.write(b"a,b\n1.5,2\n-3,4e-3\n")
+    data = datasets.load(tmp_path / f"heights.csv{suffix}")
+    assert (data.name, data.feature_names) == ("heights", ("a", "b"))
+    assert data.values.tolist() == [[1.5, 2.0], [-3.0, 0.004]]
 
 
 def test_more_columns_than_a_file_may_have(tmp_path, write, refusal, monkeypatch):
@@ -78,7 +105,7 @@ def test_thousands_of_columns_are_read(tmp_path):
 
 
 def test_a_row_without_an_end_is_not_read_to_its_end(write, refusal, monkeypatch):
-    monkeypatch.setattr(text_files, "_LONGEST_RECORD", 1000)
+    monkeypatch.setattr(text_layout, "_LONGEST_RECORD", 1000)
     for name, content, line in (
         ("a.csv", "1," * 5_000 + "1", 1),
         ("b.csv", "a,b\n1,2\n" + "3," * 5_000, 3),
@@ -116,7 +143,7 @@ def test_a_device(refusal):
 
 
 VALUES = np.arange(60.0).reshape(20, 3)
-NAMES = ("a.csv", "b.csv", "a.parquet", "a.npy", "a.npz", "b.npz")
+NAMES = ("a.csv", "b.csv", "a.csv.gz", "a.csv.zst", "a.parquet", "a.feather", "a.npy", "a.npz", "b.npz")
 JUNK = (
     b"\x00", b"\xff", b"\n", b"\r", b",", b";", b"\t", b'"', b"nan", b"inf", b"1e999", b"-", b"9" * 400, b"'", b"{",
     b"(", b"\x93NUMPY", b"PAR1", b"PK\x03\x04", b"PK\x05\x06", b"|O", b"<f8", b"'shape': (99999999999, 3)",
@@ -132,7 +159,11 @@ def whole(tmp_path_factory):
     text = "".join(",".join(map(repr, row)) + "\n" for row in VALUES.tolist())
     (folder / "a.csv").write_text("a,b,c\n" + text)
     (folder / "b.csv").write_text(text.replace(",", ";"))
-    parquet.write_table(pa.table({f"c{i}": VALUES[:, i] for i in range(3)}), folder / "a.parquet")
+    (folder / "a.csv.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
+    (folder / "a.csv.zst").write_bytes(pa.compress(text.encode(), "zstd", asbytes=True))
+    table = pa.table({f"c{i}": VALUES[:, i] for i in range(3)})
+    parquet.write_table(table, folder / "a.parquet")
+    feather.write_feather(table, folder / "a.feather")
     np.save(folder / "a.npy", VALUES)
     np.savez_compressed(folder / "a.npz", x=VALUES)
     np.savez(folder / "b.npz", x=VALUES, y=VALUES)
@@ -167,7 +198,8 @@ def check_mutated(whole, only_reading, name, changes):
     path = folder / f"mutated-{name}"
     path.write_bytes(bytes(content))
     message = None
-    with only_reading():
+    with only_reading(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
         try:
             assert np.isfinite(datasets.load(path).values).all()
         except DataError as error:

@@ -1,5 +1,6 @@
 """Reading files: every format, and one line for everything that can be wrong with a file."""
 
+import io
 import math
 import os
 import zipfile
@@ -9,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from pyarrow import parquet
+from pyarrow import feather, parquet
 
 from emjax import datasets
 from emjax.datasets import text_files
+from emjax.errors import DataWarning
 
 TWO_COLUMNS = [[1.5, 2.0], [-3.0, 4e-3]]
 
@@ -67,8 +69,8 @@ def test_one_column_and_file_facts(write):
     assert datasets.load(write("b.csv", "1\n2\n")).feature_names == ("x",)
 
 
-def test_integers_and_booleans_are_numbers(write):
-    data = datasets.load(write("a.csv", "n,flag\n1,true\n2,False\n"))
+def test_integers_are_numbers_and_booleans_where_they_are_asked_for(write):
+    data = datasets.load(write("a.csv", "n,flag\n1,true\n2,False\n"), columns="n,flag")
     assert data.values.tolist() == [[1.0, 1.0], [2.0, 0.0]]
 
 
@@ -81,6 +83,7 @@ def test_text_columns_are_left_out_by_choosing_the_others(write):
 def test_a_name_that_holds_a_comma_or_is_a_number_can_be_chosen(write):
     path = write("a.csv", '"a,b",0,c\n1,2,3\n4,5,6\n')
     assert datasets.load(path, columns="a,b").values.tolist() == [[1.0], [4.0]]
+    assert datasets.load(path, columns='"a,b",c').values.tolist() == [[1.0, 3.0], [4.0, 6.0]]
     assert datasets.load(path, columns=["0"]).values.tolist() == [[2.0], [5.0]]
     assert datasets.load(path, columns=[0]).values.tolist() == [[1.0], [4.0]]
 
@@ -128,7 +131,18 @@ def test_an_error_late_in_a_large_csv_names_its_line(tmp_path, refusal):
         pytest.param("a\n1\n\n3\n", ("line 3, column 'a'", "the cell is empty"), id="one-column-empty-line"),
         pytest.param("a,b\n1,2\n3,1_000\n", ("line 3", "'1_000' is not a number"), id="underscore"),
         pytest.param("a,b\n1,2\n3,٣\n", ("line 3", "is not a number"), id="other-digits"),
-        pytest.param("a;b\n1,5;2,5\n", ("line 2, column 'a'", "'1,5'", "point (1.5), not a comma"), id="decimal-comma"),
+        pytest.param("a;b\n1,5;2\n2,5;3.5\n", ("line 3, column 'b'", "'3.5' is not"), id="two-decimal-signs"),
+        pytest.param("a;b\n1.5;2\n2,5;3\n", ("line 3, column 'a'", "'2,5'", "point (1.5)"), id="point-then-comma"),
+        pytest.param(
+            "a;b\n1,500;2\n2,250;3\n", ("'1,500'", "without thousands separators"), id="thousands-or-decimals"
+        ),
+        pytest.param('a,b\n"1,234.5",2\n', ("'1,234.5'", "thousands separators"), id="thousands"),
+        pytest.param("a;b\n1.234,5;2\n2,5;3\n", ("'1.234,5'", "thousands separators"), id="thousands-points"),
+        pytest.param("a,b\n1 234,2\n", ("'1 234'", "thousands separators"), id="thousands-spaces"),
+        pytest.param(
+            "n,flag\n1,true\n", ("'flag' holds true and false", "--columns n; --columns n,flag"), id="booleans"
+        ),
+        pytest.param("# a,b\n# 1,2\n", ("comments and no rows",), id="only-comments"),
         pytest.param("a b\n1 2\n3 4\n", ("line 2, column 'a b'", "'1 2'", "not by spaces"), id="spaces"),
         pytest.param("a,b\n1,2\n3,4,5\n", ("line 3 has 3 fields where line 1 has 2", "commas"), id="long-row"),
         pytest.param("a;b\n1;2\n3\n", ("line 3 has 1 field where line 1 has 2", "semicolons"), id="short-row"),
@@ -192,7 +206,7 @@ def test_parquet_numbers_of_every_kind(tmp_path):
         "d": pa.array([Decimal("1.25"), Decimal("2.50")]),
     }
     parquet.write_table(pa.table(columns), path)
-    data = datasets.load(path)
+    data = datasets.load(path, columns="i,f,b,d")
     assert data.feature_names == ("i", "f", "b", "d")
     assert data.values.tolist() == [[1.0, 0.5, 1.0, 1.25], [2.0, 1.5, 0.0, 2.5]]
     assert datasets.load(path, columns="d,i").values.tolist() == [[1.25, 1.0], [2.5, 2.0]]
@@ -211,10 +225,30 @@ def test_parquet_written_by_pandas_leaves_its_row_labels_out(tmp_path):
     assert datasets.load(path, columns=["__index_level_0__"]).values.tolist() == [[7.0], [9.0]]
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "feather"])
+def test_a_named_index_of_pandas_is_no_feature_and_that_is_said(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]}, index=pd.Index([7, 9], name="id"))
+    table = pa.Table.from_pandas(frame)
+    parquet.write_table(table, path) if suffix == "parquet" else feather.write_feather(table, path)
+    with pytest.warns(DataWarning, match=r"index of pandas \(id\) was left out; --columns id,a,b takes it in"):
+        data = datasets.load(path)
+    assert (data.feature_names, data.values.tolist()) == (("a", "b"), [[1.0, 3.0], [2.0, 4.0]])
+    assert datasets.load(path, columns="id,b").values.tolist() == [[7.0, 3.0], [9.0, 4.0]]
+
+
+@pytest.mark.parametrize("words", [b"{", b"[" * 100_000, b"7", b'{"index_columns": 7}', b'{"index_columns": [[], 1]}'])
+def test_damaged_words_of_pandas_do_no_harm(tmp_path, words):
+    table = pa.table({"a": [1.0, 2.0]}).replace_schema_metadata({b"pandas": words})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    assert datasets.load(tmp_path / "a.parquet").shape == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("table", "parts"),
     [
         pytest.param({"a": [1.0], "s": ["u"]}, ("'s'", "not numeric but string", "'u'", "--columns a"), id="text"),
+        pytest.param({"a": [1.0], "s": [True]}, ("'s' holds true and false", "--columns a; "), id="booleans"),
         pytest.param({"s": ["u"]}, ("'s'", "no other column is numeric"), id="text-only"),
         pytest.param({"a": [[1.0], [2.0]]}, ("'a'", "not numeric but list"), id="nested"),
         pytest.param({"a": [1.0, None, None]}, ("row 1 (counting from 0)", "'a'", "missing (2 in"), id="null"),
@@ -254,7 +288,7 @@ def test_a_parquet_file_cut_off(tmp_path, refusal):
 # --- .npy and .npz -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16, np.uint8, bool])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16, np.uint8])
 def test_npy_of_one_and_two_dimensions(tmp_path, dtype):
     path = tmp_path / "a.npy"
     np.save(path, np.array([1, 0, 1], dtype=dtype))
@@ -280,6 +314,7 @@ def test_npz_takes_its_only_array_or_the_one_called_x(tmp_path):
         pytest.param(np.array([[1.0, np.inf]]), ("infinite value in row 0", "'x1'"), id="inf"),
         pytest.param(np.array([[1, "a"]]), ("column 'x1' is not numeric", "'a'", "leave this column out"), id="text"),
         pytest.param(np.array([1j]), ("complex",), id="complex"),
+        pytest.param(np.array([True, False]), ("'x' holds true and false", "--columns x reads"), id="booleans"),
         pytest.param(np.zeros((2, 2, 2)), ("3 dimensions", "(2, 2, 2)"), id="3-d"),
         pytest.param(np.array(1.0), ("0 dimensions",), id="0-d"),
         pytest.param(np.zeros((0, 2)), ("is empty", "no rows"), id="no-rows"),
@@ -369,7 +404,7 @@ ZIP = b"PK\x03\x04\x14\x00\x00\x00"
         ("a.npy", ZIP, ("a zip archive", "rename it to .npz")),
         ("a.npz", NPY, ("a NumPy array", "rename it to .npy")),
         ("a.parquet", NPY, ("a NumPy array", "rename it to .npy")),
-        ("a.csv", b"\x1f\x8b\x08\x00", ("gzip", "unpacked first")),
+        ("a.csv", b"\x1f\x8b\x08\x00", ("packed by gzip", "rename it to .csv.gz")),
         ("a.csv", b"\x89HDF\r\n\x1a\n", ("HDF5", "converted")),
         ("a.npy", b"\x80\x04\x95\x00", ("not what its name says", "write or fetch it again")),
         ("a.csv", b"\x01\x02\x00\x03", ("not a text file",)),
@@ -377,8 +412,13 @@ ZIP = b"PK\x03\x04\x14\x00\x00\x00"
         ("a.npz", b"", ("is empty (0 bytes)",)),
         ("a.parquet", b"", ("is empty (0 bytes)",)),
         ("a.parquet", b"PAR1", ("not a whole Parquet file",)),
-        ("a.xlsx", ZIP, ("'.xlsx' are not read", ".csv, .tsv, .txt, .parquet, .npy or .npz")),
-        ("a.csv.gz", b"\x1f\x8b\x08\x00", ("'.gz' are not read",)),
+        ("a.xlsx", ZIP, ("'.xlsx' are not read", ".parquet, .feather, .arrow, .npy or .npz")),
+        ("a.csv.gz", b"\x1f\x8b\x08\x00", ("not a whole packed file",)),
+        ("a.csv.gz", CSV, ("not what its name says (packed by gzip)", "rename it to .csv")),
+        ("a.npy.gz", b"\x1f\x8b\x08\x00", ("of packed files those ending in .csv.gz",)),
+        ("a.feather", PARQUET, ("a Parquet file", "rename it to .parquet")),
+        ("a.feather", b"FEA1\0\0\0\0", ("Feather file of version 1",)),
+        ("a.arrow", b"ARROW1\0\0", ("not a whole Arrow file",)),
         ("data", CSV, ("has no suffix", ".parquet")),
     ],
 )
@@ -400,6 +440,20 @@ def test_a_pipe_is_refused_without_waiting_for_it(tmp_path, refusal):
     pipe = tmp_path / "pipe.csv"
     os.mkfifo(pipe)
     assert "not a regular file" in refusal(datasets.load, pipe)
+
+
+def test_text_comes_from_standard_input(refusal, monkeypatch):
+    def pipe(content):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    pipe(CSV)
+    data = datasets.load("-", columns="b")
+    assert (data.name, data.source, data.values.tolist()) == ("stdin", "-", [[2.0], [4.0]])
+    for content, part in ((b"", "is empty"), (PARQUET, "a Parquet file"), (b"a,b\n1,x\n", "line 2, column 'b'")):
+        pipe(content)
+        message = refusal(datasets.load, "-")
+        assert message.startswith("standard input")
+        assert part in message
 
 
 def test_a_file_that_may_not_be_read(write, refusal, monkeypatch):

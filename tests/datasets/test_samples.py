@@ -7,7 +7,9 @@ from decimal import Decimal
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+import xarray as xr
 
 from emjax import datasets
 from emjax.samples import Samples, as_samples, check_against_components, check_not_constant
@@ -18,7 +20,6 @@ from emjax.samples import Samples, as_samples, check_against_components, check_n
     [
         [1, 2, 3],
         (1.0, 2.0, 3.0),
-        [True, 2, 3],
         np.array([1, 2, 3], dtype=np.int16),
         np.array([1, 2, 3], dtype=np.float32),
         np.array([1, 2, 3], dtype=np.float16),
@@ -64,10 +65,35 @@ def test_a_dataset_keeps_its_names():
 
 
 def test_pandas_frames_keep_names_and_convert_each_column():
-    frame = pd.DataFrame({"a": [1, 2], "b": [0.5, 1.5], "c": [True, False], 7: pd.array([3, 4], dtype="Int64")})
+    frame = pd.DataFrame({"a": [1, 2], "b": [0.5, 1.5], "c": [1, 0], 7: pd.array([3, 4], dtype="Int64")})
     samples = as_samples(frame)
     assert samples.feature_names == ("a", "b", "c", "7")
     assert samples.values.tolist() == [[1.0, 0.5, 1.0, 3.0], [2.0, 1.5, 0.0, 4.0]]
+
+
+FRAME = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        pa.Table.from_pandas(FRAME),
+        pa.RecordBatch.from_pandas(FRAME),
+        FRAME.to_xarray(),
+        xr.DataArray(FRAME.values, dims=("sample", "feature"), coords={"feature": ["a", "b"]}),
+        xr.DataArray(FRAME, dims=("sample", "feature")),
+    ],
+    ids=["table", "batch", "data-set", "array", "array-of-a-frame"],
+)
+def test_tables_of_pyarrow_and_arrays_of_xarray_keep_their_names(x):
+    samples = as_samples(x)
+    assert samples.feature_names == ("a", "b")
+    assert samples.values.tolist() == [[1.0, 3.0], [2.0, 4.0]]
+
+
+def test_an_xarray_array_without_labels_gets_numbered_names():
+    assert as_samples(xr.DataArray(FRAME.values)).feature_names == ("x0", "x1")
+    assert as_samples(xr.DataArray([1.0, 2.0], name="waiting")).feature_names == ("waiting",)
 
 
 def test_a_pandas_series_keeps_its_name():
@@ -88,6 +114,8 @@ def test_a_pandas_series_keeps_its_name():
         pytest.param([1.0, None], ("row 1", "'None'", "not numeric"), id="none"),
         pytest.param(np.array(["2020-01-01"], dtype="datetime64[D]"), ("'x'", "2020-01-01"), id="dates"),
         pytest.param([1 + 2j], ("complex", "x.real"), id="complex"),
+        pytest.param([True, False], ("true and false", "x.astype(float)"), id="booleans"),
+        pytest.param(pd.Series([True, False], dtype="boolean"), ("true and false",), id="a-series-of-booleans"),
         pytest.param([], ("empty", "no rows"), id="no-rows"),
         pytest.param(np.zeros((3, 0)), ("empty", "no columns"), id="no-columns"),
         pytest.param(np.zeros((2, 3, 4)), ("3 dimensions", "(2, 3, 4)", "reshape"), id="3-d"),
@@ -112,6 +140,12 @@ def test_bad_arrays_are_refused_with_place_and_remedy(refusal, x, parts):
             pd.DataFrame({"n": [1, 2], "species": ["setosa", "virginica"]}),
             ("'species'", "row 0", "'setosa'", "leave this column out"),
             id="text",
+        ),
+        pytest.param(pd.DataFrame({"n": [1.5], "c": [True]}), ("'c' holds true and false", "leave"), id="booleans"),
+        pytest.param(pa.table({"n": [1.0, None]}), ("NaN", "row 1 ", "'n'"), id="missing-in-pyarrow"),
+        pytest.param(pa.table([[1.0], [2.0]], names=["a", "a"]), ("two columns", "'a'"), id="same-name-in-pyarrow"),
+        pytest.param(
+            xr.Dataset({"a": ("t", [1.0]), "b": (("t", "u"), [[2.0]])}), ("dimensions 't', 'u'",), id="two-dimensions"
         ),
         pytest.param(pd.DataFrame({"n": [1.0, None], "m": [1, 2]}), ("NaN", "row 1 ", "'n'"), id="missing"),
         pytest.param(

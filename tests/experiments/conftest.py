@@ -28,8 +28,8 @@ def workplace(tmp_path, monkeypatch):
 def emjax_command(workplace):
     """Run ``emjax ARGUMENTS`` in this process: ``code``, ``out``, ``err``."""
 
-    def command(*arguments: str) -> SimpleNamespace:
-        result = CliRunner().invoke(app, list(arguments), prog_name="emjax", catch_exceptions=False)
+    def command(*arguments: str, stdin: bytes | None = None) -> SimpleNamespace:
+        result = CliRunner().invoke(app, list(arguments), prog_name="emjax", catch_exceptions=False, input=stdin)
         return SimpleNamespace(code=result.exit_code, out=result.stdout, err=result.stderr)
 
     return command

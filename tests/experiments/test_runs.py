@@ -12,12 +12,14 @@ import pytest
 import tomli_w
 
 import emjax
+from emjax.errors import DataWarning
 from emjax.experiments import runner
 from emjax.experiments.settings import load_config
 
 SMALL = ("--method", "hmc", "--chains", "2", "--warmup", "150", "--draws", "150", "--n-init", "2")
-FILES = ["comparison.json", "config.toml", "em.json", "environment.json", "posterior.json"]
+FILES = ["comparison.json", "config.toml", "em.json", "environment.json", "objects.json", "posterior.json"]
 FILES += ["posterior.nc", "report.html"]
+FILES_OF_FIT = ["assignments.csv", "config.toml", "em.json", "environment.json", "objects.json", "report.html"]
 ROW_KEYS = {"name", "em", "se", "em_lower", "em_upper", "mean", "sd", "lower", "upper"} | {
     "difference_in_sd",
     "width_ratio",
@@ -104,6 +106,26 @@ def test_compare_tells_the_verdict_first_in_80_columns(emjax_command, workplace)
     assert (workplace / "out" / "report.html").is_file()
 
 
+def test_a_run_keeps_the_data_that_came_through_a_pipe(emjax_command, workplace):
+    lines = b"0,1\n" + b"".join(b"%.2f,%.2f\n" % tuple(row) for row in emjax.datasets.load("faithful").values)
+    options = ("-k", "1", "--header", "--columns", "1", "--n-init", "1")
+    assert emjax_command("fit", "-", *options, "--quiet", stdin=lines).code == 0
+    folder = workplace / "runs" / "stdin-k1-fit"
+    assert "data.parquet" in names_in(folder)
+    os.rename(folder, workplace / "moved")
+    again = emjax_command("rerun", "moved")
+    assert (again.code, again.err) == (0, "")
+    assert "The same numbers, bit by bit" in again.out
+    assert emjax_command("fit", "-", *options, "--quiet", "--out", "moved", "--overwrite", stdin=lines).code == 0
+
+
+def test_what_the_first_line_was_read_as_is_said(emjax_command, workplace):
+    (workplace / "a.csv").write_text("0,1\n" + "1.25,2.5\n3.5,1.75\n" * 9)
+    with pytest.warns(DataWarning, match=r"a\.csv: the first line '0,1' was read as names; header = false \(--no-h"):
+        result = emjax_command("fit", "a.csv", "-k", "100")
+    assert "18 rows, fewer than the 100 components" in result.err
+
+
 def test_fit_reaches_the_published_optimum(emjax_command, workplace):
     result = emjax_command("fit", "galaxies", "-k", "3", "--n-init", "20", "--json")
     assert result.code == 0
@@ -114,8 +136,18 @@ def test_fit_reaches_the_published_optimum(emjax_command, workplace):
     assert sum(optimum["count"] for optimum in document["optima"]) == 20
     folder = workplace / document["run"]
     assert document["run"] == "runs/galaxies-k3-fit"
-    assert names_in(folder) == ["config.toml", "em.json", "environment.json"]
+    assert names_in(folder) == FILES_OF_FIT
     assert strictly((folder / "em.json").read_text())["map"] is None
+    page = (folder / "report.html").read_text()
+    assert "What EM found in galaxies" in page
+    assert "−203.179" in page
+    rows = np.genfromtxt(folder / "assignments.csv", delimiter=",", names=True, deletechars="")
+    assert rows.dtype.names == ("row", "component", "probability[0]", "probability[1]", "probability[2]")
+    assert rows["row"].tolist() == list(range(82))
+    probabilities = np.column_stack([rows[f"probability[{k}]"] for k in range(3)])
+    assert np.array_equal(rows["component"], probabilities.argmax(axis=1))
+    fit = emjax.open_run(folder).fit
+    assert np.array_equal(probabilities, fit.responsibilities(fit.data))
 
 
 def test_fit_with_the_prior_is_a_map_estimate(emjax_command, workplace):
@@ -169,7 +201,7 @@ def test_sample_writes_the_posterior_and_exits_3_when_it_is_too_short(emjax_comm
     document = strictly(result.out)
     assert document["status"] != "converged"
     assert names_in(workplace / document["run"]) == [
-        "config.toml", "em.json", "environment.json", "posterior.json", "posterior.nc"
+        "config.toml", "em.json", "environment.json", "objects.json", "posterior.json", "posterior.nc"
     ]  # fmt: skip
     written = strictly((workplace / document.pop("run") / "posterior.json").read_text())
     assert written == document

@@ -79,9 +79,23 @@ class Difference:
 
 
 def open_run(path: str | Path) -> "SingleRun | StudyResult":
-    """Open whatever a folder holds: a study or a single run. Nothing is run.
+    """Open the folder of a run and get back what it held; nothing is run, or computed anew.
 
-    Raises ConfigError where it is neither, or damaged.
+    Parameters
+    ----------
+    path
+        The folder that ``emjax compare``, ``fit``, ``sample`` or ``run`` has written.
+
+    Returns
+    -------
+    SingleRun or StudyResult
+        Of a single run ``fit``, ``posterior`` and ``comparison`` to the last bit (None where its task has none),
+        ``data``, ``config`` and ``document``; of a study what `emjax.experiments.open_study` returns.
+
+    Raises
+    ------
+    ConfigError
+        The folder is neither, or damaged.
     """
     from emjax.experiments.archive.declaration import JSON
     from emjax.experiments.results import open_study

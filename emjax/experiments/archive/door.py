@@ -72,9 +72,12 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         raise UnreadableError(f"{shown}: cannot be read: {error.strerror}") from None
 
 
-def read_json(path: Path) -> Any:
-    """The value of a JSON file: finite numbers, bounded in depth. Raises MissingError and DamagedError."""
-    content = read_bytes(path)
+def read_json(path: Path, content: bytes | None = None) -> Any:
+    """The value of a JSON file: finite numbers, bounded in depth. Raises MissingError and DamagedError.
+
+    ``content`` is that of the file where it has been read already.
+    """
+    content = read_bytes(path) if content is None else content
     try:
         return _plain(json.loads(content, parse_constant=_refuse_constant), path)
     except RecursionError:

@@ -1,13 +1,14 @@
 """Folders of single runs (`emjax compare`, `fit`, `sample`), opened for reading.
 
 They hold ``config.toml``, ``environment.json`` and, as the task has them, ``comparison.json``, ``em.json`` and
-``posterior.json``.
+``posterior.json``; and ``data.parquet`` where the data came through a pipe and lie nowhere else.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emjax.experiments.archive import shapes
 from emjax.experiments.archive.door import (
@@ -24,7 +25,13 @@ from emjax.experiments.environment import FORMAT
 from emjax.experiments.nearest import printable
 from emjax.files import user_path
 
-CONFIG, ENVIRONMENT = "config.toml", "environment.json"
+if TYPE_CHECKING:
+    from emjax.bayes.posterior import Posterior
+    from emjax.comparison import Comparison
+    from emjax.datasets import Dataset
+    from emjax.result import Fit
+
+CONFIG, ENVIRONMENT, DATA = "config.toml", "environment.json", "data.parquet"
 _SHAPES: dict[str, type[shapes.Shape]] = {
     "compare": shapes.ComparisonDocument,
     "fit": shapes.EmDocument,
@@ -35,9 +42,9 @@ _NUMBERS = ("comparison.json", "em.json", "posterior.json")
 _WORDS = {"status", "verdict", "method", "prior", "converged"}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class SingleRun:
-    """A single run.
+    """A single run. What is on disk besides its documents is read when it is first asked for, and not again.
 
     Attributes
     ----------
@@ -67,6 +74,50 @@ class SingleRun:
     def task(self) -> str:
         """``compare``, ``fit`` or ``sample``."""
         return str(self.config["task"])
+
+    @functools.cached_property
+    def data(self) -> "Dataset":
+        """The data, read or drawn again. Raises DataError where they are gone, or not those of the run any more."""
+        from emjax.experiments.archive.contents import read_data
+
+        return read_data(self.settings["data"], self.environment, self.folder / CONFIG)
+
+    @property
+    def fit(self) -> "Fit":
+        """EM's fit as it was, with nothing computed anew; for ``sample`` the posterior mode.
+
+        Raises DataError as `data` does, ConfigError where a file is missing or damaged, or of an older emjax.
+        """
+        return self._held["fit"]
+
+    @property
+    def posterior(self) -> "Posterior | None":
+        """The posterior as it was, None for ``fit``; raises as `fit` does."""
+        return self._held["posterior"]
+
+    @property
+    def comparison(self) -> "Comparison | None":
+        """The comparison as it was, None but for ``compare``; raises as `fit` does."""
+        return self._held["comparison"]
+
+    @functools.cached_property
+    def _held(self) -> Mapping[str, Any]:
+        from emjax.experiments.archive.contents import read_objects
+
+        if self.newer is not None:
+            raise NewerError(self.newer)
+        return read_objects(self.folder, self.environment, self.data)
+
+    def __repr__(self) -> str:
+        return f"SingleRun({str(self.folder)!r}: {self.task} of {self.data_name}, {self.ended})"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """`config`, with the file of data that the run itself keeps named by its path."""
+        data = self.config["data"]
+        if isinstance(data, Mapping) and data.get("source") == DATA:
+            return {**self.config, "data": {**data, "source": str((self.folder / DATA).absolute())}}
+        return self.config
 
     @property
     def ended(self) -> str:

@@ -14,6 +14,7 @@ from emjax.files import user_path
 
 if TYPE_CHECKING:
     from emjax.comparison import Comparison
+    from emjax.result import Fit
 
 
 def write_report(
@@ -65,21 +66,28 @@ def render_report(
     command: str | None = None,
 ) -> str:
     """The page of `write_report` as text."""
-    from jinja2 import Environment, StrictUndefined
+    content = {**_heading(comparison, title, provenance), **_content(comparison, provenance, command)}
+    return render("report.html.j2", content)
+
+
+def render(template: str, content: Mapping[str, Any]) -> str:
+    """A page from one of the templates here, in the style that they share."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     def shown(value: Any) -> Any:
         return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
-    folder = resources.files("emjax.experiments.report")
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=shown
+        loader=PackageLoader("emjax.experiments.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=shown,
     )
-    template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
-    style = Markup((folder / "report.css").read_text(encoding="utf-8"))  # our own file, no data in it
-    return template.render(
-        style=style, **_heading(comparison, title, provenance), **_content(comparison, provenance, command)
-    )
+    css = (resources.files("emjax.experiments.report") / "report.css").read_text(encoding="utf-8")
+    return environment.get_template(template).render(style=Markup(css), **content)  # our own file, no data in it
 
 
 def _heading(comparison: Comparison, title: str | None, provenance: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -90,7 +98,7 @@ def _heading(comparison: Comparison, title: str | None, provenance: Mapping[str,
     asked = f"Is EM enough for {elided(name, 60)}?" if name else "Is EM enough for this mixture?"
     return {
         "title": title or asked,
-        "subject": _subject(comparison),
+        "subject": subject(comparison.fit),
         "verdict": comparison.verdict.value,
         "verdict_word": word_of(comparison),
         "verdict_sentence": comparison.sentence,
@@ -98,8 +106,9 @@ def _heading(comparison: Comparison, title: str | None, provenance: Mapping[str,
     }
 
 
-def _subject(comparison: Comparison) -> str:
-    mixture, fit = comparison.fit.mixture, comparison.fit
+def subject(fit: Fit) -> str:
+    """What was fitted to what, in words."""
+    mixture = fit.mixture
     structure = getattr(mixture.family, "covariance", None)
     family = mixture.family.name.capitalize() if mixture.family.name == "poisson" else mixture.family.name
     components = count(mixture.n_components, f"{family} component")
@@ -120,7 +129,7 @@ def _content(comparison: Comparison, provenance: Mapping[str, Any] | None, comma
             "density_band": posterior_figures.band_picture(comparison),
             "forest": figures.forest_picture(comparison),
             "assignments": list(figures.assignment_pictures(comparison)),
-            "em_trace": figures.em_trace_picture(comparison),
+            "em_trace": figures.em_trace_picture(comparison.fit),
             "modes": posterior_figures.modes_picture(comparison),
             "labels": posterior_figures.labels_picture(comparison),
             "chains": list(figures.chain_pictures(comparison)),
@@ -139,11 +148,11 @@ def _content(comparison: Comparison, provenance: Mapping[str, Any] | None, comma
         "parameters": tables.parameter_table(comparison),
         "checks": tables.diagnostic_checks(comparison),
         "quantities": tables.quantity_table(comparison),
-        "optima": tables.optima_table(comparison),
+        "optima": tables.optima_table(comparison.fit),
         "invariants": tables.invariant_list(comparison),
         "cost": tables.cost_bars(comparison),
         "facts": _facts(comparison),
-        "provenance": tables.provenance_rows(comparison, provenance, command),
+        "provenance": tables.provenance_rows(comparison.fit, provenance, command),
     }
 
 
@@ -154,7 +163,7 @@ def _facts(comparison: Comparison) -> dict[str, str]:
     sampler = _METHODS.get(posterior.method, posterior.method)
     return {
         "em": f"{found['em']['message']} It took {count(comparison.fit.n_iter, 'iteration')}.",
-        "em_space": _em_space(comparison),
+        "em_space": em_space(comparison.fit),
         "map_space": found["map"]["space"],
         "interval_space": found["em"]["intervals"]["space"],
         "interval_message": found["em"]["intervals"]["message"],
@@ -174,8 +183,9 @@ _METHODS = {
 }
 
 
-def _em_space(comparison: Comparison) -> str:
-    if comparison.fit.mixture.prior is None:
+def em_space(fit: Fit) -> str:
+    """Which maximum the estimate is."""
+    if fit.mixture.prior is None:
         return "The maximum of the likelihood, which is the same in every space"
-    space = comparison.fit.space
+    space = fit.space
     return f"The mode of the posterior density in the space {space}; in another space it would lie elsewhere"

@@ -18,6 +18,7 @@ from emjax.experiments.report.drawing.forest import draw_forest, forest_rows
 from emjax.experiments.report.drawing.view import BAND_DRAWS, View, as_view, entropy, shares_of_data
 from emjax.experiments.report.svg import data_uri, pixels
 from emjax.experiments.report.wording import count, elided, listed, number, percent
+from emjax.result import Fit
 
 _WIDE, _NARROW, _CELL = 7.0, 4.0, 4.4
 
@@ -88,16 +89,32 @@ def density_picture(comparison: Comparison) -> Picture:
             f"{_posterior_word(view)}: single draws; the wider their sheaf, the less the data say about the component."
             + view.sampled_note()
         )
+    return _density(view, caption, f" {_density_words(comparison)}")
+
+
+def em_density_picture(fit: Fit) -> Picture:
+    """The density that EM fitted over the data."""
+    view = as_view(fit)
+    parts = ", dotted its components, numbered" if view.n_components > 1 else ""
+    if view.n_features == 1:
+        shown = "Bars count how often each value was seen" if view.bars else "The histogram is the data"
+        caption = f"{shown}. Dashed orange: EM's mixture{parts}."
+    else:
+        near = ", approximately," if view.discrete else ""
+        caption = f"Each ellipse holds{near} {ELLIPSE_MASS:.0%} of one component.{view.sampled_note()}"
+    return _density(view, caption, "")
+
+
+def _density(view: View, caption: str, words: str) -> Picture:
     if view.n_features > 2:
         shown = min(view.n_features, MOST_FEATURES)
         left_out = f" The first {shown} of {view.n_features} features." if shown < view.n_features else ""
         caption = f"Every pair of features, and each by itself on the diagonal.{left_out} {caption}"
-    text = f"{_data_words(view)} {_component_words(view)} {_density_words(comparison)}"
     return picture(
         "density",
         lambda width: draw_density(view, width),
         title="The fitted density over the data",
-        text=text,
+        text=f"{_data_words(view)} {_component_words(view)}{words}",
         caption=caption,
         wide=True,
     )
@@ -172,20 +189,19 @@ def forest_picture(comparison: Comparison) -> Picture | None:
     )
 
 
-def assignment_pictures(comparison: Comparison) -> Iterator[Picture]:
+def assignment_pictures(source: Comparison | Fit) -> Iterator[Picture]:
     """Who belongs where, and how surely; nothing for a single component."""
-    view = as_view(comparison)
+    view = as_view(source)
     if view.n_components < 2:
         return
     em, posterior = shares_of_data(view)
     assert em is not None
-    assert posterior is not None
-    unsure = [float((shares.max(axis=1) < 0.9).mean()) for shares in (em, posterior)]
-    name = "averaged over the posterior" if view.trusted else "averaged over draws that have not converged"
-    numbers = (
-        f"The likeliest component has a chance below 90% for {percent(unsure[0])} of the data by EM and for "
-        f"{percent(unsure[1])} {name}."
-    )
+    numbers = f"The likeliest component has a chance below 90% for {_unsure(em)} of the data by EM"
+    if posterior is None:
+        name, shares, numbers = "by EM", em, f"{numbers}."
+    else:
+        name = "averaged over the posterior" if view.trusted else "averaged over draws that have not converged"
+        shares, numbers = posterior, f"{numbers} and for {_unsure(posterior)} {name}."
     if view.n_features == 1:
         yield picture(
             "along",
@@ -196,7 +212,7 @@ def assignment_pictures(comparison: Comparison) -> Iterator[Picture]:
             + ("" if view.discrete else " The ticks below are the data."),
         )
     if view.n_features == 2:
-        doubt = entropy(posterior)
+        doubt = entropy(shares)
         yield picture(
             "map",
             lambda width: draw_map(view, width),
@@ -216,9 +232,12 @@ def assignment_pictures(comparison: Comparison) -> Iterator[Picture]:
     )
 
 
-def em_trace_picture(comparison: Comparison) -> Picture:
+def _unsure(shares: np.ndarray) -> str:
+    return percent(float((shares.max(axis=1) < 0.9).mean()))
+
+
+def em_trace_picture(fit: Fit) -> Picture:
     """EM's way to its optimum."""
-    fit = comparison.fit
     gap = distances(fit)
     seen = gap[np.isfinite(gap)]
     first = f", {number(seen[0], 3)} nats below the best" if seen.size else ""

@@ -22,6 +22,7 @@ from emjax.experiments.report.wording import (
     percent,
     seconds,
 )
+from emjax.result import Fit
 
 MOST_ROWS = 1000
 """Of more parameters than this the first are listed."""
@@ -115,9 +116,8 @@ def quantity_table(comparison: Comparison) -> dict[str, Any]:
     return {"rows": rows, "n_rows": len(quantities)}
 
 
-def optima_table(comparison: Comparison) -> list[dict[str, str]]:
+def optima_table(fit: Fit) -> list[dict[str, str]]:
     """The distinct end points of EM's starts, the best first."""
-    fit = comparison.fit
     return [
         {
             "log_likelihood": f"{number(optimum.log_likelihood, 7)}",
@@ -223,9 +223,7 @@ def cost_bars(comparison: Comparison) -> list[dict[str, Any]]:
     ]
 
 
-def provenance_rows(
-    comparison: Comparison, provenance: Mapping[str, Any] | None, command: str | None
-) -> list[tuple[str, str]]:
+def provenance_rows(fit: Fit, provenance: Mapping[str, Any] | None, command: str | None) -> list[tuple[str, str]]:
     """What the run rests on. Without ``provenance``: versions, platform and a fingerprint of the data."""
     given = dict(provenance or {})
     if not given:
@@ -233,13 +231,13 @@ def provenance_rows(
             "versions": versions(),
             "machine": {**machine(), "cpus": None, "release": None, "system": platform.system()},
             "data": {
-                "n_samples": comparison.fit.n_samples,
-                "feature_names": list(comparison.fit.feature_names),
-                "sha256": fingerprint(comparison.fit.data),
+                "n_samples": fit.n_samples,
+                "feature_names": list(fit.feature_names),
+                "sha256": fingerprint(fit.data),
             },
         }
     command = command or _command(given.pop("command", None))
-    for name in ("command", "format", "model"):  # the page's subject says what the model is
+    for name in ("command", "files", "format", "model"):  # the page's subject says what the model is
         given.pop(name, None)
     rows = [("Command", command)] if command else []
     data = given.pop("data", None)

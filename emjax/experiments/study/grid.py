@@ -312,17 +312,17 @@ class _Sections:
             return tree, len((data.mean or data.rate or ((),))[0])
         if is_path(data.source):
             tree["source"] = os.path.abspath(user_path(data.source))
-        sha256, n_features = self._content(data.source, data.columns)
+        sha256, n_features = self._content(data.source, data.columns, data.header)
         return {**tree, "sha256": sha256}, n_features
 
     @functools.cache  # noqa: B019  (lives as long as one plan is made)
-    def _content(self, source: str, columns: tuple[str, ...] | None) -> tuple[str, int]:
+    def _content(self, source: str, columns: tuple[str, ...] | None, header: bool | None) -> tuple[str, int]:
         """The hash of the values of a data source, and its number of features."""
         from emjax import datasets
         from emjax.experiments.environment import fingerprint
 
         try:
-            dataset = datasets.load(source, columns=columns)
+            dataset = datasets.load(source, columns=columns, header=header)
             return fingerprint(dataset.values), int(dataset.shape[1])
         except EmjaxError as error:
             raise DataError(one_line(str(error))) from None

@@ -63,6 +63,15 @@ class StudySource(SourceData):
         default="none", description="bootstrap: every replicate draws as many rows with replacement"
     )
 
+    @model_validator(mode="after")
+    def _read_more_than_once(self) -> StudySource:
+        if self.source == "-":
+            raise ValueError(
+                "source '-' is standard input, which is read once, and a study reads its data again and "
+                "again: save them as a file"
+            )
+        return self
+
 
 class StudySimulation(SimulatedData):
     """Data drawn from a mixture that is written here, anew for every replicate."""

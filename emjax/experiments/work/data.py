@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from emjax.datasets import load
 from emjax.datasets.dataset import Dataset
+from emjax.datasets.readers import read
 from emjax.errors import DataError
 from emjax.experiments.study.plan import data_seed
 from emjax.experiments.work.outcome import Replicate
@@ -119,7 +119,7 @@ def contaminated(
 
 def _sourced(spec: Mapping[str, Any], data: Mapping[str, Any], number: int) -> Replicate:
     columns = data.get("columns")
-    whole = _loaded(data["source"], None if columns is None else tuple(columns), data.get("sha256"))
+    whole = _loaded(data["source"], None if columns is None else tuple(columns), data.get("header"), data.get("sha256"))
     train, held = np.arange(len(whole)), None
     share = data.get("holdout", 0.0)
     if share > 0.0:
@@ -134,11 +134,11 @@ def _sourced(spec: Mapping[str, Any], data: Mapping[str, Any], number: int) -> R
 
 
 @lru_cache(maxsize=4)
-def _loaded(source: str, columns: tuple[str, ...] | None, sha256: str | None) -> Dataset:
+def _loaded(source: str, columns: tuple[str, ...] | None, header: bool | None, sha256: str | None) -> Dataset:
     """The whole data set, refused where it is not the one that the job was planned for."""
     from emjax.experiments.environment import fingerprint
 
-    dataset = load(source, columns=columns)
+    dataset, _ = read(source, columns, header)  # what there is to say of it was said when the study was planned
     if sha256 is not None and fingerprint(dataset.values) != sha256:
         raise DataError(f"{source} has changed since the study was planned: put the file back, or plan the study anew")
     return dataset

@@ -1,0 +1,173 @@
+"""How a text file is laid out: separator, decimal sign, comments and names, from its head."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from emjax.datasets.columns import check_unique, check_width
+from emjax.datasets.header import find_header
+from emjax.datasets.numbers import looks_grouped, number
+from emjax.errors import DataError
+from emjax.samples import default_feature_names
+
+__all__ = ["DELIMITER_NAMES", "Content", "Layout", "find_layout", "open_binary", "records"]
+
+type Content = Path | bytes
+"""A file, or what was unpacked or read from standard input."""
+
+DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+"""The first line by which Excel is told the separator."""
+_SNIFFED_BYTES = 1 << 16
+_SNIFFED_ROWS = 50
+_LONGEST_RECORD = 1 << 22
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a text file is to be read: ``first_line`` is that of the first row, names or not, counted from 1."""
+
+    delimiter: str
+    decimal: str
+    header: bool
+    names: tuple[str, ...]
+    first_line: int
+    notes: tuple[str, ...] = ()
+
+
+def open_binary(content: Content) -> IO[bytes]:
+    """The bytes of a file, from the beginning."""
+    return content.open("rb") if isinstance(content, Path) else io.BytesIO(content)
+
+
+def find_layout(content: Content, place: str, header: bool | None) -> Layout:
+    """The layout of a text file; ``header`` says whether the first row is names, None that it is to be found out."""
+    with _open_text(content) as file:
+        head = file.read(_SNIFFED_BYTES)
+        cut_off = bool(file.read(1))
+    if head.lstrip()[:9].lower().startswith(("<!doctype", "<html")):
+        raise DataError(f"{place} is a web page, not a table: download the raw file itself")
+    lines = list(io.StringIO(head, newline=""))
+    if cut_off and len(lines) > 1:
+        lines.pop()
+    told = _SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
+    table = [line for line in lines[1 if told else 0 :] if not line.startswith("#")]
+    delimiter, decimal = _sniff(table, (told[1],) if told else tuple(DELIMITER_NAMES))
+    first_line, first = next(records(content, delimiter, place), (0, []))
+    if not first:
+        raise DataError(f"{place} has comments and no rows: give at least one row of numbers")
+    check_width(len(first), place)
+    rows = _raw_rows(table, delimiter, first)
+    named, note = find_header(rows, decimal) if header is None else (header, None)
+    names = tuple(cell.strip() for cell in first)
+    if not named:
+        names = _commented_names(lines, first_line, delimiter, len(first)) or default_feature_names(len(first))
+    check_unique(names, place)
+    return Layout(delimiter, decimal, named, names, first_line, () if note is None else (note,))
+
+
+def records(content: Content, delimiter: str, place: str) -> Iterator[tuple[int, list[str]]]:
+    """Each row with the number of the line it starts on, from the first one that is not empty.
+
+    Later empty lines are handed on as rows without cells.  Lines that begin with ``#`` and Excel's ``sep=`` are passed
+    over.
+    """
+    line = n_lines = length = 0
+    started = inside = False
+
+    def lines(file: IO[str]) -> Iterator[str]:
+        nonlocal line, n_lines, length, inside
+        while text := file.readline(_LONGEST_RECORD + 1):
+            length += len(text)
+            if not inside:
+                line = n_lines + 1
+            if length > _LONGEST_RECORD:
+                raise DataError(
+                    f"{place}: the row that begins in line {line} has more than {_LONGEST_RECORD:,} characters: give "
+                    "every row a line of its own"
+                )
+            n_lines += 1
+            if not inside and (text.startswith("#") or (n_lines == 1 and _SEPARATOR_LINE.fullmatch(text))):
+                length = 0
+                continue
+            inside = True
+            yield text
+
+    with _open_text(content) as file:
+        try:
+            for row in csv.reader(lines(file), delimiter=delimiter):
+                length, inside = 0, False
+                started = started or bool(row)
+                if started:
+                    yield line, row
+        except csv.Error as error:
+            raise DataError(
+                f"{place}: line {line} cannot be split into fields ({error}): look for a quote that is not closed"
+            ) from error
+
+
+def _open_text(content: Content) -> IO[str]:
+    return io.TextIOWrapper(open_binary(content), encoding="utf-8-sig", newline="")
+
+
+def _sniff(lines: list[str], delimiters: tuple[str, ...]) -> tuple[str, str]:
+    """The separator and the decimal sign that fit the head of a file."""
+    best, best_score = (delimiters[0], "."), (-1, 0.0, 0)
+    rows_of = {delimiter: _head_rows(lines, delimiter) for delimiter in delimiters}
+    single = all(rows and len(rows[0]) == 1 for rows in rows_of.values())
+    for rank, (delimiter, rows) in enumerate(rows_of.items()):
+        if not rows:
+            continue
+        n_fields = len(rows[0])
+        same = all(len(row) == n_fields for row in rows)
+        cells = [cell for row in rows[1:] or rows for cell in row]
+        for decimal in (".", ","):
+            if decimal == "," and not _has_decimal_commas(cells):
+                continue
+            numeric = sum(number(cell, decimal) is not None for cell in cells) / max(len(cells), 1)
+            regular = same and (n_fields > 1 or (single and numeric == 1.0))
+            # without any regular separator, the one that occurs most often in the first line is meant
+            score = (int(regular), numeric if regular else float(n_fields), -rank)
+            if score > best_score:
+                best, best_score = (delimiter, decimal), score
+    return best
+
+
+def _has_decimal_commas(cells: list[str]) -> bool:
+    """Whether a cell is a number with a decimal comma that cannot be one of thousands."""
+    return any("," in cell and number(cell, ",") is not None and not looks_grouped(cell) for cell in cells)
+
+
+def _head_rows(lines: list[str], delimiter: str, *, quotes: bool = True) -> list[list[str]]:
+    """The first rows under one separator; none if the csv module does not take them."""
+    try:
+        rows = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE)
+        return list(itertools.islice((row for row in rows if row), _SNIFFED_ROWS))
+    except csv.Error:
+        return []
+
+
+def _raw_rows(lines: list[str], delimiter: str, first: list[str]) -> list[list[str]]:
+    """The first rows with their quotes; without them where a cell in quotes holds a separator or a line's end."""
+    for quotes in (False, True):
+        rows = _head_rows(lines, delimiter, quotes=quotes)
+        if rows and all(len(row) == len(first) for row in rows):
+            return rows
+    return [first]
+
+
+def _commented_names(lines: list[str], first_line: int, delimiter: str, n_fields: int) -> tuple[str, ...] | None:
+    """Names in the comment right above the first row, as NumPy's ``savetxt`` writes them."""
+    above = lines[first_line - 2] if 2 <= first_line <= len(lines) else ""
+    if not above.startswith("#") or n_fields < 2:
+        return None
+    cells = [cell.strip() for row in _head_rows([above[1:]], delimiter) for cell in row]
+    is_names = len(cells) == n_fields and all(cells) and not any(number(cell) is not None for cell in cells)
+    return tuple(cells) if is_names else None

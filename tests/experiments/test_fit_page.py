@@ -1,0 +1,72 @@
+"""The page of a fit alone, and the file with the component of every row."""
+
+import dataclasses
+import re
+
+import jax
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+
+import emjax
+from emjax.experiments import assignments
+from emjax.experiments.report.fit_page import render_fit
+from emjax.experiments.store import run_folder
+from emjax.result import Status
+
+PROVENANCE = {"data": {"name": "<b>x</b>"}, "versions": {"emjax": "0.1.0"}, "files": {"objects.json": "abc"}}
+
+
+@pytest.fixture(scope="module")
+def fit():
+    """Three features with an odd name, two components."""
+    x = np.random.default_rng(0).normal(size=(60, 3)) + 5.0 * (np.arange(60)[:, None] % 2)
+    data = emjax.datasets.Dataset(x, ("a", "<script>", "c"))
+    return emjax.fit(emjax.Mixture(emjax.Normal(covariance="diag"), 2), data, key=jax.random.key(0), n_init=2)
+
+
+@pytest.fixture(scope="module")
+def page(fit):
+    return render_fit(fit, fit.intervals(), provenance=PROVENANCE, command="emjax fit x", assignments_file="a.csv")
+
+
+def test_the_page_says_what_was_found(fit, page):
+    assert '<h2 id="status-word">EM: converged</h2>' in page
+    assert "What EM found in &lt;b&gt;x&lt;/b&gt;" in page
+    assert "A mixture of 2 normal components with diag covariance, 60 observations of a, &lt;script&gt; and c" in page
+    assert page.count("<figure") == 3
+    assert len(re.findall(r"<tr><th scope=\"row\" class=\"name", page)) == len(fit.intervals().rows)
+    assert "<code>a.csv</code>" in page
+    assert "<code>emjax fit x</code>" in page
+    assert "verdict" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    assert "<script" not in page.lower()
+    assert "objects.json" not in page
+
+
+def test_the_same_fit_gives_the_same_page(fit, page):
+    again = render_fit(fit, fit.intervals(), provenance=PROVENANCE, command="emjax fit x", assignments_file="a.csv")
+    assert again == page
+
+
+@pytest.mark.parametrize("change", [{"status": Status.MAX_ITER}, {"spurious": True}], ids=["stopped", "spurious"])
+def test_a_fit_that_is_no_estimate_says_so_first(fit, change):
+    if "spurious" in change:
+        change = {"optima": (dataclasses.replace(fit.optima[0], **change),)}
+    other = dataclasses.replace(fit, **change)
+    page = render_fit(other, fit.intervals(), provenance=PROVENANCE, command="")
+    assert page.index("This is no estimate yet.") < page.index('id="status-word"')
+    assert other.message.split(";")[0] in page
+    assert "EM: converged" not in page
+
+
+def test_rows_of_large_data_are_parquet(fit, tmp_path, monkeypatch):
+    monkeypatch.setattr(assignments, "MOST_ROWS_AS_TEXT", 10)
+    with run_folder(tmp_path / "run") as folder:
+        assert assignments.write_assignments(folder, fit) == ("assignments.parquet", "")
+        table = parquet.read_table(folder.partial / "assignments.parquet")
+        assert table.column_names == ["row", "component", "probability[0]", "probability[1]"]
+        assert np.array_equal(table["probability[1]"], fit.responsibilities(fit.data)[:, 1])
+        monkeypatch.setattr(assignments, "MOST_CELLS", 10)
+        name, why = assignments.write_assignments(folder, fit)
+        assert name == ""
+        assert why.startswith("assignments are not written: 60 rows times 2 components are more than 10")

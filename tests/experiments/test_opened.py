@@ -1,0 +1,181 @@
+"""Runs opened from their folder hold what they held when they were made, to the last bit."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import emjax
+from emjax.errors import ConfigError, DataError
+from emjax.experiments import runner
+from emjax.experiments.archive import objects
+from emjax.experiments.settings import build_config
+
+EM = {"n_init": 2}
+STRUCTURES = ("full", "tied", "diag", "spherical")
+MCMC = {"method": "hmc", "chains": 2, "warmup": 100, "draws": 100}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """What a comparison held when it was made; its folder lies beside its data."""
+    folder = tmp_path_factory.mktemp("opened")
+    values = emjax.datasets.load("faithful").values[:120]
+    (folder / "eruptions.csv").write_text("".join(f"{a!r},{b!r}\n" for a, b in values.tolist()))
+    tree = {
+        "data": {"source": str(folder / "eruptions.csv"), "columns": ["x1", "x0"]},
+        "model": {"n_components": 2, "covariance": "diag"},
+        "em": EM,
+        "mcmc": MCMC,
+        "output": {"dir": str(folder / "run")},
+    }
+    with jax.numpy_rank_promotion("allow"):
+        return runner.run(build_config(tree, place="test"))
+
+
+@pytest.fixture
+def copied(made, tmp_path):
+    """The run in another folder, to be damaged."""
+    return shutil.copytree(made.folder, tmp_path / "run")
+
+
+def same(one, two, path=""):
+    """Assert that two results are equal in every field, bit by bit, and return how many numbers were compared."""
+    assert type(one) is type(two) or {type(one), type(two)} <= {float, np.float64, int, np.int64, bool, np.bool_}, path
+    if dataclasses.is_dataclass(one):
+        pairs = [(field.name, getattr(one, field.name), getattr(two, field.name)) for field in dataclasses.fields(one)]
+    elif isinstance(one, dict):
+        assert list(one) == list(two), path
+        pairs = [(key, one[key], two[key]) for key in one]
+    elif isinstance(one, tuple | list):
+        assert len(one) == len(two), path
+        pairs = [(str(place), *pair) for place, pair in enumerate(zip(one, two, strict=True))]
+    elif hasattr(one, "subtree"):
+        assert one.identical(two), path
+        return sum(group.dataset.nbytes // 8 for group in one.subtree)
+    else:
+        assert np.asarray(one).dtype == np.asarray(two).dtype, path
+        assert np.array_equal(one, two, equal_nan=isinstance(one, float) or np.asarray(one).dtype.kind == "f"), path
+        return np.size(one)
+    return sum(same(first, second, f"{path}.{name}") for name, first, second in pairs)
+
+
+def test_a_comparison_is_given_back_to_the_last_bit(made):
+    run = emjax.open_run(made.folder)
+    assert same(run.fit, made.fit) > 250
+    assert same(run.posterior, made.posterior) > 5_000
+    assert same(run.comparison, made.comparison) > 5_000
+    assert run.data.feature_names == ("x1", "x0")
+    assert (run.task, run.config["model"]["n_components"]) == ("compare", 2)
+    assert run.document["verdict"] == run.comparison.verdict == made.comparison.verdict
+    assert repr(run).endswith(f": compare of eruptions, {made.comparison.verdict})")
+
+
+def test_what_is_given_back_can_be_used(made, tmp_path):
+    run = emjax.open_run(str(made.folder))
+    assert run.fit.bic(run.data) == made.fit.bic(run.data)
+    assert np.array_equal(run.posterior.log_predictive(run.data), made.posterior.log_predictive(run.data))
+    assert run.comparison.to_dict() == json.loads((made.folder / "comparison.json").read_text())
+    assert run.comparison.to_html(tmp_path / "page.html").stat().st_size > 10_000
+    assert len(run.fit.intervals().rows) == len(made.comparison.intervals.rows)
+
+
+def test_draws_are_not_written_twice(made):
+    content = json.loads((made.folder / "objects.json").read_text())["objects"]["dict"]
+    weights = content["posterior"]["fields"]["params"]["fields"]["weights"]
+    assert weights == {"draws": "weights"}
+    assert (made.folder / "objects.json").stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("file", ["objects.json", "posterior.nc"])
+def test_changed_bytes_are_refused(copied, file):
+    content = bytearray((copied / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copied / file).write_bytes(content)
+    run = emjax.open_run(copied)
+    with pytest.raises(ConfigError, match=rf"{file}: damaged: its bytes have changed since it was written"):
+        _ = run.fit
+    (copied / file).unlink()
+    with pytest.raises(ConfigError, match=rf"{file}: is missing"):
+        _ = run.posterior
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        7,
+        {},
+        {"dict": 3},
+        {"type": "os.system", "fields": {}},
+        {"type": "result.Fit", "fields": {}},
+        {"type": "result.Status", "fields": {}},
+        {"enum": "result.Status", "value": "?"},
+        {"enum": "result.Fit", "value": "?"},
+        {"array": "AAAA", "dtype": "<f8", "shape": [1]},
+        {"array": "AAAA", "dtype": "O", "shape": [1]},
+        {"array": "AAAA", "dtype": "no", "shape": [1]},
+        {"array": "AAAA", "dtype": "<f8", "shape": [10**18]},
+        {"array": "?", "dtype": "<f8", "shape": [1]},
+        {"draws": "none"},
+        {"same": 3},
+        {"float": "x"},
+    ],
+)
+def test_what_somebody_has_written_makes_nothing_else(copied, value):
+    text = json.dumps({"format": 1, "objects": {"dict": {"fit": value}} if value != 7 else value})
+    (copied / "objects.json").write_text(text)
+    environment = json.loads((copied / "environment.json").read_text())
+    environment["files"]["objects.json"] = runner.file_hash(copied / "objects.json")
+    (copied / "environment.json").write_text(json.dumps(environment))
+    run = emjax.open_run(copied)
+    with pytest.raises(ConfigError, match=r"objects\.json: damaged: ") as caught:
+        _ = run.fit
+    assert str(caught.value).isprintable()
+
+
+def test_runs_of_an_older_emjax_say_so(copied):
+    environment = json.loads((copied / "environment.json").read_text())
+    del environment["files"]
+    (copied / "environment.json").write_text(json.dumps(environment))
+    with pytest.raises(ConfigError, match=r"holds no objects\.json.*run it again, emjax run .*config\.toml"):
+        _ = emjax.open_run(copied).fit
+
+
+def test_data_that_are_gone_or_changed(made, copied):
+    config = (copied / "config.toml").read_text()
+    source = Path(made.folder).parent / "eruptions.csv"
+    other = copied.parent / "eruptions.csv"
+    (copied / "config.toml").write_text(config.replace(str(source), str(other)))
+    run = emjax.open_run(copied)
+    assert run.document["verdict"]
+    with pytest.raises(DataError, match="there is no file"):
+        _ = run.fit
+    other.write_text(source.read_text().replace("3.6", "3.7", 1))
+    with pytest.raises(DataError, match=r"its data \(.*eruptions\.csv\) have changed since: put them back"):
+        _ = run.data
+
+
+def test_what_is_no_run(tmp_path):
+    with pytest.raises(ConfigError, match="neither a study nor a single run"):
+        emjax.open_run(tmp_path)
+
+
+@pytest.mark.parametrize("family", [emjax.Poisson(), *(emjax.Normal(covariance=name) for name in STRUCTURES)], ids=str)
+def test_parameters_and_priors_of_every_family_are_given_back(family):
+    x = np.random.default_rng(0).poisson(9.0, (40, 2)).astype(float)
+    with jax.enable_x64(True):
+        mixture = emjax.Mixture(family, n_components=2, prior="default")
+        prior = mixture.default_prior(x)
+        fit = emjax.fit(dataclasses.replace(mixture, prior=prior), x, key=jax.random.key(0), n_init=1, max_iter=1)
+    plain = json.loads(json.dumps(objects.to_plain(fit, {})))
+    assert same(objects.from_plain(plain, {}, {"data": fit.data}), fit) > 100
+
+
+@pytest.mark.parametrize("value", [object(), {"a": 1j}, dataclasses.make_dataclass("Other", ["x"])(1)])
+def test_other_types_are_not_written(value):
+    with pytest.raises(TypeError):
+        objects.to_plain(value, {})
