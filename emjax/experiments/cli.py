@@ -88,7 +88,8 @@ class EmjaxGroup(TyperGroup):
             code = EXIT_BAD_INPUT
         # The framework turns some keyboard interrupts into this code by itself.
         if code == EXIT_INTERRUPTED and not isinstance(code, Explained):
-            print_error("interrupted; nothing was written")
+            store = sys.modules.get("emjax.experiments.store")
+            print_error("interrupted; nothing was written" if store is None else store.interrupted())
         if standalone_mode:
             sys.exit(code or EXIT_OK)
         return code
@@ -412,27 +413,12 @@ def schema(
 
 def main() -> None:
     """Entry point of the command ``emjax``."""
-    from emjax.experiments.execution.interrupts import handle_stopping
+    from emjax.experiments.execution.interrupts import handle_stopping, leave
 
-    handle_stopping(_leave)
+    handle_stopping(leave)
     # Said in many lines at a folder of Matplotlib's own that cannot be written; the figures are the same.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     app(prog_name="emjax")
-
-
-def _leave(number: int, frame: Any) -> None:
-    """End the process at once, without a trace of an unfinished run.
-
-    An exception raised by a signal handler can get lost: JAX runs Python code at every garbage collection,
-    and what is raised there is ignored. So this handler raises none, and cleans up itself.
-    """
-    from emjax.experiments.execution.interrupts import show_cursor, tell
-
-    store = sys.modules.get("emjax.experiments.store")
-    dropped = store is not None and store.discard_open()
-    show_cursor()
-    tell(b"emjax: error: interrupted; nothing was written\n" if dropped else b"emjax: interrupted\n")
-    os._exit(128 + number)
 
 
 def _storage_trouble(error: OSError) -> int:

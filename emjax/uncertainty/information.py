@@ -129,7 +129,7 @@ class Intervals:
     rows
         One `IntervalRow` per number.
     covariance
-        Asymptotic covariance of the numbers of ``rows``, ``(n_rows, n_rows)``.
+        Asymptotic covariance of the numbers of ``rows``, ``(n_rows, n_rows)``; ``(0, 0)`` where left out.
     shift
         The third-order shift, in standard errors, by which ``rough`` is judged (limit `MOST_SHIFT`); NaN where there
         are none.
@@ -210,9 +210,9 @@ def left_out(fit: Fit, level: float, why: str = "") -> Intervals:
     rows = (
         IntervalRow(p.name, float(named[p.variable][p.index]), unknown, unknown, unknown, "identity") for p in chosen
     )
-    # Seen from everywhere, stored once: of so many numbers the matrix would not fit.
-    covariance = np.broadcast_to(np.float64(np.nan), (len(chosen), len(chosen)))
-    return Intervals(level, "information", SPACE, IntervalStatus.LEFT_OUT, tuple(rows), covariance, detail=why)
+    # Of so many numbers the matrix might not fit.
+    nothing = np.empty((0, 0))
+    return Intervals(level, "information", SPACE, IntervalStatus.LEFT_OUT, tuple(rows), nothing, detail=why)
 
 
 def problem_of(fit: Fit, *, spread: bool = True) -> tuple[MixtureParams, Blocks, Prior | None, Frame]:

@@ -26,7 +26,7 @@ def test_so_many_parameters_have_estimates_and_no_intervals(wide):
     assert len(found.rows) == 1 + 2 * 1001
     np.testing.assert_allclose(found["mean[0, x7]"].estimate, wide.data[:, 7].mean())
     assert np.isnan([(row.se, row.lower, row.upper) for row in found.rows]).all()
-    assert found.covariance.shape == (2003, 2003)
+    assert found.covariance.shape == (0, 0)
     assert intervals_many([wide])[0].message == found.message
 
 

@@ -113,6 +113,11 @@ class FitDocument(Shape):
     run_seconds: Number
 
 
+class Unfinished(Shape):
+    key: str
+    done: list[Word]
+
+
 class EmDocument(Shape):
     mle: FitDocument | None
     map: FitDocument | None

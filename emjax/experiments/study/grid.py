@@ -236,8 +236,8 @@ def make_plan(study: Study, known: Iterable[Mapping[str, Any]] = ()) -> Plan:
     cells = _resolved(study)
     _check_number(study, len(cells))
     before: defaultdict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    for job in known:
-        before[job["cell"], job["method"]].append(job)
+    for earlier_job in known:
+        before[earlier_job["cell"], earlier_job["method"]].append(earlier_job)
     jobs: list[tuple[tuple[int, int, int, int], Job]] = []
     for cell, (data, model, methods, level) in cells:
         for position, method in enumerate(methods):

@@ -83,7 +83,7 @@ def draws_by_name(posterior: Posterior) -> dict[str, np.ndarray]:
 
 def _anchors(posterior: Posterior) -> dict[str, np.ndarray]:
     """The log density of the data that diagnostics follow, which the pointwise log-likelihood holds."""
-    pointwise = posterior.tree["log_likelihood"]["x"]
+    pointwise = posterior.tree["log_likelihood"].to_dataset()["x"]
     rows = anchor_rows(posterior.map_fit.data)
     return {f"log_density[{i}]": pointwise.sel(sample=row).values for i, row in enumerate(rows)}
 
