@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +168,7 @@ def compare(
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
     key: jax.Array | None = None,
     loo: bool = True,
+    on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Comparison:
     """Compare an EM fit with a posterior of the same mixture on the same data.
 
@@ -187,6 +189,8 @@ def compare(
     loo
         Whether PSIS-LOO is computed, about a millisecond per datum; of more than 20,000 data it is estimated from
         2000 of them. The verdict does not need it.
+    on_progress
+        Called with what is computed next, and how many parts of how many are done.
 
     Raises
     ------
@@ -196,12 +200,16 @@ def compare(
     samples = as_samples_like(x, fit.feature_names, of="the fit")
     as_samples_like(samples, posterior.map_fit.feature_names, of="the posterior")
     _check_same(fit, posterior, samples.values)
-    judge_of = functools.partial(_side, posterior, samples.values, level, thresholds, key)
+    # Concentrations below 1 may have no MAP, and the one under others says nothing of this prior.
+    with_map = not same_prior(fit, posterior) and same_prior(posterior.map_fit, posterior)
+    tell = _counted(2 * (1 + with_map) + loo, on_progress)
+    judge_of = functools.partial(_side, posterior, samples.values, level, thresholds, key, tell)
     with computing():
         sides = {"em": judge_of(_aligned(fit, posterior, samples.values))}
-        # Concentrations below 1 may have no MAP, and the one under others says nothing of this prior.
-        if not same_prior(fit, posterior) and same_prior(posterior.map_fit, posterior):
+        if with_map:
             sides["map"] = judge_of(posterior.map_fit)
+        if loo:
+            tell("PSIS-LOO")
         elpd = psis_loo(posterior) if loo else None
     judged = "map" if prior_decides(sides) else "em"
     effect = prior_effect(sides["em"], posterior)
@@ -226,17 +234,31 @@ def compare(
     )
 
 
+def _counted(total: int, on_progress: Callable[[str, int, int], None] | None) -> Callable[[str], None]:
+    """Tell of each part that begins how many of all are done."""
+    done = itertools.count()
+
+    def tell(what: str) -> None:
+        if on_progress is not None:
+            on_progress(what, next(done), total)
+
+    return tell
+
+
 def _side(
     posterior: Posterior,
     values: np.ndarray,
     level: float,
     thresholds: Thresholds,
     key: jax.Array | None,
+    tell: Callable[[str], None],
     fit: Fit,
 ) -> Side:
+    tell("intervals")
     em = fit.intervals(level=level, method="information")
     rows = rows_of(fit, posterior, em, level)
     apart = thresholds.sufficient.co_clustering
+    tell("what labels do not touch")
     invariants = invariants_of(fit, posterior, values, jax.random.key(0) if key is None else key, apart)
     return Side(fit, em, rows, invariants, judge(_evidence(fit, posterior, em, rows, invariants, level), thresholds))
 

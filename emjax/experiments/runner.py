@@ -207,9 +207,16 @@ class _Run:
         level = self.config.compare.level
         with self.console.bars(self.config.em.log_every == 0) as bars:
             fit, posterior = self._fit_and_draws(folder, self.config.em_prior, bars)
-            bars.update("comparison", 0, 3, "intervals and invariants")
-            comparison = emjax.compare(fit, posterior, self.dataset, level=level, loo=self.config.compare.loo)
-            bars.update("comparison", 1, 3, "files")
+            parts = 0
+
+            def on_progress(what: str, done: int, total: int) -> None:
+                nonlocal parts
+                parts = total
+                bars.update("comparison", done, total + 2, what)
+
+            loo = self.config.compare.loo
+            comparison = emjax.compare(fit, posterior, self.dataset, level=level, loo=loo, on_progress=on_progress)
+            bars.update("comparison", parts, parts + 2, "files")
             # The comparison's fit has its components in the posterior's order: all files name them alike.
             given = fit_document(comparison.given, comparison.intervals_of["em"])
             mle = given if self.config.em_prior == "none" else None
@@ -217,7 +224,7 @@ class _Run:
             folder.write_json("em.json", {"mle": mle, "map": fit_document(posterior.map_fit, map_intervals)})
             folder.write_json("comparison.json", comparison.to_dict())
             _write_objects(folder, fit, posterior, comparison)
-            bars.update("comparison", 2, 3, "report")
+            bars.update("comparison", parts + 1, parts + 2, "report")
             provenance = self._write_environment(folder)
             page = render_report(comparison, provenance=provenance, command=shlex.join(provenance["command"]))
             folder.write_text(PAGE, page)

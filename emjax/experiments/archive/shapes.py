@@ -115,7 +115,7 @@ class FitDocument(Shape):
 
 class Unfinished(Shape):
     key: str
-    done: list[Word]
+    done: list[Literal["EM", "sampling"]]
 
 
 class EmDocument(Shape):
