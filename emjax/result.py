@@ -409,11 +409,11 @@ class Fit(Pictured):
             ),
         )
 
-    def intervals(self, level: float = 0.9, method: str = "information") -> Intervals:
+    def intervals(self, level: float = 0.9, method: str = "information", *, bounded: bool = True) -> Intervals:
         """Standard errors and confidence intervals of the estimates; see `emjax.uncertainty.intervals`."""
         from emjax.uncertainty import intervals
 
-        return intervals(self, level=level, method=method)
+        return intervals(self, level=level, method=method, bounded=bounded)
 
     def _evaluate(self, function: Any, x: Any) -> np.ndarray:
         values = self.data if x is None else as_samples_like(x, self.feature_names, of="the fit").values

@@ -5,6 +5,8 @@ draws a second (`docs/benchmarks.md`), and its jumps are the only moves that go 
 depends on the modes and on the Pareto k of the Laplace mixture, since they say what to expect: with one mode and k
 up to its limit the metric is right from the start; otherwise metric and jumps have to be learned from draws, which
 takes longer. With more than `MOST_PARAMETERS` parameters no information matrix is formed, and NumPyro's NUTS is chosen.
+Of very many data (`MANY_ENTRIES`) one mode whose Laplace approximation is good is all there is to the posterior, and
+chains would take an hour to say so: then weighted draws around the mode are taken, as independent as draws can be.
 Whatever was chosen is checked by the diagnostics of its draws. Where they fail, Hamiltonian Monte Carlo first takes the
 cure itself (`emjax.bayes.methods`): shorter steps where transitions diverged, longer runs, metric and jumps learned
 anew. Then Gibbs sampling follows (which moves where gradients mislead), and then NUTS, unless jumps were tried and
@@ -18,12 +20,24 @@ from emjax.bayes.handoff import NEGLIGIBLE, Handoff
 from emjax.bayes.modes import MOST_PARAMETERS
 from emjax.bayes.run import Run
 
-FALLBACKS = {"hmc": ("gibbs", "nuts"), "nuts": ("gibbs",)}
+MANY_ENTRIES = 1 << 20
+"""Log densities of a datum in a component, in one evaluation of the target, from which on chains are spared."""
+
+POINTS_OF_MANY = 1000
+"""Weighted draws that are then taken."""
+
+_NEARLY_NORMAL = 0.5
+"""The Pareto k up to which they are: weights then have a finite variance."""
+
+FALLBACKS = {"hmc": ("gibbs", "nuts"), "nuts": ("gibbs",), "laplace": ("hmc", "gibbs", "nuts")}
 """Which methods are tried, in this order, where the check of the first fails."""
 
 
-def choose_method(handoff: Handoff, *, exchangeable: bool = True) -> tuple[str, str]:
-    """The method, and one sentence that says why; ``exchangeable`` where the prior treats all components alike."""
+def choose_method(handoff: Handoff, *, exchangeable: bool = True, spare_chains: bool = False) -> tuple[str, str]:
+    """The method, and one sentence that says why; ``exchangeable`` where the prior treats all components alike.
+
+    ``spare_chains`` where the data are as many as `MANY_ENTRIES`, and nobody asked for chains of some length.
+    """
     if not exchangeable:
         return "nuts", "auto: nuts, because the prior tells components apart, so that modes have no equal copies."
     n_parameters = handoff.target.n_parameters
@@ -43,6 +57,11 @@ def choose_method(handoff: Handoff, *, exchangeable: bool = True) -> tuple[str, 
         return "hmc", (
             f"auto: hmc with jumps over labellings, because EM found {found}, whose Laplace approximation is rough "
             f"where components hold few data {quality.replace('(', '(with labellings, ')}."
+        )
+    if spare_chains and handoff.simple and shape <= _NEARLY_NORMAL:
+        return "laplace", (
+            f"auto: laplace, because EM found {found} that the Laplace approximation describes {quality}, and chains "
+            "over so many data would take long."
         )
     if handoff.sample.good and n_modes == 1:
         return "hmc", f"auto: hmc, because EM found {found} and the Laplace approximation is good {quality}."

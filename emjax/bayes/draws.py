@@ -19,6 +19,13 @@ from emjax.result import Fit
 _POINTWISE_ENTRIES = 20_000_000
 """The most numbers of the pointwise log-likelihood that are kept (160 MB); beyond, draws are thinned evenly."""
 
+ALL_ROWS = 20_000
+"""Up to so many data the pointwise log-likelihood is that of every datum."""
+
+SOME_ROWS = 2_000
+"""Of more data it is that of so many, drawn at random, and of the anchors: PSIS-LOO needs many draws of a datum more
+than it needs every datum."""
+
 _ALIGNMENT_ROWS = 1000
 """Labels are aligned by the responsibilities of at most this many data."""
 
@@ -43,8 +50,9 @@ class Described:
         The family's stored parameters by name, ``(chain, draw, ...)``.
     invariants
         Quantities that labels do not touch, ``(chain, draw)`` or ``(chain, draw, anchor)``.
-    log_likelihood, kept_draws
-        Log density of each datum ``(chain, n_kept, n_samples)``, and which draws of each chain it holds.
+    log_likelihood, kept_draws, kept_rows
+        Log density ``(chain, n_kept, n_rows)`` of each datum or of some, and which draws of each chain and which rows
+        of the data it holds.
     alignment
         The permutations that were applied, and their trust.
     """
@@ -54,6 +62,7 @@ class Described:
     invariants: dict[str, np.ndarray]
     log_likelihood: np.ndarray
     kept_draws: np.ndarray
+    kept_rows: np.ndarray
     alignment: Alignment
 
 
@@ -74,16 +83,18 @@ def describe_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit, values
         np.asarray(overlap),
     )
     aligned, stored = _permuted(likelihood, flat, alignment.permutations)
-    kept = _kept_draws(n_chains, n_draws, len(values))
+    kept_rows = pointwise_rows(values)
+    kept = _kept_draws(n_chains, n_draws, len(kept_rows))
     thinned = jax.tree.map(lambda leaf: leaf[:, kept].reshape(n_chains * len(kept), *leaf.shape[2:]), params)
-    pointwise = np.asarray(_pointwise(likelihood, thinned, filled_up(values)))[:, : len(values)]
+    pointwise = np.asarray(_pointwise(likelihood, thinned, filled_up(values[kept_rows])))[:, : len(kept_rows)]
     unflatten = lambda leaf: np.asarray(leaf).reshape(n_chains, n_draws, *leaf.shape[1:])  # noqa: E731
     return Described(
         flat_params=jax.tree.map(np.asarray, aligned),
         stored={name: unflatten(value) for name, value in stored.items()},
         invariants={"log_density": unflatten(anchored), **invariants_of_weights(np.asarray(params.weights))},
-        log_likelihood=pointwise.reshape(n_chains, len(kept), len(values)),
+        log_likelihood=pointwise.reshape(n_chains, len(kept), len(kept_rows)),
         kept_draws=kept,
+        kept_rows=kept_rows,
         alignment=alignment,
     )
 
@@ -116,6 +127,16 @@ def invariants_of_weights(weights: np.ndarray) -> dict[str, np.ndarray]:
 def anchor_rows(values: np.ndarray) -> np.ndarray:
     """The rows at which the log density is followed: the quantiles of the first feature."""
     return np.argsort(values[:, 0], kind="stable")[np.linspace(0, len(values) - 1, _ANCHORS).astype(int)]
+
+
+def drawn_rows(n_samples: int) -> np.ndarray:
+    """The rows that PSIS-LOO looks at: all, or a random sample of them."""
+    return subset_rows(n_samples, SOME_ROWS) if n_samples > ALL_ROWS else np.arange(n_samples)
+
+
+def pointwise_rows(values: np.ndarray) -> np.ndarray:
+    """The rows whose pointwise log-likelihood is kept, in order: `drawn_rows` and `anchor_rows`."""
+    return np.union1d(drawn_rows(len(values)), anchor_rows(values))
 
 
 def _one(params: MixtureParams) -> MixtureParams:

@@ -37,6 +37,10 @@ _NOTHING = -60.0
 NEGLIGIBLE = 12.0
 """Ridges whose mass is this many nats below the largest are left out."""
 
+FAR = 200.0
+"""Nats by which all ridges have to fall short on a sample of the data, for none of them to be looked for on all: the
+standard error of a gap between two densities is about the root of twice the gap, so that is ten of them."""
+
 HALF_A_DATUM = 0.5
 """A component that expects to hold fewer data is empty."""
 
@@ -142,6 +146,22 @@ def find_ridges(
         levels.append(tuple(ridge for i, ridge in enumerate(near) if i == 0 or _apart(ridge, near[i - 1])))
         center, empty = best.face(evaluate).whole(best.mode.flat[None])[0], best.empty
     return tuple(levels)
+
+
+def out_of_reach(few: Evaluator, modes: LaplaceMixture, pooled: Float[np.ndarray, " p"], optimum: Optimum) -> bool:
+    """Whether a sample of the data rules out that any component is empty; ``few`` is the target of that sample.
+
+    On more data a ridge falls short by more, in proportion. The arguments else are those of `find_ridges`.
+    """
+    center = modes.modes[0].flat
+    (height,), _ = few(center[None])
+    concentration = np.asarray(few.data.prior.concentration)
+    # The prior of a weight that is fixed at nothing is no part of what the data say.
+    reached = [
+        ridge.mode.log_density - _NOTHING * concentration[list(ridge.empty)].sum()
+        for ridge in _taken_out(few, center, (), pooled, optimum)
+    ]
+    return all(height - one > FAR for one in reached)
 
 
 def merged(evaluate: Evaluator, level: tuple[Ridge, ...]) -> Ridge:

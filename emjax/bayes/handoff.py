@@ -12,7 +12,7 @@ import numpy as np
 from emjax import align
 from emjax.bayes.adaptive import adapted_sample
 from emjax.bayes.ahead import Ahead
-from emjax.bayes.empty import find_ridges, merged
+from emjax.bayes.empty import find_ridges, merged, out_of_reach
 from emjax.bayes.laplace import ImportanceSample, importance_sample
 from emjax.bayes.modes import MOST_PARAMETERS, LaplaceMixture, find_modes
 from emjax.bayes.target import Evaluator, Target, TargetData, make_target
@@ -23,6 +23,7 @@ from emjax.em.init import drawn_starts
 from emjax.em.step import trusted
 from emjax.errors import ConfigError, FitError
 from emjax.families.frame import Frame
+from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.result import Fit, Optimum, Status
 from emjax.samples import Samples, as_samples
@@ -48,6 +49,9 @@ _SHRINK = 0.8
 
 LANES = 8
 """Points are evaluated so many at a time by default, as many as the chains of `hmc` are: one program serves both."""
+
+_MANY_ROWS, _FEW_ROWS = 20_000, 5_000
+"""Of more rows than the first, as many as the second say whether a component may be empty at all."""
 
 _STARTS = 20
 """EM looks for the MAP from so many starts, as `fit` does by default."""
@@ -232,6 +236,9 @@ def _weighted(
         return sample
     pooled = MixtureParams(np.full(k, 1.0 / k), problem.mixture.family.pooled(problem.z, k))
     flat = np.asarray(_flat(evaluate.target, jax.tree.map(jnp.asarray, pooled)))
+    few = _target_of_few(problem)
+    if few is not None and out_of_reach(few, modes, flat, map_fit.optima[0]):
+        return sample
     levels = find_ridges(evaluate, modes, flat, map_fit.optima[0])
     ridges = tuple(merged(evaluate, level) for level in levels)
     shares = dataclasses.replace(sample, ridges=ridges).laplace_masses[len(modes.modes) :]
@@ -247,6 +254,15 @@ def _weighted(
     first += [ridge.sample(evaluate, rng, -(-_FIRST_POINTS // len(all_ridges))) for ridge in all_ridges]
     found = adapted_sample(evaluate, modes, problem.z, np.concatenate(first), rng, _MORE * n_points)
     return dataclasses.replace(found, ridges=ridges, which=parts(found.mixture, ridges, evaluate, found.points))
+
+
+def _target_of_few(problem: Problem) -> Evaluator | None:
+    """The target of a sample of the data, None where there are not many more."""
+    if len(problem.z) <= _MANY_ROWS:
+        return None
+    rows = subset_rows(len(problem.z), _FEW_ROWS)
+    target, data = dataclasses.replace(problem, z=problem.z[rows]).target(LANES)
+    return Evaluator(target, data, LANES)
 
 
 def compile_ahead(mixture: Mixture, x: Any) -> None:

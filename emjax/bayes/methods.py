@@ -295,7 +295,9 @@ def _gibbs(job: Job) -> Attempts:
 def _laplace(job: Job) -> Attempts:
     chosen = job.settings("laplace")
     note = "independent draws from the Laplace mixture over the modes, resampled by their importance weights"
-    yield Attempt(resample(job.handoff.sample, job.rng, chosen.chains, chosen.draws), note)
+    # No more draws than there are points, unless the user says so: the others would be copies.
+    draws = min(chosen.draws, len(job.handoff.sample.values) // chosen.chains) if job.adaptive else chosen.draws
+    yield Attempt(resample(job.handoff.sample, job.rng, chosen.chains, draws), note)
 
 
 _RUNNERS: dict[str, Callable[[Job], Attempts]] = {

@@ -42,8 +42,8 @@ class Posterior(Pictured):
     sampled
         ArviZ ``DataTree`` with the groups ``posterior`` (``weights``, ``mean``, ``scale``, ``covariance``,
         ``correlation`` or ``rate``, with labels aligned to EM's MAP), ``sample_stats``, ``log_likelihood`` (of each
-        datum, labels summed out; a thinned set of draws where there are many data) and ``observed_data``. `tree` has
-        more groups.
+        datum, labels summed out; with many data a thinned set of draws, and of more than 20,000 data some of them,
+        which its coordinate ``row`` names) and ``observed_data``. `tree` has more groups.
     params
         The same draws as `MixtureParams` that lead with ``chain * draw``.
     mixture

@@ -11,7 +11,15 @@ import numpy as np
 import xarray as xr
 
 from emjax import align
-from emjax.bayes.choice import FALLBACKS, NO_NUTS, choose_method, fell_short, nuts_is_hopeless
+from emjax.bayes.choice import (
+    FALLBACKS,
+    MANY_ENTRIES,
+    NO_NUTS,
+    POINTS_OF_MANY,
+    choose_method,
+    fell_short,
+    nuts_is_hopeless,
+)
 from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus, assess
 from emjax.bayes.draws import Described, describe_draws
 from emjax.bayes.handoff import LANES, Handoff, Problem, hand_off, points_on_ridges, prepare
@@ -114,9 +122,10 @@ def sample(
         _check_prior(problem, method)
         map_key, start_key, chain_key = jax.random.split(as_key(key), 3)
         rng = np.random.default_rng(np.asarray(jax.random.key_data(start_key)).ravel())
-        handoff = hand_off(problem, map_key, init, rng, **_plan(method, chains, draws, dtype))
+        spare = _spares_chains(method, problem, chains, draws)
+        handoff = hand_off(problem, map_key, init, rng, **_plan(method, chains, draws, dtype, spare))
         job = Job(problem, handoff, chain_key, rng, chains, warmup, draws, target_accept_prob, dtype, told)
-        outcome = _auto(job, on_decision) if method == "auto" else _run(method, job)
+        outcome = _auto(job, on_decision, spare) if method == "auto" else _run(method, job)
     return _posterior(mixture, problem, handoff, outcome, clock, key)
 
 
@@ -149,11 +158,18 @@ def _check_prior(problem: Problem, method: str) -> None:
         )
 
 
-def _plan(method: str, chains: int | None, draws: int | None, dtype: str) -> dict[str, Any]:
+def _spares_chains(method: str, problem: Problem, chains: int | None, draws: int | None) -> bool:
+    """Whether the data are so many, and the user asked for so little, that ``auto`` may do without chains."""
+    entries = problem.samples.n_samples * problem.mixture.n_components
+    return method == "auto" and chains is None and draws is None and entries >= MANY_ENTRIES
+
+
+def _plan(method: str, chains: int | None, draws: int | None, dtype: str, spare: bool) -> dict[str, Any]:
     """What the handoff has to prepare for a method."""
     own = DEFAULTS["laplace"]
+    n_points = (chains or own.chains) * (draws or own.draws) if method == "laplace" else 0
     return {
-        "n_points": (chains or own.chains) * (draws or own.draws) if method == "laplace" else 0,
+        "n_points": POINTS_OF_MANY if spare else n_points,
         "lanes": chains if chains is not None and chains <= _MOST_LANES else LANES,
         "chains_ahead": method in ("auto", "hmc") and dtype == "float64",
     }
@@ -227,7 +243,7 @@ def _run(method: str, job: Job) -> _Outcome:
     return dataclasses.replace(outcome, sampling_seconds=seconds)
 
 
-def _auto(job: Job, on_decision: Callable[[str], None] | None) -> _Outcome:
+def _auto(job: Job, on_decision: Callable[[str], None] | None, spare: bool) -> _Outcome:
     """The method that the modes speak for; where its check fails, the next safer one."""
     decision: list[str] = []
 
@@ -236,7 +252,7 @@ def _auto(job: Job, on_decision: Callable[[str], None] | None) -> _Outcome:
         if on_decision is not None:
             on_decision(sentence)
 
-    method, why = choose_method(job.handoff, exchangeable=job.problem.exchangeable)
+    method, why = choose_method(job.handoff, exchangeable=job.problem.exchangeable, spare_chains=spare)
     decide(why)
     best = _run(method, job)
     hopeless = method == "hmc" and nuts_is_hopeless(best.run, best.diagnostics)
@@ -394,4 +410,5 @@ def _tree(problem: Problem, outcome: _Outcome) -> xr.DataTree:
         attrs,
         log_likelihood_draws=described.kept_draws,
         library=DEFAULTS[outcome.method].library,
+        log_likelihood_rows=described.kept_rows,
     )

@@ -35,6 +35,7 @@ def to_tree(
     *,
     log_likelihood_draws: Sequence[int] | np.ndarray | None = None,
     library: str = "emjax",
+    log_likelihood_rows: np.ndarray | None = None,
 ) -> xr.DataTree:
     """Put draws in an ArviZ tree.
 
@@ -49,7 +50,8 @@ def to_tree(
         Variables ``(chain, draw)`` by ArviZ's names (``lp``, ``energy``, ``diverging``, ...).
     log_likelihood
         Log density of every datum under the mixture with the component marginalised, ``(chain, n_kept,
-        n_samples)``, in nats; it may hold fewer draws than the posterior. None leaves the group out.
+        n_samples)``, in nats; it may hold fewer draws than the posterior and fewer rows than the data. None leaves the
+        group out.
     observed
         The data ``(n_samples, n_features)``. None leaves the group out.
     feature_names
@@ -61,6 +63,8 @@ def to_tree(
         ``draw // n_kept``-th where that divides evenly.
     library
         The package whose sampler it was.
+    log_likelihood_rows
+        Which rows of the data ``log_likelihood`` holds, its coordinate ``row``; by default the first.
 
     Returns
     -------
@@ -86,7 +90,9 @@ def to_tree(
         ),
     }
     if log_likelihood is not None:
-        groups["log_likelihood"] = _log_likelihood(log_likelihood, n_chains, n_draws, log_likelihood_draws)
+        groups["log_likelihood"] = _log_likelihood(
+            log_likelihood, n_chains, n_draws, log_likelihood_draws, log_likelihood_rows
+        )
     if observed is not None:
         groups["observed_data"] = data_dataset(np.asarray(observed), features)
     provenance = _provenance(library)
@@ -162,7 +168,7 @@ def _has_unit_diagonal(matrices: np.ndarray) -> bool:
     return diagonal.shape[-1] > 1 and not np.any(np.abs(diagonal - 1.0) > _ROUNDING)
 
 
-def _log_likelihood(values: np.ndarray, n_chains: int, n_draws: int, kept: Any) -> xr.Dataset:
+def _log_likelihood(values: np.ndarray, n_chains: int, n_draws: int, kept: Any, rows: np.ndarray | None) -> xr.Dataset:
     values = np.asarray(values)
     if values.ndim != 3 or values.shape[0] != n_chains or values.shape[1] > n_draws:
         raise DataError(
@@ -173,7 +179,8 @@ def _log_likelihood(values: np.ndarray, n_chains: int, n_draws: int, kept: Any) 
         stride = n_draws // n_kept if n_kept and n_draws % n_kept == 0 else 1
         kept = range(0, stride * n_kept, stride)
     dataset = _dataset({"x": (("chain", "draw", "row"), values)}, n_chains, n_kept)
-    return dataset.assign_coords(draw=np.asarray(kept, dtype=np.int64), row=np.arange(values.shape[2]))
+    row = np.arange(values.shape[2]) if rows is None else np.asarray(rows, dtype=np.int64)
+    return dataset.assign_coords(draw=np.asarray(kept, dtype=np.int64), row=row)
 
 
 def _dataset(

@@ -39,14 +39,15 @@ from emjax.scope import computing
 _PLACES = 5
 """Starts of one data set that are iterated together, at most; as one ends, the next takes its place."""
 
-_STARTS_AT_ONCE = 160
-"""Starts of all data sets that are: enough to share what an operation costs."""
+_SEATS = 32
+"""Data sets whose starts are, at most: enough to share what an operation costs."""
 
 _DISPLACED = 8
 """Displaced copies of an end at which two components are equal, to see whether it is a saddle."""
 
-_ROWS_AT_ONCE = 1 << 22
-"""... and fewer where their rows together would be more than this, so that memory does not grow with the data."""
+_ROWS_AT_ONCE = 1 << 13
+"""... and fewer where their rows are more than this: they cost more than what is shared. Seats that nobody takes are
+filled up, so that the number of data sets in a call makes no difference to any bit of them."""
 
 
 def fit_many(
@@ -68,7 +69,7 @@ def fit_many(
     Each result is what `emjax.fit` gives for its data set and its key, but for the times and for rounding (about 1e-9
     of a parameter; where several starts end in one optimum rounding may keep another of them, and estimates agree to
     ``tol``). It depends neither on the clock nor on what the process has done before: the same call gives the same
-    bits. The last of them may change with the number of data sets in the call.
+    bits, and so does one with other data sets of the same shape beside them.
 
     Parameters
     ----------
@@ -200,8 +201,7 @@ class _Many:
         self._settings, self._tasks, self._results = settings, tasks, results
         self._n_places = min(_PLACES, settings.n_first)
         n_rows = len(tasks[0].samples.values)
-        at_once = min(_STARTS_AT_ONCE, max(_ROWS_AT_ONCE // n_rows, 1)) // self._n_places
-        self._n_seats = max(min(at_once, _padded(len(tasks))), 1)
+        self._n_seats = min(_SEATS, max(_ROWS_AT_ONCE // n_rows, 1))
         self._imprecise: list[_Open] = []
         self._again: list[_Open] = []
 
@@ -288,7 +288,3 @@ def _party(one: _Open, begin: Any) -> Party:
     """All starts of a data set, from its parameters."""
     begin, n_starts = jax.tree.map(np.asarray, begin), one.missing
     return Party((one, np.arange(n_starts)), begin, n_starts, one.problem.blocks, one.problem.frame_prior)
-
-
-def _padded(number: int) -> int:
-    return 1 << max(number - 1, 0).bit_length()

@@ -51,6 +51,8 @@ OPTION_KEYS = {
     "tol": "em.tol",
     "iterations": "em.iterations",
     "log_every": "em.log_every",
+    "no_intervals": "em.intervals",
+    "no_loo": "compare.loo",
     "method": "mcmc.method",
     "chains": "mcmc.chains",
     "warmup": "mcmc.warmup",
@@ -87,7 +89,8 @@ class EmjaxGroup(TyperGroup):
             code = EXIT_BAD_INPUT
         # The framework turns some keyboard interrupts into this code by itself.
         if code == EXIT_INTERRUPTED and not isinstance(code, Explained):
-            print_error("interrupted; nothing was written")
+            store = sys.modules.get("emjax.experiments.store")
+            print_error("interrupted; nothing was written" if store is None else store.interrupted())
         if standalone_mode:
             sys.exit(code or EXIT_OK)
         return code
@@ -198,6 +201,10 @@ Acceptance = Annotated[
     ),
 ]
 Level = Annotated[float | None, typer.Option(metavar="P", help="Probability of intervals (0.9).", rich_help_panel=_RUN)]
+NoLoo = Annotated[bool | None, typer.Option("--no-loo", metavar="", help="Leave out PSIS-LOO.", rich_help_panel=_RUN)]
+NoIntervals = Annotated[
+    bool | None, typer.Option("--no-intervals", metavar="", help="No standard errors.", rich_help_panel=_RUN)
+]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Random seed (0).", rich_help_panel=_RUN)]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder (runs/DATA-kK).", rich_help_panel=_RUN)]
 Overwrite = Annotated[
@@ -268,6 +275,7 @@ def compare(
     draws: Draws = None,
     target_accept_prob: Acceptance = None,
     level: Level = None,
+    no_loo: NoLoo = None,
     seed: Seed = None,
     out: Out = None,
     overwrite: Overwrite = False,
@@ -299,6 +307,7 @@ def fit(
     iterations: Iterations = None,
     log_every: LogEvery = None,
     level: Level = None,
+    no_intervals: NoIntervals = None,
     seed: Seed = None,
     out: Out = None,
     overwrite: Overwrite = False,
@@ -330,6 +339,7 @@ def sample(
     draws: Draws = None,
     target_accept_prob: Acceptance = None,
     level: Level = None,
+    no_intervals: NoIntervals = None,
     seed: Seed = None,
     out: Out = None,
     overwrite: Overwrite = False,
@@ -436,27 +446,12 @@ def schema(
 
 def main() -> None:
     """Entry point of the command ``emjax``."""
-    from emjax.experiments.execution.interrupts import handle_stopping
+    from emjax.experiments.execution.interrupts import handle_stopping, leave
 
-    handle_stopping(_leave)
+    handle_stopping(leave)
     # Said in many lines at a folder of Matplotlib's own that cannot be written; the figures are the same.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     app(prog_name="emjax")
-
-
-def _leave(number: int, frame: Any) -> None:
-    """End the process at once, without a trace of an unfinished run.
-
-    An exception raised by a signal handler can get lost: JAX runs Python code at every garbage collection,
-    and what is raised there is ignored. So this handler raises none, and cleans up itself.
-    """
-    from emjax.experiments.execution.interrupts import show_cursor, tell
-
-    store = sys.modules.get("emjax.experiments.store")
-    dropped = store is not None and store.discard_open()
-    show_cursor()
-    tell(b"emjax: error: interrupted; nothing was written\n" if dropped else b"emjax: interrupted\n")
-    os._exit(128 + number)
 
 
 def _storage_trouble(error: OSError) -> int:
@@ -485,6 +480,8 @@ def _run_options(context: typer.Context, task: str) -> int:
             continue
         if option == "columns":
             value = split_columns(value)
+        elif option.startswith("no_"):
+            value = not value
         section, _, name = key.rpartition(".")
         table = tree.setdefault(section, {}) if section else tree
         table[name] = str(value) if isinstance(value, Path) else value

@@ -133,6 +133,9 @@ class Em(Section):
     log_every: Annotated[int, bounded("log_every")] = Field(
         default=0, description="a line with the parameters every so many iterations; 0: none"
     )
+    intervals: Annotated[bool, Field(strict=True)] = Field(
+        default=True, description="whether estimates get standard errors; compare needs them"
+    )
 
 
 class Mcmc(Section):
@@ -179,6 +182,9 @@ class Compare(Section):
     level: Annotated[float, Field(strict=True, gt=0, lt=1)] = Field(
         default=0.9, description="probability of the intervals of both"
     )
+    loo: Annotated[bool, Field(strict=True)] = Field(
+        default=True, description="whether PSIS-LOO is computed, which no verdict needs; of many rows from a sample"
+    )
 
 
 class Output(Section):
@@ -214,6 +220,12 @@ class Config(Section):
                 "model",
                 "prior",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _intervals_fit_task(self) -> "Config":
+        if self.task == "compare" and not self.em.intervals:
+            raise ValueError("em.intervals = false is for tasks fit and sample: compare judges EM by its intervals")
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,9 @@ import numpy as np
 
 from emjax.jsonable import to_jsonable
 
+MOST_DIAGONAL = 100
+"""Features up to which diagonal covariances are written as matrices too."""
+
 
 def fit_document(fit: Any, intervals: Any) -> dict[str, Any]:
     """Return an EM fit and its intervals as plain values.
@@ -57,7 +60,7 @@ def intervals_document(intervals: Any) -> dict[str, Any]:
         "method": intervals.method,
         "space": intervals.space,
         "status": str(intervals.status),
-        "message": intervals.status.message,
+        "message": intervals.message,
         "rows": to_jsonable(intervals.rows),
     }
 
@@ -66,14 +69,16 @@ def parameter_values(mixture: Any, params: Any) -> dict[str, Any]:
     """Return parameters by name in the data's units, leading with the components.
 
     ``weights`` and, for the normal family, ``mean``, ``scale`` (standard deviations), ``covariance`` and,
-    where there is one, ``correlation``; for Poisson ``rate``.
+    where there is one, ``correlation``; for Poisson ``rate``. ``covariance`` is left out where ``scale`` says all of it
+    (``diag``, ``spherical``) and more than `MOST_DIAGONAL` features would make millions of zeros of it.
     """
     from emjax.scope import computing
 
     # Outside this scope JAX would round float64 parameters to float32 on the way.
     with computing():
         named = {name: np.asarray(value) for name, value in mixture.named_parameters(params).items()}
-        if hasattr(params.components, "covariance"):
+        wide = "scale" in named and named["scale"].shape[-1] > MOST_DIAGONAL
+        if hasattr(params.components, "covariance") and not (wide and "correlation" not in named):
             named["covariance"] = np.asarray(params.components.covariance)
     return named
 

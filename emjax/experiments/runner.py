@@ -1,19 +1,21 @@
 """One run from a config to its folder: data, EM, MCMC, comparison, files."""
 
 import dataclasses
+import functools
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emjax import clock
 from emjax.datasets.readers import STANDARD_INPUT
-from emjax.errors import EmjaxError
+from emjax.errors import ConfigError, EmjaxError
 from emjax.experiments.archive import objects
-from emjax.experiments.archive.contents import TREE, draws_of, file_hash
+from emjax.experiments.archive.contents import TREE, draws_of, file_hash, read_objects
+from emjax.experiments.archive.door import read_json
 from emjax.experiments.archive.single import DATA
 from emjax.experiments.assignments import write_assignments
 from emjax.experiments.config import Config
@@ -22,6 +24,7 @@ from emjax.experiments.data import data_name, load_data
 from emjax.experiments.documents import fit_document, parameter_line, posterior_document
 from emjax.experiments.environment import describe_run
 from emjax.experiments.store import RunFolder, run_folder
+from emjax.experiments.study.plan import digest
 from emjax.experiments.terminal import comparison_view, fit_view, posterior_view, subject
 from emjax.shown import Shown
 
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     from emjax.em.fit import Progress
 
 PAGE = "report.html"
+_STAGES = {"fit": "EM", "posterior": "sampling"}
+"""What is kept of a run that is ended early, in the order of its stages."""
+
 MODES = "modes"
 """The stage of a run before its chains move: nobody knows yet how many there will be."""
 
@@ -58,8 +64,9 @@ class RunResult(Shown):
 def run(config: Config, *, console: Console | None = None, overwrite: bool = False) -> RunResult:
     """Run what a config declares and write its folder.
 
-    Nothing is left behind when it fails or is interrupted. See ``emjax.experiments.store`` for the folder's
-    name and ``overwrite``.
+    One that fails or is interrupted leaves the stages behind that it had done, EM and sampling, and the same config
+    goes on from there, with the same numbers in the end. See ``emjax.experiments.store`` for the folder's name and
+    ``overwrite``.
 
     Raises DataError for data that cannot be used, RunExistsError when the folder is there.
     """
@@ -76,19 +83,54 @@ class _Run:
         self.overwrite = overwrite
         self.started = clock.now()
         self.dataset = load_data(config.data)
+        self._held: Mapping[str, Any] = {}
 
     def execute(self) -> RunResult:
         config = self.config
         suffix = "" if config.task == "compare" else f"-{config.task}"
         default = f"{data_name(config)}-k{config.model.n_components}{suffix}"
         task = {"fit": self._fit, "sample": self._sample, "compare": self._compare}[config.task]
-        with run_folder(config.output.dir, default=default, overwrite=self.overwrite) as folder:
+        key = self._identity()
+        with run_folder(config.output.dir, default=default, overwrite=self.overwrite, key=key) as folder:
             folder.write_toml("config.toml", self._settings(folder))
+            if folder.begun:
+                self._held = self._done_before(folder)
             result = task(folder)
             path = folder.publish()
         result = dataclasses.replace(result, folder=path, document={**result.document, "run": str(path)})
         self._report(result)
         return result
+
+    def _identity(self) -> str:
+        """What the numbers of the run depend on, as a hash."""
+        found = self._described
+        parts = {name: found[name] for name in ("versions", "machine", "devices")}
+        return digest([self.config.resolved(), found["data"]["sha256"], parts], 16)
+
+    def _done_before(self, folder: RunFolder) -> Mapping[str, Any]:
+        """The fit and the posterior that an earlier run has left, as far as they are whole."""
+        try:
+            environment = read_json(folder.partial / "environment.json")
+            found = {name: one for name, one in read_objects(folder.partial, environment, self.dataset).items() if one}
+        except ConfigError:
+            return {}
+        done = " and ".join(name for stage, name in _STAGES.items() if stage in found)
+        self.console.note(f"{folder.target} is unfinished; going on after {done}")
+        return found
+
+    def _keep(self, folder: RunFolder, fit: Any, posterior: Any = None) -> None:
+        """Write what is done, for whoever looks, and for a run that goes on from it."""
+        from emjax.uncertainty.information import left_out
+
+        if posterior is None:
+            key = "mle" if fit.mixture.prior is None else "map"
+            waits = left_out(fit, self.config.compare.level, "The run has not come to the intervals.")
+            folder.write_json("em.json", {"mle": None, "map": None, key: fit_document(fit, waits)})
+        if posterior is not None:
+            _write_posterior(folder, posterior, posterior_document(posterior, self.config.compare.level))
+        _write_objects(folder, fit, posterior)
+        self._write_environment(folder)
+        folder.mark(*(name for stage, name in _STAGES.items() if stage == "fit" or posterior is not None))
 
     def _settings(self, folder: RunFolder) -> dict[str, Any]:
         """Every setting in force; data that came through a pipe are written down, so that the run can be repeated."""
@@ -105,7 +147,7 @@ class _Run:
             fit = self._em(self.config.em_prior, bars)
         key = "mle" if self.config.em_prior == "none" else "map"
         with _beside(_import_figures):
-            intervals = fit.intervals(level=self.config.compare.level)
+            intervals = self._intervals(fit)
         document = fit_document(fit, intervals)
         folder.write_json("em.json", {"mle": None, "map": None, key: document})
         _write_objects(folder, fit)
@@ -121,15 +163,30 @@ class _Run:
 
     def _sample(self, folder: RunFolder) -> RunResult:
         with self.console.bars(self.config.em.log_every == 0) as bars:
-            fit = self._em("default", bars)
-            posterior = self._mcmc(fit, bars)
-        level = self.config.compare.level
-        folder.write_json("em.json", {"mle": None, "map": fit_document(fit, fit.intervals(level=level))})
-        document = posterior_document(posterior, level)
-        _write_posterior(folder, posterior, document)
-        _write_objects(folder, fit, posterior)
+            fit, posterior = self._fit_and_draws(folder, "default", bars)
+        folder.write_json("em.json", {"mle": None, "map": fit_document(fit, self._intervals(fit))})
+        document = posterior_document(posterior, self.config.compare.level)
         self._write_environment(folder)
         return RunResult(folder.target, document, document["status"] == "converged", fit, posterior)
+
+    def _fit_and_draws(self, folder: RunFolder, prior: str, bars: Bars) -> tuple[Any, Any]:
+        """The fit and the posterior, as far as they are not there, each kept as soon as it is."""
+        fit, posterior = (self._held.get(stage) for stage in _STAGES)
+        if fit is None:
+            self._begin_compiling()
+            fit = self._em(prior, bars)
+            self._keep(folder, fit)
+        if posterior is None:
+            with _building_ahead(fit, self.config.compare.level) if self.config.task == "compare" else nullcontext():
+                posterior = self._mcmc(fit, bars)
+            self._keep(folder, fit, posterior)
+        return fit, posterior
+
+    def _intervals(self, fit: Any) -> Any:
+        from emjax.uncertainty.information import left_out
+
+        level = self.config.compare.level
+        return fit.intervals(level=level) if self.config.em.intervals else left_out(fit, level)
 
     def _begin_compiling(self) -> None:
         """Let the sampler's programs be built while EM's are, on another core if there is one."""
@@ -148,25 +205,27 @@ class _Run:
         import emjax
         from emjax.experiments.report.build import render_report
 
-        self._begin_compiling()
         level = self.config.compare.level
         with self.console.bars(self.config.em.log_every == 0) as bars:
-            fit = self._em(self.config.em_prior, bars)
-            with _building_ahead(fit, level):
-                posterior = self._mcmc(fit, bars)
-            bars.update("comparison", 0, 3, "intervals and invariants")
-            comparison = emjax.compare(fit, posterior, self.dataset, level=level)
-            bars.update("comparison", 1, 3, "files")
+            fit, posterior = self._fit_and_draws(folder, self.config.em_prior, bars)
+            parts = 0
+
+            def on_progress(what: str, done: int, total: int) -> None:
+                nonlocal parts
+                parts = total
+                bars.update("comparison", done, total + 2, what)
+
+            loo = self.config.compare.loo
+            comparison = emjax.compare(fit, posterior, self.dataset, level=level, loo=loo, on_progress=on_progress)
+            bars.update("comparison", parts, parts + 2, "files")
             # The comparison's fit has its components in the posterior's order: all files name them alike.
-            given = fit_document(comparison.given, comparison.given.intervals(level=level))
+            given = fit_document(comparison.given, comparison.intervals_of["em"])
             mle = given if self.config.em_prior == "none" else None
-            posterior_mode = posterior.map_fit
-            mode = fit_document(posterior_mode, posterior_mode.intervals(level=level))
-            folder.write_json("em.json", {"mle": mle, "map": mode})
-            _write_posterior(folder, posterior, posterior_document(posterior, level))
+            map_intervals = comparison.intervals_of.get("map") or self._intervals(posterior.map_fit)
+            folder.write_json("em.json", {"mle": mle, "map": fit_document(posterior.map_fit, map_intervals)})
             folder.write_json("comparison.json", comparison.to_dict())
             _write_objects(folder, fit, posterior, comparison)
-            bars.update("comparison", 2, 3, "report")
+            bars.update("comparison", parts + 1, parts + 2, "report")
             provenance = self._write_environment(folder)
             page = render_report(comparison, provenance=provenance, command=shlex.join(provenance["command"]))
             folder.write_text(PAGE, page)
@@ -174,15 +233,13 @@ class _Run:
         trustworthy = fit.converged and str(posterior.status) == "converged"
         return RunResult(folder.target, document, trustworthy, fit, posterior, comparison)
 
+    @functools.cached_property
+    def _described(self) -> dict[str, Any]:
+        precision, seed = self.config.precision, self.config.seed
+        return describe_run(self.dataset, model=self._model(), precision=precision, seed=seed, started=self.started)
+
     def _write_environment(self, folder: RunFolder) -> dict[str, Any]:
-        config = self.config
-        environment = describe_run(
-            self.dataset,
-            model=self._model(),
-            precision=config.precision,
-            seed=config.seed,
-            started=self.started,
-        )
+        environment = dict(self._described)
         written = [folder.partial / name for name in (objects.FILE, TREE)]
         environment["files"] = {path.name: file_hash(path) for path in written if path.exists()}
         folder.write_json("environment.json", environment)

@@ -1,4 +1,9 @@
-"""Run folders: written beside their place under a temporary name and renamed when whole."""
+"""Run folders: written beside their place under a temporary name and renamed when whole.
+
+A run that is ended early keeps the stages that it has marked as done (`RunFolder.mark`): its folder then gets its name
+as it is, with `UNFINISHED` in it, at once or, where the process was killed, when the next run looks. A run of the same
+key goes on from there.
+"""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +16,7 @@ import tomli_w
 from emjax.errors import ConfigError, RunExistsError
 from emjax.experiments.archive import atomic, door
 from emjax.experiments.archive.atomic import NOTHING_WRITTEN
+from emjax.experiments.archive.single import UNFINISHED
 from emjax.experiments.environment import FORMAT
 from emjax.experiments.execution.interrupts import held_back
 from emjax.experiments.nearest import printable
@@ -30,12 +36,16 @@ FILES = frozenset(
         "posterior.nc",
         "comparison.json",
         "report.html",
+        UNFINISHED,
     }
 )
 """All that a single run writes. A folder that holds anything else is not replaced."""
 
 _open: dict[Path, list[Path]] = {}
 """Partial folders of this process, and the parents that were made for each."""
+
+kept: list[Path] = []
+"""Where unfinished runs of this process lie."""
 
 
 class RunFolder:
@@ -44,11 +54,23 @@ class RunFolder:
     Attributes:
         target: where the folder will lie; final only once it is published.
         partial: where its files are written until then.
+        begun: whether an earlier run of the same key has left the stages there that it had done.
     """
 
-    def __init__(self, target: Path, partial: Path, *, overwrite: bool, next_name: Callable[[], Path] | None) -> None:
+    def __init__(
+        self,
+        target: Path,
+        partial: Path,
+        *,
+        overwrite: bool,
+        next_name: Callable[[], Path] | None,
+        key: str,
+        begun: bool,
+    ) -> None:
         self.target = target
         self.partial = partial
+        self.begun = begun
+        self._key = key
         self._overwrite = overwrite
         self._next_name = next_name
 
@@ -73,6 +95,10 @@ class RunFolder:
         with atomic.storage(self.target.parent, NOTHING_WRITTEN):
             parquet.write_table(pyarrow.table(dict(columns)), self.partial / name)
 
+    def mark(self, *done: str) -> None:
+        """Have these stages kept, whatever ends the run from now on; the run of the same key goes on from them."""
+        atomic.write_atomically(self.partial / UNFINISHED, to_json({"key": self._key, "done": list(done)}) + "\n")
+
     def publish(self) -> Path:
         """Bring every byte to the disk, then give the folder its name.
 
@@ -82,6 +108,7 @@ class RunFolder:
         with atomic.storage(self.target.parent, NOTHING_WRITTEN):
             atomic.sync_tree(self.partial)
             with held_back():
+                (self.partial / UNFINISHED).unlink(missing_ok=True)
                 if self._overwrite:
                     self._replace()
                 else:
@@ -116,14 +143,20 @@ class RunFolder:
 
 
 @contextmanager
-def run_folder(target: str | Path | None, *, default: str = "run", overwrite: bool = False) -> Iterator[RunFolder]:
+def run_folder(
+    target: str | Path | None, *, default: str = "run", overwrite: bool = False, key: str = ""
+) -> Iterator[RunFolder]:
     """Open a run folder for writing; the caller ends with ``publish()``.
 
     With ``target=None`` the folder is ``runs/<default>``, or ``runs/<default>-2``, ``-3``, ... where that is
     taken. A ``target`` that is there already, and is not an empty folder, is refused at once, before anything
     is computed, unless ``overwrite`` says otherwise; then it is replaced in the end, whole. Only the folder of a
     single run that holds nothing else is ever replaced. Whatever interrupts the run, an error or Ctrl-C, leaves
-    nothing behind and an older run untouched; what killed processes left in the folder of the runs is removed first.
+    nothing behind but what was marked as done, and an older run untouched; what killed processes left in the folder of
+    the runs is removed first, or named as far as it was marked.
+
+    ``key`` says what the run computes: an unfinished one of the same key is gone on with, unless ``overwrite`` says to
+    begin anew.
 
     Raises RunExistsError when the run is there, ConfigError when its parent folder cannot be written or the
     disk is full.
@@ -134,45 +167,90 @@ def run_folder(target: str | Path | None, *, default: str = "run", overwrite: bo
         def next_name() -> Path:
             return _first_free(Path("runs") / default)
 
-        path = next_name()
+        _sweep(Path("runs"))
+        path = _first_free(Path("runs") / default, "" if overwrite else key)
     else:
         path = user_path(target)
         path = path if path.name not in ("", "..") else path.resolve()
-    if not overwrite and _taken(path):
+        _sweep(path.parent)
+    begun = not overwrite and _is_of(path, key)
+    if not overwrite and not begun and _taken(path):
         raise _exists(path)
     if overwrite and os.path.lexists(path):
         _refuse_others(path, path)
     made = _make_parents(path.parent)
-    _sweep(path.parent)
     with ExitStack() as stack:
         try:
-            partial = stack.enter_context(atomic.held(path, lambda partial: _begin(partial, made)))
+            partial = stack.enter_context(
+                atomic.held(path, lambda partial: _begin(partial, made, path if begun else None))
+            )
         except OSError as error:
             _remove_parents(made)
             raise atomic.storage_error(error, path.parent, NOTHING_WRITTEN) from None
         stack.callback(_discard, partial)
-        folder = RunFolder(path, partial, overwrite=overwrite, next_name=next_name)
+        folder = RunFolder(path, partial, overwrite=overwrite, next_name=next_name, key=key, begun=begun)
         with atomic.room(path.parent, NOTHING_WRITTEN):
             yield folder
 
 
 def discard_open() -> bool:
-    """Remove what unfinished runs of this process have written, as their failure would; whether any was."""
+    """End the unfinished runs of this process as their failure would; whether there were any."""
     found = list(_open)
     for partial in found:
         _discard(partial)
     return bool(found)
 
 
-def _begin(partial: Path, parents: list[Path]) -> None:
+def interrupted() -> str:
+    """What is to be said of runs of this process that were interrupted."""
+    if not kept:
+        return "interrupted; nothing was written"
+    return f"interrupted; {printable(kept[-1])} keeps what is done, and the same command goes on from there"
+
+
+def _begin(partial: Path, parents: list[Path], unfinished: Path | None) -> None:
     _open[partial] = parents
-    partial.mkdir()
+    if unfinished is None:
+        partial.mkdir()
+    else:
+        os.rename(unfinished, partial)
 
 
 def _discard(partial: Path) -> None:
-    """Remove an unfinished run, and the parents that were made for it if they are empty; nothing of a finished one."""
-    atomic.remove(partial)
+    """Remove an unfinished run, and the parents that were made for it if they are empty; nothing of a finished one.
+
+    One with stages that are marked as done gets its name instead.
+    """
+    settled = _settle(partial)
+    if settled is None:
+        atomic.remove(partial)
+    else:
+        kept.append(settled)
     _remove_parents(_open.pop(partial, []))
+
+
+def _settle(partial: Path) -> Path | None:
+    """Give an unfinished run with a mark its name, or the next that is free; None where there is no mark."""
+    name = atomic.owner_of(partial)
+    if name is None or not (partial / UNFINISHED).is_file():
+        return None
+    target = _first_free(partial.with_name(name))
+    try:
+        os.rename(partial, target)
+    except OSError:
+        return None
+    return target
+
+
+def _is_of(path: Path, key: str) -> bool:
+    """Whether an unfinished run of this key lies at ``path``."""
+    if not key or path.is_symlink() or not (path / UNFINISHED).is_file():
+        return False
+    try:
+        found = door.read_json(path / UNFINISHED)
+    except ConfigError:
+        return False
+    return isinstance(found, dict) and found.get("key") == key and _not_a_run(path) is None
 
 
 def _remove_parents(made: list[Path]) -> None:
@@ -193,7 +271,8 @@ def _sweep(parent: Path) -> None:
                 with atomic.seized(path) as free:
                     if free:
                         _bring_back(old, target)
-                        atomic.remove(path)
+                        if _settle(path) is None:
+                            atomic.remove(path)
             elif not path.with_name(path.name.replace(".old-", ".partial-")).exists():
                 # It was replaced, or is being removed just now.
                 _bring_back(path, target)
@@ -240,9 +319,10 @@ def _make_parents(folder: Path) -> list[Path]:
     return missing
 
 
-def _first_free(path: Path) -> Path:
+def _first_free(path: Path, key: str = "") -> Path:
+    """The first of the names that nothing lies at, or that an unfinished run of this key has."""
     candidate, number = path, 1
-    while _taken(candidate):
+    while _taken(candidate) and not _is_of(candidate, key):
         number += 1
         candidate = path.with_name(f"{path.name}-{number}")
     return candidate
@@ -294,9 +374,11 @@ def _not_a_run(path: Path) -> str | None:
 
 
 def _exists(path: Path) -> RunExistsError:
+    what = "is there already"
+    if (path / UNFINISHED).is_file():
+        what = "holds an unfinished run of other settings, data or versions"
     return RunExistsError(
-        f"{printable(path)}: is there already and was not touched; choose another name "
-        "with --out, or replace it with --overwrite"
+        f"{printable(path)}: {what} and was not touched; choose another name with --out, or replace it with --overwrite"
     )
 
 

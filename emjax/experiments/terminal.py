@@ -140,7 +140,7 @@ def _invariant_table(invariants: Mapping[str, Any], trusted: bool) -> Table:
     """What labels do not touch."""
     table = _table("without labels", "EM", "posterior", "apart by")
     distance, pairs, score = (invariants[key] for key in ("total_variation", "co_clustering", "log_score"))
-    loo = invariants["elpd_loo"]
+    loo = invariants["elpd_loo"] or {"value": None, "standard_error": None}
     rows = [
         ("density (total variation)", None, None, _number(distance["value"], "{:.1%}")),
         ("shared components, on average", None, None, _number(pairs["mean_difference"], "{:.1%}")),

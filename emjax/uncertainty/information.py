@@ -49,6 +49,7 @@ from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.scope import computing
 from emjax.shown import Card, Pictured, Shown, table_card
+from emjax.uncertainty.limits import too_large
 from emjax.wording import number
 
 METHODS = ("information",)
@@ -72,11 +73,12 @@ class IntervalStatus(enum.StrEnum):
     ROUGH = "rough"
     NOT_AT_OPTIMUM = "not_at_optimum"
     SINGULAR = "singular"
+    LEFT_OUT = "left_out"
 
     @property
     def withheld(self) -> bool:
         """Whether there are no standard errors at all; ``rough`` ones are there, and not to be trusted."""
-        return self in (IntervalStatus.NOT_AT_OPTIMUM, IntervalStatus.SINGULAR)
+        return self not in (IntervalStatus.OK, IntervalStatus.ROUGH)
 
     @property
     def message(self) -> str:
@@ -96,6 +98,7 @@ class IntervalStatus(enum.StrEnum):
                 "The information is not positive definite: the data do not identify every parameter; standard errors "
                 "are withheld."
             ),
+            IntervalStatus.LEFT_OUT: "Intervals were not asked for.",
         }[self]
 
 
@@ -123,11 +126,12 @@ class Intervals(Pictured):
         The space in which the information was taken.
     status
         ``ok``; ``rough`` where the normal approximation does not hold, so that real coverage is below ``level``;
-        ``not_at_optimum`` or ``singular``, where ``se``, ``lower`` and ``upper`` are NaN.
+        ``not_at_optimum``, ``singular`` or ``left_out`` (not asked for, or above the limits of
+        `emjax.uncertainty.limits`), where ``se``, ``lower`` and ``upper`` are NaN. ``message`` says it in words.
     rows
         One `IntervalRow` per number.
     covariance
-        Asymptotic covariance of the numbers of ``rows``, ``(n_rows, n_rows)``.
+        Asymptotic covariance of the numbers of ``rows``, ``(n_rows, n_rows)``; ``(0, 0)`` where left out.
     shift
         The third-order shift, in standard errors, by which ``rough`` is judged (limit `MOST_SHIFT`); NaN where there
         are none.
@@ -140,6 +144,12 @@ class Intervals(Pictured):
     rows: tuple[IntervalRow, ...]
     covariance: np.ndarray = dataclasses.field(repr=False)
     shift: float = float("nan")
+    detail: str = dataclasses.field(default="", repr=False)
+
+    @property
+    def message(self) -> str:
+        """The status in words, with the numbers behind it where there are some."""
+        return self.detail or self.status.message
 
     def _shown(self) -> Iterator[tuple[str, Any]]:
         yield "level", self.level
@@ -172,7 +182,7 @@ class Intervals(Pictured):
         raise KeyError(f"{name!r}; the names are {', '.join(row.name for row in self.rows)}")
 
 
-def intervals(fit: Fit, *, level: float = 0.9, method: str = "information") -> Intervals:
+def intervals(fit: Fit, *, level: float = 0.9, method: str = "information", bounded: bool = True) -> Intervals:
     r"""Standard errors :math:`\sqrt{\mathrm{diag}(J I^{-1} J')}` and intervals of a fit.
 
     :math:`I` is the observed information of the log-likelihood (plus log prior for a MAP estimate) and :math:`J` the
@@ -186,6 +196,9 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information") -> I
         Coverage in (0, 1), 0.9 by default.
     method
         ``"information"``.
+    bounded
+        Whether problems above the limits of `emjax.uncertainty.limits` (2000 parameters, or a few minutes of work for
+        many rows) get no intervals, with the status ``left_out``; computed whatever it takes with False.
 
     Raises
     ------
@@ -196,11 +209,27 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information") -> I
     """
     share("level", level)
     one_of("method", method, METHODS)
+    if bounded and (why := too_large(fit.mixture, fit.data.shape)):
+        return left_out(fit, level, why)
     check_hessians(fit.mixture, fit.data.shape[1], what="the intervals")
     make_room()
     with computing():
         found = _program(fit)(fit.mixture.likelihood, *problem_of(fit))
         return from_derivatives(fit, level, *map(np.asarray, found))
+
+
+def left_out(fit: Fit, level: float, why: str = "") -> Intervals:
+    """The estimates of a fit without any standard errors; ``why`` where they were not simply not asked for."""
+    with computing():
+        named = {name: np.asarray(value) for name, value in fit.mixture.named_parameters(fit.params).items()}
+    chosen = scalar_parameters(named, fit.feature_names)
+    unknown = float("nan")
+    rows = (
+        IntervalRow(p.name, float(named[p.variable][p.index]), unknown, unknown, unknown, "identity") for p in chosen
+    )
+    # Of so many numbers the matrix might not fit.
+    nothing = np.empty((0, 0))
+    return Intervals(level, "information", SPACE, IntervalStatus.LEFT_OUT, tuple(rows), nothing, detail=why)
 
 
 def problem_of(fit: Fit, *, spread: bool = True) -> tuple[MixtureParams, Blocks, Prior | None, Frame]:

@@ -18,10 +18,11 @@ from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.scope import computing
-from emjax.uncertainty.information import Intervals, derivatives, from_derivatives, problem_of
+from emjax.uncertainty.information import Intervals, derivatives, from_derivatives, left_out, problem_of
+from emjax.uncertainty.limits import too_large
 
 _FITS_AT_ONCE = 16
-_ROWS_AT_ONCE = 1 << 18
+_ROWS_AT_ONCE = 1 << 13
 
 
 def intervals_many(fits: Sequence[Fit | EmjaxError], *, level: float = 0.9) -> list[Intervals | EmjaxError]:
@@ -50,13 +51,16 @@ def intervals_many(fits: Sequence[Fit | EmjaxError], *, level: float = 0.9) -> l
     groups: dict[Any, list[int]] = {}
     for place, fit in enumerate(fits):
         if isinstance(fit, Fit):
+            if why := too_large(fit.mixture, fit.data.shape):
+                results[place] = left_out(fit, level, why)
+                continue
             alike = fit.mixture.likelihood, fit.data.shape, fit.mixture.prior is None
             groups.setdefault(alike, []).append(place)
     make_room()
     with computing():
         for (mixture, (n_rows, _), _), places in groups.items():
-            # A number of shapes alone, the last batch filled up: one program.
-            at_once = min(_FITS_AT_ONCE, max(_ROWS_AT_ONCE // n_rows, 1), len(places))
+            # A number of shapes alone, the last batch filled up: one program, and the same bits in any company.
+            at_once = min(_FITS_AT_ONCE, max(_ROWS_AT_ONCE // n_rows, 1))
             for begin in range(0, len(places), at_once):
                 chosen = places[begin : begin + at_once]
                 filled = [*chosen, *[chosen[-1]] * (at_once - len(chosen))]

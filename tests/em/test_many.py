@@ -10,6 +10,7 @@ import emjax
 from emjax.em import lanes, state
 from emjax.em.many import fit_many
 from emjax.result import Status
+from emjax.uncertainty.many import intervals_many
 
 NORMAL = emjax.Mixture(emjax.Normal(), 2)
 
@@ -67,15 +68,19 @@ def test_the_rest_of_the_batch_changes_nothing():
     again = fit_many(NORMAL, datasets, keys=keys(5), n_init=1)
     for one, other in zip(again, fits, strict=True):
         assert_same_bits(one, other)
-    order = [3, 4, 0, 1, 1, 3, 2, 0]  # as many as fill the same seats
-    others = fit_many(NORMAL, [datasets[i] for i in order], keys=[keys(5)[i] for i in order], n_init=1)
-    for i, fit in zip(order, others, strict=True):
-        assert_same(fit, fits[i])
+    for order in ([3, 4, 0, 1, 1, 3, 2, 0, 4], [4]):
+        others = fit_many(NORMAL, [datasets[i] for i in order], keys=[keys(5)[i] for i in order], n_init=1)
+        for i, fit in zip(order, others, strict=True):
+            assert_same_bits(fit, fits[i])
+    alone, *company = (intervals_many(chosen) for chosen in ([fits[0]], [fits[1], fits[0]], fits))
+    for found in (company[0][1], company[1][0]):
+        np.testing.assert_array_equal(found.covariance, alone[0].covariance)
+        assert found.shift == alone[0].shift
 
 
 @pytest.mark.slow
 def test_more_starts_than_places_and_more_data_sets_than_seats(monkeypatch):
-    monkeypatch.setattr("emjax.em.many._STARTS_AT_ONCE", 10)
+    monkeypatch.setattr("emjax.em.many._SEATS", 2)
     datasets = [draws(seed) for seed in range(5)]
     fits = fit_many(NORMAL, datasets, keys=keys(5), n_init=7)
     for x, key, fit in zip(datasets, keys(5), fits, strict=True):

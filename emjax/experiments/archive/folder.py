@@ -218,7 +218,14 @@ class Archive:
         """The plan of ``study.toml``. Raises ConfigError, also where data that it names are gone."""
         from emjax.experiments.study.grid import make_plan
 
-        return make_plan(self.study())
+        return make_plan(self.study(), self.known_jobs())
+
+    def known_jobs(self) -> list[Mapping[str, Any]]:
+        """The jobs that the folder declares, for `make_plan` to leave as they are; none where it declares none."""
+        declared = None
+        with suppress(ConfigError):  # `begin` says what is wrong with it
+            declared = declaration.read_declaration(self.path)
+        return [] if declared is None else declared["jobs"]
 
     def newer(self, keys: Iterable[str] = ()) -> str | None:
         """A sentence where a newer emjax wrote the folder, or the folders of those jobs; else None."""

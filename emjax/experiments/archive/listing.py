@@ -10,7 +10,7 @@ from typing import Any
 from emjax.errors import ConfigError
 from emjax.experiments.archive.declaration import JSON as DECLARATION
 from emjax.experiments.archive.door import looking
-from emjax.experiments.archive.single import is_single_run, open_single_run
+from emjax.experiments.archive.single import is_single_run, open_single_run, stages_done
 from emjax.experiments.nearest import printable
 from emjax.files import user_path
 
@@ -104,6 +104,9 @@ def _swept(declaration: Mapping[str, Any], key: str, name: str) -> Any:
 
 
 def _single(folder: Path) -> dict[str, Any]:
+    done = stages_done(folder)
+    if done is not None:
+        return {"status": f"unfinished: {' and '.join(map(printable, done))} done"}
     run = open_single_run(folder)
     return {
         "kind": run.task,

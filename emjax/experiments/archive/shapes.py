@@ -113,6 +113,11 @@ class FitDocument(Shape):
     run_seconds: Number
 
 
+class Unfinished(Shape):
+    key: str
+    done: list[Literal["EM", "sampling"]]
+
+
 class EmDocument(Shape):
     mle: FitDocument | None
     map: FitDocument | None
@@ -225,7 +230,7 @@ class ComparisonDocument(Shape):
         total_variation: _Value
         co_clustering: _MeanDifference
         log_score: _Scores
-        elpd_loo: _Loo
+        elpd_loo: _Loo | None
         bic: Number
 
     class _Diagnostics(Shape):

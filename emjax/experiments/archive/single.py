@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emjax.errors import ConfigError
 from emjax.experiments.archive import shapes
 from emjax.experiments.archive.door import (
     DamagedError,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from emjax.result import Fit
 
 CONFIG, ENVIRONMENT, DATA = "config.toml", "environment.json", "data.parquet"
+UNFINISHED = "unfinished.json"
+"""In the folder of a run that was ended early: its ``key``, and the stages that are ``done``."""
+
 _SHAPES: dict[str, type[shapes.Shape]] = {
     "compare": shapes.ComparisonDocument,
     "fit": shapes.EmDocument,
@@ -160,9 +164,24 @@ def is_single_run(folder: Path) -> bool:
     return is_file(folder / CONFIG) and is_file(folder / ENVIRONMENT)
 
 
+def stages_done(folder: Path) -> tuple[str, ...] | None:
+    """What an unfinished run has done, None for one that is finished."""
+    if not is_file(folder / UNFINISHED):
+        return None
+    path = folder / UNFINISHED
+    return tuple(checked(read_json(path), shapes.Unfinished, path)["done"])
+
+
 def open_single_run(path: str | Path) -> SingleRun:
-    """Open a single run; nothing is run. Raises ConfigError where a file of it is missing or damaged."""
+    """Open a single run; nothing is run.
+
+    Raises ConfigError for one that was ended early, and where a file is missing or damaged.
+    """
     folder = user_path(path)
+    done = stages_done(folder)
+    if done is not None:
+        again = f"emjax run {printable(folder / CONFIG)} --out {printable(folder)}"
+        raise ConfigError(f"{printable(folder)}: unfinished: {' and '.join(done)} done; go on with: {again}")
     environment = read_json(folder / ENVIRONMENT)
     newer = newer_note(folder / ENVIRONMENT, environment, FORMAT)
     try:

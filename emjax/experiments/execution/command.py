@@ -91,9 +91,10 @@ def show_plan(config: Path, overrides: Iterable[str], options: StudyOptions, *, 
     study = read_study(config, overrides)
     check_workers(options.workers, options.scheduler)
     target = folder_of(config if study.output.dir is None else study, options.folder)
-    plan = make_plan(study)
+    archive = Archive(target)
+    plan = make_plan(study, archive.known_jobs())
     jobs = shard_of(plan.jobs, options.shard)
-    finished = Archive(target).finished([job.key for job in jobs])
+    finished = archive.finished([job.key for job in jobs])
     console.show(*_plan_lines(plan, jobs, finished, target))
     console.document(
         {

@@ -67,6 +67,19 @@ def tell(line: bytes) -> None:
         os.write(2, line)
 
 
+def leave(number: int, frame: Any) -> None:
+    """End the process at once; of an unfinished run stays what is marked as done.
+
+    An exception raised by a signal handler can get lost: JAX runs Python code at every garbage collection,
+    and what is raised there is ignored. So this handler raises none, and cleans up itself.
+    """
+    store = sys.modules.get("emjax.experiments.store")
+    words = f"error: {store.interrupted()}" if store is not None and store.discard_open() else "interrupted"
+    show_cursor()
+    tell(f"emjax: {words}\n".encode(errors="replace"))
+    os._exit(128 + number)
+
+
 def show_cursor() -> None:
     """Progress bars hide it."""
     if sys.stderr.isatty():

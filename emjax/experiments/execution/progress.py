@@ -166,7 +166,11 @@ def duration(seconds: float) -> str:
 
 
 def _move(bars: Bars, progress: StudyProgress) -> None:
-    bars.update("results", progress.done, progress.total, in_words(progress))
+    if progress.done:
+        bars.update("results", progress.done, progress.total, in_words(progress))
+    else:
+        # Without a total the bar moves although nobody knows how far it is.
+        bars.update("results", 0, None, f"of {progress.total}; the first jobs compile their programs")
     if 1 < len(progress.methods) <= MOST_BARS:
         for method, (done, total) in progress.methods.items():
             bars.update(f"  {method}", done, total)

@@ -197,7 +197,7 @@ def alerts(comparison: Comparison) -> list[Alert]:
         )
     status = comparison.intervals.status
     if fit.converged and status.withheld:
-        found.append(Alert("EM has no standard errors", status.message))
+        found.append(Alert("EM has no standard errors", comparison.intervals.message))
     elif status is IntervalStatus.ROUGH and comparison.verdict not in EM_IS_ENOUGH:
-        found.append(Alert("EM's intervals cannot be trusted (rough)", status.message))
+        found.append(Alert("EM's intervals cannot be trusted (rough)", comparison.intervals.message))
     return found

@@ -162,7 +162,8 @@ def invariant_list(comparison: Comparison) -> list[Invariant]:
             "Log score",
             f"{number(score['em'])} against {number(score['posterior_predictive'])}",
             "Mean log density of the data in nats, by EM and by the posterior predictive; the higher the better. "
-            f"EM less posterior is {ahead}; on the data it was fitted to, EM has an advantage.",
+            f"The difference is that of {count(score['n_rows'], 'observation')}: EM less posterior is {ahead}; on the "
+            "data it was fitted to, EM has an advantage.",
         ),
         *([] if loo is None else [_left_out(loo)]),
         Invariant(
@@ -178,9 +179,17 @@ def _left_out(loo: Mapping[str, Any]) -> Invariant:
     return Invariant(
         "PSIS-LOO",
         f"{number(loo['value'], 6)} ± {number(loo['standard_error'], 3)}",
-        "Expected log density of new data, estimated by leaving out each observation (elpd), with "
+        f"Expected log density of new data, estimated by leaving out each observation (elpd){_sampled(loo)}, with "
         f"{number(loo['effective_parameters'], 3)} effective parameters. {_reliability(loo)}",
     )
+
+
+def _sampled(loo: Mapping[str, Any]) -> str:
+    """How many observations were left out for it where they were not all."""
+    if loo["n_rows"] is None:
+        return ""
+    error = number(loo["subsampling_error"], 2)
+    return f" of {loo['n_rows']:,} of them, drawn at random, which alone makes for a standard error of {error}"
 
 
 def _reliability(loo: Mapping[str, Any]) -> str:

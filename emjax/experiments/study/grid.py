@@ -6,7 +6,8 @@ import dataclasses
 import functools
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
@@ -27,7 +28,12 @@ MOST_CELLS = 100_000
 MOST_JOBS = 200_000
 """A plan is held in memory, and every job gets a folder of its own."""
 
-_ORDER = ("nuts", "gibbs", "auto", "hmc", "laplace", "map", "em", "sklearn")
+OF_SAMPLERS, OF_OTHERS = 5, 50
+"""Replicates of a job where a study does not say: sampling one takes seconds, fitting one milliseconds."""
+
+SAMPLERS = ("nuts", "gibbs", "auto", "hmc", "laplace")
+
+_ORDER = (*SAMPLERS, "map", "em", "sklearn")
 """Methods by what they cost: a long job that is begun last keeps everybody waiting."""
 
 Where = Callable[[Location], str]
@@ -218,34 +224,70 @@ def _fail(location: Location, problem: str, where: Where) -> NoReturn:
 # -- jobs
 
 
-def make_plan(study: Study) -> Plan:
+def make_plan(study: Study, known: Iterable[Mapping[str, Any]] = ()) -> Plan:
     """Cut a study into jobs: each method of each cell, on blocks of ``execution.batch`` replicates.
 
-    Blocks begin at multiples of the batch, so that replicates that are added leave full blocks as they are; a last
-    one that was not full is another job.
+    Blocks begin at multiples of the batch, but for those that an earlier plan of the same study has made: ``known`` are
+    its jobs (``cell``, ``method``, ``first``, ``stop``, ``key``), as a folder declares them. They stay where all that
+    their rows depend on is the same, and what they leave open is cut anew, so that a study that grows does what is new.
+    How a study is cut changes no number.
 
     Raises ConfigError and DataError as `expand` does, and ConfigError for a plan of more than `MOST_JOBS` jobs.
     """
-    batch, n_replicates = study.execution.batch, study.sweep.replicates
-    n_blocks = -(-n_replicates // batch)
     cells = _resolved(study)
-    n_jobs = sum(len(cell.study.methods) for cell, _ in cells) * n_blocks
-    if n_jobs > MOST_JOBS:
-        raise ConfigError(
-            f"study: {n_replicates:,} replicates, {batch:,} in a job, come to {n_jobs:,} jobs, and {MOST_JOBS:,} are "
-            "the most: raise execution.batch, or ask for fewer replicates"
-        )
+    _check_number(study, len(cells))
+    before: defaultdict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for earlier_job in known:
+        before[earlier_job["cell"], earlier_job["method"]].append(earlier_job)
     jobs: list[tuple[tuple[int, int, int, int], Job]] = []
     for cell, (data, model, methods, level) in cells:
         for position, method in enumerate(methods):
-            shared = {"format": FORMAT, "seed": study.seed, "data": data, "model": model, "method": method}
-            for first in range(0, n_replicates, batch):
-                stop = min(first + batch, n_replicates)
-                spec = {**shared, "level": level, "cell": cell.key, "first": first, "stop": stop}
+            parts = {"format": FORMAT, "seed": study.seed, "data": data, "model": model, "method": method}
+            shared = {**parts, "level": level, "cell": cell.key}
+            earlier = before[cell.key, method["name"]]
+            for first, stop in _blocks(shared, _batch(study, method["kind"]), study.sweep.replicates, earlier):
+                spec = {**shared, "first": first, "stop": stop}
                 job = Job(job_key(spec), cell.key, method["name"], first, stop, spec)
                 jobs.append(((_ORDER.index(method["kind"]), position, cell.index, first), job))
     in_order = sorted(jobs, key=lambda entry: entry[0])
     return Plan(study=study, cells=tuple(cell for cell, _ in cells), jobs=tuple(job for _, job in in_order))
+
+
+def _batch(study: Study, kind: str) -> int:
+    """The replicates of a job of a method of this kind."""
+    return study.execution.batch or (OF_SAMPLERS if kind in SAMPLERS else OF_OTHERS)
+
+
+def _check_number(study: Study, n_cells: int) -> None:
+    """Refuse a plan of too many jobs."""
+    n_replicates = study.sweep.replicates
+    batches = [_batch(study, method.kind) for method in study.methods]
+    n_jobs = n_cells * sum(-(-n_replicates // batch) for batch in batches)
+    if n_jobs > MOST_JOBS:
+        raise ConfigError(
+            f"study: {n_replicates:,} replicates, {min(batches):,} in a job, come to {n_jobs:,} jobs, and "
+            f"{MOST_JOBS:,} are the most: raise execution.batch, or ask for fewer replicates"
+        )
+
+
+def _blocks(
+    shared: Mapping[str, Any], batch: int, n_replicates: int, earlier: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[int, int]]:
+    """The blocks of replicates of a method in a cell: those of an ``earlier`` plan, and between them new ones."""
+    at = 0
+    for job in [*sorted(earlier, key=lambda job: job["first"]), None]:
+        first, stop = (n_replicates, n_replicates) if job is None else (job["first"], job["stop"])
+        if job is not None and (
+            first < at or stop > n_replicates or job_key({**shared, "first": first, "stop": stop}) != job["key"]
+        ):
+            continue
+        while at < first:
+            end = min((at // batch + 1) * batch, first)
+            yield at, end
+            at = end
+        if job is not None:
+            yield first, stop
+            at = stop
 
 
 class _Sections:

@@ -263,8 +263,10 @@ class Sweep(Section):
 class Execution(Section):
     """How the work is cut and what happens when a part of it fails; nothing here changes a number."""
 
-    batch: Annotated[int, bounded("batch")] = Field(
-        default=50, description="replicates per job: they share compiled programs, and are lost together by a kill"
+    batch: Annotated[int, bounded("batch")] | None = Field(
+        default=None,
+        description="replicates per job, which are done and lost together; default: 5 for methods that sample, 50 for "
+        "the others",
     )
     time_limit: Seconds | None = Field(default=None, description="seconds that one job may take; default: no limit")
     retries: Annotated[int, bounded("retries")] = Field(default=1, description="how often a failed job is tried again")

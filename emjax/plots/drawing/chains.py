@@ -84,9 +84,9 @@ def draws_by_name(posterior: Posterior) -> dict[str, np.ndarray]:
 
 def _anchors(posterior: Posterior) -> dict[str, np.ndarray]:
     """The log density of the data that diagnostics follow, which the pointwise log-likelihood holds."""
-    pointwise = np.asarray(posterior.sampled["log_likelihood"]["x"].values)
+    pointwise = posterior.sampled["log_likelihood"].to_dataset()["x"]
     rows = anchor_rows(posterior.map_fit.data)
-    return {f"log_density[{i}]": pointwise[:, :, row] for i, row in enumerate(rows)}
+    return {f"log_density[{i}]": pointwise.sel(row=row).values for i, row in enumerate(rows)}
 
 
 @style.drawn

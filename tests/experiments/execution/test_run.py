@@ -22,7 +22,9 @@ from emjax.experiments.execution.interrupts import STOPPING, StudyInterrupted, s
 from emjax.experiments.execution.local import LocalExecutor
 from emjax.experiments.execution.run import folder_of, run_study, shard_of
 from emjax.experiments.execution.worker import ONE_THREAD, do_job
+from emjax.experiments.results import open_study
 from emjax.experiments.study.grid import make_plan
+from emjax.experiments.study.schema import Study
 
 
 def environment_of_a_worker():
@@ -73,6 +75,31 @@ def test_a_run_goes_on_where_the_last_one_stopped(tmp_path, small_study, compara
     assert kept.equals(rows)
 
 
+def test_a_study_that_grows_does_what_is_new_and_is_as_one_done_at_once(
+    tmp_path, study_tree, inline_workers, comparable_rows
+):
+    def of(replicates):
+        tree = study_tree(n_cells=1, replicates=replicates, batch=50)
+        return Study.model_validate({**tree, "methods": [{"kind": "em", "n_init": 2, "intervals": "none"}]})
+
+    def grown(replicates):
+        told = []
+        run_study(of(replicates), folder=tmp_path / "a", workers=1, on_progress=told.append)
+        jobs = open_study(tmp_path / "a").declaration["jobs"]
+        return told[-1].n_own if told else 0, [(job["first"], job["stop"]) for job in jobs]
+
+    assert grown(3) == (3, [(0, 3)])
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "a" / "jobs").glob("*/*")}
+    assert grown(5) == (2, [(0, 3), (3, 5)])
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    run_study(of(5), folder=tmp_path / "b", workers=1)
+    assert len(open_study(tmp_path / "b").declaration["jobs"]) == 1
+    # To the last bit, although the data sets were fitted in other company.
+    assert comparable_rows(tmp_path / "a").equals(comparable_rows(tmp_path / "b"))
+    assert grown(3) == (0, [(0, 3)])
+    assert set(comparable_rows(tmp_path / "a")["replicate"]) == {0, 1, 2}
+
+
 def test_do_job_publishes_once_and_knows_what_is_done_or_taken(tmp_path, small_study):
     study = small_study(n_cells=1, replicates=2)
     plan = make_plan(study)
@@ -107,7 +134,9 @@ from emjax import programs
 programs._SHARE = {share}
 from emjax.experiments.archive.folder import Archive
 from emjax.experiments.execution.worker import do_job
+from emjax.experiments.results import open_study
 from emjax.experiments.study.grid import make_plan
+from emjax.experiments.study.schema import Study
 from emjax.experiments.study.schema import Study
 study = Study.model_validate({tree})
 plan = make_plan(study)

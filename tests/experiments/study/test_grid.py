@@ -1,6 +1,7 @@
 """Cells and jobs follow from what they depend on: what is added elsewhere changes none of them."""
 
 import copy
+import dataclasses
 import json
 import shutil
 from typing import Any
@@ -97,7 +98,7 @@ def test_what_every_cell_has_from_the_sweep_need_not_stand_elsewhere():
         ({"replicates": 10**9}, "sweep.replicates = 1000000000 is not allowed; it should be less than or equal"),
         (
             {"replicates": 10**6, "grid": {"level": [0.5, 0.6, 0.7, 0.8]}},
-            "come to 240,000 jobs, and 200,000 are the most: raise execution.batch",
+            "come to 960,000 jobs, and 200,000 are the most: raise execution.batch",
         ),
         (
             {"grid": {f"data.{name}{number}": [0, 1] for name in "ab" for number in range(10_000)}},
@@ -149,6 +150,30 @@ def test_what_is_added_changes_no_job(sweep, changes):
     after = by_key(make_plan(study(sweep, **{**same_batch, **changes})))
     assert len(before) == 12
     assert before.items() <= after.items()
+
+
+def test_blocks_of_an_earlier_plan_stay_and_what_they_leave_open_is_cut_anew():
+    def cut(replicates, known=(), **changes):
+        plan = make_plan(study({"replicates": replicates}, execution={"batch": 10}, **changes), known)
+        return [dataclasses.asdict(job) for job in plan.jobs]
+
+    def blocks(jobs):
+        return [(job["first"], job["stop"]) for job in jobs if job["method"] == "em"]
+
+    seven = cut(7)
+    more = cut(25, seven)
+    assert blocks(more) == [(0, 7), (7, 10), (10, 20), (20, 25)]
+    assert {job["key"] for job in seven} < {job["key"] for job in more}
+    assert cut(25, more) == more
+    assert blocks(cut(31, more)) == [*blocks(more), (25, 30), (30, 31)]
+    assert blocks(cut(12, more)) == [(0, 7), (7, 10), (10, 12)]
+    assert cut(25, seven, level=0.5) == cut(25, level=0.5), "other rows: none of the jobs are these"
+
+
+def test_jobs_of_methods_that_sample_are_small_where_nothing_is_said():
+    plan = make_plan(study({"replicates": 12}))
+    found = {job.method: job.stop - job.first for job in plan.jobs if job.first == 0}
+    assert found == {"hmc": 5, "em": 12, "peer": 12}
 
 
 @pytest.mark.parametrize(
@@ -221,7 +246,7 @@ def test_a_prior_needs_enough_degrees_of_freedom_for_the_data():
 
 def test_the_largest_plans_are_counted_before_they_are_made(monkeypatch):
     monkeypatch.setattr(grid, "MOST_JOBS", 5)
-    assert "come to 6 jobs, and 5 are the most" in refused({"replicates": 100})
+    assert "come to 24 jobs, and 5 are the most" in refused({"replicates": 100})
 
 
 def test_a_study_is_read_back_from_what_it_says_of_itself(tmp_path):

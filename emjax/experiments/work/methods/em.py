@@ -169,7 +169,7 @@ def _outcome(method: Mapping[str, Any], end: _End, replicate: Replicate) -> Outc
         named = {name: np.asarray(value) for name, value in estimate.mixture.named_parameters(estimate.params).items()}
     message = estimate.message
     if found is not None and found.status is not IntervalStatus.OK:
-        message = f"{message} {found.status.message}"
+        message = f"{message} {found.message}"
     return Outcome(
         status=estimate.status.value,
         message=message,

@@ -1,0 +1,33 @@
+"""Up to which size of a problem standard errors are computed: by its numbers alone, never by the clock."""
+
+from __future__ import annotations
+
+from emjax.em.blocks import n_statistics
+from emjax.mixture import Mixture
+
+MOST_PARAMETERS = 2000
+"""Matrices of all parameters by all parameters are decomposed: half a minute of one core at so many."""
+
+MOST_OPERATIONS = 1e11
+"""Rows times components times numbers of a datum, for each of three passes per parameter: a few minutes of one core."""
+
+_PASSES = 3
+"""Gradients of the log-likelihood per parameter: a column of the information, and two for the third-order shift."""
+
+_REMEDY = "Fit.intervals(bounded=False) computes them in Python, whatever it takes."
+
+
+def too_large(mixture: Mixture, shape: tuple[int, int]) -> str:
+    """Why intervals are left out for data of this ``shape``, in one sentence; empty where they are computed."""
+    (n_samples, n_features), family = shape, mixture.family
+    n_parameters = mixture.n_parameters(n_features)
+    if n_parameters > MOST_PARAMETERS:
+        return f"Intervals were left out: {n_parameters:,} parameters, and {MOST_PARAMETERS:,} are the most. {_REMEDY}"
+    numbers = n_statistics(family, n_features) if family.natural else n_features
+    operations = float(_PASSES * n_parameters) * n_samples * mixture.n_components * numbers
+    if operations > MOST_OPERATIONS:
+        return (
+            f"Intervals were left out: {n_parameters:,} parameters of {n_samples:,} rows would take {operations:.0e} "
+            f"operations, and {MOST_OPERATIONS:.0e} are the most. {_REMEDY}"
+        )
+    return ""

@@ -1,0 +1,37 @@
+"""PSIS-LOO of many data is estimated from some of them."""
+
+import jax
+import numpy as np
+import pytest
+
+import emjax
+from emjax import Mixture, Normal
+from emjax.bayes import draws
+from emjax.bayes.loo import psis_loo
+
+
+@pytest.fixture(scope="module")
+def data():
+    return np.random.default_rng(3).normal(size=(400, 1))
+
+
+def posterior_of(data):
+    return emjax.sample(Mixture(Normal(), 1), data, key=jax.random.key(0), method="laplace", chains=2, draws=300)
+
+
+def test_a_sample_of_the_data_says_what_all_of_them_say(data, monkeypatch):
+    whole = psis_loo(posterior_of(data))
+    assert whole["n_rows"] is None
+    monkeypatch.setattr(draws, "ALL_ROWS", 300)
+    monkeypatch.setattr(draws, "SOME_ROWS", 80)
+    posterior = posterior_of(data)
+    kept = posterior.tree["log_likelihood"]
+    assert 80 <= kept.sizes["sample"] <= 85
+    pointwise = kept["x"].sel(sample=draws.anchor_rows(data)).values
+    assert np.isfinite(pointwise).all()
+    found = psis_loo(posterior)
+    assert found["n_rows"] == 80
+    assert 0 < found["subsampling_error"] < 0.2 * found["standard_error"]
+    assert abs(found["value"] - whole["value"]) < 4 * found["subsampling_error"]
+    np.testing.assert_allclose(found["standard_error"], whole["standard_error"], rtol=0.05)
+    np.testing.assert_allclose(found["effective_parameters"], whole["effective_parameters"], rtol=0.5)
