@@ -236,6 +236,7 @@ def compare(
     _check_kinds(fit=(fit, Fit), posterior=(posterior, Posterior), thresholds=(thresholds, Thresholds))
     share("level", level)
     flag("loo", loo)
+    flag("progress", progress)
     key = kept_key("emjax.compare", key)
     samples = as_samples_like(x, fit.feature_names, of="the fit")
     as_samples_like(samples, posterior.map_fit.feature_names, of="the posterior")
