@@ -343,10 +343,12 @@ class Fit(Pictured):
         ``print`` it, or let a notebook show it. With ``parameters=True`` there are also the weight of each component
         and its parameters (means and variances, or rates), of many only the first.
         """
-        bic, icl, counts = math.nan, math.nan, None
-        if self._usable:
+        bic, icl, counts = self._bic(self.score_samples()), math.nan, None
+        try:
             shares = self.predict_proba()
-            bic = self._bic(self.score_samples())
+        except DataError:
+            pass  # a fit that failed may leave data without a density, and its status says so
+        else:
             icl = _completed(bic, shares)
             counts = np.bincount(shares.argmax(axis=1), minlength=self.mixture.n_components)
         return Summary(
@@ -366,11 +368,6 @@ class Fit(Pictured):
 
     def _bic(self, densities: np.ndarray) -> float:
         return float(-2.0 * densities.sum() + self.n_parameters * np.log(len(densities)))
-
-    @property
-    def _usable(self) -> bool:
-        """Whether data have densities under the parameters."""
-        return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((self.params, self.log_likelihood)))
 
     def _declared(self) -> str:
         prior = "" if self.mixture.prior is None else ", MAP"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emjax.errors import EmjaxError
 from emjax.wording import elided
 
 if TYPE_CHECKING:
@@ -213,7 +214,11 @@ class Pictured(Shown):
     def _repr_html_(self) -> str:
         from emjax.plots import thumbnail
 
-        picture, card = thumbnail(self.plot), self._card()
+        picture = thumbnail(self.plot)
+        try:
+            card = self._card()
+        except (EmjaxError, OSError) as error:  # as of a folder that was damaged since
+            card = Card(repr(self), alerts=(str(error),))
         # Both side by side where there is room: the text in the page's colours, the picture on a white sheet.
         image = f'<img alt="{_safe(card.title, 200)}" src="{picture}" style="{_IMAGE}">' if picture else ""
         return (

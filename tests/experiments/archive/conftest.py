@@ -126,17 +126,15 @@ def archive(tmp_path: Path, study: Study, plan: Plan) -> Iterator[Archive]:
     assert not list((tmp_path / "study" / "jobs").glob(".*"))
 
 
-def _undrawn(name: str, draw: Any, title: str, text: str, caption: str) -> Any:
-    from matplotlib.figure import Figure
-
-    from emjax.experiments.sweep_report.pictures import StudyPicture
-
-    return StudyPicture(name, "", "", 1, 1, text, title, caption, Figure())
-
-
 @pytest.fixture(scope="session")
 def without_drawing() -> Callable[[], AbstractContextManager[Any]]:
     """A context in which the figures of a study are left blank: drawing them takes seconds."""
+    from matplotlib.figure import Figure
+
     from emjax.experiments.sweep_report import pictures
 
-    return lambda: mock.patch.object(pictures, "_picture", _undrawn)
+    def undrawn(name: str, draw: Any, title: str, text: str, caption: str) -> pictures.StudyPicture:
+        return real(name, lambda width: Figure(), title, text, caption)
+
+    real = pictures.StudyPicture
+    return lambda: mock.patch.object(pictures, "StudyPicture", undrawn)
