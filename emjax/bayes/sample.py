@@ -122,10 +122,9 @@ def sample(
         _check_prior(problem, method)
         map_key, start_key, chain_key = jax.random.split(as_key(key), 3)
         rng = np.random.default_rng(np.asarray(jax.random.key_data(start_key)).ravel())
-        spare = _spares_chains(method, problem, chains, draws)
-        handoff = hand_off(problem, map_key, init, rng, **_plan(method, chains, draws, dtype, spare))
+        handoff = hand_off(problem, map_key, init, rng, **_plan(method, problem, chains, draws, dtype))
         job = Job(problem, handoff, chain_key, rng, chains, warmup, draws, target_accept_prob, dtype, told)
-        outcome = _auto(job, on_decision, spare) if method == "auto" else _run(method, job)
+        outcome = _auto(job, on_decision) if method == "auto" else _run(method, job)
     return _posterior(mixture, problem, handoff, outcome, clock, key)
 
 
@@ -158,18 +157,18 @@ def _check_prior(problem: Problem, method: str) -> None:
         )
 
 
-def _spares_chains(method: str, problem: Problem, chains: int | None, draws: int | None) -> bool:
+def _spares_chains(problem: Problem, chains: int | None, draws: int | None) -> bool:
     """Whether the data are so many, and the user asked for so little, that ``auto`` may do without chains."""
     entries = problem.samples.n_samples * problem.mixture.n_components
-    return method == "auto" and chains is None and draws is None and entries >= MANY_ENTRIES
+    return chains is None and draws is None and entries >= MANY_ENTRIES
 
 
-def _plan(method: str, chains: int | None, draws: int | None, dtype: str, spare: bool) -> dict[str, Any]:
+def _plan(method: str, problem: Problem, chains: int | None, draws: int | None, dtype: str) -> dict[str, Any]:
     """What the handoff has to prepare for a method."""
     own = DEFAULTS["laplace"]
     n_points = (chains or own.chains) * (draws or own.draws) if method == "laplace" else 0
     return {
-        "n_points": POINTS_OF_MANY if spare else n_points,
+        "n_points": POINTS_OF_MANY if method == "auto" and _spares_chains(problem, chains, draws) else n_points,
         "lanes": chains if chains is not None and chains <= _MOST_LANES else LANES,
         "chains_ahead": method in ("auto", "hmc") and dtype == "float64",
     }
@@ -243,7 +242,7 @@ def _run(method: str, job: Job) -> _Outcome:
     return dataclasses.replace(outcome, sampling_seconds=seconds)
 
 
-def _auto(job: Job, on_decision: Callable[[str], None] | None, spare: bool) -> _Outcome:
+def _auto(job: Job, on_decision: Callable[[str], None] | None) -> _Outcome:
     """The method that the modes speak for; where its check fails, the next safer one."""
     decision: list[str] = []
 
@@ -252,6 +251,7 @@ def _auto(job: Job, on_decision: Callable[[str], None] | None, spare: bool) -> _
         if on_decision is not None:
             on_decision(sentence)
 
+    spare = _spares_chains(job.problem, job.chains, job.draws)
     method, why = choose_method(job.handoff, exchangeable=job.problem.exchangeable, spare_chains=spare)
     decide(why)
     best = _run(method, job)

@@ -19,7 +19,43 @@ from typer.core import TyperGroup
 
 from emjax.errors import ConfigError, EmjaxError
 from emjax.experiments import cli_archive, cli_init, cli_report
-from emjax.experiments.completion import choices, data_names
+from emjax.experiments.cli_options import (
+    OPTION_KEYS,
+    Acceptance,
+    Bars,
+    Chains,
+    Columns,
+    Components,
+    Covariance,
+    Data,
+    Draws,
+    DryRun,
+    FamilyName,
+    Header,
+    Iterations,
+    Json,
+    Level,
+    LogEvery,
+    MaxIter,
+    Method,
+    NInit,
+    NoCache,
+    NoIntervals,
+    NoLoo,
+    Out,
+    Overwrite,
+    Precision,
+    PriorName,
+    Quiet,
+    Scheduler,
+    Seed,
+    Set,
+    Shard,
+    Starts,
+    Tol,
+    Warmup,
+    Workers,
+)
 from emjax.experiments.console import Console, print_error
 from emjax.experiments.exits import (
     EXIT_BAD_INPUT,
@@ -34,34 +70,6 @@ from emjax.experiments.nearest import printable
 # Typer keeps its copy of Click in different places from version to version; its public exception knows where.
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
 _CLICK_ERROR: type[Exception] = _USAGE_ERROR.__bases__[0]
-
-OPTION_KEYS = {
-    "data": "data.source",
-    "columns": "data.columns",
-    "header": "data.header",
-    "components": "model.n_components",
-    "family": "model.family",
-    "covariance": "model.covariance",
-    "prior": "model.prior",
-    "seed": "seed",
-    "precision": "precision",
-    "n_init": "em.n_init",
-    "starts": "em.starts",
-    "max_iter": "em.max_iter",
-    "tol": "em.tol",
-    "iterations": "em.iterations",
-    "log_every": "em.log_every",
-    "no_intervals": "em.intervals",
-    "no_loo": "compare.loo",
-    "method": "mcmc.method",
-    "chains": "mcmc.chains",
-    "warmup": "mcmc.warmup",
-    "draws": "mcmc.draws",
-    "target_accept_prob": "mcmc.target_accept_prob",
-    "level": "compare.level",
-    "out": "output.dir",
-}
-"""The config key behind every option; an option that is not given leaves the config's default."""
 
 
 class EmjaxGroup(TyperGroup):
@@ -104,139 +112,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-_MODEL, _EM, _MCMC, _RUN, _STUDY = "Model", "EM", "MCMC", "Run", "Study"
-
-Data = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA", help="A bundled name, a CSV, Parquet, Arrow or NumPy file, or -.", autocompletion=data_names
-    ),
-]
-Columns = Annotated[str | None, typer.Option(metavar="A,B", help="Columns to use.", rich_help_panel=_MODEL)]
-Header = Annotated[
-    bool | None,
-    typer.Option("--header/--no-header", metavar="", help="First line is names (found out).", rich_help_panel=_MODEL),
-]
-Components = Annotated[
-    int | None,
-    typer.Option("-k", "--components", metavar="K", help="Number of components (required).", rich_help_panel=_MODEL),
-]
-FamilyName = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        autocompletion=choices("model.family"),
-        help="normal (default) or poisson.",
-        rich_help_panel=_MODEL,
-    ),
-]
-Covariance = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        autocompletion=choices("model.covariance"),
-        help="full (default), tied, diag or spherical.",
-        rich_help_panel=_MODEL,
-    ),
-]
-PriorName = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        autocompletion=choices("model.prior"),
-        help="EM: likelihood (none) or MAP (default).",
-        rich_help_panel=_MODEL,
-    ),
-]
-Precision = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        autocompletion=choices("precision"),
-        help="float64 (default) or float32.",
-        rich_help_panel=_MODEL,
-    ),
-]
-NInit = Annotated[int | None, typer.Option("--n-init", metavar="N", help="Number of starts.", rich_help_panel=_EM)]
-Starts = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        autocompletion=choices("em.starts"),
-        help="mixed (default), kmeans++, random, responsibilities, hierarchical or short_em.",
-        rich_help_panel=_EM,
-    ),
-]
-MaxIter = Annotated[int | None, typer.Option("--max-iter", metavar="N", help="Most iterations.", rich_help_panel=_EM)]
-Tol = Annotated[
-    float | None,
-    typer.Option(metavar="X", help="Distance to the limit at which EM stops.", rich_help_panel=_EM),
-]
-Iterations = Annotated[int | None, typer.Option(metavar="N", help="Run exactly N iterations.", rich_help_panel=_EM)]
-LogEvery = Annotated[
-    int | None,
-    typer.Option("--log-every", metavar="M", help="Log the parameters every M iterations.", rich_help_panel=_EM),
-]
-Method = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        autocompletion=choices("mcmc.method"),
-        help="auto (default), hmc, nuts, gibbs or laplace.",
-        rich_help_panel=_MCMC,
-    ),
-]
-Chains = Annotated[int | None, typer.Option(metavar="N", help="Chains (the method's own).", rich_help_panel=_MCMC)]
-Warmup = Annotated[
-    int | None, typer.Option(metavar="N", help="Warm-up steps (the method's own).", rich_help_panel=_MCMC)
-]
-Draws = Annotated[
-    int | None, typer.Option(metavar="N", help="Draws per chain (until they suffice).", rich_help_panel=_MCMC)
-]
-Acceptance = Annotated[
-    float | None,
-    typer.Option(
-        "--target-accept-prob", metavar="P", help="Raise it where transitions diverge.", rich_help_panel=_MCMC
-    ),
-]
-Level = Annotated[float | None, typer.Option(metavar="P", help="Probability of intervals (0.9).", rich_help_panel=_RUN)]
-NoLoo = Annotated[bool | None, typer.Option("--no-loo", metavar="", help="Leave out PSIS-LOO.", rich_help_panel=_RUN)]
-NoIntervals = Annotated[
-    bool | None, typer.Option("--no-intervals", metavar="", help="No standard errors.", rich_help_panel=_RUN)
-]
-Seed = Annotated[int | None, typer.Option(metavar="N", help="Random seed (0).", rich_help_panel=_RUN)]
-Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder (runs/DATA-kK).", rich_help_panel=_RUN)]
-Overwrite = Annotated[
-    bool,
-    typer.Option("--overwrite", metavar="", help="Replace the single run in --out.", rich_help_panel=_RUN),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set any config key; repeatable.", rich_help_panel=_RUN),
-]
-Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.", rich_help_panel=_RUN)]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", metavar="", help="Print nothing but errors.", rich_help_panel=_RUN)
-]
-Bars = Annotated[
-    bool | None,
-    typer.Option("--progress/--no-progress", metavar="", help="Bars (on a terminal).", rich_help_panel=_RUN),
-]
-NoCache = Annotated[bool, typer.Option("--no-cache", metavar="", help="Compile everything anew.", rich_help_panel=_RUN)]
-
-Workers = Annotated[int | None, typer.Option(metavar="N", help="Processes (one per core).", rich_help_panel=_STUDY)]
-Scheduler = Annotated[
-    str | None,
-    typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://HOST:PORT; or local:N.", rich_help_panel=_STUDY),
-]
-Shard = Annotated[
-    str | None,
-    typer.Option(metavar="I/N", help="Every N-th job from the I-th on, for job arrays.", rich_help_panel=_STUDY),
-]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", metavar="", help="Print the plan; write nothing.", rich_help_panel=_STUDY)
-]
 
 
 @app.callback(invoke_without_command=True)

@@ -53,6 +53,16 @@ def test_the_decision_says_what_was_found(pareto_k, one_mode, words, absent, han
     assert "limit 0.7" in sentence
 
 
+def test_chains_over_very_many_data_are_spared_where_one_mode_is_nearly_normal(handoff):
+    good, rough = (as_if(handoff, pareto_k=shape, one_mode=True) for shape in (0.31, 0.6))
+    method, sentence = choose_method(good, spare_chains=True)
+    assert method == "laplace"
+    assert "chains over so many data would take long" in sentence
+    assert choose_method(rough, spare_chains=True)[0] == "hmc"
+    assert choose_method(as_if(handoff, pareto_k=0.31, one_mode=False), spare_chains=True)[0] == "hmc"
+    assert set(choice_module.FALLBACKS["laplace"]) == {"hmc", "gibbs", "nuts"}
+
+
 def test_with_too_many_parameters_nuts_is_chosen(handoff, monkeypatch):
     monkeypatch.setattr(choice_module, "MOST_PARAMETERS", 2)
     method, sentence = choose_method(handoff)
