@@ -29,10 +29,21 @@ author = "The emjax developers"
 project_copyright = author
 version = release = installed_version("emjax")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_generated"]
+
+# Notebooks are kept without outputs and run here; one that fails ends the build. What one compiles the others find.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+os.environ.setdefault("EMJAX_CACHE_DIR", str(Path(__file__).parent / "_build" / "programs"))
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
+# What pages link to beside themselves: the report.
+(Path(__file__).parent / gallery.SITE).mkdir(parents=True, exist_ok=True)
+html_extra_path = [gallery.SITE]
 
 html_theme = "furo"
 html_title = f"emjax {release}"
@@ -142,7 +153,7 @@ def write_from_code(app: Sphinx, page: str, source: list[str]) -> None:
         return terminal(mark[1])
 
     source[0] = re.sub(
-        r"^<!-- (api|config|study|objects [a-z]+|emjax [a-z -]+) -->$", fill, source[0], flags=re.MULTILINE
+        r"^<!-- (api|config|study|(?:objects|gallery) [a-z]+|emjax [a-z -]+) -->$", fill, source[0], flags=re.MULTILINE
     )
 
 
@@ -157,5 +168,7 @@ def write_math(writer: nodes.NodeVisitor, node: nodes.math | nodes.math_block) -
 def setup(app: Sphinx) -> None:
     """Connect the hooks above."""
     app.connect("source-read", write_from_code)
-    app.connect("env-get-outdated", lambda *_: ["objects", "plots"])  # what they show is nobody's file
+    app.connect(
+        "env-get-outdated", lambda *_: ["objects", "plots", "experiments", "models", "index"]
+    )  # what they show is nobody's file
     app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))

@@ -6,12 +6,16 @@ keep.
 
 import functools
 import inspect
+import json
 import re
+import runpy
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 import emjax
 from emjax import plots
@@ -22,7 +26,10 @@ from emjax.plots.svg import svg_text
 jax.config.update("jax_disable_most_optimizations", True)
 
 WIDTH = 5.0
-STUDY = Path(__file__).parents[1] / "tests" / "reference" / "folders" / "study"
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS, MODELS = ROOT / "experiments", ROOT / "models"
+SITE = "_generated/site"
+STUDY = ROOT / "tests" / "reference" / "folders" / "study"
 
 
 @functools.cache
@@ -126,6 +133,51 @@ def notebook(_: Path) -> str:
     )
 
 
+def experiments(source: Path) -> str:
+    """Every experiment that ships: its question, its answer, the first sentence of its page, its picture."""
+    parts = []
+    for folder in sorted(path.parent for path in EXPERIMENTS.glob("*/config.toml")):
+        text = (folder / "README.md").read_text(encoding="utf-8")
+        question, answer = (re.search(rf"\*\*{word}.*?(?=\n\n)", text, re.DOTALL) for word in ("Question", "Answer"))
+        assert question is not None, folder
+        assert answer is not None, folder
+        headline = json.loads((folder / "expected.json").read_text(encoding="utf-8")).get("headline")
+        parts += [f"## {text.partition(chr(10))[0].removeprefix('# ')}", question[0], answer[0]]
+        parts += [f"> {headline}"] if headline else []
+        for picture in sorted(folder.glob("answer.*")):
+            name = f"_generated/{folder.name}{picture.suffix}"
+            shutil.copy(picture, source / name)
+            parts.append(f"![The answer of {folder.name}]({name})")
+        config = (folder / "config.toml").read_text(encoding="utf-8")
+        parts.append(f"```toml\n{config}```")
+    return "\n\n".join(parts)
+
+
+def models(_: Path) -> str:
+    """Every model that ships: its program, and the sites or the mixture that it makes, run when the page is built."""
+    import numpyro
+    from numpyro.handlers import seed, trace
+
+    x = np.asarray(emjax.datasets.load("faithful"))
+    parts = []
+    for path in sorted(MODELS.glob("*.py")):
+        names = runpy.run_path(str(path))
+        if "build" in names:
+            made = f">>> build()\n{names['build']()!r}"
+        else:
+            data = x if path.stem == "normal_mixture" else x[:, 0]
+            made = numpyro.util.format_shapes(trace(seed(names["model"], 0)).get_trace(data))
+        code = path.read_text(encoding="utf-8")
+        parts.append(f"## {path.name}\n\n```python\n{code}```\n\n```text\n{made}\n```")
+    return "\n\n".join(parts)
+
+
+def report(source: Path) -> str:
+    """The report of the comparison of these pages, as a page beside them."""
+    shown()["comparison"].to_html(source / SITE / "report.html")
+    return '<p><a href="report.html">The report of the pictures below, made when these pages were built.</a></p>'
+
+
 def written(source: Path, name: str, figure: Any) -> str:
     """The address of a figure from the pages, after writing it."""
     folder = source / "_generated"
@@ -141,5 +193,8 @@ SECTIONS = {
     "objects pictures": pictures,
     "objects features": features,
     "objects notebook": notebook,
+    "gallery experiments": experiments,
+    "gallery models": models,
+    "gallery report": report,
 }
 """What the marks of pages stand for."""

@@ -12,7 +12,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs" / "notebooks").glob("*.ip
 def shown(value: object) -> str:
     """What a notebook would show of a value."""
     html = getattr(value, "_repr_html_", None)
-    return html() if html is not None else repr(value)
+    return (html() if html is not None else None) or repr(value)
 
 
 @pytest.mark.runs_numpyro
