@@ -156,9 +156,9 @@ def experiments(source: Path) -> str:
 def models(_: Path) -> str:
     """Every model that ships: its program, and the sites or the mixture that it makes, run when the page is built."""
     import numpyro
-    from numpyro.handlers import seed, trace
+    from numpyro.infer.util import initialize_model
 
-    x = np.asarray(emjax.datasets.load("faithful"))
+    key, x = jax.random.key(0), np.asarray(emjax.datasets.load("faithful"))
     parts = []
     for path in sorted(MODELS.glob("*.py")):
         names = runpy.run_path(str(path))
@@ -166,7 +166,8 @@ def models(_: Path) -> str:
             made = f">>> build()\n{names['build']()!r}"
         else:
             data = x if path.stem == "normal_mixture" else x[:, 0]
-            made = numpyro.util.format_shapes(trace(seed(names["model"], 0)).get_trace(data))
+            # Starts are found for every site: some priors are improper, and draw nothing.
+            made = numpyro.util.format_shapes(initialize_model(key, names["model"], model_args=(data,)).model_trace)
         code = path.read_text(encoding="utf-8")
         parts.append(f"## {path.name}\n\n```python\n{code}```\n\n```text\n{made}\n```")
     return "\n\n".join(parts)
