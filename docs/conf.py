@@ -37,6 +37,7 @@ exclude_patterns = ["_build", "_generated"]
 # Notebooks are kept without outputs and run here; one that fails ends the build. What one compiles the others find.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
+nb_output_stderr = "remove"  # hints of tqdm at widgets
 nb_execution_timeout = 600
 os.environ.setdefault("EMJAX_CACHE_DIR", str(Path(__file__).parent / "_build" / "programs"))
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")

@@ -176,7 +176,7 @@ def models(_: Path) -> str:
 def report(source: Path) -> str:
     """The report of the comparison of these pages, as a page beside them."""
     shown()["comparison"].to_html(source / SITE / "report.html")
-    return '<p><a href="report.html">The report of the pictures below, made when these pages were built.</a></p>'
+    return '<p><a href="report.html">The whole report, made when these pages were built.</a></p>'
 
 
 def written(source: Path, name: str, figure: Any) -> str:

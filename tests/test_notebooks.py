@@ -5,12 +5,15 @@ import json
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs" / "notebooks").glob("*.ipynb"))
 
 
 def shown(value: object) -> str:
     """What a notebook would show of a value."""
+    if isinstance(value, Figure):
+        return str(value._repr_png_())  # Matplotlib's own figures have none, and would be shown as text
     html = getattr(value, "_repr_html_", None)
     return (html() if html is not None else None) or repr(value)
 

@@ -101,7 +101,7 @@ def draw_curves(curves: Curves, marks: Mapping[str, Mark], width: float) -> Figu
     each = (width - left - right - (n_columns - 1) * gap_x) / n_columns
     tall = min(max(0.62 * each, 1.45), 2.3)
     height = top + bottom + n_rows * tall + (n_rows - 1) * gap_y
-    figure = Figure(figsize=(width, height))
+    figure = style.Picture(figsize=(width, height))
     limits = None if curves.own_scales else _limits(curves, curves.panels)
     for place, panel in enumerate(curves.panels):
         row, column = divmod(place, n_columns)

@@ -59,7 +59,7 @@ def draw_frontier(panels: list[Frontier], marks: Mapping[str, Mark], width: floa
     each = (width - left - right - (n_columns - 1) * gap_x) / n_columns
     tall = min(0.8 * each, 3.0)
     height = top + bottom + n_rows * tall + (n_rows - 1) * gap_y
-    figure = Figure(figsize=(width, height))
+    figure = style.Picture(figsize=(width, height))
     for place, panel in enumerate(panels):
         row, column = divmod(place, n_columns)
         x, y = left + column * (each + gap_x), height - top - (row + 1) * tall - row * gap_y

@@ -93,7 +93,7 @@ def _anchors(posterior: Posterior) -> dict[str, np.ndarray]:
 def draw_chains(chains: Chains, width: float) -> Figure:
     """The trace above, the rank plot below."""
     height, left, right, gap = 0.86 * width, 0.68, 0.2, 0.5
-    figure = Figure(figsize=(width, height))
+    figure = style.Picture(figsize=(width, height))
     half = (height - 0.46 - 0.3 - gap) / 2
     box = ((width - left - right) / width, half / height)
     trace = figure.add_axes((left / width, (0.46 + half + gap) / height, *box))

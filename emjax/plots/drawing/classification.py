@@ -197,7 +197,7 @@ def _matrix(view: View, found: Scene, width: float, sizes: np.ndarray) -> Figure
     wide = (width - left - right - gap * (n_panels - 1)) / n_panels
     tall = wide if n_panels > 1 else min(wide, (0.6 if width >= _WIDE else 0.72) * width)
     height = top + bottom + n_panels * tall + gap * (n_panels - 1)
-    figure = Figure(figsize=(width, height))
+    figure = style.Picture(figsize=(width, height))
     for row in range(1, n_panels + 1):
         for column in range(row):
             x, y = left + column * (wide + gap), height - top - row * tall - (row - 1) * gap

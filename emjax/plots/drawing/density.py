@@ -139,7 +139,7 @@ def draw_density_band(view: View, width: float) -> Figure:
     cell = (width - left - right - beside * (n_columns - 1)) / n_columns
     tall = 0.7 * cell if n_columns > 1 else 0.56 * cell
     height = top + bottom + n_rows * tall + (n_rows - 1) * between
-    figure = Figure(figsize=(width, height))
+    figure = style.Picture(figsize=(width, height))
     for feature in range(shown):
         row, column = divmod(feature, n_columns)
         x, y = left + column * (cell + beside), height - top - (row + 1) * tall - row * between
@@ -160,7 +160,7 @@ def _pairs(view: View, width: float) -> Figure:
     left, bottom, top, gap = 0.62, 0.5, 0.34, 0.07
     cell = (width - left - 0.08 - gap * (shown - 1)) / shown
     height = bottom + top + shown * cell + gap * (shown - 1)
-    figure = Figure(figsize=(width, height))
+    figure = style.Picture(figsize=(width, height))
     small = cell < 1.2
     letters = int(cell / (0.064 if small else 0.075))
     for row in range(shown):

@@ -23,7 +23,7 @@ def distances(fit: Fit) -> np.ndarray:
 def draw_em_trace(fit: Fit, width: float) -> Figure:
     """The objective above, and its distance to the best value on a logarithmic scale below."""
     height, left, right, gap = 0.92 * width, 0.86, 0.16, 0.2
-    figure = Figure(figsize=(width, height))
+    figure = style.Picture(figsize=(width, height))
     half = (height - 0.52 - 0.2 - gap) / 2
     box = ((width - left - right) / width, half / height)
     upper = figure.add_axes((left / width, (0.52 + half + gap) / height, *box))

@@ -39,7 +39,7 @@ def draw_intervals(intervals: Intervals, width: float) -> Figure:
     wide = (width - left - right - 0.3 * (n_columns - 1)) / n_columns
     tall = 0.17 * n_lines + 0.16
     height = top + n_rows * (tall + between) + bottom - 0.22
-    figure = Figure(figsize=(width, height))
+    figure = style.Picture(figsize=(width, height))
     for place, (name, rows) in enumerate(shown):
         row, column = divmod(place, n_columns)
         x, y = left + column * (wide + 0.3), height - top - (row + 1) * tall - row * between - 0.2

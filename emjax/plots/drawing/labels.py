@@ -120,7 +120,7 @@ def draw_labels(posterior: Posterior, width: float) -> Figure:
         upper = 0.44 * width
         height = bottom + bars + 0.6 + upper + top
         boxes = (left, bottom + bars + 0.6, width - left - right, upper), (max(left, names), bottom, 0.0, bars)
-    figure = Figure(figsize=(width, height))
+    figure = style.Picture(figsize=(width, height))
     (x, y, wide, tall), (bars_x, bars_y, _, _) = boxes
     color = View(None, posterior).posterior_color
     _gaps(figure.add_axes((x / width, y / height, wide / width, tall / height)), pair_gaps(posterior), color)

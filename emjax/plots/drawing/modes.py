@@ -37,7 +37,7 @@ def draw_modes(posterior: Posterior, width: float) -> Figure:
     height = len(modes) * _ROW + 0.95
     left, right, bottom, top = 0.16, 0.16, 0.5, 0.36
     side = 0.24 * width
-    figure = Figure(figsize=(width, height))
+    figure = style.Picture(figsize=(width, height))
     tall = (height - bottom - top) / height
     main_width = width - left - right - side - 0.24
     axes = figure.add_axes((left / width, bottom / height, main_width / width, tall))

@@ -103,7 +103,7 @@ def draw_rank_panels(ranks: Ranks, width: float) -> Figure:
     n_rows = -(-len(ranks.panels) // n_columns)
     cell = (width - left - right - beside * (n_columns - 1)) / n_columns
     height = top + bottom + n_rows * _PANEL_HEIGHT + (n_rows - 1) * between
-    figure = Figure(figsize=(width, height))
+    figure = style.Picture(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     boxes = []

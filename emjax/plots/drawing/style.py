@@ -8,6 +8,7 @@ against the draws is red.
 from __future__ import annotations
 
 import functools
+import io
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -103,6 +104,16 @@ def _settings() -> Any:
     return {key: value for key, value in settings.items() if key not in _OF_THE_PROGRAM}
 
 
+class Picture(Figure):
+    """A figure that a notebook shows by itself: Matplotlib's own does so only where pyplot has chosen a backend."""
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        with drawing():
+            self.savefig(content, format="png", dpi=110)
+        return content.getvalue()
+
+
 @contextmanager
 def drawing() -> Iterator[None]:
     """Our settings while a figure is made or written; afterwards everything is as before."""
@@ -127,7 +138,7 @@ def single(
     width: float, height: float, *, left: float = 0.56, right: float = 0.14, bottom: float = 0.47, top: float = 0.3
 ) -> tuple[Figure, Axes]:
     """A figure with one pair of axes; all lengths in inches."""
-    figure = Figure(figsize=(width, height))
+    figure = Picture(figsize=(width, height))
     axes = figure.add_axes(
         (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
     )
