@@ -25,6 +25,7 @@ from emjax.files import user_path
 from emjax.jsonable import to_json, to_jsonable
 from emjax.keys import KeyLike, as_key, kept_key
 from emjax.metrics.cost import Cost
+from emjax.metrics.diagnostics import diagnostics_of
 from emjax.metrics.partition import subset_rows
 from emjax.metrics.prior import Side, prior_decides, prior_effect, prior_reasons, same_prior, worst
 from emjax.metrics.side import (
@@ -220,11 +221,10 @@ def compare(
         A whole number or a JAX random key, for the points at which densities are compared. 0 by default, so that the
         same fit and posterior are judged alike; ``Comparison.key`` keeps it.
     loo
-        Whether PSIS-LOO is computed, about a millisecond per datum. The verdict does not need it.
-    progress
-        Show a line that says what is compared, on the terminal or in a notebook; see `emjax.progress`.
         Whether PSIS-LOO is computed, about a millisecond per datum; of more than 20,000 data it is estimated from
         2000 of them. The verdict does not need it.
+    progress
+        Show a line that says what is compared, on the terminal or in a notebook; see `emjax.progress`.
     on_progress
         Called with what is computed next, and how many parts of how many are done.
 
@@ -235,8 +235,8 @@ def compare(
     """
     _check_kinds(fit=(fit, Fit), posterior=(posterior, Posterior), thresholds=(thresholds, Thresholds))
     share("level", level)
-    flag("loo", loo)
-    flag("progress", progress)
+    for name, value in (("loo", loo), ("progress", progress)):
+        flag(name, value)
     key = kept_key("emjax.compare", key)
     samples = as_samples_like(x, fit.feature_names, of="the fit")
     as_samples_like(samples, posterior.map_fit.feature_names, of="the posterior")
@@ -249,9 +249,7 @@ def compare(
         sides = {"em": judge_of(_aligned(fit, posterior, samples.values))}
         if with_map:
             sides["map"] = judge_of(posterior.map_fit)
-        if loo:
-            tell("PSIS-LOO")
-        elpd = psis_loo(posterior) if loo else None
+        elpd = _loo(posterior, tell) if loo else None
     judged = "map" if prior_decides(sides) else "em"
     effect = prior_effect(sides["em"], posterior)
     side = sides[judged]
@@ -260,7 +258,7 @@ def compare(
         reasons=tuple(prior_reasons(sides, judged, effect, posterior)),
         rows=side.rows,
         invariants={**side.invariants, "elpd_loo": elpd},
-        diagnostics=_with_judgements(_diagnostics(side.fit, posterior, side.intervals), sides, judged, effect),
+        diagnostics=_with_judgements(diagnostics_of(side.fit, posterior, side.intervals), sides, judged, effect),
         cost=_cost(fit, posterior),
         level=level,
         thresholds=thresholds,
@@ -274,6 +272,11 @@ def compare(
         prior_effect=effect,
         key=key,
     )
+
+
+def _loo(posterior: Posterior, tell: Callable[[str], None]) -> dict[str, Any]:
+    tell("PSIS-LOO")
+    return psis_loo(posterior)
 
 
 def _check_kinds(**given: tuple[Any, type]) -> None:
@@ -410,99 +413,6 @@ def _second_mode(modes: PosteriorModes) -> float:
     where the importance weights cannot be believed."""
     shares = sorted(mode.mass if modes.believable or math.isnan(mode.visited) else mode.visited for mode in modes.modes)
     return shares[-2] if len(shares) > 1 else 0.0
-
-
-def _diagnostics(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any]:
-    found = posterior.diagnostics
-    return {
-        "em": {
-            "status": fit.status.value,
-            "message": fit.message,
-            "prior": "none" if fit.mixture.prior is None else "default",
-            "n_iter": fit.n_iter,
-            "log_likelihood": fit.log_likelihood,
-            "rate": fit.rate,
-            "space": fit.space,
-            "optima": [
-                {
-                    "log_likelihood": optimum.log_likelihood,
-                    "objective": optimum.objective,
-                    "count": optimum.count,
-                    "status": optimum.status.value,
-                    "spurious": optimum.spurious,
-                }
-                for optimum in fit.optima
-            ],
-            "intervals": {
-                "method": em.method,
-                "status": em.status.value,
-                "message": em.message,
-                "space": em.space,
-            },
-        },
-        "map": {
-            "status": posterior.map_fit.status.value,
-            "log_likelihood": posterior.map_fit.log_likelihood,
-            "log_prior": posterior.map_fit.log_prior,
-            "space": posterior.map_fit.space,
-        },
-        "posterior": {
-            "status": posterior.status.value,
-            "status_message": posterior.status.message,
-            "message": posterior.message,
-            "method": posterior.method,
-            "prior": posterior.prior_note,
-            "starts": posterior.starts_note,
-            "n_chains": found.n_chains,
-            "n_draws": found.n_draws,
-            "max_rhat": found.max_rhat,
-            "max_rhat_name": found.max_rhat_name,
-            "min_ess_bulk": found.min_ess_bulk,
-            "min_ess_bulk_name": found.min_ess_bulk_name,
-            "min_ess_tail": found.min_ess_tail,
-            "min_ess_tail_name": found.min_ess_tail_name,
-            "min_ess_sd": found.min_ess_sd,
-            "min_ess_sd_name": found.min_ess_sd_name,
-            "n_divergent": found.n_divergent,
-            "bfmi": list(found.bfmi),
-            **mode_findings(posterior),
-        },
-        "alignment": {
-            "method": posterior.alignment.method,
-            "trust": posterior.alignment.trust,
-            "agreement": posterior.alignment.agreement,
-            "note": posterior.alignment.note,
-        },
-    }
-
-
-def mode_findings(posterior: Posterior) -> dict[str, Any]:
-    """What the modes of a posterior say, under the keys that ``comparison.json`` and ``posterior.json`` share.
-
-    ``decision`` (sentences), ``n_modes``, ``pareto_k`` and its limit ``good_pareto_k``, ``log_evidence`` (nats), and
-    ``modes``: for each, the largest first, ``log_density``, ``laplace_mass``, ``mass``, ``visited`` (share of the
-    draws), ``n_starts`` of EM, and ``n_empty``, the number of empty components where it is no mode but the region
-    where these are empty.
-    """
-    modes = posterior.modes
-    return {
-        "decision": list(posterior.decision),
-        "n_modes": modes.n_modes,
-        "pareto_k": modes.pareto_k,
-        "good_pareto_k": modes.good_pareto_k,
-        "log_evidence": modes.log_evidence,
-        "modes": [
-            {
-                "log_density": mode.log_density,
-                "laplace_mass": mode.laplace_mass,
-                "mass": mode.mass,
-                "visited": mode.visited,
-                "n_starts": mode.n_starts,
-                "n_empty": mode.n_empty,
-            }
-            for mode in modes.modes
-        ],
-    }
 
 
 def _cost(fit: Fit, posterior: Posterior) -> dict[str, Any]:

@@ -110,10 +110,10 @@ def posterior_document(posterior: Any, level: float) -> dict[str, Any]:
     Keys: ``status``, ``status_message`` (one sentence with the remedy), ``message`` (with the numbers behind it),
     ``converged``, ``prior_note``, ``starts_note``, ``method``, ``level``,
     ``decision``, ``n_modes``, ``pareto_k``, ``log_evidence`` and ``modes`` (see
-    :func:`emjax.comparison.mode_findings`), ``alignment`` (``method``, ``trust``, ``note``), ``parameters`` (see
-    :func:`posterior_rows`), ``diagnostics``, ``compile_seconds``, ``run_seconds``.
+    :func:`emjax.metrics.diagnostics.mode_findings`), ``alignment`` (``method``, ``trust``, ``note``),
+    ``parameters`` (see :func:`posterior_rows`), ``diagnostics``, ``compile_seconds``, ``run_seconds``.
     """
-    from emjax.comparison import mode_findings
+    from emjax.metrics.diagnostics import mode_findings
 
     return {
         "status": str(posterior.status),
