@@ -33,7 +33,7 @@ def write_assignments(folder: RunFolder, fit: Any) -> tuple[str, str]:
             f"{MOST_CELLS:,} probabilities; fit.responsibilities gives those of some rows"
         )
     try:
-        shares = fit.responsibilities(fit.data)
+        shares = fit.predict_proba()
     except DataError as error:
         return "", f"assignments are not written: {error}"
     component = np.argmax(shares, axis=1)

@@ -26,8 +26,8 @@ def test_a_sample_of_the_data_says_what_all_of_them_say(data, monkeypatch):
     monkeypatch.setattr(draws, "SOME_ROWS", 80)
     posterior = posterior_of(data)
     kept = posterior.tree["log_likelihood"]
-    assert 80 <= kept.sizes["sample"] <= 85
-    pointwise = kept["x"].sel(sample=draws.anchor_rows(data)).values
+    assert 80 <= kept.sizes["row"] <= 85
+    pointwise = kept["x"].sel(row=draws.anchor_rows(data)).values
     assert np.isfinite(pointwise).all()
     found = psis_loo(posterior)
     assert found["n_rows"] == 80

@@ -132,7 +132,7 @@ def test_default_prior_gives_nearly_the_same_posterior(name, posterior, referenc
     the farthest, and sds 1% apart; allowed, beside Monte Carlo error, are 0.15 sd and 5%."""
     tree, ours = posterior.sampled["posterior"], OUR_NAMES[name]
     variable, component = ours.split("[")[0], int(ours.split("[")[1][0])
-    draws = tree[variable].sel(component=component).values.squeeze()
+    draws = tree[variable].sel(mixture_component=component).values.squeeze()
     expected = reference[name]
     mean_error, sd_error = (4 * array_stats.mcse(draws, method=kind) for kind in ("mean", "sd"))
     assert array_stats.ess(draws) > 400

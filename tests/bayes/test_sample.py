@@ -165,7 +165,7 @@ def test_truth_lies_within_four_posterior_sds(name, sampled):
 def density_by_scipy(name, drawn, chain, draw, x):
     total = []
     for k in range(2):
-        one = drawn.isel(chain=chain, draw=draw, component=k)
+        one = drawn.isel(chain=chain, draw=draw, mixture_component=k)
         if name == "counts":
             part = stats.poisson(one["rate"].values).logpmf(x.reshape(N_SAMPLES, 1)).sum(axis=1)
         elif "covariance" in drawn:

@@ -65,7 +65,7 @@ def test_rows_of_large_data_are_parquet(fit, tmp_path, monkeypatch):
         assert assignments.write_assignments(folder, fit) == ("assignments.parquet", "")
         table = parquet.read_table(folder.partial / "assignments.parquet")
         assert table.column_names == ["row", "component", "probability[0]", "probability[1]"]
-        assert np.array_equal(table["probability[1]"], fit.responsibilities(fit.data)[:, 1])
+        assert np.array_equal(table["probability[1]"], fit.predict_proba()[:, 1])
         monkeypatch.setattr(assignments, "MOST_CELLS", 10)
         name, why = assignments.write_assignments(folder, fit)
         assert name == ""

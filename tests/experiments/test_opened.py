@@ -16,6 +16,7 @@ from emjax.errors import ConfigError, DataError
 from emjax.experiments import runner
 from emjax.experiments.archive import objects
 from emjax.experiments.settings import build_config
+from emjax.keys import is_key
 
 EM = {"n_init": 2}
 STRUCTURES = ("full", "tied", "diag", "spherical")
@@ -68,6 +69,7 @@ def same(one, two, path=""):
         assert one.identical(two), path
         return sum(group.dataset.nbytes // 8 for group in one.subtree)
     else:
+        one, two = (jax.random.key_data(value) if is_key(value) else value for value in (one, two))
         assert np.asarray(one).dtype == np.asarray(two).dtype, path
         assert np.array_equal(one, two, equal_nan=isinstance(one, float) or np.asarray(one).dtype.kind == "f"), path
         return np.size(one)

@@ -147,7 +147,7 @@ def test_fit_reaches_the_published_optimum(emjax_command, workplace):
     probabilities = np.column_stack([rows[f"probability[{k}]"] for k in range(3)])
     assert np.array_equal(rows["component"], probabilities.argmax(axis=1))
     fit = emjax.open_run(folder).fit
-    assert np.array_equal(probabilities, fit.responsibilities(fit.data))
+    assert np.array_equal(probabilities, fit.predict_proba())
 
 
 def test_fit_with_the_prior_is_a_map_estimate(emjax_command, workplace):

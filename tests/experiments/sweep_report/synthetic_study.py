@@ -43,7 +43,7 @@ def declare(
 
 def declaration(study: Study) -> dict[str, Any]:
     """What ``study.json`` would say: the crossed cells and their jobs."""
-    batch = study.execution.batch
+    batch = study.execution.batch or 50
     settings: list[dict[str, Any]] = [{}]
     for key, values in study.sweep.grid.items():
         settings = [{**cell, key: value} for cell in settings for value in values]
