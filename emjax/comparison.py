@@ -235,14 +235,13 @@ def compare(
     """
     _check_kinds(fit=(fit, Fit), posterior=(posterior, Posterior), thresholds=(thresholds, Thresholds))
     share("level", level)
-    for name, value in (("loo", loo), ("progress", progress)):
-        flag(name, value)
+    flag("loo", loo)
+    flag("progress", progress)
     key = kept_key("emjax.compare", key)
     samples = as_samples_like(x, fit.feature_names, of="the fit")
     as_samples_like(samples, posterior.map_fit.feature_names, of="the posterior")
     _check_same(fit, posterior, samples.values)
-    # Concentrations below 1 may have no MAP, and the one under others says nothing of this prior.
-    with_map = not same_prior(fit, posterior) and same_prior(posterior.map_fit, posterior)
+    with_map = _has_another_map(fit, posterior)
     with progress_line(progress, "comparison") as line, computing():
         tell = _counted(2 * (1 + with_map) + loo, line, on_progress)
         judge_of = functools.partial(_side, posterior, samples.values, level, thresholds, as_key(key), tell)
@@ -272,6 +271,14 @@ def compare(
         prior_effect=effect,
         key=key,
     )
+
+
+def _has_another_map(fit: Fit, posterior: Posterior) -> bool:
+    """Whether the MAP under the posterior's prior is there and not the fit that was given.
+
+    Concentrations below 1 may have no MAP, and the one under others says nothing of this prior.
+    """
+    return not same_prior(fit, posterior) and same_prior(posterior.map_fit, posterior)
 
 
 def _loo(posterior: Posterior, tell: Callable[[str], None]) -> dict[str, Any]:

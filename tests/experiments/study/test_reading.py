@@ -136,7 +136,7 @@ def refused(path: str, overrides=()) -> str:
         (
             "[data]",
             "[data]\ncontamination.share = 0.1\nmisspecification = { kind = 'uniform', skewness = 0.5 }",
-            "line 6: ",
+            "line 5: ",
         ),
         ("mean = [0, 3]", "mean = [0, nan]", "c.toml: data.mean[1] = nan is not allowed; it should be a finite number"),
         ("mean = [0, 3]", "mean = [0, 2026-01-01]", "is a date or a time, which no setting takes"),
