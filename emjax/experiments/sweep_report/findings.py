@@ -250,9 +250,8 @@ def cost_sentences(sweep: Sweep, summary: pd.DataFrame) -> list[str]:
         return []
     seconds = number(float(by_cell[fastest].median()), 2)
     each = "median of the cells, " if len(by_cell) > 1 else ""
-    return [
-        f"{elided(fastest, 40)} is fastest with {seconds} s per data set ({each}without compilation); {listed(parts)}."
-    ]
+    others = " and ".join(parts)
+    return [f"{elided(fastest, 40)} is fastest with {seconds} s per data set ({each}without compilation); {others}."]
 
 
 def times(ratio: float) -> str:
