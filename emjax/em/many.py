@@ -51,7 +51,7 @@ filled up, so that the number of data sets in a call makes no difference to any 
 
 
 _FEW_SEATS, _MOST_ROWS_AT_ONCE = 4, 1 << 17
-"""So many data sets share an operation even where their rows are more, up to another bound: of 5000 rows each, one after
+"""So many data sets share an operation even where their rows are more, up to another bound: of 5000 rows, one after
 the other took one and a half times as long."""
 
 
