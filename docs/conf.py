@@ -55,8 +55,10 @@ html_css_files = ["formulas.css"]
 
 # The fields of a dataclass stand in its "Attributes" section; as members too they would be described twice.
 napoleon_use_ivar = True
-# The docstrings say types and shapes in words; jaxtyping's shape strings read badly in a signature.
-autodoc_typehints = "none"
+# Types link to where they are described; shapes are in the docstrings, in words.
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 
 
