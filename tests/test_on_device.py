@@ -295,6 +295,7 @@ def _check_quick(records: list[dict]) -> None:
     assert records[-1]["part"] == "end"
 
 
+@pytest.mark.slow  # a minute; its parts are tested one by one above
 def test_the_quick_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     file = tmp_path / "found.jsonl"
     assert main(["--quick", "--minutes", "15", "--out", str(file)]) == 0
