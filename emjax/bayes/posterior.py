@@ -71,7 +71,7 @@ class Posterior(Pictured):
         The part of ``run_seconds`` in which chains moved, warm-up included: what other samplers' seconds are.
     key
         The random key: the whole number or JAX key that was given, or the number that was drawn because none was.
-        ``emjax.sample(..., key=posterior.key)`` gives the same draws. None for one that was read from a folder.
+        ``emjax.sample(..., key=posterior.key)`` gives the same draws.
     """
 
     sampled: xr.DataTree
@@ -145,14 +145,14 @@ class Posterior(Pictured):
         alerts = [] if self.converged else [self.message]
         alerts += [] if trusted else [self.alignment.note]
         # Numbers of draws that are no posterior, or of a label that means nothing, would only be believed.
-        names = set(self.tree["posterior"].data_vars) if self.converged else set()
+        names = set(self.sampled["posterior"].data_vars) if self.converged else set()
         rows = [
             one for one in found.quantities if (one.name.partition("[")[0] in names) == trusted and not one.constant
         ]
         return table_card(
             f"{self.mixture.family!r}, n_components={self.mixture.n_components}, {self.method}: {self.status.value}",
             ("quantity", "mean", "sd", "R-hat", "bulk ESS"),
-            [(one.name, *map(number, (one.mean, one.sd, one.rhat, one.ess_bulk))) for one in rows if not one.constant],
+            [(one.name, *map(number, (one.mean, one.sd, one.rhat, one.ess_bulk))) for one in rows],
             rest="diagnostics.quantities",
             alerts=alerts,
             lines=(

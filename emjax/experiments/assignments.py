@@ -30,7 +30,7 @@ def write_assignments(folder: RunFolder, fit: Any) -> tuple[str, str]:
     if n_samples * n_components > MOST_CELLS:
         return "", (
             f"assignments are not written: {n_samples:,} rows times {n_components:,} components are more than "
-            f"{MOST_CELLS:,} probabilities; fit.responsibilities gives those of some rows"
+            f"{MOST_CELLS:,} probabilities; fit.predict_proba(x) gives those of some rows"
         )
     try:
         shares = fit.predict_proba()

@@ -126,7 +126,7 @@ class _Run:
             key = "mle" if fit.mixture.prior is None else "map"
             waits = left_out(fit, self.config.compare.level, "The run has not come to the intervals.")
             folder.write_json("em.json", {"mle": None, "map": None, key: fit_document(fit, waits)})
-        if posterior is not None:
+        else:
             _write_posterior(folder, posterior, posterior_document(posterior, self.config.compare.level))
         _write_objects(folder, fit, posterior)
         self._write_environment(folder)

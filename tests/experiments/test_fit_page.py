@@ -70,3 +70,4 @@ def test_rows_of_large_data_are_parquet(fit, tmp_path, monkeypatch):
         name, why = assignments.write_assignments(folder, fit)
         assert name == ""
         assert why.startswith("assignments are not written: 60 rows times 2 components are more than 10")
+        assert hasattr(fit, re.search(r"fit\.(\w+)", why)[1]), "what it names is there"

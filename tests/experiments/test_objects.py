@@ -171,6 +171,7 @@ def test_a_notebook_shows_a_picture_and_few_rows(comparison, study):
         assert 1 < page.count("<tr>") <= 9
         assert "http" not in page
         assert 96 * thing.plot(width=4.4).get_size_inches()[1] < 450
+    assert "tree" not in vars(comparison.posterior), "predictive draws are for those who ask for them"
 
 
 def test_a_notebook_shows_text_where_nothing_can_be_drawn(comparison):
