@@ -145,7 +145,8 @@ def experiments(source: Path) -> str:
         parts += [f"## {text.partition(chr(10))[0].removeprefix('# ')}", question[0], answer[0]]
         parts += [f"> {headline}"] if headline else []
         for picture in sorted(folder.glob("answer.*")):
-            name = f"_generated/{folder.name}{picture.suffix}"
+            # Not by the folder's name alone: a figure of the other page may have it, as coverage does.
+            name = f"_generated/answer-{folder.name}{picture.suffix}"
             shutil.copy(picture, source / name)
             parts.append(f"![The answer of {folder.name}]({name})")
         config = (folder / "config.toml").read_text(encoding="utf-8")
