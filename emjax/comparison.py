@@ -38,7 +38,7 @@ from emjax.metrics.side import (
 )
 from emjax.metrics.side import one_point_each as _one_point_each
 from emjax.metrics.side import responsibilities as _responsibilities
-from emjax.progress import Line, progress_line
+from emjax.progress import both, progress_line
 from emjax.result import Fit
 from emjax.samples import as_samples, as_samples_like
 from emjax.scope import computing
@@ -243,7 +243,7 @@ def compare(
     _check_same(fit, posterior, samples.values)
     with_map = _has_another_map(fit, posterior)
     with progress_line(progress, "comparison") as line, computing():
-        tell = _counted(2 * (1 + with_map) + loo, line, on_progress)
+        tell = _counted(2 * (1 + with_map) + loo, both(line, on_progress, _parts_in_words))
         judge_of = functools.partial(_side, posterior, samples.values, level, thresholds, as_key(key), tell)
         sides = {"em": judge_of(_aligned(fit, posterior, samples.values))}
         if with_map:
@@ -292,20 +292,20 @@ def _check_kinds(**given: tuple[Any, type]) -> None:
             raise ConfigError(f"{name} = {written(value)} is not allowed; give a {kind.__name__}")
 
 
-def _counted(
-    total: int, line: Line | None, on_progress: Callable[[str, int, int], None] | None
-) -> Callable[[str], None]:
-    """Tell the line and the user's function of each part that begins how many of all are done."""
+def _counted(total: int, on_progress: Callable[[str, int, int], None] | None) -> Callable[[str], None]:
+    """Tell of each part that begins how many of all are done."""
     done = itertools.count()
 
     def tell(what: str) -> None:
         n_done = next(done)
-        if line is not None:
-            line(f"{what}, {n_done} of {total} parts done")
         if on_progress is not None:
             on_progress(what, n_done, total)
 
     return tell
+
+
+def _parts_in_words(what: str, done: int, total: int) -> str:
+    return f"{what}, {done} of {total} parts done"
 
 
 def _side(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from emjax.bounds import flag
+from emjax.bounds import called, flag
 
 _SECONDS = {"terminal": 0.1, "notebook": 0.2, "file": 30.0}
 """How often the line changes at most; into a file every change is a line of its own."""
@@ -42,6 +42,27 @@ def progress_line(wanted: bool, what: str) -> Iterator[Line | None]:
         yield line
     finally:
         line.close()
+
+
+def both(
+    line: Line | None, on_progress: Callable[..., None] | None, words: Callable[..., str], first: str = ""
+) -> Callable[..., None] | None:
+    """Who is told how far a computation is: the line in these ``words``, the user's function, both, or None: nobody.
+
+    ``first`` is what the line says until then. Raises ConfigError if ``on_progress`` cannot be called.
+    """
+    called("on_progress", on_progress)
+    if line is None:
+        return on_progress
+    if first:
+        line(first)
+
+    def tell(*found: Any) -> None:
+        if on_progress is not None:
+            on_progress(*found)
+        line(words(*found))
+
+    return tell
 
 
 class _Line:

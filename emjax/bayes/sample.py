@@ -37,7 +37,7 @@ from emjax.errors import ConfigError
 from emjax.keys import KeyLike, as_key, kept_key
 from emjax.mixture import Mixture
 from emjax.naming import scalar_parameters
-from emjax.progress import Line, progress_line
+from emjax.progress import both, progress_line
 from emjax.result import Fit
 from emjax.samples import Samples, as_samples, as_samples_like, check_against_components
 from emjax.scope import computing
@@ -117,7 +117,7 @@ def sample(
     if isinstance(init, Fit):
         as_samples_like(samples, init.feature_names, of="the fit in init")
     with progress_line(progress, "posterior") as line, computing(), stopwatch() as clock:
-        told = _both(line, on_progress)
+        told = both(line, on_progress, _chains_in_words(), "EM's modes")
         problem = prepare(mixture, samples)
         _check_prior(problem, method)
         map_key, start_key, chain_key = jax.random.split(as_key(key), 3)
@@ -128,24 +128,18 @@ def sample(
     return _posterior(mixture, problem, handoff, outcome, clock, key)
 
 
-def _both(line: Line | None, on_progress: OnProgress | None) -> OnProgress | None:
-    """Who is told how far the chains are: the line, the user's function, both or nobody."""
-    called("on_progress", on_progress)
-    if line is None:
-        return on_progress
-    line("EM's modes")
+def _chains_in_words() -> Callable[[Phase, int, int, ChainProgress], str]:
+    """How far the slowest chain is, of those that have said so."""
     reached: dict[tuple[str, int], int] = {}
 
-    def tell(phase: Phase, done: int, total: int, info: ChainProgress) -> None:
-        if on_progress is not None:
-            on_progress(phase, done, total, info)
+    def words(phase: Phase, done: int, total: int, info: ChainProgress) -> str:
         reached[phase, info.chain] = done
         n_chains = len(info.divergences)
         slowest = min(reached.get((phase, chain), 0) for chain in range(n_chains))
         name = "warm-up" if phase == "warmup" else f"{sum(info.divergences)} divergent, draws"
-        line(f"{n_chains} chains, {name} {slowest:,} of {total:,}")
+        return f"{n_chains} chains, {name} {slowest:,} of {total:,}"
 
-    return tell
+    return words
 
 
 def _check_prior(problem: Problem, method: str) -> None:

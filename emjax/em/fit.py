@@ -14,7 +14,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from emjax.bounds import called, flag, not_negative, one_of, whole, written
+from emjax.bounds import flag, not_negative, one_of, whole, written
 from emjax.clock import stopwatch
 from emjax.em.accelerate import METHODS
 from emjax.em.further import FIRST, N_PARENTS, best_of, further_starts, joined, wants_more
@@ -31,7 +31,7 @@ from emjax.families.frame import Frame
 from emjax.keys import KeyLike, as_key, kept_key
 from emjax.mixture import Mixture, MixtureParams
 from emjax.programs import make_room
-from emjax.progress import Line, progress_line
+from emjax.progress import both, progress_line
 from emjax.result import Fit, Optimum, Status
 from emjax.samples import Samples, as_samples, as_samples_like, check_against_components, check_squares
 from emjax.scope import computing
@@ -143,27 +143,17 @@ def fit(
     settings = Settings(n_init, max_iter, tol, criterion, ridge, accelerate, starts, dtype, log_every, init is not None)
     settings.check(mixture)
     flag("throw", throw)
-    called("on_progress", on_progress)
     key = kept_key("emjax.fit", key)
     with progress_line(progress, "EM") as line:
-        result = _fit(mixture, _checked(mixture, x, settings, init), settings, key, init, _both(line, on_progress))
+        tell = both(line, on_progress, _in_words, "starts")
+        result = _fit(mixture, _checked(mixture, x, settings, init), settings, key, init, tell)
     if throw and not result.converged:
         raise FitError(f"status {result.status.value}: {result.message}")
     return result
 
 
-def _both(line: Line | None, on_progress: Callable[[Progress], None] | None) -> Callable[[Progress], None] | None:
-    """Who is told how far a fit is: the line, the user's function, both or nobody."""
-    if line is None:
-        return on_progress
-    line("starts")
-
-    def tell(found: Progress) -> None:
-        if on_progress is not None:
-            on_progress(found)
-        line(f"{found.n_iter:,} iterations, {found.n_running} of {found.n_init} starts running")
-
-    return tell
+def _in_words(found: Progress) -> str:
+    return f"{found.n_iter:,} iterations, {found.n_running} of {found.n_init} starts running"
 
 
 def fit_from(mixture: Mixture, samples: Samples, starts: list[Any], *, key: jax.Array) -> Fit:
