@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from emjax.result import Fit as Fit
     from emjax.result import Optimum as Optimum
     from emjax.result import Status as Status
+    from emjax.storage import load as load
 
 __version__ = "0.1.0"
 
@@ -57,6 +58,7 @@ _HOMES = {
     "datasets": "",
     "enable_compilation_cache": "emjax.compilation_cache",
     "fit": "emjax.em.fit",
+    "load": "emjax.storage",
     "open_run": "emjax.experiments.archive.differences",
     "plots": "",
     "sample": "emjax.bayes.sample",
@@ -84,6 +86,7 @@ __all__ = [
     "datasets",
     "enable_compilation_cache",
     "fit",
+    "load",
     "open_run",
     "plots",
     "sample",

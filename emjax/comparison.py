@@ -16,6 +16,7 @@ import numpy as np
 
 from emjax import align
 from emjax.align import TRUST_LOW
+from emjax.atomic import write_atomically
 from emjax.bayes.loo import psis_loo
 from emjax.bayes.posterior import Posterior, mean_log_density
 from emjax.bayes.visits import PosteriorModes
@@ -43,6 +44,7 @@ from emjax.result import Fit
 from emjax.samples import as_samples, as_samples_like
 from emjax.scope import computing
 from emjax.shown import Card, Pictured, table_card
+from emjax.storage import Stored
 from emjax.uncertainty.information import Intervals, IntervalStatus
 from emjax.verdict import (
     DEFAULT_THRESHOLDS,
@@ -66,7 +68,7 @@ BUILT_AHEAD = 20_000
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Comparison(Pictured):
+class Comparison(Stored, Pictured):
     """EM against the posterior.
 
     Attributes
@@ -154,8 +156,6 @@ class Comparison(Pictured):
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
         """Write `to_dict` as JSON and return the path. Raises ConfigError where the file cannot be written."""
-        from emjax.experiments.archive.atomic import write_atomically
-
         target = user_path(path)
         write_atomically(target, to_json(self.to_dict()) + "\n", "")
         return target

@@ -19,6 +19,7 @@ from emjax.programs import filled_up
 from emjax.samples import as_samples_like
 from emjax.scope import computing
 from emjax.shown import Card, Pictured, Shown, Word, nats, table_card
+from emjax.storage import Stored
 from emjax.summary import Summary, variances
 from emjax.wording import count, number
 
@@ -147,7 +148,7 @@ class Optimum(Shown):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Fit(Pictured):
+class Fit(Stored, Pictured):
     """A mixture fitted by EM.
 
     Attributes
@@ -179,7 +180,8 @@ class Fit(Pictured):
     compile_seconds, run_seconds
         Seconds spent tracing and compiling, and everything else, of all starts together.
     feature_names, n_samples, data
-        What it was fitted to; ``data`` is the caller's own array wherever that could be used as it was.
+        What it was fitted to; ``data`` is the caller's own array wherever that could be used as it was. A fit that
+        was saved without its data has none, and says so where they are needed.
     key
         The random key of the starts: the whole number or JAX key that was given, or the number that was drawn because
         none was. ``emjax.fit(..., key=fit.key)`` gives the same fit.
@@ -199,7 +201,7 @@ class Fit(Pictured):
     run_seconds: float
     feature_names: tuple[str, ...]
     n_samples: int
-    data: np.ndarray = dataclasses.field(repr=False)
+    data: Any = dataclasses.field(repr=False)
     exact_iterations: bool = False
     n_evaluations: int = 0
     drawn: bool = False

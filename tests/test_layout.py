@@ -17,6 +17,7 @@ PACKAGE = ROOT / "emjax"
 LAYERS = (
     {"errors", "jsonable", "nearest", "programs"},
     {
+        "atomic",
         "bounds",
         "clock",
         "compilation_cache",
@@ -24,10 +25,12 @@ LAYERS = (
         "floats",
         "keys",
         "naming",
+        "plain",
         "progress",
         "samples",
         "scope",
         "shown",
+        "storage",
         "wording",
     },
     {"align", "datasets", "families"},
@@ -44,7 +47,12 @@ LAYERS = (
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 # Imports inside a function that point upwards, each a convenience of the public face.
-LAZY_UPWARD = {("result.py", "uncertainty"), ("comparison.py", "experiments"), ("shown.py", "plots")}
+LAZY_UPWARD = {
+    ("result.py", "uncertainty"),
+    ("comparison.py", "experiments"),
+    ("shown.py", "plots"),
+    ("storage.py", "bayes"),
+}
 
 HEAVY = {
     "numpyro",
