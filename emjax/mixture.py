@@ -8,6 +8,7 @@ softmax over components. EM, the sampler and the comparison all read this one ma
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import jax
@@ -95,6 +96,13 @@ class Mixture(Shown):
                 raise ValueError(f"the prior's concentration has shape {shape}, expected ({self.n_components},)")
         elif self.prior not in (None, "default"):
             raise ValueError(f"prior must be None, 'default' or a Prior, not {self.prior!r}")
+
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        # As somebody would declare it.
+        yield "", self.family
+        yield "n_components", self.n_components
+        if self.prior is not None:
+            yield "prior", self.prior
 
     # -- the declaration and its data
 

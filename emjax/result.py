@@ -14,7 +14,7 @@ import numpy as np
 from emjax.bounds import whole
 from emjax.errors import DataError
 from emjax.keys import KeyLike, as_key
-from emjax.naming import ScalarParameter, scalar_parameters
+from emjax.naming import ScalarParameter, parameter_frame, scalar_parameters
 from emjax.programs import filled_up
 from emjax.samples import as_samples_like
 from emjax.scope import computing
@@ -24,6 +24,8 @@ from emjax.summary import Summary, variances
 from emjax.wording import count, number
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from emjax.mixture import Mixture, MixtureParams
     from emjax.uncertainty.information import Intervals
 
@@ -343,7 +345,7 @@ class Fit(Stored, Pictured):
         """The fit as mclust sums it up: status, log-likelihood, n, df, BIC, ICL, and how many data each component has.
 
         ``print`` it, or let a notebook show it. With ``parameters=True`` there are also the weight of each component
-        and its parameters (means and variances, or rates), of many only the first.
+        and its parameters (means, variances and correlations, or rates), of many only the first.
         """
         bic, icl, counts = self._bic(self.score_samples()), math.nan, None
         try:
@@ -366,7 +368,26 @@ class Fit(Stored, Pictured):
             counts=counts,
             parameters=variances(self.mixture.named_parameters(self.params)) if parameters else {},
             feature_names=self.feature_names,
+            log_prior=None if self.mixture.prior is None else self.log_prior,
         )
+
+    def to_frame(self, *, level: float | None = None) -> pd.DataFrame:
+        """The estimates as a pandas data frame, one row per number.
+
+        The columns are ``parameter`` (the name of every table, such as ``mean[0, waiting]``), ``variable``,
+        ``component``, ``feature`` (missing for weights, two names for a correlation) and ``estimate``; with a
+        ``level`` between 0 and 1 also ``standard_error``, ``lower`` and ``upper`` of `intervals` at that level. How the
+        fit ended is in the frame's ``attrs["status"]``, whether the intervals may be read in ``attrs["intervals"]``.
+        """
+        if level is None:
+            named = self.mixture.named_parameters(self.params)
+            chosen = scalar_parameters(named, self.feature_names)
+            values = [float(np.asarray(named[one.variable])[one.index]) for one in chosen]
+            frame = parameter_frame(chosen, {"estimate": values})
+        else:
+            frame = self.intervals(level).to_frame()
+        frame.attrs["status"] = self._ended()
+        return frame
 
     def _bic(self, densities: np.ndarray) -> float:
         return float(-2.0 * densities.sum() + self.n_parameters * np.log(len(densities)))
