@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from emjax.errors import EmjaxError as EmjaxError
     from emjax.errors import FitError as FitError
     from emjax.experiments.archive.differences import open_run as open_run
+    from emjax.families import laws as laws
     from emjax.families.base import Family as Family
     from emjax.families.normal import Normal as Normal
     from emjax.families.poisson import Poisson as Poisson
@@ -57,6 +58,7 @@ _HOMES = {
     "datasets": "",
     "enable_compilation_cache": "emjax.compilation_cache",
     "fit": "emjax.em.fit",
+    "laws": "emjax.families",
     "open_run": "emjax.experiments.archive.differences",
     "plots": "",
     "sample": "emjax.bayes.sample",
@@ -84,6 +86,7 @@ __all__ = [
     "datasets",
     "enable_compilation_cache",
     "fit",
+    "laws",
     "open_run",
     "plots",
     "sample",

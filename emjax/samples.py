@@ -7,6 +7,7 @@ imported: tables are recognised by what they have (``columns``, ``column_names``
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from emjax.bounds import LARGEST
 from emjax.errors import DataError
 from emjax.floats import quoted, to_float
+from emjax.moments import Summary
 from emjax.shown import Shown
 
 __all__ = [
@@ -48,6 +50,13 @@ class Samples(Shown):
 
     values: np.ndarray
     feature_names: tuple[str, ...]
+    weights: np.ndarray | None = None
+    labels: np.ndarray | None = None
+
+    @functools.cached_property
+    def summary(self) -> Summary:
+        """Moments and ranges of the columns."""
+        return Summary(self.values)
 
     @property
     def n_samples(self) -> int:

@@ -44,8 +44,8 @@ class MarginalMixture(dist.Distribution):
     def __init__(self, mixture: Mixture, params: MixtureParams, *, validate_args: bool | None = None) -> None:
         self.mixture = mixture.likelihood
         self.params = params
-        first = next(iter(mixture.family.named_parameters(params.components).values()))
-        super().__init__(batch_shape=(), event_shape=first.shape[1:], validate_args=validate_args)
+        event_shape = (mixture.family.n_features(params),)
+        super().__init__(batch_shape=(), event_shape=event_shape, validate_args=validate_args)
 
     @property
     def support(self) -> Any:
@@ -87,28 +87,24 @@ class MixtureProgram:
 
     def sites(self, prior: Prior) -> MixtureParams:
         """The prior's sites; the likelihood is not among them."""
-        family, k = self.likelihood.family, self.likelihood.n_components
-        weights = numpyro.sample("weights", dist.Dirichlet(jnp.asarray(prior.concentration)))
+        family = self.likelihood.family
         values: dict[str, Any] = {}
-        for name, distribution in family.prior_sites(prior.components, k).items():
-            values[name] = numpyro.sample(name, distribution(values))
-        return MixtureParams(weights=weights, components=family.from_sites(values))
-
-    def to_sites(self, params: MixtureParams) -> dict[str, AnyArray]:
-        """The values of the latent sites at given parameters."""
-        return {"weights": params.weights, **self.likelihood.family.to_sites(params.components)}
+        for site, law in prior.items():
+            given = MixtureParams(family, family.from_sites(values))
+            values[site] = numpyro.sample(site, law.numpyro(prior.shape(site), given))
+        return self.from_sites(values)
 
     def from_sites(self, values: Mapping[str, AnyArray]) -> MixtureParams:
         """The parameters at given values of the latent sites."""
-        return MixtureParams(weights=values["weights"], components=self.likelihood.family.from_sites(values))
+        return self.likelihood.assembled(values["weights"], self.likelihood.family.from_sites(values))
 
 
 def to_numpyro(mixture: Mixture, x: Any = None) -> Callable[..., AnyArray]:
     """A mixture as a NumPyro program, to be used with anything that takes one.
 
-    The program is ``model(x=None, n_samples=None)``. Its latent sites are ``weights`` and the family's own (``mean``
-    and ``covariance`` or ``variance``; ``rate``), its observed site is ``x``. NumPyro follows JAX's global precision:
-    use it with x64 for results that match EM to rounding.
+    The program is ``model(x=None, n_samples=None)``. Its latent sites are those of the prior: ``weights`` and by
+    default the family's parameters (``mean`` and ``covariance`` or ``variance``; ``rate``); its observed site is ``x``.
+    NumPyro follows JAX's global precision: use it with x64 for results that match EM to rounding.
 
     Parameters
     ----------

@@ -143,10 +143,12 @@ def _chains_in_words() -> Callable[[Phase, int, int, ChainProgress], str]:
 
 
 def _check_prior(problem: Problem, method: str) -> None:
-    """Refuse methods that count on equal copies of every mode where the prior tells labels apart."""
+    """Refuse methods that count on what this prior is not: the same for all components, or conjugate."""
+    if method == "gibbs" and (why := problem.refuses_gibbs):
+        raise ConfigError(f"method='gibbs' needs a conjugate prior: {why}; use hmc or nuts")
     if method in ("hmc", "laplace") and not problem.exchangeable:
         raise ConfigError(
-            f"method={method!r} needs a prior that treats all components alike, and this one's concentrations differ; "
+            f"method={method!r} needs a prior that treats all components alike, and this one tells them apart; "
             "use nuts or gibbs"
         )
 
@@ -190,10 +192,6 @@ def _check(
     one_of("dtype", dtype, ("float64", "float32"))
     if dtype == "float32" and method in ("nuts", "laplace"):
         raise ConfigError(f"method={method!r} works in float64 only; leave out dtype, or use hmc or gibbs")
-    if method == "gibbs" and not mixture.family.conjugate:
-        raise ConfigError(
-            f"method='gibbs' needs a conjugate family, and {mixture.family.name} is none; use hmc or nuts"
-        )
 
 
 def _check_memory(mixture: Mixture, samples: Samples, method: str, chains: int | None, draws: int | None) -> None:
@@ -253,7 +251,7 @@ def _auto(job: Job, on_decision: Callable[[str], None] | None) -> _Outcome:
     for safer in FALLBACKS[method]:
         if best.diagnostics.status is PosteriorStatus.converged:
             break
-        if safer == "gibbs" and not job.problem.mixture.family.conjugate:
+        if safer == "gibbs" and job.problem.refuses_gibbs:
             continue
         if safer == "nuts" and hopeless:
             decide(NO_NUTS)

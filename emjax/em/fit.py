@@ -380,7 +380,7 @@ def make_fit(
 ) -> Fit:
     """The result: the first of the optima, with all that belongs to it."""
     best, samples = kept[0], problem.samples
-    space = "maximum likelihood" if problem.prior is None else problem.mixture.space(samples.n_features)
+    space = "maximum likelihood" if problem.prior is None else problem.mixture.space(problem.prior)
     return Fit(
         mixture=problem.mixture,
         params=best.optimum.params,
@@ -396,9 +396,7 @@ def make_fit(
         rate=best.rate,
         compile_seconds=compile_seconds,
         run_seconds=run_seconds,
-        feature_names=samples.feature_names,
-        n_samples=samples.n_samples,
-        data=samples.values,
+        samples=samples,
         key=key,
         exact_iterations=exact,
         drawn=problem.ordered,
@@ -422,4 +420,4 @@ def _detail(problem: Problem, optimum: Optimum) -> str:
         )
     if (optimum.effective_counts < EMPTY).any():
         return "A component has lost all its points; use fewer components, a prior or another start."
-    return problem.mixture.family.explain_degenerate(problem.samples, optimum.params.components) or ""
+    return problem.mixture.family.explain_degenerate(problem.samples, optimum.params) or ""

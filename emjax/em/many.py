@@ -9,7 +9,7 @@ share these (`emjax.em.sets`), and as they come to rest others take their seats 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -67,7 +67,7 @@ def fit_many(
     accelerate: Literal["auto", "none", "squarem", "anderson"] = "auto",
     starts: Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"] = "mixed",
     dtype: Literal["float64", "float32"] = "float64",
-    priors: Sequence[Prior | Literal["default"] | None] | None = None,
+    priors: Sequence[Prior | Mapping[str, Any] | Literal["default"] | None] | None = None,
 ) -> list[Fit | EmjaxError]:
     """Fit a mixture to each of many data sets: ``[fit(mixture, x, key=key) for x, key in ...]``, in less time.
 

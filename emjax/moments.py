@@ -122,18 +122,3 @@ class Summary:
         if weights is None:
             return np.einsum("ij,ij->j", piece, piece)
         return np.einsum("i,ij,ij->j", weights, piece, piece)
-
-
-def mean(x: Any) -> np.ndarray:
-    """The means ``(d,)`` of the columns of ``x (n, d)``."""
-    return Summary(x).mean
-
-
-def variance(x: Any) -> np.ndarray:
-    """The variances ``(d,)`` (divisor ``n``) of the columns of ``x (n, d)``."""
-    return Summary(x).variance
-
-
-def covariance(x: Any) -> np.ndarray:
-    """The covariance matrix ``(d, d)`` (divisor ``n``) of ``x (n, d)``."""
-    return Summary(x).covariance
