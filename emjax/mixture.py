@@ -21,7 +21,7 @@ from emjax.families.arrays import AnyArray, as_floats
 from emjax.families.base import Family
 from emjax.families.frame import Frame
 from emjax.keys import KeyLike, as_key
-from emjax.samples import as_samples
+from emjax.samples import as_samples, refuse_weights_and_holes
 from emjax.shown import Shown
 
 
@@ -105,10 +105,11 @@ class Mixture(Shown):
 
     def default_prior(self, x: Any) -> Prior:
         """The default prior scaled by ``x``: uniform weights and the family's conjugate prior."""
-        values = as_samples(x).values
+        samples = as_samples(x, missing=True)
+        refuse_weights_and_holes(samples)
         return Prior(
             concentration=np.ones(self.n_components),
-            components=self.family.default_prior(values, self.n_components),
+            components=self.family.default_prior(samples.values, self.n_components),
         )
 
     def resolved_prior(self, x: Any) -> Prior | None:
