@@ -86,7 +86,7 @@ class Mixture(Shown):
 
     def default_prior(self, x: Any) -> Prior:
         """The default prior scaled by ``x``: uniform weights and the family's weakly informative laws."""
-        return self._prior_of(as_samples(x).summary, {})
+        return self._prior_of(as_samples(x, missing=True).summary, {})
 
     def resolved_prior(self, x: Any) -> Prior | None:
         """The prior as an object: laws that were left out, or all with ``"default"``, are scaled by ``x``.
@@ -98,7 +98,7 @@ class Mixture(Shown):
         """
         if self.prior is None:
             return None
-        summary = as_samples(x).summary
+        summary = as_samples(x, missing=True).summary
         if isinstance(self.prior, Prior):
             if self.prior.n_features != summary.n_features:
                 raise ValueError(

@@ -22,7 +22,7 @@ from numpyro.distributions.util import validate_sample
 from emjax.errors import ConfigError
 from emjax.families.arrays import AnyArray
 from emjax.mixture import Mixture, MixtureParams, Prior
-from emjax.samples import as_samples
+from emjax.samples import as_samples, refuse_weights_and_holes
 
 
 class MarginalMixture(dist.Distribution):
@@ -67,6 +67,12 @@ class MarginalMixture(dist.Distribution):
         return jnp.reshape(x, (*sample_shape, *self.event_shape))
 
 
+def _values(x: Any) -> np.ndarray:
+    samples = as_samples(x, missing=True)
+    refuse_weights_and_holes(samples)
+    return samples.values
+
+
 @dataclasses.dataclass(frozen=True)
 class MixtureProgram:
     """The NumPyro program of a mixture; equal declarations are equal programs and share their compiled code.
@@ -77,7 +83,7 @@ class MixtureProgram:
     likelihood: Mixture
 
     def __call__(self, x: Any = None, *, prior: Prior, n_samples: int | None = None) -> AnyArray:
-        x = x if x is None or isinstance(x, jax.core.Tracer) else as_samples(x).values
+        x = x if x is None or isinstance(x, jax.core.Tracer) else _values(x)
         params = self.sites(prior)
         n_rows = n_samples if x is None else len(x)
         if n_rows is None:

@@ -33,7 +33,7 @@ from emjax.keys import KeyLike, as_key, split_keys
 from emjax.mixture import Mixture, Prior
 from emjax.programs import make_room
 from emjax.result import Fit
-from emjax.samples import Samples, as_samples, check_against_components
+from emjax.samples import Samples, as_samples, check_against_components, refuse_weights_and_holes
 from emjax.scope import computing
 
 _PLACES = 5
@@ -146,7 +146,8 @@ def _mixtures(mixture: Mixture, priors: Any, n_datasets: int) -> list[Mixture]:
 
 
 def _checked(mixture: Mixture, x: Any) -> Samples:
-    samples = as_samples(x)
+    samples = as_samples(x, n_components=mixture.n_components, missing=True)
+    refuse_weights_and_holes(samples)
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)
     return samples
