@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from emjax.errors import EmjaxError as EmjaxError
     from emjax.errors import FitError as FitError
     from emjax.experiments.archive.differences import open_run as open_run
+    from emjax.families import laws as laws
     from emjax.families.base import Family as Family
     from emjax.families.normal import Normal as Normal
     from emjax.families.poisson import Poisson as Poisson
@@ -59,6 +60,7 @@ _HOMES = {
     "enable_compilation_cache": "emjax.compilation_cache",
     "fit": "emjax.em.fit",
     "load": "emjax.storage",
+    "laws": "emjax.families",
     "open_run": "emjax.experiments.archive.differences",
     "plots": "",
     "sample": "emjax.bayes.sample",
@@ -86,6 +88,7 @@ __all__ = [
     "datasets",
     "enable_compilation_cache",
     "fit",
+    "laws",
     "load",
     "open_run",
     "plots",

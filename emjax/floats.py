@@ -24,8 +24,18 @@ def quoted(value: object) -> str:
     return text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 4] + "...'"
 
 
-def to_float(array: np.ndarray, feature_names: Sequence[str], name: str) -> np.ndarray:
-    """A two-dimensional array as C-contiguous float64, or a :class:`DataError` naming the column."""
+def is_gap(value: object) -> bool:
+    """Whether an object stands for a value that is not there: None, pandas' NA, or NaN."""
+    if value is None or type(value).__name__ == "NAType":
+        return True
+    return isinstance(value, float | np.floating) and bool(np.isnan(value))
+
+
+def to_float(array: np.ndarray, feature_names: Sequence[str], name: str, *, missing: bool = False) -> np.ndarray:
+    """A two-dimensional array as C-contiguous float64, or a :class:`DataError` naming the column.
+
+    With ``missing`` an object that is a gap (`is_gap`) becomes NaN, as what is masked always does.
+    """
     if isinstance(array, np.ma.MaskedArray):
         # np.asarray would hand out what lies under the mask as if it were data
         masked = np.ma.getmaskarray(array)
@@ -41,7 +51,7 @@ def to_float(array: np.ndarray, feature_names: Sequence[str], name: str) -> np.n
             return np.ascontiguousarray(array, dtype=np.float64)
         except (TypeError, ValueError):
             pass
-    return _floats_one_by_one(array, feature_names, name)
+    return _floats_one_by_one(array, feature_names, name, missing=missing)
 
 
 def _narrowed(array: np.ndarray, feature_names: Sequence[str], name: str) -> np.ndarray:
@@ -55,12 +65,14 @@ def _narrowed(array: np.ndarray, feature_names: Sequence[str], name: str) -> np.
             raise _too_large(str(array[row, column]), int(row), feature_names[column], name)
     exact = 0.0 if array.dtype.kind == "f" else _EXACT
     with np.errstate(invalid="ignore"):
-        alike = (np.abs(values).max(axis=0) > exact) & (np.ptp(values, axis=0) < _EXACT)
+        width = np.fmax.reduce(values) - np.fmin.reduce(values)
+        alike = (np.fmax.reduce(np.abs(values)) > exact) & (width < _EXACT)
     for column in np.flatnonzero(alike):
-        given = array[:, column]
+        there = ~np.isnan(values[:, column])
+        given = array[there, column]
         # Differences of values that are so much alike are exact, in any of these types.
         apart = np.where(given >= given[0], given - given[0], given[0] - given).astype(np.float64)
-        _check_rounding(apart, values[:, column], int(column), feature_names, name)
+        _check_rounding(apart, values[there, column], int(column), feature_names, name)
     return values
 
 
@@ -76,13 +88,16 @@ def _check_rounding(
         )
 
 
-def _floats_one_by_one(array: np.ndarray, feature_names: Sequence[str], name: str) -> np.ndarray:
+def _floats_one_by_one(array: np.ndarray, feature_names: Sequence[str], name: str, *, missing: bool) -> np.ndarray:
     """Objects that are numbers (Decimal, Fraction, Python integers) converted; any other is refused."""
     values = np.empty(array.shape)
     for column, feature_name in enumerate(feature_names):
         for row in range(array.shape[0]):
+            if missing and is_gap(array[row, column]):
+                values[row, column] = np.nan
+                continue
             try:
-                number = _number(array[row, column])
+                number = as_number(array[row, column])
             except OverflowError:
                 raise _too_large(_digits(array[row, column]), row, feature_name, name) from None
             if number is None:
@@ -93,7 +108,8 @@ def _floats_one_by_one(array: np.ndarray, feature_names: Sequence[str], name: st
                     f"{quoted(array[row, column])}): leave this column out or convert it to numbers"
                 )
             values[row, column] = number
-        _check_objects(array[:, column], values[:, column], column, feature_names, name)
+        there = ~np.isnan(values[:, column])
+        _check_objects(array[there, column], values[there, column], column, feature_names, name)
     return values
 
 
@@ -108,7 +124,7 @@ def _check_objects(given: np.ndarray, values: np.ndarray, column: int, feature_n
     _check_rounding(exact, values, column, feature_names, name)
 
 
-def _number(value: object) -> float | None:
+def as_number(value: object) -> float | None:
     """``value`` as a float, or None if it is text, a date or anything else without a number in it.
 
     Raises `OverflowError` where a finite number is larger than float64 goes.

@@ -8,58 +8,29 @@ softmax over components. EM, the sampler and the comparison all read this one ma
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import gammaln, logsumexp, xlogy
+from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
-from emjax.bounds import whole
+from emjax.bounds import whole, written
 from emjax.families.arrays import AnyArray, as_floats
 from emjax.families.base import Family
 from emjax.families.frame import Frame
+from emjax.families.laws import Dirichlet, Flat, Law
+from emjax.families.observations import Observations, observed
+from emjax.families.parameters import MixtureParams
+from emjax.families.priors import WEIGHTS, Prior, check_shapes, given_laws
 from emjax.keys import KeyLike, as_key
+from emjax.moments import Summary
 from emjax.samples import as_samples
 from emjax.shown import Shown
 
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, repr=False)
-class MixtureParams(Shown):
-    """The parameters of a mixture, a pytree.
-
-    Attributes
-    ----------
-    weights
-        Mixing proportions, shape ``(n_components,)``, adding up to one.
-    components
-        The family's parameters: ``mean``, ``covariance`` and ``scale`` for `Normal`, ``rate`` for `Poisson`.
-    """
-
-    weights: Any
-    components: Any
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, repr=False)
-class Prior(Shown):
-    r"""The prior of a mixture: :math:`w \sim \mathrm{Dirichlet}(\alpha)`, components independent and alike.
-
-    The same object drives MAP-EM and the sampler.
-
-    Attributes
-    ----------
-    concentration
-        :math:`\alpha`, shape ``(n_components,)``; the default prior has ones.
-    components
-        The family's conjugate prior of one component (`NormalPrior`, `PoissonPrior`).
-    """
-
-    concentration: Any
-    components: Any
+__all__ = ["Mixture", "MixtureParams", "Prior"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -74,7 +45,9 @@ class Mixture(Shown):
         The number of components K, at least 1.
     prior
         ``None`` (maximum likelihood), ``"default"`` (the family's weakly informative conjugate prior, scaled by the
-        data it meets), or a `Prior`.
+        data it meets), a mapping from parameters to laws of `emjax.laws` or NumPyro distributions, ``{"mean":
+        emjax.laws.Normal(0, 10)}`` (what is left out keeps its default), or a `Prior` as another mixture resolved it.
+        ``family.sites`` are the names.
 
     Raises
     ------
@@ -84,18 +57,25 @@ class Mixture(Shown):
 
     family: Family
     n_components: int
-    prior: Prior | Literal["default"] | None = None
+    prior: Prior | Mapping[str, Any] | Literal["default"] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, Family):
             raise ValueError(f"family must be a family such as emjax.Normal(), not {self.family!r}")
         whole("n_components", self.n_components)
         if isinstance(self.prior, Prior):
-            shape = np.shape(self.prior.concentration)
-            if shape != (self.n_components,):
-                raise ValueError(f"the prior's concentration has shape {shape}, expected ({self.n_components},)")
+            if self.prior.n_components != self.n_components or self.prior.family != self.family:
+                raise ValueError(
+                    f"the prior is one of {self.prior.n_components} components of {self.prior.family!r}, and the "
+                    f"mixture has {self.n_components} of {self.family!r}"
+                )
+        elif isinstance(self.prior, Mapping):
+            laws = given_laws(self.family, self.n_components, self.prior)
+            object.__setattr__(self, "prior", laws)
         elif self.prior not in (None, "default"):
-            raise ValueError(f"prior must be None, 'default' or a Prior, not {self.prior!r}")
+            raise ValueError(
+                f"prior must be None, 'default' or a mapping from parameters to laws, not {written(self.prior)}"
+            )
 
     def _shown(self) -> Iterator[tuple[str, Any]]:
         # As somebody would declare it.
@@ -112,16 +92,35 @@ class Mixture(Shown):
         return dataclasses.replace(self, prior=None)
 
     def default_prior(self, x: Any) -> Prior:
-        """The default prior scaled by ``x``: uniform weights and the family's conjugate prior."""
-        values = as_samples(x).values
-        return Prior(
-            concentration=np.ones(self.n_components),
-            components=self.family.default_prior(values, self.n_components),
-        )
+        """The default prior scaled by ``x``: uniform weights and the family's weakly informative laws."""
+        return self._prior_of(as_samples(x, missing=True).summary, {})
 
     def resolved_prior(self, x: Any) -> Prior | None:
-        """The prior as an object: ``"default"`` is scaled by ``x``, anything else is returned as it is."""
-        return self.default_prior(x) if isinstance(self.prior, str) else self.prior
+        """The prior as an object: laws that were left out, or all with ``"default"``, are scaled by ``x``.
+
+        Raises
+        ------
+        ValueError
+            If a law does not fit its parameter, or the prior was made for another number of features.
+        """
+        if self.prior is None:
+            return None
+        summary = as_samples(x, missing=True).summary
+        if isinstance(self.prior, Prior):
+            if self.prior.n_features != summary.n_features:
+                raise ValueError(
+                    f"the prior is one for {self.prior.n_features} features, and the data have {summary.n_features}"
+                )
+            return self.prior
+        return self._prior_of(summary, {} if isinstance(self.prior, str) else self.prior)
+
+    def _prior_of(self, summary: Summary, given: Mapping[str, Any]) -> Prior:
+        k = self.n_components
+        laws = self.family.sites_for(given, self.family.default_prior(summary, k))
+        weights = given.get(WEIGHTS, Dirichlet(np.ones(k)))
+        prior = Prior(self.family, k, summary.n_features, {WEIGHTS: weights, **laws})
+        check_shapes(prior)
+        return prior
 
     def params(self, *, weights: Any = None, **components: Any) -> MixtureParams:
         """Checked parameters, for starts and simulations.
@@ -143,10 +142,19 @@ class Mixture(Shown):
         if weights.shape != (k,) or not (weights >= 0).all() or abs(weights.sum() - 1) > 1e-8:
             raise ValueError(f"weights must be {k} non-negative numbers that add up to 1")
         checked = self.family.params(**components)
-        leading = np.shape(next(iter(self.family.named_parameters(checked).values())))[0]
-        if leading != k:
-            raise ValueError(f"parameters for {leading} components were given to a mixture of {k}")
-        return MixtureParams(weights=weights, components=checked)
+        for name, value in checked.items():
+            if not self.family.parameters[name].shared and len(value) != k:
+                raise ValueError(f"parameters for {len(value)} components were given to a mixture of {k}")
+        return self.assembled(weights, checked)
+
+    def assembled(self, weights: Any, components: Mapping[str, Any]) -> MixtureParams:
+        """Parameters from weights and the family's own, in the family's order; nothing is checked."""
+        own = {name: components[name] for name in self.family.parameters}
+        return MixtureParams(self.family, {WEIGHTS: weights, **own})
+
+    def laws(self, prior: Prior | None) -> Mapping[str, Law]:
+        """What the M-step of the components is given: the prior's laws, flat ones for maximum likelihood."""
+        return dict.fromkeys(self.family.parameters, Flat()) if prior is None else prior.components
 
     def n_parameters(self, n_features: int) -> int:
         """The number of free parameters, weights included."""
@@ -154,29 +162,31 @@ class Mixture(Shown):
 
     # -- everything that follows from the joint log density (traceable)
 
-    def log_joint(self, params: MixtureParams, x: Float[AnyArray, "n d"]) -> Float[Array, "K n"]:
-        """``log p(x_n, z_n = k)``, component-major; raises `ValueError` if ``x`` has another number of features."""
-        named = jax.eval_shape(self.family.named_parameters, params.components)
-        n_features = next(iter(named.values())).shape[-1]
-        if x.ndim != 2 or x.shape[1] != n_features:
+    def log_joint(self, params: MixtureParams, x: Any) -> Float[Array, "K n"]:
+        """``log p(x_n, z_n = k)``, component-major, for rows ``x (n, d)``.
+
+        A cell that is NaN in a NumPy array was not observed, and the density is that of the rest. Raises `ValueError`
+        if ``x`` has another number of features.
+        """
+        n_features = self.family.n_features(params)
+        if not isinstance(x, Observations) and (x.ndim != 2 or x.shape[1] != n_features):
             # One column would be broadcast to all.
             raise ValueError(f"x has shape {x.shape}, expected (n_samples, {n_features})")
-        return jnp.log(params.weights)[:, None] + self.family.log_density(params.components, x)
+        rows = observed(x)
+        joint = jnp.log(params.weights)[:, None] + self.family.log_density(params, rows)
+        return joint if rows.labels is None else joint + rows.labels
 
-    def log_prob(self, params: MixtureParams, x: Float[AnyArray, "n d"]) -> Float[Array, " n"]:
+    def log_prob(self, params: MixtureParams, x: Any) -> Float[Array, " n"]:
         """``log p(x_n)``, the log density of each datum."""
         return logsumexp(self.log_joint(params, x), axis=0)
 
-    def responsibilities(self, params: MixtureParams, x: Float[AnyArray, "n d"]) -> Float[Array, "n K"]:
+    def responsibilities(self, params: MixtureParams, x: Any) -> Float[Array, "n K"]:
         """``p(z_n = k | x_n)``, rows adding up to one."""
         return jax.nn.softmax(self.log_joint(params, x), axis=0).T
 
     def log_prior(self, params: MixtureParams, prior: Prior) -> Float[Array, ""]:
         """The prior's log density in the space that `space` names (no Jacobian of any other space)."""
-        alpha = jnp.asarray(prior.concentration)
-        constant = gammaln(jnp.sum(alpha)) - jnp.sum(gammaln(alpha))
-        weights_density = constant + jnp.sum(xlogy(alpha - 1.0, params.weights))
-        return weights_density + self.family.log_prior(params.components, prior.components)
+        return prior.log_prob(params)
 
     def sample(self, params: MixtureParams, key: KeyLike, n_samples: int) -> tuple[Array, Array]:
         """``n_samples`` draws ``(n, d)`` and the labels ``(n,)`` they came from; ``key`` is a number or a JAX key."""
@@ -184,58 +194,61 @@ class Mixture(Shown):
         label_key, data_key = jax.random.split(as_key(key))
         params = jax.tree.map(jnp.asarray, params)
         labels = jax.random.categorical(label_key, jnp.log(params.weights), shape=(n_samples,))
-        return self.family.sample(params.components, data_key, labels), labels
+        return self.family.sample(params, data_key, labels), labels
 
     # -- changes of coordinates
 
-    def space(self, n_features: int) -> str:
-        """The name of the space in which a MAP estimate of this mixture is a mode."""
-        return self.family.space(n_features)
+    def space(self, prior: Prior | None = None) -> str:
+        """The names of the parameters in whose space a prior's density, and so a MAP estimate, is taken."""
+        sites = tuple(self.family.parameters) if prior is None else tuple(prior.components)
+        in_order = sorted(sites, key=lambda site: site != "mean")
+        return f"(weights, {', '.join(in_order)})"
 
     def unconstrain(self, params: MixtureParams) -> dict[str, Any]:
         """Log-ratios of the weights to the last one, and the family's unconstrained parameters."""
         log_weights = jnp.log(params.weights)
         return {
             "log_ratios": log_weights[:-1] - log_weights[-1:],
-            "components": self.family.unconstrain(params.components),
+            "components": self.family.declared.unconstrain(params),
         }
 
     def constrain(self, unconstrained: dict[str, Any]) -> MixtureParams:
         """The inverse of `unconstrain`."""
         ratios = unconstrained["log_ratios"]
         weights = jax.nn.softmax(jnp.concatenate([ratios, jnp.zeros(1, ratios.dtype)]))
-        return MixtureParams(weights=weights, components=self.family.constrain(unconstrained["components"]))
+        return self.assembled(weights, self.family.declared.constrain(unconstrained["components"]))
 
-    def log_volume(self, params: MixtureParams) -> Float[Array, ""]:
+    def log_volume(self, params: MixtureParams, prior: Prior | None = None) -> Float[Array, ""]:
         """``log |d params / d unconstrained|``, with the parameters in the space that `space` names.
 
         The log density of a prior in the unconstrained space is `log_prior` plus this.
         """
-        return jnp.sum(jnp.log(params.weights)) + self.family.log_volume(params.components)
+        sites = tuple(self.family.parameters) if prior is None else tuple(prior.components)
+        return jnp.sum(jnp.log(params.weights)) + self.family.log_volume(params, sites)
 
     def to_frame(self, params: MixtureParams, frame: Frame) -> MixtureParams:
         """The parameters in the units of a frame."""
-        return dataclasses.replace(params, components=self.family.to_frame(params.components, frame))
+        return self.assembled(params.weights, self.family.declared.to_frame(params, frame))
 
     def from_frame(self, params: MixtureParams, frame: Frame) -> MixtureParams:
         """The inverse of `to_frame`."""
-        return dataclasses.replace(params, components=self.family.from_frame(params.components, frame))
+        return self.assembled(params.weights, self.family.declared.from_frame(params, frame))
 
     def prior_to_frame(self, prior: Prior, frame: Frame) -> Prior:
         """The same prior for data in the units of a frame."""
-        return dataclasses.replace(prior, components=self.family.prior_to_frame(prior.components, frame))
+        return prior.to_frame(frame)
 
     def permute(self, params: MixtureParams, permutation: AnyArray) -> MixtureParams:
         """The same mixture with component ``permutation[k]`` in place ``k``."""
-        return MixtureParams(
-            weights=params.weights[permutation],
-            components=self.family.permute(params.components, permutation),
-        )
+        return self.assembled(params.weights[permutation], self.family.declared.permute(params, permutation))
 
     def named_parameters(self, params: MixtureParams) -> dict[str, AnyArray]:
         """What a person reads: ``weights`` and the family's named parameters."""
-        return {"weights": params.weights, **self.family.named_parameters(params.components)}
+        return self._read(params, self.family.reported(self.family.n_features(params)))
 
     def stored_parameters(self, params: MixtureParams) -> dict[str, Any]:
         """What a posterior keeps of each draw: ``weights`` and the family's stored parameters."""
-        return {"weights": params.weights, **self.family.stored_parameters(params.components)}
+        return self._read(params, self.family.stored(self.family.n_features(params)))
+
+    def _read(self, params: MixtureParams, names: tuple[str, ...]) -> dict[str, Any]:
+        return {WEIGHTS: params.weights, **{name: getattr(params, name) for name in names}}

@@ -31,6 +31,7 @@ ROOMS = (
     "metrics",
     "mixture",
     "naming",
+    "plain",
     "result",
     "samples",
     "uncertainty",
@@ -42,8 +43,8 @@ _MODULE = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*")
 _KINDS = "biuf"
 """The kinds of numbers whose arrays are written: nothing that would be pickled."""
 
-DATA = "result.Fit.data"
-"""The field that `NoData` may stand in."""
+DATA = frozenset(f"samples.Samples.{name}" for name in ("values", "weights", "labels"))
+"""The fields that hold what somebody's data are."""
 
 Stowed = Callable[[np.ndarray, str], str | None]
 """What is asked where to keep an array, given its place such as ``params.weights``: its name there, or None to write it
@@ -54,10 +55,11 @@ class UnknownTypeError(TypeError):
     """A value is of a type that is not written, such as a family of the user's own in the archive of a run."""
 
 
+@dataclasses.dataclass(frozen=True)
 class NoData:
-    """Stands for the data of a fit that was saved without them: whatever looks at it is told so by a `DataError`."""
+    """Stands for data of a ``shape`` that were left out of a file; whatever looks at it is told so by a `DataError`."""
 
-    __slots__ = ()
+    shape: tuple[int, ...]
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
@@ -82,6 +84,7 @@ def to_plain(
     stowed: Stowed = lambda array, place: None,
     *,
     left_out: Collection[str] = (),
+    hidden: Collection[str] = (),
     own: dict[str, type] | None = None,
 ) -> Any:
     """A result as values that JSON holds.
@@ -89,12 +92,15 @@ def to_plain(
     Parameters
     ----------
     value
-        Dataclasses and enumerations of emjax, containers, numbers, texts, keys of JAX and arrays of numbers. JAX's
-        arrays come back as NumPy's, NumPy's scalars as Python's.
+        Dataclasses and enumerations of emjax, its classes that say by ``__reduce__`` of what they are made, containers,
+        numbers, texts, keys of JAX and arrays of numbers. JAX's arrays come back as NumPy's, NumPy's scalars as
+        Python's.
     stowed
         See `Stowed`; by default every array is written where it stands.
     left_out
-        Fields that the reader is given from elsewhere, such as ``result.Fit.data``.
+        Fields that the reader is given from elsewhere, such as ``samples.Samples.values``.
+    hidden
+        Fields whose arrays come back as `NoData`.
     own
         Takes the classes by name that are not emjax's own; where it is None there must be none.
 
@@ -103,7 +109,8 @@ def to_plain(
     UnknownTypeError
         If something else is in it.
     """
-    seen: dict[int, int] = {}
+    seen: dict[int, tuple[int, Any]] = {}
+    """Numbers by identity; the objects with them, so that no other takes the place of one that is gone."""
 
     def plain(value: Any, place: str) -> Any:
         match value:
@@ -124,18 +131,23 @@ def to_plain(
                 return [plain(entry, f"{place}.{number}") for number, entry in enumerate(value)]
             case tuple():
                 return {"tuple": [plain(entry, f"{place}.{number}") for number, entry in enumerate(value)]}
-            case NoData():
-                return {"left_out": DATA}
         if type(value) in (dict, MappingProxyType) and all(type(key) is str for key in value):
             return {"dict": {key: plain(entry, f"{place}.{key}") for key, entry in value.items()}}
         if id(value) in seen:
-            return {"same": seen[id(value)]}
+            return {"same": seen[id(value)][0]}
         name = _named(type(value), own)
+        if not dataclasses.is_dataclass(value):
+            _, arguments = value.__reduce__()
+            made = {"type": name, "arguments": [plain(argument, place) for argument in arguments]}
+            seen[id(value)] = len(seen), value
+            return made
         fields = {}
         for field in (field for field in dataclasses.fields(value) if field.init):
             whole, inner = f"{name}.{field.name}", getattr(value, field.name)
+            if whole in hidden and inner is not None:
+                inner = NoData(tuple(inner.shape))
             fields[field.name] = {"left_out": whole} if whole in left_out else plain(inner, f"{place}.{field.name}")
-        seen[id(value)] = len(seen)
+        seen[id(value)] = len(seen), value
         return {"type": name, "fields": fields}
 
     return plain(value, "")
@@ -175,6 +187,10 @@ def from_plain(
                 fields = {key: made(entry) for key, entry in entries.items()}
                 seen.append(_class(name, object, own)(**fields))
                 return seen[-1]
+            case {"type": str(name), "arguments": list(entries)}:
+                arguments = [made(entry) for entry in entries]
+                seen.append(_class(name, object, own)(*arguments))
+                return seen[-1]
             case dict():
                 raise ValueError("holds a table of no known kind")
             case list():
@@ -210,7 +226,8 @@ def _named(cls: type, own: dict[str, type] | None) -> str:
         return f"{module}.{cls.__name__}"
     # What a constructor of its own keeps besides the fields would be lost without a word.
     loses = "__init__" in vars(cls) and "__dataclass_fields__" not in vars(cls) and not issubclass(cls, enum.Enum)
-    if own is None or not _can_be_made(cls) or loses or own.setdefault(cls.__name__, cls) is not cls:
+    can = dataclasses.is_dataclass(cls) or issubclass(cls, enum.Enum)
+    if own is None or not can or loses or own.setdefault(cls.__name__, cls) is not cls:
         raise UnknownTypeError(f"{cls.__module__}.{cls.__qualname__}")
     return f"own.{cls.__name__}"
 
@@ -234,7 +251,7 @@ def _is_stored(module: str) -> bool:
 
 
 def _can_be_made(cls: type) -> bool:
-    return dataclasses.is_dataclass(cls) or issubclass(cls, enum.Enum)
+    return dataclasses.is_dataclass(cls) or issubclass(cls, enum.Enum) or "__reduce__" in vars(cls)
 
 
 def equal_array(array: np.ndarray, known: Mapping[str, np.ndarray]) -> str | None:

@@ -13,10 +13,10 @@ import numpy as np
 
 from emjax.bounds import whole
 from emjax.errors import DataError
+from emjax.families.observations import Observations, observed_rows
 from emjax.keys import KeyLike, as_key
 from emjax.naming import ScalarParameter, parameter_frame, scalar_parameters
-from emjax.programs import filled_up
-from emjax.samples import as_samples_like
+from emjax.samples import Samples, as_samples_like
 from emjax.scope import computing
 from emjax.shown import Card, Pictured, Shown, Word, nats, table_card
 from emjax.storage import Stored
@@ -158,7 +158,7 @@ class Fit(Stored, Pictured):
     mixture
         The declaration, with the prior that was used (``None`` for maximum likelihood).
     params
-        The best parameters found: ``weights``, and ``components`` with the family's arrays, as NumPy arrays.
+        The best parameters found: ``params.weights`` and the family's, as NumPy arrays.
     log_likelihood
         Total log-likelihood (natural log) of ``params``.
     log_prior
@@ -181,9 +181,10 @@ class Fit(Stored, Pictured):
         information in the slowest direction. NaN where the fit came to rest before two steps could be compared.
     compile_seconds, run_seconds
         Seconds spent tracing and compiling, and everything else, of all starts together.
-    feature_names, n_samples, data
-        What it was fitted to; ``data`` is the caller's own array wherever that could be used as it was. A fit that
-        was saved without its data has none, and says so where they are needed.
+    samples
+        What it was fitted to, with weights and labels where there are; ``data``, ``feature_names`` and ``n_samples``
+        (the number of rows) are its parts; ``data`` is the caller's own array wherever that could be used as it was. A
+        fit that was saved without its data has none, and says so where they are needed.
     key
         The random key of the starts: the whole number or JAX key that was given, or the number that was drawn because
         none was. ``emjax.fit(..., key=fit.key)`` gives the same fit.
@@ -201,14 +202,27 @@ class Fit(Stored, Pictured):
     rate: float
     compile_seconds: float
     run_seconds: float
-    feature_names: tuple[str, ...]
-    n_samples: int
-    data: Any = dataclasses.field(repr=False)
+    samples: Samples = dataclasses.field(repr=False)
     exact_iterations: bool = False
     n_evaluations: int = 0
     drawn: bool = False
     detail: str = dataclasses.field(default="", repr=False)
     key: Any = None
+
+    @property
+    def data(self) -> Any:
+        """The data it was fitted to, ``(n_samples, n_features)``."""
+        return self.samples.values
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return self.samples.feature_names
+
+    @property
+    def n_samples(self) -> int:
+        """The number of rows."""
+        return self.samples.n_samples
 
     @property
     def gap_to_rival(self) -> float:
@@ -436,9 +450,10 @@ class Fit(Stored, Pictured):
         return intervals(self, level=level, method=method, bounded=bounded)
 
     def _evaluate(self, function: Any, x: Any) -> np.ndarray:
-        values = self.data if x is None else as_samples_like(x, self.feature_names, of="the fit").values
+        samples = self.samples if x is None else as_samples_like(x, self.feature_names, of="the fit")
         with computing():
-            return np.asarray(function(self.mixture.likelihood, self.params, filled_up(values)))[: len(values)]
+            rows = observed_rows(np.asarray(samples.values), samples.labels)
+            return np.asarray(function(self.mixture.likelihood, self.params, rows))[: samples.n_samples]
 
 
 def _completed(bic: float, shares: np.ndarray) -> float:
@@ -453,10 +468,10 @@ def _heading(one: ScalarParameter) -> str:
 
 
 @jax.jit(static_argnums=0)
-def _log_prob(mixture: Mixture, params: MixtureParams, x: jax.Array) -> jax.Array:
-    return mixture.log_prob(params, x)
+def _log_prob(mixture: Mixture, params: MixtureParams, rows: Observations) -> jax.Array:
+    return mixture.log_prob(params, rows)
 
 
 @jax.jit(static_argnums=0)
-def _responsibilities(mixture: Mixture, params: MixtureParams, x: jax.Array) -> jax.Array:
-    return mixture.responsibilities(params, x)
+def _responsibilities(mixture: Mixture, params: MixtureParams, rows: Observations) -> jax.Array:
+    return mixture.responsibilities(params, rows)

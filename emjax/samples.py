@@ -1,22 +1,27 @@
-"""Whatever the caller holds, as one float64 array ``(n_samples, n_features)`` with named columns.
+"""The data of an estimator: one float64 matrix with named columns, weights, cells not seen, and partial labels.
 
 Every estimator of emjax passes its data through :func:`as_samples` once, so that bad data are refused
 here, in one line, with the row and the column, and never inside a jitted function.  Only NumPy is
-imported: tables are recognised by what they have (``columns``, ``column_names``, ``data_vars``), not by their class.
+imported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import dataclasses
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from emjax.bounds import LARGEST
 from emjax.errors import DataError
-from emjax.floats import quoted, to_float
+from emjax.floats import quoted
+from emjax.labels import Labels, checked_labels
+from emjax.matrix import as_matrix, check_finite, has_names, real_names
+from emjax.moments import Summary
 from emjax.shown import Shown
+from emjax.weights import checked_weights
 
 __all__ = [
     "Samples",
@@ -26,32 +31,38 @@ __all__ = [
     "check_counts",
     "check_not_constant",
     "check_squares",
+    "refuse_weights_and_holes",
 ]
 
-_NAMED_BY = ("feature_names", "columns", "column_names", "data_vars", "coords", "to_numpy")
-"""What has one of these may have names of its own, and what has none has none."""
-_SHAPES = "(n_samples,) or (n_samples, n_features)"
 _LARGEST_COUNT = 2.0**53
 _NARROWEST = 1e-130
 """Widths of columns whose squares float64 holds, with sums and quotients of them, and a collapse's."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Samples(Shown):
-    """Checked data: finite numbers, one row per sample.
+    """Checked data: one row per sample, with what is known of each row. Made by `as_samples`.
 
     Attributes:
-        values: float64, C-contiguous, shape ``(n_samples, n_features)``, all finite.  It may share memory
-            with the caller's array; nothing in emjax writes into it.
+        values: float64, C-contiguous, shape ``(n_samples, n_features)``; finite, or NaN where a cell was not seen.
+            It may share memory with the caller's array; nothing in emjax writes into it.
         feature_names: one name per column, all different.
+        weights: how often each row counts ``(n_samples,)``, finite and at least 0; None where each counts once.
+        labels: the natural log of what is known of the component of each row ``(n_samples, n_components)``: 0 for the
+            one it belongs to and -inf for the others, or log probabilities; all 0 where nothing is known. None where
+            nothing is known of any row.
+        label_names: the names of components 0, 1, ... where labels were names; else None.
     """
 
     values: np.ndarray
     feature_names: tuple[str, ...]
+    weights: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    label_names: tuple[str, ...] | None = None
 
     @property
     def n_samples(self) -> int:
-        """The number of rows."""
+        """The number of rows, whatever their weight."""
         return int(self.values.shape[0])
 
     @property
@@ -59,8 +70,45 @@ class Samples(Shown):
         """The number of columns."""
         return int(self.values.shape[1])
 
+    @functools.cached_property
+    def summary(self) -> Summary:
+        """Weighted moments and ranges of the cells that were seen, each made when it is first asked for."""
+        return Summary(self.values, self.weights)
 
-def as_samples(x: Any, *, name: str = "x") -> Samples:
+    @property
+    def has_holes(self) -> bool:
+        """Whether any cell was not seen."""
+        return self.summary.has_holes
+
+    @property
+    def total_weight(self) -> float:
+        """The number of rows, each counted as often as its weight says."""
+        return self.summary.total_weight
+
+    @functools.cached_property
+    def n_unseen_rows(self) -> int:
+        """How many rows have no cell that was seen; they are kept, and say nothing about the parameters."""
+        return int(np.isnan(self.values).all(axis=1).sum()) if self.has_holes else 0
+
+    @functools.cached_property
+    def counted(self) -> Samples:
+        """The rows that count: those with a weight above 0. These same samples where all do."""
+        if self.weights is None or (self.weights > 0).all():
+            return self
+        rows = self.weights > 0
+        labels = None if self.labels is None else self.labels[rows]
+        return dataclasses.replace(self, values=self.values[rows], weights=self.weights[rows], labels=labels)
+
+
+def as_samples(
+    x: Any,
+    *,
+    name: str = "x",
+    weights: Any = None,
+    labels: Any = None,
+    n_components: int | None = None,
+    missing: bool = False,
+) -> Samples:
     """Turn ``x`` into checked :class:`Samples`.
 
     Args:
@@ -69,50 +117,87 @@ def as_samples(x: Any, *, name: str = "x") -> Samples:
             table, an xarray array or data set, or a series.  Shape ``(n_samples,)`` means ``(n_samples, 1)``.
             Integers are converted; booleans are refused, for they are no measurements.
         name: how messages call the data.
+        weights: how often each row counts ``(n_samples,)``, see `emjax.weights.checked_weights`.  None: as often as a
+            data set that was loaded with weights says, else once.
+        labels: what is known of the component of each row, see `emjax.labels.checked_labels`.  None: what a data set
+            that was loaded with labels says, else nothing.
+        n_components: the components that labels are of; None for as many as they name.
+        missing: whether a cell may be empty (NaN, None, pandas' NA, a null, a masked entry): it then was not seen.
 
     Returns:
         The data as float64 with feature names: those of ``x`` where it has them (of an xarray array the labels of
-        its second dimension), otherwise ``x`` for a single column and ``x0``, ``x1``, ... for several.
+        its second dimension), otherwise ``x`` for a single column and ``x0``, ``x1``, ... for several.  `Samples` are
+        handed back as they are, unless weights or labels are given.
 
     Raises:
-        DataError: if ``x`` is empty, has more than two dimensions, holds anything but real numbers, or
-            holds NaN or an infinite value.  The message is one line with the row (counting from 0) and
-            the column.
+        DataError: if ``x`` is empty, has more than two dimensions, holds anything but real numbers, or holds an
+            infinite value or NaN; with ``missing``, if nothing of a column was seen in a row that counts; if weights
+            or labels are none of these rows.  The message is one line with the row (counting from 0) and the column.
     """
     if isinstance(x, Samples):
-        return x
-    table = _columns_of(x, name)
-    if table is not None:
-        return _from_table(*table, name)
-    array = _as_array(x, name)
-    if array.ndim == 0:
+        samples = x
+        if not missing and x.has_holes:
+            check_finite(x.values, x.feature_names, name)
+    else:
+        values, feature_names = as_matrix(x, name, missing=missing)
+        samples = Samples(values, feature_names)
+        weights = _carried(x, "weights") if weights is None else weights
+        labels = _carried(x, "partial_labels") if labels is None else labels
+    n_samples = samples.n_samples
+    if weights is not None:
+        samples = dataclasses.replace(samples, weights=checked_weights(weights, n_samples, of=name))
+    if labels is not None:
+        counts = None if samples.weights is None else samples.weights > 0
+        found = checked_labels(labels, n_samples, n_components, counts=counts, of=name) or Labels(None)
+        samples = dataclasses.replace(samples, labels=found.log_prob, label_names=found.names)
+    if samples is not x:
+        _check_seen(samples, name)
+    if n_components is not None and samples.labels is not None and samples.labels.shape[1] != n_components:
         raise DataError(
-            f"{name} is a single {type(x).__name__}, not an array of numbers: pass an array of "
-            f"shape {_SHAPES}"
-            " (emjax.datasets.load reads a file)"
+            f"{name} has labels of {samples.labels.shape[1]} components, and {n_components} are asked for: give labels "
+            "of as many"
         )
-    if array.ndim > 2:
-        raise DataError(f"{name} has {array.ndim} dimensions, shape {array.shape}: reshape it to {_SHAPES}")
-    if array.ndim == 1:
-        array = array[:, np.newaxis]
-    feature_names = _names_of(x, array.shape[1])
-    check_not_empty(array.shape, name)
-    if _is_boolean(array):
-        raise DataError(
-            f"{name} holds true and false, which are no measurements: {name}.astype(float) reads them as 1 and 0"
-        )
-    values = to_float(array, feature_names, name)
-    check_finite(values, feature_names, name)
-    return Samples(values, feature_names)
+    return samples
+
+
+def _carried(x: Any, role: str) -> Any:
+    """What a data set was loaded with. A frame may have a column of that name, which is none: its type has not."""
+    return getattr(x, role) if hasattr(type(x), "partial_labels") else None
+
+
+def _check_seen(samples: Samples, name: str) -> None:
+    if samples.has_holes:
+        unseen = np.flatnonzero(samples.summary.observed == 0)
+        if unseen.size:
+            column = quoted(samples.feature_names[int(unseen[0])])
+            rows = "any row" if samples.weights is None else "any row with a weight above 0"
+            raise DataError(f"{name}: column {column} has no value in {rows}: leave this column out")
+
+
+def refuse_weights_and_holes(samples: Samples, *, name: str = "x") -> None:
+    """Raise :class:`DataError` for what estimators do not read yet: weights, partial labels, cells not seen."""
+    for role, given in (("weights", samples.weights), ("partial labels", samples.labels)):
+        if given is not None:
+            raise DataError(f"{name} has {role}, which no estimator reads yet: leave them out")
+    if samples.has_holes:
+        check_finite(samples.values, samples.feature_names, name)
 
 
 def check_against_components(samples: Samples, n_components: int, *, name: str = "x") -> None:
-    """Raise :class:`DataError` if there are fewer rows than components."""
-    if samples.n_samples < n_components:
-        rows = "1 row" if samples.n_samples == 1 else f"{samples.n_samples} rows"
+    """Raise :class:`DataError` if there are fewer rows than components.
+
+    Rows that do not count, and those of which nothing was seen, are none; a weight of 2 makes two of a row.
+    """
+    counts = np.ones(samples.n_samples) if samples.weights is None else samples.weights
+    if samples.n_unseen_rows:
+        counts = np.where(np.isnan(samples.values).all(axis=1), 0.0, counts)
+    n_rows = int((counts > 0).sum())
+    if max(n_rows, int(counts.sum())) < n_components:
+        rows = "1 row" if n_rows == 1 else f"{n_rows} rows"
+        which = "" if n_rows == samples.n_samples else " that count"
         raise DataError(
-            f"{name} has {rows}, fewer than the {n_components} components asked for: "
-            f"give more rows or ask for at most {samples.n_samples}"
+            f"{name} has {rows}{which}, fewer than the {n_components} components asked for: "
+            f"give more rows or ask for at most {n_rows}"
         )
 
 
@@ -129,7 +214,8 @@ def as_samples_like(x: Any, feature_names: Sequence[str], *, of: str, name: str 
         DataError: as in `as_samples`; if names were given on both sides and differ, or are in another order; or, where
             names are missing on either side, if the number of features differs.
     """
-    samples = as_samples(x, name=name)
+    samples = as_samples(x, name=name, missing=True)
+    refuse_weights_and_holes(samples, name=name)
     ours, theirs = samples.feature_names, tuple(feature_names)
     if ours == theirs:
         return samples
@@ -140,32 +226,40 @@ def as_samples_like(x: Any, feature_names: Sequence[str], *, of: str, name: str 
             f"{name} has {count} ({_named(ours)}), {of} has {len(theirs)} ({_named(theirs)}): "
             + (f"one datum is {name}[None, :], of shape (1, {len(theirs)})" if one_row else "give the same columns")
         )
-    if not isinstance(x, Samples) and not any(hasattr(x, attribute) for attribute in _NAMED_BY):
-        return Samples(samples.values, theirs)
+    if not isinstance(x, Samples) and not has_names(x):
+        return dataclasses.replace(samples, feature_names=theirs)
     if sorted(ours) == sorted(theirs):
         raise DataError(
             f"{name} has its columns in the order {_named(ours)}, {of} in the order {_named(theirs)}: "
             "give them in the order of the latter"
         )
-    if _are_real(ours) and _are_real(theirs):
+    if real_names(ours) and real_names(theirs):
         raise DataError(f"{name} has the columns {_named(ours)}, {of} was made from {_named(theirs)}: give these")
     return samples
 
 
+def _named(feature_names: Sequence[str]) -> str:
+    shown = ", ".join(quoted(label) for label in feature_names[:6])
+    return shown if len(feature_names) <= 6 else f"{shown}, ..."
+
+
+# --- what a family may ask of its data: rows without weight and cells not seen decide nothing ----------------
+
+
 def check_squares(samples: Samples, *, name: str = "x") -> None:
     """Raise :class:`DataError` if float64 does not hold the squares that a variance of a column is made of."""
-    low, high = samples.values.min(axis=0), samples.values.max(axis=0)
+    low, high = samples.summary.minimum, samples.summary.maximum
     largest = np.maximum(np.abs(low), np.abs(high))
     for column in np.flatnonzero(largest > LARGEST):
-        values = np.abs(samples.values[:, column])
-        rows = np.flatnonzero(values > LARGEST)
-        row, few = int(rows[0]), 2 * len(rows) <= len(values)
+        values = samples.counted.values[:, column]
+        rows = np.flatnonzero(np.abs(values) > LARGEST)
+        value, few = values[rows[0]], 2 * len(rows) <= len(values)
         others = "" if len(rows) == 1 else f" ({len(rows)} rows are affected)"
-        label, value = quoted(samples.feature_names[column]), samples.values[row, column]
+        label = quoted(samples.feature_names[column])
         remedy = f"divide the column by {_power_of_ten(largest[column])}"
         raise DataError(
-            f"{name}: column {label} holds {value:.4g} in row {row} (counting from 0){others}, whose square is too "
-            "large for float64: "
+            f"{name}: column {label} holds {value:.4g} in row {_place(samples, rows[0])} (counting from 0){others}, "
+            "whose square is too large for float64: "
             + (f"remove such rows if it stands for a missing value, or {remedy}" if few else remedy)
         )
     for column in np.flatnonzero((high > low) & (high - low < _NARROWEST)):
@@ -180,165 +274,47 @@ def _power_of_ten(number: float) -> str:
     return f"1e{int(np.floor(np.log10(number)))}"
 
 
+def _place(samples: Samples, row: int) -> int:
+    """The place among all rows of one that counts."""
+    return int(row if samples.weights is None else np.flatnonzero(samples.weights > 0)[row])
+
+
 def check_not_constant(samples: Samples, *, name: str = "x") -> None:
     """Raise :class:`DataError` if a column holds one value only, because no variance can be estimated."""
-    if samples.n_samples == 1:
-        raise DataError(f"{name} has 1 row: a variance needs at least 2; give more rows")
-    constant = _constant_columns(samples.values)
+    if samples.counted.n_samples == 1:
+        which = "" if samples.n_samples == 1 else " that counts"
+        raise DataError(f"{name} has 1 row{which}: a variance needs at least 2; give more rows")
+    constant = np.flatnonzero(samples.summary.minimum == samples.summary.maximum)
     if constant.size:
         column = int(constant[0])
         raise DataError(
             f"{name}: column {quoted(samples.feature_names[column])} is constant (every value is "
-            f"{float(samples.values[0, column]):.12g}), so it has no variance to estimate: leave "
+            f"{float(samples.summary.minimum[column]):.12g}), so it has no variance to estimate: leave "
             "this column out"
         )
 
 
-def _constant_columns(values: np.ndarray) -> np.ndarray:
-    # Few columns are constant on their first rows, and those few are looked at whole: a pass over all data saved.
-    suspects = np.flatnonzero((values[:1000] == values[0]).all(axis=0))
-    return suspects[(values[:, suspects] == values[0, suspects]).all(axis=0)]
-
-
 def check_counts(samples: Samples, *, name: str = "x") -> None:
     """Raise :class:`DataError` if a value is not a count 0, 1, 2, … up to 2**53 or a column holds only zeros."""
-    bad = np.argwhere((samples.values < 0) | (samples.values != np.floor(samples.values)))
+    values = samples.counted.values
+    # NaN is neither below 0 nor above anything, and differs from whatever it is compared with.
+    bad = np.argwhere((values < 0) | (np.floor(values) < values))
     if bad.size:
         row, column = (int(place) for place in bad[0])
         raise DataError(
-            f"{name} must hold counts 0, 1, 2, …: row {row} (counting from 0) of column "
-            f"{quoted(samples.feature_names[column])} is {samples.values[row, column]:g}; choose other columns or a "
+            f"{name} must hold counts 0, 1, 2, …: row {_place(samples, row)} (counting from 0) of column "
+            f"{quoted(samples.feature_names[column])} is {values[row, column]:g}; choose other columns or a "
             "normal mixture"
         )
-    large = np.argwhere(samples.values > _LARGEST_COUNT)
+    large = np.argwhere(values > _LARGEST_COUNT)
     if large.size:
         row, column = (int(place) for place in large[0])
         raise DataError(
-            f"{name}: row {row} (counting from 0) of column {quoted(samples.feature_names[column])} is "
-            f"{samples.values[row, column]:.4g}, and float64 does not hold every count above 2**53 = 9.007e15: leave "
+            f"{name}: row {_place(samples, row)} (counting from 0) of column {quoted(samples.feature_names[column])} "
+            f"is {values[row, column]:.4g}, and float64 does not hold every count above 2**53 = 9.007e15: leave "
             "such rows out or choose a normal mixture"
         )
-    zero = np.flatnonzero(~samples.values.any(axis=0))
+    zero = np.flatnonzero(samples.summary.maximum == 0)
     if zero.size:
         column = int(zero[0])
         raise DataError(f"{name}: column {quoted(samples.feature_names[column])} holds only zeros: leave it out")
-
-
-# --- parts the file readers use too ---------------------------------------------------------------------
-
-
-def default_feature_names(n_features: int) -> tuple[str, ...]:
-    """``("x",)`` for one column, ``("x0", "x1", ...)`` for several."""
-    return ("x",) if n_features == 1 else tuple(f"x{position}" for position in range(n_features))
-
-
-def check_not_empty(shape: tuple[int, ...], name: str) -> None:
-    """Raise :class:`DataError` if a two-dimensional shape has no rows or no columns."""
-    if 0 in shape:
-        missing = "rows" if shape[0] == 0 else "columns"
-        raise DataError(f"{name} is empty: it has no {missing} (shape {shape}); give at least one")
-
-
-def check_finite(values: np.ndarray, feature_names: Sequence[str], name: str) -> None:
-    """Raise :class:`DataError` naming the first NaN or infinite value of a two-dimensional array."""
-    finite = np.isfinite(values)
-    if finite.all():
-        return
-    row, column = (int(position) for position in np.argwhere(~finite)[0])
-    n_rows = int((~finite).any(axis=1).sum())
-    others = "" if n_rows == 1 else f" ({n_rows} rows are affected)"
-    what = "NaN" if np.isnan(values[row, column]) else "an infinite value"
-    raise DataError(
-        f"{name}: {what} in row {row} (counting from 0), column {quoted(feature_names[column])}{others}: "
-        "remove such rows or fill in the values"
-    )
-
-
-# --- private --------------------------------------------------------------------------------------------
-
-
-def _as_array(x: Any, name: str) -> np.ndarray:
-    """``np.asarray`` that keeps masks and says in words what it cannot take."""
-    if isinstance(x, np.ma.MaskedArray):
-        return x
-    try:
-        return np.asarray(x)
-    except TypeError as error:
-        if type(error).__name__ != "TracerArrayConversionError":
-            raise
-        raise TypeError(
-            f"{name} is traced by jax.jit, jax.vmap or jax.grad, and what takes data works on the host: call it "
-            "outside; Mixture.log_prob, responsibilities and sample can be traced"
-        ) from None
-    except ValueError as error:
-        raise DataError(f"{name} is not a rectangular array: give every row the same number of values") from error
-
-
-def _are_real(feature_names: tuple[str, ...]) -> bool:
-    """Whether somebody gave these names: not the defaults of emjax, nor the numbers of pandas."""
-    n_features = len(feature_names)
-    return feature_names not in (default_feature_names(n_features), tuple(map(str, range(n_features))))
-
-
-def _named(feature_names: Sequence[str]) -> str:
-    shown = ", ".join(quoted(label) for label in feature_names[:6])
-    return shown if len(feature_names) <= 6 else f"{shown}, ..."
-
-
-def _names_of(x: Any, n_features: int) -> tuple[str, ...]:
-    """The names ``x`` carries (``feature_names``, labels of a dimension, a series' name), else the defaults."""
-    names = getattr(x, "feature_names", None)
-    if names is not None and len(names) == n_features:
-        return tuple(str(entry) for entry in names)
-    coords = getattr(x, "coords", None)
-    dims: tuple[Any, ...] = getattr(x, "dims", ())
-    if coords is not None and len(dims) == 2 and dims[1] in coords:  # an xarray array
-        labels = tuple(map(str, np.asarray(coords[dims[1]])))
-        if len(set(labels)) == n_features:
-            return labels
-    series_name = getattr(x, "name", None)
-    if n_features == 1 and isinstance(series_name, str) and hasattr(x, "to_numpy"):
-        return (series_name,)
-    return default_feature_names(n_features)
-
-
-def _columns_of(x: Any, name: str) -> tuple[list[Any], Callable[[int], Any]] | None:
-    """The labels of a table, and the column at each place; None for what is no table."""
-    if hasattr(x, "column_names") and hasattr(x, "column"):  # pyarrow
-        return list(x.column_names), x.column
-    if hasattr(x, "data_vars"):  # xarray
-        dims = {dim for variable in x.data_vars.values() for dim in variable.dims}
-        if len(dims) != 1:
-            raise DataError(
-                f"{name} is a Dataset with the dimensions {_named(sorted(map(str, dims)))}: its variables need one, "
-                f"the same; pass one of them, {name}[...]"
-            )
-    elif not (hasattr(x, "columns") and hasattr(x, "to_numpy")):  # pandas, polars
-        return None
-    labels = list(x.data_vars if hasattr(x, "data_vars") else x.columns)
-    return labels, lambda place: x[labels[place]]
-
-
-def _is_boolean(array: np.ndarray) -> bool:
-    """Whether an array holds true and false, as objects too."""
-    return array.dtype.kind == "b" or (array.dtype == object and isinstance(next(array.flat, None), bool | np.bool_))
-
-
-def _from_table(labels: Sequence[Any], column_at: Callable[[int], Any], name: str) -> Samples:
-    """A data frame, column by column, so that one text column does not turn the others into objects."""
-    feature_names = tuple(str(label) for label in labels)
-    for label in feature_names:
-        if feature_names.count(label) > 1:
-            raise DataError(f"{name}: two columns are called {quoted(label)}: rename one of them")
-    arrays = [np.asarray(column_at(place))[:, np.newaxis] for place in range(len(feature_names))]
-    check_not_empty((len(arrays[0]) if arrays else 1, len(arrays)), name)
-    for label, array in zip(feature_names, arrays, strict=True):
-        if _is_boolean(array):
-            raise DataError(
-                f"{name}: column {quoted(label)} holds true and false, which are no measurements: leave it out, or "
-                "turn it into 1 and 0 yourself"
-            )
-    columns = [to_float(array, (label,), name) for label, array in zip(feature_names, arrays, strict=True)]
-    values = np.ascontiguousarray(np.concatenate(columns, axis=1))
-    check_finite(values, feature_names, name)
-    return Samples(values, feature_names)

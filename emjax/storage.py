@@ -23,7 +23,7 @@ from emjax.atomic import NOTHING_WRITTEN, replacing
 from emjax.bounds import flag
 from emjax.errors import ConfigError
 from emjax.files import regular_size, user_path
-from emjax.plain import DATA, NoData, Stowed, UnknownTypeError, array_of, equal_array, from_plain, to_plain
+from emjax.plain import DATA, Stowed, UnknownTypeError, array_of, equal_array, from_plain, to_plain
 from emjax.wording import elided, listed, printable
 
 FORMAT = 1
@@ -68,9 +68,9 @@ class Stored:
         tree = getattr(getattr(self, "posterior", self), "sampled", None)
         draws, content = ({}, None) if tree is None else _tree_to_bytes(tree, data=with_data)
         members: dict[str, np.ndarray] = {}
-        left_out = {_SAMPLED} if with_data else {_SAMPLED, DATA}
+        hidden = () if with_data else DATA
         try:
-            plain = to_plain(self, _members_into(members, draws), left_out=left_out, own=own)
+            plain = to_plain(self, _members_into(members, draws), left_out={_SAMPLED}, hidden=hidden, own=own)
         except UnknownTypeError as error:
             raise ConfigError(
                 f"{printable(target)}: not written, for the object holds {error}: only classes of emjax "
@@ -120,9 +120,7 @@ def load(path: str | os.PathLike[str], *, families: Iterable[type] = ()) -> Any:
         )
     try:
         draws, sampled = ({}, None) if tree is None else _tree_from_bytes(tree)
-        found = from_plain(
-            header["object"], {**members, **draws}, left_out={DATA: NoData(), _SAMPLED: sampled}, own=given
-        )
+        found = from_plain(header["object"], {**members, **draws}, left_out={_SAMPLED: sampled}, own=given)
         if not isinstance(found, Stored):
             raise ValueError(f"holds a {type(found).__name__}")
     except _WRONG as error:

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
+import emjax
 from emjax.keys import is_key
 
 
@@ -13,6 +14,8 @@ def same(one, two, path=""):
     assert type(one) is type(two) or {type(one), type(two)} <= {float, np.float64, int, np.int64, bool, np.bool_}, path
     if dataclasses.is_dataclass(one):
         pairs = [(field.name, getattr(one, field.name), getattr(two, field.name)) for field in dataclasses.fields(one)]
+    elif isinstance(one, emjax.MixtureParams | emjax.Prior):
+        return same(one.__reduce__()[1], two.__reduce__()[1], path)
     elif isinstance(one, dict):
         assert list(one) == list(two), path
         pairs = [(key, one[key], two[key]) for key in one]

@@ -74,8 +74,8 @@ def test_data_keys_and_priors_are_given_back_as_they_were(fit, order, dtype, tmp
     data = np.asarray(X, dtype=dtype, order=order)
     prior = jax.tree.map(jax.numpy.asarray, fit.mixture.prior)
     odd = dataclasses.replace(
-        fit, data=data, key=jax.random.key(7, impl="rbg"), rate=np.nan, log_prior=-0.0,
-        mixture=dataclasses.replace(fit.mixture, prior=prior),
+        fit, samples=dataclasses.replace(fit.samples, values=data), key=jax.random.key(7, impl="rbg"), rate=np.nan,
+        log_prior=-0.0, mixture=dataclasses.replace(fit.mixture, prior=prior),
     )  # fmt: skip
     found = emjax.load(odd.save(tmp_path / "fit"))
     assert same(dataclasses.replace(found, mixture=fit.mixture), dataclasses.replace(odd, mixture=fit.mixture)) > 100
@@ -96,10 +96,42 @@ def test_what_is_given_back_can_do_what_a_fit_can(fit, saved):
     assert same(emjax.fit(found.mixture, found.data, key=found.key, n_init=2, max_iter=5).params, fit.params) > 5
 
 
+@pytest.mark.parametrize("data", [True, False])
+def test_weights_labels_and_holes_are_data(fit, data, tmp_path):
+    values, weights = np.where(X > 12, np.nan, X), np.linspace(0.0, 1.0, 40)
+    labels = np.log(np.full((40, 2), 0.5))
+    samples = dataclasses.replace(
+        fit.samples, values=values, weights=weights, labels=labels, label_names=("one", "two")
+    )
+    path = dataclasses.replace(fit, samples=samples).save(tmp_path / "fit.npz", data=data)
+    found = emjax.load(path).samples
+    if data:
+        assert same(found, samples) > 150
+    assert (found.label_names, found.weights.shape, found.labels.shape) == (("one", "two"), (40,), (40, 2))
+    for each in (values, weights, labels):
+        assert (each.tobytes() in path.read_bytes()) == data
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        {"weights": emjax.laws.Dirichlet(2.0), "mean": emjax.laws.Normal(3.0, 4.0)},
+        {"mean": emjax.laws.Normal(np.array([[1.0, 2.0], [3.0, 4.0]]), 2.0)},
+    ],
+    ids=["alike", "apart"],
+)
+def test_priors_of_laws_are_given_back(fit, prior, tmp_path):
+    mixture = emjax.Mixture(emjax.Normal(covariance="diag"), 2, prior=prior)
+    for one in (mixture, dataclasses.replace(mixture, prior=mixture.resolved_prior(X))):
+        found = emjax.load(dataclasses.replace(fit, mixture=one).save(tmp_path / "fit.npz"))
+        assert same(found.mixture.prior, one.prior) > 2
+        assert found.mixture.resolved_prior(X).keys() == mixture.resolved_prior(X).keys()
+
+
 def test_numpy_reads_the_arrays_without_emjax(fit, saved):
     with np.load(saved, allow_pickle=False) as file:
         assert np.array_equal(file["params.weights"], fit.params.weights)
-        assert np.array_equal(file["data"], X)
+        assert np.array_equal(file["samples.values"], X)
         header = json.loads(file["emjax.json"])
     assert (header["format"], header["emjax"]) == (1, emjax.__version__)
 
@@ -140,8 +172,10 @@ def test_without_the_data_what_needs_them_says_so(fit, tmp_path):
     assert "<table" in found._repr_html_()
     again = emjax.load(found.save(tmp_path / "again.npz"))
     assert same(again.optima, fit.optima) > 10
-    with pytest.raises(DataError, match="without its data"):
-        len(again.data)
+    assert (again.n_samples, again.feature_names, again.data.shape) == (40, ("x0", "x1"), (40, 2))
+    for look in (len, np.asarray, lambda data: data[0], lambda data: data.mean()):
+        with pytest.raises(DataError, match="without its data"):
+            look(again.data)
     with pytest.raises(ConfigError, match="data = 'no' is not allowed; give True or False"):
         fit.save(tmp_path / "fit.npz", data="no")
 
@@ -186,7 +220,7 @@ def test_what_cannot_be_kept_is_refused_before_anything_is_written(fit, tmp_path
         with pytest.raises(ConfigError, match=r"fit\.npz: not written, for the object holds .*(Bare|function)"):
             odd.save(tmp_path / "fit.npz")
     with pytest.raises(ConfigError, match="holds an array of the type object"):
-        dataclasses.replace(fit, data=np.array([[None]])).save(tmp_path / "fit.npz")
+        dataclasses.replace(fit, trace=np.array([None])).save(tmp_path / "fit.npz")
     twice = emjax.Mixture(Counts(), 2, prior=None), dataclasses.make_dataclass("Counts", [])()
     with pytest.raises(ConfigError, match=r"holds test_storage\.Counts: .*each of another name$"):
         dataclasses.replace(fit, mixture=twice[0], key=twice[1]).save(tmp_path / "fit.npz")
@@ -290,7 +324,7 @@ def test_members_that_would_fill_the_memory_or_run_something_are_refused(saved, 
     pickled = io.BytesIO()
     np.save(pickled, np.array([Path()], dtype=object), allow_pickle=True)
     for content in (shape, pickled.getvalue(), b"", b"\x93NUMPY\x01\x00"):
-        rewritten(saved, **{"data.npy": content})
+        rewritten(saved, **{"samples.values.npy": content})
         with only_reading():
             refused(saved, "damaged")
     for header in (b"{", b"[" * 100_000, b"[]", b'{"format": 1}', b'{"format": 1, "object": 1, "own": 3}'):

@@ -22,7 +22,7 @@ from numpyro.distributions.util import validate_sample
 from emjax.errors import ConfigError
 from emjax.families.arrays import AnyArray
 from emjax.mixture import Mixture, MixtureParams, Prior
-from emjax.samples import as_samples
+from emjax.samples import as_samples, refuse_weights_and_holes
 
 
 class MarginalMixture(dist.Distribution):
@@ -44,8 +44,8 @@ class MarginalMixture(dist.Distribution):
     def __init__(self, mixture: Mixture, params: MixtureParams, *, validate_args: bool | None = None) -> None:
         self.mixture = mixture.likelihood
         self.params = params
-        first = next(iter(mixture.family.named_parameters(params.components).values()))
-        super().__init__(batch_shape=(), event_shape=first.shape[1:], validate_args=validate_args)
+        event_shape = (mixture.family.n_features(params),)
+        super().__init__(batch_shape=(), event_shape=event_shape, validate_args=validate_args)
 
     @property
     def support(self) -> Any:
@@ -67,6 +67,12 @@ class MarginalMixture(dist.Distribution):
         return jnp.reshape(x, (*sample_shape, *self.event_shape))
 
 
+def _values(x: Any) -> np.ndarray:
+    samples = as_samples(x, missing=True)
+    refuse_weights_and_holes(samples)
+    return samples.values
+
+
 @dataclasses.dataclass(frozen=True)
 class MixtureProgram:
     """The NumPyro program of a mixture; equal declarations are equal programs and share their compiled code.
@@ -77,7 +83,7 @@ class MixtureProgram:
     likelihood: Mixture
 
     def __call__(self, x: Any = None, *, prior: Prior, n_samples: int | None = None) -> AnyArray:
-        x = x if x is None or isinstance(x, jax.core.Tracer) else as_samples(x).values
+        x = x if x is None or isinstance(x, jax.core.Tracer) else _values(x)
         params = self.sites(prior)
         n_rows = n_samples if x is None else len(x)
         if n_rows is None:
@@ -87,28 +93,24 @@ class MixtureProgram:
 
     def sites(self, prior: Prior) -> MixtureParams:
         """The prior's sites; the likelihood is not among them."""
-        family, k = self.likelihood.family, self.likelihood.n_components
-        weights = numpyro.sample("weights", dist.Dirichlet(jnp.asarray(prior.concentration)))
+        family = self.likelihood.family
         values: dict[str, Any] = {}
-        for name, distribution in family.prior_sites(prior.components, k).items():
-            values[name] = numpyro.sample(name, distribution(values))
-        return MixtureParams(weights=weights, components=family.from_sites(values))
-
-    def to_sites(self, params: MixtureParams) -> dict[str, AnyArray]:
-        """The values of the latent sites at given parameters."""
-        return {"weights": params.weights, **self.likelihood.family.to_sites(params.components)}
+        for site, law in prior.items():
+            given = MixtureParams(family, family.from_sites(values))
+            values[site] = numpyro.sample(site, law.numpyro(prior.shape(site), given))
+        return self.from_sites(values)
 
     def from_sites(self, values: Mapping[str, AnyArray]) -> MixtureParams:
         """The parameters at given values of the latent sites."""
-        return MixtureParams(weights=values["weights"], components=self.likelihood.family.from_sites(values))
+        return self.likelihood.assembled(values["weights"], self.likelihood.family.from_sites(values))
 
 
 def to_numpyro(mixture: Mixture, x: Any = None) -> Callable[..., AnyArray]:
     """A mixture as a NumPyro program, to be used with anything that takes one.
 
-    The program is ``model(x=None, n_samples=None)``. Its latent sites are ``weights`` and the family's own (``mean``
-    and ``covariance`` or ``variance``; ``rate``), its observed site is ``x``. NumPyro follows JAX's global precision:
-    use it with x64 for results that match EM to rounding.
+    The program is ``model(x=None, n_samples=None)``. Its latent sites are those of the prior: ``weights`` and by
+    default the family's parameters (``mean`` and ``covariance`` or ``variance``; ``rate``); its observed site is ``x``.
+    NumPyro follows JAX's global precision: use it with x64 for results that match EM to rounding.
 
     Parameters
     ----------

@@ -177,6 +177,6 @@ def _pointwise(mixture: Mixture, draws: MixtureParams, x: Array) -> Array:
 @jax.jit(static_argnums=0)
 def _component_vectors(mixture: Mixture, draws: MixtureParams) -> Array:
     """Each component as one vector: its weight and its named parameters per feature, ``(n_draws, K, p)``."""
-    named = jax.vmap(mixture.family.named_parameters)(draws.components)
-    per_feature = [value for value in named.values() if value.ndim == 3]
+    named = jax.vmap(mixture.named_parameters)(draws)
+    per_feature = [value for name, value in named.items() if value.ndim == 3]
     return jnp.concatenate([draws.weights[..., None], *per_feature], axis=-1)

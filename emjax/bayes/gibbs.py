@@ -49,6 +49,7 @@ from emjax.em.step import natural_form
 from emjax.errors import ConfigError
 from emjax.families.draws import log_gamma
 from emjax.families.linalg import product
+from emjax.families.observations import observed
 from emjax.mixture import Mixture, MixtureParams, Prior
 
 _CHUNK_WORK = 1e8  # numbers that a chunk computes, less than a tenth of a second
@@ -110,7 +111,7 @@ def run_gibbs(
     n_chains = _check(mixture, prior, starts, warmup, draws)
     capacity = _capacity(n_chains, mixture.n_components, *x.shape)
     plan = _Plan(mixture=mixture, natural=mixture.family.natural, capacity=capacity)
-    orders = _orders(np.asarray(prior.concentration), key, (n_chains, capacity))
+    orders = _orders(prior, key, (n_chains, capacity))
     keys, dtype = _chain_keys(n_chains, key), jnp.result_type(jnp.asarray(x), 1.0)
     data, prior, params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (x, prior, starts))
     # No iterations yet: this call compiles, and says whether the starts lie where the natural form can be trusted.
@@ -129,10 +130,9 @@ def run_gibbs(
 
 def _check(mixture: Mixture, prior: Prior, starts: MixtureParams, warmup: int, draws: int) -> int:
     """Validate what was given; the number of chains."""
-    if not mixture.family.conjugate:
-        raise ConfigError(
-            f"the family {mixture.family.name!r} has no conjugate draw of its components; sample it with method='nuts'"
-        )
+    why = mixture.family.refuses_gibbs(prior.components)
+    if why:
+        raise ConfigError(f"{why}; sample it with method='hmc' or 'nuts'")
     if np.shape(prior.concentration) != (mixture.n_components,):
         raise ConfigError(
             f"the prior's concentration has shape {np.shape(prior.concentration)}, "
@@ -146,16 +146,16 @@ def _check(mixture: Mixture, prior: Prior, starts: MixtureParams, warmup: int, d
     return length[0]
 
 
-def _orders(concentration: np.ndarray, key: Array, shape: tuple[int, int]) -> Iterator[np.ndarray | None]:
+def _orders(prior: Prior, key: Array, shape: tuple[int, int]) -> Iterator[np.ndarray | None]:
     """For each chunk an order of labels per chain and draw; None where the prior tells labels apart.
 
     A sweep treats all labels alike, so that shuffling the draws afterwards is shuffling between sweeps. On the host it
     costs nothing, where in the program another generator would take 0.3 s to compile.
     """
     random = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
-    exchangeable = bool(np.all(concentration == concentration[0]))
+    exchangeable = prior.exchangeable
     while True:
-        yield np.argsort(random.random((*shape, concentration.size)), axis=-1) if exchangeable else None
+        yield np.argsort(random.random((*shape, prior.n_components)), axis=-1) if exchangeable else None
 
 
 def _capacity(n_chains: int, n_components: int, n_samples: int, n_features: int) -> int:
@@ -216,7 +216,7 @@ def _advance(
     at the new parameters.
     """
     family = plan.mixture.family
-    data = family.sufficient_statistics(x.T) if plan.natural else x
+    data = family.sufficient_statistics(observed(x)) if plan.natural else observed(x)
 
     def one(key: Array, params: MixtureParams) -> tuple[MixtureParams, MixtureParams]:
         buffers = jax.tree.map(lambda leaf: jnp.zeros((plan.capacity, *leaf.shape), leaf.dtype), params)
@@ -231,16 +231,14 @@ def _advance(
     params, record = jax.vmap(one)(keys, params)
     if orders is not None:
         record = jax.vmap(jax.vmap(plan.mixture.permute))(record, orders)
-    rounding = jnp.finfo(x.dtype).eps * jnp.max(jax.vmap(family.cancellation)(params.components))
+    rounding = jnp.finfo(x.dtype).eps * jnp.max(jax.vmap(family.cancellation)(params))
     return params, record, rounding
 
 
-def sweep(
-    mixture: Mixture, natural: bool, key: Array, params: MixtureParams, data: Array, prior: Prior
-) -> MixtureParams:
+def sweep(mixture: Mixture, natural: bool, key: Array, params: MixtureParams, data: Any, prior: Prior) -> MixtureParams:
     """One iteration of one chain: labels, weights, components.
 
-    ``data`` are the sufficient statistics ``(p, n)`` for the natural form, otherwise the data themselves ``(n, d)``.
+    ``data`` are the sufficient statistics ``(p, n)`` for the natural form, otherwise `Observations`.
     """
     family = mixture.family
     label_key, weight_key, component_key = jax.random.split(key, 3)
@@ -248,13 +246,13 @@ def sweep(
         joint = product(natural_form(mixture, params), data)
         members = draw_members(label_key, joint)
         moments = product(members, data.T)
-        counts, statistics = moments[:, 0], family.from_moments(params.components, moments)
+        counts, statistics = moments[:, 0], family.from_moments(params, moments)
     else:
-        joint = jnp.log(params.weights)[:, None] + family.log_kernel(params.components, data)
+        joint = jnp.log(params.weights)[:, None] + family.log_kernel(params, data)
         members = draw_members(label_key, joint)
         counts = jnp.sum(members, axis=1)
-        statistics = family.statistics(params.components, data, members)
-    return draw_params(mixture, (weight_key, component_key), counts, statistics, params.components, prior)
+        statistics = family.statistics(params, data, members)
+    return draw_params(mixture, (weight_key, component_key), counts, statistics, params, prior)
 
 
 def draw_params(
@@ -267,10 +265,10 @@ def draw_params(
 ) -> MixtureParams:
     """Weights and components given the labels, by their counts and the statistics taken relative to ``reference``."""
     weights = jax.nn.softmax(log_gamma(keys[0], prior.concentration + counts))
-    return MixtureParams(
+    return mixture.assembled(
         # With a concentration far below one a weight may underflow: its log must stay finite.
-        weights=jnp.maximum(weights, jnp.finfo(weights.dtype).tiny),
-        components=mixture.family.draw_components(keys[1], statistics, counts, reference, prior.components),
+        jnp.maximum(weights, jnp.finfo(weights.dtype).tiny),
+        mixture.family.draw_components(keys[1], statistics, counts, reference, prior.components),
     )
 
 

@@ -23,8 +23,10 @@ from emjax.em.init import drawn_starts
 from emjax.em.step import trusted
 from emjax.errors import ConfigError, FitError
 from emjax.families.frame import Frame
+from emjax.families.laws import Dirichlet
 from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.moments import Summary
 from emjax.result import Fit, Optimum, Status
 from emjax.samples import Samples, as_samples
 from emjax.scope import computing
@@ -88,8 +90,12 @@ class Problem:
     @property
     def exchangeable(self) -> bool:
         """Whether the prior treats all labels alike, so that the posterior has K! equal copies of every mode."""
-        concentration = np.asarray(self.frame_prior.concentration)
-        return bool(np.all(concentration == concentration[0]))
+        return self.frame_prior.exchangeable
+
+    @property
+    def refuses_gibbs(self) -> str | None:
+        """Why parameters cannot be drawn given labels, or ``None``."""
+        return self.mixture.family.refuses_gibbs(self.frame_prior.components)
 
     @property
     def arguments(self) -> tuple[tuple[np.ndarray], dict[str, Prior]]:
@@ -122,7 +128,7 @@ class Problem:
 def prepare(mixture: Mixture, samples: Samples) -> Problem:
     """The problem in the frame of its family."""
     prior = mixture.resolved_prior(samples) or mixture.default_prior(samples)
-    frame = mixture.family.frame(samples.values)
+    frame = mixture.family.frame(samples.summary)
     return Problem(
         mixture=dataclasses.replace(mixture, prior=prior),
         samples=samples,
@@ -234,7 +240,7 @@ def _weighted(
     k = problem.mixture.n_components
     if k == 1 or evaluate.target.n_parameters > MOST_PARAMETERS:
         return sample
-    pooled = MixtureParams(np.full(k, 1.0 / k), problem.mixture.family.pooled(problem.z, k))
+    pooled = problem.mixture.assembled(np.full(k, 1.0 / k), problem.mixture.family.pooled(Summary(problem.z), k))
     flat = np.asarray(_flat(evaluate.target, jax.tree.map(jnp.asarray, pooled)))
     few = _target_of_few(problem)
     if few is not None and out_of_reach(few, modes, flat, map_fit.optima[0]):
@@ -246,7 +252,7 @@ def _weighted(
     if not (shares.sum() >= _COUNTS or (not sample.good and smallest < _FEW_DATA)):
         return sample
     family = problem.mixture.family
-    if not (family.conjugate and family.natural and problem.exchangeable):
+    if problem.refuses_gibbs or not (family.natural and problem.exchangeable):
         # Nothing that is at hand has the shape of a ridge, so that what the weights say leaves it out.
         return dataclasses.replace(sample, ridges=ridges, pareto_k=np.inf)
     first = [modes.sample(rng, _FIRST_POINTS)[0]]
@@ -284,8 +290,8 @@ def points_on_ridges(problem: Problem, handoff: Handoff) -> list[Optimum]:
         order = np.concatenate([np.setdiff1d(np.arange(len(ridge.concentration)), ridge.empty), ridge.empty])
         params = jax.tree.map(np.asarray, problem.mixture.permute(params, order.astype(int)))
         log_likelihood = float(dataclasses.replace(handoff.map_fit, params=params).score_samples(problem.samples).sum())
-        prior = problem.mixture.resolved_prior(problem.samples)
-        assert prior is not None
+        prior = problem.mixture.prior
+        assert isinstance(prior, Prior)
         objective = log_likelihood + float(problem.mixture.log_prior(params, prior))
         found.append(
             dataclasses.replace(
@@ -336,9 +342,8 @@ def _bounded(mixture: Mixture) -> Mixture:
     prior = mixture.prior
     if not isinstance(prior, Prior) or not (np.asarray(prior.concentration) < 1.0).any():
         return mixture
-    return dataclasses.replace(
-        mixture, prior=dataclasses.replace(prior, concentration=np.maximum(prior.concentration, 1.0))
-    )
+    bounded = prior.replace(weights=Dirichlet(np.maximum(prior.concentration, 1.0)))
+    return dataclasses.replace(mixture, prior=bounded)
 
 
 def _map_starts(problem: Problem, key: jax.Array, init: Fit) -> list[Any]:
@@ -355,7 +360,7 @@ def _in_order_of(problem: Problem, init: Fit, map_fit: Fit) -> Fit:
     """The fit with the components of every optimum in the order of those of ``init``."""
 
     def places(params: MixtureParams) -> np.ndarray:
-        named = problem.mixture.family.named_parameters(params.components).values()
+        named = [each for name, each in problem.mixture.named_parameters(params).items() if name != "weights"]
         return np.concatenate([np.reshape(value, (np.shape(value)[0], -1)) for value in named], axis=1)
 
     def ordered(params: MixtureParams) -> MixtureParams:
@@ -381,7 +386,7 @@ def _flat_optima(problem: Problem, target: Target, map_fit: Fit) -> list[np.ndar
 
     def inside(params: MixtureParams) -> MixtureParams:
         weights = np.maximum(params.weights, 1e-8)
-        return dataclasses.replace(params, weights=weights / weights.sum())
+        return params.replace(weights=weights / weights.sum())
 
     params = [inside(problem.mixture.to_frame(optimum.params, problem.frame)) for optimum in map_fit.optima]
     return [np.asarray(_flat(target, jax.tree.map(jnp.asarray, each))) for each in params]

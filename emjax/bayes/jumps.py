@@ -35,6 +35,7 @@ from emjax.bayes.gibbs import draw_members, draw_params, sweep
 from emjax.bayes.modes import LaplaceMixture
 from emjax.bayes.target import Target, TargetData
 from emjax.em.step import natural_form
+from emjax.families.observations import observed
 from emjax.mixture import MixtureParams, Prior
 from emjax.programs import filled_up, padded_rows
 
@@ -158,12 +159,12 @@ def labelling_jumps(
 
 @partial(jax.jit, static_argnums=0)
 def _features(target: Target, rows: Array) -> Float[Array, "p n"]:
-    return target.likelihood.family.sufficient_statistics(rows.T)
+    return target.likelihood.family.sufficient_statistics(observed(rows))
 
 
 @partial(jax.jit, static_argnums=0)
 def _components(target: Target, point: Array) -> Any:
-    return target.params(point).components
+    return target.params(point)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -20,7 +20,7 @@ from emjax.bayes.progress import OnProgress
 from emjax.bayes.run import Run
 from emjax.bayes.target import Target
 from emjax.families.frame import Frame
-from emjax.mixture import MixtureParams
+from emjax.mixture import MixtureParams, Prior
 from emjax.scope import computing
 
 METHODS = ("auto", "hmc", "nuts", "gibbs", "laplace")
@@ -225,7 +225,8 @@ class _HmcJob:
             family = self.target.likelihood.family
             # Counts too large for the natural form are so for the labellings' density too, which takes that form.
             coarse = not self.data.blocks.natural and family.natural_excess(self.job.problem.z[:1]) is not None
-            if family.conjugate and family.natural and not coarse:
+            refused = family.refuses_gibbs(self.job.problem.frame_prior.components)
+            if family.natural and not (refused or coarse or self.data.blocks.has_holes):
                 # Labellings of all draws so far: what was rare in one attempt may be missing in the next.
                 self.seen.append(flat.reshape(-1, flat.shape[-1]))
                 points = self.chains.modes.relabelled(np.concatenate(self.seen))
@@ -245,7 +246,7 @@ def _nuts(job: Job) -> Attempts:
     problem, target = job.problem, job.handoff.target
     # The metric is carried over to NumPyro's own unconstrained space by draws from the Laplace approximation.
     cloud, _ = job.handoff.modes.sample(job.rng, 100 + 20 * starts.flat.shape[1])
-    sites = _sites(target, np.concatenate([starts.flat, cloud]))
+    sites = _sites(target, np.concatenate([starts.flat, cloud]), problem.frame_prior)
     moved = unconstrain_all(problem.program, *problem.arguments, sites)
     flat_cloud = np.concatenate(
         [moved[name][chosen.chains :].reshape(len(cloud), -1) for name in sorted(moved)], axis=1
@@ -317,9 +318,13 @@ def _params(target: Target, flat: Any) -> MixtureParams:
     return jax.vmap(target.params)(flat)
 
 
-def _sites(target: Target, flat: np.ndarray) -> dict[str, np.ndarray]:
-    params = jax.tree.map(np.asarray, _params(target, flat))
-    return {"weights": params.weights, **target.likelihood.family.to_sites(params.components)}
+@jax.jit(static_argnums=0)
+def _at_sites(target: Target, flat: Any, prior: Prior) -> dict[str, Any]:
+    return jax.vmap(lambda one: prior.at_sites(target.params(one)))(flat)
+
+
+def _sites(target: Target, flat: np.ndarray, prior: Prior) -> dict[str, np.ndarray]:
+    return {site: np.asarray(value) for site, value in _at_sites(target, flat, prior).items()}
 
 
 def _flatten(target: Target, params: MixtureParams) -> np.ndarray:

@@ -39,7 +39,7 @@ from emjax.mixture import Mixture
 from emjax.naming import scalar_parameters
 from emjax.progress import both, progress_line
 from emjax.result import Fit
-from emjax.samples import Samples, as_samples, as_samples_like, check_against_components
+from emjax.samples import Samples, as_samples, as_samples_like, check_against_components, refuse_weights_and_holes
 from emjax.scope import computing
 
 _MOST_LANES = 32
@@ -50,6 +50,8 @@ def sample(
     mixture: Mixture,
     x: Any,
     *,
+    weights: Any = None,
+    labels: Any = None,
     key: KeyLike = None,
     init: Any = None,
     method: Literal["auto", "hmc", "nuts", "gibbs", "laplace"] = "auto",
@@ -71,8 +73,8 @@ def sample(
     ----------
     mixture
         The declaration. ``prior=None`` uses the default prior and says so in ``Posterior.prior_note``.
-    x
-        Data ``(n_samples, n_features)``; ``(n_samples,)`` means one feature.
+    x, weights, labels
+        Data ``(n_samples, n_features)``, how often each row counts, and what is known of its component: as in `fit`.
     key
         A whole number or JAX random key. Left out, a number is drawn, and ``Posterior.key`` keeps it.
     init
@@ -110,12 +112,8 @@ def sample(
     called("on_decision", on_decision)
     key = kept_key("emjax.sample", key)
     _check(method, mixture, chains, warmup, draws, target_accept_prob, dtype)
-    samples = as_samples(x)
-    check_against_components(samples, mixture.n_components)
-    mixture.family.check(samples)
+    samples = _checked(mixture, x, weights, labels, init)
     _check_memory(mixture, samples, "hmc" if method == "auto" else method, chains, draws)
-    if isinstance(init, Fit):
-        as_samples_like(samples, init.feature_names, of="the fit in init")
     with progress_line(progress, "posterior") as line, computing(), stopwatch() as clock:
         told = both(line, on_progress, _chains_in_words(), "EM's modes")
         problem = prepare(mixture, samples)
@@ -143,10 +141,12 @@ def _chains_in_words() -> Callable[[Phase, int, int, ChainProgress], str]:
 
 
 def _check_prior(problem: Problem, method: str) -> None:
-    """Refuse methods that count on equal copies of every mode where the prior tells labels apart."""
+    """Refuse methods that count on what this prior is not: the same for all components, or conjugate."""
+    if method == "gibbs" and (why := problem.refuses_gibbs):
+        raise ConfigError(f"method='gibbs' needs a conjugate prior: {why}; use hmc or nuts")
     if method in ("hmc", "laplace") and not problem.exchangeable:
         raise ConfigError(
-            f"method={method!r} needs a prior that treats all components alike, and this one's concentrations differ; "
+            f"method={method!r} needs a prior that treats all components alike, and this one tells them apart; "
             "use nuts or gibbs"
         )
 
@@ -190,10 +190,16 @@ def _check(
     one_of("dtype", dtype, ("float64", "float32"))
     if dtype == "float32" and method in ("nuts", "laplace"):
         raise ConfigError(f"method={method!r} works in float64 only; leave out dtype, or use hmc or gibbs")
-    if method == "gibbs" and not mixture.family.conjugate:
-        raise ConfigError(
-            f"method='gibbs' needs a conjugate family, and {mixture.family.name} is none; use hmc or nuts"
-        )
+
+
+def _checked(mixture: Mixture, x: Any, weights: Any, labels: Any, init: Any) -> Samples:
+    samples = as_samples(x, weights=weights, labels=labels, n_components=mixture.n_components, missing=True)
+    refuse_weights_and_holes(samples)
+    check_against_components(samples, mixture.n_components)
+    mixture.family.check(samples)
+    if isinstance(init, Fit):
+        as_samples_like(samples, init.feature_names, of="the fit in init")
+    return samples
 
 
 def _check_memory(mixture: Mixture, samples: Samples, method: str, chains: int | None, draws: int | None) -> None:
@@ -253,7 +259,7 @@ def _auto(job: Job, on_decision: Callable[[str], None] | None) -> _Outcome:
     for safer in FALLBACKS[method]:
         if best.diagnostics.status is PosteriorStatus.converged:
             break
-        if safer == "gibbs" and not job.problem.mixture.family.conjugate:
+        if safer == "gibbs" and job.problem.refuses_gibbs:
             continue
         if safer == "nuts" and hopeless:
             decide(NO_NUTS)

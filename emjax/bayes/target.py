@@ -30,8 +30,9 @@ from jaxtyping import Array, Float, Int
 from emjax.em.blocks import Blocks, make_blocks
 from emjax.em.step import log_likelihood, natural_expectation, natural_form
 from emjax.families.arrays import AnyArray
+from emjax.families.observations import observed_rows
 from emjax.mixture import Mixture, MixtureParams, Prior
-from emjax.programs import filled_up, padded_rows
+from emjax.programs import padded_rows
 from emjax.scope import computing
 
 _STEP = 1e-3
@@ -88,12 +89,10 @@ class Target:
     @functools.cached_property
     def _tree(self) -> tuple[Any, tuple[tuple[int, ...], ...]]:
         """The structure of the unconstrained parameters, and the shapes of its leaves."""
-        rows = np.random.default_rng(0).gamma(2.0, size=(2 * self.n_features + 2, self.n_features)).round(1) + 1.0
-        params = MixtureParams(
-            weights=np.full(self.likelihood.n_components, 1.0 / self.likelihood.n_components),
-            components=self.likelihood.family.pooled(rows, self.likelihood.n_components),
-        )
-        shapes = jax.eval_shape(self.likelihood.unconstrain, params)
+        mixture, family = self.likelihood, self.likelihood.family
+        k, lengths = mixture.n_components, family.lengths(self.n_features)
+        components = {name: np.zeros(each.shape(k, lengths)) for name, each in family.parameters.items()}
+        shapes = jax.eval_shape(mixture.unconstrain, mixture.assembled(np.zeros(k), components))
         leaves, structure = jax.tree.flatten(shapes)
         return structure, tuple(leaf.shape for leaf in leaves)
 
@@ -171,7 +170,7 @@ class Target:
         tree = jax.tree.unflatten(structure, [p.reshape(shape) for p, shape in zip(places, shapes, strict=True)])
         components = tree["components"]
         if permutation is not None:
-            components = self.likelihood.family.permute_unconstrained(components, np.asarray(permutation))
+            components = self.likelihood.family.declared.permute(components, np.asarray(permutation))
         return jax.tree.leaves(components)
 
     # -- density
@@ -185,7 +184,7 @@ class Target:
 
         def from_coordinates(flat: Array) -> tuple[Array, Array]:
             params = self.params(flat)
-            return natural_form(self.likelihood, params), self.log_prior(params, data.prior)
+            return natural_form(self.likelihood, params, data.blocks), self.log_prior(params, data.prior)
 
         (natural, log_prior), pull_back = jax.vjp(from_coordinates, flat)
         value, moments = natural_expectation(self.likelihood, natural, data.blocks)
@@ -199,7 +198,7 @@ class Target:
 
     def log_prior(self, params: MixtureParams, prior: Prior) -> Float[Array, ""]:
         """The prior's log density on the unconstrained space."""
-        return self.likelihood.log_prior(params, prior) + self.likelihood.log_volume(params)
+        return prior.log_prob(params) + self.likelihood.log_volume(params, prior)
 
 
 def make_target(
@@ -215,7 +214,7 @@ def make_target(
     prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), prior)
     # In float64 whatever the chains' precision: the rows are, and JAX warns where it has to cut them.
     with computing():
-        base_measures = np.asarray(mixture.family.log_base_measure(filled_up(rows)), float)[: len(rows)]
+        base_measures = np.asarray(mixture.family.log_base_measure(observed_rows(rows)), float)[: len(rows)]
     base = base_measures @ (np.ones(len(rows)) if counts is None else counts)
     # On the device once, or every call would copy them again.
     return Target(mixture.likelihood, z.shape[1]), jax.device_put(TargetData(blocks, prior, base.astype(dtype)))

@@ -26,7 +26,7 @@ from emjax.datasets.dataset import Table
 from emjax.datasets.packed import check_unpacked, one_line
 from emjax.errors import DataError
 from emjax.floats import quoted, to_float
-from emjax.samples import check_finite, check_not_empty, default_feature_names
+from emjax.matrix import check_finite, check_not_empty, default_feature_names
 
 __all__ = ["read_arrow", "read_npy", "read_npz"]
 

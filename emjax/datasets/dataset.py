@@ -14,11 +14,16 @@ __all__ = ["Dataset", "Table"]
 
 
 class Table(NamedTuple):
-    """What a reader finds in a file: float64 ``(n_samples, n_features)``, a name per column, what it had to guess."""
+    """What a reader finds in a file: float64 ``(n_samples, n_features)``, a name per column, what it had to guess.
+
+    ``weights`` and ``labels`` are the columns ``(n_samples,)`` that were asked for as such, not yet checked.
+    """
 
     values: np.ndarray
     feature_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    weights: np.ndarray | None = None
+    labels: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,14 +34,18 @@ class Dataset(Shown):
 
     Attributes:
         values: float64, shape ``(n_samples, n_features)``, read-only (``numpy.array(dataset)`` is a copy
-            that can be written to).
+            that can be written to); NaN where a cell was not seen.
         feature_names: one name per column.
         name: the bundled name, or the file's name without its suffix.
         source: where the numbers come from (a citation, or the path as it was given).
         license: the licence or legal standing of the numbers; empty for the caller's own files.
         description: what the rows and columns are, with units; empty for the caller's own files.
-        labels: the known group of each row, shape ``(n_samples,)``, where there is one; never a feature.
+        labels: the known group of each row, shape ``(n_samples,)``, where there is one; never a feature, and not
+            read by any estimator.
         truth: the parameters a simulated data set was drawn from, by name; None for real data.
+        weights: how often each row counts ``(n_samples,)``, which estimators read; None for once.
+        partial_labels: what estimators are to know of the component of each row, as `emjax.samples.as_samples` takes
+            it; None for nothing.
     """
 
     values: np.ndarray
@@ -47,6 +56,8 @@ class Dataset(Shown):
     description: str = ""
     labels: np.ndarray | None = None
     truth: Mapping[str, np.ndarray] | None = field(default=None)
+    weights: np.ndarray | None = None
+    partial_labels: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         # a view, so that the array it was made from stays as writable as its owner left it

@@ -15,7 +15,7 @@ from emjax.datasets.dataset import Dataset
 from emjax.datasets.laws import MixtureLaw, normal_law, poisson_law
 from emjax.datasets.overlap import misassignment, separated
 from emjax.errors import DataError
-from emjax.samples import default_feature_names
+from emjax.matrix import default_feature_names
 
 __all__ = ["misassignment", "normal_mixture", "poisson_mixture", "separated"]
 

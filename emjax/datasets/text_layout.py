@@ -15,7 +15,7 @@ from emjax.datasets.columns import check_unique, check_width
 from emjax.datasets.header import find_header
 from emjax.datasets.numbers import looks_grouped, number
 from emjax.errors import DataError
-from emjax.samples import default_feature_names
+from emjax.matrix import default_feature_names
 
 __all__ = ["DELIMITER_NAMES", "Content", "Layout", "find_layout", "open_binary", "records"]
 

@@ -26,6 +26,7 @@ import numpy as np
 
 from emjax.em.rows import Rows
 from emjax.families.base import Family
+from emjax.families.observations import Observations
 from emjax.mixture import Mixture
 from emjax.programs import STEPS, padded_rows
 
@@ -56,7 +57,7 @@ _BLOCKS_PER_DEVICE = 4
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Blocks:
-    """The data in equal blocks, feature-major: ``x (n_blocks, d, block)`` and ``weights (n_blocks, block)``.
+    """The data in equal blocks: `Observations` that lead with ``n_blocks``, and ``weights (n_blocks, block)``.
 
     Weights say how often a row counts, usually once, and zero where it is padding: a copy of a row that counts, so that
     it has a density wherever that has one. ``total_weight`` is their sum, ``()``. ``natural`` says in which form log
@@ -65,13 +66,23 @@ class Blocks:
     `Family.natural_excess` of the rows, where the natural form is used and has one.
     """
 
-    x: Any
+    rows: Observations
     weights: Any
     total_weight: Any
     excess: Any = dataclasses.field(default=None, kw_only=True)
     natural: bool = dataclasses.field(metadata={"static": True})
     mesh: Any = dataclasses.field(default=None, metadata={"static": True})
     counted: bool = dataclasses.field(default=False, metadata={"static": True})
+
+    @property
+    def x(self) -> Any:
+        """The features ``(n_blocks, d, block)``."""
+        return self.rows.y
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether there are cells that were not observed."""
+        return self.rows.seen is not None
 
 
 def block_size(mixture: Mixture, n_features: int, itemsize: int, n_starts: int = 1) -> int:
@@ -99,8 +110,8 @@ def _room(device: Any) -> tuple[int, int, int]:
 @functools.cache
 def n_statistics(family: Family, n_features: int) -> int:
     """How many sufficient statistics a datum has, for a family with a natural form."""
-    row = jax.ShapeDtypeStruct((n_features, 1), np.dtype("float32"))
-    return jax.eval_shape(family.sufficient_statistics, row).shape[0]
+    row = Observations(y=jax.ShapeDtypeStruct((n_features, 1), np.dtype("float32")))
+    return int(jax.eval_shape(family.sufficient_statistics, row).shape[0])
 
 
 def make_blocks(
@@ -114,8 +125,9 @@ def make_blocks(
 ) -> Blocks:
     """The data as blocks that fit the cache, spread over all devices; one block where the data are few.
 
-    ``row_weights (n,)`` says how often each row counts, once by default. ``exact`` takes the family's own log densities
-    and statistics, slower and with less rounding than the natural form. Without ``spread``, all lie on one device.
+    ``row_weights (n,)`` says how often each row counts, in place of the weights of `Rows`; a cell that is NaN was not
+    observed. ``exact`` takes the family's own log densities and statistics, slower and with less rounding than the
+    natural form. Without ``spread``, all lie on one device.
     """
     n_samples, n_features = z.shape
     largest = block_size(mixture, n_features, z.dtype.itemsize, n_starts)
@@ -128,7 +140,12 @@ def make_blocks(
     size = unit * -(-n_rows // (n_blocks * unit))
     x = _aligned_zeros((n_blocks, n_features, size), z.dtype)
     weights = np.zeros((n_blocks, size), z.dtype)
-    natural, excess = mixture.family.natural and not exact, None
+    given = z.weights if isinstance(z, Rows) and row_weights is None else row_weights
+    known = z.labels if isinstance(z, Rows) else None
+    labels = None if known is None else np.zeros((n_blocks, known.shape[1], size), z.dtype)
+    holes = z.has_holes if isinstance(z, Rows) else bool(np.isnan(np.sum(z)))
+    natural = mixture.family.natural and not exact and (mixture.family.natural_with_holes or not holes)
+    excess = None
     for i in range(n_blocks):
         rows = z[i * size : (i + 1) * size]
         x[i, :, : len(rows)] = rows.T
@@ -137,22 +154,28 @@ def make_blocks(
         if own is not None:
             excess = np.zeros_like(weights) if excess is None else excess
             excess[i, : len(rows)] = own
-        weights[i, : len(rows)] = 1.0 if row_weights is None else row_weights[i * size : (i + 1) * size]
+        weights[i, : len(rows)] = 1.0 if given is None else given[i * size : (i + 1) * size]
+        if known is not None and labels is not None:
+            labels[i, :, : len(rows)] = known[i * size : (i + 1) * size].T
+            labels[i, :, len(rows) :] = known[-1:].T
+    seen = None
+    if holes:
+        missing = np.isnan(x)
+        seen = (~missing).astype(z.dtype)
+        x[missing] = 0.0
     data = Blocks(
-        x=x,
+        rows=Observations(y=x, seen=seen, labels=labels),
         weights=weights,
-        total_weight=np.asarray(n_samples if row_weights is None else row_weights.sum(), z.dtype),
+        total_weight=np.asarray(n_samples if given is None else given.sum(), z.dtype),
         excess=excess,
         natural=natural,
         mesh=mesh,
-        counted=row_weights is not None,
+        counted=given is not None,
     )
     if mesh is None:
         return data
     share, everywhere = jax.NamedSharding(mesh, jax.P(AXIS)), jax.NamedSharding(mesh, jax.P())
-    places = dataclasses.replace(
-        data, x=share, weights=share, total_weight=everywhere, excess=None if excess is None else share
-    )
+    places = dataclasses.replace(jax.tree.map(lambda leaf: share, data), total_weight=everywhere)
     return jax.device_put(data, places)
 
 

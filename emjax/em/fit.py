@@ -33,7 +33,14 @@ from emjax.mixture import Mixture, MixtureParams
 from emjax.programs import make_room
 from emjax.progress import both, progress_line
 from emjax.result import Fit, Optimum, Status
-from emjax.samples import Samples, as_samples, as_samples_like, check_against_components, check_squares
+from emjax.samples import (
+    Samples,
+    as_samples,
+    as_samples_like,
+    check_against_components,
+    check_squares,
+    refuse_weights_and_holes,
+)
 from emjax.scope import computing
 from emjax.shown import Shown
 
@@ -74,6 +81,8 @@ def fit(
     mixture: Mixture,
     x: Any,
     *,
+    weights: Any = None,
+    labels: Any = None,
     key: KeyLike = None,
     init: Any = None,
     n_init: int | None = None,
@@ -97,10 +106,10 @@ def fit(
     Parameters
     ----------
     mixture
-        The declaration. ``prior=None`` means maximum likelihood, otherwise the estimate is a posterior mode (MAP) in
-        the space that ``Fit.space`` names.
-    x
-        Data ``(n_samples, n_features)``; ``(n_samples,)`` means one feature. Arrays, data frames, bundled data sets.
+        The declaration. ``prior=None`` means maximum likelihood, otherwise MAP in the space that ``Fit.space`` names.
+    x, weights, labels
+        Data ``(n_samples, n_features)``; ``(n_samples,)`` means one feature; NaN is a cell that was not seen. How often
+        each row counts, and what is known of its component: see `emjax.samples.as_samples`.
     key
         A whole number or JAX random key, for the starts. Left out, a number is drawn, and ``Fit.key`` keeps it.
     init
@@ -112,16 +121,14 @@ def fit(
     tol
         1e-6 by default. ``tol=0.0`` runs exactly ``max_iter`` iterations of plain EM.
     criterion
-        What ``tol`` bounds: ``"parameters"`` (default), the estimated distance to the limit in unconstrained
-        parameters of standardised data, or ``"log_likelihood"``, the estimated gain per sample still to come.
+        What ``tol`` bounds: the estimated distance to the limit in unconstrained ``"parameters"`` of standardised data
+        (default), or the ``"log_likelihood"`` per sample still to be gained.
     ridge
         Added to every variance after each M-step, in squared units of the data. The objective may then fall a little.
     accelerate
-        ``"anderson"``, ``"squarem"`` or ``"none"`` (plain EM); ``"auto"`` (default) is Anderson, but plain EM where
-        ``tol`` is zero or there is a ridge.
+        ``"anderson"``, ``"squarem"``, ``"none"`` (plain EM), ``"auto"`` (default): Anderson unless ``tol=0`` or ridge.
     starts
-        ``"mixed"`` (default), ``"kmeans++"``, ``"random"``, ``"responsibilities"``, ``"hierarchical"`` or
-        ``"short_em"``: see `emjax.em.init`.
+        How starts are drawn, ``"mixed"`` (default) or one of the kinds that `emjax.em.init` describes.
     dtype
         ``"float64"`` (default) or ``"float32"``; JAX's global setting is neither used nor changed.
     throw
@@ -145,8 +152,8 @@ def fit(
     flag("throw", throw)
     key = kept_key("emjax.fit", key)
     with progress_line(progress, "EM") as line:
-        tell = both(line, on_progress, _in_words, "starts")
-        result = _fit(mixture, _checked(mixture, x, settings, init), settings, key, init, tell)
+        samples = _checked(mixture, x, settings, init, weights, labels)
+        result = _fit(mixture, samples, settings, key, init, both(line, on_progress, _in_words, "starts"))
     if throw and not result.converged:
         raise FitError(f"status {result.status.value}: {result.message}")
     return result
@@ -235,9 +242,11 @@ class Settings:
         )
 
 
-def _checked(mixture: Mixture, x: Any, settings: Settings, init: Any) -> Samples:
+def _checked(mixture: Mixture, x: Any, settings: Settings, init: Any, weights: Any, labels: Any) -> Samples:
     """The data, after all that can be wrong with them for this fit."""
-    samples, given = as_samples(x), [] if init is None else as_list(init)
+    samples = as_samples(x, weights=weights, labels=labels, n_components=mixture.n_components, missing=True)
+    refuse_weights_and_holes(samples)
+    given = [] if init is None else as_list(init)
     check_against_components(samples, mixture.n_components)
     if settings.ridge:
         check_squares(samples)  # a ridge gives a variance even to what has none
@@ -380,7 +389,7 @@ def make_fit(
 ) -> Fit:
     """The result: the first of the optima, with all that belongs to it."""
     best, samples = kept[0], problem.samples
-    space = "maximum likelihood" if problem.prior is None else problem.mixture.space(samples.n_features)
+    space = "maximum likelihood" if problem.prior is None else problem.mixture.space(problem.prior)
     return Fit(
         mixture=problem.mixture,
         params=best.optimum.params,
@@ -396,9 +405,7 @@ def make_fit(
         rate=best.rate,
         compile_seconds=compile_seconds,
         run_seconds=run_seconds,
-        feature_names=samples.feature_names,
-        n_samples=samples.n_samples,
-        data=samples.values,
+        samples=samples,
         key=key,
         exact_iterations=exact,
         drawn=problem.ordered,
@@ -422,4 +429,4 @@ def _detail(problem: Problem, optimum: Optimum) -> str:
         )
     if (optimum.effective_counts < EMPTY).any():
         return "A component has lost all its points; use fewer components, a prior or another start."
-    return problem.mixture.family.explain_degenerate(problem.samples, optimum.params.components) or ""
+    return problem.mixture.family.explain_degenerate(problem.samples, optimum.params) or ""

@@ -37,7 +37,9 @@ from emjax.em.short_em import CANDIDATES, best_of_short_runs
 from emjax.em.step import Statistics, maximization
 from emjax.errors import ConfigError
 from emjax.families.frame import Frame
+from emjax.families.observations import observed
 from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.moments import Summary
 from emjax.nearest import nearest
 from emjax.programs import filled_up, padded_rows
 
@@ -86,7 +88,7 @@ def drawn_starts(
         return _random_responsibilities(rng, mixture, base, z, n_init)
     if starts == "hierarchical":
         return _at_means(mixture, base, _tree_means(rng, mixture, z, n_init))
-    correlated = "correlation" in mixture.family.named_parameters(base.components)
+    correlated = "correlation" in mixture.family.reported(z.shape[1])
     n_narrow = int(_NARROW * n_init) if starts == "mixed" else 0
     n_kmeans = {"kmeans++": n_init, "random": 0, "mixed": -(-(n_init - n_narrow) // 2)}[starts]
     kmeans = _kmeans_means(rng, mixture, z, n_kmeans, correlated=correlated)
@@ -138,9 +140,9 @@ def _of_clusters(mixture: Mixture, base: MixtureParams, z: np.ndarray, labels: n
     """One start, stacked: the shares and the estimates of clusters ``(m,)``; what is empty is at the data's mean."""
     k, y = mixture.n_components, np.asarray(z, dtype=float)
     means = seeding.cluster_means(y, labels, np.tile(y.mean(axis=0), (k, 1)))
-    components = mixture.family.at_clusters(base.components, y, labels, means)
+    components = mixture.family.at_clusters(base, y, labels, means)
     weights = (np.bincount(labels, minlength=k) + 1.0) / (len(y) + k)
-    params = MixtureParams(weights=weights, components=components)
+    params = mixture.assembled(weights, components)
     return jax.tree.map(lambda leaf: np.asarray(leaf, base.weights.dtype)[None], params)
 
 
@@ -195,22 +197,22 @@ def _random_responsibilities(
 def _base(mixture: Mixture, z: np.ndarray | Rows) -> MixtureParams:
     """Equal weights, and every component at the estimate of all the data."""
     k = mixture.n_components
-    components = jax.tree.map(lambda leaf: leaf.astype(z.dtype), mixture.family.pooled(z, k))
-    return MixtureParams(weights=np.full(k, 1.0 / k, z.dtype), components=components)
+    pooled = mixture.family.pooled(Summary(z), k)
+    return mixture.assembled(
+        np.full(k, 1.0 / k, z.dtype), {name: each.astype(z.dtype) for name, each in pooled.items()}
+    )
 
 
 def _at_means(mixture: Mixture, base: MixtureParams, means: np.ndarray) -> MixtureParams:
     """``base`` with its components moved to each of the means ``(n_starts, K, d)``; too little work to compile."""
-    moved = [mixture.family.at_means(base.components, each) for each in means.astype(base.weights.dtype)]
-    return MixtureParams(
-        weights=np.tile(base.weights, (len(means), 1)),
-        components=jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *moved),
-    )
+    moved = [mixture.family.at_means(base, each) for each in means.astype(base.weights.dtype)]
+    stacked = {name: np.stack([np.asarray(each[name]) for each in moved]) for name in moved[0]}
+    return mixture.assembled(np.tile(base.weights, (len(means), 1)), stacked)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _unless_degenerate(mixture: Mixture, params: MixtureParams, otherwise: MixtureParams) -> MixtureParams:
-    degenerate = mixture.family.degenerate(params.components)
+    degenerate = mixture.family.degenerate(params)
     return jax.tree.map(lambda new, old: jnp.where(degenerate, old, new), params, otherwise)
 
 
@@ -240,7 +242,7 @@ def _statistics(
     return Statistics(
         log_likelihood=jnp.zeros((), z.dtype),
         counts=jnp.sum(shares, axis=1),
-        components=mixture.family.statistics(reference.components, z, shares),
+        components=mixture.family.statistics(reference, observed(z), shares),
     )
 
 

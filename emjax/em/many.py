@@ -9,7 +9,7 @@ share these (`emjax.em.sets`), and as they come to rest others take their seats 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -33,7 +33,7 @@ from emjax.keys import KeyLike, as_key, split_keys
 from emjax.mixture import Mixture, Prior
 from emjax.programs import make_room
 from emjax.result import Fit
-from emjax.samples import Samples, as_samples, check_against_components
+from emjax.samples import Samples, as_samples, check_against_components, refuse_weights_and_holes
 from emjax.scope import computing
 
 _PLACES = 5
@@ -67,7 +67,7 @@ def fit_many(
     accelerate: Literal["auto", "none", "squarem", "anderson"] = "auto",
     starts: Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"] = "mixed",
     dtype: Literal["float64", "float32"] = "float64",
-    priors: Sequence[Prior | Literal["default"] | None] | None = None,
+    priors: Sequence[Prior | Mapping[str, Any] | Literal["default"] | None] | None = None,
 ) -> list[Fit | EmjaxError]:
     """Fit a mixture to each of many data sets: ``[fit(mixture, x, key=key) for x, key in ...]``, in less time.
 
@@ -146,7 +146,8 @@ def _mixtures(mixture: Mixture, priors: Any, n_datasets: int) -> list[Mixture]:
 
 
 def _checked(mixture: Mixture, x: Any) -> Samples:
-    samples = as_samples(x)
+    samples = as_samples(x, n_components=mixture.n_components, missing=True)
+    refuse_weights_and_holes(samples)
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)
     return samples

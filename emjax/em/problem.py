@@ -16,6 +16,7 @@ from emjax.em.rows import Rows
 from emjax.em.step import expectation
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.moments import Summary
 from emjax.samples import Samples
 from emjax.scope import computing
 
@@ -66,12 +67,12 @@ class Problem:
         with computing():
             z = dataclasses.replace(self.z, dtype=np.dtype(float))
             blocks = _blocks(z, self.likelihood, 1, exact=True)
-            units = _units(self.likelihood, self.frame, blocks)
+            units = _units(self.likelihood, self.frame, self.samples.summary, blocks, self.prior)
             return tuple(self._reevaluated(end, blocks, units) for end in kept)
 
     def _reevaluated(self, end: Kept, blocks: Blocks, units: Units) -> Kept:
         given = jax.tree.map(lambda leaf: np.asarray(leaf, float), end.optimum.params)
-        given = dataclasses.replace(given, weights=given.weights / given.weights.sum())
+        given = given.replace(weights=given.weights / given.weights.sum())
         end = dataclasses.replace(end, optimum=dataclasses.replace(end.optimum, params=given))
         params = self.mixture.to_frame(given, self.frame)
         value = float(_log_likelihood(self.likelihood, params, blocks)) + units.log_likelihood
@@ -90,15 +91,14 @@ def prepare(
 
     ``n_starts`` is how many starts meet a block of the data at once.
     """
-    values = samples.values
-    frame = mixture.family.frame(values)
+    frame = mixture.family.frame(samples.summary)
     prior = mixture.resolved_prior(samples)
     frame_prior = None
     if prior is not None:
         frame_prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), mixture.prior_to_frame(prior, frame))
-    z = Rows(values, frame, np.dtype(dtype))
+    z = Rows.of(samples, frame, dtype)
     blocks = _blocks(z, mixture.likelihood, n_starts, on_device=on_device)
-    units = _units(mixture.likelihood, frame, blocks)
+    units = _units(mixture.likelihood, frame, samples.summary, blocks, prior)
     return Problem(
         mixture=dataclasses.replace(mixture, prior=prior),
         samples=samples,
@@ -109,7 +109,7 @@ def prepare(
         frame_prior=frame_prior,
         z=z,
         blocks=blocks,
-        units=units if prior is not None else dataclasses.replace(units, log_prior=0.0),
+        units=units,
     )
 
 
@@ -119,17 +119,18 @@ def _blocks(z: Rows, mixture: Mixture, n_starts: int, *, exact: bool = False, on
     return jax.device_put(blocks) if on_device else blocks
 
 
-def _units(mixture: Mixture, frame: Frame, blocks: Blocks) -> Units:
-    base, jacobian = _constants(mixture, frame, blocks)
-    lost = float(blocks.total_weight) * float(np.log(frame.scale).sum())
+def _units(mixture: Mixture, frame: Frame, summary: Summary, blocks: Blocks, prior: Prior | None) -> Units:
+    base, jacobian = _constants(mixture, frame, blocks, prior)
+    # Each cell that was observed loses the scale of its column in the way back.
+    lost = float(summary.observed @ np.log(frame.scale))
     return Units(log_likelihood=float(base) - lost, log_prior=float(jacobian))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _constants(mixture: Mixture, frame: Frame, blocks: Blocks) -> tuple[Array, Array]:
+def _constants(mixture: Mixture, frame: Frame, blocks: Blocks, prior: Prior | None) -> tuple[Array, Array]:
     """The base measure of all data, and what a log prior loses in the way back to the data's units."""
-    base = jax.vmap(lambda x, weights: jnp.sum(weights * mixture.family.log_base_measure(x.T)))
-    return jnp.sum(base(blocks.x, blocks.weights)), mixture.family.log_prior_jacobian(mixture.n_components, frame)
+    base = jax.vmap(lambda rows, weights: jnp.sum(weights * mixture.family.log_base_measure(rows)))
+    return jnp.sum(base(blocks.rows, blocks.weights)), jnp.zeros(()) if prior is None else prior.log_jacobian(frame)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -112,7 +112,7 @@ def _place(mixture: Mixture, state: EMState, i: int, units: Units, n_features: i
 
 def _places(mixture: Mixture, params: MixtureParams) -> np.ndarray:
     """Each component's parameters as one row of numbers, ``(K, p)``."""
-    named = mixture.family.named_parameters(params.components).values()
+    named = [value for name, value in mixture.named_parameters(params).items() if name != "weights"]
     return np.concatenate([np.reshape(each, (len(params.weights), -1)) for each in named], axis=1).astype(float)
 
 
@@ -134,7 +134,7 @@ def _is_spurious(
         return True
     if bounded or not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
         return False
-    return bool(mixture.family.without_bound(params.components, params.weights, counts, n_features).any())
+    return bool(mixture.family.without_bound(params, params.weights, counts, n_features).any())
 
 
 def _end(
@@ -168,8 +168,8 @@ def _end(
 
 def canonical_order(mixture: Mixture, params: MixtureParams) -> np.ndarray:
     """The order of components by the first number of their first parameter."""
-    first = next(iter(mixture.family.named_parameters(params.components).values()))
-    return align.ordering(np.asarray(first)[None, :, 0])[0]
+    first = _places(mixture, params)[:, 0]
+    return align.ordering(first[None, :])[0]
 
 
 def rank(status: Status, spurious: bool, objective: float) -> tuple[int, float]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from emjax.families.frame import Frame
+from emjax.samples import Samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +18,19 @@ class Rows:
     values: np.ndarray
     frame: Frame
     dtype: np.dtype
+    weights: np.ndarray | None = None
+    """How often each row counts ``(n,)``; ``None`` means once."""
+
+    labels: np.ndarray | None = None
+    """The logarithm of what is known of each row's component ``(n, K)``; ``None`` where nothing is."""
+
+    has_holes: bool = False
+    """Whether a cell is NaN: not observed."""
+
+    @classmethod
+    def of(cls, samples: Samples, frame: Frame, dtype: Any = float) -> Rows:
+        """All that was observed, with what is known of each row."""
+        return cls(samples.values, frame, np.dtype(dtype))
 
     @property
     def shape(self) -> tuple[int, int]:

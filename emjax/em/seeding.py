@@ -44,12 +44,12 @@ def subsample(rng: np.random.Generator, z: np.ndarray | Rows, n_rows: int) -> np
 def coordinates(family: Family, z: np.ndarray, *, sphered: bool) -> np.ndarray:
     r"""The rows of ``z`` where distances are meaningful, float64.
 
-    Positive means whose spread grows with them (counts) are taken as :math:`\sqrt z`, which stabilises the variance.
+    A family may say where that is (`Family.place`): counts are taken as :math:`\sqrt z`.
     ``sphered`` rotates and scales the data to unit covariance (as mclust does, Scrucca and Raftery 2015).
     """
     y = np.asarray(z, dtype=float)
-    if next(iter(family.links.values())) == "log" and (y >= 0).all():
-        return np.sqrt(y)
+    if type(family).place is not Family.place:
+        return family.place(y)
     if not sphered or y.shape[1] == 1:
         return y
     centred = y - y.mean(axis=0)

@@ -34,11 +34,11 @@ def one_of(data: Blocks) -> Blocks:
 
 def rows_of(data: Blocks) -> tuple[Any, Any, Any]:
     """What of the blocks differs from data set to data set."""
-    return data.x, data.weights, data.excess
+    return data.rows, data.weights, data.excess
 
 
-def _own(data: Blocks, x: Any, weights: Any, excess: Any) -> Blocks:
-    return dataclasses.replace(data, x=x, weights=weights, excess=excess)
+def _own(data: Blocks, rows: Any, weights: Any, excess: Any) -> Blocks:
+    return dataclasses.replace(data, rows=rows, weights=weights, excess=excess)
 
 
 def lane_prior(prior: Prior | None, data: Blocks, n_lanes: int) -> tuple[Prior | None, int | None]:

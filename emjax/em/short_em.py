@@ -6,7 +6,6 @@ multivariate Gaussian mixture models", Computational Statistics and Data Analysi
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
 import jax
@@ -41,10 +40,8 @@ def best_of_short_runs(
         def iterate(carry: _Carry, _: None) -> tuple[_Carry, None]:
             params = carry[0]
             statistics = expectation(mixture, params, data)
-            spurious = mixture.family.without_bound(
-                params.components, params.weights, statistics.counts, n_features, jnp
-            )
-            regular = ~mixture.family.degenerate(params.components) & ~jnp.any(spurious)
+            spurious = mixture.family.without_bound(params, params.weights, statistics.counts, n_features, jnp)
+            regular = ~mixture.family.degenerate(params) & ~jnp.any(spurious)
             value = jnp.where(regular, statistics.log_likelihood, -jnp.inf)
             return (maximization(mixture, params, statistics, None), params, value), None
 
@@ -55,7 +52,7 @@ def best_of_short_runs(
         return value, params
 
     def at(means: Float[Array, "K d"]) -> MixtureParams:
-        return dataclasses.replace(base, components=mixture.family.at_means(base.components, means))
+        return mixture.assembled(base.weights, mixture.family.at_means(base, means))
 
     def one(means: Float[Array, "runs K d"]) -> MixtureParams:
         values, ends = jax.lax.map(run, means)

@@ -127,7 +127,7 @@ def verdict(
 ) -> Array:
     """``code``, unless the parameters have collapsed, rounding spoils them, or a number is not finite."""
     # With a ridge no variance falls below it, however small it is beside the data's.
-    collapsed = mixture.family.degenerate(params.components) & (ridge is None)
+    collapsed = mixture.family.degenerate(params) & (ridge is None)
     imprecise = ~trusted(mixture, params, data)
     if prior is None:
         # So few points have no covariance: what cannot be computed precisely there is a collapse, well under way.
@@ -155,7 +155,7 @@ def coordinates(mixture: Mixture, params: MixtureParams) -> Any:
 
     Not ratios of the weights: a weight of zero, where a prior allows it, must not hide how the others move.
     """
-    return jnp.log(params.weights), mixture.family.unconstrain(params.components)
+    return jnp.log(params.weights), mixture.family.declared.unconstrain(params)
 
 
 def flat(mixture: Mixture, params: MixtureParams) -> tuple[Float[Array, " p"], Callable[[Array], MixtureParams]]:
@@ -181,7 +181,7 @@ def largest_change(before: Any, after: Any) -> Array:
 def still(mixture: Mixture, params: MixtureParams) -> Array:
     """The step from which on nothing moves but by rounding."""
     eps = jnp.finfo(params.weights.dtype).eps
-    return jnp.maximum(_STILL * eps, 4.0 * mixture.family.resolution(params.components))
+    return jnp.maximum(_STILL * eps, 4.0 * mixture.family.resolution(params))
 
 
 def all_finite(params: MixtureParams) -> Array:

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from emjax.em.blocks import AXIS, Blocks
 from emjax.families.linalg import PRECISION
+from emjax.families.observations import Observations
 from emjax.mixture import Mixture, MixtureParams, Prior
 
 _TRUSTED_ROUNDING = {"float64": 1e-6, "float32": 5e-5}
@@ -42,58 +43,61 @@ class Statistics:
 def expectation(mixture: Mixture, params: MixtureParams, data: Blocks) -> Statistics:
     """The E-step and its sums over all blocks."""
     sums = (
-        _natural_sums(mixture, natural_form(mixture, params), data)
+        _natural_sums(mixture, natural_form(mixture, params, data), data)
         if data.natural
         else _exact_sums(mixture, params, data)
     )
     log_likelihood, (counts, components) = _over_blocks(sums, data)
     if data.natural:
-        components = mixture.family.from_moments(params.components, components)
+        components = mixture.family.from_moments(params, components)
     return Statistics(log_likelihood=log_likelihood, counts=counts, components=components)
 
 
-_Sums = Callable[[Array, Array, Any], tuple[Array, Any]]
+_Sums = Callable[[Observations, Array, Any], tuple[Array, Any]]
 
 
 def _over_blocks(sums: _Sums, data: Blocks) -> tuple[Array, Any]:
     if data.mesh is None:
-        return _add_up(sums, data.x, data.weights, data.excess)
+        return _add_up(sums, data.rows, data.weights, data.excess)
 
-    def share(x: Array, weights: Array, excess: Any) -> tuple[Array, Any]:
-        return jax.lax.psum(_add_up(sums, x, weights, excess), AXIS)
+    def share(rows: Observations, weights: Array, excess: Any) -> tuple[Array, Any]:
+        return jax.lax.psum(_add_up(sums, rows, weights, excess), AXIS)
 
     # Unchecked, since the check would refuse sums that start from zeros; psum makes them equal everywhere.
     spread = jax.shard_map(share, mesh=data.mesh, in_specs=jax.P(AXIS), out_specs=jax.P(), check_vma=False)
-    return spread(data.x, data.weights, data.excess)
+    return spread(data.rows, data.weights, data.excess)
 
 
-def _add_up(sums: _Sums, x: Array, weights: Array, excess: Any) -> tuple[Array, Any]:
-    blocks = x, weights, excess
+def _add_up(sums: _Sums, rows: Observations, weights: Array, excess: Any) -> tuple[Array, Any]:
+    blocks = rows, weights, excess
     first = jax.tree.map(lambda leaf: leaf[0], blocks)
-    if x.shape[0] == 1:
+    if weights.shape[0] == 1:
         return sums(*first)
 
     shapes = jax.eval_shape(sums, *first)
     zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
-    def add(total: Any, block: tuple[Array, Array, Any]) -> tuple[Any, None]:
+    def add(total: Any, block: tuple[Observations, Array, Any]) -> tuple[Any, None]:
         return jax.tree.map(jnp.add, total, sums(*block)), None
 
-    def add_compensated(total: tuple[Any, Any], block: tuple[Array, Array, Any]) -> tuple[tuple[Any, Any], None]:
+    def add_compensated(total: tuple[Any, Any], block: tuple[Observations, Array, Any]) -> tuple[tuple[Any, Any], None]:
         before, lost = total
         term = jax.tree.map(jnp.subtract, sums(*block), lost)
         after = jax.tree.map(jnp.add, before, term)
         return (after, jax.tree.map(lambda new, old, t: (new - old) - t, after, before, term)), None
 
-    if x.dtype == jnp.float32:
+    if rows.y.dtype == jnp.float32:
         # What each addition rounds away is given back to the next one (Kahan), or many blocks would cost a digit.
         return jax.lax.scan(add_compensated, (zero, zero), blocks)[0][0]
     return jax.lax.scan(add, zero, blocks)[0]
 
 
-def natural_form(mixture: Mixture, params: MixtureParams) -> Float[Array, "K p"]:
-    """What multiplies the sufficient statistics in the joint log density (base measure left out)."""
-    natural = mixture.family.natural_parameters(params.components)
+def natural_form(mixture: Mixture, params: MixtureParams, data: Blocks | None = None) -> Float[Array, "K p"]:
+    """What multiplies the sufficient statistics in the joint log density (base measure left out).
+
+    ``data`` say whether cells are missing, which some families have further statistics for.
+    """
+    natural = mixture.family.natural_parameters(params, holes=data is not None and data.has_holes)
     return natural.at[:, 0].add(jnp.log(params.weights))
 
 
@@ -113,24 +117,24 @@ def log_likelihood(mixture: Mixture, params: MixtureParams, data: Blocks) -> Flo
 
     # Recomputed in the backward pass, so that one block at a time is in memory.
     @jax.checkpoint
-    def block(params: MixtureParams, x: Array, weights: Array) -> Array:
-        return jnp.sum(weights * mixture.log_prob(params, x.T))
+    def block(params: MixtureParams, rows: Observations, weights: Array) -> Array:
+        return jnp.sum(weights * mixture.log_prob(params, rows))
 
     if data.x.shape[0] == 1:
-        return block(params, data.x[0], data.weights[0])
+        return block(params, *jax.tree.map(lambda leaf: leaf[0], (data.rows, data.weights)))
 
-    def add(total: Array, one: tuple[Array, Array]) -> tuple[Array, None]:
+    def add(total: Array, one: tuple[Observations, Array]) -> tuple[Array, None]:
         return total + block(params, *one), None
 
-    return jax.lax.scan(add, jnp.zeros((), data.x.dtype), (data.x, data.weights))[0]
+    return jax.lax.scan(add, jnp.zeros((), data.x.dtype), (data.rows, data.weights))[0]
 
 
 def _natural_sums(mixture: Mixture, natural: Float[Array, "K p"], data: Blocks) -> _Sums:
     """Two matrix products with the sufficient statistics, which all components and all starts share."""
 
-    def sums(x: Float[Array, "d n"], weights: Float[Array, " n"], excess: Any) -> tuple[Array, Any]:
-        features = mixture.family.sufficient_statistics(x)
-        joint = jax.lax.dot(natural, features, precision=PRECISION)
+    def sums(rows: Observations, weights: Float[Array, " n"], excess: Any) -> tuple[Array, Any]:
+        features = mixture.family.sufficient_statistics(rows)
+        joint = _labelled(jax.lax.dot(natural, features, precision=PRECISION), rows)
         log_likelihood, responsibilities = _responsibilities(joint, weights, excess, counted=data.counted)
         # Contracted over the data in this order the product needs no transposed copy: twice as fast as the other one.
         moments = jax.lax.dot_general(features, responsibilities, (((1,), (1,)), ((), ())), precision=PRECISION).T
@@ -142,13 +146,17 @@ def _natural_sums(mixture: Mixture, natural: Float[Array, "K p"], data: Blocks) 
 def _exact_sums(mixture: Mixture, params: MixtureParams, data: Blocks) -> _Sums:
     log_weights = jnp.log(params.weights)
 
-    def sums(x: Float[Array, "d n"], weights: Float[Array, " n"], excess: Any) -> tuple[Array, Any]:
-        joint = log_weights[:, None] + mixture.family.log_kernel(params.components, x.T)
+    def sums(rows: Observations, weights: Float[Array, " n"], excess: Any) -> tuple[Array, Any]:
+        joint = _labelled(log_weights[:, None] + mixture.family.log_kernel(params, rows), rows)
         log_likelihood, responsibilities = _responsibilities(joint, weights, None, counted=data.counted)
-        statistics = mixture.family.statistics(params.components, x.T, responsibilities)
+        statistics = mixture.family.statistics(params, rows, responsibilities)
         return log_likelihood, (jnp.sum(responsibilities, axis=1), statistics)
 
     return sums
+
+
+def _labelled(joint: Float[Array, "K n"], rows: Observations) -> Float[Array, "K n"]:
+    return joint if rows.labels is None else joint + rows.labels
 
 
 def _responsibilities(
@@ -203,11 +211,10 @@ def maximization(
     """
     counts = statistics.counts
     pseudo_counts = counts if prior is None else jnp.maximum(counts + prior.concentration - 1.0, 0.0)
-    component_prior = None if prior is None else prior.components
-    components = mixture.family.maximize(statistics.components, counts, params.components, component_prior)
+    components = mixture.family.maximize(statistics.components, counts, params, mixture.laws(prior))
     if ridge is not None:
         components = mixture.family.regularize(components, ridge)
-    return MixtureParams(weights=pseudo_counts / jnp.sum(pseudo_counts), components=components)
+    return mixture.assembled(pseudo_counts / jnp.sum(pseudo_counts), components)
 
 
 def rounding(mixture: Mixture, params: MixtureParams, data: Blocks) -> Array:
@@ -217,7 +224,7 @@ def rounding(mixture: Mixture, params: MixtureParams, data: Blocks) -> Array:
     subtracts the mean first, and then the error is that of a datum's place: `Family.distance`.
     """
     lost = mixture.family.cancellation if data.natural else mixture.family.distance
-    return jnp.finfo(data.x.dtype).eps * lost(params.components)
+    return jnp.finfo(data.x.dtype).eps * lost(params)
 
 
 def trusted(mixture: Mixture, params: MixtureParams, data: Blocks) -> Array:

@@ -132,8 +132,8 @@ class Tile:
         data = *rows_of(party.blocks), party.prior
         if self._data is None:
             # Seats that are still empty hold the first data set: numbers there are ordinary, and nobody reads them.
-            *rows, self._prior = jax.tree.map(lambda leaf: np.stack([leaf] * len(self._parties)), data)
-            self._data = dataclasses.replace(party.blocks, x=rows[0], weights=rows[1], excess=rows[2])
+            rows, weights, excess, self._prior = jax.tree.map(lambda leaf: np.stack([leaf] * len(self._parties)), data)
+            self._data = dataclasses.replace(party.blocks, rows=rows, weights=weights, excess=excess)
         _write((*rows_of(self._data), self._prior), seat, data)
 
     def _begin(self, taken: np.ndarray) -> None:

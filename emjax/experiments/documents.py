@@ -78,8 +78,8 @@ def parameter_values(mixture: Any, params: Any) -> dict[str, Any]:
     with computing():
         named = {name: np.asarray(value) for name, value in mixture.named_parameters(params).items()}
         wide = "scale" in named and named["scale"].shape[-1] > MOST_DIAGONAL
-        if hasattr(params.components, "covariance") and not (wide and "correlation" not in named):
-            named["covariance"] = np.asarray(params.components.covariance)
+        if "covariance" in mixture.family.derived and not (wide and "correlation" not in named):
+            named["covariance"] = np.asarray(params.covariance)
     return named
 
 

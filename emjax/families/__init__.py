@@ -1,5 +1,6 @@
 """Component families: one file each, the only place that knows a density."""
 
+from emjax.families import laws
 from emjax.families.base import Family
 from emjax.families.normal import Normal
 from emjax.families.poisson import Poisson
@@ -7,4 +8,4 @@ from emjax.families.poisson import Poisson
 FAMILIES: dict[str, type[Family]] = {family.name: family for family in (Normal, Poisson)}
 """The families by the name that the command line and config files take."""
 
-__all__ = ["FAMILIES", "Family", "Normal", "Poisson"]
+__all__ = ["FAMILIES", "Family", "Normal", "Poisson", "laws"]

@@ -1,32 +1,49 @@
-"""What a component family owes the rest of emjax; the contributor's guide builds Poisson from this page.
+"""What a component family owes the rest of emjax; the contributor's guide builds one from this page.
 
-A family knows one density and everything that follows from it: its parameters, the additive expected sufficient
-statistics of its EM, the maximiser of those statistics, its conjugate prior, and the NumPyro distributions of that
-prior. Nothing outside a family's file names a density. Inside, arrays are component-major, ``(n_components,
-n_samples)``, because that is the fast layout for few components; the public face is sample-major.
+A family knows one density and everything that follows from it. It declares its parameters (`emjax.families.parameters`)
+and the laws of its default prior (`emjax.families.laws`); coordinates, names, counts, checks, NumPyro sites and the
+prior's density follow from these and are written here, once. What is left to a family is its density, in one of three
+forms:
+
+`Family`
+    ``log_kernel`` alone. Its statistics are the gradient and the Hessian of the expected log density, its M-step one
+    damped Newton step from them (Lange, "A gradient algorithm locally equivalent to the EM algorithm", Journal of the
+    Royal Statistical Society B 57, 1995).
+a natural form
+    ``sufficient_statistics`` and ``natural_parameters``: an iteration of EM is two matrix products, which all
+    components and all starts share.
+`emjax.families.scalar.ScalarFamily`
+    One number, from which several features, missing cells and the M-step follow.
+
+Nothing outside a family's file names a density. Inside, arrays are component-major, ``(n_components, n_samples)``, and
+the datum is on the last axis, because that is the fast layout for few components; the public face is sample-major.
 """
 
 from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.families.arrays import AnyArray
+from emjax.families.ascent import ascend, derivatives
 from emjax.families.frame import Frame, identity_frame
+from emjax.families.laws import Law
 from emjax.families.linalg import product
+from emjax.families.observations import Observations, observed
+from emjax.families.parameters import Declared, MixtureParams, Parameter, Values
+from emjax.moments import Summary
 from emjax.samples import Samples
 
 _FEW = 3.5
 
-Params = Any
-"""A family's parameters: a pytree whose leaves lead with ``n_components`` (but for parameters all components share)."""
+Laws = Mapping[str, Law]
+"""The laws of a family's sites; `emjax.families.laws.Flat` for maximum likelihood."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,84 +53,218 @@ class Family(abc.ABC):
     name: ClassVar[str]
     """The family's name on the command line and in config files."""
 
-    params_type: ClassVar[type]
-    """The frozen dataclass, registered with JAX, that holds the parameters; its fields are the sampler's sites."""
+    support: ClassVar[str] = "real"
+    """Where a feature may lie: real, positive, nonnegative, count, binary or level."""
 
-    links: ClassVar[dict[str, str]]
-    """For each named parameter, the scale on which its estimate is nearest to normal: identity, log or atanh."""
+    @property
+    def discrete(self) -> bool:
+        """Whether data are whole numbers, drawn as bars: the number itself is what a datum is."""
+        return self.support in ("count", "binary", "level")
+
+    derived: ClassVar[tuple[str, ...]] = ()
+    """Names of what else can be read from parameters, see `derive`."""
+
+    @property
+    @abc.abstractmethod
+    def parameters(self) -> Mapping[str, Parameter]:
+        """What a component's parameters are, in the order in which people read them."""
+
+    # -- what follows from the declaration ---------------------------------------------------------------------------
+
+    @property
+    def declared(self) -> Declared:
+        """The parameters with all that follows from them."""
+        return Declared(self.parameters)
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """What a prior may have a law for: by default the parameters."""
+        return tuple(self.parameters)
+
+    def site(self, name: str) -> Parameter:
+        """What is declared of a parameter, or of what is derived from them."""
+        return self.parameters[name]
+
+    def at_site(self, name: str, params: MixtureParams) -> Any:
+        """The value at a site of a prior."""
+        return params[name]
+
+    def reading(self, name: str) -> Parameter:
+        """What is declared of a name that people read, see `reported`."""
+        return self.parameters[name]
+
+    def lengths(self, n_features: int) -> dict[str, int]:
+        """The lengths of the axes that parameters stand along."""
+        return {"feature": n_features}
+
+    def n_features(self, params: Any) -> int:
+        """Of how many features the data of some parameters are."""
+        for name, parameter in self.parameters.items():
+            if "feature" in parameter.axes:
+                return int(params[name].shape[parameter.axes.index("feature") - len(parameter.axes)])
+        raise TypeError(f"no parameter of {self.name} has an axis of features, so it must override n_features")
+
+    def derive(self, name: str, params: MixtureParams) -> Any:
+        """What is read from parameters, one of ``derived``; NumPy in, NumPy out, other axes may lead."""
+        raise AttributeError(name)
+
+    def reported(self, n_features: int) -> tuple[str, ...]:
+        """The names that a person reads: by default the parameters'."""
+        return tuple(self.parameters)
+
+    def stored(self, n_features: int) -> tuple[str, ...]:
+        """The names of which a posterior keeps the draws: those that are read, and whatever else is expected."""
+        return self.reported(n_features)
+
+    def params(self, **values: Any) -> Values:
+        """Checked parameters from plain arrays; raises `ValueError` naming the argument that is wrong."""
+        return self.declared.checked(values, self.lengths(0) | {"feature": _last(values)})
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        """The number of free parameters of all components together (weights not counted)."""
+        return self.declared.n_parameters(n_components, self.lengths(n_features))
+
+    def log_volume(self, params: MixtureParams, sites: tuple[str, ...]) -> Float[Array, ""]:
+        """``log |d sites / d unconstrained|``, with the sites that a prior is given for."""
+        return self.declared.log_volume(params)
+
+    def from_sites(self, values: Mapping[str, Any]) -> Values:
+        """The parameters at values of a prior's sites; other sites among the values are passed over."""
+        return {name: values[name] for name in self.parameters if name in values}
+
+    def sites_for(self, given: Laws, default: Laws) -> dict[str, Law]:
+        """The laws of all sites in the order in which they are drawn: the user's, and defaults for the rest."""
+        return {site: given.get(site, law) for site, law in default.items()}
+
+    # -- what pictures and comparisons read --------------------------------------------------------------------------
+
+    def from_stored(self, stored: Mapping[str, Any]) -> tuple[Family, Values]:
+        """A family and its parameters from what `stored` names: of equal densities, other axes may lead."""
+        return self, {name: stored[name] for name in self.parameters}
+
+    def moments(self, params: MixtureParams) -> tuple[Any, Any]:
+        """The components' means ``(..., K, d)`` and covariance matrices ``(..., K, d, d)``, in the data's units."""
+        raise NotImplementedError(f"{self.name} has not said what the moments of a component are")
+
+    def marginal(self, params: MixtureParams, feature: int) -> tuple[Family, Values]:
+        """The density of one feature: a family and its parameters; by default those of the feature alone."""
+        one = slice(feature, feature + 1)
+        return self, {name: params[name][..., one] if p.axes else params[name] for name, p in self.parameters.items()}
 
     # -- on the host -------------------------------------------------------------------------------------------------
 
     def check(self, samples: Samples) -> None:  # noqa: B027 (an empty default, not a forgotten abstract method)
         """Raise a `DataError` where the data cannot come from this family; by default all finite numbers can."""
 
-    def frame(self, x: np.ndarray) -> Frame:
+    def resolved(self, summary: Summary) -> Family:
+        """The family with what it takes from the data, such as how many levels a category has; by default itself."""
+        return self
+
+    def frame(self, summary: Summary) -> Frame:
         """The change of units in which EM and the sampler work; by default none."""
-        return identity_frame(x.shape[1])
+        return identity_frame(summary.n_features)
 
     @abc.abstractmethod
-    def default_prior(self, x: np.ndarray, n_components: int) -> Params:
-        """A weakly informative conjugate prior of one component, scaled by the data."""
+    def default_prior(self, summary: Summary, n_components: int) -> dict[str, Law]:
+        """A weakly informative prior scaled by the data: a law for each site, in the order in which they are drawn."""
 
     @abc.abstractmethod
-    def pooled(self, x: Any, n_components: int) -> Params:
-        """Every component at the estimate of all the data ``x (n, d)``: the reference from which starts are made."""
+    def pooled(self, summary: Summary, n_components: int) -> Values:
+        """Every component at the estimate of all the data: the reference from which starts are made."""
 
     @abc.abstractmethod
-    def params(self, **values: Any) -> Params:
-        """Checked parameters from plain arrays; raises `ValueError` naming the argument that is wrong."""
+    def at_means(self, params: MixtureParams, means: Float[AnyArray, "K d"]) -> Values:
+        """The parameters of components moved to points ``means`` of the data's space, as a start of EM."""
 
-    @abc.abstractmethod
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        """The number of free parameters of all components together (weights not counted)."""
+    def at_clusters(self, params: MixtureParams, x: np.ndarray, labels: np.ndarray, means: np.ndarray) -> Values:
+        """The estimates of clusters, on the host: ``labels (n,)`` of ``x (n, d)``, whose means are ``means (K, d)``.
 
-    @abc.abstractmethod
-    def space(self, n_features: int) -> str:
-        """The names of the parameters in whose space a prior density, and so a MAP estimate, is taken."""
-
-    # -- under jit ---------------------------------------------------------------------------------------------------
-
-    def log_kernel(self, params: Params, x: Float[AnyArray, "n d"]) -> Float[Array, "K n"]:
-        """The part of the log density that depends on the parameters; by default from the natural form."""
-        return product(self.natural_parameters(params), self.sufficient_statistics(jnp.asarray(x).T))
-
-    @abc.abstractmethod
-    def log_base_measure(self, x: Float[AnyArray, "n d"]) -> Float[Array, " n"]:
-        """The rest of the log density: it depends on the data alone, so EM need not repeat it."""
-
-    def log_density(self, params: Params, x: Float[AnyArray, "n d"]) -> Float[Array, "K n"]:
-        """``log p(x_n | component k)``."""
-        return self.log_kernel(params, x) + self.log_base_measure(x)[None, :]
-
-    def statistics(self, params: Params, x: Float[AnyArray, "n d"], responsibilities: Float[Array, "K n"]) -> Any:
-        """Expected sufficient statistics, additive over data; by default from the natural form.
-
-        They may be taken relative to ``params`` (centred at its means), which is what keeps them accurate; `maximize`
-        is given the same ``params``.
+        ``params`` are those of `pooled`. By default they are moved to the means, which is all there is to estimate
+        where a component has no other parameter.
         """
-        return self.from_moments(params, product(responsibilities, self.sufficient_statistics(jnp.asarray(x).T).T))
+        return self.at_means(params, means)
+
+    def place(self, x: np.ndarray) -> np.ndarray:
+        """The rows ``(n, d)`` where a Euclidean distance means something; by default as they are."""
+        return x
+
+    def explain_degenerate(self, samples: Samples, params: MixtureParams) -> str | None:
+        """What in the data made a component collapse, in words and with the names of columns; by default unknown."""
+        return None
+
+    # -- the density, under jit --------------------------------------------------------------------------------------
+
+    def log_kernel(self, params: MixtureParams, rows: Observations) -> Float[Array, "K n"]:
+        """The part of the log density that depends on the parameters; by default from the natural form."""
+        statistics = self.sufficient_statistics(rows)
+        return product(self.natural_parameters(params, holes=rows.seen is not None), statistics)
+
+    def log_base_measure(self, rows: Observations) -> Float[Array, " n"]:
+        """The rest of the log density: it depends on the data alone, so EM need not repeat it; by default zero."""
+        return jnp.zeros(rows.y.shape[-1], jnp.result_type(rows.y))
+
+    def log_density(self, params: MixtureParams, x: Any) -> Float[Array, "K n"]:
+        """``log p(x_n | component k)``, of what was observed; ``x (n, d)`` or `Observations`."""
+        rows = observed(x)
+        return self.log_kernel(params, rows) + self.log_base_measure(rows)[None, :]
 
     @abc.abstractmethod
-    def maximize(self, statistics: Any, counts: Float[Array, " K"], params: Params, prior: Params | None) -> Params:
-        """The parameters that maximise the expected complete-data log-likelihood (plus log prior)."""
+    def sample(self, params: MixtureParams, key: Array, labels: Array) -> Float[Array, "n d"]:
+        """One draw from the component of each label."""
+
+    def filled(self, params: MixtureParams, key: Array, labels: Array, rows: Observations) -> Observations:
+        """The rows with what was not observed drawn, given the rest and the labels; features independent by default."""
+        if rows.seen is None:
+            return rows
+        return Observations(y=jnp.where(rows.seen > 0, rows.y, self.sample(params, key, labels).T), labels=rows.labels)
+
+    # -- the M-step --------------------------------------------------------------------------------------------------
 
     @property
-    def conjugate(self) -> bool:
-        """Whether the family has `draw_components`, so that the Gibbs sampler can be used."""
-        return type(self).draw_components is not Family.draw_components
+    def exact(self) -> bool:
+        """Whether `maximize` gives the maximiser; else a step towards it, which EM shortens where it falls."""
+        return self.natural or type(self).statistics is not Family.statistics
+
+    def statistics(self, params: MixtureParams, rows: Observations, responsibilities: Float[Array, "K n"]) -> Any:
+        """Expected sufficient statistics, additive over data.
+
+        By default from the natural form, or else the gradient and the Hessian of the expected log density at
+        ``params``. They may be taken relative to ``params`` (centred at its means), which is what keeps them accurate;
+        `maximize` is given the same ``params``.
+        """
+        if self.natural:
+            return self.from_moments(params, product(responsibilities, self.sufficient_statistics(rows).T))
+        return derivatives(self, params, rows, responsibilities)
+
+    def maximize(self, statistics: Any, counts: Float[Array, " K"], params: MixtureParams, laws: Laws) -> Values:
+        """The parameters that maximise the expected complete-data log-likelihood plus the laws' log density.
+
+        By default a step towards it, by the gradient and the Hessian that `statistics` are.
+        """
+        return ascend(self, statistics, params, laws)
+
+    def regularize(self, params: Any, ridge: Float[Array, " d"]) -> Values:
+        """The parameters with ``ridge`` (squared units of the frame) added to every variance; by default none has."""
+        return {name: params[name] for name in self.parameters}
+
+    # -- conjugate laws ----------------------------------------------------------------------------------------------
+
+    def refuses_gibbs(self, laws: Laws) -> str | None:
+        """Why parameters cannot be drawn given labels (the site whose law is not conjugate), or ``None``."""
+        return f"{self.name} has no conjugate prior"
 
     def draw_components(
-        self, key: Array, statistics: Any, counts: Float[Array, " K"], params: Params, prior: Params
-    ) -> Params:
-        """A draw from ``p(parameters | labels, x, prior)``, with what `maximize` is given for these labels.
+        self, key: Array, statistics: Any, counts: Float[Array, " K"], params: MixtureParams, laws: Laws
+    ) -> Values:
+        """A draw from ``p(parameters | labels, x)``, with what `maximize` is given for these labels.
 
         The statistics are those of responsibilities that are one at a datum's label and zero elsewhere. A component
-        without data is drawn from the prior. Raises `TypeError` where the family has no conjugate prior to draw from.
+        without data is drawn from the prior.
         """
         raise TypeError(f"{self.name} has no conjugate draw of its components, which method='gibbs' needs")
 
     def log_evidence(
-        self, statistics: Any, counts: Float[Array, " K"], params: Params, prior: Params
+        self, statistics: Any, counts: Float[Array, " K"], params: MixtureParams, laws: Laws
     ) -> Float[Array, ""]:
         """``log p(x | labels)`` of all components together, the base measure left out, given what `maximize` is given.
 
@@ -121,45 +272,30 @@ class Family(abc.ABC):
         """
         raise TypeError(f"{self.name} has no conjugate prior, so its evidence has no closed form")
 
-    # The natural form of an exponential family is log_kernel(params, x) = natural_parameters(params) @
-    # sufficient_statistics(transposed x), up to `natural_excess`. With it an iteration of EM is two matrix products,
-    # which all components and all starts share. Any other family overrides `log_kernel` and `statistics` instead.
+    # -- the natural form --------------------------------------------------------------------------------------------
+    # log_kernel(params, rows) = natural_parameters(params) @ sufficient_statistics(rows), up to `natural_excess`.
 
     @property
     def natural(self) -> bool:
         """Whether the family has the natural form."""
         return type(self).sufficient_statistics is not Family.sufficient_statistics
 
-    def sufficient_statistics(self, x: Float[Array, "d n"]) -> Float[Array, "p n"]:
-        """The sufficient statistics of each datum, a row of ones first; data are feature-major here."""
-        raise TypeError(f"{self.name} has no natural form, so it must override log_kernel and statistics")
+    @property
+    def natural_with_holes(self) -> bool:
+        """Whether it has the natural form where cells are missing, too."""
+        return False
 
-    def natural_parameters(self, params: Params) -> Float[Array, "K p"]:
+    def sufficient_statistics(self, rows: Observations) -> Float[Array, "p n"]:
+        """The sufficient statistics of each datum, a row of ones first."""
+        raise TypeError(f"{self.name} has no natural form, so it must override log_kernel")
+
+    def natural_parameters(self, params: MixtureParams, *, holes: bool = False) -> Float[Array, "K p"]:
         """What multiplies `sufficient_statistics` in the log kernel; minus the log-partition function first."""
-        raise TypeError(f"{self.name} has no natural form, so it must override log_kernel and statistics")
+        raise TypeError(f"{self.name} has no natural form, so it must override log_kernel")
 
-    def from_moments(self, params: Params, moments: Float[Array, "K p"]) -> Any:
+    def from_moments(self, params: MixtureParams, moments: Float[Array, "K p"]) -> Any:
         """The `statistics` that belong to sums ``responsibilities @ sufficient_statistics'``; by default these sums."""
         return moments
-
-    def cancellation(self, params: Params) -> Float[Array, ""]:
-        """How much larger than their sum the terms of the natural form are, at the worst component; by default 1.
-
-        Times the machine's epsilon it is the rounding error of a log density, and of an estimated variance relative to
-        itself. Where it is too large, EM takes `log_kernel` and `statistics` instead.
-        """
-        return jnp.ones(())
-
-    def resolution(self, params: Params) -> Float[Array, ""]:
-        """The smallest change of a coordinate of `unconstrain` that stored parameters can hold, if not the epsilon."""
-        return jnp.zeros(())
-
-    def distance(self, params: Params) -> Float[Array, ""]:
-        """How many of its deviations the farthest component lies from the origin: what `log_kernel` loses by rounding.
-
-        Times the machine's epsilon it is the error of a datum's place within a component, in deviations.
-        """
-        return jnp.sqrt(self.cancellation(params))
 
     def natural_excess(self, x: np.ndarray) -> np.ndarray | None:
         """By how much the natural form exceeds `log_kernel` at each datum ``(n,)``, on the host; None where they agree.
@@ -168,23 +304,30 @@ class Family(abc.ABC):
         """
         return None
 
-    @abc.abstractmethod
-    def at_means(self, params: Params, means: Float[AnyArray, "K d"]) -> Params:
-        """The same parameters with the components' means moved to ``means``."""
+    # -- accuracy ----------------------------------------------------------------------------------------------------
 
-    def at_clusters(self, params: Params, x: np.ndarray, labels: np.ndarray, means: np.ndarray) -> Params:
-        """The estimates of clusters, on the host: ``labels (n,)`` of ``x (n, d)``, whose means are ``means (K, d)``.
+    def cancellation(self, params: MixtureParams) -> Float[Array, ""]:
+        """How much larger than their sum the terms of the natural form are, at the worst component; by default 1.
 
-        ``params`` are those of `pooled`. By default they are moved to the means, which is all there is to estimate
-        where a component has no other parameter.
+        Times the machine's epsilon it is the rounding error of a log density, and of an estimated variance relative to
+        itself. Where it is too large, EM takes `log_kernel` and `statistics` instead.
         """
-        return self.at_means(params, means)
+        return jnp.ones(())
 
-    def regularize(self, params: Params, ridge: Float[Array, " d"]) -> Params:
-        """The parameters with ``ridge`` (squared units of the frame) added to every variance; by default none has."""
-        return params
+    def resolution(self, params: MixtureParams) -> Float[Array, ""]:
+        """The smallest change of a coordinate of `unconstrain` that stored parameters can hold, if not the epsilon."""
+        return jnp.zeros(())
 
-    def degenerate(self, params: Params) -> Array:
+    def distance(self, params: MixtureParams) -> Float[Array, ""]:
+        """How many of its deviations the farthest component lies from the origin: what `log_kernel` loses by rounding.
+
+        Times the machine's epsilon it is the error of a datum's place within a component, in deviations.
+        """
+        return jnp.sqrt(self.cancellation(params))
+
+    # -- optima that say nothing of the population ---------------------------------------------------------------------
+
+    def degenerate(self, params: MixtureParams) -> Array:
         """True where a component has collapsed to nothing but rounding; by default never.
 
         Being narrow beside all the data is no collapse.
@@ -195,7 +338,9 @@ class Family(abc.ABC):
         """On so many different points the likelihood of one component has no bound; by default zero: never."""
         return 0
 
-    def without_bound(self, params: Params, weights: AnyArray, counts: AnyArray, n_features: int, xp: Any = np) -> Any:
+    def without_bound(
+        self, params: MixtureParams, weights: AnyArray, counts: AnyArray, n_features: int, xp: Any = np
+    ) -> Any:
         """Which components ``(K,)`` stand on the way to where the likelihood has no bound: `narrow`, and on few points.
 
         Few are less than three and a half times as many as determine a component's parameters. ``xp`` is NumPy for
@@ -207,82 +352,27 @@ class Family(abc.ABC):
             return few
         return few & self.narrow(params, weights, xp)
 
-    def narrow(self, params: Params, weights: AnyArray, xp: Any = np) -> AnyArray:
+    def narrow(self, params: MixtureParams, weights: AnyArray, xp: Any = np) -> AnyArray:
         """Which components ``(K,)`` are nearly singular, beside all data and beside the others; by default none."""
         return xp.zeros(weights.shape, bool)
 
-    def explain_degenerate(self, samples: Samples, params: Params) -> str | None:
-        """What in the data made a component collapse, in words and with the names of columns; by default unknown."""
-        return None
-
-    @abc.abstractmethod
-    def log_prior(self, params: Params, prior: Params) -> Float[Array, ""]:
-        """The prior's log density of all components in the space that `space` names."""
-
-    @abc.abstractmethod
-    def unconstrain(self, params: Params) -> Any:
-        """The parameters as a pytree of unbounded real arrays."""
-
-    @abc.abstractmethod
-    def constrain(self, unconstrained: Any) -> Params:
-        """The inverse of `unconstrain`."""
-
-    def permute_unconstrained(self, unconstrained: Any, permutation: AnyArray) -> Any:
-        """`permute` in the space of `unconstrain`: by default, its leaves lead with ``n_components`` too."""
-        return jax.tree.map(lambda leaf: leaf[permutation], unconstrained)
-
-    @abc.abstractmethod
-    def log_volume(self, params: Params) -> Float[Array, ""]:
-        """``log |d params / d unconstrained|`` at some parameters, these in the space that `space` names."""
-
-    # A family that overrides `frame` overrides these four with it.
-
-    def to_frame(self, params: Params, frame: Frame) -> Params:
-        """Parameters of ``x`` as parameters of ``z = (x - shift) / scale``."""
-        return params
-
-    def from_frame(self, params: Params, frame: Frame) -> Params:
-        """The inverse of `to_frame`."""
-        return params
-
-    def prior_to_frame(self, prior: Params, frame: Frame) -> Params:
-        """The prior of ``x`` as the same prior of ``z``."""
-        return prior
-
-    def log_prior_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
-        """``log p(params of x) - log p(params of z)``: what a prior density loses in the way back."""
-        return jnp.zeros(())
-
-    def named_parameters(self, params: Params) -> dict[str, AnyArray]:
-        """What a person reads: name to array, leading with ``n_components``, in the data's units."""
-        return self.to_sites(params)
-
-    def stored_parameters(self, params: Params) -> dict[str, Any]:
-        """What a posterior keeps of each draw: the named parameters, and whatever else is expected of the family."""
-        return self.named_parameters(params)
-
-    def permute(self, params: Params, permutation: AnyArray) -> Params:
-        """The same mixture with its components in another order."""
-        return jax.tree.map(lambda leaf: leaf[permutation], params)
-
-    @abc.abstractmethod
-    def sample(self, params: Params, key: Array, labels: Array) -> Float[Array, "n d"]:
-        """One draw from the component of each label."""
-
     # -- for the bridge to NumPyro -----------------------------------------------------------------------------------
 
-    @abc.abstractmethod
     def numpyro_support(self) -> Any:
         """The NumPyro constraint that one datum ``(n_features,)`` satisfies."""
+        from numpyro.distributions import constraints
 
-    @abc.abstractmethod
-    def prior_sites(self, prior: Params, n_components: int) -> dict[str, Callable[[Mapping[str, AnyArray]], Any]]:
-        """The prior as NumPyro distributions, in sampling order; each is given the values of the earlier ones."""
+        own = {
+            "real": constraints.real,
+            "positive": constraints.positive,
+            "nonnegative": constraints.nonnegative,
+            "count": constraints.nonnegative_integer,
+            "level": constraints.nonnegative_integer,
+            "binary": constraints.boolean,
+        }
+        return constraints.independent(own[self.support], 1)
 
-    def to_sites(self, params: Params) -> dict[str, AnyArray]:
-        """The values that `prior_sites` would draw."""
-        return {field.name: getattr(params, field.name) for field in dataclasses.fields(params)}
 
-    def from_sites(self, values: Mapping[str, AnyArray]) -> Params:
-        """The inverse of `to_sites`; other sites among the values are passed over."""
-        return self.params_type(**{field.name: values[field.name] for field in dataclasses.fields(self.params_type)})
+def _last(values: Mapping[str, Any]) -> int:
+    given = next((np.asarray(value) for value in values.values() if value is not None), np.zeros(1))
+    return given.shape[-1] if given.ndim > 1 else 1

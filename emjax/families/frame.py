@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.families.arrays import AnyArray
-from emjax.families.moments import mean, variance
+from emjax.moments import Summary
 
 
 @jax.tree_util.register_dataclass
@@ -42,14 +42,13 @@ def identity_frame(n_features: int) -> Frame:
     return Frame(shift=np.zeros(n_features), scale=np.ones(n_features))
 
 
-def standardizing_frame(x: np.ndarray, *, common_scale: bool) -> Frame:
+def standardizing_frame(summary: Summary, *, common_scale: bool) -> Frame:
     """The frame in which the data have mean zero and standard deviation one.
 
     ``common_scale`` uses one scale for all features, for models such as spherical covariances that are not closed
     under a change of the features' relative units.
     """
-    shift = mean(x)
-    scale = np.sqrt(variance(x))
+    scale = np.sqrt(summary.variance)
     if common_scale:
         scale = np.full_like(scale, np.sqrt(np.mean(scale**2)))
-    return Frame(shift=shift, scale=np.where(scale > 0, scale, 1.0))
+    return Frame(shift=summary.mean, scale=np.where(scale > 0, scale, 1.0))

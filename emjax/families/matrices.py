@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import multigammaln
 from jaxtyping import Array, Float
 
-from emjax.families.arrays import AnyArray, Hyperparameter
+from emjax.families.arrays import AnyArray
+from emjax.families.domains import COVARIANCE
 from emjax.families.draws import inverse_wishart_root
-from emjax.families.frame import Frame
+from emjax.families.laws import InverseWishart
 from emjax.families.linalg import (
     PRECISION,
     cholesky,
@@ -22,15 +22,25 @@ from emjax.families.linalg import (
     product,
     smallest_ratios,
 )
-from emjax.families.moments import covariance
+from emjax.families.parameters import Parameter, Unit
 from emjax.families.structure import CovarianceStructure, Moments
+from emjax.moments import Summary
 
 
 class _Matrix(CovarianceStructure):
     """What full and tied share: matrices, Cholesky factors, and the inverse Wishart."""
 
     site: ClassVar[str] = "covariance"
+    law: ClassVar[Any] = InverseWishart
     has_correlation: ClassVar[bool] = True
+
+    def default_law(self, summary: Summary, n_components: int) -> InverseWishart:
+        n_features, scatter = summary.n_features, summary.covariance
+        variances = np.diag(scatter)
+        scale = np.sqrt(variances)
+        if np.linalg.eigvalsh(scatter / np.outer(scale, scale)).min() < 1e-8:
+            scatter = np.diag(variances)
+        return InverseWishart(np.asarray(n_features + 2.0), scatter / n_components ** (2 / n_features))
 
     def unit(self, n_components: int, n_features: int) -> np.ndarray:
         return np.broadcast_to(np.eye(n_features), self.shape(n_components, n_features))
@@ -38,38 +48,11 @@ class _Matrix(CovarianceStructure):
     def root(self, dispersion: AnyArray) -> Array:
         return cholesky(dispersion)
 
-    def pooled(self, x: Any, n_components: int) -> np.ndarray:
-        return np.broadcast_to(covariance(x), self.shape(n_components, x.shape[1]))
+    def pooled(self, summary: Summary, n_components: int) -> np.ndarray:
+        return np.broadcast_to(summary.covariance, self.shape(n_components, summary.n_features))
 
     def color_scatter(self, root: Array, scatter: Array) -> Array:
         return product(product(root, scatter), jnp.swapaxes(root, -1, -2))
-
-    def default_scatter(self, x: np.ndarray, n_components: int) -> np.ndarray:
-        n_features = x.shape[1]
-        scatter = covariance(x)
-        variances = np.diag(scatter)
-        scale = np.sqrt(variances)
-        if np.linalg.eigvalsh(scatter / np.outer(scale, scale)).min() < 1e-8:
-            scatter = np.diag(variances)
-        return scatter / n_components ** (2 / n_features)
-
-    def default_degrees(self, n_features: int) -> float:
-        return n_features + 2.0
-
-    def log_prior(
-        self, dispersion: AnyArray, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter
-    ) -> Float[Array, ""]:
-        d = dispersion.shape[-1]
-        root = cholesky(dispersion)
-        log_det = jnp.sum(jnp.log(diagonal(root)), axis=-1)
-        trace = jnp.sum(product(inverse_lower(root), cholesky(scatter)) ** 2, axis=(-1, -2))
-        constant = self.log_normalizer(degrees_of_freedom, scatter)
-        return jnp.sum(constant - (degrees_of_freedom + d + 1.0) * log_det - 0.5 * trace)
-
-    def log_normalizer(self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter) -> Array:
-        d, half = scatter.shape[-1], 0.5 * jnp.asarray(degrees_of_freedom)
-        log_det = jnp.sum(jnp.log(diagonal(cholesky(scatter))), axis=-1)
-        return 2.0 * half * log_det - half * d * jnp.log(2.0) - multigammaln(half, d)
 
     def products(self, x: Float[Array, "d n"]) -> Float[Array, "q n"]:
         return jnp.concatenate([x[i : i + 1] * x[i:] for i in range(x.shape[0])])
@@ -94,39 +77,9 @@ class _Matrix(CovarianceStructure):
         reach = jnp.abs(mean) + jnp.sqrt(jnp.sum(roots * roots, axis=-1))
         return jnp.max(jnp.sum(product(jnp.abs(inverse_lower(roots)), reach[..., None]) ** 2, axis=(-2, -1)))
 
-    def _inverse_wishart(self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter) -> Any:
-        import numpyro.distributions as dist
-
-        return dist.InverseWishart(degrees_of_freedom, scale_tril=cholesky(jnp.asarray(scatter)))
-
-    def draw(self, key: Array, degrees_of_freedom: Array, scatter: Array) -> tuple[Array, Array]:
-        root = inverse_wishart_root(key, jnp.reshape(degrees_of_freedom, scatter.shape[:-2]), scatter)
+    def draw(self, key: Array, law: Any) -> tuple[Array, Array]:
+        root = inverse_wishart_root(key, law.degrees_of_freedom, law.scatter)
         return product(root, jnp.swapaxes(root, -1, -2)), root
-
-    def unconstrain(self, dispersion: AnyArray) -> Array:
-        root = cholesky(dispersion)
-        rows, columns = np.tril_indices(dispersion.shape[-1])
-        entries = root[..., rows, columns]
-        return jnp.where(rows == columns, jnp.log(jnp.where(rows == columns, entries, 1.0)), entries)
-
-    def constrain(self, unconstrained: AnyArray, n_features: int) -> Array:
-        rows, columns = np.tril_indices(n_features)
-        entries = jnp.where(rows == columns, jnp.exp(jnp.where(rows == columns, unconstrained, 0.0)), unconstrained)
-        shape = (*unconstrained.shape[:-1], n_features, n_features)
-        root = jnp.zeros(shape, unconstrained.dtype).at[..., rows, columns].set(entries)
-        return product(root, jnp.swapaxes(root, -1, -2))
-
-    def log_volume(self, dispersion: AnyArray) -> Float[Array, ""]:
-        # From covariance to Cholesky factor, 2^d prod L_ii^(d - i) with i from 0; and L_ii once more for its logarithm.
-        log_roots = jnp.log(diagonal(cholesky(dispersion)))
-        d = dispersion.shape[-1]
-        powers = np.arange(d + 1, 1, -1).astype(log_roots.dtype)
-        n_matrices = log_roots.size // d
-        return jnp.sum(product(log_roots, powers)) + n_matrices * d * np.log(2.0)
-
-    def rescale(self, dispersion: AnyArray, scale: Float[AnyArray, " d"]) -> AnyArray:
-        # One index more where the matrices are stacked: NumPy in, NumPy out, no promotion of ranks.
-        return dispersion * (scale[:, None] * scale[None, :])[(None,) * (dispersion.ndim - 2)]
 
     def singular(self, dispersion: np.ndarray) -> bool:
         try:
@@ -158,12 +111,10 @@ class Full(_Matrix):
     """One covariance matrix per component."""
 
     name: ClassVar[str] = "full"
+    parameter: ClassVar[Parameter] = Parameter(COVARIANCE, ("feature", "feature"), Unit.VARIANCE)
 
-    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        return (n_components, n_features, n_features)
-
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        return n_components * n_features * (n_features + 1) // 2
+    def n_means(self, n_components: int, n_features: int) -> int:
+        return 1
 
     def points_without_bound(self, n_features: int) -> int:
         return n_features
@@ -186,19 +137,15 @@ class Full(_Matrix):
     def scatter(self, weights: Float[Array, "K n"], y: Float[Array, "K n d"]) -> Array:
         return product(jnp.swapaxes(y * weights[..., None], -1, -2), y)
 
+    def trace(self, root: Array, scatter: Array, n_components: int) -> Float[Array, " K"]:
+        inverse = inverse_lower(root)
+        return jnp.sum(product(inverse, scatter) * inverse, axis=(-1, -2))
+
+    def summed(self, weights: Float[Array, "K n"], spread: Array) -> Array:
+        return jnp.einsum("kn,knij->kij", weights, spread, precision=PRECISION)
+
     def degrees(self, counts: Float[Array, " K"], n_features: int) -> Array:
         return counts[:, None, None]
-
-    def prior_degrees(self, degrees_of_freedom: Hyperparameter, n_components: int, n_features: int) -> Array:
-        return degrees_of_freedom + n_features + 2.0
-
-    def prior_site(
-        self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter, n_components: int, n_features: int
-    ) -> Any:
-        return self._inverse_wishart(degrees_of_freedom, scatter).expand([n_components]).to_event(1)
-
-    def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
-        return -n_components * (frame.scale.shape[0] + 1) * frame.log_scale()
 
     def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "*s K d d"]:
         return dispersion
@@ -208,13 +155,10 @@ class Tied(_Matrix):
     """One covariance matrix that all components share."""
 
     name: ClassVar[str] = "tied"
-    shared: ClassVar[bool] = True
+    parameter: ClassVar[Parameter] = Parameter(COVARIANCE, ("feature", "feature"), Unit.VARIANCE, shared=True)
 
-    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        return (n_features, n_features)
-
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        return n_features * (n_features + 1) // 2
+    def n_means(self, n_components: int, n_features: int) -> int:
+        return n_components
 
     def points_without_bound(self, n_features: int) -> int:
         return 0  # a matrix that all data share does not collapse on some of them
@@ -238,19 +182,15 @@ class Tied(_Matrix):
     def scatter(self, weights: Float[Array, "K n"], y: Float[Array, "K n d"]) -> Array:
         return jnp.einsum("kni,knj->ij", y * weights[..., None], y, precision=PRECISION)
 
+    def trace(self, root: Array, scatter: Array, n_components: int) -> Float[Array, " K"]:
+        inverse = inverse_lower(root)
+        return jnp.full(n_components, jnp.sum(product(inverse, scatter) * inverse) / n_components)
+
+    def summed(self, weights: Float[Array, "K n"], spread: Array) -> Array:
+        return jnp.einsum("kn,knij->ij", weights, spread, precision=PRECISION)
+
     def degrees(self, counts: Float[Array, " K"], n_features: int) -> Array:
         return jnp.sum(counts)
-
-    def prior_degrees(self, degrees_of_freedom: Hyperparameter, n_components: int, n_features: int) -> Array:
-        return degrees_of_freedom + n_features + 1.0 + n_components
-
-    def prior_site(
-        self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter, n_components: int, n_features: int
-    ) -> Any:
-        return self._inverse_wishart(degrees_of_freedom, scatter)
-
-    def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
-        return -(frame.scale.shape[0] + 1) * frame.log_scale()
 
     def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "*s K d d"]:
         ones = np.ones((n_components, 1, 1), dispersion.dtype)

@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -31,17 +31,22 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.bounds import one_of
-from emjax.families import moments
 from emjax.families.arrays import AnyArray, as_floats
-from emjax.families.base import Family
+from emjax.families.base import Family, Laws
+from emjax.families.conditional import Conditional, with_matrices, with_variances
 from emjax.families.covariance import STRUCTURES, CovarianceStructure
+from emjax.families.domains import CORRELATION, POSITIVE, REAL
 from emjax.families.frame import Frame, standardizing_frame
+from emjax.families.laws import LKJ, Flat, Law, NormalGiven
 from emjax.families.linalg import PRECISION, cholesky, diagonal, product
+from emjax.families.normal_step import NormalStatistics, estimated, maximized, updated
+from emjax.families.observations import Observations
+from emjax.families.parameters import MixtureParams, Parameter, Unit, Values
 from emjax.families.singular import explain_singular
 from emjax.families.structure import Moments
+from emjax.moments import Summary
 from emjax.samples import Samples, check_not_constant, check_squares
 from emjax.scope import computing
-from emjax.shown import Shown
 
 _LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -52,74 +57,16 @@ of them the first share is ``d`` times as large. The second is smaller by the fo
 many ratios is small by chance."""
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, repr=False)
-class NormalParams(Shown):
-    """Means and dispersions of all components.
-
-    Attributes
-    ----------
-    mean
-        Shape ``(n_components, n_features)``.
-    dispersion
-        The structure's own array: ``(K, d, d)`` full, ``(d, d)`` tied, ``(K, d)`` variances, ``(K,)`` spherical.
-    structure
-        The covariance structure (static).
-    """
-
-    mean: Any
-    dispersion: Any
-    structure: CovarianceStructure = dataclasses.field(metadata={"static": True})
-
-    @property
-    def covariance(self) -> Any:
-        """Covariance matrices, shape ``(n_components, n_features, n_features)``, whatever the structure.
-
-        Where parameters are stacked, such as the draws of a posterior, these axes lead here as well.
-        """
-        return self.structure.covariance(self.dispersion, *self.mean.shape[-2:])
-
-    @property
-    def scale(self) -> Any:
-        """Marginal standard deviations, shape ``(n_components, n_features)``."""
-        return diagonal(self.covariance) ** 0.5
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, repr=False)
-class NormalPrior(Shown):
-    """A conjugate prior of one component: ``mean | covariance ~ N(mean, covariance / precision)``.
-
-    Attributes
-    ----------
-    mean
-        Shape ``(n_features,)``.
-    precision
-        How many observations the prior mean is worth, :math:`\\kappa_0`.
-    degrees_of_freedom
-        :math:`\\nu_0` of the inverse Wishart; an inverse gamma has shape :math:`\\nu_0 / 2`.
-    scatter
-        :math:`\\Psi_0`: ``(d, d)`` for full and tied, ``(d,)`` for diag, ``()`` for spherical.
-    """
-
-    mean: Any
-    precision: Any
-    degrees_of_freedom: Any
-    scatter: Any
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, repr=False)
-class NormalStatistics(Shown):
-    """Sums over the data of ``r c`` and ``r c c'``, with ``c = x - mean`` of the parameters they were taken at."""
-
-    first: Any
-    second: Any
-
-
 @dataclasses.dataclass(frozen=True)
 class Normal(Family):
     """Normal components of any dimension.
+
+    The parameters are ``mean`` ``(n_components, n_features)`` and, as each structure keeps it, ``covariance``
+    (``(K, d, d)`` full, ``(d, d)`` tied) or ``variance`` (``(K, d)`` diag, ``(K,)`` spherical). Whatever the structure,
+    ``params.covariance`` are matrices ``(K, d, d)`` and ``params.scale`` standard deviations ``(K, d)``.
+
+    A prior may have laws for ``mean``, and for ``covariance`` or ``variance`` or, in place of these, for ``scale``
+    (with ``correlation`` where covariances have several features; `emjax.laws.LKJ` of 1 by default).
 
     Parameters
     ----------
@@ -134,8 +81,7 @@ class Normal(Family):
 
     covariance: Literal["full", "tied", "diag", "spherical"] = "full"
     name: ClassVar[str] = "normal"
-    params_type: ClassVar[type] = NormalParams
-    links: ClassVar[dict[str, str]] = {"mean": "identity", "scale": "log", "correlation": "atanh"}
+    derived: ClassVar[tuple[str, ...]] = ("covariance", "scale", "correlation")
 
     def __post_init__(self) -> None:
         one_of("covariance", self.covariance, STRUCTURES)
@@ -145,32 +91,138 @@ class Normal(Family):
         """The strategy behind the name ``covariance``."""
         return STRUCTURES[self.covariance]
 
+    # -- the declaration
+
+    @property
+    def parameters(self) -> Mapping[str, Parameter]:
+        return {"mean": Parameter(REAL, ("feature",), Unit.LOCATION), self.structure.site: self.structure.parameter}
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        correlation = ("correlation",) if self.structure.has_correlation else ()
+        return (self.structure.site, "scale", *correlation, "mean")
+
+    def site(self, name: str) -> Parameter:
+        own = self.structure.parameter
+        if name == "scale":
+            axes = own.axes[:1]
+            return Parameter(POSITIVE, axes, Unit.SCALE, shared=own.shared)
+        if name == "correlation":
+            return Parameter(CORRELATION, ("feature", "feature"), Unit.NONE, shared=own.shared)
+        return self.parameters[name]
+
+    def at_site(self, name: str, params: MixtureParams) -> Any:
+        if name not in ("scale", "correlation"):
+            return params[name]
+        dispersion = params[self.structure.site]
+        if not self.structure.has_correlation:
+            return jnp.sqrt(dispersion)
+        scale = jnp.sqrt(diagonal(dispersion))
+        return scale if name == "scale" else dispersion / (scale[..., :, None] * scale[..., None, :])
+
+    def reading(self, name: str) -> Parameter:
+        if name == "scale":
+            return Parameter(POSITIVE, ("feature",), Unit.SCALE)
+        if name == "correlation":
+            return Parameter(CORRELATION, ("feature", "feature"))
+        if name == "covariance":
+            return dataclasses.replace(STRUCTURES["full"].parameter)
+        return self.parameters[name]
+
+    def derive(self, name: str, params: MixtureParams) -> Any:
+        covariance = self.structure.covariance(params[self.structure.site], *params["mean"].shape[-2:])
+        if name == "covariance":
+            return covariance
+        scale = diagonal(covariance) ** 0.5
+        return scale if name == "scale" else covariance / (scale[..., :, None] * scale[..., None, :])
+
+    def reported(self, n_features: int) -> tuple[str, ...]:
+        correlated = self.structure.has_correlation and n_features > 1
+        return ("mean", "scale", "correlation") if correlated else ("mean", "scale")
+
+    def stored(self, n_features: int) -> tuple[str, ...]:
+        reported = self.reported(n_features)
+        return (*reported, "covariance") if self.structure.has_correlation else reported
+
+    def sites_for(self, given: Laws, default: Laws) -> dict[str, Law]:
+        own, structure = self.structure.site, self.structure
+        chosen = [site for site in (own, "scale", "correlation") if site in given]
+        if own in given and len(chosen) > 1:
+            raise ValueError(f"prior: give a law of {own} or of {chosen[1]}, not of both")
+        mean = given.get("mean", default["mean"])
+        if "scale" not in given:
+            if "correlation" in given:
+                raise ValueError("prior: a law of correlation needs one of scale beside it")
+            return {own: given.get(own, default[own]), "mean": mean}
+        laws = {"scale": given["scale"]}
+        if structure.has_correlation and len(cast(Any, default["mean"]).mean) > 1:
+            laws["correlation"] = given.get("correlation", LKJ(np.ones(())))
+        return {**laws, "mean": mean}
+
+    def from_sites(self, values: Mapping[str, Any]) -> Values:
+        structure = self.structure
+        if not {structure.site, "scale"} & set(values):
+            return {}
+        if structure.site in values:
+            dispersion = values[structure.site]
+        elif structure.has_correlation:
+            scale = values["scale"]
+            outer = scale[..., :, None] * scale[..., None, :]
+            dispersion = outer * values["correlation"] if "correlation" in values else outer
+        else:
+            dispersion = values["scale"] ** 2
+        mean = {"mean": values["mean"]} if "mean" in values else {}
+        return {**mean, structure.site: dispersion}
+
+    def log_volume(self, params: MixtureParams, sites: tuple[str, ...]) -> Float[Array, ""]:
+        volume = self.declared.log_volume(params)
+        if "scale" not in sites:
+            return volume
+        log_scale = jnp.log(self.at_site("scale", params))
+        if not self.structure.has_correlation:
+            return volume - jnp.sum(log_scale + math.log(2.0))
+        # From scales and correlations to a covariance: 2^d prod s_i^d.
+        d = log_scale.shape[-1]
+        return volume - jnp.sum(d * log_scale + math.log(2.0))
+
+    # -- what pictures and comparisons read
+
+    def from_stored(self, stored: Mapping[str, Any]) -> tuple[Family, Values]:
+        if "covariance" in stored:
+            return Normal("full"), {"mean": stored["mean"], "covariance": stored["covariance"]}
+        return Normal("diag"), {"mean": stored["mean"], "variance": stored["scale"] ** 2}
+
+    def moments(self, params: MixtureParams) -> tuple[Any, Any]:
+        return params.mean, params.covariance
+
+    def marginal(self, params: MixtureParams, feature: int) -> tuple[Family, Values]:
+        one = slice(feature, feature + 1)
+        return Normal("diag"), {"mean": params.mean[..., one], "variance": params.scale[..., one] ** 2}
+
     # -- on the host
 
     def check(self, samples: Samples) -> None:
         check_squares(samples)
         check_not_constant(samples)
 
-    def frame(self, x: np.ndarray) -> Frame:
-        return standardizing_frame(x, common_scale=self.structure.common_scale)
+    def frame(self, summary: Summary) -> Frame:
+        return standardizing_frame(summary, common_scale=self.structure.common_scale)
 
-    def default_prior(self, x: np.ndarray, n_components: int) -> NormalPrior:
-        return NormalPrior(
-            mean=moments.mean(x),
-            precision=np.asarray(0.01),
-            degrees_of_freedom=np.asarray(self.structure.default_degrees(x.shape[1])),
-            scatter=np.asarray(self.structure.default_scatter(x, n_components)),
-        )
+    def default_prior(self, summary: Summary, n_components: int) -> dict[str, Law]:
+        return {
+            self.structure.site: self.structure.default_law(summary, n_components),
+            "mean": NormalGiven(summary.mean, np.asarray(0.01)),
+        }
 
-    def pooled(self, x: Any, n_components: int) -> NormalParams:
+    def pooled(self, summary: Summary, n_components: int) -> Values:
         # Fewer points than features, or features that determine each other: there is no root of such a matrix, and
         # starts whitened by it would be NaN. The unit matrix holds the variances of standardised data.
-        dispersion = self.structure.pooled(x, n_components)
+        dispersion = self.structure.pooled(summary, n_components)
         if self.structure.singular(dispersion):
-            dispersion = self.structure.unit(n_components, x.shape[1])
-        return NormalParams(np.tile(moments.mean(x), (n_components, 1)), dispersion, self.structure)
+            dispersion = self.structure.unit(n_components, summary.n_features)
+        return {"mean": np.tile(summary.mean, (n_components, 1)), self.structure.site: dispersion}
 
-    def params(self, *, mean: Any, covariance: Any = None, scale: Any = None) -> NormalParams:  # type: ignore[override]
+    def params(self, *, mean: Any, covariance: Any = None, scale: Any = None) -> Values:  # type: ignore[override]
         """Checked parameters.
 
         Parameters
@@ -197,7 +249,7 @@ class Normal(Family):
         positive = (diagonal(root) if self.structure.has_correlation else root) > 0
         if not (variances > 0).all() or not positive.all():
             raise ValueError("covariance must be positive definite")
-        return NormalParams(mean=mean, dispersion=dispersion, structure=self.structure)
+        return {"mean": mean, self.structure.site: dispersion}
 
     def _dispersion(self, mean: np.ndarray, covariance: Any, scale: Any) -> np.ndarray:
         shape = self.structure.shape(*mean.shape)
@@ -215,49 +267,72 @@ class Normal(Family):
             raise ValueError(f"these covariance matrices are not {self.covariance}")
         return narrowed
 
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        return n_components * n_features + self.structure.n_parameters(n_components, n_features)
+    def at_means(self, params: MixtureParams, means: Float[AnyArray, "K d"]) -> Values:
+        return {"mean": means, self.structure.site: params[self.structure.site]}
 
-    def space(self, n_features: int) -> str:
-        return f"(weights, mean, {self.structure.site})"
+    def at_clusters(self, params: MixtureParams, x: np.ndarray, labels: np.ndarray, means: np.ndarray) -> Values:
+        site = self.structure.site
+        return {"mean": means, site: self.structure.of_clusters(x, labels, params[site], len(means))}
 
-    # -- under jit
+    def explain_degenerate(self, samples: Samples, params: MixtureParams) -> str | None:
+        return explain_singular(samples, params.mean, params.scale, correlated=self.structure.has_correlation)
 
-    def log_kernel(self, params: NormalParams, x: Float[AnyArray, "n d"]) -> Float[Array, "K n"]:
-        root, y = self._whitened(params, x)
+    # -- the density
+
+    def log_kernel(self, params: MixtureParams, rows: Observations) -> Float[Array, "K n"]:
+        if rows.seen is not None:
+            return self._conditional(params, rows).log_density
+        root, y = self._whitened(params, rows)
         log_det = self.structure.log_determinant(root, *params.mean.shape)
         return -0.5 * jnp.sum(y * y, axis=-1) - log_det[:, None]
 
-    def log_base_measure(self, x: Float[AnyArray, "n d"]) -> Float[Array, " n"]:
-        return jnp.full(x.shape[0], -0.5 * x.shape[1] * _LOG_TWO_PI, jnp.result_type(x))
+    def log_base_measure(self, rows: Observations) -> Float[Array, " n"]:
+        if rows.seen is not None:
+            return -0.5 * _LOG_TWO_PI * jnp.sum(rows.seen, axis=0)
+        d, n = rows.y.shape
+        return jnp.full(n, -0.5 * d * _LOG_TWO_PI, jnp.result_type(rows.y))
 
-    def _whitened(self, params: NormalParams, x: Float[AnyArray, "n d"]) -> tuple[Array, Array]:
-        root = self.structure.root(params.dispersion)
-        return root, self.structure.whiten(root, jnp.asarray(x)[None, :, :] - params.mean[:, None, :])
+    def _whitened(self, params: MixtureParams, rows: Observations) -> tuple[Array, Array]:
+        root = self.structure.root(params[self.structure.site])
+        return root, self.structure.whiten(root, jnp.asarray(rows.x)[None, :, :] - params.mean[:, None, :])
+
+    def _conditional(self, params: MixtureParams, rows: Observations) -> Conditional:
+        """What is known of the missing cells, as matrices or variances ``(K, ...)`` whatever the structure."""
+        x, seen = jnp.asarray(rows.x), rows.seen.T
+        if self.structure.has_correlation:
+            return with_matrices(jnp.asarray(params.covariance), params.mean, x, seen)
+        return with_variances(jnp.asarray(params.scale) ** 2, params.mean, x, seen)
 
     def statistics(
-        self, params: NormalParams, x: Float[AnyArray, "n d"], responsibilities: Float[Array, "K n"]
+        self, params: MixtureParams, rows: Observations, responsibilities: Float[Array, "K n"]
     ) -> NormalStatistics:
+        if rows.seen is not None:
+            known = self._conditional(params, rows)
+            return NormalStatistics(
+                first=jnp.einsum("kn,kni->ki", responsibilities, known.filled, precision=PRECISION),
+                second=self.structure.scatter(responsibilities, known.filled)
+                + self.structure.summed(responsibilities, known.spread),
+            )
         # Summed in whitened coordinates, where a component that fits has scatter near the identity: no digit is lost,
         # however narrow or far from the origin it is.
-        root, y = self._whitened(params, x)
+        root, y = self._whitened(params, rows)
         first = jnp.einsum("kn,kni->ki", responsibilities, y, precision=PRECISION)
         return NormalStatistics(
             first=self.structure.color(root, first[:, None, :])[:, 0, :],
             second=self.structure.color_scatter(root, self.structure.scatter(responsibilities, y)),
         )
 
-    def sufficient_statistics(self, x: Float[Array, "d n"]) -> Float[Array, "p n"]:
-        return jnp.concatenate([jnp.ones_like(x[:1]), x, self.structure.products(x)])
+    def sufficient_statistics(self, rows: Observations) -> Float[Array, "p n"]:
+        return jnp.concatenate([jnp.ones_like(rows.y[:1]), rows.y, self.structure.products(rows.y)])
 
-    def natural_parameters(self, params: NormalParams) -> Float[Array, "K p"]:
-        root = self.structure.root(params.dispersion)
+    def natural_parameters(self, params: MixtureParams, *, holes: bool = False) -> Float[Array, "K p"]:
+        root = self.structure.root(params[self.structure.site])
         linear, quadratic = self.structure.natural(root, params.mean)
         log_det = self.structure.log_determinant(root, *params.mean.shape)
         constant = -0.5 * jnp.sum(linear * params.mean, axis=1) - log_det
         return jnp.concatenate([constant[:, None], linear, quadratic], axis=1)
 
-    def from_moments(self, params: NormalParams, moments: Float[Array, "K p"]) -> NormalStatistics:
+    def from_moments(self, params: MixtureParams, moments: Float[Array, "K p"]) -> NormalStatistics:
         d = params.mean.shape[1]
         split = Moments(moments[:, 0], moments[:, 1 : d + 1], moments[:, d + 1 :])
         return NormalStatistics(
@@ -265,88 +340,94 @@ class Normal(Family):
             second=self.structure.centred_products(split, params.mean),
         )
 
-    def cancellation(self, params: NormalParams) -> Float[Array, ""]:
-        return self.structure.cancellation(self.structure.root(params.dispersion), params.mean)
+    def cancellation(self, params: MixtureParams) -> Float[Array, ""]:
+        return self.structure.cancellation(self.structure.root(params[self.structure.site]), params.mean)
+
+    def sample(self, params: MixtureParams, key: Array, labels: Array) -> Float[Array, "n d"]:
+        root = cholesky(params.covariance)
+        noise = jax.random.normal(key, (labels.shape[0], params.mean.shape[1]), params.mean.dtype)
+        return params.mean[labels] + jnp.einsum("nij,nj->ni", root[labels], noise, precision=PRECISION)
+
+    def filled(self, params: MixtureParams, key: Array, labels: Array, rows: Observations) -> Observations:
+        if rows.seen is None:
+            return rows
+        # A whole draw, moved by what its observed part is off (Doucet, "A note on efficient conditional simulation of
+        # Gaussian distributions", 2010): one draw and one projection, whatever is missing.
+        drawn = self.sample(params, key, labels)
+        own = MixtureParams(
+            self, {"mean": jnp.zeros_like(params.mean), self.structure.site: params[self.structure.site]}
+        )
+        off = Observations(y=rows.y - drawn.T, seen=rows.seen)
+        moved = self._conditional(own, off).filled[labels, jnp.arange(labels.shape[0])]
+        return Observations(y=jnp.where(rows.seen > 0, rows.y, (drawn + moved).T), labels=rows.labels)
+
+    # -- the M-step and conjugate laws
 
     def maximize(
-        self, statistics: NormalStatistics, counts: Float[Array, " K"], params: NormalParams, prior: Any
-    ) -> NormalParams:
-        structure = self.structure
-        mean, scatter = self._mean_and_scatter(statistics, counts, params)
-        degrees = structure.degrees(counts, mean.shape[1])
-        if prior is None:
-            degrees = jnp.maximum(degrees, jnp.finfo(counts.dtype).tiny)
-            return NormalParams(mean=mean, dispersion=scatter / degrees, structure=structure)
-        mean, scatter = self._with_prior(mean, scatter, counts, prior)
-        degrees = degrees + structure.prior_degrees(prior.degrees_of_freedom, *mean.shape)
-        return NormalParams(mean=mean, dispersion=scatter / degrees, structure=structure)
+        self, statistics: NormalStatistics, counts: Float[Array, " K"], params: MixtureParams, laws: Laws
+    ) -> Values:
+        if self._unconjugate(laws, flat=True) is None:
+            return estimated(self, statistics, counts, params, laws)
+        return maximized(self, statistics, counts, params, laws)
+
+    def _unconjugate(self, laws: Laws, *, flat: bool) -> str | None:
+        """The first site whose law is not conjugate, a flat one counted as such or not."""
+        kinds = {self.structure.site: self.structure.law, "mean": NormalGiven}
+        for site, law in laws.items():
+            if site == "weights" or (flat and isinstance(law, Flat)):
+                continue
+            if site not in kinds or not isinstance(law, kinds[site]):
+                return site
+        return None
+
+    def refuses_gibbs(self, laws: Laws) -> str | None:
+        site = self._unconjugate(laws, flat=False)
+        if site is None:
+            return None
+        return (
+            f"the law of {site} is {type(laws[site]).__name__}, and what is conjugate is {self.structure.law.__name__} "
+            f"for {self.structure.site} and NormalGiven for mean"
+        )
 
     def draw_components(
-        self, key: Array, statistics: NormalStatistics, counts: Float[Array, " K"], params: NormalParams, prior: Any
-    ) -> NormalParams:
+        self, key: Array, statistics: NormalStatistics, counts: Float[Array, " K"], params: MixtureParams, laws: Laws
+    ) -> Values:
         # The covariance with its mean integrated out, then the mean given that covariance: one exact joint draw.
         structure = self.structure
         dispersion_key, mean_key = jax.random.split(key)
-        mean, scatter = self._with_prior(*self._mean_and_scatter(statistics, counts, params), counts, prior)
-        degrees = prior.degrees_of_freedom + structure.degrees(counts, mean.shape[1])
-        dispersion, root = structure.draw(dispersion_key, degrees, scatter)
-        noise = jax.random.normal(mean_key, mean.shape, mean.dtype)
+        mean, law = updated(self, statistics, counts, params, laws)
+        dispersion, root = structure.draw(dispersion_key, law)
+        noise = jax.random.normal(mean_key, mean.mean.shape, mean.mean.dtype)
         spread = structure.color(root, noise[:, None, :])[:, 0, :]
-        mean = mean + spread / jnp.sqrt(prior.precision + counts)[:, None]
-        return NormalParams(mean=mean, dispersion=dispersion, structure=structure)
+        return {"mean": mean.mean + spread / jnp.sqrt(mean.precision)[:, None], structure.site: dispersion}
 
     def log_evidence(
-        self, statistics: NormalStatistics, counts: Float[Array, " K"], params: NormalParams, prior: Any
+        self, statistics: NormalStatistics, counts: Float[Array, " K"], params: MixtureParams, laws: Laws
     ) -> Float[Array, ""]:
-        structure, d = self.structure, params.mean.shape[1]
-        _, scatter = self._with_prior(*self._mean_and_scatter(statistics, counts, params), counts, prior)
-        prior_scatter = jnp.broadcast_to(prior.scatter, scatter.shape)
-        degrees = structure.degrees(counts, d)
-        # Of one number for each dispersion, whatever the shape that multiplies a scatter has.
-        degrees = degrees[..., 0, 0] if degrees.ndim == 3 else degrees
-        before = structure.log_normalizer(prior.degrees_of_freedom + 0.0 * degrees, prior_scatter)
-        after = structure.log_normalizer(prior.degrees_of_freedom + degrees, scatter)
-        means = 0.5 * d * jnp.sum(jnp.log(prior.precision / (prior.precision + counts)))
-        return jnp.sum(before - after) + means
+        mean, after = updated(self, statistics, counts, params, laws)
+        shape = self.structure.shape(*params.mean.shape)
+        none = jnp.zeros(shape, counts.dtype)
+        before = cast(Any, laws[self.structure.site]).updated(0.0 * self.structure.degrees(counts, shape[-1]), none)
+        precision = cast(Any, laws["mean"]).precision
+        means = 0.5 * params.mean.shape[1] * jnp.sum(jnp.log(precision / mean.precision))
+        return jnp.sum(before.log_normalizer - after.log_normalizer) + means
 
-    def _mean_and_scatter(
-        self, statistics: NormalStatistics, counts: Float[Array, " K"], params: NormalParams
-    ) -> tuple[Float[Array, "K d"], Array]:
-        """The data's means, and their scatter about these."""
-        shift = statistics.first / jnp.maximum(counts, jnp.finfo(counts.dtype).tiny)[:, None]
-        # sum r (c - m)(c - m)' = sum r c c' - N m m': near the optimum the shift m is near zero, so nothing cancels.
-        scatter = statistics.second - self.structure.scatter(counts[:, None], shift[:, None, :])
-        return params.mean + shift, scatter
+    # -- optima that say nothing of the population
 
-    def _with_prior(
-        self, mean: Float[Array, "K d"], scatter: Array, counts: Float[Array, " K"], prior: NormalPrior
-    ) -> tuple[Float[Array, "K d"], Array]:
-        """The mean and scatter of the normal-inverse-Wishart posterior."""
-        precision = prior.precision
-        shrink = precision * counts / (precision + counts)
-        distance = self.structure.scatter(shrink[:, None], (mean - prior.mean[None, :])[:, None, :])
-        mean = (precision * prior.mean[None, :] + counts[:, None] * mean) / (precision + counts)[:, None]
-        return mean, scatter + jnp.broadcast_to(prior.scatter, scatter.shape) + distance
+    def regularize(self, params: Any, ridge: Float[Array, " d"]) -> Values:
+        site = self.structure.site
+        return {"mean": params["mean"], site: self.structure.add_diagonal(params[site], ridge)}
 
-    def at_means(self, params: NormalParams, means: Float[AnyArray, "K d"]) -> NormalParams:
-        return dataclasses.replace(params, mean=means)
+    def degenerate(self, params: MixtureParams) -> Array:
+        return self.structure.collapsed(self.structure.root(params[self.structure.site]), jnp.asarray(params.mean))
 
-    def at_clusters(self, params: NormalParams, x: np.ndarray, labels: np.ndarray, means: np.ndarray) -> NormalParams:
-        return NormalParams(means, self.structure.of_clusters(x, labels, params.dispersion, len(means)), self.structure)
-
-    def regularize(self, params: NormalParams, ridge: Float[Array, " d"]) -> NormalParams:
-        return dataclasses.replace(params, dispersion=self.structure.add_diagonal(params.dispersion, ridge))
-
-    def degenerate(self, params: NormalParams) -> Array:
-        return self.structure.collapsed(self.structure.root(params.dispersion), jnp.asarray(params.mean))
-
-    def resolution(self, params: NormalParams) -> Float[Array, ""]:
-        return self.structure.resolution(self.structure.root(params.dispersion))
+    def resolution(self, params: MixtureParams) -> Float[Array, ""]:
+        return self.structure.resolution(self.structure.root(params[self.structure.site]))
 
     def points_without_bound(self, n_features: int) -> int:
         return self.structure.points_without_bound(n_features)
 
-    def narrow(self, params: NormalParams, weights: AnyArray, xp: Any = np) -> AnyArray:
+    def narrow(self, params: MixtureParams, weights: AnyArray, xp: Any = np) -> AnyArray:
         if self.structure.shared:
             return xp.zeros(weights.shape, bool)
         mean, covariance = params.mean, params.covariance
@@ -354,112 +435,11 @@ class Normal(Family):
         away = mean - (weights[:, None] * mean).sum(axis=0)[None, :]
         # What all the data have, at any stationary point of the likelihood.
         total = within + product((weights[:, None] * away).T, away)
-        of_all, inside = (self.structure.smallest_ratio(params.dispersion, each, xp) for each in (total, within))
+        of_all, inside = (
+            self.structure.smallest_ratio(params[self.structure.site], each, xp) for each in (total, within)
+        )
         n_directions = mean.shape[1] if self.structure.has_correlation else 1
         return (of_all < _NARROW_OF_ALL * n_directions) & (inside < _NARROW_WITHIN * n_directions**-0.25)
-
-    def explain_degenerate(self, samples: Samples, params: NormalParams) -> str | None:
-        return explain_singular(samples, params.mean, params.scale, correlated=self.structure.has_correlation)
-
-    def log_prior(self, params: NormalParams, prior: NormalPrior) -> Float[Array, ""]:
-        structure, (k, d) = self.structure, params.mean.shape
-        root = structure.root(params.dispersion)
-        y = structure.whiten(root, jnp.asarray(params.mean - prior.mean[None, :])[:, None, :])
-        log_det = structure.log_determinant(root, k, d)
-        mean_density = -0.5 * prior.precision * jnp.sum(y * y) - jnp.sum(log_det)
-        constant = 0.5 * k * d * (jnp.log(prior.precision) - _LOG_TWO_PI)
-        return mean_density + constant + structure.log_prior(params.dispersion, prior.degrees_of_freedom, prior.scatter)
-
-    def unconstrain(self, params: NormalParams) -> dict[str, Array]:
-        return {"mean": jnp.asarray(params.mean), "log_cholesky": self.structure.unconstrain(params.dispersion)}
-
-    def constrain(self, unconstrained: dict[str, AnyArray]) -> NormalParams:
-        mean = unconstrained["mean"]
-        dispersion = self.structure.constrain(unconstrained["log_cholesky"], mean.shape[1])
-        return NormalParams(mean=mean, dispersion=dispersion, structure=self.structure)
-
-    def permute_unconstrained(self, unconstrained: dict[str, AnyArray], permutation: AnyArray) -> dict[str, AnyArray]:
-        if not self.structure.shared:
-            return {name: value[permutation] for name, value in unconstrained.items()}
-        return {**unconstrained, "mean": unconstrained["mean"][permutation]}
-
-    def log_volume(self, params: NormalParams) -> Float[Array, ""]:
-        return self.structure.log_volume(params.dispersion)
-
-    def to_frame(self, params: NormalParams, frame: Frame) -> NormalParams:
-        mean = frame.apply(params.mean)
-        dispersion = self.structure.rescale(params.dispersion, 1.0 / frame.scale)
-        return NormalParams(mean=mean, dispersion=dispersion, structure=self.structure)
-
-    def from_frame(self, params: NormalParams, frame: Frame) -> NormalParams:
-        mean = frame.invert(params.mean)
-        dispersion = self.structure.rescale(params.dispersion, frame.scale)
-        return NormalParams(mean=mean, dispersion=dispersion, structure=self.structure)
-
-    def prior_to_frame(self, prior: NormalPrior, frame: Frame) -> NormalPrior:
-        return NormalPrior(
-            mean=(prior.mean - frame.shift) / frame.scale,
-            precision=prior.precision,
-            degrees_of_freedom=prior.degrees_of_freedom,
-            scatter=self.structure.rescale(prior.scatter, 1.0 / frame.scale),
-        )
-
-    def log_prior_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
-        return self.structure.log_jacobian(n_components, frame) - n_components * frame.log_scale()
-
-    def named_parameters(self, params: NormalParams) -> dict[str, AnyArray]:
-        named = {"mean": params.mean, "scale": params.scale}
-        if self.structure.has_correlation and params.mean.shape[-1] > 1:
-            scale = params.scale
-            named["correlation"] = params.covariance / (scale[..., :, None] * scale[..., None, :])
-        return named
-
-    def stored_parameters(self, params: NormalParams) -> dict[str, Any]:
-        stored = self.named_parameters(params)
-        return {**stored, "covariance": params.covariance} if self.structure.has_correlation else stored
-
-    def permute(self, params: NormalParams, permutation: AnyArray) -> NormalParams:
-        dispersion = params.dispersion if self.structure.shared else params.dispersion[permutation]
-        return NormalParams(mean=params.mean[permutation], dispersion=dispersion, structure=self.structure)
-
-    def sample(self, params: NormalParams, key: Array, labels: Array) -> Float[Array, "n d"]:
-        k, d = params.mean.shape
-        root = cholesky(self.structure.covariance(params.dispersion, k, d))
-        noise = jax.random.normal(key, (labels.shape[0], d), params.mean.dtype)
-        return params.mean[labels] + jnp.einsum("nij,nj->ni", root[labels], noise, precision=PRECISION)
-
-    # -- for the bridge to NumPyro
-
-    def numpyro_support(self) -> Any:
-        from numpyro.distributions import constraints
-
-        return constraints.real_vector
-
-    def prior_sites(self, prior: NormalPrior, n_components: int) -> dict[str, Callable[[Mapping[str, AnyArray]], Any]]:
-        import numpyro.distributions as dist
-
-        structure, d = self.structure, prior.mean.shape[0]
-
-        def mean_site(values: Mapping[str, AnyArray]) -> Any:
-            covariance = structure.covariance(values[structure.site], n_components, d)
-            if structure.has_correlation:
-                tril = cholesky(covariance) / jnp.sqrt(prior.precision)
-                return dist.MultivariateNormal(prior.mean, scale_tril=tril).to_event(1)
-            scale = jnp.sqrt(diagonal(covariance) / prior.precision)
-            return dist.Normal(jnp.broadcast_to(prior.mean[None, :], scale.shape), scale).to_event(2)
-
-        return {
-            structure.site: lambda values: structure.prior_site(
-                prior.degrees_of_freedom, prior.scatter, n_components, d
-            ),
-            "mean": mean_site,
-        }
-
-    def to_sites(self, params: NormalParams) -> dict[str, AnyArray]:
-        return {self.structure.site: params.dispersion, "mean": params.mean}
-
-    def from_sites(self, values: Mapping[str, AnyArray]) -> NormalParams:
-        return NormalParams(mean=values["mean"], dispersion=values[self.structure.site], structure=self.structure)
 
 
 def _narrow(covariance: np.ndarray, name: str) -> np.ndarray:

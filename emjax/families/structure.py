@@ -9,8 +9,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from jaxtyping import Array, Float
 
-from emjax.families.arrays import AnyArray, Hyperparameter
-from emjax.families.frame import Frame
+from emjax.families.arrays import AnyArray
+from emjax.families.laws import InverseGamma, InverseWishart
+from emjax.families.parameters import Parameter
+from emjax.moments import Summary
 
 _SHARE = 1e-3
 """What is added of the dispersion of all the data to that within clusters."""
@@ -26,29 +28,45 @@ class Moments(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class CovarianceStructure(abc.ABC):
-    """A structure's shapes, its whitening, its scatter, and its prior."""
+    """A structure's geometry: whitening, scatter, and where it is singular; the rest follows from `parameter`."""
 
     name: ClassVar[str]
     site: ClassVar[str]
-    shared: ClassVar[bool] = False
+    """What the dispersion is called: ``covariance`` or ``variance``."""
+
+    parameter: ClassVar[Parameter]
+    """What is declared of the dispersion."""
+
+    law: ClassVar[type[InverseWishart | InverseGamma]]
+    """The law of a dispersion that a normal likelihood is conjugate to."""
+
     common_scale: ClassVar[bool] = False
     has_correlation: ClassVar[bool] = False
 
-    @abc.abstractmethod
+    @property
+    def shared(self) -> bool:
+        """Whether all components have one dispersion."""
+        return self.parameter.shared
+
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         """The shape of ``dispersion``."""
-
-    @abc.abstractmethod
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        """The number of free parameters."""
+        return self.parameter.shape(n_components, {"feature": n_features})
 
     @abc.abstractmethod
     def unit(self, n_components: int, n_features: int) -> np.ndarray:
         """The dispersion of identity covariances, on the host."""
 
     @abc.abstractmethod
-    def pooled(self, x: Any, n_components: int) -> np.ndarray:
-        """The dispersion of which every component has the covariance of the data ``x (n, d)``, on the host."""
+    def pooled(self, summary: Summary, n_components: int) -> np.ndarray:
+        """The dispersion of which every component has the covariance of the data, on the host."""
+
+    @abc.abstractmethod
+    def default_law(self, summary: Summary, n_components: int) -> InverseWishart | InverseGamma:
+        """The prior's law: of the fewest degrees of freedom with a finite mean and whole-number shape."""
+
+    @abc.abstractmethod
+    def n_means(self, n_components: int, n_features: int) -> int:
+        """How many means' densities each number of a dispersion scales: what these add to its joint mode."""
 
     def of_clusters(self, x: np.ndarray, labels: np.ndarray, pooled: np.ndarray, n_components: int) -> np.ndarray:
         """The dispersion of the clusters ``labels (n,)`` of ``x (n, d)``, on the host; ``pooled`` is that of all data.
@@ -57,14 +75,14 @@ class CovarianceStructure(abc.ABC):
         parameters per feature: a cluster of few rows has no dispersion of its own.
         """
         sizes = np.bincount(labels, minlength=n_components)
-        own = {j: self.pooled(x[labels == j], 1) for j in range(n_components) if sizes[j]}
+        own = {j: self.pooled(Summary(x[labels == j]), 1) for j in range(n_components) if sizes[j]}
         # Clusters of equal rows, or of fewer than features, have no dispersion at all but for a share of the data's.
         within = _SHARE * (pooled if self.shared else pooled[:1])
         for j, dispersion in own.items():
             within = within + sizes[j] / len(x) * dispersion
         if self.shared:
             return within
-        prior = self.n_parameters(1, x.shape[1]) / x.shape[1]
+        prior = self.parameter.domain.n_free(self.shape(1, x.shape[1])) / x.shape[1]
         mixed = [(sizes[j] * own.get(j, within) + prior * within) / (sizes[j] + prior) for j in range(n_components)]
         return np.concatenate(mixed)
 
@@ -92,6 +110,14 @@ class CovarianceStructure(abc.ABC):
     def color_scatter(self, root: Array, scatter: Array) -> Array:
         """A scatter of whitened data as the scatter of the data."""
 
+    @abc.abstractmethod
+    def trace(self, root: Array, scatter: Array, n_components: int) -> Float[Array, " K"]:
+        """``tr(covariance^-1 scatter)`` of each component; of a scatter that all share, an equal part of it."""
+
+    @abc.abstractmethod
+    def summed(self, weights: Float[Array, "K n"], spread: Array) -> Array:
+        """``sum_n w V_n`` in the structure's own shape, of matrices ``(K, n, d, d)`` or variances ``(K, n, d)``."""
+
     # The natural form, whose sufficient statistics are products of features (see `Family.sufficient_statistics`).
 
     @abc.abstractmethod
@@ -115,63 +141,12 @@ class CovarianceStructure(abc.ABC):
         """What a scatter is divided by for the maximum-likelihood dispersion."""
 
     @abc.abstractmethod
-    def prior_degrees(self, degrees_of_freedom: Hyperparameter, n_components: int, n_features: int) -> Array:
-        """What a conjugate prior adds to `degrees` at the joint mode of means and dispersion."""
-
-    @abc.abstractmethod
-    def default_scatter(self, x: np.ndarray, n_components: int) -> np.ndarray:
-        """The prior's scatter from the data."""
-
-    @abc.abstractmethod
-    def default_degrees(self, n_features: int) -> float:
-        """The prior's degrees of freedom: the fewest with a finite mean and whole-number shape."""
-
-    @abc.abstractmethod
-    def log_prior(
-        self, dispersion: AnyArray, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter
-    ) -> Float[Array, ""]:
-        """The log density of all dispersions."""
-
-    @abc.abstractmethod
-    def log_normalizer(self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter) -> Array:
-        """The logarithm of what `log_prior` multiplies its kernel with, for each dispersion."""
-
-    @abc.abstractmethod
-    def prior_site(
-        self, degrees_of_freedom: Hyperparameter, scatter: Hyperparameter, n_components: int, n_features: int
-    ) -> Any:
-        """The same prior as a NumPyro distribution."""
-
-    @abc.abstractmethod
-    def draw(self, key: Array, degrees_of_freedom: Array, scatter: Array) -> tuple[Array, Array]:
-        """A draw of the dispersion from its inverse Wishart (or inverse gammas), and a square root of it for `color`.
-
-        ``scatter`` has the shape of the dispersion, ``degrees_of_freedom`` broadcasts to it like `degrees`.
-        """
-
-    @abc.abstractmethod
-    def unconstrain(self, dispersion: AnyArray) -> Array:
-        """Log-Cholesky entries, or log standard deviations."""
-
-    @abc.abstractmethod
-    def constrain(self, unconstrained: AnyArray, n_features: int) -> Array:
-        """The inverse of `unconstrain`."""
-
-    @abc.abstractmethod
-    def log_volume(self, dispersion: AnyArray) -> Float[Array, ""]:
-        """``log |d dispersion / d unconstrained|`` over all dispersions."""
-
-    @abc.abstractmethod
-    def rescale(self, dispersion: Any, scale: Float[AnyArray, " d"]) -> Any:
-        """The dispersion, or the prior's scatter, of data multiplied by ``scale``."""
+    def draw(self, key: Array, law: Any) -> tuple[Array, Array]:
+        """A draw of the dispersion from its law, whose numbers have its shape, and a square root of it for `color`."""
 
     @abc.abstractmethod
     def add_diagonal(self, dispersion: Array, variances: Float[Array, " d"]) -> Array:
         """The dispersion of covariances with ``variances`` added to their diagonals."""
-
-    @abc.abstractmethod
-    def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
-        """``log |d dispersion(z) / d dispersion(x)|`` over all dispersions."""
 
     @abc.abstractmethod
     def covariance(self, dispersion: AnyArray, n_components: int, n_features: int) -> Float[AnyArray, "*s K d d"]:

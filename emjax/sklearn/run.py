@@ -37,19 +37,17 @@ def run(X: np.ndarray, start: Parameters, *, settings: GaussianMixture, recent: 
     """EM from one start. Plain EM: a step of an accelerated one would be none of the iterations that are counted."""
     import jax
 
-    from emjax.families.normal import NormalParams
-
     talk.begin()
     if settings.max_iter == 0:
         return Run(start, [], [], 0, converged=False, sound=True, advice="")
     family = emjax.Normal(settings.covariance_type)  # type: ignore[arg-type]
     mixture = emjax.Mixture(family, settings.n_components)
-    components = NormalParams(start.means, start.covariances, family.structure)
+    components = {"mean": start.means, family.structure.site: start.covariances}
     fit = emjax.fit(
         mixture,
         X,
         key=jax.random.key(0),
-        init=emjax.MixtureParams(weights=start.weights, components=components),
+        init=mixture.assembled(start.weights, components),
         max_iter=settings.max_iter,
         tol=float(settings.tol),
         criterion="log_likelihood",
@@ -68,7 +66,7 @@ def run(X: np.ndarray, start: Parameters, *, settings: GaussianMixture, recent: 
     running = fit.status is emjax.Status.MAX_ITER
     at_rest = running and settings.tol > 0 and gain_to_come(series, float(np.finfo(X.dtype).eps)) <= settings.tol
     ended = Run(
-        parameters=Parameters(fit.params.weights, fit.params.components.mean, fit.params.components.dispersion),
+        parameters=Parameters(fit.params.weights, fit.params.mean, fit.params[family.structure.site]),
         # scikit-learn's bound of an iteration is that of its E-step, which comes before its M-step.
         bounds=trace[:-1] or trace,
         recent=series[-_RECENT:],

@@ -41,6 +41,7 @@ from scipy.special import ndtri
 from emjax.bounds import one_of, share
 from emjax.em.blocks import Blocks, make_blocks
 from emjax.em.memory import check_hessians
+from emjax.em.rows import Rows
 from emjax.em.step import log_likelihood
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
@@ -255,11 +256,11 @@ def left_out(fit: Fit, level: float, why: str = "") -> Intervals:
 
 def problem_of(fit: Fit, *, spread: bool = True) -> tuple[MixtureParams, Blocks, Prior | None, Frame]:
     """The estimate, the data and the prior in the standard frame, and the frame."""
-    mixture, values = fit.mixture, fit.data
-    frame = mixture.family.frame(values)
-    prior = mixture.resolved_prior(values)
+    mixture, samples = fit.mixture, fit.samples
+    frame = mixture.family.frame(samples.summary)
+    prior = mixture.resolved_prior(samples)
     frame_prior = None if prior is None else mixture.prior_to_frame(prior, frame)
-    blocks = make_blocks(np.asarray(frame.apply(values)), mixture, spread=spread)
+    blocks = make_blocks(Rows.of(samples, frame), mixture, spread=spread)
     return mixture.to_frame(fit.params, frame), blocks, frame_prior, frame
 
 
@@ -280,7 +281,10 @@ def from_derivatives(
     status, covariance = _invert(information, gradient, jacobian[places])
     if status is IntervalStatus.OK and not (shift <= MOST_SHIFT and fit.gap_to_rival >= RIVAL_GAP):
         status = IntervalStatus.ROUGH
-    links = {"weights": "logit", **mixture.family.links}
+    links = {
+        "weights": "logit",
+        **{name: mixture.family.reading(name).domain.link for name in named if name != "weights"},
+    }
     return Intervals(
         level=level,
         method="information",

@@ -4,12 +4,12 @@ import functools
 import itertools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from table import ROWS, Row, log_densities, walk
+from table import ROWS, Row, walk
 
 from emjax.bayes.target import make_target, values_and_gradients
+from tests.contracts.oracles.base import flat as as_vector
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -19,12 +19,7 @@ SOME = tuple(row for row in ROWS if row.n_features == 2)
 
 def free_coordinates(row: Row, params):
     """The parameters in the space that `Mixture.space` names, each number once."""
-    if not row.is_normal:
-        return jnp.concatenate([params.weights[:-1], params.components.rate.ravel()])
-    dispersion = params.components.dispersion
-    if row.family.covariance in ("full", "tied"):
-        dispersion = dispersion[..., *np.tril_indices(row.n_features)]
-    return jnp.concatenate([params.weights[:-1], params.components.mean.ravel(), dispersion.ravel()])
+    return as_vector(params.weights, row.oracle.free(row.values(params), row.n_features))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -72,7 +67,7 @@ def test_the_samplers_density_is_likelihood_prior_and_volume(row: Row):
     np.testing.assert_allclose(found["log_volume"], volume, rtol=1e-10)
     for i in range(len(points)):
         params = jax.tree.map(lambda leaf, row=i: leaf[row], found["params"])
-        joint = np.log(params.weights)[:, None] + log_densities(row, params, x)
+        joint = np.log(params.weights)[:, None] + row.log_densities(params, x)
         expected = np.logaddexp.reduce(joint, axis=0).sum() + found["log_prior"][i] + volume[i]
         np.testing.assert_allclose(values[i] + data.base_measure, expected, rtol=1e-11)
     # The gradient comes from another pass than the value: it has to be the slope of the value, in every direction.

@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 import scipy.special
-import scipy.stats
-from table import ROWS, Row, log_densities, matrices_of, walk
+from table import ROWS, Row, walk
 
 import emjax
+from tests.contracts.oracles.base import concentration, of_components, with_components
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("x64")
 def evaluate(mixture, params, x):
     """Everything a mixture says of data, in one program per row."""
     return {
-        "log_density": mixture.family.log_density(params.components, x),
+        "log_density": mixture.family.log_density(of_components(params), x),
         "log_joint": mixture.log_joint(params, x),
         "log_prob": mixture.log_prob(params, x),
         "responsibilities": mixture.responsibilities(params, x),
@@ -34,7 +34,7 @@ def test_densities_agree_with_scipy(row: Row):
 def check_densities(row: Row, params: emjax.MixtureParams, x: np.ndarray) -> None:
     found = evaluate(row.mixture(), params, x)
 
-    density = log_densities(row, params, x)
+    density = row.log_densities(params, x)
     joint = np.log(params.weights)[:, None] + density
     marginal = scipy.special.logsumexp(joint, axis=0)
     # Data of another seed may lie 40 sds off: log densities are as large as 1e3 and carry rounding of that size.
@@ -64,30 +64,13 @@ def log_prior(mixture, params, prior):
     return mixture.log_prior(params, prior)
 
 
-def scipy_log_prior(row: Row, params: emjax.MixtureParams, prior: emjax.Prior) -> float:
-    """The log density of the documented prior: Dirichlet, and normal-inverse-Wishart or -gamma, or gamma."""
-    total = scipy.stats.dirichlet(prior.concentration).logpdf(params.weights)
-    of, components = prior.components, params.components
-    if not row.is_normal:
-        return total + scipy.stats.gamma(of.shape, scale=1 / of.inverse_scale).logpdf(components.rate).sum()
-    matrices = matrices_of(params)
-    for mean, matrix in zip(components.mean, matrices, strict=True):
-        total += scipy.stats.multivariate_normal(of.mean, matrix / of.precision).logpdf(mean)
-    if row.family.covariance in ("diag", "spherical"):
-        variance = scipy.stats.invgamma(of.degrees_of_freedom / 2, scale=of.scatter / 2)
-        return total + variance.logpdf(components.dispersion).sum()
-    wishart = scipy.stats.invwishart(float(of.degrees_of_freedom), of.scatter)
-    distinct = matrices[:1] if row.family.covariance == "tied" else matrices
-    return total + sum(wishart.logpdf(matrix) for matrix in distinct)
-
-
 @walk()
 @pytest.mark.parametrize("which", ["default", "other"])
 def test_log_prior_agrees_with_scipy(row: Row, which: str):
     mixture, params = row.mixture(), row.params(4)
     prior = mixture.default_prior(row.data(4)) if which == "default" else row.prior(4)
     found = log_prior(mixture, params, prior)
-    np.testing.assert_allclose(found, scipy_log_prior(row, params, prior), rtol=1e-12)
+    np.testing.assert_allclose(found, row.log_prior(params, prior), rtol=1e-12)
     permutation = np.arange(row.n_components)[::-1]
     if which == "default":
         np.testing.assert_allclose(log_prior(mixture, mixture.permute(params, permutation), prior), found, rtol=1e-13)
@@ -96,24 +79,12 @@ def test_log_prior_agrees_with_scipy(row: Row, which: str):
 @walk()
 def test_default_prior_follows_its_documented_formulas(row: Row):
     x = row.data(2)
-    prior, k, d = row.mixture().default_prior(x), row.n_components, row.n_features
-    np.testing.assert_array_equal(prior.concentration, np.ones(k))
-    of = prior.components
-    if not row.is_normal:
-        np.testing.assert_allclose(of.shape, 2.0)
-        np.testing.assert_allclose(of.shape / of.inverse_scale, x.mean(axis=0))  # the prior's mean is the data's
-        return
-    covariance = np.cov(x, rowvar=False, bias=True).reshape(d, d)
-    of_the_data = {
-        "full": covariance,
-        "tied": covariance,
-        "diag": np.diag(covariance),
-        "spherical": np.trace(covariance) / d,
-    }[row.family.covariance]
-    np.testing.assert_allclose(of.mean, x.mean(axis=0))
-    np.testing.assert_allclose(of.precision, 0.01)
-    np.testing.assert_allclose(of.degrees_of_freedom, 3.0 if row.family.covariance in ("diag", "spherical") else d + 2)
-    np.testing.assert_allclose(of.scatter, of_the_data / k ** (2 / d), rtol=1e-12)
+    prior = row.mixture().default_prior(x)
+    np.testing.assert_array_equal(concentration(prior), np.ones(row.n_components))
+    found, expected = row.oracle.numbers(prior), row.oracle.default_prior(x, row.n_components)
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-12, err_msg=name)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -122,9 +93,7 @@ def round_trips(mixture, params, frame):
     return {
         "unconstrained": mixture.constrain(free),
         "framed": mixture.from_frame(mixture.to_frame(params, frame), frame),
-        "sites": emjax.MixtureParams(
-            weights=params.weights, components=family.from_sites(family.to_sites(params.components))
-        ),
+        "sites": with_components(params, family.from_sites(family.to_sites(of_components(params)))),
     }, free
 
 
@@ -154,31 +123,27 @@ def test_a_frame_moves_densities_by_a_constant(row: Row):
     np.testing.assert_allclose(
         there - np.log(frame.scale).sum(), evaluate(mixture, params, x)["log_prob"], rtol=1e-11, atol=1e-11
     )
-    assert row.is_normal == (not np.allclose(frame.scale, 1.0))
+    assert row.oracle.has_units == (not np.allclose(frame.scale, 1.0))
 
 
 @walk()
 def test_named_parameters_are_in_natural_units(row: Row):
     params = row.params(8)
+    values = row.values(params)
     named = {name: np.asarray(value) for name, value in row.mixture().named_parameters(params).items()}
     np.testing.assert_array_equal(named.pop("weights"), params.weights)
-    if not row.is_normal:
-        np.testing.assert_array_equal(named.pop("rate"), params.components.rate)
-        assert named == {}
-        return
-    matrices = matrices_of(params)
-    scale = np.sqrt(np.diagonal(matrices, axis1=1, axis2=2))
-    np.testing.assert_array_equal(named.pop("mean"), params.components.mean)
-    np.testing.assert_allclose(named.pop("scale"), scale, rtol=1e-13)
-    np.testing.assert_allclose(params.components.covariance, matrices, rtol=1e-13)
-    if row.family.covariance in ("full", "tied") and row.n_features > 1:
-        expected = matrices / (scale[:, :, None] * scale[:, None, :])
-        np.testing.assert_allclose(named.pop("correlation"), expected, rtol=1e-12)
-    assert named == {}
+    expected = row.oracle.named(values)
+    assert set(named) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(named[name], value, rtol=1e-13, err_msg=name)
+        if name in values:
+            np.testing.assert_array_equal(named[name], value, err_msg=name)
+    for name, value in row.oracle.derived(values).items():
+        np.testing.assert_allclose(getattr(of_components(params), name), value, rtol=1e-13, err_msg=name)
 
 
 def test_one_feature_makes_the_structures_alike():
-    by_name = {row.family.covariance: row for row in ROWS if row.is_normal and row.n_features == 1}
+    by_name = {row.oracle.setting: row for row in ROWS if row.n_features == 1}
     x = by_name["full"].data(9)
     mean, variance = np.array([[-1.0], [0.0], [2.0]]), np.array([0.5, 1.0, 2.0])
     values = []
@@ -198,12 +163,10 @@ def test_draws_have_the_moments_of_the_mixture(row: Row):
     assert labels.shape == (n,)
     shares = np.bincount(labels, minlength=row.n_components) / n
     within(shares, params.weights, np.sqrt(params.weights * (1 - params.weights) / n))
+    means, covariances = row.oracle.moments(row.values(params))
     for k in range(row.n_components):
         draws = x[labels == k]
-        if row.is_normal:
-            mean, covariance = params.components.mean[k], matrices_of(params)[k]
-        else:
-            mean, covariance = params.components.rate[k], np.diag(params.components.rate[k])
+        mean, covariance = means[k], covariances[k]
         within(draws.mean(axis=0), mean, np.sqrt(np.diag(covariance) / len(draws)))
         products = (draws - mean)[:, :, None] * (draws - mean)[:, None, :]
         within(products.mean(axis=0), covariance, products.std(axis=0) / np.sqrt(len(draws)))

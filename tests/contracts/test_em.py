@@ -7,10 +7,10 @@ import jax
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
-from table import COVARIANCES, NORMAL_ROWS, ROWS, Row, matrices_of, walk, with_and_without_prior
+from table import ROWS, Row, walk, with_and_without_prior
 
 import emjax
+from tests.contracts.oracles.base import concentration
 
 KEY = jax.random.key(0)  # no start is drawn here: every fit is given one
 PROBLEMS = 8
@@ -85,7 +85,7 @@ def test_the_order_of_components_changes_nothing(row: Row, with_prior: bool):
     start = row.start(2, x)
     prior = row.prior(2) if with_prior else None
     permutation = np.roll(np.arange(row.n_components), 1)
-    permuted_prior = prior and dataclasses.replace(prior, concentration=prior.concentration[permutation])
+    permuted_prior = prior and row.permuted(prior, permutation)
     mixture = row.mixture(prior)
     fit = run(mixture, x, start, 40)
     other = run(row.mixture(permuted_prior), x, mixture.permute(start, permutation), 40)
@@ -101,26 +101,6 @@ def same_params(found: emjax.MixtureParams, expected: emjax.MixtureParams, rtol:
         np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.abs(b).max())
 
 
-def as_reference(row: Row, params: emjax.MixtureParams) -> dict[str, np.ndarray]:
-    """Parameters the way the double loop writes them."""
-    if not row.is_normal:
-        return {"weights": params.weights, "rate": params.components.rate}
-    return {"weights": params.weights, "mean": params.components.mean, "covariance": matrices_of(params)}
-
-
-def prior_as_reference(row: Row, prior: emjax.Prior) -> dict[str, object]:
-    of = prior.components
-    if not row.is_normal:
-        return {"concentration": prior.concentration, "shape": of.shape, "inverse_scale": of.inverse_scale}
-    return {
-        "concentration": prior.concentration,
-        "mean": of.mean,
-        "precision": of.precision,
-        "degrees": of.degrees_of_freedom,
-        "scatter": of.scatter,
-    }
-
-
 @walk()
 @with_and_without_prior
 def test_a_double_loop_in_numpy_agrees(row: Row, with_prior: bool, double_loop_em):
@@ -128,50 +108,37 @@ def test_a_double_loop_in_numpy_agrees(row: Row, with_prior: bool, double_loop_e
     start = row.start(3, x)
     prior = row.prior(3) if with_prior else None
     fit = run(row.mixture(prior), x, start, 25)
-    structure = row.family.covariance if row.is_normal else "poisson"
-    expected, log_likelihood = double_loop_em.run(
-        structure, x, as_reference(row, start), prior and prior_as_reference(row, prior), 25
+    weights, values, log_likelihood = double_loop_em.run(
+        row.oracle, x, start.weights, row.values(start), prior and (concentration(prior), row.oracle.numbers(prior)), 25
     )
     assert fit.n_iter == 25
     np.testing.assert_allclose(fit.log_likelihood, log_likelihood, rtol=1e-10)
-    for name, value in as_reference(row, fit.params).items():
-        np.testing.assert_allclose(value, expected[name], rtol=1e-10, atol=1e-10 * np.abs(value).max(), err_msg=name)
+    for name, found in {"weights": fit.params.weights, **row.values(fit.params)}.items():
+        value = np.asarray(found)
+        expected = weights if name == "weights" else values[name]
+        np.testing.assert_allclose(value, expected, rtol=1e-10, atol=1e-10 * np.abs(value).max(), err_msg=name)
     # 25 iterations from a random start are no fixed point: the test would notice a loop that does not move.
     assert not np.allclose(fit.params.weights, start.weights, rtol=1e-3)
 
 
-@pytest.mark.parametrize("covariance", COVARIANCES)
-@pytest.mark.parametrize("n_features", [1, 2])
-def test_scikit_learn_agrees(covariance: str, n_features: int):
-    row = next(r for r in NORMAL_ROWS if r.family.covariance == covariance and r.n_features == n_features)
+PEERED = tuple(row for row in ROWS if row.oracle.has_scikit_learn and row.n_features <= 2)
+
+
+@walk(PEERED, by_name=lambda row: False)
+def test_scikit_learn_agrees(row: Row):
     rng = np.random.default_rng(4)
-    centres = 5.0 * np.arange(3.0)[:, None] * np.ones(n_features)  # apart, so that EM comes to rest within 400 steps
-    x = centres[np.arange(row.n_samples) % 3] + rng.normal(size=(row.n_samples, n_features))
-    mean, covariance_ = centres + rng.normal(size=centres.shape), row.params(4).components.dispersion
-    start = row.mixture().params(mean=mean, covariance=covariance_)
-    matrices = np.linalg.inv(matrices_of(start))
-    peer = GaussianMixture(
-        row.n_components,
-        covariance_type=covariance,
-        weights_init=start.weights,
-        means_init=start.components.mean,
-        precisions_init={
-            "full": matrices,
-            "tied": matrices[0],
-            "diag": np.diagonal(matrices, axis1=1, axis2=2),
-            "spherical": matrices[:, 0, 0],
-        }[covariance],
-        reg_covar=0.0,
-        tol=0.0,
-        max_iter=400,
-    )
+    centres = 5.0 * np.arange(3.0)[:, None] * np.ones(row.n_features)  # apart, so that EM comes to rest in 400 steps
+    x = centres[np.arange(row.n_samples) % 3] + rng.normal(size=(row.n_samples, row.n_features))
+    mean, own = centres + rng.normal(size=centres.shape), row.values(row.params(4))
+    start = row.mixture().params(**{**own, "mean": mean})
+    peer = row.oracle.scikit_learn(start.weights, row.values(start), reg_covar=0.0, tol=0.0, max_iter=400)
     with pytest.warns(ConvergenceWarning):  # a tolerance of zero is never met, so that all iterations are done
         peer.fit(x)
     fit = run(row.mixture(), x, start, 400)
     np.testing.assert_allclose(fit.log_likelihood, peer.score(x) * len(x), rtol=1e-8)
     np.testing.assert_allclose(fit.params.weights, peer.weights_, rtol=1e-8)
-    np.testing.assert_allclose(fit.params.components.mean, peer.means_, rtol=1e-8)
-    np.testing.assert_allclose(fit.params.components.dispersion, peer.covariances_, rtol=1e-8)
+    for name, value in {"mean": peer.means_, "covariance": peer.covariances_}.items():
+        np.testing.assert_allclose(row.values(fit.params)[name], value, rtol=1e-8, err_msg=name)
     np.testing.assert_allclose(fit.bic(x), peer.bic(x), rtol=1e-8)
     np.testing.assert_allclose(fit.predict_proba(x), peer.predict_proba(x), atol=1e-8)
 
@@ -181,7 +148,7 @@ def exact(x: np.ndarray) -> np.ndarray:
     return np.round(x * 2.0**20) / 2.0**20
 
 
-@walk(NORMAL_ROWS)
+@walk(tuple(row for row in ROWS if row.oracle.has_units))
 @with_and_without_prior
 def test_units_and_origin_of_the_data_do_not_matter(row: Row, with_prior: bool):
     x = exact(row.data(5))
@@ -189,23 +156,17 @@ def test_units_and_origin_of_the_data_do_not_matter(row: Row, with_prior: bool):
     mixture = row.mixture("default" if with_prior else None)
     fit = run(mixture, x, start, 30)
     for scale, shift in ((2.0**-10, 0.0), (2.0**10, -(2.0**20)), (1.0, 2.0**20), (2.0**-10, 2.0**20)):
-        mapped = mixture.params(
-            weights=start.weights,
-            mean=shift + scale * start.components.mean,
-            covariance=scale**2 * start.components.dispersion,
-        )
+        mapped = mixture.params(weights=start.weights, **row.oracle.moved(row.values(start), scale, shift))
         other = run(mixture, shift + scale * x, mapped, 30)
         # A mean near 2^20 is a multiple of 2^-33, a ten-millionth of a standard deviation where the scale is 2^-10.
         grain = 1e-9 + np.finfo(float).eps * abs(shift) / scale
         jacobian = row.n_samples * row.n_features * np.log(scale)
         np.testing.assert_allclose(other.log_likelihood + jacobian, fit.log_likelihood, rtol=1e-9)
         np.testing.assert_allclose(other.params.weights, fit.params.weights, rtol=1e-8)
-        np.testing.assert_allclose(
-            (other.params.components.mean - shift) / scale, fit.params.components.mean, rtol=1e-8, atol=8 * grain
-        )
-        np.testing.assert_allclose(
-            other.params.components.dispersion / scale**2, fit.params.components.dispersion, rtol=1e-7, atol=1e-8
-        )
+        back = row.oracle.moved(row.values(other.params), 1 / scale, -shift / scale)
+        for name, value in row.values(fit.params).items():
+            rtol, atol = (1e-8, 8 * grain) if name in row.oracle.locations else (1e-7, 1e-8)
+            np.testing.assert_allclose(back[name], value, rtol=rtol, atol=atol, err_msg=name)
 
 
 @walk()

@@ -10,6 +10,8 @@ import pytest
 from jaxtyping import TypeCheckError
 from table import ROWS, Row, walk
 
+from tests.contracts.oracles.base import of_components
+
 PACKAGE = Path(__file__).resolve().parents[2] / "emjax"
 
 
@@ -32,12 +34,12 @@ def test_wrong_shapes_are_refused(row: Row):
     with pytest.raises(TypeCheckError, match="log_prob"):
         mixture.log_prob(params, x[:, 0])
     with pytest.raises(TypeCheckError, match="statistics"):  # two sizes that should be one: n
-        row.family.statistics(params.components, jnp.asarray(x), jnp.ones((row.n_components, len(x) - 1)))
+        row.family.statistics(of_components(params), jnp.asarray(x), jnp.ones((row.n_components, len(x) - 1)))
     with pytest.raises(TypeCheckError, match="log_prob"):
         jax.jit(mixture.log_prob)(params, x[None])
     # The same calls with the right shapes pass.
     assert mixture.log_prob(params, x).shape == (row.n_samples,)
-    row.family.statistics(params.components, jnp.asarray(x), jnp.ones((row.n_components, len(x))))
+    row.family.statistics(of_components(params), jnp.asarray(x), jnp.ones((row.n_components, len(x))))
 
 
 def test_ranks_are_not_promoted():

@@ -11,7 +11,7 @@ import emjax
 from emjax.em import blocks
 from emjax.em.blocks import make_blocks
 from emjax.em.step import expectation, maximization, rounding, trusted
-from tests.contracts.table import ROWS, Row, log_densities, walk
+from tests.contracts.table import ROWS, Row, walk
 
 KEY = jax.random.key(0)
 
@@ -31,7 +31,7 @@ def test_both_forms_are_the_same_expectation(row: Row):
     with jax.enable_x64(True):
         natural, exact = both_forms(mixture, params, x)
         base = np.asarray(row.family.log_base_measure(x)).sum()
-    joint = np.log(params.weights)[:, None] + log_densities(row, params, x)
+    joint = np.log(params.weights)[:, None] + row.log_densities(params, x)
     total = np.logaddexp.reduce(joint, axis=0)
     responsibilities = np.exp(joint - total)
     for statistics in (natural, exact):

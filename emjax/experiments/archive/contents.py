@@ -13,7 +13,7 @@ import numpy as np
 from emjax.errors import ConfigError, DataError, DataWarning
 from emjax.experiments.archive.door import DamagedError, damaged, newer_note, read_bytes, read_json
 from emjax.experiments.nearest import printable
-from emjax.plain import DATA, equal_array, from_plain, to_plain
+from emjax.plain import equal_array, from_plain, to_plain
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FILE, FORMAT = "objects.json", 2
 TREE = "posterior.nc"
-_LEFT_OUT = (DATA, "bayes.posterior.Posterior.sampled")
+_LEFT_OUT = ("samples.Samples.values", "bayes.posterior.Posterior.sampled")
 """Fields that lie elsewhere: the data, and the tree."""
 
 _MOST_BYTES_TREE = 2**34

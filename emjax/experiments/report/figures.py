@@ -15,7 +15,7 @@ from emjax.plots.drawing.density import MOST_FEATURES, draw_density
 from emjax.plots.drawing.ellipses import ELLIPSE_MASS
 from emjax.plots.drawing.em_trace import distances, draw_em_trace
 from emjax.plots.drawing.forest import draw_forest, forest_rows
-from emjax.plots.drawing.view import BAND_DRAWS, View, as_view, entropy, shares_of_data
+from emjax.plots.drawing.view import BAND_DRAWS, View, as_view, entropy, moments, shares_of_data
 from emjax.plots.svg import data_uri, pixels
 from emjax.result import Fit
 from emjax.wording import count, elided, listed, number, percent
@@ -140,7 +140,7 @@ def _data_words(view: View) -> str:
 
 def _component_words(view: View) -> str:
     stored = view.em or {}
-    centre = stored["rate" if view.discrete else "mean"][0]
+    centre = moments(view.mixture, stored)[0][0]
     places = [" / ".join(number(value, 3) for value in place[:MOST_FEATURES]) for place in centre]
     parts = [
         f"component {k} with weight {number(weight, 2)} at {place}"

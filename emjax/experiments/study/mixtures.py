@@ -19,6 +19,7 @@ from emjax.errors import ConfigError
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.model import FileModel, Model, PriorTable
 from emjax.experiments.study.plan import canonical
+from emjax.families import laws
 from emjax.files import read_regular, user_path
 
 if TYPE_CHECKING:
@@ -84,7 +85,9 @@ def mixture_of(model: Mapping[str, Any], *, with_prior: bool) -> Mixture:
     return dataclasses.replace(built, prior=prior)
 
 
-def prior_of(model: Mapping[str, Any], mixture: Mixture, x: Any) -> Prior | Literal["default"] | None:
+def prior_of(
+    model: Mapping[str, Any], mixture: Mixture, x: Any
+) -> Prior | Mapping[str, Any] | Literal["default"] | None:
     """The prior that the model section of a spec declares for some data.
 
     Parameters
@@ -112,7 +115,7 @@ def prior_of(model: Mapping[str, Any], mixture: Mixture, x: Any) -> Prior | Lite
     check_prior(model, np.shape(x)[-1] if np.ndim(x) == 2 else 1)
     table = PriorTable.model_validate(declared)
     concentration = prior.concentration * (1.0 if table.concentration is None else table.concentration)
-    return dataclasses.replace(prior, concentration=concentration, components=_changed(prior.components, table))
+    return prior.replace(weights=laws.Dirichlet(concentration), **_changed(prior.components, table))
 
 
 def check_prior(model: Mapping[str, Any], n_features: int) -> None:
@@ -137,21 +140,33 @@ def mixture_for(model: Mapping[str, Any], x: Any, *, with_prior: bool) -> Mixtur
     return dataclasses.replace(mixture, prior=prior_of(model, mixture, x)) if with_prior else mixture
 
 
-def _changed(components: Any, table: PriorTable) -> Any:
-    """The default prior of one component, with the numbers of a table in place."""
-    if hasattr(components, "scatter"):
-        changes: dict[str, Any] = {"precision": table.mean_precision, "degrees_of_freedom": table.degrees_of_freedom}
-        if table.scatter is not None:
-            changes["scatter"] = components.scatter * table.scatter
-    else:
-        changes = {"shape": table.shape}
-        if table.rate is not None:
-            changes["inverse_scale"] = np.full(np.shape(components.inverse_scale), table.rate)
-        elif table.shape is not None:
-            # The mean of the prior stays at the mean of the data.
-            changes["inverse_scale"] = components.inverse_scale * (table.shape / components.shape)
-    given = {name: np.asarray(value, dtype=float) for name, value in changes.items() if value is not None}
-    return dataclasses.replace(components, **given)
+def _changed(components: Mapping[str, Any], table: PriorTable) -> dict[str, Any]:
+    """The default laws of the components, with the numbers of a table in place."""
+    return {site: _CHANGES.get(type(law).__name__, lambda law, _: law)(law, table) for site, law in components.items()}
+
+
+def _or(given: float | None, default: Any) -> Any:
+    return default if given is None else np.asarray(given, dtype=float)
+
+
+def _changed_gamma(law: Any, table: PriorTable) -> Any:
+    # The mean of the prior stays at the mean of the data unless its rate is given.
+    rate = law.rate * (_or(table.shape, law.shape) / law.shape)
+    return laws.Gamma(_or(table.shape, law.shape), rate if table.rate is None else np.full(np.shape(rate), table.rate))
+
+
+_CHANGES: dict[str, Any] = {
+    "Gamma": _changed_gamma,
+    "NormalGiven": lambda law, table: laws.NormalGiven(law.mean, _or(table.mean_precision, law.precision)),
+    "InverseWishart": lambda law, table: laws.InverseWishart(
+        _or(table.degrees_of_freedom, law.degrees_of_freedom), law.scatter * _or(table.scatter, 1.0)
+    ),
+    "InverseGamma": lambda law, table: laws.InverseGamma(
+        law.shape if table.degrees_of_freedom is None else np.asarray(0.5 * table.degrees_of_freedom),
+        law.scale * _or(table.scatter, 1.0),
+    ),
+}
+"""How the numbers of a table change each kind of law."""
 
 
 # -- model files

@@ -18,7 +18,7 @@ from emjax.errors import DataError
 from emjax.experiments.study.plan import data_seed
 from emjax.experiments.work.outcome import Replicate
 from emjax.experiments.work.truth import law_of, truth_of
-from emjax.samples import default_feature_names
+from emjax.matrix import default_feature_names
 
 CONTAMINATED = -1
 """The label of a row that no component has drawn."""

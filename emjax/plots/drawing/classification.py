@@ -93,7 +93,7 @@ def scene(view: View, width: float) -> Scene:
     shares = em if em is not None else posterior
     stored = view.em or {name: draws.mean(axis=0, keepdims=True) for name, draws in (view.draws or {}).items()}
     assert shares is not None  # a view has at least one side
-    weights, (mean, covariance) = stored["weights"][0], (each[0] for each in moments(stored))
+    weights, (mean, covariance) = stored["weights"][0], (each[0] for each in moments(view.mixture, stored))
     names, points = view.feature_names, view.values[view.rows]
     if view.n_features > MOST_PAIRED[width >= _WIDE]:
         directions = discriminants(weights, mean, covariance)

@@ -46,7 +46,7 @@ def draw_ellipses(axes: Axes, view: View, first: int, second: int, *, n_draws: i
     pair = [first, second]
     drawn = []
     if view.draws is not None:
-        mean, covariance = moments(view.draws)
+        mean, covariance = moments(view.mixture, view.draws)
         kept = np.unique(np.linspace(0, len(mean) - 1, n_draws).round().astype(int))
         lines = outlines(mean[kept][..., pair], covariance[kept][..., pair, :][..., pair]).reshape(-1, _CORNERS + 1, 2)
         drawn.append(lines)
@@ -57,7 +57,7 @@ def draw_ellipses(axes: Axes, view: View, first: int, second: int, *, n_draws: i
         # The key shows a line as dark as many of them are together.
         axes.add_line(Line2D([], [], color=view.posterior_color, linewidth=1.8, label=view.posterior_name))
     if view.em is not None:
-        mean, covariance = moments(view.em)
+        mean, covariance = moments(view.mixture, view.em)
         lines = outlines(mean[0][:, pair], covariance[0][:, pair][:, :, pair])
         drawn.append(lines)
         _em_ellipses(axes, view, mean[0][:, pair], lines, names=names)

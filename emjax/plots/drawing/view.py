@@ -13,8 +13,6 @@ import numpy as np
 from emjax.bayes.posterior import Posterior, mean_responsibilities, thinning
 from emjax.bayes.tree import stored_draws
 from emjax.comparison import Comparison
-from emjax.families.normal import Normal, NormalParams
-from emjax.families.poisson import PoissonParams
 from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams
 from emjax.plots.drawing import style
@@ -87,7 +85,7 @@ class View:
     @property
     def discrete(self) -> bool:
         """Whether the data are counts."""
-        return self.mixture.family.name == "poisson"
+        return self.mixture.family.discrete
 
     @functools.cached_property
     def rows(self) -> np.ndarray:
@@ -226,25 +224,13 @@ def curves(view: View, feature: int = 0) -> Curves:
     grid = _grid(view, feature)
     sides = [side for side in (view.em, view.draws) if side is not None]
     # One stack of EM and draws, so that one program is compiled for both and for all features.
-    params = _marginal(view, feature, {name: np.concatenate([s[name] for s in sides]) for name in _needed(view)})
-    family = view.mixture.family if view.discrete else Normal("diag")
+    stored = {name: np.concatenate([side[name] for side in sides]) for name in sides[0] if name in sides[-1]}
+    family, values = view.mixture.family.marginal(drawn_params(view.mixture, stored), feature)
+    params = MixtureParams(family, {"weights": stored["weights"], **values})
     with computing():
         joint = np.asarray(_joint_density(Mixture(family, view.n_components), params, grid[:, None]))
     n_em = 0 if view.em is None else 1
     return Curves(grid, joint[0] if n_em else None, None if view.draws is None else joint[n_em:])
-
-
-def _needed(view: View) -> tuple[str, ...]:
-    return ("weights", "rate") if view.discrete else ("weights", "mean", "scale")
-
-
-def _marginal(view: View, feature: int, stored: dict[str, np.ndarray]) -> MixtureParams:
-    one = slice(feature, feature + 1)
-    if view.discrete:
-        return MixtureParams(stored["weights"], PoissonParams(rate=stored["rate"][..., one]))
-    variance = stored["scale"][..., one] ** 2
-    components = NormalParams(stored["mean"][..., one], variance, Normal("diag").structure)
-    return MixtureParams(stored["weights"], components)
 
 
 @jax.jit(static_argnums=0)
@@ -283,12 +269,13 @@ def entropy(shares: np.ndarray) -> np.ndarray:
 # -- moments -----------------------------------------------------------------------------------------------
 
 
-def moments(stored: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+def moments(mixture: Mixture, stored: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Means ``(S, K, d)`` and covariance matrices ``(S, K, d, d)`` of the components."""
-    if "rate" in stored:
-        rate = stored["rate"]
-        return rate, rate[..., None] * np.eye(rate.shape[-1])
-    mean = stored["mean"]
-    if "covariance" in stored:
-        return mean, stored["covariance"]
-    return mean, stored["scale"][..., None] ** 2 * np.eye(mean.shape[-1])
+    params = drawn_params(mixture, stored)
+    return params.family.moments(params)
+
+
+def drawn_params(mixture: Mixture, stored: dict[str, Any]) -> MixtureParams:
+    """What is stored of draws ``(S, K, ...)`` as parameters."""
+    family, values = mixture.family.from_stored(stored)
+    return MixtureParams(family, {"weights": stored["weights"], **values})

@@ -1,4 +1,4 @@
-"""What families learn from the data before EM begins: weighted summaries of what was observed, made once."""
+"""What is learned from the data before EM begins: weighted summaries of what was observed, made once."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ class Summary:
     @functools.cached_property
     def minimum(self) -> np.ndarray:
         """The smallest value of each column ``(d,)``, among rows that count."""
-        return np.nanmin([np.nanmin(piece, axis=0) for piece in self._counting], axis=0)
+        return np.fmin.reduce([np.fmin.reduce(piece, axis=0) for piece in self._counting])
 
     @functools.cached_property
     def maximum(self) -> np.ndarray:
         """The largest value of each column ``(d,)``, among rows that count."""
-        return np.nanmax([np.nanmax(piece, axis=0) for piece in self._counting], axis=0)
+        return np.fmax.reduce([np.fmax.reduce(piece, axis=0) for piece in self._counting])
 
     @property
     def _pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -122,18 +122,3 @@ class Summary:
         if weights is None:
             return np.einsum("ij,ij->j", piece, piece)
         return np.einsum("i,ij,ij->j", weights, piece, piece)
-
-
-def mean(x: Any) -> np.ndarray:
-    """The means ``(d,)`` of the columns of ``x (n, d)``."""
-    return Summary(x).mean
-
-
-def variance(x: Any) -> np.ndarray:
-    """The variances ``(d,)`` (divisor ``n``) of the columns of ``x (n, d)``."""
-    return Summary(x).variance
-
-
-def covariance(x: Any) -> np.ndarray:
-    """The covariance matrix ``(d, d)`` (divisor ``n``) of ``x (n, d)``."""
-    return Summary(x).covariance

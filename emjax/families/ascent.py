@@ -1,0 +1,111 @@
+r"""EM for a density and nothing else: the expected log density's gradient and Hessian as its statistics.
+
+.. math::
+
+    g_k = \sum_n r_{nk} \nabla \log p(x_n \mid \theta_k), \qquad
+    H_k = \sum_n r_{nk} \nabla^2 \log p(x_n \mid \theta_k)
+
+in free coordinates, at the present parameters. They add up over data like any other statistics, and the M-step is one
+Newton step of :math:`g + \nabla \log p(\theta)` and :math:`H + \nabla^2 \log p(\theta)`, with eigenvalues made
+positive: close to the limit it is as fast as EM (Lange, Journal of the Royal Statistical Society B 57, 1995). It may
+overshoot far from the limit; the loop then shortens it (`emjax.em.state`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from emjax.families.observations import Observations
+from emjax.families.parameters import MixtureParams, Values
+
+if TYPE_CHECKING:
+    from emjax.families.base import Family, Laws
+
+_FLOOR = 1e-9
+"""The least curvature, as a share of the largest."""
+
+_LARGEST = 0.7
+"""No coordinate moves by more in one step: a factor of two for what is free on a log scale."""
+
+
+class Derivatives(NamedTuple):
+    """Gradient and Hessian of the expected log density, with one row for each component, or one of all together."""
+
+    gradient: Any
+    hessian: Any
+
+
+def derivatives(
+    family: Family, params: MixtureParams, rows: Observations, responsibilities: Float[Array, "K n"]
+) -> Derivatives:
+    """The statistics of an E-step at ``params``."""
+    flat, unravel = _flat(family, params)
+
+    def expected(flat: Float[Array, "b q"]) -> Float[Array, ""]:
+        return jnp.sum(responsibilities * family.log_kernel(unravel(flat), rows))
+
+    return Derivatives(jax.grad(expected)(flat), _hessian(expected, flat))
+
+
+def ascend(family: Family, statistics: Derivatives, params: MixtureParams, laws: Laws) -> Values:
+    """One Newton step from the statistics, plus the laws' log density."""
+    flat, unravel = _flat(family, params)
+
+    def log_prior(flat: Float[Array, "b q"]) -> Float[Array, ""]:
+        moved = unravel(flat)
+        terms = (
+            jnp.sum(law.log_prob(family.at_site(site, moved), moved)) for site, law in laws.items() if site != "weights"
+        )
+        return sum(terms, jnp.zeros((), flat.dtype))
+
+    gradient = statistics.gradient + jax.grad(log_prior)(flat)
+    hessian = statistics.hessian + _hessian(log_prior, flat)
+    values, vectors = jnp.linalg.eigh(-hessian)
+    lengths = jnp.abs(values)
+    lengths = jnp.maximum(lengths, _FLOOR * jnp.max(lengths, axis=1, keepdims=True))
+    along = jnp.einsum("bji,bj->bi", vectors, gradient) / jnp.where(lengths > 0, lengths, 1.0)
+    step = jnp.einsum("bij,bj->bi", vectors, along)
+    longest = jnp.max(jnp.abs(step), axis=1, keepdims=True)
+    moved = unravel(flat + step * jnp.minimum(1.0, _LARGEST / jnp.maximum(longest, _LARGEST)))
+    return {name: moved[name] for name in family.parameters}
+
+
+def _flat(family: Family, params: MixtureParams) -> tuple[Array, Callable[[Array], MixtureParams]]:
+    """The free coordinates: a row for each component, or one row where components share a parameter."""
+    free = family.declared.unconstrain(params)
+    if any(parameter.shared for parameter in family.parameters.values()):
+        vector, unravel_all = ravel_pytree(free)
+
+        def together(flat: Array) -> MixtureParams:
+            return MixtureParams(family, family.declared.constrain(unravel_all(flat[0])))
+
+        return vector[None], together
+    k = next(iter(free.values())).shape[0]
+    shapes = {name: value.shape[1:] for name, value in free.items()}
+    pieces = [value.reshape(k, -1) for value in free.values()]
+    ends = [0]
+    for piece in pieces:
+        ends.append(ends[-1] + piece.shape[1])
+
+    def apart(flat: Array) -> MixtureParams:
+        named = {
+            name: flat[:, ends[i] : ends[i + 1]].reshape(k, *shape) for i, (name, shape) in enumerate(shapes.items())
+        }
+        return MixtureParams(family, family.declared.constrain(named))
+
+    return jnp.concatenate(pieces, axis=1), apart
+
+
+def _hessian(function: Callable[[Array], Array], flat: Float[Array, "b q"]) -> Float[Array, "b q q"]:
+    """The Hessian of each row: rows do not touch each other, so that ``q`` forward derivatives give all of them."""
+
+    def column(direction: Array) -> Array:
+        return jax.jvp(jax.grad(function), (flat,), (jnp.broadcast_to(direction[None, :], flat.shape),))[1]
+
+    return jnp.moveaxis(jax.vmap(column)(jnp.eye(flat.shape[1], dtype=flat.dtype)), 0, -1)

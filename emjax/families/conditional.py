@@ -1,0 +1,68 @@
+r"""The normal law of what was not observed given what was, for the E-step and for draws.
+
+With the features split into those observed, :math:`o`, and those missing, :math:`m`,
+
+.. math::
+
+    E[x_m \mid x_o, k] = \mu_m + \Sigma_{mo} \Sigma_{oo}^{-1} (x_o - \mu_o), \qquad
+    V[x_m \mid x_o, k] = \Sigma_{mm} - \Sigma_{mo} \Sigma_{oo}^{-1} \Sigma_{om} .
+
+(Ghahramani and Jordan, "Supervised learning from incomplete data via an EM approach", Advances in Neural Information
+Processing Systems 6, 1994; Little and Rubin, "Statistical Analysis with Missing Data", 3rd edition, 2019, section
+11.2.)
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from emjax.families.linalg import cholesky, diagonal, inverse_lower, product
+
+
+class Conditional(NamedTuple):
+    """Of every component and row, relative to the component's mean.
+
+    ``filled (K, n, d)`` are the observed values and the expected missing ones; ``spread (K, n, d, d)`` is the
+    covariance of the missing ones, zero elsewhere (``(K, n, d)`` variances where features are independent);
+    ``log_density (K, n)`` is that of what was observed, but for :math:`2\\pi`.
+    """
+
+    filled: Array
+    spread: Array
+    log_density: Array
+
+
+def with_matrices(
+    covariance: Float[Array, "K d d"], mean: Float[Array, "K d"], x: Float[Array, "n d"], seen: Float[Array, "n d"]
+) -> Conditional:
+    """The conditional law under covariance matrices."""
+    there = (seen > 0)[None]
+    centred = jnp.where(there, x[None] - mean[:, None, :], 0.0)
+    both = there[..., :, None] & there[..., None, :]
+    cov = covariance[:, None]
+    # The unit matrix where nothing is observed: it has no part in any sum.
+    within = jnp.where(both, cov, jnp.eye(x.shape[1], dtype=cov.dtype)[None, None])
+    root = cholesky(within)
+    inverse = inverse_lower(root)
+    whitened = product(inverse, centred[..., None])
+    precision = jnp.where(both, product(jnp.swapaxes(inverse, -1, -2), inverse), 0.0)
+    gain = product(cov, precision)
+    filled = jnp.where(there, centred, product(gain, centred[..., None])[..., 0])
+    missing = ~there[..., :, None] & ~there[..., None, :]
+    spread = jnp.where(missing, cov - product(gain, cov), 0.0)
+    log_det = jnp.sum(jnp.log(diagonal(root)), axis=-1)
+    return Conditional(filled, spread, -0.5 * jnp.sum(whitened[..., 0] ** 2, axis=-1) - log_det)
+
+
+def with_variances(
+    variances: Float[Array, "K d"], mean: Float[Array, "K d"], x: Float[Array, "n d"], seen: Float[Array, "n d"]
+) -> Conditional:
+    """The same where features are independent given the component: what is missing keeps its mean and variance."""
+    there = (seen > 0)[None]
+    centred = jnp.where(there, x[None] - mean[:, None, :], 0.0)
+    own: Any = variances[:, None, :]
+    terms = jnp.where(there, -0.5 * centred**2 / own - 0.5 * jnp.log(own), 0.0)
+    return Conditional(centred, jnp.where(there, 0.0, own), jnp.sum(terms, axis=-1))

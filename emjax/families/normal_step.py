@@ -1,0 +1,130 @@
+"""The M-step of the normal family: closed where the laws are conjugate, Newton's method on the moments where not."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from emjax.families.laws import Flat, NormalGiven
+from emjax.families.newton import newton
+from emjax.families.parameters import MixtureParams, Values
+from emjax.shown import Shown
+
+if TYPE_CHECKING:
+    from emjax.families.base import Laws
+    from emjax.families.normal import Normal
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, repr=False)
+class NormalStatistics(Shown):
+    """Sums over the data of ``r c`` and ``r c c'``, with ``c = x - mean`` of the parameters they were taken at."""
+
+    first: Any
+    second: Any
+
+
+def estimated(
+    family: Normal, statistics: NormalStatistics, counts: Float[Array, " K"], params: MixtureParams, laws: Laws
+) -> Values:
+    """The joint mode of conjugate laws, any of them flat."""
+    structure, (k, d) = family.structure, params.mean.shape
+    law, mean_law = laws[structure.site], laws["mean"]
+    flat_mean = isinstance(mean_law, Flat)
+    if isinstance(law, Flat):
+        mean, scatter, _ = _with_mean(family, statistics, counts, params, mean_law)
+        degrees = jnp.maximum(structure.degrees(counts, d), jnp.finfo(counts.dtype).tiny)
+        extra = 0 if flat_mean else structure.n_means(k, d)
+        return {"mean": mean, structure.site: scatter / (degrees + extra)}
+    mean, scatter, _ = _with_mean(family, statistics, counts, params, mean_law)
+    after: Any = law.updated(structure.degrees(counts, d), scatter)  # type: ignore[attr-defined]
+    return {"mean": mean, structure.site: after.mode(0 if flat_mean else structure.n_means(k, d))}
+
+
+def updated(
+    family: Normal, statistics: NormalStatistics, counts: Float[Array, " K"], params: MixtureParams, laws: Laws
+) -> tuple[NormalGiven, Any]:
+    """The laws of the means ``(K, d)`` given their covariances, and of the dispersion, given the data."""
+    structure = family.structure
+    mean, scatter, precision = _with_mean(family, statistics, counts, params, laws["mean"])
+    law: Any = laws[structure.site]
+    return NormalGiven(mean, precision), law.updated(structure.degrees(counts, mean.shape[1]), scatter)
+
+
+def _with_mean(
+    family: Normal, statistics: NormalStatistics, counts: Float[Array, " K"], params: MixtureParams, law: Any
+) -> tuple[Float[Array, "K d"], Array, Array]:
+    """The means with their prior, the scatter about them and about the prior's, and how many data each is worth."""
+    structure = family.structure
+    shift = statistics.first / jnp.maximum(counts, jnp.finfo(counts.dtype).tiny)[:, None]
+    # sum r (c - m)(c - m)' = sum r c c' - N m m': near the optimum the shift m is near zero, so nothing cancels.
+    scatter = statistics.second - structure.scatter(counts[:, None], shift[:, None, :])
+    mean = params.mean + shift
+    if isinstance(law, Flat):
+        return mean, scatter, counts
+    center = jnp.broadcast_to(law.mean, mean.shape)
+    precision = law.precision + counts
+    shrink = law.precision * counts / precision
+    distance = structure.scatter(shrink[:, None], (mean - center)[:, None, :])
+    mean = (law.precision * center + counts[:, None] * mean) / precision[:, None]
+    return mean, scatter + distance, precision
+
+
+def maximized(
+    family: Normal, statistics: NormalStatistics, counts: Float[Array, " K"], params: MixtureParams, laws: Laws
+) -> Values:
+    r"""The mode of :math:`\langle \eta, T \rangle + \log p` under any laws, by Newton's method in free coordinates.
+
+    A row for each component, or one of all where they share their covariance.
+    """
+    structure, (k, d) = family.structure, params.mean.shape
+    shift = statistics.first / jnp.maximum(counts, jnp.finfo(counts.dtype).tiny)[:, None]
+    free = family.declared.unconstrain({"mean": params.mean + shift, structure.site: params[structure.site]})
+    if structure.shared:
+        vector, unravel = ravel_pytree(free)
+        start = vector[None]
+
+        def placed(u: Float[Array, "b q"]) -> MixtureParams:
+            return MixtureParams(family, family.declared.constrain(unravel(u[0])))
+    else:
+        pieces = {name: value.reshape(k, -1) for name, value in free.items()}
+        start = jnp.concatenate(list(pieces.values()), axis=1)
+
+        def placed(u: Float[Array, "b q"]) -> MixtureParams:
+            own = {"mean": u[:, :d], structure.site: u[:, d:].reshape(free[structure.site].shape)}
+            return MixtureParams(family, family.declared.constrain(own))
+
+    def objective(u: Float[Array, "b q"]) -> Float[Array, " b"]:
+        moved = placed(u)
+        value = _expected(family, statistics, counts, params, moved)
+        for site, law in laws.items():
+            if site == "weights":
+                continue
+            terms = law.log_prob(family.at_site(site, moved), moved)
+            whole = structure.shared and family.site(site).shared
+            terms = jnp.sum(terms) / k if whole else jnp.sum(terms.reshape(k, -1), axis=1) if terms.ndim else terms
+            value = value + terms
+        return jnp.sum(value)[None] if structure.shared else value
+
+    moved = placed(newton(objective, start))
+    return {name: moved[name] for name in family.parameters}
+
+
+def _expected(
+    family: Normal, statistics: NormalStatistics, counts: Float[Array, " K"], at: MixtureParams, params: MixtureParams
+) -> Float[Array, " K"]:
+    """The expected log density of each component's data, the statistics being those at ``at``."""
+    structure, (k, d) = family.structure, params.mean.shape
+    root = structure.root(params[structure.site])
+    away = params.mean - at.mean
+    log_det = structure.log_determinant(root, k, d)
+    # tr(S^-1 sum r (x - m)(x - m)') with x - m = c - away.
+    squares = structure.trace(root, statistics.second, k)
+    both = structure.whiten(root, jnp.stack([statistics.first, away], axis=1))
+    cross = jnp.sum(both[:, 1] * (counts[:, None] * both[:, 1] - 2.0 * both[:, 0]), axis=-1)
+    return -0.5 * (squares + cross) - counts * log_det

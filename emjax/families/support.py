@@ -1,0 +1,37 @@
+"""Whether data can come from a family, by where its features may lie."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from emjax.errors import DataError
+from emjax.floats import quoted
+from emjax.samples import Samples, check_counts
+
+_DEMANDS = {
+    "positive": ("numbers above zero", lambda values: values <= 0),
+    "nonnegative": ("numbers that are not below zero", lambda values: values < 0),
+    "binary": ("zeros and ones", lambda values: (values != 0) & (values != 1) & ~np.isnan(values)),
+    "level": (
+        "levels 0, 1, 2, …",
+        lambda values: (values < 0) | ((values != np.floor(values)) & ~np.isnan(values)),
+    ),
+}
+
+
+def check_support(samples: Samples, support: str, family: str) -> None:
+    """Raise a `DataError` that names the first cell outside the support of a family."""
+    if support == "real":
+        return
+    if support == "count":
+        check_counts(samples)
+        return
+    words, outside = _DEMANDS[support]
+    bad = np.argwhere(outside(samples.values))
+    if bad.size:
+        row, column = (int(place) for place in bad[0])
+        raise DataError(
+            f"x: a {family} mixture needs {words}, and row {row} (counting from 0) of column "
+            f"{quoted(samples.feature_names[column])} is {samples.values[row, column]:g}; choose other columns or "
+            "another family"
+        )

@@ -1,0 +1,141 @@
+"""What a row of the table brings to be judged by: its family once more, in NumPy and SciPy, with no code of emjax.
+
+An oracle speaks of plain arrays. ``values`` are the parameters of all components, by the names that `Mixture.params`
+takes; ``numbers`` are those of the prior of one component. How emjax's own objects hold them is said in this file
+alone, by the functions at its end and by `Oracle.values` and `Oracle.numbers`.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+
+import emjax
+
+Values = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Oracle(abc.ABC):
+    """A family as its textbook has it; ``rng`` is NumPy's, ``k`` counts components, ``d`` features."""
+
+    prior_numbers: ClassVar[tuple[str, ...]]
+    """The names of the numbers of the prior of one component."""
+
+    has_units: ClassVar[bool] = False
+    """Whether the data may be shifted and scaled, and so have a frame; then there is `moved`."""
+
+    locations: ClassVar[tuple[str, ...]] = ()
+    """The values that a shift of the data shifts, and rounds as it rounds the data."""
+
+    has_scikit_learn: ClassVar[bool] = False
+    """Whether there is `scikit_learn`, for normal components."""
+
+    @property
+    def setting(self) -> str:
+        """What tells rows of one family apart, in their names."""
+        return ""
+
+    # -- what every oracle says
+
+    @abc.abstractmethod
+    def random(self, rng: np.random.Generator, k: int, d: int) -> Values:
+        """Random parameters of components that overlap but are not alike."""
+
+    @abc.abstractmethod
+    def start(self, rng: np.random.Generator, x: np.ndarray, k: int) -> Values:
+        """A random start inside the data."""
+
+    @abc.abstractmethod
+    def draw(self, rng: np.random.Generator, values: Values, labels: np.ndarray) -> np.ndarray:
+        """One datum ``(n, d)`` from the component of each label."""
+
+    @abc.abstractmethod
+    def log_density(self, values: Values, x: np.ndarray) -> np.ndarray:
+        """``log p(x_n | k)``, shape ``(K, n)``."""
+
+    @abc.abstractmethod
+    def moments(self, values: Values) -> tuple[np.ndarray, np.ndarray]:
+        """Means ``(K, d)`` and covariance matrices ``(K, d, d)`` of the data of the components."""
+
+    @abc.abstractmethod
+    def maximize(self, x: np.ndarray, responsibilities: np.ndarray, numbers: Values | None) -> Values:
+        """The M-step, one component at a time; responsibilities are ``(n, K)``, no numbers mean no prior."""
+
+    @abc.abstractmethod
+    def log_prior(self, values: Values, numbers: Values) -> float:
+        """The prior's log density of all components."""
+
+    @abc.abstractmethod
+    def default_prior(self, x: np.ndarray, k: int) -> Values:
+        """The numbers of the default prior, by the formulas of its documentation."""
+
+    @abc.abstractmethod
+    def other_prior(self, rng: np.random.Generator, numbers: Values) -> Values:
+        """Numbers that are not the default ones, which are given: every one matters and differs between features."""
+
+    # -- what most oracles need not say
+
+    def named(self, values: Values) -> Values:
+        """What a person reads of the parameters."""
+        return values
+
+    def derived(self, values: Values) -> Values:
+        """Further attributes of the parameters."""
+        return {}
+
+    def free(self, values: Values, d: int) -> list[Any]:
+        """The values in the space that `Mixture.space` names, each number once; under a trace too."""
+        return list(values.values())
+
+    def moved(self, values: Values, scale: float, shift: float) -> Values:
+        """The values for data in other units, ``shift + scale * x``."""
+        raise NotImplementedError
+
+    def stands_for_another(self, d: int) -> bool:
+        """Whether another row is the same model with so many features, as a test of the densities holds."""
+        return False
+
+    def scikit_learn(self, weights: np.ndarray, values: Values, **options: Any) -> Any:
+        """The estimator of scikit-learn that starts from these parameters."""
+        raise NotImplementedError
+
+    # -- emjax's objects
+
+    def values(self, params: emjax.MixtureParams) -> Values:
+        """The values in emjax's parameters, as they are: traced ones too."""
+        components = of_components(params)
+        return {field.name: getattr(components, field.name) for field in dataclasses.fields(components)}
+
+    def numbers(self, prior: emjax.Prior) -> Values:
+        """The numbers in emjax's prior."""
+        return {name: np.asarray(getattr(prior.components, name)) for name in self.prior_numbers}
+
+
+def of_components(params: emjax.MixtureParams) -> Any:
+    """What a family's own methods are given."""
+    return params.components
+
+
+def with_components(params: emjax.MixtureParams, components: Any) -> emjax.MixtureParams:
+    """The same weights with other parameters of the components."""
+    return dataclasses.replace(params, components=components)
+
+
+def concentration(prior: emjax.Prior) -> np.ndarray:
+    """That of the weights, ``(K,)``."""
+    return np.asarray(prior.concentration)
+
+
+def with_numbers(prior: emjax.Prior, alpha: np.ndarray, **numbers: Any) -> emjax.Prior:
+    """A prior with another concentration and other numbers; those that are not named stay."""
+    return emjax.Prior(concentration=alpha, components=dataclasses.replace(prior.components, **numbers))
+
+
+def flat(weights: Any, free: list[Any]) -> Any:
+    """All free coordinates in one vector, also under a trace."""
+    return jnp.concatenate([weights[:-1], *(value.ravel() for value in free)])
