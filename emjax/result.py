@@ -16,7 +16,7 @@ from emjax.errors import DataError
 from emjax.keys import KeyLike, as_key
 from emjax.naming import ScalarParameter, scalar_parameters
 from emjax.programs import filled_up
-from emjax.samples import as_samples_like
+from emjax.samples import Samples, as_samples_like
 from emjax.scope import computing
 from emjax.shown import Card, Pictured, Shown, Word, nats, table_card
 from emjax.summary import Summary, variances
@@ -205,6 +205,11 @@ class Fit(Pictured):
     drawn: bool = False
     detail: str = dataclasses.field(default="", repr=False)
     key: Any = None
+
+    @property
+    def samples(self) -> Samples:
+        """What it was fitted to, checked when it was."""
+        return Samples(self.data, self.feature_names)
 
     @property
     def gap_to_rival(self) -> float:

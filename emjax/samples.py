@@ -93,11 +93,12 @@ class Samples(Shown):
     @functools.cached_property
     def counted(self) -> Samples:
         """The rows that count: those with a weight above 0. These same samples where all do."""
-        if self.weights is None or (self.weights > 0).all():
-            return self
-        rows = self.weights > 0
-        labels = None if self.labels is None else self.labels[rows]
-        return dataclasses.replace(self, values=self.values[rows], weights=self.weights[rows], labels=labels)
+        return self if self.weights is None or (self.weights > 0).all() else self.take(self.weights > 0)
+
+    def take(self, rows: Any) -> Samples:
+        """Some of the rows, as an array is indexed, with what belongs to them."""
+        weights, labels = (None if each is None else each[rows] for each in (self.weights, self.labels))
+        return dataclasses.replace(self, values=self.values[rows], weights=weights, labels=labels)
 
 
 def as_samples(

@@ -72,7 +72,7 @@ def describe_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit, values
     n_chains, n_draws = np.shape(params.weights)[:2]
     flat = jax.tree.map(lambda leaf: leaf.reshape(n_chains * n_draws, *leaf.shape[2:]), params)
     rows = subset_rows(len(values), _ALIGNMENT_ROWS)
-    reference = map_fit.predict_proba(values[rows]).T
+    reference = map_fit.predict_proba(map_fit.samples.take(rows)).T
     anchors = values[anchor_rows(values)]
     # Rows that only fill up are nobody's.
     reference = np.pad(reference, ((0, 0), (0, padded_rows(len(rows)) - len(rows))))
@@ -102,12 +102,13 @@ def describe_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit, values
 def labelled_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit) -> align.LabelledDraws:
     """Stacked draws and EM's MAP with all that relabelling methods ask for, at most `_RELABELLING_ROWS` of the data."""
     likelihood, values = mixture.likelihood, map_fit.data
-    x = values[subset_rows(len(values), _RELABELLING_ROWS)]
+    some = map_fit.samples.take(subset_rows(len(values), _RELABELLING_ROWS))
+    x = some.values
     return align.LabelledDraws(
         parameters=np.asarray(_component_vectors(likelihood, params)),
         reference_parameters=np.asarray(_component_vectors(likelihood, _one(map_fit.params)))[0],
         responsibilities=np.asarray(_all_responsibilities(likelihood, params, filled_up(x)))[..., : len(x)],
-        reference_responsibilities=map_fit.predict_proba(x).T,
+        reference_responsibilities=map_fit.predict_proba(some).T,
         data=x,
     )
 

@@ -236,7 +236,7 @@ def problem_of(fit: Fit, *, spread: bool = True) -> tuple[MixtureParams, Blocks,
     """The estimate, the data and the prior in the standard frame, and the frame."""
     mixture, values = fit.mixture, fit.data
     frame = mixture.family.frame(values)
-    prior = mixture.resolved_prior(values)
+    prior = mixture.resolved_prior(fit.samples)
     frame_prior = None if prior is None else mixture.prior_to_frame(prior, frame)
     blocks = make_blocks(np.asarray(frame.apply(values)), mixture, spread=spread)
     return mixture.to_frame(fit.params, frame), blocks, frame_prior, frame
