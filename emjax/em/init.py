@@ -314,7 +314,8 @@ def _check_squares(given: np.ndarray) -> None:
 def _check_components(mixture: Mixture, z: np.ndarray | Rows, lane: MixtureParams) -> None:
     expected = _base(mixture, z[: mixture.n_components + 1])
     same = jax.tree.structure(lane) == jax.tree.structure(expected)  # type: ignore[operator]
-    if not same or jax.tree.map(np.shape, lane) != jax.tree.map(np.shape, expected):
+    pairs = zip(jax.tree.leaves(lane), jax.tree.leaves(expected), strict=False)
+    if not same or any(np.shape(one) != np.shape(other) for one, other in pairs):
         raise ValueError(
             f"init holds parameters of another mixture: expected {mixture.n_components} {mixture.family.name} "
             f"components of {z.shape[1]} features"
