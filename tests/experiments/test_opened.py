@@ -77,7 +77,7 @@ def test_what_is_given_back_can_be_used(made, tmp_path):
 
 def test_draws_are_not_written_twice(made):
     content = json.loads((made.folder / "objects.json").read_text())["objects"]["dict"]
-    weights = content["posterior"]["fields"]["params"]["fields"]["weights"]
+    weights = content["posterior"]["fields"]["params"]["arguments"][1]["dict"]["weights"]
     assert weights == {"stowed": "weights"}
     assert (made.folder / "objects.json").stat().st_size < 300_000
 
