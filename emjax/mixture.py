@@ -148,8 +148,7 @@ class Mixture(Shown):
 
     def log_joint(self, params: MixtureParams, x: Float[AnyArray, "n d"]) -> Float[Array, "K n"]:
         """``log p(x_n, z_n = k)``, component-major; raises `ValueError` if ``x`` has another number of features."""
-        named = jax.eval_shape(self.family.named_parameters, params.components)
-        n_features = next(iter(named.values())).shape[-1]
+        n_features = self.family.n_features(params.components)
         if x.ndim != 2 or x.shape[1] != n_features:
             # One column would be broadcast to all.
             raise ValueError(f"x has shape {x.shape}, expected (n_samples, {n_features})")

@@ -44,8 +44,8 @@ class MarginalMixture(dist.Distribution):
     def __init__(self, mixture: Mixture, params: MixtureParams, *, validate_args: bool | None = None) -> None:
         self.mixture = mixture.likelihood
         self.params = params
-        first = next(iter(mixture.family.named_parameters(params.components).values()))
-        super().__init__(batch_shape=(), event_shape=first.shape[1:], validate_args=validate_args)
+        event_shape = (mixture.family.n_features(params.components),)
+        super().__init__(batch_shape=(), event_shape=event_shape, validate_args=validate_args)
 
     @property
     def support(self) -> Any:

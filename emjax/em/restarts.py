@@ -169,7 +169,7 @@ def _end(
 def canonical_order(mixture: Mixture, params: MixtureParams) -> np.ndarray:
     """The order of components by the first number of their first parameter."""
     first = next(iter(mixture.family.named_parameters(params.components).values()))
-    return align.ordering(np.asarray(first)[None, :, 0])[0]
+    return align.ordering(np.reshape(first, (1, len(params.weights), -1))[..., 0])[0]
 
 
 def rank(status: Status, spurious: bool, objective: float) -> tuple[int, float]:

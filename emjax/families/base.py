@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -168,6 +169,14 @@ class Family(abc.ABC):
         """
         return None
 
+    def place(self, x: np.ndarray) -> np.ndarray:
+        """The rows ``x (m, d)``, in the units of the frame, where Euclidean distances between them mean something.
+
+        Clusters that starts are made of are found there, on the host; by default rows are where they are. A family
+        whose spread grows with its mean takes them where it does not, and then they are not sphered either.
+        """
+        return x
+
     @abc.abstractmethod
     def at_means(self, params: Params, means: Float[AnyArray, "K d"]) -> Params:
         """The same parameters with the components' means moved to ``means``."""
@@ -261,6 +270,11 @@ class Family(abc.ABC):
         """What a posterior keeps of each draw: the named parameters, and whatever else is expected of the family."""
         return self.named_parameters(params)
 
+    def n_features(self, params: Params) -> int:
+        """The number of features of the data that parameters of these shapes belong to: that of a draw."""
+        leaves, structure = jax.tree.flatten(params)
+        return _n_features(self, structure, tuple(map(np.shape, leaves)))
+
     def permute(self, params: Params, permutation: AnyArray) -> Params:
         """The same mixture with its components in another order."""
         return jax.tree.map(lambda leaf: leaf[permutation], params)
@@ -286,3 +300,10 @@ class Family(abc.ABC):
     def from_sites(self, values: Mapping[str, AnyArray]) -> Params:
         """The inverse of `to_sites`; other sites among the values are passed over."""
         return self.params_type(**{field.name: values[field.name] for field in dataclasses.fields(self.params_type)})
+
+
+@functools.lru_cache(maxsize=256)
+def _n_features(family: Family, structure: Any, shapes: tuple[tuple[int, ...], ...]) -> int:
+    params = structure.unflatten([jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes])
+    key = jax.eval_shape(functools.partial(jax.random.key, 0, impl="threefry2x32"))
+    return jax.eval_shape(family.sample, params, key, jax.ShapeDtypeStruct((1,), jnp.int32)).shape[1]

@@ -283,6 +283,6 @@ def _verdict(posterior: Posterior, replicate: Replicate, key: jax.Array, level: 
     """What the comparison with maximum likelihood says, and why it says nothing."""
     try:
         fit = emjax.fit(posterior.mixture.likelihood, replicate.data, key=key)
-        return emjax.compare(fit, posterior, replicate.data, level=level, loo=False).verdict.value, ""
+        return emjax.compare(fit, posterior, replicate.data, level=level, key=key, loo=False).verdict.value, ""
     except FAILURES as error:
         return None, f"No verdict: {' '.join(str(error).split())}"
