@@ -105,7 +105,8 @@ class Comparison(Stored, Pictured):
     fit, posterior, intervals
         What was compared; ``fit`` with its components in the posterior's order.
     key
-        The random key of the points at which densities were compared.
+        The random key of the points at which densities were compared: the one that was given, or a number
+        that was drawn because none was. ``emjax.compare(..., key=comparison.key)`` gives the same comparison.
     intervals_of
         The intervals of each estimate in ``judgements``.
     """
@@ -125,7 +126,7 @@ class Comparison(Stored, Pictured):
     judgements: Mapping[str, Judgement] = dataclasses.field(default_factory=dict)
     prior_effect: Mapping[str, Any] | None = None
     given: Any = None
-    key: Any = 0
+    key: Any = None
     intervals_of: Mapping[str, Intervals] = dataclasses.field(default_factory=dict)
 
     @property
@@ -198,7 +199,7 @@ def compare(
     *,
     level: float = 0.9,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
-    key: KeyLike = 0,
+    key: KeyLike = None,
     loo: bool = True,
     progress: bool = False,
     on_progress: Callable[[str, int, int], None] | None = None,
@@ -218,8 +219,8 @@ def compare(
     thresholds
         When each verdict is given; see `emjax.verdict`.
     key
-        A whole number or a JAX random key, for the points at which densities are compared. 0 by default, so that the
-        same fit and posterior are judged alike; ``Comparison.key`` keeps it.
+        A whole number or a JAX random key, for the points at which densities are compared. Left out, a number is
+        drawn, and ``Comparison.key`` keeps it.
     loo
         Whether PSIS-LOO is computed, about a millisecond per datum; of more than 20,000 data it is estimated from
         2000 of them. The verdict does not need it.

@@ -54,7 +54,7 @@ def filled(z: np.ndarray) -> np.ndarray:
 
 
 def coordinates(family: Family, z: np.ndarray, *, sphered: bool) -> np.ndarray:
-    r"""The rows of ``z`` where distances are meaningful, float64.
+    """The rows of ``z`` where distances are meaningful, float64: where the family's `place` takes them.
 
     A family may say where that is (`Family.place`): counts are taken as :math:`\sqrt z`.
     ``sphered`` rotates and scales the data to unit covariance (as mclust does, Scrucca and Raftery 2015).
