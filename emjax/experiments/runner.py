@@ -218,7 +218,9 @@ class _Run:
                 bars.update("comparison", done, total + 2, what)
 
             loo = self.config.compare.loo
-            comparison = emjax.compare(fit, posterior, self.samples, level=level, loo=loo, on_progress=on_progress)
+            comparison = emjax.compare(
+                fit, posterior, self.samples, level=level, key=self._key(2), loo=loo, on_progress=on_progress
+            )
             bars.update("comparison", parts, parts + 2, "files")
             # The comparison's fit has its components in the posterior's order: all files name them alike.
             given = fit_document(comparison.given, comparison.intervals_of["em"])
