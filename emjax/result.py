@@ -19,7 +19,7 @@ from emjax.naming import ScalarParameter, scalar_parameters
 from emjax.samples import Samples, as_samples_like
 from emjax.scope import computing
 from emjax.shown import Card, Pictured, Shown, Word, nats, table_card
-from emjax.summary import Summary, variances
+from emjax.summary import Summary, summarised
 from emjax.wording import count, number
 
 if TYPE_CHECKING:
@@ -376,8 +376,11 @@ class Fit(Pictured):
             bic=bic,
             icl=icl,
             counts=counts,
-            parameters=variances(self.mixture.named_parameters(self.params)) if parameters else {},
+            parameters=summarised(self.mixture.named_parameters(self.params), self.mixture.family)
+            if parameters
+            else {},
             feature_names=self.feature_names,
+            levels=self.mixture.family.levels,
         )
 
     def _bic(self, densities: np.ndarray) -> float:
@@ -401,7 +404,9 @@ class Fit(Pictured):
 
     def _card(self) -> Card:
         named = self.mixture.named_parameters(self.params)
-        chosen = scalar_parameters({name: each[:1] for name, each in named.items()}, self.feature_names)
+        chosen = scalar_parameters(
+            {name: each[:1] for name, each in named.items()}, self.feature_names, self.mixture.family.levels
+        )
         chosen = tuple(one for one in chosen if len(one.index) < 3)[:_CARD_COLUMNS]
         columns = [
             np.asarray(named[one.variable])[:, one.index[1]] if one.index[1:] else named[one.variable] for one in chosen
@@ -427,7 +432,11 @@ class Fit(Pictured):
         return intervals(self, level=level, method=method, bounded=bounded)
 
     def _evaluate(self, function: Any, x: Any) -> np.ndarray:
-        samples = self.samples if x is None else as_samples_like(x, self.feature_names, of="the fit")
+        samples = (
+            self.samples
+            if x is None
+            else as_samples_like(x, self.feature_names, of="the fit", levels=self.mixture.family.levels)
+        )
         with computing():
             rows = observed_rows(samples.values, samples.labels)
             return np.asarray(function(self.mixture.likelihood, self.params, rows))[: samples.n_samples]

@@ -21,12 +21,12 @@ _WIDTH = 12
 _RULE = "-" * 60
 
 
-def variances(named: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Named parameters as a summary prints them: of matrices their diagonal, variances in place of their roots."""
+def summarised(named: Mapping[str, Any], family: Any) -> dict[str, np.ndarray]:
+    """Named parameters as a summary prints them: without correlations, and squares of what the family says."""
     return {
-        "variance" if name == "scale" else name: np.asarray(values) ** (2 if name == "scale" else 1)
+        family.squares.get(name, name): np.asarray(values) ** (2 if name in family.squares else 1)
         for name, values in named.items()
-        if np.ndim(values) < 3
+        if np.ndim(values) < 3 or family.levels
     }
 
 
@@ -66,6 +66,7 @@ class Summary(Shown):
     counts: np.ndarray | None
     parameters: Mapping[str, np.ndarray]
     feature_names: tuple[str, ...]
+    levels: tuple[tuple[str, ...], ...] | None = None
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -112,12 +113,21 @@ class Summary(Shown):
         else:
             rows: list[tuple[str, ...]] = [(f"{k}", f"{count}") for k, count in enumerate(counts[:_MOST_COMPONENTS])]
             yield "data by their likeliest component", (("component", "count"), rows, _rest(len(counts), len(rows)))
-        for name, values in self.parameters.items():
+        for name, names, values in self._arrays():
             columns = values.reshape(len(values), -1)[:, :_MOST_FEATURES]
-            features = ("",) if values.ndim == 1 else self.feature_names[:_MOST_FEATURES]
+            features = names[:_MOST_FEATURES]
             rows = [(f"{k}", *map(number, row)) for k, row in enumerate(columns[:_MOST_COMPONENTS])]
             hidden = _rest(len(values), len(rows), values.size // len(values), columns.shape[1])
             yield name, (("component", *(elided(each, _WIDTH) for each in features)), rows, hidden)
+
+    def _arrays(self) -> Iterator[tuple[str, tuple[str, ...], np.ndarray]]:
+        """Each parameter with the names of its columns; of levels a table for each feature."""
+        for name, values in self.parameters.items():
+            if self.levels is None or values.ndim < 3:
+                yield name, ("",) if values.ndim == 1 else self.feature_names, values
+                continue
+            for j, (feature, names) in enumerate(zip(self.feature_names, self.levels, strict=True)):
+                yield f"{name}[{feature}]", names, values[:, j, : len(names)]
 
     def _repr_html_(self) -> str:
         header, numbers = self._criteria()

@@ -24,6 +24,7 @@ LAYERS = (
         "floats",
         "keys",
         "labels",
+        "levels",
         "matrix",
         "moments",
         "naming",

@@ -22,7 +22,7 @@ from numpyro.distributions.util import validate_sample
 from emjax.errors import ConfigError
 from emjax.families.arrays import AnyArray
 from emjax.mixture import Mixture, MixtureParams, Prior
-from emjax.samples import as_samples, refuse_weights_and_holes
+from emjax.samples import refuse_weights_and_holes
 
 
 class MarginalMixture(dist.Distribution):
@@ -67,8 +67,8 @@ class MarginalMixture(dist.Distribution):
         return jnp.reshape(x, (*sample_shape, *self.event_shape))
 
 
-def _values(x: Any) -> np.ndarray:
-    samples = as_samples(x, missing=True)
+def _values(mixture: Mixture, x: Any) -> np.ndarray:
+    samples = mixture.samples(x)
     refuse_weights_and_holes(samples)
     return samples.values
 
@@ -83,7 +83,7 @@ class MixtureProgram:
     likelihood: Mixture
 
     def __call__(self, x: Any = None, *, prior: Prior, n_samples: int | None = None) -> AnyArray:
-        x = x if x is None or isinstance(x, jax.core.Tracer) else _values(x)
+        x = x if x is None or isinstance(x, jax.core.Tracer) else _values(self.likelihood, x)
         params = self.sites(prior)
         n_rows = n_samples if x is None else len(x)
         if n_rows is None:
@@ -138,5 +138,7 @@ def to_numpyro(mixture: Mixture, x: Any = None) -> Callable[..., AnyArray]:
     if x is None and not isinstance(mixture.prior, Prior):
         raise ConfigError("to_numpyro needs data x, which scale the default prior, or a mixture with an emjax.Prior")
     prior = mixture.prior if x is None else (mixture.resolved_prior(x) or mixture.default_prior(x))
+    assert isinstance(prior, Prior)
+    resolved = dataclasses.replace(mixture, family=prior.family, prior=None)
     # NumPy arrays: JAX arrays made outside an x64 scope would be cut to float32 for good.
-    return functools.partial(MixtureProgram(mixture.likelihood), prior=jax.tree.map(np.asarray, prior))
+    return functools.partial(MixtureProgram(resolved), prior=jax.tree.map(np.asarray, prior))

@@ -33,7 +33,7 @@ from emjax.keys import KeyLike, as_key, split_keys
 from emjax.mixture import Mixture, Prior
 from emjax.programs import make_room
 from emjax.result import Fit
-from emjax.samples import Samples, as_samples, check_against_components, refuse_weights_and_holes
+from emjax.samples import Samples, check_against_components, refuse_weights_and_holes
 from emjax.scope import computing
 
 _PLACES = 5
@@ -110,7 +110,7 @@ def fit_many(
     with computing(dtype == "float64"), stopwatch() as clock:
         for place, (own, x, key) in enumerate(zip(mixtures, datasets, own_keys, strict=True)):
             try:
-                samples = _checked(own, x)
+                own, samples = _checked(own, x)
                 check_memory(
                     own, samples.values.shape, min(_PLACES, settings.n_first), accelerated=settings.method != "none"
                 )
@@ -145,19 +145,20 @@ def _mixtures(mixture: Mixture, priors: Any, n_datasets: int) -> list[Mixture]:
     return [dataclasses.replace(mixture, prior=prior) for prior in priors]
 
 
-def _checked(mixture: Mixture, x: Any) -> Samples:
-    samples = as_samples(x, n_components=mixture.n_components, missing=True)
+def _checked(mixture: Mixture, x: Any) -> tuple[Mixture, Samples]:
+    samples = mixture.samples(x, n_components=mixture.n_components)
     refuse_weights_and_holes(samples)
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)
-    return samples
+    return mixture.resolved(samples), samples
 
 
 def _alike(tasks: list[_Task]) -> list[list[_Task]]:
     """The tasks that one program can do together, in their order."""
     groups: dict[Any, list[_Task]] = {}
     for task in tasks:
-        groups.setdefault((task.samples.values.shape, task.mixture.prior is None), []).append(task)
+        alike = task.samples.values.shape, task.mixture.family, task.mixture.prior is None
+        groups.setdefault(alike, []).append(task)
     return list(groups.values())
 
 

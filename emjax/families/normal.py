@@ -82,6 +82,7 @@ class Normal(Family):
     covariance: Literal["full", "tied", "diag", "spherical"] = "full"
     name: ClassVar[str] = "normal"
     derived: ClassVar[tuple[str, ...]] = ("covariance", "scale", "correlation")
+    squares: ClassVar[Mapping[str, str]] = {"scale": "variance"}
 
     def __post_init__(self) -> None:
         one_of("covariance", self.covariance, STRUCTURES)
