@@ -38,7 +38,6 @@ from emjax.samples import (
     as_samples_like,
     check_against_components,
     check_squares,
-    refuse_weights_and_holes,
 )
 from emjax.scope import computing
 from emjax.shown import Shown
@@ -246,7 +245,6 @@ def _checked(
 ) -> tuple[Mixture, Samples]:
     """The mixture and its data, after all that can be wrong with them for this fit."""
     samples = mixture.samples(x, weights=weights, labels=labels, n_components=mixture.n_components)
-    refuse_weights_and_holes(samples)
     given = [] if init is None else as_list(init)
     check_against_components(samples, mixture.n_components)
     if settings.ridge:
@@ -279,7 +277,7 @@ def _fit(
     drawn_by = as_key(key)
     n_starts = settings.n_first if init is None else len(as_list(init))
     with computing(settings.dtype == "float64"), stopwatch() as clock:
-        problem = prepare(mixture, samples, settings.dtype, ordered=init is None, n_starts=n_starts)
+        problem = prepare(mixture, samples, settings.dtype, drawn=init is None, n_starts=n_starts)
         if init is None:
             params = drawn_starts(problem.likelihood, problem.z, key=drawn_by, n_init=n_starts, starts=settings.starts)
         else:
@@ -310,6 +308,8 @@ def _fit(
 
 def _given(problem: Problem, init: Any) -> MixtureParams:
     try:
+        if isinstance(init, np.ndarray) and init.shape == (problem.samples.n_samples, problem.mixture.n_components):
+            init = init[problem.samples.counts]
         return given_starts(problem.likelihood, problem.z, init, problem.frame, problem.frame_prior)
     except OverflowError:
         raise ValueError("init holds a number larger than float64 goes (1.8e308)") from None
@@ -410,7 +410,7 @@ def make_fit(
         samples=samples,
         key=key,
         exact_iterations=exact,
-        drawn=problem.ordered,
+        drawn=problem.drawn,
         detail=_detail(problem, best.optimum),
     )
 
