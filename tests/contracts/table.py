@@ -16,8 +16,7 @@ import pytest
 import scipy.stats
 
 import emjax
-from tests.contracts.oracles import base
-from tests.contracts.oracles.base import Oracle, Values
+from tests.contracts.oracles.base import Oracle, Values, concentration
 from tests.contracts.oracles.normal import COVARIANCES, NormalOracle
 from tests.contracts.oracles.poisson import PoissonOracle
 
@@ -69,11 +68,11 @@ class Row:
         rng = np.random.default_rng([seed, 3])
         default = self.mixture().default_prior(self.data(seed))
         numbers = self.oracle.other_prior(rng, self.oracle.numbers(default))
-        return base.with_numbers(default, rng.uniform(1.5, 4.0, self.n_components), **numbers)
+        return self.oracle.with_numbers(default, rng.uniform(1.5, 4.0, self.n_components), **numbers)
 
     def permuted(self, prior: emjax.Prior, permutation: np.ndarray) -> emjax.Prior:
         """The prior of the same mixture with its components in another order."""
-        return base.with_numbers(prior, base.concentration(prior)[permutation])
+        return self.oracle.with_numbers(prior, concentration(prior)[permutation])
 
     def values(self, params: emjax.MixtureParams) -> Values:
         """The parameters of the components as plain arrays."""
@@ -85,7 +84,7 @@ class Row:
 
     def log_prior(self, params: emjax.MixtureParams, prior: emjax.Prior) -> float:
         """The log density of the documented prior, by SciPy."""
-        weights = scipy.stats.dirichlet(base.concentration(prior)).logpdf(params.weights)
+        weights = scipy.stats.dirichlet(concentration(prior)).logpdf(params.weights)
         return weights + self.oracle.log_prior(self.values(params), self.oracle.numbers(prior))
 
 

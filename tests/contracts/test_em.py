@@ -184,5 +184,5 @@ def test_the_objective_is_the_log_likelihood_plus_the_log_prior(row: Row, with_p
     # The loop keeps both in the standard frame; this is the way back, with the Jacobians of both.
     np.testing.assert_allclose(fit.log_prior, log_prior, rtol=1e-10, atol=1e-9)
     np.testing.assert_allclose(fit.objective, fit.log_likelihood + log_prior, rtol=1e-12)
-    assert fit.space == mixture.space(row.n_features)
+    assert fit.space == mixture.space(row.prior(6))
     assert fit.mixture.prior is not None

@@ -10,7 +10,8 @@ import pytest
 from jaxtyping import TypeCheckError
 from table import ROWS, Row, walk
 
-from tests.contracts.oracles.base import of_components
+from emjax.families.linalg import cholesky
+from emjax.families.observations import observed
 
 PACKAGE = Path(__file__).resolve().parents[2] / "emjax"
 
@@ -31,15 +32,18 @@ def test_every_module_with_shapes_is_hooked(pytestconfig: pytest.Config):
 @walk((ROWS[1], ROWS[-1]))
 def test_wrong_shapes_are_refused(row: Row):
     mixture, params, x = row.mixture(), row.params(0), row.data(0)
-    with pytest.raises(TypeCheckError, match="log_prob"):
-        mixture.log_prob(params, x[:, 0])
-    with pytest.raises(TypeCheckError, match="statistics"):  # two sizes that should be one: n
-        row.family.statistics(of_components(params), jnp.asarray(x), jnp.ones((row.n_components, len(x) - 1)))
-    with pytest.raises(TypeCheckError, match="log_prob"):
-        jax.jit(mixture.log_prob)(params, x[None])
+    for wrong in (x[:, 0], x[None], x[:, :1]):
+        with pytest.raises(ValueError, match=r"expected \(n_samples, 2\)"):
+            mixture.log_prob(params, wrong)
+        with pytest.raises(ValueError, match=r"expected \(n_samples, 2\)"):
+            jax.jit(mixture.log_prob)(params, wrong)
+    with pytest.raises(TypeCheckError, match="statistics"):
+        row.family.statistics(params, observed(x), jnp.ones(len(x)))
+    with pytest.raises(TypeCheckError, match="cholesky"):  # two sizes that should be one: d
+        cholesky(jnp.ones((2, 3)))
     # The same calls with the right shapes pass.
     assert mixture.log_prob(params, x).shape == (row.n_samples,)
-    row.family.statistics(of_components(params), jnp.asarray(x), jnp.ones((row.n_components, len(x))))
+    row.family.statistics(params, observed(x), jnp.ones((row.n_components, len(x))))
 
 
 def test_ranks_are_not_promoted():

@@ -1,6 +1,7 @@
 """Draws of the components given the labels, against the closed forms of SciPy; keys are fixed, so results are too."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,9 @@ from scipy.stats import kstest
 import emjax
 from emjax.families import Family
 from emjax.families.draws import log_gamma
+from emjax.families.laws import NormalGiven
+from emjax.families.observations import observed
+from emjax.moments import Summary
 
 N_DRAWS = 4000
 SMALLEST_P = 1e-3
@@ -47,46 +51,59 @@ def problem(family: emjax.Family, n_features: int):
     x = rng.normal(size=(len(LABELS), n_features)) @ rng.normal(size=(n_features, n_features)) + LABELS[:, None]
     if isinstance(family, emjax.Poisson):
         x = rng.poisson(2.0 + 3.0 * LABELS[:, None], size=x.shape).astype(float)
-    prior = mixture.default_prior(x).components
-    params = family.at_means(family.pooled(x, N_COMPONENTS), rng.uniform(1.0, 2.0, (N_COMPONENTS, n_features)))
+    laws = mixture.default_prior(x).components
+    params = mixture.assembled(np.full(N_COMPONENTS, 1 / N_COMPONENTS), family.pooled(Summary(x), N_COMPONENTS))
+    means = rng.uniform(1.0, 2.0, (N_COMPONENTS, n_features))
+    params = mixture.assembled(params.weights, family.at_means(params, means))
     if isinstance(family, emjax.Normal):
-        prior = dataclasses.replace(
-            prior,
-            mean=rng.normal(size=n_features),
-            precision=np.asarray(1.7),
-            degrees_of_freedom=prior.degrees_of_freedom + 2.5,
+        site, law = next((site, law) for site, law in laws.items() if site != "mean")
+        more = (
+            {"degrees_of_freedom": law.degrees_of_freedom + 2.5}
+            if site == "covariance"
+            else {"shape": law.shape + 1.25}
         )
-    return x, jax.tree.map(jnp.asarray, params), prior
+        laws = {
+            site: dataclasses.replace(law, **more),
+            "mean": NormalGiven(rng.normal(size=n_features), np.asarray(1.7)),
+        }
+    return x, jax.tree.map(jnp.asarray, params), laws
 
 
-def draw(family: emjax.Family, x, params, prior):
+def draw(family: emjax.Family, x, params, laws):
     """``N_DRAWS`` draws of the components for the labels, from the family's own statistics."""
     members = (LABELS[None, :] == np.arange(N_COMPONENTS)[:, None]).astype(float)
 
     @jax.jit
-    def run(keys, x, members, params, prior):
-        statistics, counts = family.statistics(params, x, members), members.sum(1)
-        return jax.vmap(lambda key: family.draw_components(key, statistics, counts, params, prior))(keys)
+    def run(keys, x, members, params, laws):
+        statistics, counts = family.statistics(params, observed(x), members), members.sum(1)
+        return jax.vmap(lambda key: family.draw_components(key, statistics, counts, params, laws))(keys)
 
-    return run(KEYS, jnp.asarray(x), jnp.asarray(members), params, jax.tree.map(jnp.asarray, prior))
+    return run(KEYS, jnp.asarray(x), jnp.asarray(members), params, jax.tree.map(jnp.asarray, laws))
 
 
-def normal_posteriors(x, prior):
+def normal_posteriors(x, law):
     """Mean, precision, data's scatter with the prior mean's, and count of each component, written out anew."""
     found = []
     for k in range(N_COMPONENTS):
         mine = x[k == LABELS]
         n, centre = len(mine), mine.mean(0) if len(mine) else np.zeros(x.shape[1])
-        precision = prior.precision + n
-        offset = centre - prior.mean
-        scatter = (mine - centre).T @ (mine - centre) + prior.precision * n / precision * np.outer(offset, offset)
-        found.append(((prior.precision * prior.mean + n * centre) / precision, precision, scatter, n))
+        precision = law.precision + n
+        offset = centre - law.mean
+        scatter = (mine - centre).T @ (mine - centre) + law.precision * n / precision * np.outer(offset, offset)
+        found.append(((law.precision * law.mean + n * centre) / precision, precision, scatter, n))
     return found
 
 
-def marginal(covariance: str, prior, posteriors, k: int, feature: int):
+def degrees_and_scatter(laws):
+    """An inverse gamma is an inverse Wishart of one number, of half the numbers."""
+    if "covariance" in laws:
+        return laws["covariance"].degrees_of_freedom, laws["covariance"].scatter
+    return 2.0 * laws["variance"].shape, 2.0 * laws["variance"].scale
+
+
+def marginal(covariance: str, laws, posteriors, k: int, feature: int):
     """The posterior distribution of one component's variance of one feature, an inverse gamma in all structures."""
-    nu, psi, d = prior.degrees_of_freedom, prior.scatter, len(prior.mean)
+    (nu, psi), d = degrees_and_scatter(laws), len(laws["mean"].mean)
     _, _, scatter, n = posteriors[k]
     if covariance == "full":
         shape, rate = nu + n - d + 1, (psi + scatter)[feature, feature]
@@ -103,19 +120,19 @@ def marginal(covariance: str, prior, posteriors, k: int, feature: int):
 @pytest.mark.parametrize(("covariance", "n_features"), [("full", 3), ("tied", 2), ("diag", 2), ("spherical", 2)])
 def test_normal_components_follow_their_conjugate_posterior(covariance: str, n_features: int):
     family = emjax.Normal(covariance=covariance)
-    x, params, prior = problem(family, n_features)
-    drawn = draw(family, x, params, prior)
-    posteriors = normal_posteriors(x, prior)
+    x, params, laws = problem(family, n_features)
+    drawn = draw(family, x, params, laws)
+    posteriors = normal_posteriors(x, laws["mean"])
     for k, (centre, precision, _, _) in enumerate(posteriors):
-        dispersion = np.asarray(drawn.dispersion)
+        dispersion = np.asarray(drawn["covariance" if "covariance" in drawn else "variance"])
         matrices = dispersion if covariance == "tied" else dispersion[:, k]
         if covariance in ("diag", "spherical"):
             matrices = matrices.reshape(N_DRAWS, -1, 1) * np.eye(n_features)
         for feature in range(n_features):
-            exact = marginal(covariance, prior, posteriors, k, feature)
+            exact = marginal(covariance, laws, posteriors, k, feature)
             assert kstest(matrices[:, feature, feature], exact.cdf).pvalue > SMALLEST_P
         # Given its covariance a mean is normal: what is left of it is independent of the covariance.
-        centred = np.asarray(drawn.mean)[:, k] - centre
+        centred = np.asarray(drawn["mean"])[:, k] - centre
         whitened = np.sqrt(precision) * np.linalg.solve(np.linalg.cholesky(matrices), centred[..., None])[..., 0]
         assert kstest((whitened**2).sum(1), scipy.stats.chi2(n_features).cdf).pvalue > SMALLEST_P
         assert np.all(np.abs(whitened.mean(0)) < 4 / np.sqrt(N_DRAWS))
@@ -124,8 +141,9 @@ def test_normal_components_follow_their_conjugate_posterior(covariance: str, n_f
 
     if covariance == "full":
         _, _, scatter, n = posteriors[-1]
-        exact = scipy.stats.invwishart(float(prior.degrees_of_freedom + n), prior.scatter + scatter)
-        matrices = np.asarray(drawn.dispersion)[:, -1]
+        nu, psi = degrees_and_scatter(laws)
+        exact = scipy.stats.invwishart(float(nu + n), psi + scatter)
+        matrices = np.asarray(drawn["covariance"])[:, -1]
         assert np.all(np.abs(matrices.mean(0) - exact.mean()) < 4 * np.sqrt(exact.var() / N_DRAWS))
         squares = (matrices - exact.mean()) ** 2
         assert np.all(np.abs(squares.mean(0) - exact.var()) < 4 * squares.std(0) / np.sqrt(N_DRAWS))
@@ -134,14 +152,12 @@ def test_normal_components_follow_their_conjugate_posterior(covariance: str, n_f
 @pytest.mark.usefixtures("x64")
 def test_poisson_rates_follow_their_conjugate_posterior():
     family = emjax.Poisson()
-    x, params, prior = problem(family, 2)
-    rate = np.asarray(draw(family, x, params, prior).rate)
+    x, params, laws = problem(family, 2)
+    rate, law = np.asarray(draw(family, x, params, laws)["rate"]), laws["rate"]
     for k in range(N_COMPONENTS):
         mine = x[k == LABELS]
         for feature in range(2):
-            exact = scipy.stats.gamma(
-                prior.shape + mine[:, feature].sum(), scale=1 / (prior.inverse_scale[feature] + len(mine))
-            )
+            exact = scipy.stats.gamma(law.shape + mine[:, feature].sum(), scale=1 / (law.rate[feature] + len(mine)))
             assert kstest(rate[:, k, feature], exact.cdf).pvalue > SMALLEST_P
     correlation = np.corrcoef(rate.reshape(N_DRAWS, -1).T)
     assert np.abs(correlation - np.eye(len(correlation))).max() < 4.5 / np.sqrt(N_DRAWS)
@@ -150,9 +166,15 @@ def test_poisson_rates_follow_their_conjugate_posterior():
 def test_a_family_without_a_conjugate_draw_says_so():
     class Plain(emjax.Poisson):
         draw_components = Family.draw_components
+        conjugate: ClassVar = {}
 
-    assert emjax.Normal().conjugate
-    assert emjax.Poisson().conjugate
-    assert not Plain().conjugate
+    for family in (emjax.Normal(), emjax.Poisson()):
+        assert family.refuses_gibbs(problem(family, 1)[2]) is None
+    laws = problem(emjax.Poisson(), 1)[2]
+    assert Plain().refuses_gibbs(laws) == "poisson has no conjugate prior"
+    chosen = emjax.Mixture(emjax.Poisson(), 2, {"rate": emjax.laws.LogNormal(0.0, 1.0)}).resolved_prior([1.0, 2.0, 3.0])
+    assert emjax.Poisson().refuses_gibbs(chosen.components) == (
+        "the law of rate is LogNormal, and Gamma would be conjugate"
+    )
     with pytest.raises(TypeError, match="poisson has no conjugate draw of its components"):
         Plain().draw_components(KEYS[0], None, jnp.ones(2), None, None)

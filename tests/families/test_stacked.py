@@ -25,11 +25,11 @@ def test_normal(covariance: str, axes: tuple[int, ...]):
     one = mixture.params(mean=MEAN, covariance=COVARIANCES[covariance])
     factors = 1.0 + np.arange(np.prod(axes)).reshape(axes)
     stacked = jax.tree.map(lambda leaf: np.multiply.outer(factors, leaf), one)
-    expected = one.components.covariance
-    assert stacked.components.covariance.shape == (*axes, 3, 2, 2)
-    np.testing.assert_allclose(stacked.components.covariance, np.multiply.outer(factors, expected), rtol=1e-14)
+    expected = one.covariance
+    assert stacked.covariance.shape == (*axes, 3, 2, 2)
+    np.testing.assert_allclose(stacked.covariance, np.multiply.outer(factors, expected), rtol=1e-14)
     scale = np.multiply.outer(factors**0.5, np.diagonal(expected, axis1=1, axis2=2) ** 0.5)
-    np.testing.assert_allclose(stacked.components.scale, scale, rtol=1e-14)
+    np.testing.assert_allclose(stacked.scale, scale, rtol=1e-14)
     named, single = mixture.named_parameters(stacked), mixture.named_parameters(one)
     assert set(named) == set(single)
     np.testing.assert_allclose(named["scale"], scale, rtol=1e-14)

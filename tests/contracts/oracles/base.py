@@ -1,8 +1,8 @@
 """What a row of the table brings to be judged by: its family once more, in NumPy and SciPy, with no code of emjax.
 
 An oracle speaks of plain arrays. ``values`` are the parameters of all components, by the names that `Mixture.params`
-takes; ``numbers`` are those of the prior of one component. How emjax's own objects hold them is said in this file
-alone, by the functions at its end and by `Oracle.values` and `Oracle.numbers`.
+takes; ``numbers`` are those of the prior of one component. How emjax's own objects hold them is said by
+`Oracle.values`, `Oracle.numbers` and `Oracle.with_numbers` alone, and by the functions at the end of this file.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Values = dict[str, Any]
 class Oracle(abc.ABC):
     """A family as its textbook has it; ``rng`` is NumPy's, ``k`` counts components, ``d`` features."""
 
-    prior_numbers: ClassVar[tuple[str, ...]]
-    """The names of the numbers of the prior of one component."""
+    prior_numbers: ClassVar[dict[str, tuple[str, str]]] = {}
+    """For each number of the prior of one component, the site and the field of its law that hold it."""
 
     has_units: ClassVar[bool] = False
     """Whether the data may be shifted and scaled, and so have a frame; then there is `moved`."""
@@ -108,32 +108,24 @@ class Oracle(abc.ABC):
 
     def values(self, params: emjax.MixtureParams) -> Values:
         """The values in emjax's parameters, as they are: traced ones too."""
-        components = of_components(params)
-        return {field.name: getattr(components, field.name) for field in dataclasses.fields(components)}
+        return {name: value for name, value in params.items() if name != "weights"}
 
     def numbers(self, prior: emjax.Prior) -> Values:
         """The numbers in emjax's prior."""
-        return {name: np.asarray(getattr(prior.components, name)) for name in self.prior_numbers}
+        return {name: np.asarray(getattr(prior[site], field)) for name, (site, field) in self.prior_numbers.items()}
 
-
-def of_components(params: emjax.MixtureParams) -> Any:
-    """What a family's own methods are given."""
-    return params.components
-
-
-def with_components(params: emjax.MixtureParams, components: Any) -> emjax.MixtureParams:
-    """The same weights with other parameters of the components."""
-    return dataclasses.replace(params, components=components)
+    def with_numbers(self, prior: emjax.Prior, alpha: np.ndarray, **numbers: Any) -> emjax.Prior:
+        """A prior with another concentration and other numbers; those that are not named stay."""
+        changed = {"weights": emjax.laws.Dirichlet(alpha)}
+        for name, value in numbers.items():
+            site, field = self.prior_numbers[name]
+            changed[site] = dataclasses.replace(changed.get(site, prior[site]), **{field: value})
+        return prior.replace(**changed)
 
 
 def concentration(prior: emjax.Prior) -> np.ndarray:
     """That of the weights, ``(K,)``."""
     return np.asarray(prior.concentration)
-
-
-def with_numbers(prior: emjax.Prior, alpha: np.ndarray, **numbers: Any) -> emjax.Prior:
-    """A prior with another concentration and other numbers; those that are not named stay."""
-    return emjax.Prior(concentration=alpha, components=dataclasses.replace(prior.components, **numbers))
 
 
 def flat(weights: Any, free: list[Any]) -> Any:

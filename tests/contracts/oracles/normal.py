@@ -23,7 +23,7 @@ import scipy.stats
 from sklearn.mixture import GaussianMixture
 
 import emjax
-from tests.contracts.oracles.base import Oracle, Values, of_components
+from tests.contracts.oracles.base import Oracle, Values
 
 COVARIANCES = ("full", "tied", "diag", "spherical")
 
@@ -34,7 +34,6 @@ class NormalOracle(Oracle):
 
     covariance: str
 
-    prior_numbers = ("mean", "precision", "degrees_of_freedom", "scatter")
     has_units = True
     locations = ("mean",)
     has_scikit_learn = True
@@ -46,6 +45,10 @@ class NormalOracle(Oracle):
     @property
     def _of_variances(self) -> bool:
         return self.covariance in ("diag", "spherical")
+
+    @property
+    def _site(self) -> str:
+        return "variance" if self._of_variances else "covariance"
 
     def matrices(self, values: Values) -> np.ndarray:
         """Covariance matrices ``(K, d, d)`` from the structure's own array."""
@@ -172,8 +175,30 @@ class NormalOracle(Oracle):
         )
 
     def values(self, params: emjax.MixtureParams) -> Values:
-        components = of_components(params)
-        return {"mean": components.mean, "covariance": components.dispersion}
+        return {"mean": params["mean"], "covariance": params[self._site]}
+
+    def numbers(self, prior: emjax.Prior) -> Values:
+        mean, law = prior["mean"], prior[self._site]
+        if self._of_variances:  # an inverse gamma is an inverse Wishart of one number, of half the numbers
+            degrees, scatter = 2.0 * np.asarray(law.shape), 2.0 * np.asarray(law.scale)
+        else:
+            degrees, scatter = np.asarray(law.degrees_of_freedom), np.asarray(law.scatter)
+        return {
+            "mean": np.asarray(mean.mean),
+            "precision": np.asarray(mean.precision),
+            "degrees_of_freedom": degrees,
+            "scatter": scatter,
+        }
+
+    def with_numbers(self, prior: emjax.Prior, alpha: np.ndarray, **numbers: Any) -> emjax.Prior:
+        of, laws = {**self.numbers(prior), **numbers}, emjax.laws
+        law = (
+            laws.InverseGamma(of["degrees_of_freedom"] / 2.0, of["scatter"] / 2.0)
+            if self._of_variances
+            else laws.InverseWishart(of["degrees_of_freedom"], of["scatter"])
+        )
+        mean = laws.NormalGiven(of["mean"], of["precision"])
+        return prior.replace(weights=laws.Dirichlet(alpha), **{self._site: law, "mean": mean})
 
 
 def _mean_and_scatter(x: np.ndarray, shares: np.ndarray, numbers: Values | None) -> tuple[float, Any, Any]:
