@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from emjax.families.gamma import Gamma as Gamma
     from emjax.families.normal import Normal as Normal
     from emjax.families.poisson import Poisson as Poisson
+    from emjax.families.student import StudentT as StudentT
     from emjax.mixture import Mixture as Mixture
     from emjax.mixture import MixtureParams as MixtureParams
     from emjax.mixture import Prior as Prior
@@ -62,6 +63,7 @@ _HOMES = {
     "Posterior": "emjax.bayes.posterior",
     "Prior": "emjax.mixture",
     "Status": "emjax.result",
+    "StudentT": "emjax.families.student",
     "compare": "emjax.comparison",
     "datasets": "",
     "enable_compilation_cache": "emjax.compilation_cache",
@@ -94,6 +96,7 @@ __all__ = [
     "Posterior",
     "Prior",
     "Status",
+    "StudentT",
     "compare",
     "datasets",
     "enable_compilation_cache",

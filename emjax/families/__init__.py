@@ -8,10 +8,22 @@ from emjax.families.exponential import Exponential
 from emjax.families.gamma import Gamma
 from emjax.families.normal import Normal
 from emjax.families.poisson import Poisson
+from emjax.families.student import StudentT
 
 FAMILIES: dict[str, type[Family]] = {
-    family.name: family for family in (Normal, Poisson, Exponential, Gamma, Bernoulli, Categorical)
+    family.name: family for family in (Normal, Poisson, Exponential, Gamma, Bernoulli, Categorical, StudentT)
 }
 """The families by the name that the command line and config files take."""
 
-__all__ = ["FAMILIES", "Bernoulli", "Categorical", "Exponential", "Family", "Gamma", "Normal", "Poisson", "laws"]
+__all__ = [
+    "FAMILIES",
+    "Bernoulli",
+    "Categorical",
+    "Exponential",
+    "Family",
+    "Gamma",
+    "Normal",
+    "Poisson",
+    "StudentT",
+    "laws",
+]

@@ -56,8 +56,10 @@ class Family(abc.ABC):
     support: ClassVar[str] = "real"
     """Where a feature may lie: real, positive, nonnegative, count, binary or level."""
 
-    levels: Any = None
-    """The names of the levels of each column where columns are of categories, ``()`` while data are to say them."""
+    @property
+    def levels(self) -> Any:
+        """The names of the levels of each column where columns are of categories, ``()`` while data are to say them."""
+        return None
 
     @property
     def discrete(self) -> bool:

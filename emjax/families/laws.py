@@ -298,7 +298,7 @@ class Dirichlet(Law):
     """
 
     concentration: Any
-    lengths: tuple[int, ...] | None = dataclasses.field(default=None, metadata={"static": True})
+    lengths: tuple[int, ...] | None = dataclasses.field(default=None, repr=False, metadata={"static": True})
     n_axes: ClassVar[int] = 1
 
     def _within(self, value: Any, otherwise: float) -> Any:
