@@ -239,7 +239,7 @@ def compare(
     flag("loo", loo)
     flag("progress", progress)
     key = kept_key("emjax.compare", key)
-    samples = as_samples_like(x, fit.feature_names, of="the fit")
+    samples = as_samples_like(x, fit.feature_names, of="the fit", levels=fit.mixture.family.levels)
     as_samples_like(samples, posterior.map_fit.feature_names, of="the posterior")
     _check_same(fit, posterior, samples.values)
     with_map = _has_another_map(fit, posterior)

@@ -177,7 +177,9 @@ class Posterior(Stored, Pictured):
 
         ``n_draws`` draws are used, 1000 by default.
         """
-        values = as_samples_like(x, self.map_fit.feature_names, of="the posterior").values
+        values = as_samples_like(
+            x, self.map_fit.feature_names, of="the posterior", levels=self.mixture.family.levels
+        ).values
         with computing():
             return mean_log_density(self.mixture.likelihood, self.thinned(n_draws), values)
 

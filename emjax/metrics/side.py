@@ -79,7 +79,9 @@ def rows_of(fit: Fit, posterior: Posterior, em: Intervals, level: float) -> tupl
     map_named = fit.mixture.named_parameters(posterior.map_fit.params)
     drawn = stored_draws(posterior.sampled["posterior"])
     rows = []
-    for parameter, interval in zip(scalar_parameters(named, fit.feature_names), em.rows, strict=True):
+    for parameter, interval in zip(
+        scalar_parameters(named, fit.feature_names, fit.mixture.family.levels), em.rows, strict=True
+    ):
         values = drawn[parameter.variable][parameter.place].ravel()
         mean, sd = float(values.mean()), float(values.std(ddof=1))
         lower, upper = equal_tailed(values, level)
