@@ -34,7 +34,7 @@ def handed_off(x, k, family=None, concentration=None, seed=0):
     mixture = emjax.Mixture(family or emjax.Poisson(), k)
     prior = mixture.default_prior(x)
     if concentration is not None:
-        prior = dataclasses.replace(prior, concentration=np.asarray(concentration, float))
+        prior = prior.replace(weights=emjax.laws.Dirichlet(np.asarray(concentration, float)))
     mixture = dataclasses.replace(mixture, prior=prior)
     with jax.enable_x64(True):
         problem = prepare(mixture, as_samples(x))

@@ -87,7 +87,7 @@ def normal_runs(one_normal):
 
 
 def covariance_at(target, flat):
-    return target.params(flat).components.covariance
+    return target.params(flat).covariance
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -97,7 +97,7 @@ def test_one_normal_has_the_normal_inverse_wishart_posterior(dtype, normal_runs,
     assert run.flat.dtype == np.float64
     assert chains.state.flat.dtype == dtype
     target = one_normal[0].target
-    moments = jax.jit(jax.vmap(jax.vmap(lambda at: (target.params(at).components.mean, covariance_at(target, at)))))
+    moments = jax.jit(jax.vmap(jax.vmap(lambda at: (target.params(at).mean, covariance_at(target, at)))))
     means, covariances = map(np.asarray, moments(run.flat))
     exact = normal_posterior()
     for j in range(2):

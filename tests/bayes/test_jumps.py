@@ -81,12 +81,12 @@ def test_a_sweep_of_one_component_is_a_draw_of_its_posterior():
         return jax.vmap(lambda key: jumps.sweep(evaluate.target, evaluate.data, key, center))(keys)
 
     found = swept(jumps, modes.centers[0], jax.random.split(jax.random.key(2), N))
-    drawn = jax.tree.map(np.asarray, jax.vmap(evaluate.target.params)(found)).components
+    drawn = jax.tree.map(np.asarray, jax.vmap(evaluate.target.params)(found))
     exact = normal_posterior()
     for j in range(2):
         for values, marginal in (
             (drawn.mean[:, 0, j], exact.mean_of(j)),
-            (drawn.dispersion[:, 0, j, j], exact.variance_of(j)),
+            (drawn.covariance[:, 0, j, j], exact.variance_of(j)),
         ):
             # Independent draws: the largest distance of distribution functions at one chance in ten thousand.
             assert scipy.stats.kstest(values, marginal.cdf).pvalue > 1e-4

@@ -29,6 +29,7 @@ from emjax.metrics.side import rows_of
 from emjax.plots.drawing.classification import discriminants, scene
 from emjax.plots.drawing.view import as_view
 from emjax.result import Fit, Optimum, Status
+from emjax.samples import Samples
 from emjax.verdict import DEFAULT_THRESHOLDS, Judgement, Verdict
 
 SHORT = 1000
@@ -71,9 +72,11 @@ def invented(n_components: int, n_features: int, n_samples: int = 120, **fields:
     given = {
         "mixture": mixture, "params": params, "log_likelihood": -321.5, "log_prior": 0.0, "status": Status.CONVERGED,
         "n_iter": 2, "trace": np.array([-400.0, -322.0, -321.5]), "optima": (best,) * 100, "rate": 0.5,
-        "space": "maximum likelihood", "compile_seconds": 1.0, "run_seconds": 1.0, "n_samples": n_samples,
-        "feature_names": tuple(f"{HOSTILE} {i}" for i in range(n_features)),
-        "data": mean[labels] + rng.normal(size=(n_samples, n_features)),
+        "space": "maximum likelihood", "compile_seconds": 1.0, "run_seconds": 1.0,
+        "samples": Samples(
+            mean[labels] + rng.normal(size=(n_samples, n_features)),
+            tuple(f"{HOSTILE} {i}" for i in range(n_features)),
+        ),
     }  # fmt: skip
     return Fit(**{**given, **fields})
 
@@ -156,8 +159,8 @@ def test_objects_can_be_printed_while_they_are_traced(fit):
         return params.weights
 
     traced(fit.params, fit.mixture.default_prior(fit.data))
-    assert texts[0].startswith("MixtureParams(weights=float32[2], components=NormalParams(mean=float32[2, 2]")
-    assert texts[1].startswith("Prior(concentration=float32[2]")
+    assert texts[0].startswith("MixtureParams(weights=float32[2], mean=float32[2, 2], covariance=float32[2, 2, 2])")
+    assert texts[1].startswith("Prior(weights=Dirichlet(concentration=float32[2])")
 
 
 # -- notebooks ---------------------------------------------------------------------------------------------
@@ -221,8 +224,8 @@ def test_a_posterior_that_has_not_converged_shows_no_numbers(comparison):
 def peer(fit) -> GaussianMixture:
     """scikit-learn with the same parameters."""
     found = GaussianMixture(2)
-    found.weights_, found.means_ = fit.params.weights, fit.params.components.mean
-    found.covariances_ = fit.params.components.covariance
+    found.weights_, found.means_ = fit.params.weights, fit.params.mean
+    found.covariances_ = fit.params.covariance
     found.precisions_cholesky_ = _compute_precision_cholesky(found.covariances_, "full")
     return found
 
@@ -240,9 +243,7 @@ def test_methods_are_those_of_scikit_learn(fit, peer):
 
 def test_the_icl_is_the_completed_likelihood_with_the_penalty_of_the_bic(fit):
     params, labels = fit.params, fit.predict()
-    laws = [
-        multivariate_normal(m, c) for m, c in zip(params.components.mean, params.components.covariance, strict=True)
-    ]
+    laws = [multivariate_normal(m, c) for m, c in zip(params.mean, params.covariance, strict=True)]
     completed = sum(np.log(params.weights[k]) + laws[k].logpdf(row) for row, k in zip(fit.data, labels, strict=True))
     assert fit.icl() == pytest.approx(-2 * completed + 11 * np.log(272), rel=1e-10)
     assert fit.icl() > fit.bic()
@@ -263,7 +264,7 @@ def test_the_summary_is_that_of_mclust(fit):
     found = [line.split() for line in lines[lines.index("variance") + 2 :][:2]]
     np.testing.assert_allclose(
         [[float(value) for value in row[1:]] for row in found],
-        [np.diag(c) for c in fit.params.components.covariance],
+        [np.diag(c) for c in fit.params.covariance],
         rtol=1e-3,
     )
 
@@ -326,7 +327,7 @@ def test_the_less_certain_is_drawn_larger(fit):
 
 def test_discriminants_of_two_components_are_those_of_fisher():
     fit = invented(2, 6)
-    mean, covariance = fit.params.components.mean, fit.params.components.covariance
+    mean, covariance = fit.params.mean, fit.params.covariance
     within = covariance.mean(axis=0)
     direction = np.linalg.solve(within, mean[1] - mean[0])
     found = discriminants(fit.params.weights, mean, covariance)
