@@ -40,7 +40,7 @@ from emjax.metrics.side import one_point_each as _one_point_each
 from emjax.metrics.side import responsibilities as _responsibilities
 from emjax.progress import both, progress_line
 from emjax.result import Fit
-from emjax.samples import as_samples, as_samples_like
+from emjax.samples import Samples, as_samples_like
 from emjax.scope import computing
 from emjax.shown import Card, Pictured, table_card
 from emjax.uncertainty.information import Intervals, IntervalStatus
@@ -244,8 +244,8 @@ def compare(
     with_map = _has_another_map(fit, posterior)
     with progress_line(progress, "comparison") as line, computing():
         tell = _counted(2 * (1 + with_map) + loo, both(line, on_progress, _parts_in_words))
-        judge_of = functools.partial(_side, posterior, samples.values, level, thresholds, as_key(key), tell)
-        sides = {"em": judge_of(_aligned(fit, posterior, samples.values))}
+        judge_of = functools.partial(_side, posterior, level, thresholds, as_key(key), tell)
+        sides = {"em": judge_of(_aligned(fit, posterior))}
         if with_map:
             sides["map"] = judge_of(posterior.map_fit)
         elpd = _loo(posterior, tell) if loo else None
@@ -310,7 +310,6 @@ def _parts_in_words(what: str, done: int, total: int) -> str:
 
 def _side(
     posterior: Posterior,
-    values: np.ndarray,
     level: float,
     thresholds: Thresholds,
     key: jax.Array,
@@ -322,7 +321,7 @@ def _side(
     rows = rows_of(fit, posterior, em, level)
     apart = thresholds.sufficient.co_clustering
     tell("what labels do not touch")
-    invariants = invariants_of(fit, posterior, values, key, apart)
+    invariants = invariants_of(fit, posterior, key, apart)
     return Side(fit, em, rows, invariants, judge(_evidence(fit, posterior, em, rows, invariants, level), thresholds))
 
 
@@ -356,15 +355,14 @@ def build_ahead(fit: Fit, level: float = 0.9) -> None:
     """
     if fit.n_samples > BUILT_AHEAD:
         return
-    samples = as_samples(fit.data)
     stacked = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (PREDICTIVE_DRAWS, *np.shape(leaf))), fit.params)
-    values, likelihood = samples.values, fit.mixture.likelihood
+    values, likelihood = fit.data, fit.mixture.likelihood
     with computing():
         fit.intervals(level=level)
         dataclasses.replace(fit, mixture=dataclasses.replace(fit.mixture, prior="default")).intervals(level=level)
         one = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (INTEGRATION_POINTS, *np.shape(leaf))), fit.params)
         points = np.asarray(_one_point_each(likelihood, one, jax.random.split(jax.random.key(0), INTEGRATION_POINTS)))
-        fit.score_samples(points)
+        fit.score_samples(Samples(points, fit.feature_names))
         mean_log_density(likelihood, stacked, np.concatenate([points, values]))
         draws = jax.tree.map(lambda leaf: leaf[:PARTITION_DRAWS], stacked)
         _responsibilities(likelihood, draws, values[subset_rows(len(values))])
@@ -379,10 +377,10 @@ def _check_same(fit: Fit, posterior: Posterior, values: np.ndarray) -> None:
             raise ValueError(f"x is not the data that {name} was made from")
 
 
-def _aligned(fit: Fit, posterior: Posterior, values: np.ndarray) -> Fit:
+def _aligned(fit: Fit, posterior: Posterior) -> Fit:
     """The fit with its components in the order of the posterior's labels."""
-    reference = posterior.map_fit.predict_proba(values).T
-    order = align.classification(fit.predict_proba(values).T[None], reference)[0]
+    reference = posterior.map_fit.predict_proba().T
+    order = align.classification(fit.predict_proba().T[None], reference)[0]
     return dataclasses.replace(fit, params=jax.tree.map(np.asarray, fit.mixture.permute(fit.params, order)))
 
 

@@ -291,10 +291,10 @@ class Fit(Pictured):
     def predict_proba(self, x: Any = None) -> np.ndarray:
         """``p(z_n = k | x_n)`` under the fitted parameters (the responsibilities), ``(n_samples, n_components)``.
 
-        As everywhere here, ``x`` are the fit's own data where it is left out. Raises `DataError` where a datum has no
-        density in any component.
+        As everywhere here, ``x`` are the fit's own data where it is left out, with what was known of their components;
+        a cell that is NaN was not observed. Raises `DataError` where a datum has no density in any component.
         """
-        shares = self._evaluate(_responsibilities, x)
+        shares = self._evaluate(_responsibilities, self._given(x))
         nowhere = np.flatnonzero(np.isnan(shares).any(axis=1))
         if nowhere.size:
             raise DataError(
@@ -305,11 +305,12 @@ class Fit(Pictured):
 
     def score_samples(self, x: Any = None) -> np.ndarray:
         """The log density of each datum under the fitted parameters (natural log), shape ``(n_samples,)``."""
-        return self._evaluate(_log_prob, x)
+        return self._evaluate(_log_prob, self._given(x))
 
     def score(self, x: Any = None) -> float:
-        """The mean log density of a datum: the log-likelihood divided by ``n_samples``."""
-        return float(self.score_samples(x).mean())
+        """The mean log density of a datum: the log-likelihood divided by the number of rows, both weighted."""
+        samples = self._given(x)
+        return self._total(self._evaluate(_log_prob, samples), samples) / samples.total_weight
 
     def sample(self, key: KeyLike, n: int) -> np.ndarray:
         """``n`` draws from the fitted mixture, shape ``(n, n_features)``; ``key`` is a whole number or a JAX key.
@@ -332,14 +333,17 @@ class Fit(Pictured):
 
         (Akaike, IEEE Transactions on Automatic Control 19, 1974.)
         """
-        return float(-2.0 * self.score_samples(x).sum() + 2.0 * self.n_parameters)
+        samples = self._given(x)
+        return -2.0 * self._total(self._evaluate(_log_prob, samples), samples) + 2.0 * self.n_parameters
 
     def bic(self, x: Any = None) -> float:
         r"""Bayesian information criterion, :math:`-2 \log L + p \log n`; the lower the better, as in scikit-learn.
 
-        mclust reports the same number with the opposite sign. (Schwarz, Annals of Statistics 6, 1978.)
+        mclust reports the same number with the opposite sign; ``n`` is the sum of the weights where rows have some.
+        (Schwarz, Annals of Statistics 6, 1978.)
         """
-        return self._bic(self.score_samples(x))
+        samples = self._given(x)
+        return self._bic(self._evaluate(_log_prob, samples), samples)
 
     def icl(self, x: Any = None) -> float:
         r"""Integrated completed likelihood, :math:`-2 \log p(x, \hat z) + p \log n`; the lower the better.
@@ -349,7 +353,8 @@ class Fit(Pictured):
         number with the opposite sign. (Biernacki, Celeux and Govaert, IEEE Transactions on Pattern Analysis and Machine
         Intelligence 22, 2000, with the approximation by BIC of their section 4.)
         """
-        return _completed(self.bic(x), self.predict_proba(x))
+        samples = self._given(x)
+        return self._completed(self.bic(samples), self.predict_proba(samples), samples)
 
     def summary(self, *, parameters: bool = False) -> Summary:
         """The fit as mclust sums it up: status, log-likelihood, n, df, BIC, ICL, and how many data each component has.
@@ -357,14 +362,14 @@ class Fit(Pictured):
         ``print`` it, or let a notebook show it. With ``parameters=True`` there are also the weight of each component
         and its parameters (means and variances, or rates), of many only the first.
         """
-        bic, icl, counts = self._bic(self.score_samples()), math.nan, None
+        bic, icl, counts = self.bic(), math.nan, None
         try:
             shares = self.predict_proba()
         except DataError:
             pass  # a fit that failed may leave data without a density, and its status says so
         else:
-            icl = _completed(bic, shares)
-            counts = np.bincount(shares.argmax(axis=1), minlength=self.mixture.n_components)
+            icl = self._completed(bic, shares, self.samples)
+            counts = np.bincount(shares.argmax(axis=1), self.samples.weights, minlength=self.mixture.n_components)
         return Summary(
             mixture=self._declared(),
             space=self.space,
@@ -380,8 +385,23 @@ class Fit(Pictured):
             feature_names=self.feature_names,
         )
 
-    def _bic(self, densities: np.ndarray) -> float:
-        return float(-2.0 * densities.sum() + self.n_parameters * np.log(len(densities)))
+    def _given(self, x: Any) -> Samples:
+        return self.samples if x is None else as_samples_like(x, self.feature_names, of="the fit")
+
+    @staticmethod
+    def _total(values: np.ndarray, samples: Samples) -> float:
+        """The sum of a number of each row, as often as the row counts; what does not count may be anything."""
+        if samples.weights is None:
+            return float(values.sum())
+        counts = samples.weights > 0
+        return float(samples.weights[counts] @ values[counts])
+
+    def _bic(self, densities: np.ndarray, samples: Samples) -> float:
+        return -2.0 * self._total(densities, samples) + float(self.n_parameters * np.log(samples.total_weight))
+
+    def _completed(self, bic: float, shares: np.ndarray, samples: Samples) -> float:
+        """The integrated completed likelihood from the criterion without labels and the responsibilities."""
+        return bic - 2.0 * self._total(np.log(shares.max(axis=1)), samples)
 
     def _declared(self) -> str:
         prior = "" if self.mixture.prior is None else ", MAP"
@@ -426,16 +446,10 @@ class Fit(Pictured):
 
         return intervals(self, level=level, method=method, bounded=bounded)
 
-    def _evaluate(self, function: Any, x: Any) -> np.ndarray:
-        samples = self.samples if x is None else as_samples_like(x, self.feature_names, of="the fit")
+    def _evaluate(self, function: Any, samples: Samples) -> np.ndarray:
         with computing():
             rows = observed_rows(samples.values, samples.labels)
             return np.asarray(function(self.mixture.likelihood, self.params, rows))[: samples.n_samples]
-
-
-def _completed(bic: float, shares: np.ndarray) -> float:
-    """The integrated completed likelihood from the criterion without labels and the responsibilities."""
-    return float(bic - 2.0 * np.log(shares.max(axis=1)).sum())
 
 
 def _heading(one: ScalarParameter) -> str:

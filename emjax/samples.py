@@ -31,7 +31,6 @@ __all__ = [
     "check_counts",
     "check_not_constant",
     "check_squares",
-    "refuse_weights_and_holes",
 ]
 
 _LARGEST_COUNT = 2.0**53
@@ -90,14 +89,31 @@ class Samples(Shown):
         """How many rows have no cell that was seen; they are kept, and say nothing about the parameters."""
         return int(np.isnan(self.values).all(axis=1).sum()) if self.has_holes else 0
 
+    def same_as(self, other: Samples) -> bool:
+        """Whether the numbers are the same, and what is known of them; names may differ."""
+        mine, theirs = ((each.values, each.weights, each.labels) for each in (self, other))
+        return all(
+            a is b or (a is not None and b is not None and np.array_equal(a, b, equal_nan=True))
+            for a, b in zip(mine, theirs, strict=True)
+        )
+
+    def take(self, rows: Any) -> Samples:
+        """Some of the rows, with what is known of them."""
+        weights = None if self.weights is None else self.weights[rows]
+        labels = None if self.labels is None else self.labels[rows]
+        return dataclasses.replace(self, values=self.values[rows], weights=weights, labels=labels)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Which rows count ``(n_samples,)``: those with a weight above 0."""
+        return np.ones(self.n_samples, bool) if self.weights is None else self.weights > 0
+
     @functools.cached_property
     def counted(self) -> Samples:
-        """The rows that count: those with a weight above 0. These same samples where all do."""
-        if self.weights is None or (self.weights > 0).all():
+        """The rows that count, or these same samples where all do."""
+        if self.weights is None or self.counts.all():
             return self
-        rows = self.weights > 0
-        labels = None if self.labels is None else self.labels[rows]
-        return dataclasses.replace(self, values=self.values[rows], weights=self.weights[rows], labels=labels)
+        return self.take(self.counts)
 
 
 def as_samples(
@@ -174,15 +190,6 @@ def _check_seen(samples: Samples, name: str) -> None:
             raise DataError(f"{name}: column {column} has no value in {rows}: leave this column out")
 
 
-def refuse_weights_and_holes(samples: Samples, *, name: str = "x") -> None:
-    """Raise :class:`DataError` for what estimators do not read yet: weights, partial labels, cells not seen."""
-    for role, given in (("weights", samples.weights), ("partial labels", samples.labels)):
-        if given is not None:
-            raise DataError(f"{name} has {role}, which no estimator reads yet: leave them out")
-    if samples.has_holes:
-        check_finite(samples.values, samples.feature_names, name)
-
-
 def check_against_components(samples: Samples, n_components: int, *, name: str = "x") -> None:
     """Raise :class:`DataError` if there are fewer rows than components.
 
@@ -215,7 +222,6 @@ def as_samples_like(x: Any, feature_names: Sequence[str], *, of: str, name: str 
             names are missing on either side, if the number of features differs.
     """
     samples = as_samples(x, name=name, missing=True)
-    refuse_weights_and_holes(samples, name=name)
     ours, theirs = samples.feature_names, tuple(feature_names)
     if ours == theirs:
         return samples

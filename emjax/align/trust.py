@@ -1,7 +1,7 @@
 """How far labels can be trusted: margins, the separation of the equivalent modes, and `Alignment`."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import factorial
 from typing import Any
 
@@ -28,7 +28,8 @@ class Alignment(Shown):
     Attributes:
         permutations: (n_draws, n_components) integers; ``permutations[s, k]`` is the component of draw ``s``
             that takes the place of component ``k`` of the reference.
-        method: "classification" or "pivot", the method that chose `permutations`.
+        method: "classification" or "pivot", the method that chose `permutations`; "none" where the prior or labels
+            in the data tell components apart.
         trust: between 0 and 1, :math:`\mathrm{trust} = \mathrm{separation} \cdot \max(0, (a - c)/(1 - c))`
             with the agreement ``a`` corrected for the share ``c = 1/n_components!`` that chance alone would
             give. Near 1, a parameter "of component k" has a meaning; when it is low the labels are not
@@ -52,6 +53,13 @@ class Alignment(Shown):
     margin: float
     objective: float
     note: str
+
+    @property
+    def unmoved(self) -> "Alignment":
+        """The same draws with their own labels, where these mean something already."""
+        own = np.broadcast_to(np.arange(self.permutations.shape[1]), self.permutations.shape)
+        note = "Labels are those of the prior or of the data, which tell components apart: nothing was moved."
+        return replace(self, permutations=own, method="none", trust=1.0, agreement=1.0, separation=1.0, note=note)
 
     def _shown(self) -> Iterator[tuple[str, Any]]:
         names = "method", "trust", "agreement", "separation", "permutations"

@@ -34,6 +34,7 @@ from emjax.bayes.jumps import LabellingJumps, labelling_jumps
 from emjax.bayes.laplace import ImportanceSample, smoothed_weights
 from emjax.bayes.modes import LaplaceMixture
 from emjax.bayes.target import Evaluator, Target, TargetData
+from emjax.em.rows import Rows
 from emjax.em.step import natural_form
 
 _ROUNDS = 6
@@ -56,7 +57,7 @@ _ENTRIES = 1 << 16
 def adapted_sample(
     evaluate: Evaluator,
     mixture: LaplaceMixture,
-    rows: Float[np.ndarray, "n d"],
+    rows: Rows,
     first: Float[np.ndarray, "m p"],
     rng: np.random.Generator,
     n_points: int,
@@ -176,7 +177,8 @@ def _natural(target: Target, data: TargetData, points: Array) -> tuple[Float[Arr
 
     def one(flat: Array) -> tuple[Array, Array]:
         params = target.params(flat)
-        return natural_form(target.likelihood, params), target.log_prior(params, data.prior)
+        natural = natural_form(target.likelihood, params, holes=data.blocks.has_holes)
+        return natural, target.log_prior(params, data.prior)
 
     natural, log_prior = jax.vmap(one)(points)
     finite = jnp.isfinite(log_prior) & jnp.all(jnp.isfinite(natural), axis=(1, 2))

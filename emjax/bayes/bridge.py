@@ -21,8 +21,9 @@ from numpyro.distributions.util import validate_sample
 
 from emjax.errors import ConfigError
 from emjax.families.arrays import AnyArray
+from emjax.families.observations import Observations, observed
 from emjax.mixture import Mixture, MixtureParams, Prior
-from emjax.samples import as_samples, refuse_weights_and_holes
+from emjax.samples import as_samples
 
 
 class MarginalMixture(dist.Distribution):
@@ -67,24 +68,30 @@ class MarginalMixture(dist.Distribution):
         return jnp.reshape(x, (*sample_shape, *self.event_shape))
 
 
-def _values(x: Any) -> np.ndarray:
-    samples = as_samples(x, missing=True)
-    refuse_weights_and_holes(samples)
-    return samples.values
-
-
 @dataclasses.dataclass(frozen=True)
 class MixtureProgram:
     """The NumPyro program of a mixture; equal declarations are equal programs and share their compiled code.
 
-    Called with data ``x`` it conditions on them; called with ``n_samples`` alone it generates that many.
+    Called with data ``x`` it conditions on them; called with ``n_samples`` alone it generates that many. Data of which
+    cells are missing, labels are known or rows are weighted enter by their log density, as a factor: NumPyro has no
+    distribution for what was observed of them.
     """
 
     likelihood: Mixture
 
-    def __call__(self, x: Any = None, *, prior: Prior, n_samples: int | None = None) -> AnyArray:
-        x = x if x is None or isinstance(x, jax.core.Tracer) else _values(x)
+    def __call__(
+        self, x: Any = None, *, prior: Prior, n_samples: int | None = None, weights: Any = None
+    ) -> AnyArray | None:
+        if not (x is None or isinstance(x, jax.core.Tracer | Observations)):
+            samples = as_samples(x, weights=weights, n_components=self.likelihood.n_components, missing=True)
+            x, weights = samples.values, samples.weights
+            if samples.has_holes or samples.labels is not None or weights is not None:
+                x = observed(x) if samples.labels is None else dataclasses.replace(observed(x), labels=samples.labels.T)
         params = self.sites(prior)
+        if isinstance(x, Observations):
+            log_prob = self.likelihood.log_prob(params, x)
+            numpyro.factor("x", jnp.sum(log_prob if weights is None else weights * log_prob))
+            return None
         n_rows = n_samples if x is None else len(x)
         if n_rows is None:
             raise ValueError("give data x, or n_samples to generate some")
@@ -105,7 +112,7 @@ class MixtureProgram:
         return self.likelihood.assembled(values["weights"], self.likelihood.family.from_sites(values))
 
 
-def to_numpyro(mixture: Mixture, x: Any = None) -> Callable[..., AnyArray]:
+def to_numpyro(mixture: Mixture, x: Any = None) -> Callable[..., Any]:
     """A mixture as a NumPyro program, to be used with anything that takes one.
 
     The program is ``model(x=None, n_samples=None)``. Its latent sites are those of the prior: ``weights`` and by

@@ -11,10 +11,12 @@ from jaxtyping import Array, Float
 
 from emjax import align
 from emjax.align import Alignment
+from emjax.families.observations import Observations, observed, observed_rows
 from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams
-from emjax.programs import filled_up, padded_rows
+from emjax.programs import padded_rows
 from emjax.result import Fit
+from emjax.samples import Samples
 
 _POINTWISE_ENTRIES = 20_000_000
 """The most numbers of the pointwise log-likelihood that are kept (160 MB); beyond, draws are thinned evenly."""
@@ -66,27 +68,41 @@ class Described:
     alignment: Alignment
 
 
-def describe_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit, values: np.ndarray) -> Described:
-    """Align raw draws ``(chain, draw, ...)`` in data units to EM's MAP and evaluate them."""
+def describe_draws(
+    mixture: Mixture, params: MixtureParams, map_fit: Fit, samples: Samples, *, exchangeable: bool = True
+) -> Described:
+    """Align raw draws ``(chain, draw, ...)`` in data units to EM's MAP and evaluate them.
+
+    Where nothing is ``exchangeable``, labels mean something already: they stay as they are.
+    """
+    values = samples.values
     likelihood = mixture.likelihood
     n_chains, n_draws = np.shape(params.weights)[:2]
     flat = jax.tree.map(lambda leaf: leaf.reshape(n_chains * n_draws, *leaf.shape[2:]), params)
     rows = subset_rows(len(values), _ALIGNMENT_ROWS)
-    reference = map_fit.predict_proba(values[rows]).T
-    anchors = values[anchor_rows(values)]
+    chosen = samples.take(rows)
+    reference = map_fit.predict_proba(chosen).T
+    if chosen.weights is not None:
+        reference = reference * chosen.weights[None, :]
+    anchors = observed(values[anchor_rows(values)])
     # Rows that only fill up are nobody's.
     reference = np.pad(reference, ((0, 0), (0, padded_rows(len(rows)) - len(rows))))
-    overlap, anchored = _compare_to_reference(likelihood, flat, reference, filled_up(values[rows]), anchors)
+    known = observed_rows(chosen.values, chosen.labels)
+    overlap, anchored = _compare_to_reference(likelihood, flat, reference, known, anchors)
     alignment = align.align(
         np.asarray(_component_vectors(likelihood, flat)),
         np.asarray(_component_vectors(likelihood, _one(map_fit.params)))[0],
         np.asarray(overlap),
     )
+    if not exchangeable:
+        alignment = alignment.unmoved
     aligned, stored = _permuted(likelihood, flat, alignment.permutations)
     kept_rows = pointwise_rows(values)
     kept = _kept_draws(n_chains, n_draws, len(kept_rows))
     thinned = jax.tree.map(lambda leaf: leaf[:, kept].reshape(n_chains * len(kept), *leaf.shape[2:]), params)
-    pointwise = np.asarray(_pointwise(likelihood, thinned, filled_up(values[kept_rows])))[:, : len(kept_rows)]
+    looked_at = samples.take(kept_rows)
+    pointwise = _pointwise(likelihood, thinned, observed_rows(looked_at.values, looked_at.labels))
+    pointwise = np.asarray(pointwise)[:, : len(kept_rows)]
     unflatten = lambda leaf: np.asarray(leaf).reshape(n_chains, n_draws, *leaf.shape[1:])  # noqa: E731
     return Described(
         flat_params=jax.tree.map(np.asarray, aligned),
@@ -101,13 +117,16 @@ def describe_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit, values
 
 def labelled_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit) -> align.LabelledDraws:
     """Stacked draws and EM's MAP with all that relabelling methods ask for, at most `_RELABELLING_ROWS` of the data."""
-    likelihood, values = mixture.likelihood, map_fit.data
-    x = values[subset_rows(len(values), _RELABELLING_ROWS)]
+    likelihood = mixture.likelihood
+    rows = map_fit.samples.take(subset_rows(map_fit.n_samples, _RELABELLING_ROWS))
+    x = rows.values
     return align.LabelledDraws(
         parameters=np.asarray(_component_vectors(likelihood, params)),
         reference_parameters=np.asarray(_component_vectors(likelihood, _one(map_fit.params)))[0],
-        responsibilities=np.asarray(_all_responsibilities(likelihood, params, filled_up(x)))[..., : len(x)],
-        reference_responsibilities=map_fit.predict_proba(x).T,
+        responsibilities=np.asarray(_all_responsibilities(likelihood, params, observed_rows(x, rows.labels)))[
+            ..., : len(x)
+        ],
+        reference_responsibilities=map_fit.predict_proba(rows).T,
         data=x,
     )
 
@@ -125,8 +144,9 @@ def invariants_of_weights(weights: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def anchor_rows(values: np.ndarray) -> np.ndarray:
-    """The rows at which the log density is followed: the quantiles of the first feature."""
-    return np.argsort(values[:, 0], kind="stable")[np.linspace(0, len(values) - 1, _ANCHORS).astype(int)]
+    """The rows at which the log density is followed: the quantiles of the first feature, where it was observed."""
+    n_observed = int((~np.isnan(values[:, 0])).sum())
+    return np.argsort(values[:, 0], kind="stable")[np.linspace(0, n_observed - 1, _ANCHORS).astype(int)]
 
 
 def drawn_rows(n_samples: int) -> np.ndarray:
@@ -150,7 +170,7 @@ def _kept_draws(n_chains: int, n_draws: int, n_samples: int) -> np.ndarray:
 
 @jax.jit(static_argnums=0)
 def _compare_to_reference(
-    mixture: Mixture, draws: MixtureParams, reference: Float[Array, "K n"], x: Array, anchors: Array
+    mixture: Mixture, draws: MixtureParams, reference: Float[Array, "K n"], x: Observations, anchors: Observations
 ) -> tuple[Array, Array]:
     def one(params: MixtureParams) -> tuple[Array, Array]:
         return reference @ mixture.responsibilities(params, x), mixture.log_prob(params, anchors)
@@ -165,12 +185,12 @@ def _permuted(mixture: Mixture, draws: MixtureParams, permutations: Array) -> tu
 
 
 @jax.jit(static_argnums=0)
-def _all_responsibilities(mixture: Mixture, draws: MixtureParams, x: Array) -> Float[Array, "S K n"]:
+def _all_responsibilities(mixture: Mixture, draws: MixtureParams, x: Observations) -> Float[Array, "S K n"]:
     return jax.lax.map(lambda params: mixture.responsibilities(params, x).T, draws, batch_size=_BATCH)
 
 
 @jax.jit(static_argnums=0)
-def _pointwise(mixture: Mixture, draws: MixtureParams, x: Array) -> Array:
+def _pointwise(mixture: Mixture, draws: MixtureParams, x: Observations) -> Array:
     return jax.lax.map(lambda params: mixture.log_prob(params, x), draws, batch_size=_BATCH)
 
 

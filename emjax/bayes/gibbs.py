@@ -45,11 +45,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.bayes.progress import ChainProgress, OnProgress, Phase, check_settings
+from emjax.em.rows import Rows
 from emjax.em.step import natural_form
 from emjax.errors import ConfigError
 from emjax.families.draws import log_gamma
 from emjax.families.linalg import product
-from emjax.families.observations import observed
+from emjax.families.observations import Observations, observed
 from emjax.mixture import Mixture, MixtureParams, Prior
 
 _CHUNK_WORK = 1e8  # numbers that a chunk computes, less than a tenth of a second
@@ -59,7 +60,7 @@ _TRUSTED_ROUNDING = {"float64": 1e-6, "float32": 5e-5}  # of a log density: as f
 
 def run_gibbs(
     mixture: Mixture,
-    x: np.ndarray,
+    z: Rows,
     prior: Prior,
     *,
     key: Array,
@@ -70,14 +71,15 @@ def run_gibbs(
 ) -> MixtureParams:
     """Sample the posterior of a mixture by data augmentation.
 
-    The precision is that of ``x``, float64 inside `emjax.scope.computing` only.
+    The precision is that of ``z``, float64 inside `emjax.scope.computing` only.
 
     Parameters
     ----------
     mixture
         The declaration without a prior (`Mixture.likelihood`).
-    x
-        Data ``(n_samples, n_features)`` in the frame in which to sample.
+    z
+        Data in the frame in which to sample, each row of weight one. Cells that were not observed are drawn beside the
+        labels where the family has no natural form for them; labels that are known are kept.
     prior
         The prior in the same frame.
     key
@@ -109,11 +111,14 @@ def run_gibbs(
     Journal of the American Statistical Association 96, 2001 (random permutations).
     """
     n_chains = _check(mixture, prior, starts, warmup, draws)
-    capacity = _capacity(n_chains, mixture.n_components, *x.shape)
-    plan = _Plan(mixture=mixture, natural=mixture.family.natural, capacity=capacity)
+    capacity = _capacity(n_chains, mixture.n_components, *z.shape)
+    natural = mixture.family.natural_with_holes if z.has_holes else mixture.family.natural
+    plan = _Plan(mixture=mixture, natural=natural, capacity=capacity)
     orders = _orders(prior, key, (n_chains, capacity))
-    keys, dtype = _chain_keys(n_chains, key), jnp.result_type(jnp.asarray(x), 1.0)
-    data, prior, params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (x, prior, starts))
+    keys, dtype = _chain_keys(n_chains, key), z.dtype
+    rows = observed(z[:])
+    rows = rows if z.labels is None else dataclasses.replace(rows, labels=z.labels.T)
+    data, prior, params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (rows, prior, starts))
     # No iterations yet: this call compiles, and says whether the starts lie where the natural form can be trusted.
     _, _, rounding = _advance(plan, keys, params, 0, 0, next(orders), data, prior)
     kept = []
@@ -207,7 +212,7 @@ def _advance(
     begin: Any,
     n_iterations: Any,
     orders: Any,
-    x: Float[Array, "n d"],
+    rows: Observations,
     prior: Prior,
 ) -> tuple[MixtureParams, MixtureParams, Array]:
     """Move all chains by ``n_iterations`` (traced, at most the capacity), beginning with iteration ``begin``.
@@ -216,14 +221,16 @@ def _advance(
     at the new parameters.
     """
     family = plan.mixture.family
-    data = family.sufficient_statistics(observed(x)) if plan.natural else observed(x)
+    features = family.sufficient_statistics(rows) if plan.natural else None
+    others = None if plan.natural else rows
+    data = GibbsData(features=features, rows=others, labels=rows.labels, holes=rows.seen is not None)
 
     def one(key: Array, params: MixtureParams) -> tuple[MixtureParams, MixtureParams]:
         buffers = jax.tree.map(lambda leaf: jnp.zeros((plan.capacity, *leaf.shape), leaf.dtype), params)
 
         def body(i: Any, carry: tuple[MixtureParams, MixtureParams]) -> tuple[MixtureParams, MixtureParams]:
             params, buffers = carry
-            params = sweep(plan.mixture, plan.natural, jax.random.fold_in(key, begin + i), params, data, prior)
+            params = sweep(plan.mixture, jax.random.fold_in(key, begin + i), params, data, prior)
             return params, jax.tree.map(lambda buffer, leaf: buffer.at[i].set(leaf), buffers, params)
 
         return jax.lax.fori_loop(0, n_iterations, body, (params, buffers))
@@ -231,28 +238,47 @@ def _advance(
     params, record = jax.vmap(one)(keys, params)
     if orders is not None:
         record = jax.vmap(jax.vmap(plan.mixture.permute))(record, orders)
-    rounding = jnp.finfo(x.dtype).eps * jnp.max(jax.vmap(family.cancellation)(params))
+    rounding = jnp.finfo(rows.y.dtype).eps * jnp.max(jax.vmap(family.cancellation)(params))
     return params, record, rounding
 
 
-def sweep(mixture: Mixture, natural: bool, key: Array, params: MixtureParams, data: Any, prior: Prior) -> MixtureParams:
-    """One iteration of one chain: labels, weights, components.
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class GibbsData:
+    """What a sweep reads: the sufficient statistics ``(p, n)`` in the natural form, else the rows; known labels.
 
-    ``data`` are the sufficient statistics ``(p, n)`` for the natural form, otherwise `Observations`.
+    ``holes``: whether the statistics are those of rows with missing cells.
     """
-    family = mixture.family
+
+    features: Any = None
+    rows: Observations | None = None
+    labels: Any = None
+    holes: bool = dataclasses.field(default=False, metadata={"static": True})
+
+
+def sweep(mixture: Mixture, key: Array, params: MixtureParams, data: GibbsData, prior: Prior) -> MixtureParams:
+    """One iteration of one chain: labels, cells that were not observed, weights, components."""
+    family, rows = mixture.family, data.rows
     label_key, weight_key, component_key = jax.random.split(key, 3)
-    if natural:
-        joint = product(natural_form(mixture, params), data)
-        members = draw_members(label_key, joint)
-        moments = product(members, data.T)
+    if rows is None:
+        natural = natural_form(mixture, params, holes=data.holes)
+        members = draw_members(label_key, _known(product(natural, data.features), data.labels))
+        moments = product(members, data.features.T)
         counts, statistics = moments[:, 0], family.from_moments(params, moments)
     else:
-        joint = jnp.log(params.weights)[:, None] + family.log_kernel(params, data)
-        members = draw_members(label_key, joint)
+        joint = jnp.log(params.weights)[:, None] + family.log_kernel(params, rows)
+        members = draw_members(label_key, _known(joint, data.labels))
         counts = jnp.sum(members, axis=1)
-        statistics = family.statistics(params, data, members)
+        if rows.seen is not None:
+            fill_key = jax.random.fold_in(label_key, 1)
+            rows = family.filled(params, fill_key, jnp.argmax(members, axis=0), rows)
+            rows = dataclasses.replace(rows, seen=None)
+        statistics = family.statistics(params, rows, members)
     return draw_params(mixture, (weight_key, component_key), counts, statistics, params, prior)
+
+
+def _known(joint: Float[Array, "K n"], labels: Any) -> Float[Array, "K n"]:
+    return joint if labels is None else joint + labels
 
 
 def draw_params(

@@ -20,6 +20,7 @@ from emjax.bayes.visits import parts
 from emjax.em.blocks import Blocks
 from emjax.em.fit import fit, fit_from
 from emjax.em.init import drawn_starts
+from emjax.em.rows import Rows
 from emjax.em.step import trusted
 from emjax.errors import ConfigError, FitError
 from emjax.families.frame import Frame
@@ -77,7 +78,7 @@ class Problem:
     mixture: Mixture
     samples: Samples
     frame: Frame
-    z: np.ndarray
+    z: Rows
     frame_prior: Prior
 
     @property
@@ -88,19 +89,40 @@ class Problem:
         return MixtureProgram(self.mixture.likelihood)
 
     @property
+    def summary(self) -> Summary:
+        """Moments of the data in the frame."""
+        return Summary(self.z, self.z.weights)
+
+    @property
     def exchangeable(self) -> bool:
-        """Whether the prior treats all labels alike, so that the posterior has K! equal copies of every mode."""
-        return self.frame_prior.exchangeable
+        """Whether nothing tells labels apart, so that the posterior has K! equal copies of every mode."""
+        return self.frame_prior.exchangeable and self.z.labels is None
 
     @property
     def refuses_gibbs(self) -> str | None:
         """Why parameters cannot be drawn given labels, or ``None``."""
         return self.mixture.family.refuses_gibbs(self.frame_prior.components)
 
+    def gibbs_rows(self, dtype: Any) -> Rows:
+        """The rows that labels are drawn for: each as often as its weight says.
+
+        Raises
+        ------
+        ConfigError
+            If a weight is no whole number: such a row has no label.
+        """
+        rows = self.z.repeated
+        if rows is None:
+            raise ConfigError("method='gibbs' draws a label for each row, so weights have to be whole; use hmc or nuts")
+        return dataclasses.replace(rows, dtype=np.dtype(dtype))
+
     @property
-    def arguments(self) -> tuple[tuple[np.ndarray], dict[str, Prior]]:
+    def arguments(self) -> tuple[tuple[Any], dict[str, Any]]:
         """What the program is called with: positional and named arguments."""
-        return (self.z,), {"prior": self.frame_prior}
+        if self.z.plain:
+            return (self.z[:],), {"prior": self.frame_prior}
+        rows = jax.tree.map(lambda leaf: np.asarray(leaf)[:, : len(self.z)], self.z.observations)
+        return (rows,), {"prior": self.frame_prior, "weights": self.z.weights}
 
     def target(self, n_chains: int, dtype: Any = np.float64, *, exact: bool = False) -> tuple[Target, TargetData]:
         """The density that samplers move on, with the data laid out for so many chains; `make_target` has ``exact``."""
@@ -133,7 +155,7 @@ def prepare(mixture: Mixture, samples: Samples) -> Problem:
         mixture=dataclasses.replace(mixture, prior=prior),
         samples=samples,
         frame=frame,
-        z=np.asarray(frame.apply(samples.values)),
+        z=Rows.of(samples, frame),
         frame_prior=jax.tree.map(np.asarray, mixture.prior_to_frame(prior, frame)),
     )
 
@@ -217,7 +239,7 @@ def hand_off(
     modes = find_modes(evaluate, map_fit.optima, starts)
     entries = data.blocks.weights.size * problem.mixture.n_components
     n_points = max(n_points, int(np.clip(_ENTRIES // entries, _FEWEST_POINTS, _IMPORTANCE_POINTS)))
-    lost = problem.samples.n_samples * float(np.log(problem.frame.scale).sum())
+    lost = float(problem.samples.summary.observed @ np.log(problem.frame.scale))
     return Handoff(
         map_fit=map_fit,
         sample=_weighted(problem, evaluate, modes, map_fit, rng, n_points),
@@ -240,7 +262,7 @@ def _weighted(
     k = problem.mixture.n_components
     if k == 1 or evaluate.target.n_parameters > MOST_PARAMETERS:
         return sample
-    pooled = problem.mixture.assembled(np.full(k, 1.0 / k), problem.mixture.family.pooled(Summary(problem.z), k))
+    pooled = problem.mixture.assembled(np.full(k, 1.0 / k), problem.mixture.family.pooled(problem.summary, k))
     flat = np.asarray(_flat(evaluate.target, jax.tree.map(jnp.asarray, pooled)))
     few = _target_of_few(problem)
     if few is not None and out_of_reach(few, modes, flat, map_fit.optima[0]):
@@ -251,14 +273,14 @@ def _weighted(
     smallest = min(float(np.min(mode.optimum.effective_counts)) for mode in modes.modes)
     if not (shares.sum() >= _COUNTS or (not sample.good and smallest < _FEW_DATA)):
         return sample
-    family = problem.mixture.family
-    if problem.refuses_gibbs or not (family.natural and problem.exchangeable):
+    repeated = problem.z.repeated
+    if problem.refuses_gibbs or repeated is None or not (evaluate.data.blocks.natural and problem.exchangeable):
         # Nothing that is at hand has the shape of a ridge, so that what the weights say leaves it out.
         return dataclasses.replace(sample, ridges=ridges, pareto_k=np.inf)
     first = [modes.sample(rng, _FIRST_POINTS)[0]]
     all_ridges = [ridge for level in levels for ridge in level]
     first += [ridge.sample(evaluate, rng, -(-_FIRST_POINTS // len(all_ridges))) for ridge in all_ridges]
-    found = adapted_sample(evaluate, modes, problem.z, np.concatenate(first), rng, _MORE * n_points)
+    found = adapted_sample(evaluate, modes, repeated, np.concatenate(first), rng, _MORE * n_points)
     return dataclasses.replace(found, ridges=ridges, which=parts(found.mixture, ridges, evaluate, found.points))
 
 
@@ -267,7 +289,7 @@ def _target_of_few(problem: Problem) -> Evaluator | None:
     if len(problem.z) <= _MANY_ROWS:
         return None
     rows = subset_rows(len(problem.z), _FEW_ROWS)
-    target, data = dataclasses.replace(problem, z=problem.z[rows]).target(LANES)
+    target, data = dataclasses.replace(problem, z=problem.z.take(rows)).target(LANES)
     return Evaluator(target, data, LANES)
 
 
@@ -378,7 +400,7 @@ def _is_map(problem: Problem, init: Fit) -> bool:
         return False
     ours, theirs = jax.tree.leaves(prior), jax.tree.leaves(wanted)
     same_prior = len(ours) == len(theirs) and all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
-    return same_prior and np.array_equal(init.data, problem.samples.values)
+    return same_prior and init.samples.same_as(problem.samples)
 
 
 def _flat_optima(problem: Problem, target: Target, map_fit: Fit) -> list[np.ndarray]:

@@ -31,13 +31,14 @@ import numpy as np
 from jax.scipy.special import gammaln, logsumexp
 from jaxtyping import Array, Float
 
-from emjax.bayes.gibbs import draw_members, draw_params, sweep
+from emjax.bayes.gibbs import GibbsData, draw_members, draw_params, sweep
 from emjax.bayes.modes import LaplaceMixture
 from emjax.bayes.target import Target, TargetData
+from emjax.em.rows import Rows
 from emjax.em.step import natural_form
-from emjax.families.observations import observed
+from emjax.families.observations import Observations
 from emjax.mixture import MixtureParams, Prior
-from emjax.programs import filled_up, padded_rows
+from emjax.programs import padded_rows
 
 POWERS_AND_SHARES = ((1.0, 0.7), (0.5, 0.29))
 
@@ -102,7 +103,8 @@ class LabellingJumps:
         """A point after some sweeps of Gibbs sampling, which leave narrow places that no proposal knows of."""
 
         def one(i: Any, params: MixtureParams) -> MixtureParams:
-            return sweep(target.likelihood, True, jax.random.fold_in(key, i), params, self.features, data.prior)
+            known = GibbsData(features=self.features, holes=data.blocks.has_holes)
+            return sweep(target.likelihood, jax.random.fold_in(key, i), params, known, data.prior)
 
         return target.flat(jax.lax.fori_loop(0, _SWEEPS, one, target.params(flat)))
 
@@ -120,7 +122,7 @@ class LabellingJumps:
     def log_density(self, target: Target, data: TargetData, flat: Float[Array, " p"]) -> Float[Array, ""]:
         """The log density of `propose` at a point of the unconstrained space."""
         params = target.params(flat)
-        natural = natural_form(target.likelihood, params)
+        natural = natural_form(target.likelihood, params, holes=data.blocks.has_holes)
         kernels = jnp.reshape(self.moments, (len(self.moments), -1)) @ jnp.ravel(natural)
         return logsumexp(self.log_shares + kernels) + target.log_prior(params, data.prior)
 
@@ -128,7 +130,7 @@ class LabellingJumps:
 def labelling_jumps(
     target: Target,
     data: TargetData,
-    rows: Float[np.ndarray, "n d"],
+    rows: Rows,
     points: Float[np.ndarray, "m p"],
     key: Array,
     most: int = MOST_LABELLINGS,
@@ -144,9 +146,10 @@ def labelling_jumps(
     # As many however few the points are, which then get several labellings each: one shape, so one program.
     kept = np.linspace(0, len(points) - 1, most).round().astype(int)
     dtype = data.blocks.x.dtype
-    features = np.array(_features(target, filled_up(np.asarray(rows, dtype))))
+    known = dataclasses.replace(rows, dtype=np.dtype(dtype)).observations
+    features = np.array(_features(target, known))
     features[:, len(rows) :] = 0.0
-    moments = np.asarray(_drawn_moments(target, points[kept].astype(dtype), features, key))
+    moments = np.asarray(_drawn_moments(target, data.blocks.has_holes, points[kept].astype(dtype), features, key))
     powers = np.concatenate([power * moments for power, _ in powers_and_shares] + [np.zeros_like(moments[:1])])
     n_each = np.array([len(kept)] * len(powers_and_shares) + [1])
     each = [share for _, share in powers_and_shares]
@@ -158,8 +161,8 @@ def labelling_jumps(
 
 
 @partial(jax.jit, static_argnums=0)
-def _features(target: Target, rows: Array) -> Float[Array, "p n"]:
-    return target.likelihood.family.sufficient_statistics(observed(rows))
+def _features(target: Target, rows: Observations) -> Float[Array, "p n"]:
+    return target.likelihood.family.sufficient_statistics(rows)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -167,13 +170,13 @@ def _components(target: Target, point: Array) -> Any:
     return target.params(point)
 
 
-@partial(jax.jit, static_argnums=0)
-def _drawn_moments(target: Target, points: Array, features: Array, key: Array) -> Float[Array, "S K p"]:
+@partial(jax.jit, static_argnums=(0, 1))
+def _drawn_moments(target: Target, holes: bool, points: Array, features: Array, key: Array) -> Float[Array, "S K p"]:
     """Sums of sufficient statistics over the data of each component, for one drawn labelling at each point."""
 
     def one(given: tuple[Array, Array]) -> Array:
         point, index = given
-        joint = natural_form(target.likelihood, target.params(point)) @ features
+        joint = natural_form(target.likelihood, target.params(point), holes=holes) @ features
         return draw_members(jax.random.fold_in(key, index), joint) @ features.T
 
     return jax.lax.map(one, (points, jnp.arange(len(points))))

@@ -224,14 +224,16 @@ class _HmcJob:
             self.chains.learn(np.swapaxes(flat, 0, 1))
             family = self.target.likelihood.family
             # Counts too large for the natural form are so for the labellings' density too, which takes that form.
-            coarse = not self.data.blocks.natural and family.natural_excess(self.job.problem.z[:1]) is not None
-            refused = family.refuses_gibbs(self.job.problem.frame_prior.components)
-            if family.natural and not (refused or coarse or self.data.blocks.has_holes):
+            problem, has_holes = self.job.problem, self.data.blocks.has_holes
+            coarse = not self.data.blocks.natural and family.natural_excess(problem.z[:1]) is not None
+            natural = family.natural_with_holes if has_holes else family.natural
+            repeated = problem.z.repeated
+            if natural and repeated is not None and not (problem.refuses_gibbs or coarse):
                 # Labellings of all draws so far: what was rare in one attempt may be missing in the next.
                 self.seen.append(flat.reshape(-1, flat.shape[-1]))
                 points = self.chains.modes.relabelled(np.concatenate(self.seen))
                 key = jax.random.fold_in(self.job.key, len(self.seen))
-                self.chains.jumps = labelling_jumps(self.target, self.data, self.job.problem.z, points, key)
+                self.chains.jumps = labelling_jumps(self.target, self.data, repeated, points, key)
             elif len(self.chains.modes.modes) > 1:
                 self.chains.jumps = NormalJumps.make(self.chains.modes, self.data.blocks.x.dtype)
             self.chains.warm_up(self.chosen.warmup)
@@ -280,7 +282,7 @@ def _gibbs(job: Job) -> Attempts:
     with computing(job.dtype == "float64"):
         draws = run_gibbs(
             problem.mixture.likelihood,
-            problem.z.astype(job.dtype),
+            problem.gibbs_rows(job.dtype),
             problem.frame_prior,
             key=job.key,
             starts=params,

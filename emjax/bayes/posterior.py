@@ -20,7 +20,7 @@ from emjax.keys import as_key
 from emjax.mixture import Mixture, MixtureParams
 from emjax.programs import filled_up
 from emjax.result import Fit
-from emjax.samples import Samples, as_samples_like
+from emjax.samples import as_samples_like
 from emjax.scope import computing
 from emjax.shown import Card, Pictured, table_card
 from emjax.wording import count, number
@@ -103,9 +103,8 @@ class Posterior(Pictured):
         from emjax.bayes.tree import extended
 
         key = jax.random.fold_in(as_key(0 if self.key is None else self.key), _PREDICTIVE)
-        data = Samples(self.map_fit.data, self.map_fit.feature_names)
         with computing():
-            groups = further_groups(self.sampled, self.mixture, self.params, data, key)
+            groups = further_groups(self.sampled, self.mixture, self.params, self.map_fit.samples, key)
         return extended(self.sampled, groups)
 
     @property

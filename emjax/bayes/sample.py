@@ -39,7 +39,7 @@ from emjax.mixture import Mixture
 from emjax.naming import scalar_parameters
 from emjax.progress import both, progress_line
 from emjax.result import Fit
-from emjax.samples import Samples, as_samples, as_samples_like, check_against_components, refuse_weights_and_holes
+from emjax.samples import Samples, as_samples, as_samples_like, check_against_components
 from emjax.scope import computing
 
 _MOST_LANES = 32
@@ -194,7 +194,6 @@ def _check(
 
 def _checked(mixture: Mixture, x: Any, weights: Any, labels: Any, init: Any) -> Samples:
     samples = as_samples(x, weights=weights, labels=labels, n_components=mixture.n_components, missing=True)
-    refuse_weights_and_holes(samples)
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)
     if isinstance(init, Fit):
@@ -282,7 +281,9 @@ def _badness(outcome: _Outcome) -> tuple[bool, float]:
 def _outcome(method: str, job: Job, run: Run, starts_note: str) -> _Outcome:
     problem, handoff = job.problem, job.handoff
     params = jax.tree.map(np.asarray, to_data_units(handoff.target, run.flat, problem.frame))
-    described = describe_draws(problem.mixture, params, handoff.map_fit, problem.samples.values)
+    described = describe_draws(
+        problem.mixture, params, handoff.map_fit, problem.samples, exchangeable=problem.exchangeable
+    )
     modes = describe_modes(
         handoff.sample,
         handoff.masses,

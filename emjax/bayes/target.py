@@ -28,6 +28,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from emjax.em.blocks import Blocks, make_blocks
+from emjax.em.rows import Rows
 from emjax.em.step import log_likelihood, natural_expectation, natural_form
 from emjax.families.arrays import AnyArray
 from emjax.families.observations import observed_rows
@@ -184,7 +185,9 @@ class Target:
 
         def from_coordinates(flat: Array) -> tuple[Array, Array]:
             params = self.params(flat)
-            return natural_form(self.likelihood, params, data.blocks), self.log_prior(params, data.prior)
+            return natural_form(self.likelihood, params, holes=data.blocks.has_holes), self.log_prior(
+                params, data.prior
+            )
 
         (natural, log_prior), pull_back = jax.vjp(from_coordinates, flat)
         value, moments = natural_expectation(self.likelihood, natural, data.blocks)
@@ -202,20 +205,31 @@ class Target:
 
 
 def make_target(
-    mixture: Mixture, z: np.ndarray, prior: Prior, *, n_chains: int = 1, dtype: Any = np.float64, exact: bool = False
+    mixture: Mixture,
+    z: np.ndarray | Rows,
+    prior: Prior,
+    *,
+    n_chains: int = 1,
+    dtype: Any = np.float64,
+    exact: bool = False,
 ) -> tuple[Target, TargetData]:
     """The target of a mixture for data ``z (n, d)`` and a prior, both in the standard frame.
 
     ``n_chains`` is how many points are evaluated side by side: blocks are so large that all of them fit the cache.
     ``exact`` takes the family's own density, slower and with less rounding than its natural form.
     """
-    rows, counts = filled_distinct_rows(z)
-    blocks = make_blocks(rows.astype(dtype), mixture.likelihood, n_starts=n_chains, exact=exact, row_weights=counts)
+    if isinstance(z, Rows) and not z.plain:
+        counts, known = z.weights, z.observations
+        given: np.ndarray | Rows = dataclasses.replace(z, dtype=np.dtype(dtype))
+    else:
+        rows, counts = filled_distinct_rows(z[:])
+        given, known = rows.astype(dtype), observed_rows(rows)
+    blocks = make_blocks(given, mixture.likelihood, n_starts=n_chains, exact=exact, row_weights=counts)
     prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), prior)
     # In float64 whatever the chains' precision: the rows are, and JAX warns where it has to cut them.
     with computing():
-        base_measures = np.asarray(mixture.family.log_base_measure(observed_rows(rows)), float)[: len(rows)]
-    base = base_measures @ (np.ones(len(rows)) if counts is None else counts)
+        base_measures = np.asarray(mixture.family.log_base_measure(known), float)[: len(given)]
+    base = base_measures @ (np.ones(len(given)) if counts is None else counts)
     # On the device once, or every call would copy them again.
     return Target(mixture.likelihood, z.shape[1]), jax.device_put(TargetData(blocks, prior, base.astype(dtype)))
 

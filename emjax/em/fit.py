@@ -39,7 +39,6 @@ from emjax.samples import (
     as_samples_like,
     check_against_components,
     check_squares,
-    refuse_weights_and_holes,
 )
 from emjax.scope import computing
 from emjax.shown import Shown
@@ -245,7 +244,6 @@ class Settings:
 def _checked(mixture: Mixture, x: Any, settings: Settings, init: Any, weights: Any, labels: Any) -> Samples:
     """The data, after all that can be wrong with them for this fit."""
     samples = as_samples(x, weights=weights, labels=labels, n_components=mixture.n_components, missing=True)
-    refuse_weights_and_holes(samples)
     given = [] if init is None else as_list(init)
     check_against_components(samples, mixture.n_components)
     if settings.ridge:
@@ -277,7 +275,7 @@ def _fit(
     drawn_by = as_key(key)
     n_starts = settings.n_first if init is None else len(as_list(init))
     with computing(settings.dtype == "float64"), stopwatch() as clock:
-        problem = prepare(mixture, samples, settings.dtype, ordered=init is None, n_starts=n_starts)
+        problem = prepare(mixture, samples, settings.dtype, drawn=init is None, n_starts=n_starts)
         if init is None:
             params = drawn_starts(problem.likelihood, problem.z, key=drawn_by, n_init=n_starts, starts=settings.starts)
         else:
@@ -308,6 +306,8 @@ def _fit(
 
 def _given(problem: Problem, init: Any) -> MixtureParams:
     try:
+        if isinstance(init, np.ndarray) and init.shape == (problem.samples.n_samples, problem.mixture.n_components):
+            init = init[problem.samples.counts]
         return given_starts(problem.likelihood, problem.z, init, problem.frame, problem.frame_prior)
     except OverflowError:
         raise ValueError("init holds a number larger than float64 goes (1.8e308)") from None
@@ -408,7 +408,7 @@ def make_fit(
         samples=samples,
         key=key,
         exact_iterations=exact,
-        drawn=problem.ordered,
+        drawn=problem.drawn,
         detail=_detail(problem, best.optimum),
     )
 

@@ -32,12 +32,13 @@ from jaxtyping import Array, Float
 from emjax.bounds import LARGEST, written
 from emjax.em import seeding
 from emjax.em.blocks import make_blocks
+from emjax.em.labelled import matched
 from emjax.em.rows import Rows
 from emjax.em.short_em import CANDIDATES, best_of_short_runs
 from emjax.em.step import Statistics, maximization
 from emjax.errors import ConfigError
 from emjax.families.frame import Frame
-from emjax.families.observations import observed
+from emjax.families.observations import Observations, observed
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.moments import Summary
 from emjax.nearest import nearest
@@ -64,6 +65,13 @@ _SMALL_TREE = 100
 def drawn_starts(
     mixture: Mixture, z: np.ndarray | Rows, *, key: Array, n_init: int, starts: str, batch: int = 0
 ) -> MixtureParams:
+    """`_drawn` starts, whose components are those that the labels of the rows speak of, where there are labels."""
+    return matched(mixture, _drawn(mixture, z, key=key, n_init=n_init, starts=starts, batch=batch), z)
+
+
+def _drawn(
+    mixture: Mixture, z: np.ndarray | Rows, *, key: Array, n_init: int, starts: str, batch: int
+) -> MixtureParams:
     """``n_init`` starts of the kind that ``starts`` names, stacked, different from each other; the key decides them.
 
     Parameters
@@ -79,7 +87,7 @@ def drawn_starts(
     """
     rng, k = seeding.generator(key, batch), mixture.n_components
     scale = z.frame.scale / z.frame.scale.max() if isinstance(z, Rows) else np.ones(z.shape[1])
-    z = seeding.subsample(rng, z, _most_rows(mixture, z))
+    z = seeding.filled(seeding.subsample(rng, z, _most_rows(mixture, z)))
     base = _base(mixture, z)
     if starts == "short_em":
         means = np.stack([_random_means(rng, z, k, CANDIDATES) for _ in range(n_init)])
@@ -150,15 +158,15 @@ def moved_starts(
     mixture: Mixture, z: np.ndarray | Rows, near: Sequence[tuple[MixtureParams, int]], *, key: Array, batch: int
 ) -> MixtureParams:
     """Of each of ``near`` as many starts as it says, each with one component elsewhere; see `drawn_starts`."""
-    rng = seeding.generator(key, batch, 1)
-    z = seeding.subsample(rng, z, _most_rows(mixture, z))
+    rng, given = seeding.generator(key, batch, 1), z
+    z = seeding.filled(seeding.subsample(rng, z, _most_rows(mixture, z)))
     base, y = _base(mixture, z), seeding.coordinates(mixture.family, z, sphered=False)
     starts = []
     for params, n_starts in near:
         log_joint = np.asarray(_log_joint(mixture, params, filled_up(z)), dtype=float)[: len(z)]
         labels = [seeding.moved_labels(rng, y, log_joint) for _ in range(n_starts)]
         starts += [_of_clusters(mixture, base, z, each) for each in labels]
-    return _stacked(starts)
+    return matched(mixture, _stacked(starts), given)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -197,7 +205,7 @@ def _random_responsibilities(
 def _base(mixture: Mixture, z: np.ndarray | Rows) -> MixtureParams:
     """Equal weights, and every component at the estimate of all the data."""
     k = mixture.n_components
-    pooled = mixture.family.pooled(Summary(z), k)
+    pooled = mixture.family.pooled(Summary(z, z.weights if isinstance(z, Rows) else None), k)
     return mixture.assembled(
         np.full(k, 1.0 / k, z.dtype), {name: each.astype(z.dtype) for name, each in pooled.items()}
     )
@@ -227,22 +235,24 @@ def _m_step(
     total = None
     for begin in range(0, len(z), n_rows):
         rows, part = z[begin : begin + n_rows], shares[:, begin : begin + n_rows]
+        if isinstance(z, Rows) and z.weights is not None:
+            part = part * z.weights[None, begin : begin + n_rows].astype(part.dtype)
         padding = n_rows - len(rows)
         if padding:
             rows, part = np.pad(rows, ((0, padding), (0, 0))), np.pad(part, ((0, 0), (0, padding)))
-        added = jax.tree.map(np.asarray, _statistics(mixture, reference, rows, part))
+        added = jax.tree.map(np.asarray, _statistics(mixture, reference, observed(rows), part))
         total = added if total is None else jax.tree.map(np.add, total, added)
     return _maximized(mixture, reference, total, prior)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _statistics(
-    mixture: Mixture, reference: MixtureParams, z: Float[Array, "n d"], shares: Float[Array, "K n"]
+    mixture: Mixture, reference: MixtureParams, rows: Observations, shares: Float[Array, "K n"]
 ) -> Statistics:
     return Statistics(
-        log_likelihood=jnp.zeros((), z.dtype),
+        log_likelihood=jnp.zeros((), shares.dtype),
         counts=jnp.sum(shares, axis=1),
-        components=mixture.family.statistics(reference, observed(z), shares),
+        components=mixture.family.statistics(reference, rows, shares),
     )
 
 
@@ -314,8 +324,8 @@ def _check_squares(given: np.ndarray) -> None:
 def _check_components(mixture: Mixture, z: np.ndarray | Rows, lane: MixtureParams) -> None:
     expected = _base(mixture, z[: mixture.n_components + 1])
     same = jax.tree.structure(lane) == jax.tree.structure(expected)  # type: ignore[operator]
-    pairs = zip(jax.tree.leaves(lane), jax.tree.leaves(expected), strict=False)
-    if not same or any(np.shape(one) != np.shape(other) for one, other in pairs):
+    shapes = [[np.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (lane, expected)]
+    if not same or shapes[0] != shapes[1]:
         raise ValueError(
             f"init holds parameters of another mixture: expected {mixture.n_components} {mixture.family.name} "
             f"components of {z.shape[1]} features"

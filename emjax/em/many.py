@@ -33,7 +33,7 @@ from emjax.keys import KeyLike, as_key, split_keys
 from emjax.mixture import Mixture, Prior
 from emjax.programs import make_room
 from emjax.result import Fit
-from emjax.samples import Samples, as_samples, check_against_components, refuse_weights_and_holes
+from emjax.samples import Samples, as_samples, check_against_components
 from emjax.scope import computing
 
 _PLACES = 5
@@ -147,7 +147,6 @@ def _mixtures(mixture: Mixture, priors: Any, n_datasets: int) -> list[Mixture]:
 
 def _checked(mixture: Mixture, x: Any) -> Samples:
     samples = as_samples(x, n_components=mixture.n_components, missing=True)
-    refuse_weights_and_holes(samples)
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)
     return samples
@@ -157,8 +156,16 @@ def _alike(tasks: list[_Task]) -> list[list[_Task]]:
     """The tasks that one program can do together, in their order."""
     groups: dict[Any, list[_Task]] = {}
     for task in tasks:
-        groups.setdefault((task.samples.values.shape, task.mixture.prior is None), []).append(task)
+        counted = task.samples.counted
+        roles = counted.weights is None, counted.labels is None, counted.has_holes
+        groups.setdefault((counted.values.shape, roles, _laws_of(task)), []).append(task)
     return list(groups.values())
+
+
+def _laws_of(task: _Task) -> Any:
+    """What of the prior programs depend on: its sites and the kinds of their laws."""
+    prior = task.mixture.resolved_prior(task.samples)
+    return None if prior is None else tuple((site, type(law)) for site, law in prior.items())
 
 
 class _Open:
@@ -206,7 +213,7 @@ class _Many:
     def __init__(self, settings: Settings, tasks: list[_Task], results: list[Fit | EmjaxError]) -> None:
         self._settings, self._tasks, self._results = settings, tasks, results
         self._n_places = min(_PLACES, settings.n_first)
-        n_rows = len(tasks[0].samples.values)
+        n_rows = tasks[0].samples.counted.n_samples
         few = min(_FEW_SEATS, _MOST_ROWS_AT_ONCE // n_rows)
         self._n_seats = min(_SEATS, max(_ROWS_AT_ONCE // n_rows, few, 1))
         self._imprecise: list[_Open] = []
@@ -268,7 +275,7 @@ class _Many:
         n_init, n_places = settings.n_first, self._n_places
         for task in self._tasks:
             problem = prepare(
-                task.mixture, task.samples, settings.dtype, ordered=True, n_starts=n_places, on_device=False
+                task.mixture, task.samples, settings.dtype, drawn=True, n_starts=n_places, on_device=False
             )
             likelihood, z = problem.likelihood, problem.z
             begin = drawn_starts(likelihood, z, key=as_key(task.key), n_init=n_init, starts=settings.starts)

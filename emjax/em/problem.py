@@ -26,14 +26,14 @@ _LOST = 1e-8
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A mixture and its data in the standard frame; ``ordered`` where drawn starts leave the order to us.
+    """A mixture and its data in the standard frame; ``drawn`` where starts were, which leaves their order to us.
 
     ``z`` are the rows in the frame, made as they are asked for; ``blocks`` hold all of them, once.
     """
 
     mixture: Mixture
     samples: Samples
-    ordered: bool
+    drawn: bool
     n_starts: int
     prior: Prior | None
     frame: Frame
@@ -41,6 +41,12 @@ class Problem:
     z: Rows
     blocks: Blocks
     units: Units
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the order of components is ours to choose: nothing but the starts tells them apart."""
+        alike = self.prior is None or self.prior.exchangeable
+        return self.drawn and alike and self.samples.labels is None
 
     @property
     def likelihood(self) -> Mixture:
@@ -85,7 +91,7 @@ class Problem:
 
 
 def prepare(
-    mixture: Mixture, samples: Samples, dtype: str, *, ordered: bool, n_starts: int, on_device: bool = True
+    mixture: Mixture, samples: Samples, dtype: str, *, drawn: bool, n_starts: int, on_device: bool = True
 ) -> Problem:
     """The problem in the frame of its family, with the data on the device (or, for others to put there, on the host).
 
@@ -102,7 +108,7 @@ def prepare(
     return Problem(
         mixture=dataclasses.replace(mixture, prior=prior),
         samples=samples,
-        ordered=ordered,
+        drawn=drawn,
         n_starts=n_starts,
         prior=prior,
         frame=frame,

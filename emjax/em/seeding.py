@@ -35,10 +35,22 @@ def generator(key: jax.Array, *more: int) -> np.random.Generator:
 
 
 def subsample(rng: np.random.Generator, z: np.ndarray | Rows, n_rows: int) -> np.ndarray:
-    """All rows, or ``n_rows`` different ones; only these ever leave the host."""
+    """All rows, or ``n_rows`` different ones, the sooner drawn the more they count; only these ever leave the host."""
     if len(z) <= n_rows:
         return z[:]
-    return z[rng.choice(len(z), n_rows, replace=False, shuffle=False)]
+    weights = z.weights if isinstance(z, Rows) else None
+    shares = None if weights is None else weights / weights.sum()
+    return z[rng.choice(len(z), n_rows, replace=False, shuffle=False, p=shares)]
+
+
+def filled(z: np.ndarray) -> np.ndarray:
+    """The rows with the mean of a column where nothing was observed: near enough to start from."""
+    if not np.isnan(np.sum(z)):
+        return z
+    holes = np.isnan(z)
+    counts = (~holes).sum(axis=0)
+    means = np.where(holes, 0.0, z).sum(axis=0) / np.maximum(counts, 1)
+    return np.where(holes, means[None, :], z).astype(z.dtype)
 
 
 def coordinates(family: Family, z: np.ndarray, *, sphered: bool) -> np.ndarray:

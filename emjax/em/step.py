@@ -43,7 +43,7 @@ class Statistics:
 def expectation(mixture: Mixture, params: MixtureParams, data: Blocks) -> Statistics:
     """The E-step and its sums over all blocks."""
     sums = (
-        _natural_sums(mixture, natural_form(mixture, params, data), data)
+        _natural_sums(mixture, natural_form(mixture, params, holes=data.has_holes), data)
         if data.natural
         else _exact_sums(mixture, params, data)
     )
@@ -92,12 +92,12 @@ def _add_up(sums: _Sums, rows: Observations, weights: Array, excess: Any) -> tup
     return jax.lax.scan(add, zero, blocks)[0]
 
 
-def natural_form(mixture: Mixture, params: MixtureParams, data: Blocks | None = None) -> Float[Array, "K p"]:
+def natural_form(mixture: Mixture, params: MixtureParams, *, holes: bool = False) -> Float[Array, "K p"]:
     """What multiplies the sufficient statistics in the joint log density (base measure left out).
 
-    ``data`` say whether cells are missing, which some families have further statistics for.
+    ``holes``: whether cells are missing, which some families have further statistics for.
     """
-    natural = mixture.family.natural_parameters(params, holes=data is not None and data.has_holes)
+    natural = mixture.family.natural_parameters(params, holes=holes)
     return natural.at[:, 0].add(jnp.log(params.weights))
 
 

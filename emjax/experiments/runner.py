@@ -26,6 +26,7 @@ from emjax.experiments.environment import describe_run
 from emjax.experiments.store import RunFolder, run_folder
 from emjax.experiments.study.plan import digest
 from emjax.experiments.terminal import comparison_view, fit_view, posterior_view, subject
+from emjax.samples import as_samples
 from emjax.shown import Shown
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class _Run:
         self.overwrite = overwrite
         self.started = clock.now()
         self.dataset = load_data(config.data)
+        self.samples = as_samples(self.dataset, n_components=config.model.n_components, missing=True)
         self._held: Mapping[str, Any] = {}
 
     def execute(self) -> RunResult:
@@ -199,7 +201,7 @@ class _Run:
         elif mcmc.method in ("auto", "hmc") and mcmc.chains is None and mcmc.dtype == "float64":
             # Data that cannot be used are refused by EM, which says so better.
             with suppress(EmjaxError, ValueError):
-                compile_ahead(self._mixture("default"), self.dataset)
+                compile_ahead(self._mixture("default"), self.samples)
 
     def _compare(self, folder: RunFolder) -> RunResult:
         import emjax
@@ -216,7 +218,7 @@ class _Run:
                 bars.update("comparison", done, total + 2, what)
 
             loo = self.config.compare.loo
-            comparison = emjax.compare(fit, posterior, self.dataset, level=level, loo=loo, on_progress=on_progress)
+            comparison = emjax.compare(fit, posterior, self.samples, level=level, loo=loo, on_progress=on_progress)
             bars.update("comparison", parts, parts + 2, "files")
             # The comparison's fit has its components in the posterior's order: all files name them alike.
             given = fit_document(comparison.given, comparison.intervals_of["em"])
@@ -266,7 +268,7 @@ class _Run:
         bars.update(stage, 0, em.iterations, "starts")
         fit = emjax.fit(
             mixture,
-            self.dataset,
+            self.samples,
             key=self._key(0),
             n_init=self.config.n_init,
             max_iter=em.iterations or em.max_iter,
@@ -290,7 +292,7 @@ class _Run:
         bars.update(MODES, 0, None, "EM's optima, and compiling")
         posterior = emjax.sample(
             self._mixture("default"),
-            self.dataset,
+            self.samples,
             key=self._key(1),
             init=fit,
             method=mcmc.method,
@@ -308,7 +310,7 @@ class _Run:
     def _mixture(self, prior: str) -> Any:
         from emjax.experiments.study.mixtures import mixture_for, resolved_model
 
-        return mixture_for(resolved_model(self.config.model), self.dataset, with_prior=prior != "none")
+        return mixture_for(resolved_model(self.config.model), self.samples, with_prior=prior != "none")
 
     def _key(self, stage: int) -> Any:
         """A random key per stage, so that the draws do not depend on how EM used its own."""

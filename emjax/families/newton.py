@@ -29,9 +29,8 @@ def newton(
     .. math:: u \leftarrow u + (D - \nabla^2 f + \lambda\, \mathrm{diag} |\nabla^2 f|)^{-1} \nabla f
 
     with the damping :math:`\lambda` raised tenfold where a step fell and lowered tenfold where it rose, and :math:`D`
-    zero unless the Hessian is not negative definite. Each row goes on until what a step gains is rounding, and never ends
-    below where it began. (Marquardt, Journal of the Society for Industrial and Applied Mathematics
-    11, 1963.)
+    zero unless the Hessian is not negative definite. Each row goes on until what a step gains is rounding, and never
+    ends below where it began. (Marquardt, Journal of the Society for Industrial and Applied Mathematics 11, 1963.)
 
     Hessians are taken by ``q`` forward derivatives of one gradient, for all rows at once: rows do not touch each other.
     """

@@ -183,8 +183,8 @@ class MixtureParams(Shown):
 
     A pytree, so that it can be mapped, stacked and differentiated; attributes are those of a normal mixture,
     ``params.weights``, ``params.mean``, ``params.covariance`` (whatever the structure), ``params.scale``, or of a
-    Poisson mixture, ``params.rate``. ``params["mean"]`` is an array as it is stored, and ``params.keys()`` are the names
-    of these. Stacked parameters, such as the draws of a posterior, have further axes in front.
+    Poisson mixture, ``params.rate``. ``params["mean"]`` is an array as it is stored, and ``params.keys()`` are the
+    names of these. Stacked parameters, such as the draws of a posterior, have further axes in front.
     """
 
     __slots__ = ("_values", "family")
