@@ -104,7 +104,7 @@ def hand_made(fit, *, shift=None, spread=1.0, flip=(), seed=0):
         weights[chain], mean[chain], scale[chain] = (value[chain][:, ::-1].copy() for value in (weights, mean, scale))
     params = fit.params.replace(weights=weights, mean=mean[..., None], covariance=scale[..., None, None] ** 2)
     with jax.enable_x64(True):
-        described = describe_draws(fit.mixture, params, fit, fit.data)
+        described = describe_draws(fit.mixture, params, fit, fit.samples)
     stored = {name: (("chain", "draw", *"abc"[: v.ndim - 2]), v) for name, v in described.stored.items()}
     diagnostics = assess(xr.Dataset(stored), xr.Dataset())
     return Posterior(

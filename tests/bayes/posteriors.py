@@ -15,6 +15,8 @@ import emjax
 from emjax.bayes.handoff import Handoff, Problem, hand_off, prepare
 from emjax.bayes.modes import LaplaceMixture, Mode, find_modes
 from emjax.bayes.target import Evaluator, Target, TargetData, make_target
+from emjax.em.rows import Rows
+from emjax.families.frame import identity_frame
 from emjax.result import Optimum, Status
 from emjax.samples import as_samples
 from tests.priors import normal_prior, poisson_prior
@@ -30,6 +32,11 @@ NORMAL_ROWS = np.random.default_rng(11).normal(size=(15, 2)) @ [[1.0, 0.5], [0.0
 NORMAL_PRIOR = normal_prior(
     [1.0], mean=[0.2, -0.3], precision=0.5, degrees_of_freedom=5.0, scatter=[[2.0, 0.3], [0.3, 1.0]]
 )
+
+
+def rows_of(x: np.ndarray) -> Rows:
+    """The data in the units that they are given in, nothing else known of them."""
+    return Rows(x, identity_frame(x.shape[1]), np.dtype(float))
 
 
 def evaluator(mixture: emjax.Mixture, z: np.ndarray, prior: emjax.Prior, lanes: int = 8) -> Evaluator:

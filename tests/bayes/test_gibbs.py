@@ -12,10 +12,12 @@ from scipy.special import gammaln, logsumexp
 from scipy.stats import kstest
 
 import emjax
-from emjax.bayes.gibbs import run_gibbs, sweep
+from emjax.bayes.gibbs import GibbsData, run_gibbs, sweep
 from emjax.clock import stopwatch
+from emjax.em.rows import Rows
 from emjax.errors import ConfigError
 from emjax.families import Family
+from emjax.families.frame import identity_frame
 from emjax.families.observations import observed
 from tests.priors import normal_prior, poisson_prior
 
@@ -33,7 +35,7 @@ def run(mixture=POISSON, x=COUNTS, prior=PRIOR, *, seed=0, starts=STARTS, warmup
     with jax.enable_x64(True), jax.numpy_rank_promotion("raise"):
         return run_gibbs(
             mixture,
-            x,
+            Rows(x, identity_frame(x.shape[1]), x.dtype),
             prior,
             key=jax.random.key(seed),
             starts=starts,
@@ -146,8 +148,9 @@ def replicate(mixture, natural, prior, params, x):
     @jax.jit
     def all_of_them(keys, params, x, prior):
         def one(key, params, x):
-            data = mixture.family.sufficient_statistics(observed(x)) if natural else observed(x)
-            return sweep(mixture, natural, key, params, data, prior)
+            rows = observed(x)
+            features = mixture.family.sufficient_statistics(rows) if natural else None
+            return sweep(mixture, key, params, GibbsData(features, None if natural else rows), prior)
 
         return jax.vmap(one)(keys, params, x)
 

@@ -17,6 +17,7 @@ from posteriors import (
     modes_from,
     normal_posterior,
     normal_start,
+    rows_of,
     two_humps,
     two_poissons_on_a_grid,
 )
@@ -213,7 +214,7 @@ def groups():
         chains.warm_up(WARMUP)
         runs = {"normal": chains.draw(DRAWS, 2)}
         points = chains.modes.relabelled(runs["normal"].flat.reshape(-1, 3))
-        chains.jumps = labelling_jumps(evaluate.target, evaluate.data, GROUPS, points, jax.random.key(3))
+        chains.jumps = labelling_jumps(evaluate.target, evaluate.data, rows_of(GROUPS), points, jax.random.key(3))
         chains.warm_up(WARMUP)
         runs["labelling"] = chains.draw(DRAWS, 6)
         return runs, modes

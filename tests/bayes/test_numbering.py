@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.special
 from arviz_stats.base import array_stats
-from posteriors import evaluator, modes_from
+from posteriors import evaluator, modes_from, rows_of
 
 import emjax
 from emjax.bayes.hmc import HmcChains
@@ -161,7 +161,7 @@ def runs(counts):
         flat = found["normal"][0].flat
         chains.learn(np.swapaxes(flat, 0, 1))
         points = chains.modes.relabelled(flat.reshape(-1, 5))
-        chains.jumps = labelling_jumps(evaluate.target, evaluate.data, COUNTS, points, jax.random.key(6))
+        chains.jumps = labelling_jumps(evaluate.target, evaluate.data, rows_of(COUNTS), points, jax.random.key(6))
         chains.warm_up(300)
         found["labelling"] = (chains.draw(1000, 4), chains.modes)
         return found

@@ -13,6 +13,7 @@ import emjax
 from emjax import Mixture, Poisson
 from emjax.bayes import predictive
 from emjax.bayes.tree import to_tree
+from emjax.samples import as_samples
 
 N_SAMPLES = 120
 
@@ -36,7 +37,7 @@ def posterior():
         sampled=sampled,
         mixture=Mixture(Poisson(), 2, prior=prior),
         params=Mixture(Poisson(), 2).assembled(weights.reshape(-1, 2), {"rate": rate.reshape(-1, 2, 1)}),
-        map_fit=SimpleNamespace(data=x, feature_names=("x",)),
+        map_fit=SimpleNamespace(data=x, samples=as_samples(x), feature_names=("x",)),
         key=None,
     )
 

@@ -49,7 +49,7 @@ def imitated(x: object, spread: float) -> Comparison:
     params = jax.tree.map(np.array, params)
     params.mean[STUCK, :, 0] += 2.5 * spread * (np.arange(DRAWS) % 4 > 0)[:, None]
     flip = lambda leaf: np.where(FLIPPED.reshape(CHAINS, DRAWS, *[1] * (leaf.ndim - 2)), leaf[:, :, ::-1], leaf)  # noqa: E731
-    described = describe_draws(mixture, jax.tree.map(flip, params), fit, fit.data)
+    described = describe_draws(mixture, jax.tree.map(flip, params), fit, fit.samples)
     lp = rng.normal(size=(CHAINS, DRAWS))
     quantities = {"lp": (("chain", "draw"), lp)}
     for parameter in scalar_parameters(mixture.named_parameters(fit.params), fit.feature_names):
