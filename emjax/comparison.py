@@ -16,6 +16,7 @@ import numpy as np
 
 from emjax import align
 from emjax.align import TRUST_LOW
+from emjax.atomic import write_atomically
 from emjax.bayes.loo import psis_loo
 from emjax.bayes.posterior import Posterior, mean_log_density
 from emjax.bayes.visits import PosteriorModes
@@ -43,6 +44,7 @@ from emjax.result import Fit
 from emjax.samples import Samples, as_samples_like
 from emjax.scope import computing
 from emjax.shown import Card, Pictured, table_card
+from emjax.storage import Stored
 from emjax.uncertainty.information import Intervals, IntervalStatus
 from emjax.verdict import (
     DEFAULT_THRESHOLDS,
@@ -66,7 +68,7 @@ BUILT_AHEAD = 20_000
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Comparison(Pictured):
+class Comparison(Stored, Pictured):
     """EM against the posterior.
 
     Attributes
@@ -103,7 +105,8 @@ class Comparison(Pictured):
     fit, posterior, intervals
         What was compared; ``fit`` with its components in the posterior's order.
     key
-        The random key of the points at which densities were compared.
+        The random key of the points at which densities were compared: the one that was given, or a number
+        that was drawn because none was. ``emjax.compare(..., key=comparison.key)`` gives the same comparison.
     intervals_of
         The intervals of each estimate in ``judgements``.
     """
@@ -123,7 +126,7 @@ class Comparison(Pictured):
     judgements: Mapping[str, Judgement] = dataclasses.field(default_factory=dict)
     prior_effect: Mapping[str, Any] | None = None
     given: Any = None
-    key: Any = 0
+    key: Any = None
     intervals_of: Mapping[str, Intervals] = dataclasses.field(default_factory=dict)
 
     @property
@@ -154,8 +157,6 @@ class Comparison(Pictured):
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
         """Write `to_dict` as JSON and return the path. Raises ConfigError where the file cannot be written."""
-        from emjax.experiments.archive.atomic import write_atomically
-
         target = user_path(path)
         write_atomically(target, to_json(self.to_dict()) + "\n", "")
         return target
@@ -198,7 +199,7 @@ def compare(
     *,
     level: float = 0.9,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
-    key: KeyLike = 0,
+    key: KeyLike = None,
     loo: bool = True,
     progress: bool = False,
     on_progress: Callable[[str, int, int], None] | None = None,
@@ -218,8 +219,8 @@ def compare(
     thresholds
         When each verdict is given; see `emjax.verdict`.
     key
-        A whole number or a JAX random key, for the points at which densities are compared. 0 by default, so that the
-        same fit and posterior are judged alike; ``Comparison.key`` keeps it.
+        A whole number or a JAX random key, for the points at which densities are compared. Left out, a number is
+        drawn, and ``Comparison.key`` keeps it.
     loo
         Whether PSIS-LOO is computed, about a millisecond per datum; of more than 20,000 data it is estimated from
         2000 of them. The verdict does not need it.

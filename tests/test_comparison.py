@@ -408,7 +408,7 @@ def test_what_is_built_ahead_is_what_the_comparison_needs(agreed, fit, same, x):
     comparison.build_ahead(fit)
     built = [program._cache_size() for program in programs]
     assert built == [1, 1, 1, 2], "the information is that of the likelihood and that of the MAP"
-    assert emjax.compare(fit, same, x).to_dict() == agreed.to_dict()
+    assert emjax.compare(fit, same, x, key=agreed.key).to_dict() == agreed.to_dict()
     assert [program._cache_size() for program in programs] == built
 
 
@@ -462,12 +462,12 @@ def test_cost_keeps_compile_and_run_apart(agreed, fit):
     assert cost["mcmc"]["method"] == "hand"
 
 
-def test_the_same_arguments_give_the_same_comparison(agreed, fit, same, x):
-    again = emjax.compare(fit, same, x)
-    assert again.to_dict() == agreed.to_dict()
-    other = emjax.compare(fit, same, x, key=jax.random.key(99))
-    assert other.rows == agreed.rows
-    assert other.invariants["total_variation"] != agreed.invariants["total_variation"]
+def test_a_key_is_drawn_and_kept_and_gives_the_same_comparison(agreed, fit, same, x):
+    assert emjax.compare(fit, same, x, key=agreed.key).to_dict() == agreed.to_dict()
+    for key in (None, jax.random.key(99)):
+        other = emjax.compare(fit, same, x, key=key, loo=False)
+        assert other.rows == agreed.rows
+        assert other.invariants["total_variation"] != agreed.invariants["total_variation"]
 
 
 def test_what_does_not_belong_together_is_refused(fit, same, x):

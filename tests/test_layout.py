@@ -17,6 +17,7 @@ PACKAGE = ROOT / "emjax"
 LAYERS = (
     {"errors", "jsonable", "nearest", "programs"},
     {
+        "atomic",
         "bounds",
         "clock",
         "compilation_cache",
@@ -27,10 +28,12 @@ LAYERS = (
         "matrix",
         "moments",
         "naming",
+        "plain",
         "progress",
         "samples",
         "scope",
         "shown",
+        "storage",
         "weights",
         "wording",
     },
@@ -48,7 +51,12 @@ LAYERS = (
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 # Imports inside a function that point upwards, each a convenience of the public face.
-LAZY_UPWARD = {("result.py", "uncertainty"), ("comparison.py", "experiments"), ("shown.py", "plots")}
+LAZY_UPWARD = {
+    ("result.py", "uncertainty"),
+    ("comparison.py", "experiments"),
+    ("shown.py", "plots"),
+    ("storage.py", "bayes"),
+}
 
 HEAVY = {
     "numpyro",

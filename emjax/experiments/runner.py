@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from emjax import clock
 from emjax.datasets.readers import STANDARD_INPUT
 from emjax.errors import ConfigError, EmjaxError
-from emjax.experiments.archive import objects
-from emjax.experiments.archive.contents import TREE, draws_of, file_hash, read_objects
+from emjax.experiments.archive.contents import FILE, TREE, file_hash, read_objects, written_objects
 from emjax.experiments.archive.door import read_json
 from emjax.experiments.archive.single import DATA
 from emjax.experiments.assignments import write_assignments
@@ -26,6 +25,7 @@ from emjax.experiments.environment import describe_run
 from emjax.experiments.store import RunFolder, run_folder
 from emjax.experiments.study.plan import digest
 from emjax.experiments.terminal import comparison_view, fit_view, posterior_view, subject
+from emjax.plain import UnknownTypeError
 from emjax.samples import as_samples
 from emjax.shown import Shown
 
@@ -218,7 +218,9 @@ class _Run:
                 bars.update("comparison", done, total + 2, what)
 
             loo = self.config.compare.loo
-            comparison = emjax.compare(fit, posterior, self.samples, level=level, loo=loo, on_progress=on_progress)
+            comparison = emjax.compare(
+                fit, posterior, self.samples, level=level, key=self._key(2), loo=loo, on_progress=on_progress
+            )
             bars.update("comparison", parts, parts + 2, "files")
             # The comparison's fit has its components in the posterior's order: all files name them alike.
             given = fit_document(comparison.given, comparison.intervals_of["em"])
@@ -242,7 +244,7 @@ class _Run:
 
     def _write_environment(self, folder: RunFolder) -> dict[str, Any]:
         environment = dict(self._described)
-        written = [folder.partial / name for name in (objects.FILE, TREE)]
+        written = [folder.partial / name for name in (FILE, TREE)]
         environment["files"] = {path.name: file_hash(path) for path in written if path.exists()}
         folder.write_json("environment.json", environment)
         return environment
@@ -367,7 +369,5 @@ def _write_posterior(folder: RunFolder, posterior: Any, document: dict[str, Any]
 
 def _write_objects(folder: RunFolder, fit: Any, posterior: Any = None, comparison: Any = None) -> None:
     """Write what `emjax.open_run` gives back; nothing where a family of the user's own is no part of emjax."""
-    draws = {} if posterior is None else draws_of(posterior.sampled)
-    found = {"fit": fit, "posterior": posterior, "comparison": comparison}
-    with suppress(objects.UnknownTypeError):
-        folder.write_json(objects.FILE, {"format": objects.FORMAT, "objects": objects.to_plain(found, draws)})
+    with suppress(UnknownTypeError):
+        folder.write_json(FILE, written_objects({"fit": fit, "posterior": posterior, "comparison": comparison}))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import emjax
-from emjax.em import lanes, state
+from emjax.em import state
 from emjax.em.many import fit_many
 from emjax.result import Status
 from emjax.uncertainty.many import intervals_many
@@ -155,27 +155,3 @@ def test_starts_that_become_imprecise_go_on_in_exact_arithmetic(monkeypatch):
         assert fit.trace.shape == (fit.n_iter + 1,)
         assert fit.trace[-1] == fit.objective
         np.testing.assert_allclose(fit.objective, plain.objective, rtol=1e-10)
-
-
-def test_untimed_fits_ask_no_clock(monkeypatch):
-    decided = []
-    pays = lanes.Runner._pays
-
-    def told(self, batch, size):
-        decided.append((len(batch.lanes), size, batch.seconds, batch.per_step, batch.compile_seconds))
-        return pays(self, batch, size)
-
-    monkeypatch.setattr(lanes.Runner, "_pays", told)
-    fits = []
-    for _ in range(2):
-        with lanes.untimed():
-            fits.append(emjax.fit(NORMAL, hard()[0][4], key=keys(5)[4], n_init=1))
-        decided.append("end")
-    middle = decided.index("end")
-    # The first decision follows from nothing yet; what each later one follows from is the same for both.
-    assert decided[1:middle] == decided[middle + 2 : -1]
-    assert len(decided) > 4
-    assert_same_bits(*fits)
-    del decided[:]
-    emjax.fit(NORMAL, hard()[0][4], key=keys(5)[4], n_init=1)
-    assert decided[-1][4] != 2.0

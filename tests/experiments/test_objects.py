@@ -74,8 +74,8 @@ def invented(n_components: int, n_features: int, n_samples: int = 120, **fields:
         "n_iter": 2, "trace": np.array([-400.0, -322.0, -321.5]), "optima": (best,) * 100, "rate": 0.5,
         "space": "maximum likelihood", "compile_seconds": 1.0, "run_seconds": 1.0,
         "samples": Samples(
-            mean[labels] + rng.normal(size=(n_samples, n_features)),
-            tuple(f"{HOSTILE} {i}" for i in range(n_features)),
+            values=mean[labels] + rng.normal(size=(n_samples, n_features)),
+            feature_names=tuple(f"{HOSTILE} {i}" for i in range(n_features)),
         ),
     }  # fmt: skip
     return Fit(**{**given, **fields})
@@ -135,6 +135,15 @@ def test_a_repr_says_what_a_person_wants_to_know(fit, comparison, study):
     assert repr(study).endswith("progress='8 of 8 jobs done')")
 
 
+@pytest.mark.parametrize("family", [emjax.Poisson(), emjax.Normal(), emjax.Normal(covariance="diag")], ids=str)
+@pytest.mark.parametrize("prior", [None, "default"])
+def test_the_repr_of_a_declaration_is_one(family, prior):
+    mixture = emjax.Mixture(family, n_components=3, prior=prior)
+    assert eval(repr(mixture), {name: getattr(emjax, name) for name in ("Mixture", "Normal", "Poisson")}) == mixture
+    given = "" if prior is None else ", prior='default'"
+    assert repr(mixture) == f"Mixture({family!r}, n_components=3{given})"
+
+
 def test_a_number_is_never_shown_without_its_status(fit):
     spurious = dataclasses.replace(fit.optima[0], spurious=True)
     for bad, word in (
@@ -159,7 +168,7 @@ def test_objects_can_be_printed_while_they_are_traced(fit):
         return params.weights
 
     traced(fit.params, fit.mixture.default_prior(fit.data))
-    assert texts[0].startswith("MixtureParams(weights=float32[2], mean=float32[2, 2], covariance=float32[2, 2, 2])")
+    assert texts[0].startswith("MixtureParams(weights=float32[2], mean=float32[2, 2]")
     assert texts[1].startswith("Prior(weights=Dirichlet(concentration=float32[2])")
 
 
@@ -269,9 +278,57 @@ def test_the_summary_is_that_of_mclust(fit):
     )
 
 
+def test_a_summary_shows_correlations_and_the_prior(fit):
+    text = str(fit.summary(parameters=True))
+    lines = text.splitlines()
+    place = lines.index("correlation")
+    assert lines[place + 1].split("  ")[-1] == "eruptions, waiting"
+    deviations = fit.params.scale
+    covariances = fit.params.covariance
+    for k in range(2):
+        expected = covariances[k, 0, 1] / deviations[k].prod()
+        assert float(lines[place + 2 + k].split()[-1]) == pytest.approx(expected, rel=1e-3)
+    assert "prior" not in text
+
+    prior = dataclasses.replace(fit.mixture, prior=fit.mixture.default_prior(fit.data))
+    under = dataclasses.replace(fit, mixture=prior, log_prior=-12.3456, space="(weights, mean, covariance)")
+    text = str(under.summary())
+    assert "prior: log density -12.346, and the estimate is the mode in the space\n(weights, mean, covariance)" in text
+    assert text.index("status: converged") < text.index("-12.346")
+    assert "-12.346" in under.summary()._repr_html_()
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_frame_of_a_fit_has_its_estimates_and_its_status(fit):
+    frame = fit.to_frame()
+    assert list(frame) == ["parameter", "variable", "component", "feature", "estimate"]
+    rows = frame.set_index("parameter")["estimate"]
+    assert rows["mean[1, waiting]"] == fit.params.mean[1, 1]
+    assert rows["weights[0]"] == fit.params.weights[0]
+    assert len(frame) == 12
+    assert frame.attrs == {"status": "converged"}
+    found = fit.intervals(0.8)
+    frame = fit.to_frame(level=0.8)
+    assert frame.equals(found.to_frame())
+    assert frame.attrs == {"status": "converged", "intervals": "ok", "level": 0.8}
+    assert list(frame)[4:] == ["estimate", "standard_error", "lower", "upper"]
+    row = found["mean[1, waiting]"]
+    assert frame.set_index("parameter").loc[row.name].tolist()[3:] == [row.estimate, row.se, row.lower, row.upper]
+    stopped = dataclasses.replace(fit, status=Status.MAX_ITER)
+    assert stopped.to_frame().attrs["status"] == "max_iter"
+    with pytest.raises(ConfigError, match="must lie between 0 and 1"):
+        fit.to_frame(level=95.0)
+
+
+def test_a_summary_of_one_feature_has_no_pairs():
+    text = str(invented(2, 1).summary(parameters=True))
+    assert "correlation" not in text
+    assert "variance" in text
+
+
 def test_a_summary_is_bounded():
     text = str(invented(50, 8).summary(parameters=True))
-    assert len(text.splitlines()) < 80
+    assert len(text.splitlines()) < 90
     assert max(map(len, text.splitlines())) <= 80
     assert "… and 38 more components and 3 more features" in text
 
