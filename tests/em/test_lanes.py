@@ -147,7 +147,7 @@ def test_starts_that_become_imprecise_go_on_in_exact_arithmetic(monkeypatch, met
             lambda mixture, params, data: (
                 trusted(mixture, params, data)
                 if not data.natural
-                else jax.numpy.min(params.components.dispersion[:, 0, 0]) > 0.2
+                else jax.numpy.min(params["covariance"][:, 0, 0]) > 0.2
             ),
         )
         fit = emjax.fit(mixture, x, key=KEY, n_init=4, accelerate=method)
@@ -167,7 +167,7 @@ def test_what_exact_arithmetic_does_not_help_is_said(monkeypatch):
         patched.setattr(
             state,
             "trusted",
-            lambda mixture, params, data: jax.numpy.min(params.components.dispersion[:, 0, 0]) > 0.2,
+            lambda mixture, params, data: jax.numpy.min(params["covariance"][:, 0, 0]) > 0.2,
         )
         fit = emjax.fit(mixture, x, key=KEY, n_init=4)
     jax.clear_caches()

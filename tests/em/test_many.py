@@ -88,7 +88,7 @@ def test_more_starts_than_places_and_more_data_sets_than_seats(monkeypatch):
         # Which of the starts that ended in one optimum is kept, rounding decides; they agree to the tolerance.
         assert [(o.count, o.kind) for o in fit.optima] == [(o.count, o.kind) for o in alone.optima]
         np.testing.assert_allclose(fit.objective, alone.objective, rtol=1e-12)
-        np.testing.assert_allclose(fit.params.components.mean, alone.params.components.mean, rtol=1e-6)
+        np.testing.assert_allclose(fit.params.mean, alone.params.mean, rtol=1e-6)
 
 
 def test_data_that_fit_refuses_are_refused_in_their_place():
@@ -130,7 +130,7 @@ def test_float32():
         alone = emjax.fit(NORMAL, x, key=key, n_init=1, dtype="float32")
         assert fit.status is alone.status
         np.testing.assert_allclose(fit.log_likelihood, alone.log_likelihood, rtol=1e-8)
-        np.testing.assert_allclose(fit.params.components.mean, alone.params.components.mean, rtol=1e-5)
+        np.testing.assert_allclose(fit.params.mean, alone.params.mean, rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -142,7 +142,7 @@ def test_starts_that_become_imprecise_go_on_in_exact_arithmetic(monkeypatch):
     untouched = fit_many(NORMAL, datasets, keys=keys(3), n_init=1)
 
     def wide(mixture, params, data):
-        natural = jax.numpy.min(params.components.dispersion[:, 0, 0]) > 0.4
+        natural = jax.numpy.min(params["covariance"][:, 0, 0]) > 0.4
         return natural if data.natural else trusted(mixture, params, data)
 
     monkeypatch.setattr(state, "trusted", wide)
