@@ -24,8 +24,13 @@ if TYPE_CHECKING:
     from emjax.experiments.archive.differences import open_run as open_run
     from emjax.families import laws as laws
     from emjax.families.base import Family as Family
+    from emjax.families.bernoulli import Bernoulli as Bernoulli
+    from emjax.families.categorical import Categorical as Categorical
+    from emjax.families.exponential import Exponential as Exponential
+    from emjax.families.gamma import Gamma as Gamma
     from emjax.families.normal import Normal as Normal
     from emjax.families.poisson import Poisson as Poisson
+    from emjax.families.student import StudentT as StudentT
     from emjax.mixture import Mixture as Mixture
     from emjax.mixture import MixtureParams as MixtureParams
     from emjax.mixture import Prior as Prior
@@ -40,13 +45,17 @@ __version__ = "0.1.0"
 # NumPyro, ArviZ and matplotlib load only where they are needed.
 _HOMES = {
     "Alignment": "emjax.align",
+    "Bernoulli": "emjax.families.bernoulli",
+    "Categorical": "emjax.families.categorical",
     "Comparison": "emjax.comparison",
     "ConfigError": "emjax.errors",
     "DataError": "emjax.errors",
     "EmjaxError": "emjax.errors",
+    "Exponential": "emjax.families.exponential",
     "Family": "emjax.families.base",
     "Fit": "emjax.result",
     "FitError": "emjax.errors",
+    "Gamma": "emjax.families.gamma",
     "Mixture": "emjax.mixture",
     "MixtureParams": "emjax.mixture",
     "Normal": "emjax.families.normal",
@@ -55,6 +64,7 @@ _HOMES = {
     "Posterior": "emjax.bayes.posterior",
     "Prior": "emjax.mixture",
     "Status": "emjax.result",
+    "StudentT": "emjax.families.student",
     "compare": "emjax.comparison",
     "datasets": "",
     "enable_compilation_cache": "emjax.compilation_cache",
@@ -69,13 +79,17 @@ _HOMES = {
 
 __all__ = [
     "Alignment",
+    "Bernoulli",
+    "Categorical",
     "Comparison",
     "ConfigError",
     "DataError",
     "EmjaxError",
+    "Exponential",
     "Family",
     "Fit",
     "FitError",
+    "Gamma",
     "Mixture",
     "MixtureParams",
     "Normal",
@@ -84,6 +98,7 @@ __all__ = [
     "Posterior",
     "Prior",
     "Status",
+    "StudentT",
     "compare",
     "datasets",
     "enable_compilation_cache",

@@ -13,6 +13,7 @@ import numpy as np
 
 from emjax.errors import DataError
 from emjax.floats import is_gap, quoted, to_float
+from emjax.levels import Coder
 
 __all__ = [
     "as_array",
@@ -30,13 +31,16 @@ _NAMED_BY = ("feature_names", "columns", "column_names", "data_vars", "coords", 
 _SHAPES = "(n_samples,) or (n_samples, n_features)"
 
 
-def as_matrix(x: Any, name: str, *, missing: bool = False) -> tuple[np.ndarray, tuple[str, ...]]:
+def as_matrix(
+    x: Any, name: str, *, missing: bool = False, coder: Coder | None = None
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """The numbers of ``x`` as C-contiguous float64 ``(n_samples, n_features)``, and the names of its columns.
 
     Args:
         x: what `emjax.samples.as_samples` takes.
         name: how messages call it.
         missing: whether cells may be empty: NaN, None, pandas' NA, a null, a masked entry. They become NaN.
+        coder: writes texts as the numbers of their levels; without one they are refused.
 
     Raises:
         DataError: if it is empty, has more than two dimensions, or holds anything but finite real numbers (and empty
@@ -44,9 +48,9 @@ def as_matrix(x: Any, name: str, *, missing: bool = False) -> tuple[np.ndarray, 
     """
     table = _columns_of(x, name)
     if table is not None:
-        values, feature_names = _from_table(*table, name, missing=missing)
+        values, feature_names = _from_table(*table, name, missing=missing, coder=coder)
     else:
-        values, feature_names = _from_array(x, name, missing=missing)
+        values, feature_names = _from_array(x, name, missing=missing, coder=coder)
     check_finite(values, feature_names, name, missing=missing)
     return values, feature_names
 
@@ -63,8 +67,13 @@ def check_not_empty(shape: tuple[int, ...], name: str) -> None:
         raise DataError(f"{name} is empty: it has no {missing} (shape {shape}); give at least one")
 
 
-def check_finite(values: np.ndarray, feature_names: Sequence[str], name: str, *, missing: bool = False) -> None:
-    """Raise :class:`DataError` naming the first infinite value of a matrix, or the first NaN if not ``missing``."""
+def check_finite(
+    values: np.ndarray, feature_names: Sequence[str], name: str, *, missing: bool = False, keep: str = ""
+) -> None:
+    """Raise :class:`DataError` naming the first infinite value of a matrix, or the first NaN if not ``missing``.
+
+    ``keep`` ends the message of NaN: how such cells are kept.
+    """
     finite = np.isfinite(values)
     if finite.all():
         return
@@ -75,10 +84,11 @@ def check_finite(values: np.ndarray, feature_names: Sequence[str], name: str, *,
     row, column = (int(position) for position in np.argwhere(~finite)[0])
     n_rows = int((~finite).any(axis=1).sum())
     others = "" if n_rows == 1 else f" ({n_rows} rows are affected)"
-    what = "NaN" if np.isnan(values[row, column]) else "an infinite value"
+    unseen = bool(np.isnan(values[row, column]))
+    what = "NaN" if unseen else "an infinite value"
     raise DataError(
         f"{name}: {what} in row {row} (counting from 0), column {quoted(feature_names[column])}{others}: "
-        "remove such rows or fill in the values"
+        f"remove such rows or fill in the values{keep if unseen else ''}"
     )
 
 
@@ -120,7 +130,7 @@ def is_boolean(array: np.ndarray) -> bool:
 # --- private --------------------------------------------------------------------------------------------
 
 
-def _from_array(x: Any, name: str, *, missing: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+def _from_array(x: Any, name: str, *, missing: bool, coder: Coder | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
     array = as_array(x, name)
     if array.ndim == 0:
         raise DataError(
@@ -133,6 +143,8 @@ def _from_array(x: Any, name: str, *, missing: bool) -> tuple[np.ndarray, tuple[
         array = array[:, np.newaxis]
     feature_names = _names_of(x, array.shape[1])
     check_not_empty(array.shape, name)
+    if coder is not None:
+        array = coder.coded(array, feature_names, name)
     if is_boolean(array):
         raise DataError(
             f"{name} holds true and false, which are no measurements: {name}.astype(float) reads them as 1 and 0"
@@ -176,7 +188,12 @@ def _columns_of(x: Any, name: str) -> tuple[list[Any], Callable[[int], Any]] | N
 
 
 def _from_table(
-    labels: Sequence[Any], column_at: Callable[[int], Any], name: str, *, missing: bool
+    labels: Sequence[Any],
+    column_at: Callable[[int], Any],
+    name: str,
+    *,
+    missing: bool,
+    coder: Coder | None = None,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """A data frame, column by column, so that one text column does not turn the others into objects."""
     feature_names = tuple(str(label) for label in labels)
@@ -185,6 +202,8 @@ def _from_table(
             raise DataError(f"{name}: two columns are called {quoted(label)}: rename one of them")
     arrays = [np.asarray(column_at(place))[:, np.newaxis] for place in range(len(feature_names))]
     check_not_empty((len(arrays[0]) if arrays else 1, len(arrays)), name)
+    if coder is not None:
+        arrays = [coder.coded(array, (label,), name) for label, array in zip(feature_names, arrays, strict=True)]
     for label, array in zip(feature_names, arrays, strict=True):
         if is_boolean(array):
             raise DataError(

@@ -27,7 +27,7 @@ from emjax.families.parameters import MixtureParams
 from emjax.families.priors import WEIGHTS, Prior, check_shapes, given_laws
 from emjax.keys import KeyLike, as_key
 from emjax.moments import Summary
-from emjax.samples import as_samples
+from emjax.samples import Samples, as_samples
 from emjax.shown import Shown
 
 __all__ = ["Mixture", "MixtureParams", "Prior"]
@@ -40,7 +40,7 @@ class Mixture(Shown):
     Parameters
     ----------
     family
-        The component family, `Normal` or `Poisson`.
+        The component family, one of `emjax.families.FAMILIES`: `Normal`, `Poisson` and others.
     n_components
         The number of components K, at least 1.
     prior
@@ -64,6 +64,8 @@ class Mixture(Shown):
             raise ValueError(f"family must be a family such as emjax.Normal(), not {self.family!r}")
         whole("n_components", self.n_components)
         if isinstance(self.prior, Prior):
+            if self.prior.family.declared_as == self.family:
+                object.__setattr__(self, "family", self.prior.family)
             if self.prior.n_components != self.n_components or self.prior.family != self.family:
                 raise ValueError(
                     f"the prior is one of {self.prior.n_components} components of {self.prior.family!r}, and the "
@@ -86,6 +88,18 @@ class Mixture(Shown):
 
     # -- the declaration and its data
 
+    def samples(self, x: Any, **known: Any) -> Samples:
+        """Checked data for this mixture, cells that were not seen among them; ``known`` is what `as_samples` takes."""
+        return as_samples(x, missing=True, levels=self.family.levels, **known)
+
+    def resolved(self, samples: Samples) -> Mixture:
+        """The mixture with what its family takes from the data, such as the levels of categories.
+
+        Whoever takes data calls this once, at the door; all that follows is given the result.
+        """
+        family = self.family.resolved(samples)
+        return self if family is self.family else dataclasses.replace(self, family=family)
+
     @property
     def likelihood(self) -> Mixture:
         """The same mixture without its prior: hashable, so it can be a static argument of a jitted function."""
@@ -93,7 +107,8 @@ class Mixture(Shown):
 
     def default_prior(self, x: Any) -> Prior:
         """The default prior scaled by ``x``: uniform weights and the family's weakly informative laws."""
-        return self._prior_of(as_samples(x, missing=True).summary, {})
+        samples = self.samples(x)
+        return self.resolved(samples)._prior_of(samples.summary, {})
 
     def resolved_prior(self, x: Any) -> Prior | None:
         """The prior as an object: laws that were left out, or all with ``"default"``, are scaled by ``x``.
@@ -105,14 +120,17 @@ class Mixture(Shown):
         """
         if self.prior is None:
             return None
-        summary = as_samples(x, missing=True).summary
+        samples = self.samples(x)
+        summary = samples.summary
         if isinstance(self.prior, Prior):
+            if self.prior.family.declared_as == self.family:
+                object.__setattr__(self, "family", self.prior.family)
             if self.prior.n_features != summary.n_features:
                 raise ValueError(
                     f"the prior is one for {self.prior.n_features} features, and the data have {summary.n_features}"
                 )
             return self.prior
-        return self._prior_of(summary, {} if isinstance(self.prior, str) else self.prior)
+        return self.resolved(samples)._prior_of(summary, {} if isinstance(self.prior, str) else self.prior)
 
     def _prior_of(self, summary: Summary, given: Mapping[str, Any]) -> Prior:
         k = self.n_components
@@ -145,7 +163,8 @@ class Mixture(Shown):
         for name, value in checked.items():
             if not self.family.parameters[name].shared and len(value) != k:
                 raise ValueError(f"parameters for {len(value)} components were given to a mixture of {k}")
-        return self.assembled(weights, checked)
+        family = self.family.of(checked)
+        return MixtureParams(family, {WEIGHTS: weights, **{name: checked[name] for name in family.parameters}})
 
     def assembled(self, weights: Any, components: Mapping[str, Any]) -> MixtureParams:
         """Parameters from weights and the family's own, in the family's order; nothing is checked."""

@@ -93,6 +93,16 @@ class Summary:
         """The largest value of each column ``(d,)``, among rows that count."""
         return np.fmax.reduce([np.fmax.reduce(piece, axis=0) for piece in self._counting])
 
+    def level_counts(self, n_levels: int) -> np.ndarray:
+        """How often each column is at each of the levels 0, 1, 2, ... ``(d, n_levels)``, weighted."""
+        levels = np.arange(n_levels)
+        counts = np.zeros((self.n_features, n_levels))
+        for piece, weights in self._pieces:
+            for j, column in enumerate(piece.T):
+                there = (column[:, None] == levels).astype(float)
+                counts[j] += self._total(there, weights)
+        return counts
+
     @property
     def _pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         n_rows = max(1, _ELEMENTS // self.n_features)

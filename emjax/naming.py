@@ -27,7 +27,9 @@ class ScalarParameter:
         return (..., *self.index)
 
 
-def scalar_parameters(named: Mapping[str, Any], feature_names: Sequence[str]) -> tuple[ScalarParameter, ...]:
+def scalar_parameters(
+    named: Mapping[str, Any], feature_names: Sequence[str], levels: Sequence[Sequence[str]] | None = None
+) -> tuple[ScalarParameter, ...]:
     """Every single number of the named parameters that a person would read.
 
     Parameters
@@ -37,13 +39,16 @@ def scalar_parameters(named: Mapping[str, Any], feature_names: Sequence[str]) ->
         (correlations), ``(K, d, d)``, of which only the pairs below the diagonal are listed.
     feature_names
         The names of the ``d`` features.
+    levels
+        The names of each feature's levels where features are of categories: the last axis of ``(K, d, most levels)``,
+        ``probability[0, colour, red]``; what is beyond a feature's own levels is not listed.
     """
     found = []
     for variable, values in named.items():
         for index in np.ndindex(np.shape(values)):
-            if len(index) == 3 and index[1] <= index[2]:
+            if len(index) == 3 and (index[1] <= index[2] if not levels else index[2] >= len(levels[index[1]])):
                 continue
-            features = tuple(feature_names[i] for i in reversed(index[1:]))
+            features = tuple(inner_names(index, feature_names, levels))
             name = f"{variable}[{', '.join((str(index[0]), *features))}]"
             found.append(ScalarParameter(name, variable, index, features))
     return tuple(found)
@@ -66,3 +71,12 @@ def parameter_frame(parameters: Sequence[ScalarParameter], columns: Mapping[str,
             **columns,
         }
     )
+
+
+def inner_names(
+    index: Sequence[int], feature_names: Sequence[str], levels: Sequence[Sequence[str]] | None = None
+) -> list[str]:
+    """The features that a number belongs to, or its feature and its level."""
+    if levels and len(index) == 3:
+        return [feature_names[index[1]], levels[index[1]][index[2]]]
+    return [feature_names[place] for place in reversed(index[1:])]

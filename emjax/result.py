@@ -20,7 +20,7 @@ from emjax.samples import Samples, as_samples_like
 from emjax.scope import computing
 from emjax.shown import Card, Pictured, Shown, Word, nats, table_card
 from emjax.storage import Stored
-from emjax.summary import Summary, variances
+from emjax.summary import Summary, summarised
 from emjax.wording import count, number
 
 if TYPE_CHECKING:
@@ -385,9 +385,12 @@ class Fit(Stored, Pictured):
             bic=bic,
             icl=icl,
             counts=counts,
-            parameters=variances(self.mixture.named_parameters(self.params)) if parameters else {},
+            parameters=summarised(self.mixture.named_parameters(self.params), self.mixture.family)
+            if parameters
+            else {},
             feature_names=self.feature_names,
             log_prior=None if self.mixture.prior is None else self.log_prior,
+            levels=self.mixture.family.levels,
         )
 
     def to_frame(self, *, level: float | None = None) -> pd.DataFrame:
@@ -400,7 +403,7 @@ class Fit(Stored, Pictured):
         """
         if level is None:
             named = self.mixture.named_parameters(self.params)
-            chosen = scalar_parameters(named, self.feature_names)
+            chosen = scalar_parameters(named, self.feature_names, self.mixture.family.levels)
             values = [float(np.asarray(named[one.variable])[one.index]) for one in chosen]
             frame = parameter_frame(chosen, {"estimate": values})
         else:
@@ -409,7 +412,9 @@ class Fit(Stored, Pictured):
         return frame
 
     def _given(self, x: Any) -> Samples:
-        return self.samples if x is None else as_samples_like(x, self.feature_names, of="the fit")
+        if x is None:
+            return self.samples
+        return as_samples_like(x, self.feature_names, of="the fit", levels=self.mixture.family.levels)
 
     @staticmethod
     def _total(values: np.ndarray, samples: Samples) -> float:
@@ -444,7 +449,9 @@ class Fit(Stored, Pictured):
 
     def _card(self) -> Card:
         named = self.mixture.named_parameters(self.params)
-        chosen = scalar_parameters({name: each[:1] for name, each in named.items()}, self.feature_names)
+        chosen = scalar_parameters(
+            {name: each[:1] for name, each in named.items()}, self.feature_names, self.mixture.family.levels
+        )
         chosen = tuple(one for one in chosen if len(one.index) < 3)[:_CARD_COLUMNS]
         columns = [
             np.asarray(named[one.variable])[:, one.index[1]] if one.index[1:] else named[one.variable] for one in chosen

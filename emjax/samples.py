@@ -18,6 +18,7 @@ from emjax.bounds import LARGEST
 from emjax.errors import DataError
 from emjax.floats import quoted
 from emjax.labels import Labels, checked_labels
+from emjax.levels import Coder, LevelNames
 from emjax.matrix import as_matrix, check_finite, has_names, real_names
 from emjax.moments import Summary
 from emjax.shown import Shown
@@ -51,6 +52,7 @@ class Samples(Shown):
             one it belongs to and -inf for the others, or log probabilities; all 0 where nothing is known. None where
             nothing is known of any row.
         label_names: the names of components 0, 1, ... where labels were names; else None.
+        level_names: the names of the levels 0, 1, ... of each column where any column was of texts; else None.
     """
 
     values: np.ndarray
@@ -58,6 +60,7 @@ class Samples(Shown):
     weights: np.ndarray | None = None
     labels: np.ndarray | None = None
     label_names: tuple[str, ...] | None = None
+    level_names: LevelNames | None = None
 
     @property
     def n_samples(self) -> int:
@@ -124,6 +127,7 @@ def as_samples(
     labels: Any = None,
     n_components: int | None = None,
     missing: bool = False,
+    levels: LevelNames | None = None,
 ) -> Samples:
     """Turn ``x`` into checked :class:`Samples`.
 
@@ -139,6 +143,8 @@ def as_samples(
             that was loaded with labels says, else nothing.
         n_components: the components that labels are of; None for as many as they name.
         missing: whether a cell may be empty (NaN, None, pandas' NA, a null, a masked entry): it then was not seen.
+        levels: for a family of categories, whose columns may be texts (true and false are such): the names of the
+            levels of each column, or ``()`` for those that occur.  None, for any other: texts are refused.
 
     Returns:
         The data as float64 with feature names: those of ``x`` where it has them (of an xarray array the labels of
@@ -155,8 +161,9 @@ def as_samples(
         if not missing and x.has_holes:
             check_finite(x.values, x.feature_names, name)
     else:
-        values, feature_names = as_matrix(x, name, missing=missing)
-        samples = Samples(values, feature_names)
+        coder = None if levels is None else Coder(levels)
+        values, feature_names = as_matrix(x, name, missing=missing, coder=coder)
+        samples = Samples(values, feature_names, level_names=coder.names(values) if coder else None)
         weights = _carried(x, "weights") if weights is None else weights
         labels = _carried(x, "partial_labels") if labels is None else labels
     n_samples = samples.n_samples
@@ -195,11 +202,11 @@ def check_against_components(samples: Samples, n_components: int, *, name: str =
 
     Rows that do not count, and those of which nothing was seen, are none; a weight of 2 makes two of a row.
     """
-    counts = np.ones(samples.n_samples) if samples.weights is None else samples.weights
-    if samples.n_unseen_rows:
-        counts = np.where(np.isnan(samples.values).all(axis=1), 0.0, counts)
-    n_rows = int((counts > 0).sum())
-    if max(n_rows, int(counts.sum())) < n_components:
+    n_rows, total = samples.n_samples - samples.n_unseen_rows, 0.0
+    if samples.weights is not None:
+        counts = samples.weights[~np.isnan(samples.values).all(axis=1)] if samples.n_unseen_rows else samples.weights
+        n_rows, total = int((counts > 0).sum()), float(counts.sum())
+    if max(n_rows, int(total)) < n_components:
         rows = "1 row" if n_rows == 1 else f"{n_rows} rows"
         which = "" if n_rows == samples.n_samples else " that count"
         raise DataError(
@@ -208,7 +215,9 @@ def check_against_components(samples: Samples, n_components: int, *, name: str =
         )
 
 
-def as_samples_like(x: Any, feature_names: Sequence[str], *, of: str, name: str = "x") -> Samples:
+def as_samples_like(
+    x: Any, feature_names: Sequence[str], *, of: str, name: str = "x", levels: LevelNames | None = None
+) -> Samples:
     """`as_samples` for data that come after an estimate: the features must be those of the estimate, in its order.
 
     Args:
@@ -216,12 +225,13 @@ def as_samples_like(x: Any, feature_names: Sequence[str], *, of: str, name: str 
         feature_names: those of the estimate.
         of: how messages call the estimate, such as "the fit".
         name: how messages call the data.
+        levels: the names of the levels of each column of the estimate, as in `as_samples`.
 
     Raises:
         DataError: as in `as_samples`; if names were given on both sides and differ, or are in another order; or, where
             names are missing on either side, if the number of features differs.
     """
-    samples = as_samples(x, name=name, missing=True)
+    samples = as_samples(x, name=name, missing=True, levels=levels)
     ours, theirs = samples.feature_names, tuple(feature_names)
     if ours == theirs:
         return samples

@@ -21,10 +21,10 @@ _ROOM = 80 - len("component")
 _RULE = "-" * 60
 
 
-def variances(named: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Named parameters as a summary prints them: variances in place of their roots, of correlations each pair."""
+def summarised(named: Mapping[str, Any], family: Any) -> dict[str, np.ndarray]:
+    """Named parameters as a summary prints them: squares of what the family says, of correlations each pair."""
     return {
-        "variance" if name == "scale" else name: np.asarray(values) ** (2 if name == "scale" else 1)
+        family.squares.get(name, name): np.asarray(values) ** (2 if name in family.squares else 1)
         for name, values in named.items()
     }
 
@@ -69,6 +69,7 @@ class Summary(Shown):
     parameters: Mapping[str, np.ndarray]
     feature_names: tuple[str, ...]
     log_prior: float | None = None
+    levels: tuple[tuple[str, ...], ...] | None = None
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -122,29 +123,28 @@ class Summary(Shown):
         else:
             rows: list[tuple[str, ...]] = [(f"{k}", f"{count}") for k, count in enumerate(counts[:_MOST_COMPONENTS])]
             yield "data by their likeliest component", (("component", "count"), rows, _rest(len(counts), len(rows)))
-        for name, values in self.parameters.items():
-            of, labels, columns = self._columns(values)
-            if not labels:
-                continue  # a single feature has no pairs
+        for name, of, labels, columns in self._columns():
             shown = labels[:_MOST_COLUMNS]
             rows = [(f"{k}", *map(number, row[: len(shown)])) for k, row in enumerate(columns[:_MOST_COMPONENTS])]
-            hidden = _rest(len(values), len(rows), len(labels) - len(shown), of)
+            hidden = _rest(len(columns), len(rows), len(labels) - len(shown), of)
             width = (_ROOM // len(shown)) - 2
             yield name, (("component", *(elided(each, width) for each in shown)), rows, hidden)
 
-    def _columns(self, values: np.ndarray) -> tuple[str, list[str], np.ndarray]:
-        """What the columns of a parameter are, their names, and the numbers ``(n_components, n_columns)``."""
+    def _columns(self) -> Iterator[tuple[str, str, tuple[str, ...], np.ndarray]]:
+        """Of each table its name, what its columns are, their names, and the numbers ``(n_components, n_columns)``."""
         names = self.feature_names
-        if values.ndim == 1:
-            return "", [""], values[:, None]
-        if values.ndim == 2:
-            return "features", list(names), values
-        rows, columns = np.tril_indices(values.shape[1], -1)
-        return (
-            "pairs",
-            [f"{names[j]}, {names[i]}" for i, j in zip(rows, columns, strict=True)],
-            values[:, rows, columns],
-        )
+        below, left = np.tril_indices(len(names), -1)
+        for name, values in self.parameters.items():
+            if values.ndim == 1:
+                yield name, "", ("",), values[:, None]
+            elif values.ndim == 2:
+                yield name, "features", names, values
+            elif self.levels:
+                for j, (feature, own) in enumerate(zip(names, self.levels, strict=True)):
+                    yield f"{name}[{feature}]", "levels", own, values[:, j, : len(own)]
+            elif len(names) > 1:  # a single feature has no pairs
+                pairs = tuple(f"{names[j]}, {names[i]}" for i, j in zip(below, left, strict=True))
+                yield name, "pairs", pairs, values[:, below, left]
 
     def _repr_html_(self) -> str:
         header, numbers = self._criteria()

@@ -25,6 +25,7 @@ LAYERS = (
         "floats",
         "keys",
         "labels",
+        "levels",
         "matrix",
         "moments",
         "naming",

@@ -23,7 +23,6 @@ from emjax.errors import ConfigError
 from emjax.families.arrays import AnyArray
 from emjax.families.observations import Observations, observed
 from emjax.mixture import Mixture, MixtureParams, Prior
-from emjax.samples import as_samples
 
 
 class MarginalMixture(dist.Distribution):
@@ -83,7 +82,7 @@ class MixtureProgram:
         self, x: Any = None, *, prior: Prior, n_samples: int | None = None, weights: Any = None
     ) -> AnyArray | None:
         if not (x is None or isinstance(x, jax.core.Tracer | Observations)):
-            samples = as_samples(x, weights=weights, n_components=self.likelihood.n_components, missing=True)
+            samples = self.likelihood.samples(x, weights=weights, n_components=self.likelihood.n_components)
             x, weights = samples.values, samples.weights
             if samples.has_holes or samples.labels is not None or weights is not None:
                 x = observed(x) if samples.labels is None else dataclasses.replace(observed(x), labels=samples.labels.T)
@@ -145,5 +144,7 @@ def to_numpyro(mixture: Mixture, x: Any = None) -> Callable[..., Any]:
     if x is None and not isinstance(mixture.prior, Prior):
         raise ConfigError("to_numpyro needs data x, which scale the default prior, or a mixture with an emjax.Prior")
     prior = mixture.prior if x is None else (mixture.resolved_prior(x) or mixture.default_prior(x))
+    assert isinstance(prior, Prior)
+    resolved = dataclasses.replace(mixture, family=prior.family, prior=None)
     # NumPy arrays: JAX arrays made outside an x64 scope would be cut to float32 for good.
-    return functools.partial(MixtureProgram(mixture.likelihood), prior=jax.tree.map(np.asarray, prior))
+    return functools.partial(MixtureProgram(resolved), prior=jax.tree.map(np.asarray, prior))

@@ -29,7 +29,7 @@ from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.moments import Summary
 from emjax.result import Fit, Optimum, Status
-from emjax.samples import Samples, as_samples
+from emjax.samples import Samples
 from emjax.scope import computing
 
 if TYPE_CHECKING:
@@ -299,7 +299,8 @@ def compile_ahead(mixture: Mixture, x: Any) -> None:
     For callers that know of the sampling to come while something else has to be done first.
     """
     with computing():
-        target, data = prepare(mixture, as_samples(x)).target(LANES)
+        samples = mixture.samples(x)
+        target, data = prepare(mixture.resolved(samples), samples).target(LANES)
         Ahead(Evaluator(target, data, LANES), chains=True)
 
 

@@ -39,7 +39,7 @@ from emjax.mixture import Mixture
 from emjax.naming import scalar_parameters
 from emjax.progress import both, progress_line
 from emjax.result import Fit
-from emjax.samples import Samples, as_samples, as_samples_like, check_against_components
+from emjax.samples import Samples, as_samples_like, check_against_components
 from emjax.scope import computing
 
 _MOST_LANES = 32
@@ -112,7 +112,7 @@ def sample(
     called("on_decision", on_decision)
     key = kept_key("emjax.sample", key)
     _check(method, mixture, chains, warmup, draws, target_accept_prob, dtype)
-    samples = _checked(mixture, x, weights, labels, init)
+    mixture, samples = _checked(mixture, x, weights, labels, init)
     _check_memory(mixture, samples, "hmc" if method == "auto" else method, chains, draws)
     with progress_line(progress, "posterior") as line, computing(), stopwatch() as clock:
         told = both(line, on_progress, _chains_in_words(), "EM's modes")
@@ -192,13 +192,13 @@ def _check(
         raise ConfigError(f"method={method!r} works in float64 only; leave out dtype, or use hmc or gibbs")
 
 
-def _checked(mixture: Mixture, x: Any, weights: Any, labels: Any, init: Any) -> Samples:
-    samples = as_samples(x, weights=weights, labels=labels, n_components=mixture.n_components, missing=True)
+def _checked(mixture: Mixture, x: Any, weights: Any, labels: Any, init: Any) -> tuple[Mixture, Samples]:
+    samples = mixture.samples(x, weights=weights, labels=labels, n_components=mixture.n_components)
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)
     if isinstance(init, Fit):
         as_samples_like(samples, init.feature_names, of="the fit in init")
-    return samples
+    return mixture.resolved(samples), samples
 
 
 def _check_memory(mixture: Mixture, samples: Samples, method: str, chains: int | None, draws: int | None) -> None:
@@ -315,7 +315,7 @@ def _diagnose(
     }
     if described.alignment.trust >= align.TRUST_LOW:
         shapes = {name: described.stored[name][0, 0] for name in _read_names(problem, described)}
-        for parameter in scalar_parameters(shapes, features):
+        for parameter in scalar_parameters(shapes, features, problem.mixture.family.levels):
             values = described.stored[parameter.variable][parameter.place]
             quantities[parameter.name] = (("chain", "draw"), values)
     stats = {name: (("chain", "draw"), value) for name, value in run.sample_stats.items()}

@@ -35,7 +35,6 @@ from emjax.progress import both, progress_line
 from emjax.result import Fit, Optimum, Status
 from emjax.samples import (
     Samples,
-    as_samples,
     as_samples_like,
     check_against_components,
     check_squares,
@@ -151,7 +150,7 @@ def fit(
     flag("throw", throw)
     key = kept_key("emjax.fit", key)
     with progress_line(progress, "EM") as line:
-        samples = _checked(mixture, x, settings, init, weights, labels)
+        mixture, samples = _checked(mixture, x, settings, init, weights, labels)
         result = _fit(mixture, samples, settings, key, init, both(line, on_progress, _in_words, "starts"))
     if throw and not result.converged:
         raise FitError(f"status {result.status.value}: {result.message}")
@@ -241,9 +240,11 @@ class Settings:
         )
 
 
-def _checked(mixture: Mixture, x: Any, settings: Settings, init: Any, weights: Any, labels: Any) -> Samples:
-    """The data, after all that can be wrong with them for this fit."""
-    samples = as_samples(x, weights=weights, labels=labels, n_components=mixture.n_components, missing=True)
+def _checked(
+    mixture: Mixture, x: Any, settings: Settings, init: Any, weights: Any, labels: Any
+) -> tuple[Mixture, Samples]:
+    """The mixture and its data, after all that can be wrong with them for this fit."""
+    samples = mixture.samples(x, weights=weights, labels=labels, n_components=mixture.n_components)
     given = [] if init is None else as_list(init)
     check_against_components(samples, mixture.n_components)
     if settings.ridge:
@@ -253,6 +254,7 @@ def _checked(mixture: Mixture, x: Any, settings: Settings, init: Any, weights: A
     for one in given:
         if isinstance(one, Fit):
             as_samples_like(samples, one.feature_names, of="the fit in init")
+    mixture = mixture.resolved(samples)
     check_memory(
         mixture,
         samples.values.shape,
@@ -260,7 +262,7 @@ def _checked(mixture: Mixture, x: Any, settings: Settings, init: Any, weights: A
         itemsize=np.dtype(settings.dtype).itemsize,
         accelerated=settings.method != "none",
     )
-    return samples
+    return mixture, samples
 
 
 def _fit(

@@ -291,6 +291,8 @@ def _given_start(mixture: Mixture, z: np.ndarray | Rows, init: Any, frame: Frame
     params = getattr(init, "params", init)
     if isinstance(params, MixtureParams):
         lane = jax.tree.map(lambda leaf: np.asarray(leaf, float), params)
+        if lane.family.declared_as == mixture.family.declared_as:  # levels may have been named elsewhere
+            lane = MixtureParams(mixture.family, dict(lane.items()))
         _check_components(mixture, z, lane)
         for leaf in jax.tree.leaves(lane):
             _check_squares(leaf)

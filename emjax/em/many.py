@@ -33,7 +33,7 @@ from emjax.keys import KeyLike, as_key, split_keys
 from emjax.mixture import Mixture, Prior
 from emjax.programs import make_room
 from emjax.result import Fit
-from emjax.samples import Samples, as_samples, check_against_components
+from emjax.samples import Samples, check_against_components
 from emjax.scope import computing
 
 _PLACES = 5
@@ -110,7 +110,7 @@ def fit_many(
     with computing(dtype == "float64"), stopwatch() as clock:
         for place, (own, x, key) in enumerate(zip(mixtures, datasets, own_keys, strict=True)):
             try:
-                samples = _checked(own, x)
+                own, samples = _checked(own, x)
                 check_memory(
                     own, samples.values.shape, min(_PLACES, settings.n_first), accelerated=settings.method != "none"
                 )
@@ -145,11 +145,11 @@ def _mixtures(mixture: Mixture, priors: Any, n_datasets: int) -> list[Mixture]:
     return [dataclasses.replace(mixture, prior=prior) for prior in priors]
 
 
-def _checked(mixture: Mixture, x: Any) -> Samples:
-    samples = as_samples(x, n_components=mixture.n_components, missing=True)
+def _checked(mixture: Mixture, x: Any) -> tuple[Mixture, Samples]:
+    samples = mixture.samples(x, n_components=mixture.n_components)
     check_against_components(samples, mixture.n_components)
     mixture.family.check(samples)
-    return samples
+    return mixture.resolved(samples), samples
 
 
 def _alike(tasks: list[_Task]) -> list[list[_Task]]:
@@ -157,7 +157,7 @@ def _alike(tasks: list[_Task]) -> list[list[_Task]]:
     groups: dict[Any, list[_Task]] = {}
     for task in tasks:
         counted = task.samples.counted
-        roles = counted.weights is None, counted.labels is None, counted.has_holes
+        roles = counted.weights is None, counted.labels is None, counted.has_holes, task.mixture.family
         groups.setdefault((counted.values.shape, roles, _laws_of(task)), []).append(task)
     return list(groups.values())
 

@@ -152,7 +152,7 @@ def posterior_rows(posterior: Any, level: float) -> list[dict[str, Any]]:
     shapes = {name: value for name, value in names.items() if name != "covariance"}
     diagnosed = {quantity.name: quantity for quantity in posterior.diagnostics.quantities}
     rows = []
-    for parameter in scalar_parameters(shapes, posterior.map_fit.feature_names):
+    for parameter in scalar_parameters(shapes, posterior.map_fit.feature_names, posterior.mixture.family.levels):
         values = draws[parameter.variable][parameter.place]
         lower, upper = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
         known = diagnosed.get(parameter.name)

@@ -57,12 +57,20 @@ class Family(abc.ABC):
     """Where a feature may lie: real, positive, nonnegative, count, binary or level."""
 
     @property
+    def levels(self) -> Any:
+        """The names of the levels of each column where columns are of categories, ``()`` while data are to say them."""
+        return None
+
+    @property
     def discrete(self) -> bool:
         """Whether data are whole numbers, drawn as bars: the number itself is what a datum is."""
         return self.support in ("count", "binary", "level")
 
     derived: ClassVar[tuple[str, ...]] = ()
     """Names of what else can be read from parameters, see `derive`."""
+
+    squares: ClassVar[Mapping[str, str]] = {}
+    """What a summary prints the squares of, and what it calls them: of standard deviations the variances."""
 
     @property
     @abc.abstractmethod
@@ -156,8 +164,17 @@ class Family(abc.ABC):
     def check(self, samples: Samples) -> None:  # noqa: B027 (an empty default, not a forgotten abstract method)
         """Raise a `DataError` where the data cannot come from this family; by default all finite numbers can."""
 
-    def resolved(self, summary: Summary) -> Family:
-        """The family with what it takes from the data, such as how many levels a category has; by default itself."""
+    def resolved(self, samples: Samples) -> Family:
+        """The family with what it takes from the data, such as the levels of categories; by default itself."""
+        return self
+
+    def of(self, values: Mapping[str, Any]) -> Family:
+        """The family with what it takes from parameters in place of data; by default itself."""
+        return self
+
+    @property
+    def declared_as(self) -> Family:
+        """The family without what it took from data; by default itself."""
         return self
 
     def frame(self, summary: Summary) -> Frame:

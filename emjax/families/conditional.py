@@ -27,12 +27,19 @@ class Conditional(NamedTuple):
 
     ``filled (K, n, d)`` are the observed values and the expected missing ones; ``spread (K, n, d, d)`` is the
     covariance of the missing ones, zero elsewhere (``(K, n, d)`` variances where features are independent);
-    ``log_density (K, n)`` is that of what was observed, but for :math:`2\\pi`.
+    ``distance (K, n)`` is the squared Mahalanobis distance of what was observed, ``half_log_det (K, n)`` half the log
+    determinant of its covariance.
     """
 
     filled: Array
     spread: Array
-    log_density: Array
+    distance: Array
+    half_log_det: Array
+
+    @property
+    def log_density(self) -> Array:
+        """That of what was observed ``(K, n)``, but for :math:`2\\pi`."""
+        return -0.5 * self.distance - self.half_log_det
 
 
 def with_matrices(
@@ -54,7 +61,7 @@ def with_matrices(
     missing = ~there[..., :, None] & ~there[..., None, :]
     spread = jnp.where(missing, cov - product(gain, cov), 0.0)
     log_det = jnp.sum(jnp.log(diagonal(root)), axis=-1)
-    return Conditional(filled, spread, -0.5 * jnp.sum(whitened[..., 0] ** 2, axis=-1) - log_det)
+    return Conditional(filled, spread, jnp.sum(whitened[..., 0] ** 2, axis=-1), log_det)
 
 
 def with_variances(
@@ -64,5 +71,6 @@ def with_variances(
     there = (seen > 0)[None]
     centred = jnp.where(there, x[None] - mean[:, None, :], 0.0)
     own: Any = variances[:, None, :]
-    terms = jnp.where(there, -0.5 * centred**2 / own - 0.5 * jnp.log(own), 0.0)
-    return Conditional(centred, jnp.where(there, 0.0, own), jnp.sum(terms, axis=-1))
+    distance = jnp.sum(centred**2 / own, axis=-1)
+    half_log_det = jnp.sum(jnp.where(there, 0.5 * jnp.log(own), 0.0), axis=-1)
+    return Conditional(centred, jnp.where(there, 0.0, own), distance, half_log_det)

@@ -52,3 +52,8 @@ def standardizing_frame(summary: Summary, *, common_scale: bool) -> Frame:
     if common_scale:
         scale = np.full_like(scale, np.sqrt(np.mean(scale**2)))
     return Frame(shift=summary.mean, scale=np.where(scale > 0, scale, 1.0))
+
+
+def scaling_frame(summary: Summary) -> Frame:
+    """The frame of positive data in which every feature has mean one: zero stays zero."""
+    return Frame(shift=np.zeros(summary.n_features), scale=np.where(summary.mean > 0, summary.mean, 1.0))

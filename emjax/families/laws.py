@@ -39,6 +39,7 @@ from jax.scipy.special import betaln, gammaln, multigammaln, xlog1py, xlogy
 
 from emjax.families.draws import log_gamma
 from emjax.families.linalg import cholesky, diagonal, inverse_lower, product
+from emjax.families.ragged import ragged_dirichlet
 from emjax.shown import Shown
 
 _LOG_TWO_PI = math.log(2.0 * math.pi)
@@ -291,21 +292,56 @@ class Beta(Law):
 
 @_law
 class Dirichlet(Law):
-    """A Dirichlet law of vectors (the last axis) with ``concentration``."""
+    """A Dirichlet law of vectors (the last axis) with ``concentration``.
+
+    Vectors may be of unequal ``lengths``, one for each place along the last axis but one: what stands beyond is zero.
+    """
 
     concentration: Any
+    lengths: tuple[int, ...] | None = dataclasses.field(default=None, repr=False, metadata={"static": True})
     n_axes: ClassVar[int] = 1
 
+    def _within(self, value: Any, otherwise: float) -> Any:
+        """Numbers of vectors, with another number beyond their ends."""
+        if self.lengths is None:
+            return jnp.asarray(value)
+        inside = np.arange(np.shape(value)[-1])[None, :] < np.asarray(self.lengths)[:, None]
+        return jnp.where(inside[(None,) * (np.ndim(value) - 2)], value, otherwise)
+
     def log_prob(self, value: Any, given: Any = None) -> Any:
-        (alpha,) = _as(value, self.concentration)
-        constant = gammaln(jnp.sum(alpha, axis=-1)) - jnp.sum(gammaln(alpha), axis=-1)
-        return constant + jnp.sum(xlogy(alpha - 1.0, value), axis=-1)
+        (alpha,) = _as(value, self._within(self.concentration, 1.0))
+        return self.log_normalizer + jnp.sum(xlogy(alpha - 1.0, self._within(value, 1.0)), axis=-1)
+
+    @property
+    def log_normalizer(self) -> Any:
+        """The logarithm of what the kernel is multiplied with, of each vector."""
+        total = jnp.sum(self._within(self.concentration, 0.0), axis=-1)
+        return gammaln(total) - jnp.sum(gammaln(self._within(self.concentration, 1.0)), axis=-1)
+
+    @property
+    def mode(self) -> Any:
+        """Where the density is largest; equal shares where no concentration is above one."""
+        above = self._within(jnp.maximum(self.concentration - 1.0, 0.0), 0.0)
+        total = jnp.sum(above, axis=-1, keepdims=True)
+        ones = self._within(jnp.ones_like(above), 0.0)
+        return jnp.where(total > 0, above / jnp.where(total > 0, total, 1.0), ones / jnp.sum(ones, -1, keepdims=True))
+
+    def draw(self, key: jax.Array) -> Any:
+        """A draw of each vector."""
+        return jax.nn.softmax(self._within(log_gamma(key, self._within(self.concentration, 1.0)), -jnp.inf), axis=-1)
+
+    def updated(self, counts: Any) -> Dirichlet:
+        """The law with so many further observations of each entry."""
+        (alpha,) = _as(counts, self.concentration)
+        return Dirichlet(self._within(alpha + counts, 0.0), self.lengths)
 
     def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
         import numpyro.distributions as dist
 
         alpha = jnp.broadcast_to(jnp.asarray(self.concentration), shape)
-        return dist.Dirichlet(alpha).to_event(len(shape) - 1)
+        if self.lengths is None or len(set(self.lengths)) == 1:
+            return dist.Dirichlet(alpha).to_event(len(shape) - 1)
+        return ragged_dirichlet(self, self._within(alpha, 1.0)).to_event(len(shape) - 2)
 
     def rescaled(self, shift: Any, scale: Any) -> Dirichlet:
         return self

@@ -82,6 +82,7 @@ class Normal(Family):
     covariance: Literal["full", "tied", "diag", "spherical"] = "full"
     name: ClassVar[str] = "normal"
     derived: ClassVar[tuple[str, ...]] = ("covariance", "scale", "correlation")
+    squares: ClassVar[Mapping[str, str]] = {"scale": "variance"}
 
     def __post_init__(self) -> None:
         one_of("covariance", self.covariance, STRUCTURES)
@@ -353,9 +354,12 @@ class Normal(Family):
             return rows
         # A whole draw, moved by what its observed part is off (Doucet, "A note on efficient conditional simulation of
         # Gaussian distributions", 2010): one draw and one projection, whatever is missing.
-        drawn = self.sample(params, key, labels)
+        return self._moved_to(params, labels, rows, self.sample(params, key, labels))
+
+    def _moved_to(self, params: MixtureParams, labels: Array, rows: Observations, drawn: Array) -> Observations:
+        """Whole draws, moved by what their observed part is off."""
         own = MixtureParams(
-            self, {"mean": jnp.zeros_like(params.mean), self.structure.site: params[self.structure.site]}
+            self, {"mean": jnp.zeros_like(params.mean), **{n: params[n] for n in self.parameters if n != "mean"}}
         )
         off = Observations(y=rows.y - drawn.T, seen=rows.seen)
         moved = self._conditional(own, off).filled[labels, jnp.arange(labels.shape[0])]

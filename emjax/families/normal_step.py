@@ -23,10 +23,18 @@ if TYPE_CHECKING:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False)
 class NormalStatistics(Shown):
-    """Sums over the data of ``r c`` and ``r c c'``, with ``c = x - mean`` of the parameters they were taken at."""
+    """Sums over the data of ``r c`` and ``r c c'``, with ``c = x - mean`` of the parameters they were taken at.
+
+    ``mass (K,)`` is the sum of ``r`` where that is not the number of data: where data weigh more or less.
+    """
 
     first: Any
     second: Any
+    mass: Any = None
+
+    def masses(self, counts: Float[Array, " K"]) -> Float[Array, " K"]:
+        """How much the data of each component weigh."""
+        return counts if self.mass is None else self.mass
 
 
 def estimated(
@@ -60,7 +68,7 @@ def _with_mean(
     family: Normal, statistics: NormalStatistics, counts: Float[Array, " K"], params: MixtureParams, law: Any
 ) -> tuple[Float[Array, "K d"], Array, Array]:
     """The means with their prior, the scatter about them and about the prior's, and how many data each is worth."""
-    structure = family.structure
+    structure, counts = family.structure, statistics.masses(counts)
     shift = statistics.first / jnp.maximum(counts, jnp.finfo(counts.dtype).tiny)[:, None]
     # sum r (c - m)(c - m)' = sum r c c' - N m m': near the optimum the shift m is near zero, so nothing cancels.
     scatter = statistics.second - structure.scatter(counts[:, None], shift[:, None, :])
@@ -83,7 +91,8 @@ def maximized(
     A row for each component, or one of all where they share their covariance.
     """
     structure, (k, d) = family.structure, params.mean.shape
-    shift = statistics.first / jnp.maximum(counts, jnp.finfo(counts.dtype).tiny)[:, None]
+    mass = statistics.masses(counts)
+    shift = statistics.first / jnp.maximum(mass, jnp.finfo(mass.dtype).tiny)[:, None]
     free = family.declared.unconstrain({"mean": params.mean + shift, structure.site: params[structure.site]})
     if structure.shared:
         vector, unravel = ravel_pytree(free)
@@ -126,5 +135,5 @@ def _expected(
     # tr(S^-1 sum r (x - m)(x - m)') with x - m = c - away.
     squares = structure.trace(root, statistics.second, k)
     both = structure.whiten(root, jnp.stack([statistics.first, away], axis=1))
-    cross = jnp.sum(both[:, 1] * (counts[:, None] * both[:, 1] - 2.0 * both[:, 0]), axis=-1)
+    cross = jnp.sum(both[:, 1] * (statistics.masses(counts)[:, None] * both[:, 1] - 2.0 * both[:, 0]), axis=-1)
     return -0.5 * (squares + cross) - counts * log_det

@@ -33,8 +33,16 @@ from emjax.samples import Samples
 SMALLEST = 1e-12
 """No rate is smaller: exactly zero would give -inf, and then NaN, to any datum that is not zero."""
 
+_DIGITS = 0.575
+"""A probability keeps a distance from zero and one of the rounding to this power, 1e-9 in float64: its log-odds then
+have so many digits that EM can come to rest, and no datum costs more than its rounding."""
+
 Cells = Mapping[str, Any]
 """Parameters by name, ``(n_components, n_features)`` each; what components share has one row."""
+
+
+def _nearest(dtype: Any) -> float:
+    return float(jnp.finfo(dtype).eps) ** _DIGITS
 
 
 class ScalarFamily(Family):
@@ -190,10 +198,16 @@ class ScalarFamily(Family):
             if self.parameters[name].domain.link == "log":
                 value = jnp.maximum(value, SMALLEST)
             elif self.parameters[name].domain.link == "logit":
-                least = max(SMALLEST, float(jnp.finfo(value.dtype).eps))
+                least = _nearest(value.dtype)
                 value = jnp.clip(value, least, 1.0 - least)
             held[name] = value
         return held
+
+    def resolution(self, params: MixtureParams) -> Float[Array, ""]:
+        # Near one a probability has fewer digits left than its log-odds need.
+        eps = jnp.finfo(params.weights.dtype).eps
+        units = [params[name] for name, p in self.parameters.items() if p.domain.link == "logit"]
+        return eps / jnp.min(jnp.stack([1.0 - jnp.max(unit) for unit in units])) if units else jnp.zeros(())
 
     # -- conjugate laws
 

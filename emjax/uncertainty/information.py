@@ -242,7 +242,7 @@ def left_out(fit: Fit, level: float, why: str = "") -> Intervals:
     """The estimates of a fit without any standard errors; ``why`` where they were not simply not asked for."""
     with computing():
         named = {name: np.asarray(value) for name, value in fit.mixture.named_parameters(fit.params).items()}
-    chosen = scalar_parameters(named, fit.feature_names)
+    chosen = scalar_parameters(named, fit.feature_names, fit.mixture.family.levels)
     unknown = float("nan")
     rows = (
         IntervalRow(p.name, float(named[p.variable][p.index]), unknown, unknown, unknown, "identity") for p in chosen
@@ -276,7 +276,7 @@ def from_derivatives(
     """The intervals that follow from what `derivatives` gives."""
     mixture = fit.mixture
     named = mixture.named_parameters(fit.params)
-    chosen = scalar_parameters(named, fit.feature_names)
+    chosen = scalar_parameters(named, fit.feature_names, fit.mixture.family.levels)
     places = _places(named, chosen)
     status, covariance = _invert(information, gradient, jacobian[places])
     if status is IntervalStatus.OK and not (shift <= MOST_SHIFT and fit.gap_to_rival >= RIVAL_GAP):

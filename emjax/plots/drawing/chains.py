@@ -77,7 +77,7 @@ def draws_by_name(posterior: Posterior) -> dict[str, np.ndarray]:
     found.update(invariants_of_weights(np.asarray(posterior.sampled["posterior"]["weights"].values)))
     drawn = stored_draws(posterior.sampled["posterior"])
     named = posterior.mixture.likelihood.named_parameters(posterior.map_fit.params)
-    for parameter in scalar_parameters(named, posterior.map_fit.feature_names):
+    for parameter in scalar_parameters(named, posterior.map_fit.feature_names, posterior.mixture.family.levels):
         found[parameter.name] = drawn[parameter.variable][parameter.place]
     return {name: values for name, values in found.items() if np.isfinite(values).all()}
 

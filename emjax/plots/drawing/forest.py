@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from emjax.comparison import Comparison, ParameterRow
 from emjax.metrics.parameter import ROUNDING
-from emjax.naming import scalar_parameters
+from emjax.naming import inner_names, scalar_parameters
 from emjax.plots.drawing import style
 from emjax.plots.drawing.view import View, as_view
 from emjax.wording import columns, elided, number
@@ -80,8 +80,9 @@ def _labels(comparison: Comparison, letters: int) -> dict[str, str]:
     """For each row's name its component and its features, each feature shortened to an equal share of the room."""
     fit = comparison.fit
     found = {}
-    for parameter in scalar_parameters(fit.mixture.named_parameters(fit.params), fit.feature_names):
-        features = [fit.feature_names[place] for place in reversed(parameter.index[1:])]
+    named = fit.mixture.named_parameters(fit.params)
+    for parameter in scalar_parameters(named, fit.feature_names, fit.mixture.family.levels):
+        features = inner_names(parameter.index, fit.feature_names, fit.mixture.family.levels)
         room = (letters - 2) // max(len(features), 1) - 2
         found[parameter.name] = ", ".join([f"{parameter.index[0]}", *(elided(name, room) for name in features)])
     return found

@@ -230,7 +230,7 @@ def _labelled(posterior: Posterior, level: float) -> tuple[dict[str, np.ndarray]
         names = list(fit.mixture.named_parameters(fit.params))
     named = {name: drawn[name].mean(axis=(0, 1)) for name in names}
     parameters = []
-    for parameter in scalar_parameters(named, fit.feature_names):
+    for parameter in scalar_parameters(named, fit.feature_names, fit.mixture.family.levels):
         values = drawn[parameter.variable][parameter.place].ravel()
         lower, upper = equal_tailed(values, level)
         sd = float(values.std(ddof=1))

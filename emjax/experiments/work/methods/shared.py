@@ -79,9 +79,11 @@ def with_prior_of(spec: Mapping[str, Any], mixture: Mixture, data: Any) -> Mixtu
     return dataclasses.replace(mixture, prior=prior_of(spec["model"], mixture, data))
 
 
-def point_estimates(named: Mapping[str, np.ndarray], feature_names: tuple[str, ...]) -> tuple[ParameterEstimate, ...]:
+def point_estimates(
+    named: Mapping[str, np.ndarray], feature_names: tuple[str, ...], levels: Any = None
+) -> tuple[ParameterEstimate, ...]:
     """Every single number of named parameters, without standard errors."""
     return tuple(
         ParameterEstimate(parameter.name, float(named[parameter.variable][parameter.index]))
-        for parameter in scalar_parameters(named, feature_names)
+        for parameter in scalar_parameters(named, feature_names, levels)
     )
