@@ -63,6 +63,10 @@ class Law(Shown, abc.ABC):
     def rescaled(self, shift: Any, scale: Any) -> Law:
         """The law of ``(v - shift) / scale``, both of the shape of the parameter's own axes."""
 
+    def fits(self, parameter: Any) -> bool:
+        """Whether it can be the law of a declared parameter, as far as that is known without data."""
+        return self.n_axes <= parameter.domain.n_axes
+
     def tells_apart(self, n_axes: int) -> bool:
         """Whether it is not the same for all components of a parameter with so many axes, on the host."""
         return any(_differs(leaf, n_axes) for leaf in jax.tree.leaves(self))
@@ -427,6 +431,9 @@ class NormalGiven(Law):
     mean: Any
     precision: Any
     n_axes: ClassVar[int] = 1
+
+    def fits(self, parameter: Any) -> bool:
+        return parameter.axes == ("feature",) and parameter.unit.value == "location"
 
     def log_prob(self, value: Any, given: Any = None) -> Any:
         structure, (k, d) = given.family.structure, value.shape
