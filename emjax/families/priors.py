@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.families.frame import Frame
-from emjax.families.laws import Dirichlet, FromNumPyro, Law, as_law
+from emjax.families.given_laws import as_law
+from emjax.families.laws import Dirichlet, FromNumPyro, Law
 from emjax.families.parameters import MixtureParams, Parameter
 from emjax.shown import Shown
 
