@@ -374,7 +374,7 @@ def test_data_and_methods_that_cannot_be_used_are_refused_before_any_work():
     with pytest.raises(ValueError, match="'nuts'"):
         emjax.sample(mixture, x, key=jax.random.key(0), method="gibs")
     broken = x.copy()
-    broken[3, 0] = np.nan
+    broken[3, 0] = np.inf
     for data, word in [(broken, "row 3"), (x[:1], "fewer"), (x + 0.5, "counts")]:
         with pytest.raises(DataError, match=word) as caught:
             emjax.sample(mixture, data, key=jax.random.key(0), **SETTINGS)
