@@ -39,9 +39,9 @@ class Case:
     @property
     def mixture(self) -> emjax.Mixture:
         """The mixture with the default prior of its components."""
-        prior = emjax.Mixture(self.family, self.n_components).default_prior(self.x)
-        concentration = np.full(self.n_components, self.concentration)
-        return emjax.Mixture(self.family, self.n_components, dataclasses.replace(prior, concentration=concentration))
+        weights = emjax.laws.Dirichlet(np.full(self.n_components, self.concentration))
+        prior = emjax.Mixture(self.family, self.n_components).default_prior(self.x).replace(weights=weights)
+        return emjax.Mixture(self.family, self.n_components, prior)
 
 
 @dataclasses.dataclass(frozen=True)

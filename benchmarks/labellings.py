@@ -14,6 +14,7 @@ values of :math:`m`, and :math:`3^{12}` labellings by three components.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,13 @@ class ExactPosterior:
     empty: np.ndarray
 
 
-def enumerate_labellings(x: np.ndarray, concentration: np.ndarray, prior: Any) -> ExactPosterior:
-    """The exact posterior of data ``x (n, d)`` under a Dirichlet prior and one of emjax's priors of a component."""
+def enumerate_labellings(x: np.ndarray, concentration: np.ndarray, laws: Mapping[str, Any]) -> ExactPosterior:
+    """The exact posterior of data ``x (n, d)`` under a Dirichlet prior and emjax's conjugate laws of a component."""
     n, k = len(x), len(concentration)
     if k**n > MOST_LABELLINGS:
         raise ValueError(f"{k}**{n} labellings are too many to list")
     masks = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
-    marginals = (_poisson if hasattr(prior, "inverse_scale") else _normal)(x, masks.astype(bool), prior)
+    marginals = (_poisson if "rate" in laws else _normal)(x, masks.astype(bool), laws)
     labels = (np.arange(k**n)[:, None] // k ** np.arange(n)) % k
     log_joint = np.full(k**n, gammaln(concentration.sum()) - gammaln(concentration.sum() + n))
     n_empty = np.zeros(k**n, int)
@@ -52,19 +53,20 @@ def enumerate_labellings(x: np.ndarray, concentration: np.ndarray, prior: Any) -
     return ExactPosterior(float(log_evidence), together, np.bincount(n_empty, shares, minlength=k))
 
 
-def _poisson(x: np.ndarray, masks: np.ndarray, prior: Any) -> np.ndarray:
+def _poisson(x: np.ndarray, masks: np.ndarray, laws: Mapping[str, Any]) -> np.ndarray:
     """Counts whose rates have gamma priors."""
-    a, b = float(prior.shape), np.asarray(prior.inverse_scale, float)
+    a, b = float(laws["rate"].shape), np.asarray(laws["rate"].rate, float)
     n, sums = masks.sum(axis=1)[:, None], masks @ x
     terms = a * np.log(b) - gammaln(a) + gammaln(a + sums) - (a + sums) * np.log(b + n)
     return terms.sum(axis=1) - masks @ gammaln(x + 1.0).sum(axis=1)
 
 
-def _normal(x: np.ndarray, masks: np.ndarray, prior: Any) -> np.ndarray:
+def _normal(x: np.ndarray, masks: np.ndarray, laws: Mapping[str, Any]) -> np.ndarray:
     """Normals with full covariances: the normal-inverse-Wishart prior (Murphy, "Machine Learning", 2012, 5.3.2.3)."""
     d = x.shape[1]
-    nu, kappa, center = float(prior.degrees_of_freedom), float(prior.precision), np.asarray(prior.mean, float)
-    scatter = np.asarray(prior.scatter, float).reshape(d, d)
+    mean, law = laws["mean"], laws["covariance"]
+    nu, kappa, center = float(law.degrees_of_freedom), float(mean.precision), np.asarray(mean.mean, float)
+    scatter = np.asarray(law.scatter, float).reshape(d, d)
     n = masks.sum(axis=1)
     y = x - center
     # About the prior's mean, which is that of the data: nothing cancels.

@@ -73,7 +73,9 @@ def api_entry(name: str) -> str:
         kind, options = "autofunction", []
     else:
         return f"## `{name}`\n\n`{thing!r}`"
-    directive = "\n".join([f".. {kind}:: emjax.{name}", *options])
+    # A module may be offered under a shorter name than the one it is imported by, as `emjax.laws` is.
+    home = thing.__name__ if isinstance(thing, ModuleType) else f"emjax.{name}"
+    directive = "\n".join([f".. {kind}:: {home}", *options])
     return f"## `{name}`\n\n```{{eval-rst}}\n{directive}\n```"
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from emjax.result import Fit as Fit
     from emjax.result import Optimum as Optimum
     from emjax.result import Status as Status
+    from emjax.storage import load as load
 
 __version__ = "0.1.0"
 
@@ -68,6 +69,7 @@ _HOMES = {
     "datasets": "",
     "enable_compilation_cache": "emjax.compilation_cache",
     "fit": "emjax.em.fit",
+    "load": "emjax.storage",
     "laws": "emjax.families",
     "open_run": "emjax.experiments.archive.differences",
     "plots": "",
@@ -102,6 +104,7 @@ __all__ = [
     "enable_compilation_cache",
     "fit",
     "laws",
+    "load",
     "open_run",
     "plots",
     "sample",

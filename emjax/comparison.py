@@ -16,6 +16,7 @@ import numpy as np
 
 from emjax import align
 from emjax.align import TRUST_LOW
+from emjax.atomic import write_atomically
 from emjax.bayes.loo import psis_loo
 from emjax.bayes.posterior import Posterior, mean_log_density
 from emjax.bayes.visits import PosteriorModes
@@ -40,9 +41,10 @@ from emjax.metrics.side import one_point_each as _one_point_each
 from emjax.metrics.side import responsibilities as _responsibilities
 from emjax.progress import both, progress_line
 from emjax.result import Fit
-from emjax.samples import as_samples, as_samples_like
+from emjax.samples import Samples, as_samples_like
 from emjax.scope import computing
 from emjax.shown import Card, Pictured, table_card
+from emjax.storage import Stored
 from emjax.uncertainty.information import Intervals, IntervalStatus
 from emjax.verdict import (
     DEFAULT_THRESHOLDS,
@@ -66,7 +68,7 @@ BUILT_AHEAD = 20_000
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Comparison(Pictured):
+class Comparison(Stored, Pictured):
     """EM against the posterior.
 
     Attributes
@@ -103,7 +105,8 @@ class Comparison(Pictured):
     fit, posterior, intervals
         What was compared; ``fit`` with its components in the posterior's order.
     key
-        The random key of the points at which densities were compared.
+        The random key of the points at which densities were compared: the one that was given, or a number
+        that was drawn because none was. ``emjax.compare(..., key=comparison.key)`` gives the same comparison.
     intervals_of
         The intervals of each estimate in ``judgements``.
     """
@@ -123,7 +126,7 @@ class Comparison(Pictured):
     judgements: Mapping[str, Judgement] = dataclasses.field(default_factory=dict)
     prior_effect: Mapping[str, Any] | None = None
     given: Any = None
-    key: Any = 0
+    key: Any = None
     intervals_of: Mapping[str, Intervals] = dataclasses.field(default_factory=dict)
 
     @property
@@ -154,8 +157,6 @@ class Comparison(Pictured):
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
         """Write `to_dict` as JSON and return the path. Raises ConfigError where the file cannot be written."""
-        from emjax.experiments.archive.atomic import write_atomically
-
         target = user_path(path)
         write_atomically(target, to_json(self.to_dict()) + "\n", "")
         return target
@@ -198,7 +199,7 @@ def compare(
     *,
     level: float = 0.9,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
-    key: KeyLike = 0,
+    key: KeyLike = None,
     loo: bool = True,
     progress: bool = False,
     on_progress: Callable[[str, int, int], None] | None = None,
@@ -218,8 +219,8 @@ def compare(
     thresholds
         When each verdict is given; see `emjax.verdict`.
     key
-        A whole number or a JAX random key, for the points at which densities are compared. 0 by default, so that the
-        same fit and posterior are judged alike; ``Comparison.key`` keeps it.
+        A whole number or a JAX random key, for the points at which densities are compared. Left out, a number is
+        drawn, and ``Comparison.key`` keeps it.
     loo
         Whether PSIS-LOO is computed, about a millisecond per datum; of more than 20,000 data it is estimated from
         2000 of them. The verdict does not need it.
@@ -244,8 +245,8 @@ def compare(
     with_map = _has_another_map(fit, posterior)
     with progress_line(progress, "comparison") as line, computing():
         tell = _counted(2 * (1 + with_map) + loo, both(line, on_progress, _parts_in_words))
-        judge_of = functools.partial(_side, posterior, samples.values, level, thresholds, as_key(key), tell)
-        sides = {"em": judge_of(_aligned(fit, posterior, samples.values))}
+        judge_of = functools.partial(_side, posterior, level, thresholds, as_key(key), tell)
+        sides = {"em": judge_of(_aligned(fit, posterior))}
         if with_map:
             sides["map"] = judge_of(posterior.map_fit)
         elpd = _loo(posterior, tell) if loo else None
@@ -310,7 +311,6 @@ def _parts_in_words(what: str, done: int, total: int) -> str:
 
 def _side(
     posterior: Posterior,
-    values: np.ndarray,
     level: float,
     thresholds: Thresholds,
     key: jax.Array,
@@ -322,7 +322,7 @@ def _side(
     rows = rows_of(fit, posterior, em, level)
     apart = thresholds.sufficient.co_clustering
     tell("what labels do not touch")
-    invariants = invariants_of(fit, posterior, values, key, apart)
+    invariants = invariants_of(fit, posterior, key, apart)
     return Side(fit, em, rows, invariants, judge(_evidence(fit, posterior, em, rows, invariants, level), thresholds))
 
 
@@ -356,15 +356,14 @@ def build_ahead(fit: Fit, level: float = 0.9) -> None:
     """
     if fit.n_samples > BUILT_AHEAD:
         return
-    samples = as_samples(fit.data)
     stacked = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (PREDICTIVE_DRAWS, *np.shape(leaf))), fit.params)
-    values, likelihood = samples.values, fit.mixture.likelihood
+    values, likelihood = fit.data, fit.mixture.likelihood
     with computing():
         fit.intervals(level=level)
         dataclasses.replace(fit, mixture=dataclasses.replace(fit.mixture, prior="default")).intervals(level=level)
         one = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (INTEGRATION_POINTS, *np.shape(leaf))), fit.params)
         points = np.asarray(_one_point_each(likelihood, one, jax.random.split(jax.random.key(0), INTEGRATION_POINTS)))
-        fit.score_samples(points)
+        fit.score_samples(Samples(points, fit.feature_names))
         mean_log_density(likelihood, stacked, np.concatenate([points, values]))
         draws = jax.tree.map(lambda leaf: leaf[:PARTITION_DRAWS], stacked)
         _responsibilities(likelihood, draws, values[subset_rows(len(values))])
@@ -379,10 +378,10 @@ def _check_same(fit: Fit, posterior: Posterior, values: np.ndarray) -> None:
             raise ValueError(f"x is not the data that {name} was made from")
 
 
-def _aligned(fit: Fit, posterior: Posterior, values: np.ndarray) -> Fit:
+def _aligned(fit: Fit, posterior: Posterior) -> Fit:
     """The fit with its components in the order of the posterior's labels."""
-    reference = posterior.map_fit.predict_proba(values).T
-    order = align.classification(fit.predict_proba(values).T[None], reference)[0]
+    reference = posterior.map_fit.predict_proba().T
+    order = align.classification(fit.predict_proba().T[None], reference)[0]
     return dataclasses.replace(fit, params=jax.tree.map(np.asarray, fit.mixture.permute(fit.params, order)))
 
 

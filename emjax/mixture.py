@@ -8,7 +8,7 @@ softmax over components. EM, the sampler and the comparison all read this one ma
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import jax
@@ -78,6 +78,13 @@ class Mixture(Shown):
             raise ValueError(
                 f"prior must be None, 'default' or a mapping from parameters to laws, not {written(self.prior)}"
             )
+
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        # As somebody would declare it.
+        yield "", self.family
+        yield "n_components", self.n_components
+        if self.prior is not None:
+            yield "prior", self.prior
 
     # -- the declaration and its data
 

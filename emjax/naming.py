@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclasses.dataclass(frozen=True)
 class ScalarParameter:
-    """One number: its printed name, the array it lives in, and its place there."""
+    """One number: its printed name, the array it lives in, its place there, and the names of its features."""
 
     name: str
     variable: str
     index: tuple[int, ...]
+    features: tuple[str, ...] = ()
 
     @property
     def place(self) -> Any:
@@ -44,9 +48,29 @@ def scalar_parameters(
         for index in np.ndindex(np.shape(values)):
             if len(index) == 3 and (index[1] <= index[2] if not levels else index[2] >= len(levels[index[1]])):
                 continue
-            labels = [str(index[0]), *inner_names(index, feature_names, levels)]
-            found.append(ScalarParameter(f"{variable}[{', '.join(labels)}]", variable, index))
+            features = tuple(inner_names(index, feature_names, levels))
+            name = f"{variable}[{', '.join((str(index[0]), *features))}]"
+            found.append(ScalarParameter(name, variable, index, features))
     return tuple(found)
+
+
+def parameter_frame(parameters: Sequence[ScalarParameter], columns: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+    """A pandas data frame of one row per number: ``parameter``, ``variable``, ``component``, ``feature``, and columns.
+
+    ``feature`` is missing where a number has none, such as a weight, and names both features of a pair.
+    """
+    import pandas as pd
+
+    features = [", ".join(each.features) or None for each in parameters]
+    return pd.DataFrame(
+        {
+            "parameter": [each.name for each in parameters],
+            "variable": [each.variable for each in parameters],
+            "component": [each.index[0] for each in parameters],
+            "feature": pd.Series(features, dtype=object),
+            **columns,
+        }
+    )
 
 
 def inner_names(

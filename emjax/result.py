@@ -15,14 +15,17 @@ from emjax.bounds import whole
 from emjax.errors import DataError
 from emjax.families.observations import Observations, observed_rows
 from emjax.keys import KeyLike, as_key
-from emjax.naming import ScalarParameter, scalar_parameters
+from emjax.naming import ScalarParameter, parameter_frame, scalar_parameters
 from emjax.samples import Samples, as_samples_like
 from emjax.scope import computing
 from emjax.shown import Card, Pictured, Shown, Word, nats, table_card
+from emjax.storage import Stored
 from emjax.summary import Summary, summarised
 from emjax.wording import count, number
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from emjax.mixture import Mixture, MixtureParams
     from emjax.uncertainty.information import Intervals
 
@@ -147,7 +150,7 @@ class Optimum(Shown):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Fit(Pictured):
+class Fit(Stored, Pictured):
     """A mixture fitted by EM.
 
     Attributes
@@ -180,7 +183,8 @@ class Fit(Pictured):
         Seconds spent tracing and compiling, and everything else, of all starts together.
     samples
         What it was fitted to, with weights and labels where there are; ``data``, ``feature_names`` and ``n_samples``
-        (the number of rows) are its parts; ``data`` is the caller's own array wherever that could be used as it was.
+        (the number of rows) are its parts; ``data`` is the caller's own array wherever that could be used as it was. A
+        fit that was saved without its data has none, and says so where they are needed.
     key
         The random key of the starts: the whole number or JAX key that was given, or the number that was drawn because
         none was. ``emjax.fit(..., key=fit.key)`` gives the same fit.
@@ -206,7 +210,7 @@ class Fit(Pictured):
     key: Any = None
 
     @property
-    def data(self) -> np.ndarray:
+    def data(self) -> Any:
         """The data it was fitted to, ``(n_samples, n_features)``."""
         return self.samples.values
 
@@ -360,7 +364,7 @@ class Fit(Pictured):
         """The fit as mclust sums it up: status, log-likelihood, n, df, BIC, ICL, and how many data each component has.
 
         ``print`` it, or let a notebook show it. With ``parameters=True`` there are also the weight of each component
-        and its parameters (means and variances, or rates), of many only the first.
+        and its parameters (means, variances and correlations, or rates), of many only the first.
         """
         bic, icl, counts = self.bic(), math.nan, None
         try:
@@ -385,8 +389,27 @@ class Fit(Pictured):
             if parameters
             else {},
             feature_names=self.feature_names,
+            log_prior=None if self.mixture.prior is None else self.log_prior,
             levels=self.mixture.family.levels,
         )
+
+    def to_frame(self, *, level: float | None = None) -> pd.DataFrame:
+        """The estimates as a pandas data frame, one row per number.
+
+        The columns are ``parameter`` (the name of every table, such as ``mean[0, waiting]``), ``variable``,
+        ``component``, ``feature`` (missing for weights, two names for a correlation) and ``estimate``; with a
+        ``level`` between 0 and 1 also ``standard_error``, ``lower`` and ``upper`` of `intervals` at that level. How the
+        fit ended is in the frame's ``attrs["status"]``, whether the intervals may be read in ``attrs["intervals"]``.
+        """
+        if level is None:
+            named = self.mixture.named_parameters(self.params)
+            chosen = scalar_parameters(named, self.feature_names, self.mixture.family.levels)
+            values = [float(np.asarray(named[one.variable])[one.index]) for one in chosen]
+            frame = parameter_frame(chosen, {"estimate": values})
+        else:
+            frame = self.intervals(level).to_frame()
+        frame.attrs["status"] = self._ended()
+        return frame
 
     def _given(self, x: Any) -> Samples:
         if x is None:
@@ -455,7 +478,7 @@ class Fit(Pictured):
 
     def _evaluate(self, function: Any, samples: Samples) -> np.ndarray:
         with computing():
-            rows = observed_rows(samples.values, samples.labels)
+            rows = observed_rows(np.asarray(samples.values), samples.labels)
             return np.asarray(function(self.mixture.likelihood, self.params, rows))[: samples.n_samples]
 
 

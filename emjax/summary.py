@@ -16,17 +16,16 @@ Table = tuple[tuple[str, ...], list[tuple[str, ...]], str]
 """Heading, rows, and what is left out."""
 
 _MOST_COMPONENTS = 12
-_MOST_FEATURES = 5
-_WIDTH = 12
+_MOST_COLUMNS = 5
+_ROOM = 80 - len("component")
 _RULE = "-" * 60
 
 
 def summarised(named: Mapping[str, Any], family: Any) -> dict[str, np.ndarray]:
-    """Named parameters as a summary prints them: without correlations, and squares of what the family says."""
+    """Named parameters as a summary prints them: squares of what the family says, of correlations each pair."""
     return {
         family.squares.get(name, name): np.asarray(values) ** (2 if name in family.squares else 1)
         for name, values in named.items()
-        if np.ndim(values) < 3 or family.levels
     }
 
 
@@ -49,9 +48,12 @@ class Summary(Shown):
     counts
         How many data have each component as their likeliest, ``(n_components,)``; None where there are none.
     parameters
-        By name, arrays ``(n_components,)`` or ``(n_components, n_features)``; empty unless asked for.
+        By name, arrays ``(n_components,)``, ``(n_components, n_features)`` or, of correlations, ``(n_components,
+        n_features, n_features)``; empty unless asked for.
     feature_names
         The names of the features.
+    log_prior
+        The prior's log density at the estimate, in ``space``; None for maximum likelihood.
     """
 
     mixture: str
@@ -66,6 +68,7 @@ class Summary(Shown):
     counts: np.ndarray | None
     parameters: Mapping[str, np.ndarray]
     feature_names: tuple[str, ...]
+    log_prior: float | None = None
     levels: tuple[tuple[str, ...], ...] | None = None
 
     def __str__(self) -> str:
@@ -86,6 +89,12 @@ class Summary(Shown):
     def _signs(self) -> str:
         return f"lower is better; mclust's sign: BIC {nats(-self.bic)}, ICL {nats(-self.icl)}"
 
+    @property
+    def _prior(self) -> str:
+        if self.log_prior is None:
+            return ""
+        return f"prior: log density {nats(self.log_prior)}, and the estimate is the mode in the space {self.space}"
+
     def _criteria(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         numbers = nats(self.log_likelihood), f"{self.n_samples}", f"{self.n_parameters}", nats(self.bic), nats(self.icl)
         return ("log-likelihood", "n", "df", "BIC", "ICL"), numbers
@@ -99,6 +108,7 @@ class Summary(Shown):
         header, numbers = self._criteria()
         yield from in_columns(header, [numbers])
         yield f"({self._signs})"
+        yield from textwrap.wrap(self._prior, 78)
         for name, (header, rows, more) in self._tables():
             yield from ("", name)
             yield from in_columns(header, rows)
@@ -113,25 +123,33 @@ class Summary(Shown):
         else:
             rows: list[tuple[str, ...]] = [(f"{k}", f"{count}") for k, count in enumerate(counts[:_MOST_COMPONENTS])]
             yield "data by their likeliest component", (("component", "count"), rows, _rest(len(counts), len(rows)))
-        for name, names, values in self._arrays():
-            columns = values.reshape(len(values), -1)[:, :_MOST_FEATURES]
-            features = names[:_MOST_FEATURES]
-            rows = [(f"{k}", *map(number, row)) for k, row in enumerate(columns[:_MOST_COMPONENTS])]
-            hidden = _rest(len(values), len(rows), values.size // len(values), columns.shape[1])
-            yield name, (("component", *(elided(each, _WIDTH) for each in features)), rows, hidden)
+        for name, of, labels, columns in self._columns():
+            shown = labels[:_MOST_COLUMNS]
+            rows = [(f"{k}", *map(number, row[: len(shown)])) for k, row in enumerate(columns[:_MOST_COMPONENTS])]
+            hidden = _rest(len(columns), len(rows), len(labels) - len(shown), of)
+            width = (_ROOM // len(shown)) - 2
+            yield name, (("component", *(elided(each, width) for each in shown)), rows, hidden)
 
-    def _arrays(self) -> Iterator[tuple[str, tuple[str, ...], np.ndarray]]:
-        """Each parameter with the names of its columns; of levels a table for each feature."""
+    def _columns(self) -> Iterator[tuple[str, str, tuple[str, ...], np.ndarray]]:
+        """Of each table its name, what its columns are, their names, and the numbers ``(n_components, n_columns)``."""
+        names = self.feature_names
+        below, left = np.tril_indices(len(names), -1)
         for name, values in self.parameters.items():
-            if self.levels is None or values.ndim < 3:
-                yield name, ("",) if values.ndim == 1 else self.feature_names, values
-                continue
-            for j, (feature, names) in enumerate(zip(self.feature_names, self.levels, strict=True)):
-                yield f"{name}[{feature}]", names, values[:, j, : len(names)]
+            if values.ndim == 1:
+                yield name, "", ("",), values[:, None]
+            elif values.ndim == 2:
+                yield name, "features", names, values
+            elif self.levels:
+                for j, (feature, own) in enumerate(zip(names, self.levels, strict=True)):
+                    yield f"{name}[{feature}]", "levels", own, values[:, j, : len(own)]
+            elif len(names) > 1:  # a single feature has no pairs
+                pairs = tuple(f"{names[j]}, {names[i]}" for i, j in zip(below, left, strict=True))
+                yield name, "pairs", pairs, values[:, below, left]
 
     def _repr_html_(self) -> str:
         header, numbers = self._criteria()
-        cards = [Card(f"{self.mixture}: {self.status}", self._alerts(), (), header, (numbers,), self._signs)]
+        lines = (self._prior,) if self._prior else ()
+        cards = [Card(f"{self.mixture}: {self.status}", self._alerts(), lines, header, (numbers,), self._signs)]
         cards += [Card(name, (), (), header, tuple(rows), more) for name, (header, rows, more) in self._tables()]
         return f"<div>{''.join(card.html for card in cards)}</div>"
 
@@ -139,8 +157,8 @@ class Summary(Shown):
         return () if self.status == "converged" else (self.message,)
 
 
-def _rest(n_components: int, n_rows: int, n_features: int = 1, n_columns: int = 1) -> str:
+def _rest(n_components: int, n_rows: int, n_more: int = 0, of: str = "") -> str:
     """What a table leaves out, in words."""
     parts = [f"{n_components - n_rows} more components"] if n_components > n_rows else []
-    parts += [f"{n_features - n_columns} more features"] if n_features > n_columns else []
+    parts += [f"{n_more} more {of}"] if n_more else []
     return f"… and {' and '.join(parts)}" if parts else ""

@@ -9,10 +9,8 @@ observations, says that each component is narrower than all of them together, an
     arguments = { n_components = 2, width = 0.5 }
 """
 
-import numpy as np
-
 import emjax
-from emjax.families.normal import NormalPrior
+from emjax import laws
 
 
 def build(n_components=2, center=0.0, width=0.5, weight=5.0):
@@ -22,13 +20,9 @@ def build(n_components=2, center=0.0, width=0.5, weight=5.0):
     be 1 / width^2), ``weight`` how many observations that expectation is worth; the mixing weights have a Dirichlet
     prior with concentration 2.
     """
-    prior = emjax.Prior(
-        concentration=np.full(n_components, 2.0),
-        components=NormalPrior(
-            mean=np.array([center]),
-            precision=np.array(0.01),
-            degrees_of_freedom=np.array(weight),
-            scatter=np.array([[weight * width**2]]),
-        ),
-    )
+    prior = {
+        "weights": laws.Dirichlet([2.0] * n_components),
+        "covariance": laws.InverseWishart(weight, [[weight * width**2]]),
+        "mean": laws.NormalGiven([center], 0.01),
+    }
     return emjax.Mixture(emjax.Normal("full"), n_components, prior=prior)

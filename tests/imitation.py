@@ -42,7 +42,7 @@ def imitated(fit: emjax.Fit) -> Posterior:
         centre = mixture.unconstrain(jax.tree.map(jnp.asarray, fit.params))
         moved = {name: jax.tree.map(around, value) for name, value in centre.items()}
         params = jax.jit(jax.vmap(jax.vmap(mixture.constrain)))(moved)
-        described = describe_draws(mixture, params, fit, values)
+        described = describe_draws(mixture, params, fit, fit.samples)
     lp = described.log_likelihood.sum(axis=2)
     stats = {"lp": lp, "energy": rng.normal(size=lp.shape), "diverging": np.zeros(lp.shape, bool)}
     quantities = {"lp": (("chain", "draw"), lp)}

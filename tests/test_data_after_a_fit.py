@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import emjax
+from emjax import matrix, samples
 from emjax.errors import DataError
 from emjax.samples import as_samples_like
 
@@ -125,3 +126,22 @@ def test_features_of_the_facade():
     model = GaussianMixture(2, random_state=0).fit(TABLE)
     with pytest.raises(ValueError, match="same order"):
         model.score_samples(TABLE[["waiting", "eruptions"]])
+
+
+def test_data_are_checked_once_by_whoever_takes_them(monkeypatch):
+    checked = []
+
+    def as_matrix(x, name, **options):
+        checked.append(name)
+        return matrix.as_matrix(x, name, **options)
+
+    monkeypatch.setattr(samples, "as_matrix", as_matrix)
+    x, mixture = emjax.datasets.load("faithful"), emjax.Mixture(emjax.Normal(), n_components=2)
+    fit = emjax.fit(mixture, x, key=0, n_init=2)
+    fit.intervals()
+    assert fit.summary().bic == fit.bic()
+    assert len(checked) == 1
+    posterior = emjax.sample(mixture, x, key=1, init=fit, method="laplace", chains=2, draws=200)
+    assert len(checked) == 2
+    emjax.compare(fit, posterior, x, loo=False)
+    assert len(checked) == 3

@@ -114,9 +114,9 @@ def test_large_numbers_that_float64_does_tell_apart():
 def test_units_within_reach_change_nothing(factor: float):
     factors = np.array([1.0, factor])
     plain, scaled = (emjax.fit(NORMAL, x, key=KEY, n_init=2, accelerate="none") for x in (X, X * factors))
-    np.testing.assert_allclose(scaled.params.components.mean, plain.params.components.mean * factors, rtol=1e-6)
-    covariance = plain.params.components.covariance * factors[:, None] * factors[None, :]
-    np.testing.assert_allclose(scaled.params.components.covariance, covariance, rtol=1e-6)
+    np.testing.assert_allclose(scaled.params.mean, plain.params.mean * factors, rtol=1e-6)
+    covariance = plain.params.covariance * factors[:, None] * factors[None, :]
+    np.testing.assert_allclose(scaled.params.covariance, covariance, rtol=1e-6)
     expected = plain.log_likelihood - len(X) * np.log(factors).sum()
     assert scaled.log_likelihood == pytest.approx(expected, rel=1e-12)
     assert scaled.score_samples(X * factors).sum() == pytest.approx(expected, rel=1e-12)
@@ -162,7 +162,7 @@ def test_parameters_are_checked_in_float64():
     for scale in (1e25, 1e-25):
         matrices = scale**2 * np.array([[[1.0, correlation], [correlation, 1.0]]] * 2)
         params = NORMAL.params(weights=[0.5, 0.5], mean=np.zeros((2, 2)), covariance=matrices)
-        np.testing.assert_array_equal(params.components.covariance, matrices)
+        np.testing.assert_array_equal(params.covariance, matrices)
     with pytest.raises(ValueError, match="must be positive definite"):
         NORMAL.params(weights=[0.5, 0.5], mean=np.zeros((2, 2)), covariance=np.ones((2, 2, 2)))
 

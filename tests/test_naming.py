@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emjax.naming import scalar_parameters
+from emjax.naming import parameter_frame, scalar_parameters
 
 NAMED = {
     "weights": np.arange(2.0),
@@ -44,3 +44,17 @@ def test_feature_names_are_kept_as_they_are(feature):
 
 def test_nothing_named_gives_nothing():
     assert scalar_parameters({}, FEATURES) == ()
+
+
+def test_a_frame_has_a_row_per_number_with_its_variable_component_and_feature():
+    parameters = scalar_parameters(NAMED, FEATURES)
+    frame = parameter_frame(parameters, {"estimate": [float(NAMED[p.variable][p.index]) for p in parameters]})
+    assert list(frame) == ["parameter", "variable", "component", "feature", "estimate"]
+    assert frame["parameter"].tolist() == [parameter.name for parameter in parameters]
+    rows = frame.set_index("parameter")
+    columns = ["variable", "component", "feature", "estimate"]
+    assert rows.loc["weights[1]", columns].tolist() == ["weights", 1, None, 1.0]
+    assert rows.loc["mean[1, c]", columns].tolist() == ["mean", 1, "c", 5.0]
+    assert rows.loc["correlation[1, a, c]", columns].tolist() == ["correlation", 1, "a, c", 15.0]
+    wide = frame[frame.variable == "mean"].pivot(index="component", columns="feature", values="estimate")
+    assert np.array_equal(wide, NAMED["mean"])

@@ -58,13 +58,17 @@ def _counted(workload: Workload, dtype: np.dtype, start: Params) -> dict[str, An
     import emjax
     from emjax.em import blocks, loop
     from emjax.em.state import Options
+    from emjax.families.observations import Observations
 
     mixture = emjax.Mixture(emjax.Normal(covariance=workload.covariance), workload.k)
     n_blocks = -(-workload.n // blocks.block_size(mixture, workload.d, dtype.itemsize))
     rows = -(-workload.n // n_blocks)
     shape = functools.partial(jax.ShapeDtypeStruct, dtype=dtype)
     data = blocks.Blocks(
-        x=shape((n_blocks, workload.d, rows)), weights=shape((n_blocks, rows)), total_weight=shape(()), natural=True
+        rows=Observations(y=shape((n_blocks, workload.d, rows))),
+        weights=shape((n_blocks, rows)),
+        total_weight=shape(()),
+        natural=True,
     )
     given = mixture.params(weights=start.weights, mean=start.means, covariance=start.covariances)
     params = jax.tree.map(lambda leaf: shape((1, *np.shape(leaf))), given)

@@ -62,9 +62,10 @@ class Emjax32(Emjax):
 
 
 def _plain(result: Any) -> Params:
-    components = result.params.components
+    params = result.params
+    own = "covariance" if "covariance" in params else "variance"
     return Params(
-        weights=np.asarray(result.params.weights, float),
-        means=np.asarray(components.mean, float),
-        covariances=np.asarray(components.dispersion, float),
+        weights=np.asarray(params.weights, float),
+        means=np.asarray(params.mean, float),
+        covariances=np.asarray(params[own], float),  # as the structure keeps it
     )

@@ -23,6 +23,7 @@ from emjax.result import Fit
 from emjax.samples import as_samples_like
 from emjax.scope import computing
 from emjax.shown import Card, Pictured, table_card
+from emjax.storage import Stored
 from emjax.wording import count, number
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _PREDICTIVE = 1
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Posterior(Pictured):
+class Posterior(Stored, Pictured):
     """A sampled posterior of a mixture.
 
     Attributes

@@ -211,17 +211,15 @@ def _provenance(library: str) -> dict[str, Any]:
 def save_tree(tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
     """Write a tree as NetCDF-4 (HDF5), readable by ``xarray.open_datatree`` and ``arviz.from_netcdf``.
 
-    Floats are compressed losslessly. An existing file is replaced.
+    An existing file is replaced; raises OSError if the file cannot be written.
+    """
+    user_path(path).write_bytes(tree_bytes(tree))
 
-    Notes
-    -----
-    The file is made in memory first: HDF5 ends the process by a segmentation fault where it cannot close a file on a
-    full disk.
 
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
+def tree_bytes(tree: xr.DataTree) -> bytes:
+    """The content of the file of a tree, its floats packed losslessly.
+
+    It is made in memory: HDF5 ends the process by a segmentation fault where it cannot close a file on a full disk.
     """
     encoding = {
         group.path: {
@@ -232,8 +230,13 @@ def save_tree(tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
         for group in tree.subtree
     }
     # A copy: what is returned looks into a buffer that must not outlive a failed write.
-    content = bytes(tree.to_netcdf(engine="h5netcdf", encoding={path: e for path, e in encoding.items() if e}))
-    user_path(path).write_bytes(content)
+    return bytes(tree.to_netcdf(engine="h5netcdf", encoding={path: e for path, e in encoding.items() if e}))
+
+
+def draws_of(tree: xr.DataTree) -> dict[str, np.ndarray]:
+    """The draws of all chains, ``(chain * draw, ...)``, by variable."""
+    variables = tree["posterior"].dataset.data_vars
+    return {str(name): values.values.reshape(-1, *values.shape[2:]) for name, values in variables.items()}
 
 
 def load_tree(file: str | os.PathLike[str] | bytes) -> xr.DataTree:

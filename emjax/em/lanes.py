@@ -1,14 +1,17 @@
 """The host's side of the loop: chunks, progress, interruption, batches that shrink, and a change to exact arithmetic.
 
 **Chunks.** The host looks at the starts between chunks of E-steps. A chunk is as long as half a second allows (a bar
-that moves, Ctrl-C that is answered), but not longer than `CHUNK` E-steps; the first is 32 at most.
+that moves, Ctrl-C that is answered), but not longer than `CHUNK` E-steps.
 
 **Batches.** Starts that have come to rest still cost their share of every E-step. Those that run are gathered into a
 smaller batch, the next power of two, when that pays: a smaller batch is another program, so the time spent in the loop
 with the present batch, times the share of it that the smaller batch would have saved, must have reached what compiling
-took. (What a batch will still run is not known; that it runs about as long as it has run so far loses at most twice
-the best choice.) A batch is at least halved. A program that this process has compiled before costs nothing. All that
-is a matter of the clock; inside `untimed` it is one of shapes and numbers of iterations alone.
+takes. (What a batch will still run is not known; that it runs about as long as it has run so far loses at most twice
+the best choice.) A batch is at least halved.
+
+A batch of another size adds up in another order, so what decides on it decides on the last bits of a result. That is no
+clock and nothing that the process has done before: seconds are nominal, worked out from shapes, and the question is
+asked after numbers of E-steps that follow from shapes too, wherever chunks end.
 
 **Exact arithmetic.** A start that leaves the range in which the natural form of the statistics can be trusted is laid
 aside, and goes on in the exact form when the others have ended: nearly all such starts are about to collapse, and need
@@ -17,10 +20,8 @@ not slow down the rest. One that this does not help ends with the status ``preci
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -34,28 +35,15 @@ from emjax.em.state import CONVERGED, IMPRECISE, INTERRUPTED, RUNNING, EMState, 
 from emjax.mixture import MixtureParams
 
 _SECONDS = 0.5
-_FIRST_CHUNK = 32
-_COMPILED: set[Any] = set()
-"""The sizes of batches, with all else that a program depends on, that this process has compiled."""
+_ASKED_SECONDS, _FEWEST_STEPS, _FIRST_STEPS = 0.2, 8, 32
+"""Whether a smaller batch pays is asked after so many nominal seconds, but not more often than after so many E-steps,
+and after so many at the latest in a batch that was not asked before."""
 
+_COMPILE_SECONDS = 1.0
+"""What compiling a smaller batch takes, nominally."""
 
-_UNTIMED: contextvars.ContextVar[bool] = contextvars.ContextVar("emjax_untimed", default=False)
-
-_NOMINAL_COMPILE_SECONDS = 2.0
-
-
-@contextlib.contextmanager
-def untimed() -> Iterator[None]:
-    """Inside this block fits decide by nominal seconds, worked out from shapes, in place of measured ones.
-
-    Which batches are gathered, and so the last bits of a result, then depend neither on how fast the machine is nor on
-    what the process has compiled before. It holds for this thread (or task) and what it calls.
-    """
-    token = _UNTIMED.set(True)
-    try:
-        yield
-    finally:
-        _UNTIMED.reset(token)
+_ACCELERATORS = 100.0
+"""So many times as fast as the nominal machine is one with an accelerator, by its bandwidth: none was measured."""
 
 
 def nominal_seconds(n_rows: int, n_features: int, n_components: int) -> float:
@@ -66,11 +54,6 @@ def nominal_seconds(n_rows: int, n_features: int, n_components: int) -> float:
     return 1e-4 + n_rows * n_components * (4e-9 + 2e-10 * (1 + n_features) ** 2)
 
 
-def _nominal_seconds(program: Program, n_lanes: int) -> float:
-    n_blocks, n_features, block = program.data.x.shape
-    return nominal_seconds(n_blocks * block, n_features, n_lanes * program.mixture.n_components)
-
-
 _Traces = tuple[tuple[np.ndarray, np.ndarray, bool], ...]
 """Of each chunk: the starts, their objectives, one row an E-step, and whether these take the place of the last ones."""
 
@@ -79,16 +62,17 @@ _Traces = tuple[tuple[np.ndarray, np.ndarray, bool], ...]
 class Batch:
     """The starts that are iterated together.
 
-    ``lanes`` are their numbers, -1 for a place that is filled up; ``done`` iterations, ``seconds`` since the batch was
-    gathered, ``per_step`` seconds of one E-step, ``compile_seconds`` of its program.
+    ``lanes`` are their numbers, -1 for a place that is filled up; ``done`` iterations, ``n_steps`` E-steps since the
+    batch was gathered, ``left`` until it is asked again whether a smaller one pays, ``per_step`` seconds of one, which
+    are measured.
     """
 
     state: Any
     lanes: np.ndarray
     done: int = 0
-    seconds: float = 0.0
+    n_steps: int = 0
+    left: int = 0
     per_step: float = 0.0
-    compile_seconds: float = 0.0
 
     @property
     def runs(self) -> np.ndarray:
@@ -139,7 +123,6 @@ class Runner:
         # One assignment a chunk: wherever an interruption comes, batch and traces belong together.
         self._now: tuple[Batch, _Traces] = batch, ((batch.lanes, objective[None, :], False),)
         self._all: EMState = jax.tree.map(np.array, ended)
-        _COMPILED.add(program.size(len(objective)))
 
     @property
     def engine(self) -> Any:
@@ -184,17 +167,10 @@ class Runner:
 
     def _chunk(self, max_iter: int, log_every: int) -> None:
         batch, traces = self._now
-        nominal = _nominal_seconds(self._engine.program, len(batch.lanes)) if _UNTIMED.get() else None
-        if nominal is not None:
-            batch = dataclasses.replace(batch, per_step=nominal)
         until = max_iter if not log_every else min(max_iter, (batch.done // log_every + 1) * log_every)
-        longest = CHUNK if batch.seconds else _FIRST_CHUNK
-        limit = int(np.clip(_SECONDS / max(batch.per_step, 1e-9), 1, longest))
+        limit = int(np.clip(_SECONDS / max(batch.per_step, 1e-9), 1, batch.left))
         with stopwatch() as lap:
             state, rows = self._engine.advance(batch.state, until, limit)
-        seconds, compile_seconds = lap.run_seconds, lap.compile_seconds
-        if nominal is not None:
-            seconds, compile_seconds = nominal * len(rows), _NOMINAL_COMPILE_SECONDS
         code, n_iter = np.asarray(state.code), np.asarray(state.n_iter)
         filled = batch.lanes >= 0
         running = filled & (code == RUNNING)
@@ -202,15 +178,16 @@ class Runner:
             batch,
             state=state,
             done=int(n_iter[running].min() if running.any() else n_iter[filled].max()),
-            seconds=batch.seconds + seconds,
-            per_step=seconds / max(len(rows), 1),
-            compile_seconds=max(batch.compile_seconds, compile_seconds),
+            n_steps=batch.n_steps + len(rows),
+            left=batch.left - len(rows),
+            per_step=lap.run_seconds / max(len(rows), 1),
         )
         self._now = after, (*traces, (batch.lanes, rows, False))
-        _COMPILED.add(self._engine.program.size(len(batch.lanes)))
 
     def _shrink(self) -> None:
-        batch, _ = self._now
+        batch, traces = self._now
+        if batch.left > 0:
+            return
         needed = batch.runs
         if self._exact is not None:
             # They go on in exact arithmetic when the others have ended.
@@ -218,6 +195,10 @@ class Runner:
         places = np.flatnonzero(needed)
         if self._pays(batch, _padded(len(places))):
             self._gather(places)
+            batch, traces = self._now
+        most = CHUNK if batch.n_steps else _FIRST_STEPS
+        left = int(np.clip(_ASKED_SECONDS / self._nominal_seconds(len(batch.lanes)), _FEWEST_STEPS, most))
+        self._now = dataclasses.replace(batch, left=left), traces
 
     def _gather(self, places: np.ndarray) -> None:
         """Go on with the starts at these places alone."""
@@ -230,15 +211,21 @@ class Runner:
         state = jax.tree.map(lambda leaf: np.asarray(leaf)[places], batch.state)
         state = dataclasses.replace(state, code=np.where(filled, state.code, CONVERGED).astype(np.int32))
         per_step = batch.per_step * size / len(batch.lanes)
-        self._now = dataclasses.replace(batch, state=state, lanes=lanes, seconds=0.0, per_step=per_step), traces
+        self._now = dataclasses.replace(batch, state=state, lanes=lanes, n_steps=0, left=0, per_step=per_step), traces
 
     def _pays(self, batch: Batch, size: int) -> bool:
         """Whether a batch of ``size`` is worth its compilation; the rule at the top."""
         if 2 * size > len(batch.lanes):
             return False
-        known = not _UNTIMED.get() and self._engine.program.size(size) in _COMPILED
-        saved = batch.seconds * (1.0 - size / len(batch.lanes))
-        return saved >= (0.0 if known else max(batch.compile_seconds, 1.0))
+        seconds = batch.n_steps * self._nominal_seconds(len(batch.lanes))
+        return seconds * (1.0 - size / len(batch.lanes)) >= _COMPILE_SECONDS
+
+    def _nominal_seconds(self, n_lanes: int) -> float:
+        """What an E-step of so many starts would take on a nominal machine."""
+        program = self._engine.program
+        n_blocks, n_features, block = program.data.x.shape
+        seconds = nominal_seconds(n_blocks * block, n_features, n_lanes * program.mixture.n_components)
+        return seconds if jax.default_backend() == "cpu" else seconds / _ACCELERATORS
 
     def _keep(self, batch: Batch) -> None:
         """Write what the starts of a batch have reached into the state of all starts."""

@@ -54,15 +54,13 @@ def filled(z: np.ndarray) -> np.ndarray:
 
 
 def coordinates(family: Family, z: np.ndarray, *, sphered: bool) -> np.ndarray:
-    r"""The rows of ``z`` where distances are meaningful, float64.
+    """The rows of ``z`` where distances are meaningful, float64: where the family's `place` takes them.
 
-    A family may say where that is (`Family.place`): counts are taken as :math:`\sqrt z`.
-    ``sphered`` rotates and scales the data to unit covariance (as mclust does, Scrucca and Raftery 2015).
+    ``sphered`` rotates and scales those that it leaves where they are to unit covariance (as mclust does, Scrucca and
+    Raftery 2015).
     """
-    y = np.asarray(z, dtype=float)
-    if type(family).place is not Family.place:
-        return family.place(y)
-    if not sphered or y.shape[1] == 1:
+    y = np.asarray(family.place(np.asarray(z, dtype=float)), dtype=float)
+    if not sphered or y.shape[1] == 1 or type(family).place is not Family.place:
         return y
     centred = y - y.mean(axis=0)
     variances, directions = np.linalg.eigh(centred.T @ centred / len(y))

@@ -87,11 +87,6 @@ class Program:
     options: Options
     method: str
 
-    def size(self, n_starts: int) -> Any:
-        """What tells compiled programs apart."""
-        shapes = jax.tree.map(lambda leaf: (jnp.shape(leaf), leaf.dtype), (self.data, self.prior, self.options))
-        return self.mixture, n_starts, self.method, str(shapes)
-
 
 def status_of(code: int) -> Status | None:
     """The status of a start's code; ``None`` while it is running."""

@@ -331,7 +331,7 @@ def main() -> None:
 
 def _storage_trouble(error: OSError) -> int:
     """Say what became of a file that nobody has answered for: a full disk is nothing unexpected."""
-    from emjax.experiments.archive.atomic import is_full, storage_error
+    from emjax.atomic import is_full, storage_error
 
     if not is_full(error):
         print_error(error)

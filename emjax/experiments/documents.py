@@ -30,7 +30,7 @@ def fit_document(fit: Any, intervals: Any) -> dict[str, Any]:
         "log_likelihood": fit.log_likelihood,
         "log_prior": fit.log_prior,
         "objective": fit.objective,
-        "bic": fit.bic(fit.data),
+        "bic": fit.bic(),
         "n_iter": fit.n_iter,
         "rate": fit.rate,
         "params": parameter_values(fit.mixture, fit.params),

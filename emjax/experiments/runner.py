@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from emjax import clock
 from emjax.datasets.readers import STANDARD_INPUT
 from emjax.errors import ConfigError, EmjaxError
-from emjax.experiments.archive import objects
-from emjax.experiments.archive.contents import TREE, draws_of, file_hash, read_objects
+from emjax.experiments.archive.contents import FILE, TREE, file_hash, read_objects, written_objects
 from emjax.experiments.archive.door import read_json
 from emjax.experiments.archive.single import DATA
 from emjax.experiments.assignments import write_assignments
@@ -26,6 +25,8 @@ from emjax.experiments.environment import describe_run
 from emjax.experiments.store import RunFolder, run_folder
 from emjax.experiments.study.plan import digest
 from emjax.experiments.terminal import comparison_view, fit_view, posterior_view, subject
+from emjax.plain import UnknownTypeError
+from emjax.samples import as_samples
 from emjax.shown import Shown
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class _Run:
         self.overwrite = overwrite
         self.started = clock.now()
         self.dataset = load_data(config.data)
+        self.samples = as_samples(self.dataset, n_components=config.model.n_components, missing=True)
         self._held: Mapping[str, Any] = {}
 
     def execute(self) -> RunResult:
@@ -199,7 +201,7 @@ class _Run:
         elif mcmc.method in ("auto", "hmc") and mcmc.chains is None and mcmc.dtype == "float64":
             # Data that cannot be used are refused by EM, which says so better.
             with suppress(EmjaxError, ValueError):
-                compile_ahead(self._mixture("default"), self.dataset)
+                compile_ahead(self._mixture("default"), self.samples)
 
     def _compare(self, folder: RunFolder) -> RunResult:
         import emjax
@@ -216,7 +218,9 @@ class _Run:
                 bars.update("comparison", done, total + 2, what)
 
             loo = self.config.compare.loo
-            comparison = emjax.compare(fit, posterior, self.dataset, level=level, loo=loo, on_progress=on_progress)
+            comparison = emjax.compare(
+                fit, posterior, self.samples, level=level, key=self._key(2), loo=loo, on_progress=on_progress
+            )
             bars.update("comparison", parts, parts + 2, "files")
             # The comparison's fit has its components in the posterior's order: all files name them alike.
             given = fit_document(comparison.given, comparison.intervals_of["em"])
@@ -240,7 +244,7 @@ class _Run:
 
     def _write_environment(self, folder: RunFolder) -> dict[str, Any]:
         environment = dict(self._described)
-        written = [folder.partial / name for name in (objects.FILE, TREE)]
+        written = [folder.partial / name for name in (FILE, TREE)]
         environment["files"] = {path.name: file_hash(path) for path in written if path.exists()}
         folder.write_json("environment.json", environment)
         return environment
@@ -266,7 +270,7 @@ class _Run:
         bars.update(stage, 0, em.iterations, "starts")
         fit = emjax.fit(
             mixture,
-            self.dataset,
+            self.samples,
             key=self._key(0),
             n_init=self.config.n_init,
             max_iter=em.iterations or em.max_iter,
@@ -290,7 +294,7 @@ class _Run:
         bars.update(MODES, 0, None, "EM's optima, and compiling")
         posterior = emjax.sample(
             self._mixture("default"),
-            self.dataset,
+            self.samples,
             key=self._key(1),
             init=fit,
             method=mcmc.method,
@@ -308,7 +312,7 @@ class _Run:
     def _mixture(self, prior: str) -> Any:
         from emjax.experiments.study.mixtures import mixture_for, resolved_model
 
-        return mixture_for(resolved_model(self.config.model), self.dataset, with_prior=prior != "none")
+        return mixture_for(resolved_model(self.config.model), self.samples, with_prior=prior != "none")
 
     def _key(self, stage: int) -> Any:
         """A random key per stage, so that the draws do not depend on how EM used its own."""
@@ -365,7 +369,5 @@ def _write_posterior(folder: RunFolder, posterior: Any, document: dict[str, Any]
 
 def _write_objects(folder: RunFolder, fit: Any, posterior: Any = None, comparison: Any = None) -> None:
     """Write what `emjax.open_run` gives back; nothing where a family of the user's own is no part of emjax."""
-    draws = {} if posterior is None else draws_of(posterior.sampled)
-    found = {"fit": fit, "posterior": posterior, "comparison": comparison}
-    with suppress(objects.UnknownTypeError):
-        folder.write_json(objects.FILE, {"format": objects.FORMAT, "objects": objects.to_plain(found, draws)})
+    with suppress(UnknownTypeError):
+        folder.write_json(FILE, written_objects({"fit": fit, "posterior": posterior, "comparison": comparison}))

@@ -13,9 +13,10 @@ from typing import Any
 
 import tomli_w
 
+from emjax import atomic
+from emjax.atomic import NOTHING_WRITTEN
 from emjax.errors import ConfigError, RunExistsError
-from emjax.experiments.archive import atomic, door
-from emjax.experiments.archive.atomic import NOTHING_WRITTEN
+from emjax.experiments.archive import door
 from emjax.experiments.archive.single import UNFINISHED
 from emjax.experiments.environment import FORMAT
 from emjax.experiments.execution.interrupts import held_back

@@ -202,7 +202,11 @@ class Family(abc.ABC):
         return self.at_means(params, means)
 
     def place(self, x: np.ndarray) -> np.ndarray:
-        """The rows ``(n, d)`` where a Euclidean distance means something; by default as they are."""
+        """The rows ``x (m, d)``, in the units of the frame, where Euclidean distances between them mean something.
+
+        Clusters that starts are made of are found there, on the host; by default rows are where they are. A family
+        whose spread grows with its mean takes them where it does not, and then they are not sphered either.
+        """
         return x
 
     def explain_degenerate(self, samples: Samples, params: MixtureParams) -> str | None:

@@ -23,6 +23,7 @@ from emjax.mixture import Mixture, MixtureParams
 from emjax.naming import scalar_parameters
 from emjax.programs import filled_up
 from emjax.result import Fit
+from emjax.samples import Samples
 from emjax.shown import Shown
 from emjax.uncertainty.information import Intervals
 
@@ -104,14 +105,15 @@ def rows_of(fit: Fit, posterior: Posterior, em: Intervals, level: float) -> tupl
     return tuple(rows)
 
 
-def invariants_of(fit: Fit, posterior: Posterior, values: np.ndarray, key: jax.Array, apart: float) -> dict[str, Any]:
+def invariants_of(fit: Fit, posterior: Posterior, key: jax.Array, apart: float) -> dict[str, Any]:
     """What labels do not touch; ``apart`` is the mean difference from which on a row is said to change company."""
     points = _points(fit, posterior, key)
-    rows = subset_rows(len(values), SCORE_ROWS)
+    rows = subset_rows(fit.n_samples, SCORE_ROWS)
     # One call for points and data: every further shape is a program to build.
-    predictive = posterior.log_predictive(np.concatenate([points, values[rows]]), PREDICTIVE_DRAWS)
-    distance = total_variation(fit.score_samples(points), predictive[: len(points)])
-    pairs, n_rows_apart = _co_clustering(fit, posterior, values, apart)
+    both = Samples(np.concatenate([points, fit.data[rows]]), posterior.map_fit.feature_names)
+    predictive = posterior.log_predictive(both, PREDICTIVE_DRAWS)
+    distance = total_variation(fit.score_samples(Samples(points, fit.feature_names)), predictive[: len(points)])
+    pairs, n_rows_apart = _co_clustering(fit, posterior, apart)
     return {
         "total_variation": {"value": distance.value, "standard_error": distance.standard_error},
         "co_clustering": {
@@ -120,8 +122,8 @@ def invariants_of(fit: Fit, posterior: Posterior, values: np.ndarray, key: jax.A
             "n_rows": pairs.n_rows,
             "n_rows_apart": n_rows_apart,
         },
-        "log_score": _scores(fit.score_samples(values), predictive[len(points) :], rows),
-        "bic": fit.bic(values),
+        "log_score": _scores(fit.score_samples(), predictive[len(points) :], rows),
+        "bic": fit.bic(),
     }
 
 
@@ -158,12 +160,12 @@ def one_point_each(mixture: Mixture, draws: MixtureParams, keys: jax.Array) -> j
     return jax.vmap(lambda params, key: mixture.sample(params, key, 1)[0][0])(draws, keys)
 
 
-def _co_clustering(fit: Fit, posterior: Posterior, values: np.ndarray, apart: float) -> tuple[PairDifference, int]:
+def _co_clustering(fit: Fit, posterior: Posterior, apart: float) -> tuple[PairDifference, int]:
     """The difference of both over pairs, and how many rows have one above ``apart`` on average."""
-    rows = subset_rows(len(values))
+    rows = subset_rows(fit.n_samples)
     draws = posterior.thinned(PARTITION_DRAWS)
-    shares = responsibilities(posterior.mixture.likelihood, draws, values[rows])
-    ours, theirs = co_clustering(fit.predict_proba(values[rows])), mean_co_clustering(shares)
+    shares = responsibilities(posterior.mixture.likelihood, draws, fit.data[rows])
+    ours, theirs = co_clustering(fit.predict_proba(fit.samples.take(rows))), mean_co_clustering(shares)
     of_rows = np.abs(ours - theirs).sum(axis=1) / max(len(rows) - 1, 1)
     return co_clustering_difference(ours, theirs), int((of_rows > apart).sum())
 

@@ -29,7 +29,7 @@ import dataclasses
 import enum
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -45,13 +45,16 @@ from emjax.em.rows import Rows
 from emjax.em.step import log_likelihood
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
-from emjax.naming import ScalarParameter, scalar_parameters
+from emjax.naming import ScalarParameter, parameter_frame, scalar_parameters
 from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.scope import computing
 from emjax.shown import Card, Pictured, Shown, table_card
 from emjax.uncertainty.limits import too_large
 from emjax.wording import number
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METHODS = ("information",)
 SPACE = "unconstrained (log-ratios of weights, means, log-Cholesky or log rates), standard frame"
@@ -136,6 +139,8 @@ class Intervals(Pictured):
     shift
         The third-order shift, in standard errors, by which ``rough`` is judged (limit `MOST_SHIFT`); NaN where there
         are none.
+    parameters
+        Where the numbers of ``rows`` belong: variable, component and features.
     """
 
     level: float
@@ -146,6 +151,20 @@ class Intervals(Pictured):
     covariance: np.ndarray = dataclasses.field(repr=False)
     shift: float = float("nan")
     detail: str = dataclasses.field(default="", repr=False)
+    parameters: tuple[ScalarParameter, ...] = dataclasses.field(default=(), repr=False)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The rows as a pandas data frame, the columns those of `Fit.to_frame` with a ``level``.
+
+        They are ``parameter``, ``variable``, ``component``, ``feature``, ``estimate``, ``standard_error``, ``lower``
+        and ``upper``; the last three are NaN where they are withheld. ``attrs`` of the frame has ``level``, and the
+        status as ``intervals``.
+        """
+        values = zip(*((row.estimate, row.se, row.lower, row.upper) for row in self.rows), strict=True)
+        names = "estimate", "standard_error", "lower", "upper"
+        frame = parameter_frame(self.parameters, dict(zip(names, values, strict=True)))
+        frame.attrs.update(level=self.level, intervals=self.status.value)
+        return frame
 
     @property
     def message(self) -> str:
@@ -230,7 +249,9 @@ def left_out(fit: Fit, level: float, why: str = "") -> Intervals:
     )
     # Of so many numbers the matrix might not fit.
     nothing = np.empty((0, 0))
-    return Intervals(level, "information", SPACE, IntervalStatus.LEFT_OUT, tuple(rows), nothing, detail=why)
+    return Intervals(
+        level, "information", SPACE, IntervalStatus.LEFT_OUT, tuple(rows), nothing, detail=why, parameters=chosen
+    )
 
 
 def problem_of(fit: Fit, *, spread: bool = True) -> tuple[MixtureParams, Blocks, Prior | None, Frame]:
@@ -272,6 +293,7 @@ def from_derivatives(
         rows=_rows(chosen, estimates[places], covariance, links, level),
         covariance=covariance,
         shift=float("nan") if status.withheld else float(shift),
+        parameters=chosen,
     )
 
 

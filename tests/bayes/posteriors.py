@@ -15,22 +15,28 @@ import emjax
 from emjax.bayes.handoff import Handoff, Problem, hand_off, prepare
 from emjax.bayes.modes import LaplaceMixture, Mode, find_modes
 from emjax.bayes.target import Evaluator, Target, TargetData, make_target
-from emjax.families.normal import NormalPrior
-from emjax.families.poisson import PoissonPrior
+from emjax.em.rows import Rows
+from emjax.families.frame import identity_frame
 from emjax.result import Optimum, Status
 from emjax.samples import as_samples
+from tests.priors import normal_prior, poisson_prior
 
 TWO_POISSONS = emjax.Mixture(emjax.Poisson(), 2)
 GROUPS = np.repeat([2.0, 12.0, 30.0], 2)[:, None]
 """Two components for three groups of counts: either the two smaller groups go together, or the two larger ones."""
 
-GROUPS_PRIOR = emjax.Prior(np.full(2, 2.0), PoissonPrior(shape=np.asarray(2.0), inverse_scale=np.array([0.2])))
+GROUPS_PRIOR = poisson_prior([2.0, 2.0], shape=2.0, rate=[0.2])
 
 ONE_NORMAL = emjax.Mixture(emjax.Normal("full"), 1)
 NORMAL_ROWS = np.random.default_rng(11).normal(size=(15, 2)) @ [[1.0, 0.5], [0.0, 0.5]] + [1.0, -0.5]
-NORMAL_PRIOR = emjax.Prior(
-    np.ones(1), NormalPrior(np.array([0.2, -0.3]), np.asarray(0.5), np.asarray(5.0), np.array([[2.0, 0.3], [0.3, 1.0]]))
+NORMAL_PRIOR = normal_prior(
+    [1.0], mean=[0.2, -0.3], precision=0.5, degrees_of_freedom=5.0, scatter=[[2.0, 0.3], [0.3, 1.0]]
 )
+
+
+def rows_of(x: np.ndarray) -> Rows:
+    """The data in the units that they are given in, nothing else known of them."""
+    return Rows(x, identity_frame(x.shape[1]), np.dtype(float))
 
 
 def evaluator(mixture: emjax.Mixture, z: np.ndarray, prior: emjax.Prior, lanes: int = 8) -> Evaluator:
@@ -92,9 +98,9 @@ def two_poissons_on_a_grid(
     rates = np.exp(log_rates)
     values, repeats = np.unique(x, return_counts=True)
     log_pmf = scipy.stats.poisson(rates[:, None]).logpmf(values)
-    of = prior.components
+    of = prior["rate"]
     # Densities of the logarithm of a rate and of the log-odds of a weight: Jacobians x and w (1 - w).
-    log_prior = scipy.stats.gamma(float(of.shape), scale=1.0 / float(of.inverse_scale[0])).logpdf(rates) + log_rates
+    log_prior = scipy.stats.gamma(float(of.shape), scale=1.0 / float(of.rate[0])).logpdf(rates) + log_rates
     log_weight = scipy.stats.beta(*prior.concentration).logpdf(share) + np.log(share * (1.0 - share))
     i, j = np.triu_indices(len(rates), 1)
     joint = np.empty((len(share), len(i)))
@@ -134,16 +140,16 @@ class NormalPosterior:
 
 def normal_posterior(x: np.ndarray = NORMAL_ROWS, prior: emjax.Prior = NORMAL_PRIOR) -> NormalPosterior:
     """The closed form of one normal component."""
-    (n, d), of = x.shape, prior.components
-    kappa, nu = float(of.precision), float(of.degrees_of_freedom)
+    (n, d), of, spread = x.shape, prior["mean"], prior["covariance"]
+    kappa, nu = float(of.precision), float(spread.degrees_of_freedom)
     centre = x.mean(axis=0)
     apart = np.outer(centre - of.mean, centre - of.mean)
-    scatter = of.scatter + (x - centre).T @ (x - centre) + kappa * n / (kappa + n) * apart
+    scatter = spread.scatter + (x - centre).T @ (x - centre) + kappa * n / (kappa + n) * apart
     log_evidence = (
         -0.5 * n * d * math.log(math.pi)
         + scipy.special.multigammaln((nu + n) / 2, d)
         - scipy.special.multigammaln(nu / 2, d)
-        + 0.5 * nu * np.linalg.slogdet(of.scatter)[1]
+        + 0.5 * nu * np.linalg.slogdet(spread.scatter)[1]
         - 0.5 * (nu + n) * np.linalg.slogdet(scatter)[1]
         + 0.5 * d * math.log(kappa / (kappa + n))
     )
@@ -183,7 +189,7 @@ class TwoHumps(Target):
 def two_humps(masses: tuple[float, float], widths: float = 1.0) -> tuple[TwoHumps, TargetData, LaplaceMixture]:
     """The target, data that it ignores, and a normal mixture in the right places with masses that may be wrong."""
     mixture = emjax.Mixture(emjax.Poisson(), 1)
-    prior = emjax.Prior(np.ones(1), PoissonPrior(np.asarray(2.0), np.ones(2)))
+    prior = poisson_prior([1.0], shape=2.0, rate=[1.0, 1.0])
     _, data = make_target(mixture, np.array([[1.0, 2.0], [3.0, 1.0]]), prior)
     target = TwoHumps(mixture, 2)
     nowhere = optimum(mixture.params(rate=[[1.0, 1.0]]))

@@ -17,7 +17,7 @@ from emjax.bayes import bridge
 from emjax.bayes.bridge import MarginalMixture, MixtureProgram
 from emjax.em.blocks import make_blocks
 from emjax.em.step import expectation, objective
-from emjax.mixture import Prior
+from emjax.families.observations import observed
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 NORMALS = [(Normal(name), d) for name in ("full", "tied", "diag", "spherical") for d in (1, 2, 3)]
@@ -73,10 +73,10 @@ def test_log_density_of_the_program_is_the_objective_of_map_em(case):
     program, prior = emjax.to_numpyro(mixture, x), mixture.default_prior(x)
 
     def all_three(params):
-        by_numpyro, _ = log_density(program, (x,), {}, program.func.to_sites(params))
+        by_numpyro, _ = log_density(program, (x,), {}, prior.at_sites(params))
         blocks = jax.tree.map(jnp.asarray, make_blocks(x, mixture))
         statistics = expectation(mixture.likelihood, params, blocks)
-        by_em = objective(mixture.likelihood, params, statistics, prior) + family.log_base_measure(x).sum()
+        by_em = objective(mixture.likelihood, params, statistics, prior) + family.log_base_measure(observed(x)).sum()
         by_declaration = mixture.log_prob(params, x).sum() + mixture.log_prior(params, prior)
         return by_numpyro, by_em, by_declaration
 
@@ -95,7 +95,7 @@ def test_objective_of_a_map_fit_is_the_log_density_in_the_units_of_the_data():
     program = emjax.to_numpyro(mixture, x)
     with jax.enable_x64(True):
         density = jax.jit(lambda sites: log_density(program, (x,), {}, sites)[0])
-        expected = float(density(program.func.to_sites(fit.params)))
+        expected = float(density(fit.mixture.prior.at_sites(fit.params)))
     assert fit.log_prior != 0.0
     assert fit.objective == pytest.approx(expected, rel=1e-12, abs=1e-8)
 
@@ -110,7 +110,7 @@ def test_plain_numpyro_program_is_the_same_model(n_features):
     prior = mixture.default_prior(x)
 
     def all_three(params):
-        sites = program.func.to_sites(params)
+        sites = prior.at_sites(params)
         plain, _ = log_density(model, (data,), {"n_components": N_COMPONENTS}, sites)
         bridged, _ = log_density(program, (x,), {}, sites)
         return plain, bridged, mixture.log_prob(params, x).sum() + mixture.log_prior(params, prior)
@@ -163,7 +163,7 @@ def test_data_are_needed_only_to_scale_the_default_prior():
     x = make_data(Normal(), 2)
     own = Mixture(Normal(), 2).default_prior(x)
     program = emjax.to_numpyro(Mixture(Normal(), 2, prior=own))
-    np.testing.assert_array_equal(program.keywords["prior"].components.mean, own.components.mean)
+    np.testing.assert_array_equal(program.keywords["prior"]["mean"].mean, own["mean"].mean)
     for prior in (None, "default"):
         with pytest.raises(emjax.ConfigError, match="needs data x"):
             emjax.to_numpyro(Mixture(Normal(), 2, prior=prior))
@@ -173,11 +173,11 @@ def test_given_prior_and_default_prior_are_the_ones_used():
     x = make_data(Normal(), 2)
     mixture = Mixture(Normal(), 2)
     default = mixture.default_prior(x)
-    assert emjax.to_numpyro(mixture, x).keywords["prior"].components.precision == 0.01
-    own = Prior(concentration=np.array([5.0, 2.0]), components=default.components)
+    assert emjax.to_numpyro(mixture, x).keywords["prior"]["mean"].precision == 0.01
+    own = default.replace(weights=emjax.laws.Dirichlet(np.array([5.0, 2.0])))
     given = emjax.to_numpyro(Mixture(Normal(), 2, prior=own), x)
     np.testing.assert_array_equal(given.keywords["prior"].concentration, [5.0, 2.0])
-    sites = given.func.to_sites(random_params(mixture, x, np.random.default_rng(0)))
+    sites = own.at_sites(random_params(mixture, x, np.random.default_rng(0)))
     with jax.enable_x64(True):
         density = jax.jit(lambda prior: log_density(given.func, (x,), {"prior": prior}, sites)[0])
         difference = float(density(own) - density(default))
@@ -271,9 +271,9 @@ class TestPrograms:
     def test_sites_and_params_are_inverses(self):
         for family, n_features in [(Normal("full"), 2), (Normal("tied"), 3), (Normal("spherical"), 2), (Poisson(), 2)]:
             mixture = Mixture(family, 2)
-            params = random_params(mixture, make_data(family, n_features), np.random.default_rng(3))
-            program = MixtureProgram(mixture)
-            again = program.from_sites(program.to_sites(params))
+            x = make_data(family, n_features)
+            params = random_params(mixture, x, np.random.default_rng(3))
+            again = MixtureProgram(mixture).from_sites(mixture.default_prior(x).at_sites(params))
             jax.tree.map(np.testing.assert_array_equal, again, params)
 
     def test_prior_predictive_of_counts_has_the_mean_of_the_prior(self):

@@ -6,7 +6,7 @@ import itertools
 import jax
 import numpy as np
 import pytest
-from posteriors import GROUPS, GROUPS_PRIOR, TWO_POISSONS, evaluator
+from posteriors import GROUPS, GROUPS_PRIOR, TWO_POISSONS, evaluator, rows_of
 from scipy.special import logsumexp
 
 import emjax
@@ -34,7 +34,7 @@ def handed_off(x, k, family=None, concentration=None, seed=0):
     mixture = emjax.Mixture(family or emjax.Poisson(), k)
     prior = mixture.default_prior(x)
     if concentration is not None:
-        prior = dataclasses.replace(prior, concentration=np.asarray(concentration, float))
+        prior = prior.replace(weights=emjax.laws.Dirichlet(np.asarray(concentration, float)))
     mixture = dataclasses.replace(mixture, prior=prior)
     with jax.enable_x64(True):
         problem = prepare(mixture, as_samples(x))
@@ -120,7 +120,9 @@ def test_the_density_of_labellings_is_the_sum_over_all_numberings(k):
     mixture = emjax.Mixture(emjax.Poisson(), k)
     evaluate = evaluator(mixture, x, mixture.default_prior(x))
     points = np.random.default_rng(1).normal(1.5, 1.0, (20, 2 * k - 1))
-    jumps = labelling_jumps(evaluate.target, evaluate.data, x, points, jax.random.key(0), 30, ((1.0, 0.6), (0.3, 0.3)))
+    jumps = labelling_jumps(
+        evaluate.target, evaluate.data, rows_of(x), points, jax.random.key(0), 30, ((1.0, 0.6), (0.3, 0.3))
+    )
     numbered = [
         jax.vmap(lambda point: jumps.log_density(evaluate.target, evaluate.data, point))(
             evaluate.target.permute(points, order)

@@ -31,11 +31,9 @@ def exact_sds(counts, shape, inverse_scale):
 def test_standard_deviations_are_exact(seed):
     x = emjax.datasets.load("deaths")
     posterior = emjax.sample(emjax.Mixture(emjax.Poisson(), 2), x, key=jax.random.key(seed), method="nuts")
-    prior = posterior.mixture.prior.components
-    exact = exact_sds(
-        np.asarray(x.values).ravel().astype(int), float(prior.shape), float(np.ravel(prior.inverse_scale)[0])
-    )
-    weights, rates = np.asarray(posterior.params.weights), np.asarray(posterior.params.components.rate)[..., 0]
+    prior = posterior.mixture.prior["rate"]
+    exact = exact_sds(np.asarray(x.values).ravel().astype(int), float(prior.shape), float(np.ravel(prior.rate)[0]))
+    weights, rates = np.asarray(posterior.params.weights), np.asarray(posterior.params.rate)[..., 0]
     order = np.argsort(rates, axis=1)
     sampled = [np.take_along_axis(weights, order, 1)[:, 0], *np.sort(rates, axis=1).T]
     assert posterior.converged

@@ -12,20 +12,22 @@ from scipy.special import gammaln, logsumexp
 from scipy.stats import kstest
 
 import emjax
-from emjax.bayes.gibbs import run_gibbs, sweep
+from emjax.bayes.gibbs import GibbsData, run_gibbs, sweep
 from emjax.clock import stopwatch
+from emjax.em.rows import Rows
 from emjax.errors import ConfigError
 from emjax.families import Family
-from emjax.families.normal import NormalParams, NormalPrior
-from emjax.families.poisson import PoissonParams, PoissonPrior
+from emjax.families.frame import identity_frame
+from emjax.families.observations import observed
+from tests.priors import normal_prior, poisson_prior
 
 CHAINS, WARMUP, DRAWS = 4, 260, 1500
 POISSON = emjax.Mixture(emjax.Poisson(), 2)
 COUNTS = np.repeat([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 9.0, 12.0], [3, 5, 7, 4, 2, 2, 1, 2, 2, 1])[:, None]
-PRIOR = emjax.Prior(np.full(2, 1.5), PoissonPrior(shape=np.asarray(2.0), inverse_scale=np.array([0.5])))
-STARTS = emjax.MixtureParams(
-    weights=np.array([[0.5, 0.5], [0.9, 0.1], [0.1, 0.9], [0.3, 0.7]]),
-    components=PoissonParams(np.array([[[1.0], [8.0]], [[8.0], [1.0]], [[3.0], [3.1]], [[0.1], [20.0]]])),
+PRIOR = poisson_prior([1.5, 1.5], shape=2.0, rate=[0.5])
+STARTS = POISSON.assembled(
+    np.array([[0.5, 0.5], [0.9, 0.1], [0.1, 0.9], [0.3, 0.7]]),
+    {"rate": np.array([[[1.0], [8.0]], [[8.0], [1.0]], [[3.0], [3.1]], [[0.1], [20.0]]])},
 )
 
 
@@ -33,7 +35,7 @@ def run(mixture=POISSON, x=COUNTS, prior=PRIOR, *, seed=0, starts=STARTS, warmup
     with jax.enable_x64(True), jax.numpy_rank_promotion("raise"):
         return run_gibbs(
             mixture,
-            x,
+            Rows(x, identity_frame(x.shape[1]), x.dtype),
             prior,
             key=jax.random.key(seed),
             starts=starts,
@@ -73,8 +75,8 @@ def test_the_posterior_of_two_poissons_is_that_of_a_grid(poisson):
         mixed = np.logaddexp(np.log(share) + log_pmf[low], np.log1p(-share) + log_pmf[high])
         joint[row] = mixed @ repeats + log_density[low] + log_density[high] + 0.5 * np.log(share * (1 - share))
     mass = np.exp(joint - logsumexp(joint))
-    order = np.argsort(poisson.components.rate[..., 0], axis=-1)
-    drawn = np.take_along_axis(poisson.components.rate[..., 0], order, -1)
+    order = np.argsort(poisson.rate[..., 0], axis=-1)
+    drawn = np.take_along_axis(poisson.rate[..., 0], order, -1)
     weight = np.take_along_axis(poisson.weights, order, -1)[..., 0]
     share = np.broadcast_to(shares[:, None], mass.shape)
     quantities = (
@@ -97,7 +99,7 @@ def test_the_posterior_of_two_poissons_is_that_of_a_grid(poisson):
 
 
 def test_labels_are_in_random_order(poisson):
-    ordered = poisson.components.rate[..., 0, 0] < poisson.components.rate[..., 1, 0]
+    ordered = poisson.rate[..., 0, 0] < poisson.rate[..., 1, 0]
     # Whatever the chains do, the order of each draw is a coin of its own.
     assert np.all(np.abs(ordered.mean(axis=1) - 0.5) < 4 * 0.5 / np.sqrt(DRAWS))
     repeats = (ordered[:, 1:] == ordered[:, :-1]).mean()
@@ -107,41 +109,33 @@ def test_labels_are_in_random_order(poisson):
 
 def test_labels_stay_where_the_prior_tells_them_apart():
     far = np.where(np.arange(len(COUNTS)) < 12, 2.0, 90.0)[:, None]
-    prior = emjax.Prior(np.array([1.5, 1.6]), PRIOR.components)
+    prior = poisson_prior([1.5, 1.6], shape=2.0, rate=[0.5])
     starts = jax.tree.map(lambda leaf: np.repeat(leaf[:1], CHAINS, axis=0), STARTS)
     drawn = run(x=far, prior=prior, starts=starts, warmup=0, draws=200)
-    assert np.all(drawn.components.rate[..., 0, 0] < drawn.components.rate[..., 1, 0])
+    assert np.all(drawn.rate[..., 0, 0] < drawn.rate[..., 1, 0])
     # With labels known, weights are Dirichlet and independent from draw to draw.
     exact = scipy.stats.beta(1.5 + 12, 1.6 + len(far) - 12)
     assert kstest(drawn.weights[..., 0].ravel(), exact.cdf).pvalue > 1e-3
 
 
 ONE = emjax.Mixture(emjax.Normal(), 1)
-ONE_START = emjax.MixtureParams(
-    weights=np.ones((2, 1)),
-    components=NormalParams(np.full((2, 1, 1), 0.3), np.ones((2, 1, 1, 1)), ONE.family.structure),
-)
+ONE_START = ONE.assembled(np.ones((2, 1)), {"mean": np.full((2, 1, 1), 0.3), "covariance": np.ones((2, 1, 1, 1))})
 
 
 @pytest.mark.parametrize("width", [1.0, 1e-7], ids=["natural form", "too narrow for the natural form"])
 def test_one_component_has_its_conjugate_posterior_exactly(width: float):
     x = 3.0 + width * np.random.default_rng(5).normal(size=(20, 1))
-    prior = NormalPrior(
-        mean=np.array([3.0]),
-        precision=np.asarray(0.5),
-        degrees_of_freedom=np.asarray(4.0),
-        scatter=np.array([[2.0 * width**2]]),
-    )
+    prior = normal_prior([1.0], mean=[3.0], precision=0.5, degrees_of_freedom=4.0, scatter=[[2.0 * width**2]])
     start = jax.tree.map(np.copy, ONE_START)
-    start.components.mean[:] = 3.0
-    start.components.dispersion[:] = width**2
-    drawn = run(ONE, x, emjax.Prior(np.ones(1), prior), starts=start, warmup=1, draws=1000)
+    start["mean"][:] = 3.0
+    start["covariance"][:] = width**2
+    drawn = run(ONE, x, prior, starts=start, warmup=1, draws=1000)
     n, offset = len(x), x.mean() - 3.0
     scatter = 2.0 * width**2 + ((x - x.mean()) ** 2).sum() + 0.5 * n / (0.5 + n) * offset**2
     variance = scipy.stats.invgamma((4.0 + n) / 2, scale=scatter / 2)
     mean = scipy.stats.t(4.0 + n, (0.5 * 3.0 + n * x.mean()) / (0.5 + n), np.sqrt(scatter / (0.5 + n) / (4.0 + n)))
-    assert kstest(drawn.components.dispersion.ravel(), variance.cdf).pvalue > 1e-3
-    assert kstest(drawn.components.mean.ravel(), mean.cdf).pvalue > 1e-3
+    assert kstest(drawn.covariance.ravel(), variance.cdf).pvalue > 1e-3
+    assert kstest(drawn.mean.ravel(), mean.cdf).pvalue > 1e-3
     np.testing.assert_array_equal(drawn.weights, 1.0)
 
 
@@ -154,8 +148,9 @@ def replicate(mixture, natural, prior, params, x):
     @jax.jit
     def all_of_them(keys, params, x, prior):
         def one(key, params, x):
-            data = mixture.family.sufficient_statistics(x.T) if natural else x
-            return sweep(mixture, natural, key, params, data, prior)
+            rows = observed(x)
+            features = mixture.family.sufficient_statistics(rows) if natural else None
+            return sweep(mixture, key, params, GibbsData(features, None if natural else rows), prior)
 
         return jax.vmap(one)(keys, params, x)
 
@@ -172,10 +167,7 @@ def test_a_sweep_keeps_the_joint_distribution_of_normals_and_data(natural: bool)
     rng = np.random.default_rng(11)
     mixture = emjax.Mixture(emjax.Normal(), 2)
     scatter, centre = np.array([[2.0, 0.7], [0.7, 1.0]]), np.array([1.0, -2.0])
-    prior = emjax.Prior(
-        np.full(2, 2.0),
-        NormalPrior(centre, precision=np.asarray(0.4), degrees_of_freedom=np.asarray(6.0), scatter=scatter),
-    )
+    prior = normal_prior([2.0, 2.0], centre, precision=0.4, degrees_of_freedom=6.0, scatter=scatter)
     weights = rng.dirichlet([2.0, 2.0], REPLICATES)
     covariance = scipy.stats.invwishart(6.0, scatter).rvs(2 * REPLICATES, random_state=rng).reshape(-1, 2, 2, 2)
     roots = np.linalg.cholesky(covariance)
@@ -183,7 +175,7 @@ def test_a_sweep_keeps_the_joint_distribution_of_normals_and_data(natural: bool)
     labels = (rng.random((REPLICATES, 3)) > weights[:, :1]).astype(int)
     rows = np.arange(REPLICATES)[:, None]
     x = mean[rows, labels] + (roots[rows, labels] @ rng.normal(size=(REPLICATES, 3, 2, 1)))[..., 0]
-    params = emjax.MixtureParams(weights, NormalParams(mean, covariance, mixture.family.structure))
+    params = mixture.assembled(weights, {"mean": mean, "covariance": covariance})
     drawn = replicate(mixture, natural, prior, params, x)
     assert kstest(drawn.weights[:, 0], scipy.stats.beta(2, 2).cdf).pvalue > 1e-3
     for feature in range(2):
@@ -192,33 +184,31 @@ def test_a_sweep_keeps_the_joint_distribution_of_normals_and_data(natural: bool)
         variance = scipy.stats.invgamma(2.5, scale=rate / 2)
         location = scipy.stats.t(5.0, centre[feature], np.sqrt(rate / 0.4 / 5.0))
         for k in range(2):
-            assert kstest(drawn.components.dispersion[:, k, feature, feature], variance.cdf).pvalue > 1e-3
-            assert kstest(drawn.components.mean[:, k, feature], location.cdf).pvalue > 1e-3
-    correlations = drawn.components.dispersion[:, :, 0, 1] / np.sqrt(
-        drawn.components.dispersion[:, :, 0, 0] * drawn.components.dispersion[:, :, 1, 1]
-    )
+            assert kstest(drawn.covariance[:, k, feature, feature], variance.cdf).pvalue > 1e-3
+            assert kstest(drawn.mean[:, k, feature], location.cdf).pvalue > 1e-3
+    correlations = drawn.covariance[:, :, 0, 1] / np.sqrt(drawn.covariance[:, :, 0, 0] * drawn.covariance[:, :, 1, 1])
     before = covariance[:, :, 0, 1] / np.sqrt(covariance[:, :, 0, 0] * covariance[:, :, 1, 1])
     assert kstest(correlations.ravel(), before.ravel()).pvalue > 1e-3
     # Components are independent of each other and of the weights, and the sweep did look at the data.
-    within = np.corrcoef([drawn.components.mean[:, 0, 0], drawn.components.mean[:, 1, 0], drawn.weights[:, 0]])
+    within = np.corrcoef([drawn.mean[:, 0, 0], drawn.mean[:, 1, 0], drawn.weights[:, 0]])
     assert np.abs(within - np.eye(3)).max() < 4.5 / np.sqrt(REPLICATES)
-    assert np.corrcoef(drawn.components.mean[:, 0, 0], mean[:, 0, 0])[0, 1] > 0.3
+    assert np.corrcoef(drawn.mean[:, 0, 0], mean[:, 0, 0])[0, 1] > 0.3
 
 
 def test_a_sweep_keeps_the_joint_distribution_of_poissons_and_data():
     rng = np.random.default_rng(12)
-    prior = emjax.Prior(np.full(2, 0.7), PoissonPrior(shape=np.asarray(1.3), inverse_scale=np.array([0.4])))
+    prior = poisson_prior([0.7, 0.7], shape=1.3, rate=[0.4])
     weights = rng.dirichlet([0.7, 0.7], REPLICATES)
     rate = rng.gamma(1.3, 1 / 0.4, size=(REPLICATES, 2, 1))
     labels = (rng.random((REPLICATES, 3)) > weights[:, :1]).astype(int)
     x = rng.poisson(rate[np.arange(REPLICATES)[:, None], labels]).astype(float)
-    drawn = replicate(POISSON, True, prior, emjax.MixtureParams(weights, PoissonParams(rate)), x)
+    drawn = replicate(POISSON, True, prior, POISSON.assembled(weights, {"rate": rate}), x)
     assert kstest(drawn.weights[:, 0], scipy.stats.beta(0.7, 0.7).cdf).pvalue > 1e-3
     for k in range(2):
-        assert kstest(drawn.components.rate[:, k, 0], scipy.stats.gamma(1.3, scale=1 / 0.4).cdf).pvalue > 1e-3
-    within = np.corrcoef([*drawn.components.rate[..., 0].T, drawn.weights[:, 0]])
+        assert kstest(drawn.rate[:, k, 0], scipy.stats.gamma(1.3, scale=1 / 0.4).cdf).pvalue > 1e-3
+    within = np.corrcoef([*drawn.rate[..., 0].T, drawn.weights[:, 0]])
     assert np.abs(within - np.eye(3)).max() < 4.5 / np.sqrt(REPLICATES)
-    assert np.corrcoef(drawn.components.rate[:, 0, 0], rate[:, 0, 0])[0, 1] > 0.3
+    assert np.corrcoef(drawn.rate[:, 0, 0], rate[:, 0, 0])[0, 1] > 0.3
 
 
 # --- the driver
@@ -226,18 +216,18 @@ def test_a_sweep_keeps_the_joint_distribution_of_poissons_and_data():
 
 def test_draws_are_arrays_of_chains_and_draws(poisson):
     assert poisson.weights.shape == (CHAINS, DRAWS, 2)
-    assert poisson.components.rate.shape == (CHAINS, DRAWS, 2, 1)
+    assert poisson.rate.shape == (CHAINS, DRAWS, 2, 1)
     for leaf in jax.tree.leaves(poisson):
         assert isinstance(leaf, np.ndarray)
         assert leaf.dtype == np.float64
         assert np.isfinite(leaf).all()
-    assert len(np.unique(poisson.components.rate)) == poisson.components.rate.size
+    assert len(np.unique(poisson.rate)) == poisson.rate.size
 
 
 def test_draws_have_the_precision_of_the_data(poisson):
     drawn = run(x=COUNTS.astype(np.float32), draws=400)
     assert {leaf.dtype for leaf in jax.tree.leaves(drawn)} == {np.dtype(np.float32)}
-    rate, expected = ((r.weights * r.components.rate[..., 0]).sum(-1) for r in (drawn, poisson))
+    rate, expected = ((r.weights * r.rate[..., 0]).sum(-1) for r in (drawn, poisson))
     spread = np.hypot(array_stats.mcse(rate.astype(float), method="mean"), array_stats.mcse(expected, method="mean"))
     assert abs(rate.mean() - expected.mean()) < 4 * spread
 
@@ -253,11 +243,11 @@ def test_same_key_same_draws_and_nothing_compiled_anew(poisson):
 
 
 def test_data_and_prior_are_arguments_of_the_compiled_program(poisson):
-    prior = emjax.Prior(np.full(2, 3.0), PoissonPrior(shape=np.asarray(9.0), inverse_scale=np.array([0.1])))
+    prior = poisson_prior([3.0, 3.0], shape=9.0, rate=[0.1])
     with stopwatch() as clock:
         other = run(x=COUNTS + 60.0, prior=prior, draws=100)
     assert clock.compile_seconds == 0
-    mean = (other.weights * other.components.rate[..., 0]).sum(-1)
+    mean = (other.weights * other.rate[..., 0]).sum(-1)
     assert abs(mean.mean() - COUNTS.mean() - 60.0) < 2.0
 
 
@@ -298,8 +288,8 @@ class Plain(emjax.Poisson):
     ("changed", "message"),
     [
         ({"mixture": emjax.Mixture(Plain(), 2)}, "'poisson' has no conjugate draw .* method='nuts'"),
-        ({"prior": emjax.Prior(np.ones(3), PRIOR.components)}, r"has shape \(3,\), but the mixture has 2"),
-        ({"starts": emjax.MixtureParams(np.ones((3, 2)), STARTS.components)}, "one chain axis of equal length"),
+        ({"prior": poisson_prior(np.ones(3), shape=2.0, rate=[0.5])}, r"has shape \(3,\), but the mixture has 2"),
+        ({"starts": STARTS.replace(weights=np.ones((3, 2)))}, "one chain axis of equal length"),
         ({"draws": 0}, "draws = 0 is not allowed"),
         ({"warmup": -1}, "warmup = -1 is not allowed"),
     ],

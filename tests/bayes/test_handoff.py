@@ -28,6 +28,7 @@ from emjax.bayes.methods import Job
 from emjax.bayes.target import Evaluator
 from emjax.em.fit import fit, fit_from
 from emjax.errors import ConfigError, FitError
+from emjax.families.laws import Dirichlet
 from emjax.result import Status
 from emjax.samples import as_samples
 
@@ -84,7 +85,7 @@ def test_the_evidence_is_in_the_units_of_the_data(normal):
 @pytest.mark.parametrize(("x", "concentration"), [([2.0, 3.0, 2.0, 40.0, 44.0, 41.0], 0.5), ([30.0, 31.0, 29.0], 1.0)])
 def test_a_prior_without_bound_gives_way_only_where_it_leaves_no_map(x, concentration):
     declared = Mixture(Poisson(), 2)
-    prior = dataclasses.replace(declared.default_prior(np.array(x)), concentration=np.full(2, 0.5))
+    prior = declared.default_prior(np.array(x)).replace(weights=Dirichlet(np.full(2, 0.5)))
     problem = prepare(dataclasses.replace(declared, prior=prior), as_samples(x))
     found = handoff_module._find_map(problem, jax.random.key(0), None)
     np.testing.assert_array_equal(found.mixture.prior.concentration, [concentration] * 2)
@@ -120,9 +121,9 @@ def test_a_fit_of_something_else_is_no_map(changed, groups, monkeypatch):
     monkeypatch.setattr(handoff_module, "fit_from", refuse)
     init = handoff.map_fit
     if changed == "data":
-        init = dataclasses.replace(init, data=init.data + 1.0)
+        init = dataclasses.replace(init, samples=as_samples(init.data + 1.0))
     elif changed == "prior":
-        prior = dataclasses.replace(GROUPS_PRIOR, concentration=np.full(2, 3.0))
+        prior = GROUPS_PRIOR.replace(weights=Dirichlet(np.full(2, 3.0)))
         init = dataclasses.replace(init, mixture=dataclasses.replace(init.mixture, prior=prior))
     elif changed == "status":
         init = dataclasses.replace(init, status=Status.MAX_ITER)

@@ -17,6 +17,7 @@ from posteriors import (
     modes_from,
     normal_posterior,
     normal_start,
+    rows_of,
     two_humps,
     two_poissons_on_a_grid,
 )
@@ -87,7 +88,7 @@ def normal_runs(one_normal):
 
 
 def covariance_at(target, flat):
-    return target.params(flat).components.covariance
+    return target.params(flat).covariance
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -97,7 +98,7 @@ def test_one_normal_has_the_normal_inverse_wishart_posterior(dtype, normal_runs,
     assert run.flat.dtype == np.float64
     assert chains.state.flat.dtype == dtype
     target = one_normal[0].target
-    moments = jax.jit(jax.vmap(jax.vmap(lambda at: (target.params(at).components.mean, covariance_at(target, at)))))
+    moments = jax.jit(jax.vmap(jax.vmap(lambda at: (target.params(at).mean, covariance_at(target, at)))))
     means, covariances = map(np.asarray, moments(run.flat))
     exact = normal_posterior()
     for j in range(2):
@@ -213,7 +214,7 @@ def groups():
         chains.warm_up(WARMUP)
         runs = {"normal": chains.draw(DRAWS, 2)}
         points = chains.modes.relabelled(runs["normal"].flat.reshape(-1, 3))
-        chains.jumps = labelling_jumps(evaluate.target, evaluate.data, GROUPS, points, jax.random.key(3))
+        chains.jumps = labelling_jumps(evaluate.target, evaluate.data, rows_of(GROUPS), points, jax.random.key(3))
         chains.warm_up(WARMUP)
         runs["labelling"] = chains.draw(DRAWS, 6)
         return runs, modes

@@ -16,6 +16,7 @@ from posteriors import (
     modes_from,
     normal_posterior,
     normal_start,
+    rows_of,
 )
 
 from emjax.bayes.jumps import MOST_LABELLINGS, NormalJumps, labelling_jumps
@@ -54,7 +55,7 @@ def test_what_is_proposed_has_the_density_that_is_claimed(kind, problem):
         jumps = NormalJumps.make(modes, np.float64)
     else:
         points, _ = modes.sample(np.random.default_rng(0), 300)
-        jumps = labelling_jumps(evaluate.target, evaluate.data, rows, points, jax.random.key(1))
+        jumps = labelling_jumps(evaluate.target, evaluate.data, rows_of(rows), points, jax.random.key(1))
     points, log_density = proposed(jumps, evaluate)
     assert np.isfinite(points).all()
     assert np.isfinite(log_density).all()
@@ -74,19 +75,19 @@ def test_a_sweep_of_one_component_is_a_draw_of_its_posterior():
     evaluate = evaluator(ONE_NORMAL, NORMAL_ROWS, NORMAL_PRIOR)
     modes = modes_from(evaluate, [normal_start()])
     points, _ = modes.sample(np.random.default_rng(0), 10)
-    jumps = labelling_jumps(evaluate.target, evaluate.data, NORMAL_ROWS, points, jax.random.key(1))
+    jumps = labelling_jumps(evaluate.target, evaluate.data, rows_of(NORMAL_ROWS), points, jax.random.key(1))
 
     @jax.jit
     def swept(jumps, center, keys):
         return jax.vmap(lambda key: jumps.sweep(evaluate.target, evaluate.data, key, center))(keys)
 
     found = swept(jumps, modes.centers[0], jax.random.split(jax.random.key(2), N))
-    drawn = jax.tree.map(np.asarray, jax.vmap(evaluate.target.params)(found)).components
+    drawn = jax.tree.map(np.asarray, jax.vmap(evaluate.target.params)(found))
     exact = normal_posterior()
     for j in range(2):
         for values, marginal in (
             (drawn.mean[:, 0, j], exact.mean_of(j)),
-            (drawn.dispersion[:, 0, j, j], exact.variance_of(j)),
+            (drawn.covariance[:, 0, j, j], exact.variance_of(j)),
         ):
             # Independent draws: the largest distance of distribution functions at one chance in ten thousand.
             assert scipy.stats.kstest(values, marginal.cdf).pvalue > 1e-4
@@ -108,7 +109,7 @@ def test_labellings_of_one_component_are_the_posterior_some_wider_and_the_prior(
     evaluate, rows, modes = problem
     if evaluate.target.likelihood.n_components > 1:
         points, _ = modes.sample(np.random.default_rng(0), 3 * MOST_LABELLINGS)
-        jumps = labelling_jumps(evaluate.target, evaluate.data, rows, points, jax.random.key(1))
+        jumps = labelling_jumps(evaluate.target, evaluate.data, rows_of(rows), points, jax.random.key(1))
         assert len(jumps.moments) == 2 * MOST_LABELLINGS + 1
         # Each datum is in one component: the counts and the sums over components are those of all data.
         np.testing.assert_allclose(jumps.moments[:MOST_LABELLINGS].sum(axis=1), [[6.0, 88.0]] * MOST_LABELLINGS)
@@ -117,7 +118,7 @@ def test_labellings_of_one_component_are_the_posterior_some_wider_and_the_prior(
         np.testing.assert_allclose(np.exp(jumps.log_choice).sum(), 1.0)
         return
     points, _ = modes.sample(np.random.default_rng(0), 10)
-    jumps = labelling_jumps(evaluate.target, evaluate.data, rows, points, jax.random.key(1))
+    jumps = labelling_jumps(evaluate.target, evaluate.data, rows_of(rows), points, jax.random.key(1))
     found, log_density = proposed(jumps, evaluate)
     values, _ = evaluate(found)
     # Wherever the posterior is, 0.7 of the density is the posterior itself, and the rest adds to it.

@@ -23,7 +23,7 @@ from posteriors import (
 
 import emjax
 from emjax.bayes.laplace import GOOD_PARETO_K, good_pareto_k, importance_sample, resample, smoothed_weights
-from emjax.families.poisson import PoissonPrior
+from tests.priors import poisson_prior
 
 pytestmark = pytest.mark.usefixtures("x64")
 POINTS = 4000
@@ -66,7 +66,7 @@ def test_the_evidence_of_one_normal_is_the_closed_form():
 
 def test_the_evidence_of_one_poisson_is_the_closed_form():
     x = np.array([[3.0], [0.0], [5.0], [2.0], [4.0]])
-    prior = emjax.Prior(np.ones(1), PoissonPrior(np.asarray(3.0), np.array([0.8])))
+    prior = poisson_prior([1.0], shape=3.0, rate=[0.8])
     mixture = emjax.Mixture(emjax.Poisson(), 1)
     sample, evaluate = importance(mixture, x, prior, [mixture.params(rate=[[2.0]])])
     found, error = log_evidence_and_error(sample, evaluate)

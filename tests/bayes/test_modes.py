@@ -59,7 +59,7 @@ def copies(mixture):
 
 def test_newton_ends_in_two_modes_where_the_gradient_is_zero(evaluate, mixture, hessian):
     assert len(mixture.modes) == 2
-    rates = np.sort([np.ravel(mixture.target.params(jax.numpy.asarray(m.flat)).components.rate) for m in mixture.modes])
+    rates = np.sort([np.ravel(mixture.target.params(jax.numpy.asarray(m.flat)).rate) for m in mixture.modes])
     assert (np.abs(rates - [[2.3, 20.2], [6.9, 27.6]]) < [0.8, 1.5]).all()  # the modes of another parametrisation
     for mode in mixture.modes:
         assert mode.converged
@@ -78,7 +78,7 @@ def test_modes_come_by_mass_with_the_optimum_they_grew_from(mixture):
     assert mixture.weights.sum() == pytest.approx(1.0)
     ratio = np.exp(mixture.modes[1].log_mass - mixture.modes[0].log_mass)
     assert mixture.weights[1] / mixture.weights[0] == pytest.approx(ratio)
-    lowest = [mode.optimum.params.components.rate.min() for mode in mixture.modes]
+    lowest = [mode.optimum.params.rate.min() for mode in mixture.modes]
     assert lowest == [2.0, 7.0]
 
 

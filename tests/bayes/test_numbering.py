@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import scipy.special
 from arviz_stats.base import array_stats
-from posteriors import evaluator, modes_from
+from posteriors import evaluator, modes_from, rows_of
 
 import emjax
 from emjax.bayes.hmc import HmcChains
 from emjax.bayes.jumps import NormalJumps, labelling_jumps
-from emjax.families.normal import NormalPrior
-from emjax.families.poisson import PoissonPrior
+from tests.priors import normal_prior, poisson_prior
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -23,7 +22,7 @@ THREE = emjax.Mixture(emjax.Poisson(), 3)
 COUNTS = np.array([0.0, 1.0, 2.0, 3.0, 5.0, 9.0])[:, None]
 """Few counts that overlap, so that much of the posterior is where one numbering meets the next."""
 
-COUNTS_PRIOR = emjax.Prior(np.full(3, 1.5), PoissonPrior(shape=np.asarray(2.0), inverse_scale=np.array([0.5])))
+COUNTS_PRIOR = poisson_prior(np.full(3, 1.5), shape=2.0, rate=[0.5])
 ORDERS = list(itertools.permutations(range(3)))
 
 
@@ -45,7 +44,7 @@ def normals():
     with jax.enable_x64(True):
         centers = np.array([[-2.0, 0.0], [0.0, 1.5], [2.0, -1.0]])
         x = np.random.default_rng(3).normal(size=(60, 2)) * 0.7 + np.repeat(centers, 20, axis=0)
-        prior = emjax.Prior(np.ones(3), NormalPrior(np.zeros(2), np.asarray(0.1), np.asarray(5.0), np.eye(2)))
+        prior = normal_prior(np.ones(3), np.zeros(2), precision=0.1, degrees_of_freedom=5.0, scatter=np.eye(2))
         mixture = emjax.Mixture(emjax.Normal("full"), 3)
         start = mixture.params(weights=np.full(3, 1 / 3), mean=centers, covariance=np.tile(0.5 * np.eye(2), (3, 1, 1)))
         evaluate = evaluator(mixture, x, prior)
@@ -107,8 +106,8 @@ def test_modes_in_any_order_get_one_numbering_and_one_metric(normals):
 
 def exact_means() -> dict[str, float]:
     """Posterior means of what labels do not touch, by enumeration of all labellings in plain NumPy."""
-    x, k, of = COUNTS[:, 0], 3, COUNTS_PRIOR.components
-    alpha, shape, rate = COUNTS_PRIOR.concentration, float(of.shape), float(of.inverse_scale[0])
+    x, k, of = COUNTS[:, 0], 3, COUNTS_PRIOR["rate"]
+    alpha, shape, rate = COUNTS_PRIOR.concentration, float(of.shape), float(of.rate[0])
     log_shares, rows = [], []
     gammaln = scipy.special.gammaln
     for labels in itertools.product(range(k), repeat=len(x)):
@@ -162,7 +161,7 @@ def runs(counts):
         flat = found["normal"][0].flat
         chains.learn(np.swapaxes(flat, 0, 1))
         points = chains.modes.relabelled(flat.reshape(-1, 5))
-        chains.jumps = labelling_jumps(evaluate.target, evaluate.data, COUNTS, points, jax.random.key(6))
+        chains.jumps = labelling_jumps(evaluate.target, evaluate.data, rows_of(COUNTS), points, jax.random.key(6))
         chains.warm_up(300)
         found["labelling"] = (chains.draw(1000, 4), chains.modes)
         return found
@@ -183,7 +182,7 @@ def test_chains_in_one_numbering_have_the_posterior_of_all(kind, runs):
 
 def test_a_prior_that_tells_components_apart_has_no_numbering(counts):
     _, modes = counts
-    prior = dataclasses.replace(COUNTS_PRIOR, concentration=np.array([1.0, 2.0, 3.0]))
+    prior = COUNTS_PRIOR.replace(weights=emjax.laws.Dirichlet(np.array([1.0, 2.0, 3.0])))
     other = evaluator(THREE, COUNTS, prior, CHAINS)
     jumps = NormalJumps.make(modes, np.float64)
     starts = modes.target.permute(np.repeat(modes.centers[:1], CHAINS, axis=0), [2, 0, 1])
@@ -196,7 +195,7 @@ def test_a_prior_that_tells_components_apart_has_no_numbering(counts):
 @pytest.mark.parametrize("key", [0, 9, 17])
 def test_chains_on_the_deaths_in_london_do_not_leave_the_metric_that_fits(key):
     """Two Poissons that overlap: every second transition diverged when jumps led to the other numbering."""
-    prior = emjax.Prior(np.ones(2), PoissonPrior(shape=np.asarray(2.0), inverse_scale=np.ones(1)))
+    prior = poisson_prior([1.0, 1.0], shape=2.0, rate=[1.0])
     mixture = emjax.Mixture(emjax.Poisson(), 2, prior)
     posterior = emjax.sample(mixture, emjax.datasets.load("deaths"), key=jax.random.key(key))
     assert posterior.status == "converged"

@@ -81,10 +81,10 @@ def test_a_reference_has_the_default_prior_of_emjax(modules, name: str):
     settings = read(name)["settings"]
     prior = emjax.Mixture(emjax.Normal(), case.n_components).default_prior(case.data())
     assert settings["prior"]["concentration"] == prior.concentration.tolist()
-    assert settings["prior"]["precision"] == prior.components.precision
-    assert settings["prior"]["degrees_of_freedom"] == prior.components.degrees_of_freedom
-    np.testing.assert_allclose(settings["prior"]["mean"], prior.components.mean, rtol=1e-12)
-    np.testing.assert_allclose(settings["prior"]["scatter"], prior.components.scatter, rtol=1e-12)
+    assert settings["prior"]["precision"] == prior["mean"].precision
+    assert settings["prior"]["degrees_of_freedom"] == prior["covariance"].degrees_of_freedom
+    np.testing.assert_allclose(settings["prior"]["mean"], prior["mean"].mean, rtol=1e-12)
+    np.testing.assert_allclose(settings["prior"]["scatter"], prior["covariance"].scatter, rtol=1e-12)
     rows = settings["anchors"]["rows"]
     np.testing.assert_allclose(settings["anchors"]["values"], case.data()[rows], rtol=1e-12)
 

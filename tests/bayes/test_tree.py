@@ -10,10 +10,10 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import emjax
-from emjax import Mixture, MixtureParams, Poisson
+from emjax import Mixture, Poisson
 from emjax.bayes import predictive
 from emjax.bayes.tree import to_tree
-from emjax.families.poisson import PoissonParams
+from emjax.samples import as_samples
 
 N_SAMPLES = 120
 
@@ -25,7 +25,7 @@ def posterior():
     labels = rng.choice(2, N_SAMPLES, p=[0.4, 0.6])
     x = rng.poisson(np.array([1.0, 40.0])[labels]).astype(float)[:, None]
     prior = Mixture(Poisson(), 2).default_prior(x)
-    shape, inverse_scale = np.asarray(prior.components.shape), np.asarray(prior.components.inverse_scale)
+    shape, inverse_scale = np.asarray(prior["rate"].shape), np.asarray(prior["rate"].rate)
     counts, sums = np.bincount(labels), np.bincount(labels, weights=x[:, 0])
     rate = rng.gamma(shape + sums, 1.0 / (inverse_scale + counts), size=(4, 250, 2))
     weights = rng.dirichlet(1.0 + counts, size=(4, 250))
@@ -36,8 +36,8 @@ def posterior():
     return SimpleNamespace(
         sampled=sampled,
         mixture=Mixture(Poisson(), 2, prior=prior),
-        params=MixtureParams(weights.reshape(-1, 2), PoissonParams(rate.reshape(-1, 2, 1))),
-        map_fit=SimpleNamespace(data=x, feature_names=("x",)),
+        params=Mixture(Poisson(), 2).assembled(weights.reshape(-1, 2), {"rate": rate.reshape(-1, 2, 1)}),
+        map_fit=SimpleNamespace(data=x, samples=as_samples(x), feature_names=("x",)),
         key=None,
     )
 
@@ -60,7 +60,7 @@ def test_arviz_s_checks_find_what_they_need(whole_tree):
 def test_the_groups_for_arviz_hold_the_prior_and_data_of_both_predictives(whole_tree, posterior):
     x = posterior.map_fit.data
     prior = posterior.mixture.prior
-    shape, rate = np.asarray(prior.components.shape), np.asarray(prior.components.inverse_scale)
+    shape, rate = np.asarray(prior["rate"].shape), np.asarray(prior["rate"].rate)
     drawn = {name: posterior.sampled["posterior"][name].values for name in ("weights", "rate")}
     expected = stats.gamma.logpdf(drawn["rate"], shape, scale=1.0 / rate).sum(axis=(2, 3))
     # The weights' prior is uniform on the simplex of two: its density is 1.

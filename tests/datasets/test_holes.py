@@ -16,7 +16,6 @@ from emjax.samples import (
     check_counts,
     check_not_constant,
     check_squares,
-    refuse_weights_and_holes,
 )
 
 NAN = np.nan
@@ -129,13 +128,6 @@ def test_checks_look_at_what_was_seen(refusal):
     assert "is -1;" in refusal(check_counts, as_samples([[1.0, NAN], [NAN, -1.0]], missing=True))
     assert "'x1' holds only zeros" in refusal(check_counts, as_samples([[1.0, NAN], [NAN, 0.0]], missing=True))
     assert "row 1 (counting" in refusal(check_squares, as_samples([[1.0, NAN], [NAN, 1e200]], missing=True))
-
-
-def test_what_estimators_do_not_read_is_refused_in_one_place(refusal):
-    refuse_weights_and_holes(as_samples([1.0, 2.0], missing=True))
-    assert "NaN in row 1" in refusal(refuse_weights_and_holes, as_samples([1.0, NAN], missing=True))
-    assert "weights" in refusal(refuse_weights_and_holes, as_samples([1.0, 2.0], weights=[1, 2]))
-    assert "partial labels" in refusal(refuse_weights_and_holes, as_samples([1.0, 2.0], labels=[0, -1]))
 
 
 def test_samples_with_holes_are_refused_where_they_are_not_expected(refusal):

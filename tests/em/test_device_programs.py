@@ -17,6 +17,7 @@ from emjax.em.fit import Settings
 from emjax.em.init import drawn_starts
 from emjax.em.problem import prepare
 from emjax.em.state import Program
+from emjax.families.observations import Observations
 from emjax.samples import as_samples
 
 FAMILIES = [*(emjax.Normal(covariance=each) for each in ("full", "tied", "diag", "spherical")), emjax.Poisson()]
@@ -78,7 +79,9 @@ def test_a_hundred_million_rows_take_little_more_than_themselves(dtype: str, blo
         n_blocks = -(-n_rows // block)
         rows = jax.ShapeDtypeStruct((n_blocks, n_features, block), dtype)
         weights = jax.ShapeDtypeStruct((n_blocks, block), dtype)
-        data = Blocks(x=rows, weights=weights, total_weight=jax.ShapeDtypeStruct((), dtype), natural=True)
+        data = Blocks(
+            rows=Observations(y=rows), weights=weights, total_weight=jax.ShapeDtypeStruct((), dtype), natural=True
+        )
         program = Program(problem.likelihood, data, None, settings.options(problem.frame), "anderson")
         walk = accelerate.Accelerated(program).fresh(starts)
         needed = lowered(program, walk).compile().memory_analysis()

@@ -151,7 +151,7 @@ def test_a_component_at_zero_makes_the_mixture_the_nonparametric_maximum():
     # No further component would help: the directional derivative towards any rate is not positive (Lindsay 1983).
     x = np.asarray(emjax.datasets.load("deaths"))[:, 0]
     fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 3), x, key=jax.random.key(0))
-    weights, rates = fit.params.weights, fit.params.components.rate[:, 0]
+    weights, rates = fit.params.weights, fit.params.rate[:, 0]
     density = stats.poisson.pmf(x[:, None], rates) @ weights
     towards = (stats.poisson.pmf(x[:, None], np.linspace(1e-9, 12.0, 2000)) / density[:, None]).sum(axis=0)
     assert towards.max() < len(x) + 0.01

@@ -1,5 +1,9 @@
 """The host's side of the loop: batches that shrink, exact arithmetic where it is needed, chunks that fit the clock."""
 
+import contextlib
+import functools
+import types
+
 import jax
 import numpy as np
 import pytest
@@ -18,14 +22,20 @@ def galaxies() -> emjax.datasets.Dataset:
     return emjax.datasets.load("galaxies")
 
 
+def ask_often(monkeypatch, n_steps: int) -> None:
+    """Whether a smaller batch pays is asked after every ``n_steps`` E-steps."""
+    monkeypatch.setattr(lanes, "_FIRST_STEPS", n_steps)
+    monkeypatch.setattr(lanes, "_FEWEST_STEPS", n_steps)
+    monkeypatch.setattr(lanes, "_ASKED_SECONDS", 1e-9)
+
+
 @pytest.mark.parametrize("method", ["none", "anderson"])
 def test_shrinking_batches_change_nothing(galaxies, monkeypatch, method: str):
     mixture = emjax.Mixture(emjax.Normal(), 3)
     sizes, fits = [], []
     gather = Runner._gather
     monkeypatch.setattr(Runner, "_gather", lambda self, places: sizes.append(len(places)) or gather(self, places))
-    monkeypatch.setattr(lanes, "_FIRST_CHUNK", 4)
-    monkeypatch.setattr(lanes, "_SECONDS", 1e-9)  # a look of the host after every E-step
+    ask_often(monkeypatch, 1)
     for pays in (False, True):
         monkeypatch.setattr(Runner, "_pays", lambda self, batch, size, pays=pays: pays and 2 * size <= len(batch.lanes))
         fits.append(emjax.fit(mixture, galaxies, key=KEY, n_init=6, accelerate=method))
@@ -45,7 +55,6 @@ def test_shrinking_batches_change_nothing(galaxies, monkeypatch, method: str):
 
 
 def test_a_smaller_batch_must_save_its_compilation(galaxies, monkeypatch):
-    monkeypatch.setattr(lanes, "_COMPILED", set())
     runners = []
     begin = Runner.run
     monkeypatch.setattr(Runner, "run", lambda self, **options: runners.append(self) or begin(self, **options))
@@ -53,16 +62,39 @@ def test_a_smaller_batch_must_save_its_compilation(galaxies, monkeypatch):
     (runner,) = runners
 
     def batch(seconds: float) -> Batch:
-        return Batch(state=None, lanes=np.arange(16), seconds=seconds, compile_seconds=2.0)
+        return Batch(state=None, lanes=np.arange(16), n_steps=round(seconds / runner._nominal_seconds(16)))
 
     assert not runner._pays(batch(seconds=100.0), 16)
-    assert not runner._pays(batch(seconds=2.5), 4)  # a batch a quarter as large would have saved 1.9 s
-    assert runner._pays(batch(seconds=2.7), 4)
-    lanes._COMPILED.add(runner._engine.program.size(4))
-    assert runner._pays(batch(seconds=0.0), 4)  # nothing is left to compile
+    assert not runner._pays(batch(seconds=1.3), 4)  # a batch a quarter as large would have saved 0.98 s
+    assert runner._pays(batch(seconds=1.4), 4)
 
 
-def test_chunks_grow_with_what_half_a_second_allows(monkeypatch):
+def test_no_clock_decides_on_the_bits(galaxies, monkeypatch):
+    """A slow machine and a fast one, and one that has compiled all programs before, gather the same starts."""
+    gathered, gather = [], Runner._gather
+    monkeypatch.setattr(Runner, "_gather", lambda self, places: gathered[-1].append(places) or gather(self, places))
+    monkeypatch.setattr(lanes, "_COMPILE_SECONDS", 1e-3)  # so that small data do
+    ask_often(monkeypatch, 8)
+    clock, ends = lanes.stopwatch, []
+
+    @contextlib.contextmanager
+    def other_clock(seconds: float):
+        with clock():
+            yield types.SimpleNamespace(run_seconds=seconds, compile_seconds=1.0)
+
+    for seconds in (30.0, 1e-7, 1.0):
+        monkeypatch.setattr(lanes, "stopwatch", functools.partial(other_clock, seconds))
+        gathered.append([])
+        ends.append(emjax.fit(emjax.Mixture(emjax.Normal(), 4), galaxies, key=KEY, n_init=12))
+    assert len(gathered[0]) >= 2
+    for other, end in zip(gathered[1:], ends[1:], strict=True):
+        assert [places.tolist() for places in other] == [places.tolist() for places in gathered[0]]
+        for one, another in zip(jax.tree.leaves(ends[0].params), jax.tree.leaves(end.params), strict=True):
+            np.testing.assert_array_equal(one, another)
+        np.testing.assert_array_equal(end.trace, ends[0].trace)
+
+
+def test_chunks_are_what_half_a_second_allows(monkeypatch):
     x = emjax.datasets.load("faithful")
     limits = []
     advance = lanes.Plain.advance
@@ -73,6 +105,7 @@ def test_chunks_grow_with_what_half_a_second_allows(monkeypatch):
     emjax.fit(mixture, x, key=KEY, n_init=2, tol=0.0, max_iter=40)
     assert 1 <= limits[0] <= 32
     assert all(1 <= limit <= CHUNK for limit in limits)
+    assert len(limits) < 10
     monkeypatch.setattr(lanes, "_SECONDS", 1e-9)
     del limits[:]
     emjax.fit(mixture, x, key=KEY, n_init=2, tol=0.0, max_iter=40)
@@ -93,8 +126,7 @@ def test_a_batch_that_shrinks_keeps_the_starts_that_wait_for_exact_arithmetic(mo
     assert {status for status, _ in untouched} == {"degenerate"}
     # Shrinks whenever it can, and looks often.
     monkeypatch.setattr(lanes.Runner, "_pays", lambda self, batch, size: 0 < 2 * size <= len(batch.lanes))
-    monkeypatch.setattr(lanes, "_FIRST_CHUNK", 4)
-    monkeypatch.setattr(lanes, "CHUNK", 4)
+    ask_often(monkeypatch, 4)
     assert ends() == untouched
 
 
@@ -115,7 +147,7 @@ def test_starts_that_become_imprecise_go_on_in_exact_arithmetic(monkeypatch, met
             lambda mixture, params, data: (
                 trusted(mixture, params, data)
                 if not data.natural
-                else jax.numpy.min(params.components.dispersion[:, 0, 0]) > 0.2
+                else jax.numpy.min(params["covariance"][:, 0, 0]) > 0.2
             ),
         )
         fit = emjax.fit(mixture, x, key=KEY, n_init=4, accelerate=method)
@@ -135,7 +167,7 @@ def test_what_exact_arithmetic_does_not_help_is_said(monkeypatch):
         patched.setattr(
             state,
             "trusted",
-            lambda mixture, params, data: jax.numpy.min(params.components.dispersion[:, 0, 0]) > 0.2,
+            lambda mixture, params, data: jax.numpy.min(params["covariance"][:, 0, 0]) > 0.2,
         )
         fit = emjax.fit(mixture, x, key=KEY, n_init=4)
     jax.clear_caches()

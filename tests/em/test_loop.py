@@ -45,7 +45,7 @@ def test_a_run_can_be_continued(deaths, long_run):
     second = emjax.fit(POISSON, deaths, key=KEY, init=run(deaths, 300), max_iter=CHUNK - 200, tol=0.0)
     # The statistics at the start come from another program than those inside the loop: rounding, nothing more.
     np.testing.assert_allclose(second.trace, long_run.trace[300:], rtol=1e-14)
-    np.testing.assert_allclose(second.params.components.rate, long_run.params.components.rate, rtol=1e-12)
+    np.testing.assert_allclose(second.params.rate, long_run.params.rate, rtol=1e-12)
 
 
 @pytest.mark.parametrize("log_every", [1, 7, 100, 256, 300, 1000])
@@ -60,7 +60,7 @@ def test_progress_at_exact_multiples(deaths, long_run, log_every: int):
     for progress in seen:
         assert (progress.max_iter, progress.n_init) == (600, 1)
         np.testing.assert_allclose(progress.objective, fit.trace[progress.n_iter], rtol=1e-15)
-    np.testing.assert_array_equal(seen[-1].params.components.rate, fit.params.components.rate)
+    np.testing.assert_array_equal(seen[-1].params.rate, fit.params.rate)
 
 
 def test_progress_without_log_every_comes_between_chunks(deaths, long_run):
@@ -87,7 +87,7 @@ def test_progress_counts_the_starts_that_still_run(faithful):
     objectives = [progress.objective for progress in seen]
     assert objectives == sorted(objectives)
     np.testing.assert_allclose(objectives[-1], fit.objective, rtol=1e-12)
-    np.testing.assert_allclose(np.sort(seen[-1].params.components.mean, axis=0), fit.params.components.mean, rtol=1e-9)
+    np.testing.assert_allclose(np.sort(seen[-1].params.mean, axis=0), fit.params.mean, rtol=1e-9)
 
 
 def test_the_same_key_gives_the_same_numbers(faithful):
@@ -117,7 +117,7 @@ def test_float32_agrees_with_float64(faithful):
     assert abs(single.score_samples(faithful).sum() - double.log_likelihood) / 272 < 1e-4
     np.testing.assert_allclose(single.params.weights, double.params.weights, atol=1e-4)
     # It was computed in float32: the last digits differ.
-    assert not np.array_equal(single.params.components.mean, double.params.components.mean)
+    assert not np.array_equal(single.params.mean, double.params.mean)
 
 
 @pytest.mark.parametrize("x64", [False, True])

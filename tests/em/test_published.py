@@ -66,8 +66,8 @@ def test_the_two_normals_of_posteriordb():
     assert fit.converged
     assert [optimum.count for optimum in fit.optima] == [20]
     np.testing.assert_allclose(fit.params.weights[0], published["weight"], atol=5e-5)
-    np.testing.assert_allclose(fit.params.components.mean[:, 0], published["means"], atol=5e-5)
-    np.testing.assert_allclose(fit.params.components.scale[:, 0], published["scales"], atol=5e-5)
+    np.testing.assert_allclose(fit.params.mean[:, 0], published["means"], atol=5e-5)
+    np.testing.assert_allclose(fit.params.scale[:, 0], published["scales"], atol=5e-5)
 
 
 def test_a_spurious_optimum_is_listed_and_not_kept():
@@ -101,7 +101,7 @@ def test_the_poisson_optimum_of_the_death_notices(deaths):
     assert reaches(fit.log_likelihood, published["log_likelihood"], 9)
     # EM is slow here, but what "converged" promises holds: within 1e-6 of the optimum, plus the published rounding.
     np.testing.assert_allclose(fit.params.weights[0], published["weight"], atol=1e-6)
-    np.testing.assert_allclose(fit.params.components.rate[:, 0], published["rates"], atol=1.1e-6)
+    np.testing.assert_allclose(fit.params.rate[:, 0], published["rates"], atol=1.1e-6)
     assert fit.rate == pytest.approx(published["rate_of_convergence"], abs=3e-6)
 
 
@@ -114,5 +114,5 @@ def test_iterate_1500_of_the_death_notices(deaths):
     assert fit.n_iter == 1500
     # The published digits: 13 of the weight, 12 after the point of the rates.
     np.testing.assert_allclose(fit.params.weights[0], end["weight"], atol=1e-12)
-    np.testing.assert_allclose(fit.params.components.rate[:, 0], end["rates"], atol=2e-12)
+    np.testing.assert_allclose(fit.params.rate[:, 0], end["rates"], atol=2e-12)
     assert fit.rate == pytest.approx(published["rate_of_convergence"], abs=3e-6)

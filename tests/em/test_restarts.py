@@ -70,7 +70,7 @@ def test_optima_that_mirror_each_other_are_both_listed():
     fit = emjax.fit(NORMAL, x, key=KEY, n_init=20)
     best = [o for o in fit.optima if abs(o.log_likelihood - fit.log_likelihood) < 1e-6]
     assert len(best) == 2
-    np.testing.assert_allclose(best[0].params.components.mean, -best[1].params.components.mean[::-1], atol=1e-4)
+    np.testing.assert_allclose(best[0].params.mean, -best[1].params.mean[::-1], atol=1e-4)
     np.testing.assert_allclose(best[0].params.weights, best[1].params.weights[::-1], atol=1e-5)
 
 

@@ -71,7 +71,7 @@ def test_a_few_rows_close_together_are_spurious():
         scale=[0.4, 0.7, 1.0, 0.03, 3.0, 1.0],
     )
     fit = emjax.fit(mixture, x, key=KEY, init=start)
-    smallest = fit.params.components.scale.min() ** 2 / x.var()
+    smallest = fit.params.scale.min() ** 2 / x.var()
     assert fit.converged
     assert smallest < 1e-4
     assert 2.5 < fit.optima[0].effective_counts.min() < 4.0
@@ -83,7 +83,7 @@ def test_near_singular_components_are_never_kept_before_regular_ones():
     x = emjax.datasets.load("galaxies")
     fit = emjax.fit(emjax.Mixture(emjax.Normal(), 6), x, key=KEY, n_init=40)
     assert fit.optima[0].kind == "regular"
-    assert fit.params.components.scale.min() ** 2 > 1e-3 * np.asarray(x).var()
+    assert fit.params.scale.min() ** 2 > 1e-3 * np.asarray(x).var()
     assert "nats higher, but with a nearly singular component on few points" in fit.message
 
 
@@ -96,7 +96,7 @@ def test_two_bursts_of_unix_times(sd):
         fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2), np.concatenate(bursts), key=jax.random.key(seed))
         assert fit.converged
         assert fit.log_likelihood == pytest.approx(expected, rel=1e-7)
-        np.testing.assert_allclose(fit.params.components.scale.ravel(), [b.std() for b in bursts], rtol=1e-4)
+        np.testing.assert_allclose(fit.params.scale.ravel(), [b.std() for b in bursts], rtol=1e-4)
         # Both components at the middle are a point of rest, and no maximum.
         assert {optimum.status for optimum in fit.optima[1:]} <= {Status.SADDLE}
         assert len(fit.optima) == 2

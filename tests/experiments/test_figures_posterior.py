@@ -47,9 +47,9 @@ def imitated(x: object, spread: float) -> Comparison:
         moved = jax.tree.map(lambda leaf: leaf + spread * rng.normal(size=(CHAINS, DRAWS, *leaf.shape)), centre)
         params = jax.jit(jax.vmap(jax.vmap(mixture.constrain)))(moved)
     params = jax.tree.map(np.array, params)
-    params.components.mean[STUCK, :, 0] += 2.5 * spread * (np.arange(DRAWS) % 4 > 0)[:, None]
+    params.mean[STUCK, :, 0] += 2.5 * spread * (np.arange(DRAWS) % 4 > 0)[:, None]
     flip = lambda leaf: np.where(FLIPPED.reshape(CHAINS, DRAWS, *[1] * (leaf.ndim - 2)), leaf[:, :, ::-1], leaf)  # noqa: E731
-    described = describe_draws(mixture, jax.tree.map(flip, params), fit, fit.data)
+    described = describe_draws(mixture, jax.tree.map(flip, params), fit, fit.samples)
     lp = rng.normal(size=(CHAINS, DRAWS))
     quantities = {"lp": (("chain", "draw"), lp)}
     for parameter in scalar_parameters(mixture.named_parameters(fit.params), fit.feature_names):
@@ -244,9 +244,8 @@ def test_figures_of_64_chains_show_the_others_as_a_range(separate):
 def test_the_band_says_where_em_leaves_it(separate, overlapping):
     inside = posterior_figures.band_picture(separate)
     assert "90% band" in inside.text
-    components = separate.fit.params.components
-    shifted = dataclasses.replace(components, mean=components.mean + np.array([0.0, 15.0]))
-    away = dataclasses.replace(separate.fit, params=dataclasses.replace(separate.fit.params, components=shifted))
+    params = separate.fit.params
+    away = dataclasses.replace(separate.fit, params=params.replace(mean=params.mean + np.array([0.0, 15.0])))
     found = posterior_figures.band_picture(dataclasses.replace(separate, fit=away)).text
     share = float(re.search(r"over ([\d.]+)% of its mass at most for waiting", found)[1])
     assert share > 50

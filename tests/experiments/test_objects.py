@@ -29,6 +29,7 @@ from emjax.metrics.side import rows_of
 from emjax.plots.drawing.classification import discriminants, scene
 from emjax.plots.drawing.view import as_view
 from emjax.result import Fit, Optimum, Status
+from emjax.samples import Samples
 from emjax.verdict import DEFAULT_THRESHOLDS, Judgement, Verdict
 
 SHORT = 1000
@@ -71,9 +72,11 @@ def invented(n_components: int, n_features: int, n_samples: int = 120, **fields:
     given = {
         "mixture": mixture, "params": params, "log_likelihood": -321.5, "log_prior": 0.0, "status": Status.CONVERGED,
         "n_iter": 2, "trace": np.array([-400.0, -322.0, -321.5]), "optima": (best,) * 100, "rate": 0.5,
-        "space": "maximum likelihood", "compile_seconds": 1.0, "run_seconds": 1.0, "n_samples": n_samples,
-        "feature_names": tuple(f"{HOSTILE} {i}" for i in range(n_features)),
-        "data": mean[labels] + rng.normal(size=(n_samples, n_features)),
+        "space": "maximum likelihood", "compile_seconds": 1.0, "run_seconds": 1.0,
+        "samples": Samples(
+            values=mean[labels] + rng.normal(size=(n_samples, n_features)),
+            feature_names=tuple(f"{HOSTILE} {i}" for i in range(n_features)),
+        ),
     }  # fmt: skip
     return Fit(**{**given, **fields})
 
@@ -132,6 +135,15 @@ def test_a_repr_says_what_a_person_wants_to_know(fit, comparison, study):
     assert repr(study).endswith("progress='8 of 8 jobs done')")
 
 
+@pytest.mark.parametrize("family", [emjax.Poisson(), emjax.Normal(), emjax.Normal(covariance="diag")], ids=str)
+@pytest.mark.parametrize("prior", [None, "default"])
+def test_the_repr_of_a_declaration_is_one(family, prior):
+    mixture = emjax.Mixture(family, n_components=3, prior=prior)
+    assert eval(repr(mixture), {name: getattr(emjax, name) for name in ("Mixture", "Normal", "Poisson")}) == mixture
+    given = "" if prior is None else ", prior='default'"
+    assert repr(mixture) == f"Mixture({family!r}, n_components=3{given})"
+
+
 def test_a_number_is_never_shown_without_its_status(fit):
     spurious = dataclasses.replace(fit.optima[0], spurious=True)
     for bad, word in (
@@ -156,8 +168,8 @@ def test_objects_can_be_printed_while_they_are_traced(fit):
         return params.weights
 
     traced(fit.params, fit.mixture.default_prior(fit.data))
-    assert texts[0].startswith("MixtureParams(weights=float32[2], components=NormalParams(mean=float32[2, 2]")
-    assert texts[1].startswith("Prior(concentration=float32[2]")
+    assert texts[0].startswith("MixtureParams(weights=float32[2], mean=float32[2, 2]")
+    assert texts[1].startswith("Prior(weights=Dirichlet(concentration=float32[2])")
 
 
 # -- notebooks ---------------------------------------------------------------------------------------------
@@ -221,8 +233,8 @@ def test_a_posterior_that_has_not_converged_shows_no_numbers(comparison):
 def peer(fit) -> GaussianMixture:
     """scikit-learn with the same parameters."""
     found = GaussianMixture(2)
-    found.weights_, found.means_ = fit.params.weights, fit.params.components.mean
-    found.covariances_ = fit.params.components.covariance
+    found.weights_, found.means_ = fit.params.weights, fit.params.mean
+    found.covariances_ = fit.params.covariance
     found.precisions_cholesky_ = _compute_precision_cholesky(found.covariances_, "full")
     return found
 
@@ -240,9 +252,7 @@ def test_methods_are_those_of_scikit_learn(fit, peer):
 
 def test_the_icl_is_the_completed_likelihood_with_the_penalty_of_the_bic(fit):
     params, labels = fit.params, fit.predict()
-    laws = [
-        multivariate_normal(m, c) for m, c in zip(params.components.mean, params.components.covariance, strict=True)
-    ]
+    laws = [multivariate_normal(m, c) for m, c in zip(params.mean, params.covariance, strict=True)]
     completed = sum(np.log(params.weights[k]) + laws[k].logpdf(row) for row, k in zip(fit.data, labels, strict=True))
     assert fit.icl() == pytest.approx(-2 * completed + 11 * np.log(272), rel=1e-10)
     assert fit.icl() > fit.bic()
@@ -263,14 +273,62 @@ def test_the_summary_is_that_of_mclust(fit):
     found = [line.split() for line in lines[lines.index("variance") + 2 :][:2]]
     np.testing.assert_allclose(
         [[float(value) for value in row[1:]] for row in found],
-        [np.diag(c) for c in fit.params.components.covariance],
+        [np.diag(c) for c in fit.params.covariance],
         rtol=1e-3,
     )
 
 
+def test_a_summary_shows_correlations_and_the_prior(fit):
+    text = str(fit.summary(parameters=True))
+    lines = text.splitlines()
+    place = lines.index("correlation")
+    assert lines[place + 1].split("  ")[-1] == "eruptions, waiting"
+    deviations = fit.params.scale
+    covariances = fit.params.covariance
+    for k in range(2):
+        expected = covariances[k, 0, 1] / deviations[k].prod()
+        assert float(lines[place + 2 + k].split()[-1]) == pytest.approx(expected, rel=1e-3)
+    assert "prior" not in text
+
+    prior = dataclasses.replace(fit.mixture, prior=fit.mixture.default_prior(fit.data))
+    under = dataclasses.replace(fit, mixture=prior, log_prior=-12.3456, space="(weights, mean, covariance)")
+    text = str(under.summary())
+    assert "prior: log density -12.346, and the estimate is the mode in the space\n(weights, mean, covariance)" in text
+    assert text.index("status: converged") < text.index("-12.346")
+    assert "-12.346" in under.summary()._repr_html_()
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_frame_of_a_fit_has_its_estimates_and_its_status(fit):
+    frame = fit.to_frame()
+    assert list(frame) == ["parameter", "variable", "component", "feature", "estimate"]
+    rows = frame.set_index("parameter")["estimate"]
+    assert rows["mean[1, waiting]"] == fit.params.mean[1, 1]
+    assert rows["weights[0]"] == fit.params.weights[0]
+    assert len(frame) == 12
+    assert frame.attrs == {"status": "converged"}
+    found = fit.intervals(0.8)
+    frame = fit.to_frame(level=0.8)
+    assert frame.equals(found.to_frame())
+    assert frame.attrs == {"status": "converged", "intervals": "ok", "level": 0.8}
+    assert list(frame)[4:] == ["estimate", "standard_error", "lower", "upper"]
+    row = found["mean[1, waiting]"]
+    assert frame.set_index("parameter").loc[row.name].tolist()[3:] == [row.estimate, row.se, row.lower, row.upper]
+    stopped = dataclasses.replace(fit, status=Status.MAX_ITER)
+    assert stopped.to_frame().attrs["status"] == "max_iter"
+    with pytest.raises(ConfigError, match="must lie between 0 and 1"):
+        fit.to_frame(level=95.0)
+
+
+def test_a_summary_of_one_feature_has_no_pairs():
+    text = str(invented(2, 1).summary(parameters=True))
+    assert "correlation" not in text
+    assert "variance" in text
+
+
 def test_a_summary_is_bounded():
     text = str(invented(50, 8).summary(parameters=True))
-    assert len(text.splitlines()) < 80
+    assert len(text.splitlines()) < 90
     assert max(map(len, text.splitlines())) <= 80
     assert "… and 38 more components and 3 more features" in text
 
@@ -326,7 +384,7 @@ def test_the_less_certain_is_drawn_larger(fit):
 
 def test_discriminants_of_two_components_are_those_of_fisher():
     fit = invented(2, 6)
-    mean, covariance = fit.params.components.mean, fit.params.components.covariance
+    mean, covariance = fit.params.mean, fit.params.covariance
     within = covariance.mean(axis=0)
     direction = np.linalg.solve(within, mean[1] - mean[0])
     found = discriminants(fit.params.weights, mean, covariance)

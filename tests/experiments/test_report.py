@@ -384,7 +384,7 @@ def test_curves_are_the_densities_of_the_model(eruptions):
 def test_marginals_of_a_normal_in_two_dimensions(faithful):
     found = curves(as_view(faithful), 1)
     params = faithful.fit.params
-    mean, sd = params.components.mean[:, 1], np.sqrt(params.components.covariance[:, 1, 1])
+    mean, sd = params.mean[:, 1], np.sqrt(params.covariance[:, 1, 1])
     z = (found.grid - mean[:, None]) / sd[:, None]
     expected = (params.weights / sd)[:, None] * np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
     np.testing.assert_allclose(found.em, expected, rtol=1e-9)

@@ -12,6 +12,7 @@ import pytest
 import tomli_w
 
 import emjax
+from emjax import matrix, samples
 from emjax.errors import DataWarning
 from emjax.experiments import runner
 from emjax.experiments.settings import load_config
@@ -39,9 +40,17 @@ def names_in(folder) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_compare_writes_a_whole_folder_and_prints_one_document(emjax_command, workplace):
+def test_compare_writes_a_whole_folder_and_prints_one_document(emjax_command, workplace, monkeypatch):
+    checked = []
+
+    def as_matrix(x, name, **options):
+        checked.append(x)
+        return matrix.as_matrix(x, name, **options)
+
+    monkeypatch.setattr(samples, "as_matrix", as_matrix)
     result = emjax_command("compare", "faithful", "-k", "2", "--json", *SMALL)
     assert result.code == 0
+    assert len(checked) == 1, "the data are converted and checked once"
     assert result.err == ""
     folder = workplace / "runs" / "faithful-k2"
     assert names_in(folder) == FILES

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emjax.atomic import StorageError
 from emjax.errors import ConfigError, RunExistsError
 from emjax.experiments import store
-from emjax.experiments.archive.atomic import StorageError
 from emjax.experiments.execution.interrupts import STOPPING
 from emjax.experiments.store import run_folder
 

@@ -57,15 +57,9 @@ def problem(family: emjax.Family, n_features: int):
     params = mixture.assembled(params.weights, family.at_means(params, means))
     if isinstance(family, emjax.Normal):
         site, law = next((site, law) for site, law in laws.items() if site != "mean")
-        more = (
-            {"degrees_of_freedom": law.degrees_of_freedom + 2.5}
-            if site == "covariance"
-            else {"shape": law.shape + 1.25}
-        )
-        laws = {
-            site: dataclasses.replace(law, **more),
-            "mean": NormalGiven(rng.normal(size=n_features), np.asarray(1.7)),
-        }
+        field, more = ("degrees_of_freedom", 2.5) if site == "covariance" else ("shape", 1.25)
+        law = dataclasses.replace(law, **{field: getattr(law, field) + more})
+        laws = {site: law, "mean": NormalGiven(rng.normal(size=n_features), np.asarray(1.7))}
     return x, jax.tree.map(jnp.asarray, params), laws
 
 
@@ -170,11 +164,11 @@ def test_a_family_without_a_conjugate_draw_says_so():
 
     for family in (emjax.Normal(), emjax.Poisson()):
         assert family.refuses_gibbs(problem(family, 1)[2]) is None
-    laws = problem(emjax.Poisson(), 1)[2]
+    _, params, laws = problem(emjax.Poisson(), 1)
     assert Plain().refuses_gibbs(laws) == "poisson has no conjugate prior"
     chosen = emjax.Mixture(emjax.Poisson(), 2, {"rate": emjax.laws.LogNormal(0.0, 1.0)}).resolved_prior([1.0, 2.0, 3.0])
     assert emjax.Poisson().refuses_gibbs(chosen.components) == (
         "the law of rate is LogNormal, and Gamma would be conjugate"
     )
     with pytest.raises(TypeError, match="poisson has no conjugate draw of its components"):
-        Plain().draw_components(KEYS[0], None, jnp.ones(2), None, None)
+        Plain().draw_components(KEYS[0], None, jnp.ones(2), params, laws)

@@ -81,7 +81,7 @@ def test_mixtures_check_their_parts():
     with pytest.raises(ValueError, match="parameters for 3 components were given to a mixture of 2"):
         mixture.params(mean=np.zeros((3, 2)), scale=np.ones((3, 2)))
     prior = emjax.Mixture(emjax.Normal(), 3).default_prior(np.arange(6.0))
-    with pytest.raises(ValueError, match="the prior is one of 3 components .* the mixture has 2"):
+    with pytest.raises(ValueError, match=r"the prior is one of 3 components .* the mixture has 2"):
         emjax.Mixture(emjax.Normal(), 2, prior)
 
 

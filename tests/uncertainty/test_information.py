@@ -9,6 +9,7 @@ from scipy import stats
 
 import emjax
 from emjax import Mixture, Normal, Poisson, Status
+from emjax.samples import as_samples
 from emjax.uncertainty import intervals
 from emjax.uncertainty.information import IntervalStatus
 
@@ -171,11 +172,11 @@ def test_units_and_origin_of_the_data_carry_over(pairs, pairs_fit):
     units, origin = np.array([1e3, 1e-4]), np.array([-7e4, 2.0])
     moved = dataclasses.replace(
         pairs_fit,
-        data=pairs * units + origin,
+        samples=as_samples(pairs * units + origin),
         params=pairs_fit.mixture.params(
             weights=pairs_fit.params.weights,
-            mean=pairs_fit.params.components.mean * units + origin,
-            covariance=pairs_fit.params.components.covariance * np.outer(units, units),
+            mean=pairs_fit.params.mean * units + origin,
+            covariance=pairs_fit.params.covariance * np.outer(units, units),
         ),
     )
     factor = {"x0": units[0], "x1": units[1]}
@@ -186,10 +187,9 @@ def test_units_and_origin_of_the_data_carry_over(pairs, pairs_fit):
 
 def moved(fit, by):
     """The fit with one mean moved by so many of its standard errors, the others kept."""
-    mean = fit.params.components.mean.copy()
+    mean = fit.params.mean.copy()
     mean[0, 0] += by * fit.intervals()["mean[0, x0]"].se
-    components = dataclasses.replace(fit.params.components, mean=mean)
-    return dataclasses.replace(fit, params=dataclasses.replace(fit.params, components=components))
+    return dataclasses.replace(fit, params=fit.params.replace(mean=mean))
 
 
 @pytest.mark.parametrize("by", [0.05, 0.5])
@@ -221,7 +221,7 @@ def test_a_component_that_stands_twice_is_singular_not_precise(deaths):
     # Two equal components: how their weight is shared out does not matter to the likelihood.
     x = np.random.default_rng(5).poisson(3.0, size=deaths.n_samples).astype(float)
     params = deaths.mixture.params(weights=[0.5, 0.5], rate=[x.mean(), x.mean()])
-    twice = dataclasses.replace(deaths, params=params, data=x[:, None])
+    twice = dataclasses.replace(deaths, params=params, samples=as_samples(x))
     found = twice.intervals()
     assert found.status is IntervalStatus.SINGULAR
     assert "not positive definite" in found.status.message

@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emjax.errors import ConfigError, DataError, DataWarning
-from emjax.experiments.archive import objects
 from emjax.experiments.archive.door import DamagedError, damaged, newer_note, read_bytes, read_json
 from emjax.experiments.nearest import printable
+from emjax.plain import equal_array, from_plain, to_plain
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from emjax.datasets import Dataset
 
+FILE, FORMAT = "objects.json", 2
 TREE = "posterior.nc"
+_LEFT_OUT = ("samples.Samples.values", "bayes.posterior.Posterior.sampled")
+"""Fields that lie elsewhere: the data, and the tree."""
+
 _MOST_BYTES_TREE = 2**34
 
 
@@ -50,35 +54,50 @@ def read_data(declared: Any, environment: Mapping[str, Any], config: Path) -> Da
     return dataset
 
 
+def written_objects(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What `read_objects` gives back, as `FILE` holds it; raises `emjax.plain.UnknownTypeError`.
+
+    The data are not written, for the config says where they are, and neither are draws, which `TREE` holds.
+    """
+    posterior = found["posterior"]
+    draws = {} if posterior is None else _draws_of(posterior.sampled)
+    plain = to_plain(dict(found), lambda array, place: equal_array(array, draws), left_out=_LEFT_OUT)
+    return {"format": FORMAT, "objects": plain}
+
+
 def read_objects(folder: Path, environment: Mapping[str, Any], data: Dataset) -> Mapping[str, Any]:
     """``fit``, ``posterior`` and ``comparison`` of a run, None where its task has none.
 
     Raises ConfigError where a file is missing or damaged, or the run is one of an older emjax.
     """
-    path = folder / objects.FILE
+    path = folder / FILE
     content = _content(path, environment)
     if content is None:
         raise ConfigError(
-            f"{printable(folder)}: holds no {objects.FILE}, because an older emjax wrote it or its family is one of a "
+            f"{printable(folder)}: holds no {FILE}, because an older emjax wrote it or its family is one of a "
             f"model file: run it again, emjax run {printable(folder / 'config.toml')}"
         )
     document = read_json(path, content)
-    newer = newer_note(path, document, objects.FORMAT)
+    newer = newer_note(path, document, FORMAT)
     if newer is not None:
         raise ConfigError(newer)
+    if isinstance(document, Mapping) and document.get("format") == 1:
+        raise ConfigError(
+            f"{printable(path)}: written by an older emjax: run it again, emjax run {printable(folder / 'config.toml')}"
+        )
     tree = _tree(folder / TREE, environment)
     try:
-        elsewhere = {"data": data.values, "sampled": tree}
-        found = objects.from_plain(document["objects"], {} if tree is None else draws_of(tree), elsewhere)
+        elsewhere = dict(zip(_LEFT_OUT, (data.values, tree), strict=True))
+        found = from_plain(document["objects"], {} if tree is None else _draws_of(tree), left_out=elsewhere)
         return {name: found.get(name) for name in ("fit", "posterior", "comparison")}
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise damaged(path, error) from None
 
 
-def draws_of(tree: xr.DataTree) -> dict[str, np.ndarray]:
-    """The draws of all chains, ``(chain * draw, ...)``, by variable."""
-    variables = tree["posterior"].dataset.data_vars
-    return {str(name): values.values.reshape(-1, *values.shape[2:]) for name, values in variables.items()}
+def _draws_of(tree: xr.DataTree) -> dict[str, np.ndarray]:
+    from emjax.bayes.tree import draws_of
+
+    return draws_of(tree)
 
 
 def file_hash(path: Path) -> str:

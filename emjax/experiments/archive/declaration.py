@@ -15,8 +15,8 @@ import tomli_w
 from pydantic import ValidationError
 
 from emjax import clock
+from emjax.atomic import write_atomically
 from emjax.errors import ConfigError
-from emjax.experiments.archive.atomic import write_atomically
 from emjax.experiments.archive.door import (
     DamagedError,
     MissingError,

@@ -21,10 +21,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from emjax import clock
+from emjax import atomic, clock
+from emjax.atomic import StorageError, storage
 from emjax.errors import ConfigError, RunExistsError
-from emjax.experiments.archive import atomic, declaration, records, rows
-from emjax.experiments.archive.atomic import StorageError, storage
+from emjax.experiments.archive import declaration, records, rows
 from emjax.experiments.archive.door import DamagedError, checked, looking, newer_note, read_json
 from emjax.experiments.archive.index import INDEX, Index
 from emjax.experiments.archive.records import Entry
@@ -58,7 +58,7 @@ class Archive:
     """The folder of a study: which of its jobs are done, and their rows.
 
     Every method but `begin` may be called by any process at any time. Methods that write raise
-    `emjax.experiments.archive.atomic.StorageError`, a ConfigError, where the disk is full or cannot be written;
+    `emjax.atomic.StorageError`, a ConfigError, where the disk is full or cannot be written;
     what was finished before stays.
 
     Parameters

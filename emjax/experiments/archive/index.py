@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from emjax.experiments.archive.atomic import write_atomically
+from emjax.atomic import write_atomically
 from emjax.experiments.archive.door import DamagedError, checked, read_json
 from emjax.experiments.archive.records import Entry, read_entry
 from emjax.experiments.archive.shapes import IndexDocument

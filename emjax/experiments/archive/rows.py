@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from emjax.experiments.archive.atomic import StorageError, replacing
+from emjax.atomic import StorageError, replacing
 from emjax.experiments.archive.door import is_file
 from emjax.experiments.archive.records import ROWS, Entry, sha256_of
 from emjax.experiments.nearest import printable

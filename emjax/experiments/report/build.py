@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emjax.experiments.archive.atomic import write_atomically
+from emjax.atomic import write_atomically
 from emjax.files import user_path
 from emjax.wording import count, elided, listed, printable
 

@@ -6,8 +6,8 @@ import shlex
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from emjax.atomic import NOTHING_WRITTEN, remove, storage, write_atomically
 from emjax.errors import ConfigError
-from emjax.experiments.archive.atomic import NOTHING_WRITTEN, remove, storage, write_atomically
 from emjax.experiments.nearest import printable
 from emjax.files import user_path
 

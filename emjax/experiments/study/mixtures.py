@@ -21,6 +21,7 @@ from emjax.experiments.study.model import FileModel, Model, PriorTable
 from emjax.experiments.study.plan import canonical
 from emjax.families import laws
 from emjax.files import read_regular, user_path
+from emjax.samples import as_samples
 
 if TYPE_CHECKING:
     from emjax.mixture import Mixture, Prior
@@ -111,8 +112,9 @@ def prior_of(
         return None
     if declared == "default":
         return "default"
-    prior = mixture.default_prior(x)
-    check_prior(model, np.shape(x)[-1] if np.ndim(x) == 2 else 1)
+    samples = as_samples(x, missing=True)
+    prior = mixture.default_prior(samples)
+    check_prior(model, samples.n_features)
     table = PriorTable.model_validate(declared)
     concentration = prior.concentration * (1.0 if table.concentration is None else table.concentration)
     return prior.replace(weights=laws.Dirichlet(concentration), **_changed(prior.components, table))

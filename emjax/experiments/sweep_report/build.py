@@ -10,9 +10,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emjax.atomic import UNTOUCHED, write_atomically
+from emjax.atomic import sweep as sweep_folder
 from emjax.errors import ConfigError
-from emjax.experiments.archive.atomic import UNTOUCHED, write_atomically
-from emjax.experiments.archive.atomic import sweep as sweep_folder
 from emjax.experiments.nearest import printable as shown_path
 from emjax.files import user_path
 from emjax.wording import count, elided, percent, printable

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from emjax.experiments.archive.atomic import UNTOUCHED, write_atomically
+from emjax.atomic import UNTOUCHED, write_atomically
 from emjax.experiments.sweep_report.curves import Curves, curve, draw_curves
 from emjax.experiments.sweep_report.frontier import Frontier, draw_frontier, unbeaten
 from emjax.experiments.sweep_report.lanes import Lanes, best_axes, lanes

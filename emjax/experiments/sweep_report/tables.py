@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from emjax.experiments.archive.atomic import UNTOUCHED, write_atomically
+from emjax.atomic import UNTOUCHED, write_atomically
 from emjax.experiments.sweep_report.measures import ENOUGH, Measure, Point, points, table_measures
 from emjax.experiments.sweep_report.phrases import measure_words
 from emjax.experiments.sweep_report.sweep import Sweep, value_text

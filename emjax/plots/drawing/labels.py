@@ -66,10 +66,10 @@ def pair_gaps(posterior: Posterior) -> list[PairGaps]:
     n_components = posterior.mixture.n_components
     if n_components < 2:
         return []
-    values = posterior.map_fit.data
+    samples = posterior.map_fit.samples
     # The same rows as those that chose the labels.
-    rows = values[subset_rows(len(values), _ROWS)]
-    reference = posterior.map_fit.predict_proba(rows).T
+    some = samples.take(subset_rows(samples.n_samples, _ROWS))
+    rows, reference = some.values, posterior.map_fit.predict_proba(some).T
     with computing():
         # Rows that only fill up are nobody's.
         shares = np.pad(reference, ((0, 0), (0, padded_rows(len(rows)) - len(rows))))

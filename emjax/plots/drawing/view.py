@@ -253,7 +253,7 @@ def _grid(view: View, feature: int) -> np.ndarray:
 def shares_of_data(view: View) -> tuple[np.ndarray | None, np.ndarray | None]:
     """``p(z = k | x_n)`` of the rows that are drawn, by EM and averaged over the draws, ``(n_rows, K)`` each."""
     x = view.values[view.rows]
-    em = None if view.fit is None else view.fit.predict_proba(x)
+    em = None if view.fit is None else view.fit.predict_proba(view.fit.samples.take(view.rows))
     if view.posterior is None:
         return em, None
     with computing():

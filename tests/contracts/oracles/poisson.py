@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 import scipy.stats
@@ -12,7 +13,7 @@ from tests.contracts.oracles.base import Oracle, Values
 
 @dataclasses.dataclass(frozen=True)
 class PoissonOracle(Oracle):
-    prior_numbers = {"shape": ("rate", "shape"), "inverse_scale": ("rate", "rate")}
+    prior_numbers: ClassVar = {"shape": ("rate", "shape"), "inverse_scale": ("rate", "rate")}
 
     def random(self, rng: np.random.Generator, k: int, d: int) -> Values:
         return {"rate": rng.gamma(2.0, 3.0, size=(k, d)) + 0.3}

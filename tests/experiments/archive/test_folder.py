@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from emjax import atomic
 from emjax.errors import ConfigError, RunExistsError
-from emjax.experiments.archive import atomic, index, records
+from emjax.experiments.archive import index, records
 from emjax.experiments.archive.folder import Archive, StorageError
 from emjax.experiments.study.grid import make_plan
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emjax.atomic import StorageError
 from emjax.bayes.tree import save_tree, to_tree
 from emjax.experiments import runtime, starter
-from emjax.experiments.archive.atomic import StorageError
 from emjax.experiments.store import run_folder
 
 

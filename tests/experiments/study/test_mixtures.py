@@ -60,10 +60,11 @@ def test_a_prior_table_changes_the_numbers_it_has_and_no_others():
         mixture = mixture_of(model, with_prior=True)
         prior, default = prior_of(model, mixture, x), mixture.default_prior(x)
         np.testing.assert_allclose(prior.concentration, [given.get("concentration", 1.0)] * 3)
-        assert prior.components.precision == given.get("mean_precision", 0.01)
-        assert prior.components.degrees_of_freedom == given.get("degrees_of_freedom", 4)
-        np.testing.assert_array_equal(prior.components.mean, x.mean(axis=0))
-        np.testing.assert_allclose(prior.components.scatter, default.components.scatter * given.get("scatter", 1.0))
+        assert prior["mean"].precision == given.get("mean_precision", 0.01)
+        assert prior["covariance"].degrees_of_freedom == given.get("degrees_of_freedom", 4)
+        np.testing.assert_array_equal(prior["mean"].mean, x.mean(axis=0))
+        scatter = default["covariance"].scatter * given.get("scatter", 1.0)
+        np.testing.assert_allclose(prior["covariance"].scatter, scatter)
         assert emjax.Mixture(mixture.family, 3, prior=prior).prior is prior
 
 
@@ -79,8 +80,8 @@ def test_a_poisson_prior_keeps_its_mean_at_the_data_unless_its_rate_is_given(tab
     x = np.array([[3.0, 8.0], [5.0, 12.0]])
     model = resolved_model(Model.model_validate({"family": "poisson", "n_components": 2, "prior": table}))
     prior = prior_of(model, mixture_of(model, with_prior=True), x)
-    assert prior.components.shape == shape
-    np.testing.assert_allclose(prior.components.inverse_scale, rates)
+    assert prior["rate"].shape == shape
+    np.testing.assert_allclose(prior["rate"].rate, rates)
 
 
 # -- model files
@@ -104,8 +105,8 @@ def test_a_model_file_may_bring_its_prior(model_file):
     assert (mixture.family, mixture.n_components) == (emjax.Normal("full"), 3)
     assert prior_of(model, mixture, np.ones(3)) is mixture.prior
     # The prior expects the width that was asked for: E[1 / variance] = degrees of freedom / scatter.
-    prior = mixture.prior.components
-    assert float(prior.scatter[0, 0] / prior.degrees_of_freedom) == pytest.approx(0.25**2)
+    law = mixture.prior["covariance"]
+    assert float(law.scatter[0, 0] / law.degrees_of_freedom) == pytest.approx(0.25**2)
     assert mixture_of(model, with_prior=False).prior is None
     overridden = resolved_model(FileModel(file=file, prior="default"))
     assert prior_of(overridden, mixture_of(overridden, with_prior=True), np.ones(3)) == "default"

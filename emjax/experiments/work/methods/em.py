@@ -12,7 +12,6 @@ import numpy as np
 
 from emjax.clock import Stopwatch, stopwatch
 from emjax.em.fit import fit
-from emjax.em.lanes import untimed
 from emjax.em.many import fit_many
 from emjax.experiments.work.methods.budgets import allowance, check_budget, em_iterations, in_rounds
 from emjax.experiments.work.methods.shared import (
@@ -149,7 +148,7 @@ def _rounds(spec: Mapping[str, Any], mixture: Mixture, replicate: Replicate) -> 
         end = fit(scaled, replicate.data, key=start, max_iter=method["max_iter"], **_settings(method))
         return end, end.run_seconds
 
-    with untimed(), stopwatch() as clock:
+    with stopwatch() as clock:
         scaled = _scaled(spec, mixture, replicate)
         fits, used = in_rounds(attempt, seconds)
         best = max(fits, key=_rank)

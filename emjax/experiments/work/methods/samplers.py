@@ -17,7 +17,6 @@ from emjax.align import TRUST_LOW
 from emjax.bayes.methods import DEFAULTS
 from emjax.bayes.posterior import Posterior, mean_log_density, mean_responsibilities
 from emjax.bayes.tree import stored_draws
-from emjax.em.lanes import untimed
 from emjax.experiments.work.methods.budgets import (
     allowance,
     check_budget,
@@ -56,9 +55,7 @@ def outcomes(
     for done, replicate in enumerate(replicates):
         check_deadline(deadline, done, len(replicates))
         try:
-            # EM's part in a posterior must not depend on the clock, or two runs of a job would differ.
-            with untimed():
-                outcome = _run(spec, mixture, replicate)
+            outcome = _run(spec, mixture, replicate)
         except FAILURES as error:
             outcome = failed(error)
         yield outcome
@@ -286,6 +283,6 @@ def _verdict(posterior: Posterior, replicate: Replicate, key: jax.Array, level: 
     """What the comparison with maximum likelihood says, and why it says nothing."""
     try:
         fit = emjax.fit(posterior.mixture.likelihood, replicate.data, key=key)
-        return emjax.compare(fit, posterior, replicate.data, level=level, loo=False).verdict.value, ""
+        return emjax.compare(fit, posterior, replicate.data, level=level, key=key, loo=False).verdict.value, ""
     except FAILURES as error:
         return None, f"No verdict: {' '.join(str(error).split())}"

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from emjax.errors import ConfigError, EmjaxError
-from emjax.experiments.nearest import printable
+from emjax.wording import printable
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """The errors of a disk, a quota or a file size that is used up."""
