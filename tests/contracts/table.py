@@ -110,9 +110,9 @@ ROWS = (
     *(Row(emjax.Gamma(), GammaOracle(), d, n_components=2) for d in (1, 2)),
     Row(emjax.Bernoulli(), BernoulliOracle(), 4, n_components=2),
     Row(emjax.Categorical(SIZES), CategoricalOracle(SIZES), len(SIZES), n_components=2),
-    Row(emjax.StudentT("full"), StudentOracle("full"), 2, n_components=2),
+    Row(emjax.StudentT("full"), StudentOracle("full"), 2, n_components=2, n_samples=180),
     Row(emjax.StudentT("tied", tied_df=True), StudentOracle("tied", tied_df=True), 1, n_components=2),
-    Row(emjax.StudentT("diag", df=6.0), StudentOracle("diag", df=6.0), 2, n_components=2),
+    Row(emjax.StudentT("diag", df=5.0), StudentOracle("diag", df=5.0), 2, n_components=2),
 )
 
 

@@ -18,7 +18,7 @@ class ExponentialOracle(Oracle):
     has_origin = True
 
     def random(self, rng: np.random.Generator, k: int, d: int) -> Values:
-        return {"rate": np.exp(rng.normal(scale=1.5, size=(k, d)))}
+        return {"rate": np.exp(rng.normal(-2.0, 1.5, size=(k, d)))}
 
     def start(self, rng: np.random.Generator, x: np.ndarray, k: int) -> Values:
         rate = rng.uniform(4.0, 8.0, size=(k, x.shape[1])) / x.mean(axis=0)

@@ -43,7 +43,7 @@ class StudentOracle(NormalOracle):
         return values if self.df is not None else {**values, "df": df}
 
     def random(self, rng: np.random.Generator, k: int, d: int) -> Values:
-        df = rng.uniform(5.5, 9.0, size=() if self.tied_df else k)
+        df = rng.uniform(4.2, 5.0, size=() if self.tied_df else k)
         return self._with_df(super().random(rng, k, d), df)
 
     def start(self, rng: np.random.Generator, x: np.ndarray, k: int) -> Values:
