@@ -241,7 +241,7 @@ def compare(
     key = kept_key("emjax.compare", key)
     samples = as_samples_like(x, fit.feature_names, of="the fit", levels=fit.mixture.family.levels)
     as_samples_like(samples, posterior.map_fit.feature_names, of="the posterior")
-    _check_same(fit, posterior, samples.values)
+    _check_same(fit, posterior, samples)
     with_map = _has_another_map(fit, posterior)
     with progress_line(progress, "comparison") as line, computing():
         tell = _counted(2 * (1 + with_map) + loo, both(line, on_progress, _parts_in_words))
@@ -366,20 +366,24 @@ def build_ahead(fit: Fit, level: float = 0.9) -> None:
         fit.score_samples(Samples(points, fit.feature_names))
         mean_log_density(likelihood, stacked, np.concatenate([points, values]))
         draws = jax.tree.map(lambda leaf: leaf[:PARTITION_DRAWS], stacked)
-        _responsibilities(likelihood, draws, values[subset_rows(len(values))])
+        _responsibilities(likelihood, draws, fit.samples.take(subset_rows(fit.n_samples)))
 
 
-def _check_same(fit: Fit, posterior: Posterior, values: np.ndarray) -> None:
+def _check_same(fit: Fit, posterior: Posterior, samples: Samples) -> None:
     ours, theirs = fit.mixture.likelihood, posterior.mixture.likelihood
     if ours != theirs:
         raise ValueError(f"fit is of {ours}, posterior of {theirs}: compare the same mixture")
-    for name, other in (("fit", fit.data), ("posterior", posterior.map_fit.data)):
-        if other.shape != values.shape or not np.array_equal(other, values):
+    for name, other in (("fit", fit), ("posterior", posterior.map_fit)):
+        if not np.array_equal(other.data, samples.values, equal_nan=True):
             raise ValueError(f"x is not the data that {name} was made from")
+    if not fit.samples.same_as(posterior.map_fit.samples):
+        raise ValueError("fit and posterior were made with different weights or labels: give both the same")
 
 
 def _aligned(fit: Fit, posterior: Posterior) -> Fit:
-    """The fit with its components in the order of the posterior's labels."""
+    """The fit with its components in the order of the posterior's labels, unless these mean something already."""
+    if posterior.alignment.method == "none":
+        return fit
     reference = posterior.map_fit.predict_proba().T
     order = align.classification(fit.predict_proba().T[None], reference)[0]
     return dataclasses.replace(fit, params=jax.tree.map(np.asarray, fit.mixture.permute(fit.params, order)))

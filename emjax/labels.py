@@ -192,17 +192,21 @@ def _named_in_order(column: _Codes, counts: np.ndarray | None) -> _Codes:
     return _Codes(new[column.codes], tuple(there))
 
 
+def _counted(n_components: int) -> str:
+    return "1 component" if n_components == 1 else f"{n_components:,} components"
+
+
 def _too_many(column: _Codes, n_components: int, name: str) -> str:
     if column.texts is not None:
         shown = ", ".join(quoted(text) for text in column.texts[:6]) + (", ..." if len(column.texts) > 6 else "")
         return (
-            f"{name} has {len(column.texts)} names ({shown}), more than the {n_components} components asked for: "
+            f"{name} has {len(column.texts)} names ({shown}), more than the {_counted(n_components)} asked for: "
             "ask for more components, or leave some rows without a label"
         )
     row = int(np.argmax(column.codes >= n_components))
     most = "the only label is 0" if n_components == 1 else f"labels are 0 to {n_components - 1}"
     return (
-        f"{name}: row {row} (counting from 0) is labelled {column.codes[row]}, and of {n_components} components "
+        f"{name}: row {row} (counting from 0) is labelled {column.codes[row]}, and of {_counted(n_components)} "
         f"{most}: number them from 0, or give names"
     )
 
@@ -213,7 +217,7 @@ def _too_many(column: _Codes, n_components: int, name: str) -> str:
 def _from_probabilities(array: np.ndarray, n_components: int | None, name: str) -> Labels | None:
     n_columns = array.shape[1]
     if n_columns != (n_components or n_columns) or n_columns == 0:
-        wanted = f"the mixture has {n_components} components" if n_components else "a mixture has one or more"
+        wanted = f"the mixture has {_counted(n_components)}" if n_components else "a mixture has one or more"
         raise DataError(f"{name} has the shape {array.shape} and {wanted}: give a probability for each")
     share = to_float(array, tuple(map(str, range(n_columns))), name, missing=True)
     gaps = np.isnan(share)

@@ -67,8 +67,13 @@ def check_not_empty(shape: tuple[int, ...], name: str) -> None:
         raise DataError(f"{name} is empty: it has no {missing} (shape {shape}); give at least one")
 
 
-def check_finite(values: np.ndarray, feature_names: Sequence[str], name: str, *, missing: bool = False) -> None:
-    """Raise :class:`DataError` naming the first infinite value of a matrix, or the first NaN if not ``missing``."""
+def check_finite(
+    values: np.ndarray, feature_names: Sequence[str], name: str, *, missing: bool = False, keep: str = ""
+) -> None:
+    """Raise :class:`DataError` naming the first infinite value of a matrix, or the first NaN if not ``missing``.
+
+    ``keep`` ends the message of NaN: how such cells are kept.
+    """
     finite = np.isfinite(values)
     if finite.all():
         return
@@ -79,10 +84,11 @@ def check_finite(values: np.ndarray, feature_names: Sequence[str], name: str, *,
     row, column = (int(position) for position in np.argwhere(~finite)[0])
     n_rows = int((~finite).any(axis=1).sum())
     others = "" if n_rows == 1 else f" ({n_rows} rows are affected)"
-    what = "NaN" if np.isnan(values[row, column]) else "an infinite value"
+    unseen = bool(np.isnan(values[row, column]))
+    what = "NaN" if unseen else "an infinite value"
     raise DataError(
         f"{name}: {what} in row {row} (counting from 0), column {quoted(feature_names[column])}{others}: "
-        "remove such rows or fill in the values"
+        f"remove such rows or fill in the values{keep if unseen else ''}"
     )
 
 

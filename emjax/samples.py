@@ -202,11 +202,11 @@ def check_against_components(samples: Samples, n_components: int, *, name: str =
 
     Rows that do not count, and those of which nothing was seen, are none; a weight of 2 makes two of a row.
     """
-    counts = np.ones(samples.n_samples) if samples.weights is None else samples.weights
-    if samples.n_unseen_rows:
-        counts = np.where(np.isnan(samples.values).all(axis=1), 0.0, counts)
-    n_rows = int((counts > 0).sum())
-    if max(n_rows, int(counts.sum())) < n_components:
+    n_rows, total = samples.n_samples - samples.n_unseen_rows, 0.0
+    if samples.weights is not None:
+        counts = samples.weights[~np.isnan(samples.values).all(axis=1)] if samples.n_unseen_rows else samples.weights
+        n_rows, total = int((counts > 0).sum()), float(counts.sum())
+    if max(n_rows, int(total)) < n_components:
         rows = "1 row" if n_rows == 1 else f"{n_rows} rows"
         which = "" if n_rows == samples.n_samples else " that count"
         raise DataError(

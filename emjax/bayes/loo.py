@@ -10,6 +10,7 @@ import xarray as xr
 
 from emjax.bayes.draws import drawn_rows
 from emjax.bayes.posterior import Posterior
+from emjax.metrics.predictive import log_mean_exp
 
 
 def psis_loo(posterior: Posterior) -> dict[str, Any]:
@@ -40,11 +41,11 @@ def psis_loo(posterior: Posterior) -> dict[str, Any]:
             pointwise=True,
             reff=efficiency if efficiency > 0 else 1.0,
         )
-    shapes = np.asarray(loo.pareto_k)
+    weights = posterior.map_fit.samples.weights
+    own = np.ones(len(rows)) if weights is None else weights[rows]
+    shapes = np.asarray(loo.pareto_k)[own > 0]
     found = {
-        "value": float(loo.elpd),
-        "standard_error": float(loo.se),
-        "effective_parameters": float(loo.p),
+        **_weighted(loo, pointwise, own),
         "largest_pareto_k": float(shapes.max()),
         "n_pareto_k_high": int((shapes > loo.good_k).sum()),
         "n_rows": None,
@@ -53,11 +54,28 @@ def psis_loo(posterior: Posterior) -> dict[str, Any]:
     return found if len(rows) == len(data) else {**found, **_of_all(posterior, loo, rows)}
 
 
+def _weighted(loo: Any, pointwise: xr.Dataset, weights: np.ndarray) -> dict[str, float]:
+    """The sums over rows that count as often as their weights say; each leaves one of its copies out."""
+    if (weights == 1.0).all():
+        return {"value": float(loo.elpd), "standard_error": float(loo.se), "effective_parameters": float(loo.p)}
+    left_out, total = np.asarray(loo.elpd_i), weights.sum()
+    draws = np.asarray(pointwise["x"]).reshape(-1, len(weights))
+    value = float(weights @ left_out)
+    spread = weights @ (left_out - value / total) ** 2 / total
+    return {
+        "value": value,
+        "standard_error": float(np.sqrt(total * spread)),
+        "effective_parameters": float(weights @ (log_mean_exp(draws) - left_out)),
+    }
+
+
 def _of_all(posterior: Posterior, loo: Any, rows: np.ndarray) -> dict[str, Any]:
     """What the sample says of all data."""
     from arviz_stats.base import array_stats
 
-    known = posterior.map_fit.score_samples()
+    known, weights = posterior.map_fit.score_samples(), posterior.map_fit.samples.weights
+    if weights is not None:
+        return _of_all_weighted(np.asarray(loo.elpd_i), known, rows, weights)
     value, by_sample, error = array_stats.diff_srs_estimator(np.asarray(loo.elpd_i), known[rows], known, len(known))
     return {
         "value": float(value),
@@ -65,4 +83,19 @@ def _of_all(posterior: Posterior, loo: Any, rows: np.ndarray) -> dict[str, Any]:
         "effective_parameters": float(loo.p) * len(known) / len(rows),
         "n_rows": len(rows),
         "subsampling_error": float(by_sample),
+    }
+
+
+def _of_all_weighted(left_out: np.ndarray, known: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+    """The same estimator where rows count as often as their weights say."""
+    own, n_rows = weights[rows], len(rows)
+    differences = own * (left_out - known[rows])
+    value = float(weights @ np.where(weights > 0, known, 0.0) + len(known) * differences.mean())
+    by_sample = float(len(known) * differences.std(ddof=1) / np.sqrt(n_rows))
+    spread = own @ (left_out - (own @ left_out) / own.sum()) ** 2 / own.sum()
+    return {
+        "value": value,
+        "standard_error": float(np.sqrt(weights.sum() * spread + by_sample**2)),
+        "n_rows": n_rows,
+        "subsampling_error": by_sample,
     }

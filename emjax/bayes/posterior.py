@@ -16,9 +16,9 @@ from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus
 from emjax.bayes.draws import labelled_draws
 from emjax.bayes.visits import PosteriorModes
 from emjax.bounds import whole
+from emjax.families.observations import Observations, observed_rows
 from emjax.keys import as_key
 from emjax.mixture import Mixture, MixtureParams
-from emjax.programs import filled_up
 from emjax.result import Fit
 from emjax.samples import as_samples_like
 from emjax.scope import computing
@@ -191,39 +191,41 @@ def thinning(n_all: int, n_kept: int) -> np.ndarray:
 
 def mean_log_density(mixture: Mixture, draws: MixtureParams, x: np.ndarray) -> np.ndarray:
     """Logarithm of the mean density of each datum ``x (n, d)`` over draws, ``(n,)``."""
-    return np.asarray(_mean_log_density(mixture, draws, filled_up(x)))[: len(x)]
+    return np.asarray(_mean_log_density(mixture, draws, observed_rows(x)))[: len(x)]
 
 
-def mean_responsibilities(mixture: Mixture, draws: MixtureParams, x: np.ndarray) -> np.ndarray:
-    """The mean over draws of the responsibilities of each datum ``x (n, d)``, ``(n, K)``."""
-    return np.asarray(_mean_responsibilities(mixture, draws, filled_up(x)))[: len(x)]
+def mean_responsibilities(
+    mixture: Mixture, draws: MixtureParams, x: np.ndarray, labels: np.ndarray | None = None
+) -> np.ndarray:
+    """The mean over draws of the responsibilities of each datum ``x (n, d)``, ``(n, K)``; labels as in `Samples`."""
+    return np.asarray(_mean_responsibilities(mixture, draws, observed_rows(x, labels)))[: len(x)]
 
 
 @jax.jit(static_argnums=0)
-def _mean_responsibilities(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
+def _mean_responsibilities(mixture: Mixture, draws: MixtureParams, rows: Observations) -> jax.Array:
     # One draw after the other: the array of all of them is never held.
     def add(total: jax.Array, params: MixtureParams) -> tuple[jax.Array, None]:
-        return total + mixture.responsibilities(params, x), None
+        return total + mixture.responsibilities(params, rows), None
 
     n_draws, n_components = draws.weights.shape
-    start = jnp.zeros((x.shape[0], n_components), x.dtype)
+    start = jnp.zeros((rows.y.shape[1], n_components), rows.y.dtype)
     return jax.lax.scan(add, start, draws)[0] / n_draws
 
 
 @jax.jit(static_argnums=0)
-def _mean_log_density(mixture: Mixture, draws: MixtureParams, x: jax.Array) -> jax.Array:
-
+def _mean_log_density(mixture: Mixture, draws: MixtureParams, rows: Observations) -> jax.Array:
     # A running logsumexp over draws and components: the matrix (draws, data) is never held, and the logarithm, by far
     # the slowest of these functions, is taken once.
     def add(carry: tuple[jax.Array, jax.Array], params: MixtureParams) -> tuple[tuple[jax.Array, jax.Array], None]:
         highest, total = carry
-        joint = mixture.log_joint(params, x)
+        joint = mixture.log_joint(params, rows)
         raised = jnp.maximum(highest, jnp.max(joint, axis=0))
         # Where nothing has a density yet, the difference of two infinities would be no number.
         level = jnp.where(raised == -jnp.inf, 0.0, raised)
         return (raised, total * jnp.exp(highest - level) + jnp.sum(jnp.exp(joint - level[None, :]), axis=0)), None
 
     n_draws = draws.weights.shape[0]
-    nothing = jnp.full(x.shape[0], -jnp.inf, x.dtype), jnp.zeros(x.shape[0], x.dtype)
+    n_rows, dtype = rows.y.shape[1], rows.y.dtype
+    nothing = jnp.full(n_rows, -jnp.inf, dtype), jnp.zeros(n_rows, dtype)
     (highest, total), _ = jax.lax.scan(add, nothing, draws)
     return highest + jnp.log(total) - jnp.log(float(n_draws))

@@ -14,16 +14,16 @@ import numpy as np
 
 from emjax.bounds import written
 from emjax.datasets.columns import (
-    Columns,
+    KEEP,
     check_unique,
     check_width,
-    choose_columns,
     for_option,
     listed,
     refuse_truth,
 )
 from emjax.datasets.dataset import Table
 from emjax.datasets.packed import check_unpacked, one_line
+from emjax.datasets.roles import Request, without_payload
 from emjax.errors import DataError
 from emjax.floats import quoted, to_float
 from emjax.matrix import check_finite, check_not_empty, default_feature_names
@@ -38,15 +38,15 @@ _DAMAGED_NPY = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError,
 _DAMAGED_NPZ = (*_DAMAGED_NPY, zipfile.BadZipFile, zlib.error, RuntimeError)  # NotImplementedError included
 
 
-def read_arrow(path: Path, place: str, columns: Columns = None) -> Table:
-    """The chosen columns of a Parquet or Arrow (Feather) file as float64 ``(n_samples, n_features)``, and their names.
+def read_arrow(path: Path, place: str, request: Request) -> Table:
+    """The columns of a Parquet or Arrow (Feather) file that are asked for, features as float64, and their names.
 
     Integer, floating and decimal columns are numbers, and booleans where they are asked for by name.  The index that
     pandas has saved is not a column unless it is asked for.
 
     Raises:
-        DataError: if the file is damaged or empty, or a chosen column is not numeric or has a null, NaN or
-            infinite value; the row counts from 0.
+        DataError: if the file is damaged or empty, or a feature or the weights are not numeric or have a null, NaN or
+            infinite value (nulls and NaN are taken in features if ``request.missing``); the row counts from 0.
     """
     import pyarrow as pa
     from pyarrow import dataset, fs
@@ -60,30 +60,42 @@ def read_arrow(path: Path, place: str, columns: Columns = None) -> Table:
         check_width(len(names), place)
         check_unique(names, place)
         file = dataset.dataset(**source)
-        asked = columns is not None
-        if columns is None:
-            columns, notes = _without_index(file.schema)
-        chosen = choose_columns(names, columns, place)
-        chosen_names = tuple(names[position] for position in chosen)
-        _check_types(file, chosen, place, truth=asked)
-        check_unpacked(8 * file.count_rows() * len(chosen), path.stat().st_size, place)
-        table = file.to_table(columns=list(chosen_names))
+        default = None
+        if request.columns is None:
+            default, notes = _without_index(file.schema)
+        places = request.places(names, place, default)
+        numeric = [*places.features, *([] if places.weights is None else [places.weights])]
+        _check_types(file, numeric, place, truth=request.columns is not None)
+        check_unpacked(8 * file.count_rows() * len(places.all), path.stat().st_size, place)
+        table = file.to_table(columns=[names[position] for position in places.all])
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         what = f"{'Parquet' if is_parquet else 'Arrow'} file"
         raise DataError(f"{place} is not a whole {what} ({one_line(error)}): write or fetch it again") from error
     check_not_empty((table.num_rows, table.num_columns), place)
-    values = np.empty((table.num_rows, len(chosen)))
+    values = np.empty((table.num_rows, len(places.features)))
+    chosen_names = tuple(names[position] for position in places.features)
     for position, name in enumerate(chosen_names):
-        column = table.column(name)
-        if column.null_count:
-            row = column.is_null().index(True).as_py()
-            raise DataError(
-                f"{place}: row {row} (counting from 0), column {quoted(name)}: the value is missing "
-                f"({column.null_count} in this column): remove such rows or fill in the values"
-            )
-        values[:, position] = column.cast(pa.float64(), safe=False).to_numpy()
-    check_finite(values, chosen_names, place)
-    return Table(values, chosen_names, notes)
+        values[:, position] = _numbers(table.column(name), name, place, missing=request.missing)
+    check_finite(values, chosen_names, place, missing=request.missing, keep=KEEP)
+    weights = None
+    if places.weights is not None:  # whose gaps are refused with all else that is no weight
+        weights = _numbers(table.column(names[places.weights]), names[places.weights], place, missing=True)
+    labels = None
+    if places.labels is not None:
+        labels = np.array(table.column(names[places.labels]).to_pylist(), dtype=object)
+    return Table(without_payload(values) if request.missing else values, chosen_names, notes, weights, labels)
+
+
+def _numbers(column: Any, name: str, place: str, *, missing: bool) -> np.ndarray:
+    import pyarrow as pa
+
+    if column.null_count and not missing:
+        row = column.is_null().index(True).as_py()
+        raise DataError(
+            f"{place}: row {row} (counting from 0), column {quoted(name)}: the value is missing "
+            f"({column.null_count} in this column): remove such rows or fill in the values{KEEP}"
+        )
+    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy())
 
 
 def _without_index(schema: Any) -> tuple[list[str], tuple[str, ...]]:
@@ -103,8 +115,8 @@ def _without_index(schema: Any) -> tuple[list[str], tuple[str, ...]]:
     return kept, (left_out,)
 
 
-def read_npy(path: Path, place: str, columns: Columns = None) -> Table:
-    """The chosen columns of a ``.npy`` file: an array ``(n_samples,)`` or ``(n_samples, n_features)``.
+def read_npy(path: Path, place: str, request: Request) -> Table:
+    """The columns that are asked for of a ``.npy`` file: an array ``(n_samples,)`` or ``(n_samples, n_features)``.
 
     Columns are called ``x0``, ``x1``, ... (a single one ``x``) and may be chosen by position.
 
@@ -118,11 +130,11 @@ def read_npy(path: Path, place: str, columns: Columns = None) -> Table:
             array = np.load(file, allow_pickle=False)
     except _DAMAGED_NPY as error:
         raise _damaged(place, error) from error
-    return _from_array(array, place, columns)
+    return _from_array(array, place, request)
 
 
-def read_npz(path: Path, place: str, columns: Columns = None) -> Table:
-    """The chosen columns of the only array in a ``.npz`` file, or of the one called ``x``.
+def read_npz(path: Path, place: str, request: Request) -> Table:
+    """The columns that are asked for of the only array in a ``.npz`` file, or of the one called ``x``.
 
     Raises:
         DataError: if there are several arrays and none is called ``x``, and as :func:`read_npy`.
@@ -152,7 +164,7 @@ def read_npz(path: Path, place: str, columns: Columns = None) -> Table:
         raise _damaged(place, error) from error
     if not isinstance(array, np.ndarray):
         raise DataError(f"{place}: {quoted(name)} is not a NumPy array: save the data with numpy.savez")
-    return _from_array(array, f"{place}[{name}]", columns)
+    return _from_array(array, f"{place}[{name}]", request)
 
 
 def _check_header(file: IO[bytes], size: int) -> None:
@@ -167,7 +179,7 @@ def _check_header(file: IO[bytes], size: int) -> None:
         raise ValueError(f"its header declares shape {written(shape)} of {written(dtype)}, and {there:,} bytes follow")
 
 
-def _from_array(array: np.ndarray, place: str, columns: Columns) -> Table:
+def _from_array(array: np.ndarray, place: str, request: Request) -> Table:
     """Checked columns of an array of one or two dimensions."""
     if array.dtype.names is not None:
         raise DataError(
@@ -184,13 +196,14 @@ def _from_array(array: np.ndarray, place: str, columns: Columns) -> Table:
     check_not_empty(array.shape, place)
     check_width(array.shape[1], place)
     names = default_feature_names(array.shape[1])
-    chosen = choose_columns(names, columns, place)
-    chosen_names = tuple(names[position] for position in chosen)
-    if columns is None and array.dtype.kind == "b":
+    places = request.places(names, place)
+    chosen_names = tuple(names[position] for position in places.features)
+    if request.columns is None and array.dtype.kind == "b":
         refuse_truth(names, [True] * len(names), place)
-    values = to_float(array[:, chosen], chosen_names, place)
-    check_finite(values, chosen_names, place)
-    return Table(values, chosen_names)
+    values = to_float(array[:, places.features], chosen_names, place)
+    check_finite(values, chosen_names, place, missing=request.missing, keep=KEEP)
+    weights, labels = (None if column is None else array[:, column] for column in (places.weights, places.labels))
+    return Table(without_payload(values) if request.missing else values, chosen_names, (), weights, labels)
 
 
 def _check_types(file: Any, chosen: list[int], place: str, *, truth: bool) -> None:

@@ -8,8 +8,9 @@ from importlib import resources
 
 import numpy as np
 
-from emjax.datasets.columns import Columns, choose_columns
 from emjax.datasets.dataset import Dataset
+from emjax.datasets.roles import Request
+from emjax.weights import checked_weights
 
 __all__ = ["CATALOGUE", "Entry", "load_bundled"]
 
@@ -145,21 +146,30 @@ _ENTRIES = (
 CATALOGUE: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 
 
-def load_bundled(entry: Entry, columns: Columns = None) -> Dataset:
-    """Read one bundled data set; ``columns`` as in :func:`emjax.datasets.load`."""
+def load_bundled(entry: Entry, request: Request) -> Dataset:
+    """Read one bundled data set. Its groups are a column that may be asked for as labels, and is no feature."""
     text = (resources.files("emjax.datasets") / f"{entry.name}.csv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(text.splitlines()))
     values = np.array([[float(row[name]) for name in entry.feature_names] for row in rows])
     if entry.counts_column is not None:
         values = np.repeat(values, [int(row[entry.counts_column]) for row in rows], axis=0)
     labels = None if entry.labels_column is None else np.array([row[entry.labels_column] for row in rows])
-    chosen = choose_columns(entry.feature_names, columns, entry.name)
+    names = entry.feature_names
+    if entry.labels_column is not None and request.labels == entry.labels_column:
+        names = (*names, entry.labels_column)
+    places = request.places(names, entry.name, entry.feature_names)
+    weights = None if places.weights is None else values[:, places.weights]
+    partial = None
+    if places.labels is not None:
+        partial = labels if places.labels == entry.n_features else values[:, places.labels]
     return Dataset(
-        values=np.ascontiguousarray(values[:, chosen]),
-        feature_names=tuple(entry.feature_names[position] for position in chosen),
+        values=np.ascontiguousarray(values[:, places.features]),
+        feature_names=tuple(entry.feature_names[position] for position in places.features),
         name=entry.name,
         source=entry.source,
         license=entry.license,
         description=entry.description,
         labels=labels,
+        weights=checked_weights(weights, len(values), name=f"{entry.name}: weights"),
+        partial_labels=partial,
     )

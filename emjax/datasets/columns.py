@@ -15,6 +15,7 @@ from emjax.floats import quoted
 from emjax.nearest import nearest
 
 __all__ = [
+    "KEEP",
     "Columns",
     "check_unique",
     "check_width",
@@ -26,6 +27,9 @@ __all__ = [
 ]
 
 type Columns = str | int | Sequence[str | int] | None
+
+KEEP = ", or keep empty cells with --missing (missing = 'keep')"
+"""How a file with cells that are not there is read."""
 
 _LONGEST_LIST = 12
 

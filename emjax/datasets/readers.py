@@ -6,24 +6,29 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
+from emjax.bounds import one_of
 from emjax.datasets.binary_files import read_arrow, read_npy, read_npz
 from emjax.datasets.bundled import CATALOGUE, load_bundled
 from emjax.datasets.columns import Columns, listed
 from emjax.datasets.dataset import Dataset, Table
 from emjax.datasets.packed import PACKED, read_standard_input, unpack
+from emjax.datasets.roles import Request
 from emjax.datasets.text_files import read_csv
 from emjax.errors import DataError, DataWarning
 from emjax.files import NotRegularError, regular_size, user_path
 from emjax.floats import quoted
+from emjax.labels import read_labels
 from emjax.nearest import nearest
+from emjax.weights import checked_weights
 
 __all__ = ["STANDARD_INPUT", "load", "read"]
 
 STANDARD_INPUT = "-"
 """What stands for a path where the data come through a pipe."""
 
-type _Reader = Callable[[Path, str, Columns], Table]
+type _Reader = Callable[[Path, str, Request], Table]
 
 _TEXT = (".csv", ".tsv", ".txt")
 _BINARY: Mapping[str, _Reader] = {
@@ -54,7 +59,15 @@ _SIGNATURES: tuple[tuple[bytes, str, tuple[str, ...]], ...] = (
 )
 
 
-def load(name_or_path: str | os.PathLike[str], columns: Columns = None, *, header: bool | None = None) -> Dataset:
+def load(
+    name_or_path: str | os.PathLike[str],
+    columns: Columns = None,
+    *,
+    header: bool | None = None,
+    weights: str | int | None = None,
+    labels: str | int | None = None,
+    missing: Literal["refuse", "keep"] = "refuse",
+) -> Dataset:
     """Load a bundled data set by name, or a file.
 
     Args:
@@ -64,29 +77,36 @@ def load(name_or_path: str | os.PathLike[str], columns: Columns = None, *, heade
             it has a path separator or a suffix, so ``./faithful.csv`` is always a file.
         columns: the columns to keep, in this order: names or positions counting from 0, as a sequence or as
             one text separated by commas (a name with a comma stands in quotes: ``'"a,b",c'``).  None keeps all of them
-            but the index that pandas saved with a table.
+            but those of weights and labels, and the index that pandas saved with a table.
         header: whether the first row of a text file holds the names of the columns.  None finds out, see
             `emjax.datasets.header.find_header`.
+        weights: the column that says how often each row counts, by name or position; it is no feature.
+        labels: the column that says what is known of the component of each row, by name or position; it is no feature.
+            Whole numbers from 0, or names; a cell that is empty or says NA, and -1, are rows without a label.  Of a
+            bundled data set also the column of its `Dataset.labels`, such as ``"species"`` of the irises.
+        missing: what becomes of cells that are empty or say NA, NaN or null: they are refused, or kept as NaN, cells
+            that were not seen.
 
     Returns:
-        The data set; ``values`` is float64, shape ``(n_samples, n_features)``, all finite.
+        The data set; ``values`` is float64, shape ``(n_samples, n_features)``, all finite but for cells not seen.
+        `fit` and `sample` find the weights and labels in it.
 
     Raises:
         DataError: in one line, for whatever is wrong with the name, the file or a value in it.  Lines of text
             files count from 1, as in an editor; rows of the others count from 0.
+        ConfigError: for another word than these for ``missing``.
 
     Warns:
         DataWarning: where a file could be read in another way too, such as a first line 1990,1991.
     """
-    dataset, notes = read(name_or_path, columns, header)
+    keep = one_of("missing", missing, ("refuse", "keep")) == "keep"
+    dataset, notes = read(name_or_path, Request(columns, header, weights, labels, keep))
     for note in notes:
         warnings.warn(note, DataWarning, stacklevel=2)
     return dataset
 
 
-def read(
-    name_or_path: str | os.PathLike[str], columns: Columns = None, header: bool | None = None
-) -> tuple[Dataset, tuple[str, ...]]:
+def read(name_or_path: str | os.PathLike[str], request: Request) -> tuple[Dataset, tuple[str, ...]]:
     """What `load` loads, and what it warns of."""
     try:
         text = os.fsdecode(name_or_path)
@@ -99,12 +119,12 @@ def read(
     if not text.strip():
         raise DataError(f"no data set was named: give the path of a file, or one of {listed(tuple(CATALOGUE))}")
     if text == STANDARD_INPUT:
-        table = _read_text(read_standard_input(), "standard input", columns, header)
-        return Dataset(table.values, table.feature_names, "stdin", text), _of("standard input", table.notes)
+        table = _read_text(read_standard_input(), "standard input", request)
+        return _dataset(table, "stdin", text, "standard input")
     is_path = Path(text).suffix != "" or "/" in text or os.sep in text
     if not is_path and text in CATALOGUE:
-        _no_header_but_of_text(header, text)
-        return load_bundled(CATALOGUE[text], columns), ()
+        _no_header_but_of_text(request.header, text)
+        return load_bundled(CATALOGUE[text], request), ()
     path = user_path(text, DataError)
     short = text if len(text) <= 250 else f"{text[:120]}...{text[-120:]}"
     place = short if short.isprintable() else quoted(short)
@@ -116,27 +136,36 @@ def read(
         _check_signature(_head(path), packed or kind, place)
         if kind in _TEXT:
             content = unpack(path, place) if packed else path
-            table = _read_text(content, place, columns, header)
+            table = _read_text(content, place, request)
         else:
-            _no_header_but_of_text(header, place)
-            table = _BINARY[kind](path, place, columns)
+            _no_header_but_of_text(request.header, place)
+            table = _BINARY[kind](path, place, request)
     except OSError as error:
         raise DataError(f"{place} cannot be read ({error.strerror or error}): check the file and its rights") from error
     name = Path(path.stem).stem if packed else path.stem
-    dataset = Dataset(values=table.values, feature_names=table.feature_names, name=name, source=text)
-    return dataset, _of(place, table.notes)
+    return _dataset(table, name, text, place)
 
 
-def _of(place: str, notes: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"{place}: {note}" for note in notes)
+def _dataset(table: Table, name: str, source: str, place: str) -> tuple[Dataset, tuple[str, ...]]:
+    """A table that was read, its weights and labels checked, and what is to be said of it."""
+    n_samples, labels = len(table.values), table.labels
+    dataset = Dataset(
+        values=table.values,
+        feature_names=table.feature_names,
+        name=name,
+        source=source,
+        weights=checked_weights(table.weights, n_samples, name=f"{place}: weights"),
+        partial_labels=None if labels is None else read_labels(labels, n_samples, name=f"{place}: labels"),
+    )
+    return dataset, tuple(f"{place}: {note}" for note in table.notes)
 
 
-def _read_text(content: Path | bytes, place: str, columns: Columns, header: bool | None) -> Table:
+def _read_text(content: Path | bytes, place: str, request: Request) -> Table:
     if isinstance(content, bytes):
         if not content:
             raise DataError(f"{place} is empty (0 bytes): give at least one row of numbers")
         _check_signature(content[:8], ".csv", place)
-    return read_csv(content, place, columns, header)
+    return read_csv(content, place, request)
 
 
 def _no_header_but_of_text(header: bool | None, place: str) -> None:

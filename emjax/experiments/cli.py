@@ -34,10 +34,12 @@ from emjax.experiments.cli_options import (
     Header,
     Iterations,
     Json,
+    Labels,
     Level,
     LogEvery,
     MaxIter,
     Method,
+    Missing,
     NInit,
     NoCache,
     NoIntervals,
@@ -54,6 +56,7 @@ from emjax.experiments.cli_options import (
     Starts,
     Tol,
     Warmup,
+    Weights,
     Workers,
 )
 from emjax.experiments.console import Console, print_error
@@ -138,6 +141,9 @@ def compare(
     covariance: Covariance = None,
     columns: Columns = None,
     header: Header = None,
+    weights: Weights = None,
+    labels: Labels = None,
+    missing: Missing = None,
     prior: PriorName = None,
     precision: Precision = None,
     n_init: NInit = None,
@@ -173,6 +179,9 @@ def fit(
     covariance: Covariance = None,
     columns: Columns = None,
     header: Header = None,
+    weights: Weights = None,
+    labels: Labels = None,
+    missing: Missing = None,
     prior: PriorName = None,
     precision: Precision = None,
     n_init: NInit = None,
@@ -205,6 +214,9 @@ def sample(
     covariance: Covariance = None,
     columns: Columns = None,
     header: Header = None,
+    weights: Weights = None,
+    labels: Labels = None,
+    missing: Missing = None,
     precision: Precision = None,
     n_init: NInit = None,
     starts: Starts = None,
@@ -355,6 +367,8 @@ def _run_options(context: typer.Context, task: str) -> int:
             continue
         if option == "columns":
             value = split_columns(value)
+        elif option == "missing":
+            value = "keep"
         elif option.startswith("no_"):
             value = not value
         section, _, name = key.rpartition(".")

@@ -11,6 +11,9 @@ OPTION_KEYS = {
     "data": "data.source",
     "columns": "data.columns",
     "header": "data.header",
+    "weights": "data.weights",
+    "labels": "data.labels",
+    "missing": "data.missing",
     "components": "model.n_components",
     "family": "model.family",
     "covariance": "model.covariance",
@@ -47,6 +50,11 @@ Columns = Annotated[str | None, typer.Option(metavar="A,B", help="Columns to use
 Header = Annotated[
     bool | None,
     typer.Option("--header/--no-header", metavar="", help="First line is names (found out).", rich_help_panel=_MODEL),
+]
+Weights = Annotated[str | None, typer.Option(metavar="A", help="Column with weights of rows.", rich_help_panel=_MODEL)]
+Labels = Annotated[str | None, typer.Option(metavar="A", help="Column with known components.", rich_help_panel=_MODEL)]
+Missing = Annotated[
+    bool | None, typer.Option("--missing", metavar="", help="Keep empty cells, not seen.", rich_help_panel=_MODEL)
 ]
 Components = Annotated[
     int | None,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from emjax.experiments.study.fields import (
+    Column,
     Matrices,
     Misplaced,
     NotNegative,
@@ -55,6 +56,27 @@ class SourceData(Section):
     header: Annotated[bool, Field(strict=True)] | None = Field(
         default=None, description="whether the first line of a text file holds names; default: found out"
     )
+    weights: Column = Field(
+        default=None, description="the column that says how often each row counts, by name or position; no feature"
+    )
+    labels: Column = Field(
+        default=None,
+        description="the column with labels of components, whole numbers from 0 or names, by name or position; an "
+        "empty cell, NA and -1 are none; no feature",
+    )
+    missing: Literal["refuse", "keep"] | None = Field(
+        default=None, description="empty cells: refuse (default), or keep them as not seen"
+    )
+
+    @model_validator(mode="after")
+    def _one_role_each(self) -> "SourceData":
+        if self.weights is not None and self.weights == self.labels:
+            raise Misplaced(f"labels = {self.labels!r} is the column of the weights: name another one", "labels")
+        for role in ("weights", "labels"):
+            if getattr(self, role) in (self.columns or ()):
+                problem = f"{role} = {getattr(self, role)!r} is among the columns, the features: leave it out there"
+                raise Misplaced(problem, role)
+        return self
 
 
 class SimulatedData(Section):

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from emjax.datasets.readers import STANDARD_INPUT
 from emjax.experiments.config import Config, SimulatedData, SourceData
 
@@ -15,7 +17,29 @@ def load_data(declared: SourceData | SimulatedData) -> Any:
 
     if isinstance(declared, SimulatedData):
         return _simulate(declared)
-    return datasets.load(declared.source, columns=declared.columns, header=declared.header)
+    return datasets.load(
+        declared.source,
+        columns=declared.columns,
+        header=declared.header,
+        weights=declared.weights,
+        labels=declared.labels,
+        missing=declared.missing or "refuse",
+    )
+
+
+def columns_of(dataset: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """The columns of a data set for a file of their own, and the settings that read them back as they are."""
+    columns = dict(zip(dataset.feature_names, dataset.values.T, strict=True))
+    roles: dict[str, str] = {}
+    for role, column in (("weights", dataset.weights), ("labels", dataset.partial_labels)):
+        if column is not None:
+            roles[role] = role
+            while roles[role] in columns:
+                roles[role] += "_"
+            columns[roles[role]] = column
+    if np.isnan(dataset.values).any():
+        roles["missing"] = "keep"
+    return columns, roles
 
 
 def data_name(config: Config) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from emjax.clock import Moment
+from emjax.floats import is_gap
 
 PACKAGES = ("emjax", "jax", "jaxlib", "numpy", "scipy", "numpyro", "arviz", "xarray", "h5netcdf", "pydantic")
 
@@ -54,13 +55,32 @@ def devices() -> list[dict[str, Any]]:
     return [{"id": device.id, "platform": device.platform, "kind": device.device_kind} for device in jax.devices()]
 
 
-def fingerprint(values: Any) -> str:
+def fingerprint(values: Any, weights: Any = None, labels: Any = None) -> str:
     """Return the SHA-256 of a data matrix: its shape and its float64 values, row by row, little-endian.
 
-    The same numbers give the same fingerprint from whatever file or format they were read.
+    The weights of rows and the labels of components follow where there are. The same data give the same fingerprint
+    from whatever file or format they were read.
     """
-    matrix = np.ascontiguousarray(np.asarray(values), dtype="<f8")
-    return hashlib.sha256(f"{matrix.shape}".encode() + matrix.tobytes()).hexdigest()
+    found = hashlib.sha256()
+    for array in (values, weights):
+        if array is not None:
+            matrix = np.ascontiguousarray(np.asarray(array), dtype="<f8")
+            found.update(f"{matrix.shape}".encode() + matrix.tobytes())
+    if labels is not None:
+        found.update("\0".join(["labels", *map(_written, np.asarray(labels).tolist())]).encode())
+    return found.hexdigest()
+
+
+def _written(label: Any) -> str:
+    """A label as text: numbers of any type alike, a gap as nothing, names apart from both."""
+    if isinstance(label, list):
+        return str(label)
+    return "" if is_gap(label) else f"={label}" if isinstance(label, str) else repr(float(label))
+
+
+def fingerprint_of(dataset: Any) -> str:
+    """Return the `fingerprint` of an ``emjax.datasets.Dataset``."""
+    return fingerprint(dataset.values, dataset.weights, dataset.partial_labels)
 
 
 def describe_run(
@@ -87,7 +107,7 @@ def describe_run(
             "n_samples": int(dataset.shape[0]),
             "n_features": int(dataset.shape[1]),
             "feature_names": list(dataset.feature_names),
-            "sha256": fingerprint(dataset.values),
+            "sha256": fingerprint_of(dataset),
         },
         "model": dict(model),
     }

@@ -19,7 +19,7 @@ from emjax.experiments.archive.single import DATA
 from emjax.experiments.assignments import write_assignments
 from emjax.experiments.config import Config
 from emjax.experiments.console import Bars, ChainBars, Console
-from emjax.experiments.data import data_name, load_data
+from emjax.experiments.data import columns_of, data_name, load_data
 from emjax.experiments.documents import fit_document, parameter_line, posterior_document
 from emjax.experiments.environment import describe_run
 from emjax.experiments.store import RunFolder, run_folder
@@ -138,8 +138,9 @@ class _Run:
         """Every setting in force; data that came through a pipe are written down, so that the run can be repeated."""
         tree = self.config.resolved()
         if self.dataset.source == STANDARD_INPUT:
-            folder.write_columns(DATA, dict(zip(self.dataset.feature_names, self.dataset.values.T, strict=True)))
-            tree["data"] = {"kind": "source", "source": DATA}
+            columns, roles = columns_of(self.dataset)
+            folder.write_columns(DATA, columns)
+            tree["data"] = {"kind": "source", "source": DATA, **roles}
         return tree
 
     def _fit(self, folder: RunFolder) -> RunResult:

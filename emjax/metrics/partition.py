@@ -59,6 +59,21 @@ def subset_rows(n_samples: int, max_rows: int = MAX_ROWS, seed: int = 0) -> IntA
     return np.sort(chosen).astype(np.int64)
 
 
+def standing_rows(n_samples: int, weights: NDArray[np.float64] | None, max_rows: int = MAX_ROWS) -> IntArray:
+    """`subset_rows` of data whose rows count as often as ``weights`` say: a row that counts twice stands there twice.
+
+    Where a weight is no whole number, rows are drawn with shares in proportion to the weights.
+    """
+    if weights is None:
+        return subset_rows(n_samples, max_rows)
+    if (weights == np.round(weights)).all() and weights.sum() < 2**31:
+        ends = np.cumsum(weights).astype(np.int64)
+        return np.searchsorted(ends, subset_rows(int(ends[-1]), max_rows), side="right").astype(np.int64)
+    n_drawn = min(n_samples, max_rows)
+    chosen = np.random.default_rng(0).choice(n_samples, size=n_drawn, p=weights / weights.sum())
+    return np.sort(chosen).astype(np.int64)
+
+
 def co_clustering(responsibilities: ArrayLike, rows: ArrayLike | None = None) -> FloatArray:
     r"""Co-clustering matrix :math:`R R^\top` of a point estimate, with a diagonal of ones.
 

@@ -131,3 +131,10 @@ def walk(rows: tuple[Row, ...] = ROWS, by_name: Callable[[Row], bool] = is_alike
 
 
 with_and_without_prior = pytest.mark.parametrize("with_prior", [False, True], ids=["ml", "map"], scope="module")
+
+map_and_by_name_ml = pytest.mark.parametrize(
+    "with_prior",
+    [pytest.param(False, id="ml", marks=pytest.mark.slow), pytest.param(True, id="map")],
+    scope="module",
+)
+"""With a prior, and by name without: the M-step reads the same sums."""

@@ -37,7 +37,7 @@ def read_data(declared: Any, environment: Mapping[str, Any], config: Path) -> Da
 
     from emjax.experiments.config import Data
     from emjax.experiments.data import load_data
-    from emjax.experiments.environment import fingerprint
+    from emjax.experiments.environment import fingerprint_of
 
     try:
         checked = TypeAdapter(Data).validate_python(declared)
@@ -46,7 +46,7 @@ def read_data(declared: Any, environment: Mapping[str, Any], config: Path) -> Da
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # it was said when the run was made
         dataset = load_data(checked)
-    if fingerprint(dataset.values) != environment["data"].get("sha256"):
+    if fingerprint_of(dataset) != environment["data"].get("sha256"):
         raise DataError(
             f"{printable(config.parent)}: its data ({printable(environment['data'].get('source', ''))}) have changed "
             "since: put them back, or run it again"

@@ -65,7 +65,16 @@ def names(value: Any) -> Any:
     """Turn the positions among column names into the texts that the reader takes for positions."""
     if not isinstance(value, list | tuple):
         return value
-    return [str(entry) if type(entry) is int and entry >= 0 else entry for entry in value]
+    return [name(entry) for entry in value]
+
+
+def name(value: Any) -> Any:
+    """Turn the position of a column into the text that the reader takes for one."""
+    return str(value) if type(value) is int and value >= 0 else value
+
+
+Column = Annotated[Text | None, BeforeValidator(name, json_schema_input_type=Text | Position | None)]
+"""One column of a file, by name or position from 0."""
 
 
 def _as_matrices(value: Any) -> Any:

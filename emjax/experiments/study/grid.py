@@ -302,7 +302,7 @@ class _Sections:
         model = resolved_model(study.model)
         check_prior(model, n_features)
         for method in methods:
-            _check_method(method, model)
+            _check_method(method, model, data)
         return data, model, methods, study.level
 
     def _data(self, study: Study) -> tuple[dict[str, Any], int]:
@@ -313,25 +313,27 @@ class _Sections:
             return tree, len((data.mean or data.rate or ((),))[0])
         if is_path(data.source):
             tree["source"] = os.path.abspath(user_path(data.source))
-        sha256, n_features = self._content(data.source, data.columns, data.header)
+        # Without what a study adds, so that a file is read once for all of its splits.
+        read = {name: getattr(data, name) for name in SourceData.model_fields}
+        sha256, n_features = self._content(SourceData.model_validate(read))
         return {**tree, "sha256": sha256}, n_features
 
     @functools.cache  # noqa: B019  (lives as long as one plan is made)
-    def _content(self, source: str, columns: tuple[str, ...] | None, header: bool | None) -> tuple[str, int]:
-        """The hash of the values of a data source, and its number of features."""
-        from emjax import datasets
-        from emjax.experiments.environment import fingerprint
+    def _content(self, declared: SourceData) -> tuple[str, int]:
+        """The hash of the content of a data source, and its number of features."""
+        from emjax.experiments.data import load_data
+        from emjax.experiments.environment import fingerprint_of
 
         try:
-            dataset = datasets.load(source, columns=columns, header=header)
-            return fingerprint(dataset.values), int(dataset.shape[1])
+            dataset = load_data(declared)
+            return fingerprint_of(dataset), int(dataset.shape[1])
         except EmjaxError as error:
             raise DataError(one_line(str(error))) from None
         except (OSError, ValueError) as error:
-            raise DataError(one_line(f"{source}: cannot be read: {error}")) from None
+            raise DataError(one_line(f"{declared.source}: cannot be read: {error}")) from None
 
 
-def _check_method(method: Mapping[str, Any], model: Mapping[str, Any]) -> None:
+def _check_method(method: Mapping[str, Any], model: Mapping[str, Any], data: Mapping[str, Any]) -> None:
     """Refuse what would fail on every data set."""
     from emjax.experiments.work.methods.budgets import em_iterations, sklearn_iterations
 
@@ -343,4 +345,9 @@ def _check_method(method: Mapping[str, Any], model: Mapping[str, Any]) -> None:
                 f"methods.{method['name']}: scikit-learn has normal components only, and the model's family is "
                 f"{model['family']!r}; leave this method out"
             )
+        for role in ("weights", "labels"):
+            if data["kind"] == "source" and data.get(role) is not None:
+                raise ConfigError(
+                    f"methods.{method['name']}: scikit-learn's mixtures read no data.{role}: leave this method out"
+                )
         sklearn_iterations(method)

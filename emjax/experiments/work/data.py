@@ -14,6 +14,7 @@ import numpy as np
 
 from emjax.datasets.dataset import Dataset
 from emjax.datasets.readers import read
+from emjax.datasets.roles import Request
 from emjax.errors import DataError
 from emjax.experiments.study.plan import data_seed
 from emjax.experiments.work.outcome import Replicate
@@ -118,8 +119,7 @@ def contaminated(
 
 
 def _sourced(spec: Mapping[str, Any], data: Mapping[str, Any], number: int) -> Replicate:
-    columns = data.get("columns")
-    whole = _loaded(data["source"], None if columns is None else tuple(columns), data.get("header"), data.get("sha256"))
+    whole = _loaded(data["source"], request_of(data), data.get("sha256"))
     train, held = np.arange(len(whole)), None
     share = data.get("holdout", 0.0)
     if share > 0.0:
@@ -133,13 +133,25 @@ def _sourced(spec: Mapping[str, Any], data: Mapping[str, Any], number: int) -> R
     )
 
 
-@lru_cache(maxsize=4)
-def _loaded(source: str, columns: tuple[str, ...] | None, header: bool | None, sha256: str | None) -> Dataset:
-    """The whole data set, refused where it is not the one that the job was planned for."""
-    from emjax.experiments.environment import fingerprint
+def request_of(data: Mapping[str, Any]) -> Request:
+    """What the data section of a spec asks of the reader of its source."""
+    columns = data.get("columns")
+    return Request(
+        columns=None if columns is None else tuple(columns),
+        header=data.get("header"),
+        weights=data.get("weights"),
+        labels=data.get("labels"),
+        missing=data.get("missing") == "keep",
+    )
 
-    dataset, _ = read(source, columns, header)  # what there is to say of it was said when the study was planned
-    if sha256 is not None and fingerprint(dataset.values) != sha256:
+
+@lru_cache(maxsize=4)
+def _loaded(source: str, request: Request, sha256: str | None) -> Dataset:
+    """The whole data set, refused where it is not the one that the job was planned for."""
+    from emjax.experiments.environment import fingerprint_of
+
+    dataset, _ = read(source, request)  # what there is to say of it was said when the study was planned
+    if sha256 is not None and fingerprint_of(dataset) != sha256:
         raise DataError(f"{source} has changed since the study was planned: put the file back, or plan the study anew")
     return dataset
 
@@ -163,4 +175,6 @@ def _rows_of(whole: Dataset, rows: np.ndarray) -> Dataset:
         description=whole.description,
         labels=None if whole.labels is None else np.asarray(whole.labels)[rows],
         truth=None,
+        weights=None if whole.weights is None else whole.weights[rows],
+        partial_labels=None if whole.partial_labels is None else whole.partial_labels[rows],
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emjax.experiments.environment import fingerprint
+from emjax.experiments.environment import fingerprint_of
 from emjax.experiments.work.data import make_replicate
 from emjax.experiments.work.measures import measure
 from emjax.experiments.work.methods import iterate_method
@@ -81,7 +81,7 @@ def run_job(
         "n_rows": table.n_rows,
         "statuses": dict(sorted(statuses.items())),
         "failures": failures,
-        "data_sha256": [fingerprint(replicate.data.values) for replicate in replicates],
+        "data_sha256": [fingerprint_of(replicate.data) for replicate in replicates],
         "compile_seconds": compile_seconds,
         "run_seconds": run_seconds,
     }

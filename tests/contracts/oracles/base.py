@@ -99,6 +99,10 @@ class Oracle(abc.ABC):
         """The values in the space that `Mixture.space` names, each number once; under a trace too."""
         return list(values.values())
 
+    def of_features(self, values: Values, kept: np.ndarray) -> Values:
+        """The values of some of the features, ``kept (d,)``; by default all of them stand along the features alone."""
+        return {name: np.asarray(value)[:, kept] for name, value in values.items()}
+
     def moved(self, values: Values, scale: float, shift: float) -> Values:
         """The values for data in other units, ``shift + scale * x``."""
         raise NotImplementedError

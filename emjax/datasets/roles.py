@@ -1,0 +1,91 @@
+"""What the columns of a file are for: features, the weights of rows, labels of their components."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from emjax.datasets.columns import Columns, choose_columns, listed
+from emjax.errors import DataError
+from emjax.floats import quoted
+
+__all__ = ["Places", "Request", "without_payload"]
+
+
+class Places(NamedTuple):
+    """Where the columns of each role stand; ``features`` in the order asked for."""
+
+    features: list[int]
+    weights: int | None
+    labels: int | None
+
+    @property
+    def all(self) -> list[int]:
+        """The columns to read, features first."""
+        return [*self.features, *(place for place in (self.weights, self.labels) if place is not None)]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a reader.
+
+    Attributes:
+        columns: the features, as `choose_columns` takes them; None for all that have no other role.
+        header: whether the first row of a text file holds names; None finds out.
+        weights: the column with the weights of the rows, a name or a position; None for none.
+        labels: the column with labels of components, a name or a position; None for none.
+        missing: whether a cell may be empty, which then is NaN.
+    """
+
+    columns: Columns = None
+    header: bool | None = None
+    weights: str | int | None = None
+    labels: str | int | None = None
+    missing: bool = False
+
+    def places(self, names: Sequence[str], place: str, default: Sequence[str] | None = None) -> Places:
+        """The columns of each role.
+
+        Args:
+            names: of all columns; an empty string is a column without a name.
+            place: how messages call the file.
+            default: the names that are features where none were asked for; None for all.
+
+        Raises:
+            DataError: as `choose_columns`; where a column is asked for in two roles, or none is left for the features.
+        """
+        weights, labels = (_one(names, wanted, place) for wanted in (self.weights, self.labels))
+        if weights is not None and weights == labels:
+            raise DataError(f"{place}: column {quoted(names[weights])} holds either weights or labels: name another")
+        taken = {weights: "weights", labels: "labels"}
+        if self.columns is not None:
+            features = choose_columns(names, self.columns, place)
+            for position in features:
+                if position in taken:
+                    raise DataError(
+                        f"{place}: column {quoted(names[position])} holds the {taken[position]}, so it is no feature: "
+                        "leave it out of the columns"
+                    )
+            return Places(features, weights, labels)
+        wanted = set(names if default is None else default)
+        rest = [position for position, name in enumerate(names) if position not in taken and name in wanted]
+        if not rest:
+            raise DataError(f"{place} has no column for the features besides {listed(names)}: add one")
+        if any(not names[position] for position in rest):
+            choose_columns(names, None, place)  # refuses it
+        return Places(rest, weights, labels)
+
+
+def _one(names: Sequence[str], wanted: str | int | None, place: str) -> int | None:
+    return None if wanted is None else choose_columns(names, [wanted], place)[0]
+
+
+def without_payload(values: np.ndarray) -> np.ndarray:
+    """The same array with every NaN of one and the same bits, so that its fingerprint follows from the data alone."""
+    gaps = np.isnan(values)
+    if gaps.any():
+        values[gaps] = np.nan
+    return values
