@@ -314,7 +314,8 @@ class Dirichlet(Law):
 
     def log_prob(self, value: Any, given: Any = None) -> Any:
         (alpha,) = _as(value, self._within(self.concentration, 1.0))
-        return self.log_normalizer + jnp.sum(xlogy(alpha - 1.0, self._within(value, 1.0)), axis=-1)
+        normalizer = Dirichlet(alpha, self.lengths).log_normalizer
+        return normalizer + jnp.sum(xlogy(alpha - 1.0, self._within(value, 1.0)), axis=-1)
 
     @property
     def log_normalizer(self) -> Any:

@@ -29,6 +29,9 @@ class Oracle(abc.ABC):
     has_units: ClassVar[bool] = False
     """Whether the data may be shifted and scaled, and so have a frame; then there is `moved`."""
 
+    has_origin: ClassVar[bool] = False
+    """Whether zero is zero in all units, so that data are scaled and never shifted."""
+
     locations: ClassVar[tuple[str, ...]] = ()
     """The values that a shift of the data shifts, and rounds as it rounds the data."""
 
@@ -79,6 +82,10 @@ class Oracle(abc.ABC):
         """Numbers that are not the default ones, which are given: every one matters and differs between features."""
 
     # -- what most oracles need not say
+
+    def step(self, x: np.ndarray, responsibilities: np.ndarray, numbers: Values | None, values: Values) -> Values:
+        """The M-step after an E-step at ``values``, which only matter where more than labels is latent."""
+        return self.maximize(x, responsibilities, numbers)
 
     def named(self, values: Values) -> Values:
         """What a person reads of the parameters."""
