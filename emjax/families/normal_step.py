@@ -16,6 +16,8 @@ from emjax.families.newton import newton
 from emjax.families.parameters import MixtureParams, Values
 from emjax.shown import Shown
 
+Laws = Mapping[str, Any]
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -51,7 +53,7 @@ def estimated(
         extra = 0 if flat_mean else structure.n_means(k, d)
         return {"mean": mean, structure.site: scatter / (degrees + extra)}
     mean, scatter, _ = _with_mean(family, statistics, counts, params, mean_law)
-    after: Any = law.updated(structure.degrees(counts, d), scatter)  # type: ignore[attr-defined]
+    after: Any = law.updated(structure.degrees(counts, d), scatter)
     return {"mean": mean, structure.site: after.mode(0 if flat_mean else structure.n_means(k, d))}
 
 
