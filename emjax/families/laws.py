@@ -452,76 +452,8 @@ class NormalGiven(Law):
         return NormalGiven((self.mean - shift) / scale, self.precision)
 
 
-@_law
-class FromNumPyro(Law):
-    """Any NumPyro distribution of single numbers, in units that are ``scale`` and ``shift`` away from its own."""
-
-    distribution: Any
-    shift: Any
-    scale: Any
-
-    def log_prob(self, value: Any, given: Any = None) -> Any:
-        shift, scale = _as(value, self.shift, self.scale)
-        return self.distribution.log_prob(shift + scale * value) + jnp.log(scale)
-
-    def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
-        import numpyro.distributions as dist
-
-        moved = [dist.transforms.AffineTransform(-self.shift / self.scale, 1.0 / self.scale)]
-        moved = [] if np.ndim(self.shift) == 0 and self.shift == 0.0 and np.all(self.scale == 1.0) else moved
-        expanded = self.distribution.expand(shape)
-        return (dist.TransformedDistribution(expanded, moved) if moved else expanded).to_event(len(shape))
-
-    def rescaled(self, shift: Any, scale: Any) -> FromNumPyro:
-        return FromNumPyro(self.distribution, self.shift + self.scale * shift, self.scale * scale)
-
-
 def _as(value: Any, *arguments: Any) -> tuple[Any, ...]:
     """Arguments with as many axes as the value has, new ones in front: no promotion of ranks."""
     n_axes = jnp.ndim(value)
     found = (jnp.asarray(argument) for argument in arguments)
     return tuple(each[(None,) * (n_axes - each.ndim)] if 0 < each.ndim < n_axes else each for each in found)
-
-
-_TWINS = {
-    "Normal": lambda d: Normal(d.loc, d.scale),
-    "LogNormal": lambda d: LogNormal(d.loc, d.scale),
-    "HalfNormal": lambda d: HalfNormal(d.scale),
-    "Gamma": lambda d: Gamma(d.concentration, d.rate),
-    "Exponential": lambda d: Gamma(np.ones_like(d.rate), d.rate),
-    "InverseGamma": lambda d: InverseGamma(d.concentration, d.rate),
-    "Beta": lambda d: Beta(d.concentration1, d.concentration0),
-    "Dirichlet": lambda d: Dirichlet(d.concentration),
-    "InverseWishart": lambda d: InverseWishart(
-        d.concentration, product(d.scale_tril, jnp.swapaxes(d.scale_tril, -1, -2))
-    ),
-    "LKJ": lambda d: LKJ(d.concentration),
-}
-"""NumPyro's distributions that are laws of our own; a subclass, as HalfNormal of a folded one, is none."""
-
-
-def as_law(site: str, given: Any) -> Law:
-    """A law, or a NumPyro distribution as one.
-
-    Raises
-    ------
-    ValueError
-        That names the site, where it is neither, or a NumPyro distribution of vectors that has no law here.
-    """
-    if isinstance(given, Law):
-        return given
-    if not (hasattr(given, "log_prob") and hasattr(given, "event_shape")):
-        raise ValueError(
-            f"prior[{site!r}] must be a law such as emjax.laws.Normal(0, 10) or a NumPyro distribution, not {given!r}"
-        )
-    while type(given).__name__ in ("Independent", "ExpandedDistribution"):
-        given = given.base_dist
-    twin = _TWINS.get(type(given).__name__)
-    if twin is not None and type(given).__module__.startswith("numpyro."):
-        return jax.tree.map(np.asarray, twin(given))
-    if given.event_shape:
-        raise ValueError(
-            f"prior[{site!r}] is a {type(given).__name__} of vectors; give a distribution of single numbers, or one of "
-            "emjax.laws"
-        )
-    return FromNumPyro(given, np.zeros(()), np.ones(()))

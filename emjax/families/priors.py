@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.families.frame import Frame
-from emjax.families.laws import Dirichlet, Law, as_law
+from emjax.families.laws import Dirichlet, Law
 from emjax.families.parameters import MixtureParams, Parameter
+from emjax.families.twins import as_law
 from emjax.shown import Shown
 
 WEIGHTS = "weights"

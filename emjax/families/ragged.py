@@ -19,10 +19,8 @@ def ragged_dirichlet(law: Any, concentration: Any) -> Any:
 
 
 @functools.cache
-def _distribution() -> Any:
-    from numpyro.distributions import Distribution, biject_to, constraints, transforms
-
-    from emjax.families.laws import Dirichlet
+def _constraint() -> Any:
+    from numpyro.distributions import biject_to, constraints, transforms
 
     class Ragged(constraints.Constraint):
         """Rows that are simplexes of these lengths."""
@@ -79,6 +77,19 @@ def _distribution() -> Any:
         def eq(self, other: object, static: bool = False) -> Any:
             return isinstance(other, ToRagged) and self.simplexes == other.simplexes
 
+    @biject_to.register(Ragged)
+    def _(constraint: Any) -> Any:
+        return ToRagged(constraint.domain)
+
+    return Ragged
+
+
+@functools.cache
+def _distribution() -> Any:
+    from numpyro.distributions import Distribution
+
+    from emjax.families.laws import Dirichlet
+
     class RaggedDirichlet(Distribution):
         """The law of all rows."""
 
@@ -92,7 +103,7 @@ def _distribution() -> Any:
 
         @property
         def support(self) -> Any:
-            return Ragged(self.lengths)
+            return _constraint()(self.lengths)
 
         def log_prob(self, value: Any) -> Any:
             return Dirichlet(self.concentration, self.lengths).log_prob(value).sum(axis=-1)
@@ -100,9 +111,5 @@ def _distribution() -> Any:
         def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
             alpha = jnp.broadcast_to(self.concentration, (*sample_shape, *self.concentration.shape))
             return Dirichlet(alpha, self.lengths).draw(key)
-
-    @biject_to.register(Ragged)
-    def _(constraint: Any) -> Any:
-        return ToRagged(constraint.domain)
 
     return RaggedDirichlet
