@@ -63,6 +63,10 @@ class Law(Shown, abc.ABC):
     def rescaled(self, shift: Any, scale: Any) -> Law:
         """The law of ``(v - shift) / scale``, both of the shape of the parameter's own axes."""
 
+    def fits(self, parameter: Any) -> bool:
+        """Whether it can be the law of a declared parameter, as far as that is known without data."""
+        return self.n_axes <= parameter.domain.n_axes
+
     def tells_apart(self, n_axes: int) -> bool:
         """Whether it is not the same for all components of a parameter with so many axes, on the host."""
         return any(_differs(leaf, n_axes) for leaf in jax.tree.leaves(self))
@@ -429,6 +433,9 @@ class NormalGiven(Law):
     precision: Any
     n_axes: ClassVar[int] = 1
 
+    def fits(self, parameter: Any) -> bool:
+        return parameter.axes == ("feature",) and parameter.unit.value == "location"
+
     def log_prob(self, value: Any, given: Any = None) -> Any:
         structure, (k, d) = given.family.structure, value.shape
         root = structure.root(given[structure.site])
@@ -450,6 +457,30 @@ class NormalGiven(Law):
 
     def rescaled(self, shift: Any, scale: Any) -> NormalGiven:
         return NormalGiven((self.mean - shift) / scale, self.precision)
+
+
+@_law
+class FromNumPyro(Law):
+    """Any NumPyro distribution of single numbers, in units that are ``scale`` and ``shift`` away from its own."""
+
+    distribution: Any
+    shift: Any
+    scale: Any
+
+    def log_prob(self, value: Any, given: Any = None) -> Any:
+        shift, scale = _as(value, self.shift, self.scale)
+        return self.distribution.log_prob(shift + scale * value) + jnp.log(scale)
+
+    def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
+        import numpyro.distributions as dist
+
+        moved = [dist.transforms.AffineTransform(-self.shift / self.scale, 1.0 / self.scale)]
+        moved = [] if np.ndim(self.shift) == 0 and self.shift == 0.0 and np.all(self.scale == 1.0) else moved
+        expanded = self.distribution.expand(shape)
+        return (dist.TransformedDistribution(expanded, moved) if moved else expanded).to_event(len(shape))
+
+    def rescaled(self, shift: Any, scale: Any) -> FromNumPyro:
+        return FromNumPyro(self.distribution, self.shift + self.scale * shift, self.scale * scale)
 
 
 def _as(value: Any, *arguments: Any) -> tuple[Any, ...]:

@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.families.frame import Frame
-from emjax.families.laws import Dirichlet, Law
+from emjax.families.given_laws import as_law
+from emjax.families.laws import Dirichlet, FromNumPyro, Law
 from emjax.families.parameters import MixtureParams, Parameter
-from emjax.families.twins import as_law
 from emjax.shown import Shown
 
 WEIGHTS = "weights"
@@ -152,9 +152,9 @@ def given_laws(family: Any, n_components: int, given: Mapping[str, Any]) -> dict
         law = as_law(site, one)
         if site == WEIGHTS:
             law = _of_weights(law, n_components)
-        elif law.n_axes and law.n_axes > family.site(site).domain.n_axes:
-            raise ValueError(f"prior[{site!r}] is a {type(law).__name__}, which is no law of single numbers")
-        laws[site] = jax.tree.map(_as_numbers, law)
+        elif not law.fits(family.site(site)):
+            raise ValueError(f"prior[{site!r}] is a {type(law).__name__}, which is no law of what {site} is made of")
+        laws[site] = _with_arrays(law)
     return laws
 
 
@@ -169,21 +169,26 @@ def _of_weights(law: Law, n_components: int) -> Dirichlet:
     return Dirichlet(np.broadcast_to(alpha, (n_components,)).copy())
 
 
-def _as_numbers(leaf: Any) -> np.ndarray:
-    return np.asarray(leaf, dtype=float)
+def _with_arrays(law: Law) -> Law:
+    """The law with its numbers as arrays; JAX would take a list for a tree of numbers, each of them alone."""
+    is_array = None if isinstance(law, FromNumPyro) else lambda one: isinstance(one, list | tuple)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype=float), law, is_leaf=is_array)
 
 
 def check_shapes(prior: Prior) -> None:
     """Raise a `ValueError` where the numbers of a law cannot be those of its site."""
     for site, law in prior.components.items():
         shape = prior.shape(site)
-        if law.n_axes:
-            continue
         for leaf in jax.tree.leaves(law):
-            try:
-                fits = np.broadcast_shapes(np.shape(leaf), shape) == shape
-            except ValueError:
-                fits = False
+            if law.n_axes == 2 and np.ndim(leaf) >= 2:
+                fits = np.shape(leaf)[-2:] == shape[-2:]  # a matrix of another size cannot be stretched to this one
+            elif law.n_axes:
+                continue
+            else:
+                try:
+                    fits = np.broadcast_shapes(np.shape(leaf), shape) == shape
+                except ValueError:
+                    fits = False
             if not fits:
                 raise ValueError(
                     f"prior[{site!r}] has numbers of shape {np.shape(leaf)}, which do not fit {site} of shape {shape}"

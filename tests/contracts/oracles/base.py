@@ -105,7 +105,7 @@ class Oracle(abc.ABC):
 
     def moved(self, values: Values, scale: float, shift: float) -> Values:
         """The values for data in other units, ``shift + scale * x``."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no units")
 
     def stands_for_another(self, d: int) -> bool:
         """Whether another row is the same model with so many features, as a test of the densities holds."""
@@ -113,7 +113,7 @@ class Oracle(abc.ABC):
 
     def scikit_learn(self, weights: np.ndarray, values: Values, **options: Any) -> Any:
         """The estimator of scikit-learn that starts from these parameters."""
-        raise NotImplementedError
+        raise TypeError(f"scikit-learn has no mixture like that of {type(self).__name__}")
 
     # -- emjax's objects
 

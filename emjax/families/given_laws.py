@@ -1,4 +1,4 @@
-"""Laws of parameters from NumPyro's distributions: those that have a twin in `emjax.families.laws`, and any other."""
+"""What a user gives as a law: one of `emjax.families.laws`, or a distribution of NumPyro."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from emjax.families.laws import (
     LKJ,
     Beta,
     Dirichlet,
+    FromNumPyro,
     Gamma,
     HalfNormal,
     InverseGamma,
@@ -19,35 +20,8 @@ from emjax.families.laws import (
     Law,
     LogNormal,
     Normal,
-    _as,
-    _law,
 )
 from emjax.families.linalg import product
-
-
-@_law
-class FromNumPyro(Law):
-    """Any NumPyro distribution of single numbers, in units that are ``scale`` and ``shift`` away from its own."""
-
-    distribution: Any
-    shift: Any
-    scale: Any
-
-    def log_prob(self, value: Any, given: Any = None) -> Any:
-        shift, scale = _as(value, self.shift, self.scale)
-        return self.distribution.log_prob(shift + scale * value) + jnp.log(scale)
-
-    def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
-        import numpyro.distributions as dist
-
-        moved = [dist.transforms.AffineTransform(-self.shift / self.scale, 1.0 / self.scale)]
-        moved = [] if np.ndim(self.shift) == 0 and self.shift == 0.0 and np.all(self.scale == 1.0) else moved
-        expanded = self.distribution.expand(shape)
-        return (dist.TransformedDistribution(expanded, moved) if moved else expanded).to_event(len(shape))
-
-    def rescaled(self, shift: Any, scale: Any) -> FromNumPyro:
-        return FromNumPyro(self.distribution, self.shift + self.scale * shift, self.scale * scale)
-
 
 _TWINS = {
     "Normal": lambda d: Normal(d.loc, d.scale),
