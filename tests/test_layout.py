@@ -19,6 +19,7 @@ LAYERS = (
     {
         "atomic",
         "bounds",
+        "catalogue",
         "clock",
         "compilation_cache",
         "files",

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from emjax.catalogue import NAMES
 from emjax.experiments.completion import choices, data_names
 
 OPTION_KEYS = {
@@ -65,7 +66,7 @@ FamilyName = Annotated[
     typer.Option(
         metavar="NAME",
         autocompletion=choices("model.family"),
-        help="normal (default) or poisson.",
+        help=f"{', '.join(NAMES)}.",
         rich_help_panel=_MODEL,
     ),
 ]

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from emjax.catalogue import WITH_COVARIANCE
 from emjax.experiments.study.fields import (
     Column,
     Matrices,
@@ -287,7 +288,7 @@ class Config(Section):
     def covariance(self) -> Literal["full", "tied", "diag", "spherical"] | None:
         """The covariance structure in force; None for a family without one."""
         model = self.model
-        return (model.covariance or "full") if model.family == "normal" else None
+        return (model.covariance or "full") if model.family in WITH_COVARIANCE else None
 
     @property
     def n_init(self) -> int | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from emjax.catalogue import WITH_COVARIANCE
 from emjax.errors import ConfigError
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.model import FileModel, Model, PriorTable
@@ -53,7 +54,7 @@ def resolved_model(model: Model | FileModel) -> dict[str, Any]:
         }
         return {key: value for key, value in tree.items() if value is not None}
     tree = {"family": model.family, "n_components": model.n_components, "prior": prior or "default"}
-    return {**tree, "covariance": model.covariance or "full"} if model.family == "normal" else tree
+    return {**tree, "covariance": model.covariance or "full"} if model.family in WITH_COVARIANCE else tree
 
 
 def mixture_of(model: Mapping[str, Any], *, with_prior: bool) -> Mixture:
@@ -76,7 +77,7 @@ def mixture_of(model: Mapping[str, Any], *, with_prior: bool) -> Mixture:
         from emjax.families import FAMILIES
         from emjax.mixture import Mixture
 
-        options = {"covariance": model.get("covariance") or "full"} if model["family"] == "normal" else {}
+        options = {"covariance": model.get("covariance") or "full"} if model["family"] in WITH_COVARIANCE else {}
         return Mixture(FAMILIES[model["family"]](**options), model["n_components"], "default" if with_prior else None)
     expected = model.get("sha256")
     if expected is not None and _content(model["file"])[1] != expected:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
+from emjax.catalogue import NAMES, WITH_COVARIANCE
 from emjax.experiments.study.fields import Misplaced, PathText, Positive, Section, Text, bounded
 
 
@@ -68,17 +69,18 @@ _PRIOR = (
 class Model(Section):
     """The mixture: what its components are and how many there are."""
 
-    family: Literal["normal", "poisson"] = Field(default="normal", description="what its components are")
+    family: Literal[*NAMES] = Field(default="normal", description="what its components are")  # type: ignore[valid-type]
     covariance: Literal["full", "tied", "diag", "spherical"] | None = Field(
-        default=None, description="normal only; default: full"
+        default=None, description=f"{' and '.join(WITH_COVARIANCE)} only; default: full"
     )
     n_components: Annotated[int, bounded("n_components")] = Field(description="number of components, K")
     prior: PriorSetting | None = Field(default=None, description=_PRIOR)
 
     @model_validator(mode="after")
     def _covariance_belongs(self) -> "Model":
-        if self.family != "normal" and self.covariance is not None:
-            raise Misplaced(f"covariance is for family 'normal'; {self.family!r} has none: leave it out", "covariance")
+        if self.family not in WITH_COVARIANCE and self.covariance is not None:
+            those = " and ".join(map(repr, WITH_COVARIANCE))
+            raise Misplaced(f"covariance is for {those}; {self.family!r} has none: leave it out", "covariance")
         return self
 
     @model_validator(mode="after")
