@@ -76,22 +76,3 @@ def test_soft_labels_are_a_factor_of_each_component():
     with jax.enable_x64(True):
         joint = np.asarray(MIXTURE.log_joint(fit.params, x)) + np.log(shares.T)
     np.testing.assert_allclose(fit.log_likelihood, np.logaddexp.reduce(joint, axis=0).sum(), rtol=1e-12)
-
-
-def test_samplers_keep_labels():
-    x, truth = two_clusters(120)
-    mixture, labels = emjax.Mixture(emjax.Normal("diag"), 2, "default"), known(truth, 40)
-    found = {
-        method: emjax.sample(mixture, x, labels=labels, method=method, key=1, draws=600, warmup=400)
-        for method in ("nuts", "gibbs")
-    }
-    for posterior in found.values():
-        assert posterior.alignment.method == "none"
-        assert posterior.diagnostics.max_rhat < 1.03
-    means = [posterior.params.mean[..., 0].mean(axis=0) for posterior in found.values()]
-    sd = found["gibbs"].params.mean[..., 0].std(axis=0)
-    errors = sum(sd**2 / posterior.diagnostics.min_ess_bulk for posterior in found.values()) ** 0.5
-    np.testing.assert_array_less(np.abs(means[0] - means[1]), 4 * errors)
-    fit = emjax.fit(mixture, x, labels=labels, key=0)
-    comparison = emjax.compare(fit, found["gibbs"], x, key=0, loo=False)
-    np.testing.assert_allclose(comparison.fit.params.mean, fit.params.mean)
