@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from emjax.families.domains import CORRELATION
 from emjax.families.frame import Frame
-from emjax.families.laws import Dirichlet, Law, as_law
-from emjax.families.parameters import MixtureParams, Parameter
+from emjax.families.laws import LKJ, Dirichlet, Flat, Law, NormalGiven, as_law
+from emjax.families.parameters import MixtureParams, Parameter, Unit
 from emjax.shown import Shown
 
 WEIGHTS = "weights"
@@ -151,10 +152,24 @@ def given_laws(family: Any, n_components: int, given: Mapping[str, Any]) -> dict
         law = as_law(site, one)
         if site == WEIGHTS:
             law = _of_weights(law, n_components)
-        elif law.n_axes and law.n_axes > family.site(site).domain.n_axes:
-            raise ValueError(f"prior[{site!r}] is a {type(law).__name__}, which is no law of single numbers")
-        laws[site] = jax.tree.map(_as_numbers, law)
+        else:
+            _check_kind(site, law, family.site(site))
+        # A list is an array of numbers here, and not a node of a tree.
+        laws[site] = jax.tree.map(_as_numbers, law, is_leaf=lambda leaf: isinstance(leaf, list | tuple))
     return laws
+
+
+def _check_kind(site: str, law: Law, declared: Parameter) -> None:
+    """Refuse a law of arrays for single numbers, and one of single numbers for a matrix."""
+    of_matrices = declared.axes == ("feature", "feature")
+    known = (
+        isinstance(law, LKJ) and declared.domain is CORRELATION,
+        isinstance(law, NormalGiven) and declared.unit is Unit.LOCATION,
+    )
+    if law.n_axes > declared.domain.n_axes and not any(known):
+        raise ValueError(f"prior[{site!r}] is a {type(law).__name__}, which is no law of single numbers")
+    if of_matrices and not law.n_axes and not isinstance(law, Flat):
+        raise ValueError(f"prior[{site!r}] is a {type(law).__name__}, a law of single numbers, and {site} is a matrix")
 
 
 def _of_weights(law: Law, n_components: int) -> Dirichlet:
