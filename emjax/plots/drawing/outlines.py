@@ -81,6 +81,9 @@ def _contours(view: View, first: int, second: int, kept: np.ndarray | None) -> L
     sides = []
     for feature in (first, second):
         ends = grid_of(view, feature)[[0, -1]]
+        # A component reaches beyond the data that it happens to have.
+        mean, covariance = (each[0] for each in moments(view.mixture, view.at))
+        ends[1] = max(ends[1], (mean[:, feature] + 6.0 * np.sqrt(covariance[:, feature, feature])).max())
         # Close points near zero, where such densities are steep.
         grid = ends[0] + (ends[1] - ends[0]) * np.linspace(0.0, 1.0, _CONTOUR_POINTS) ** 3
         line = curves(view, feature, grid)
