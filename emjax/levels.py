@@ -87,6 +87,14 @@ class Coder:
         return np.array([np.nan if text is None else numbers[text] for text in texts])
 
 
+def texts_of(values: np.ndarray, names: LevelNames) -> np.ndarray:
+    """The levels' names in place of their numbers ``(n, d)``; None where a cell was not seen."""
+    found = np.full(values.shape, None, dtype=object)
+    for row, column in np.argwhere(~np.isnan(values)):
+        found[row, column] = names[column][int(values[row, column])]
+    return found
+
+
 def _is_text(column: np.ndarray) -> bool:
     """Whether a column holds texts, or true and false."""
     if column.dtype.kind in "USTb":

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+CORRELATION, COVARIANCE = "correlation", "covariance"
+"""What is told of each pair of features, wherever a family has it; short tables leave it out."""
+
+
+def of_pairs(name: str) -> bool:
+    """Whether a number or a parameter of this name is one of a pair of features."""
+    return name.partition("[")[0] in (CORRELATION, COVARIANCE)
+
+
 @dataclasses.dataclass(frozen=True)
 class ScalarParameter:
     """One number: its printed name, the array it lives in, its place there, and the names of its features."""

@@ -18,7 +18,7 @@ from emjax.bounds import LARGEST
 from emjax.errors import DataError
 from emjax.floats import quoted
 from emjax.labels import Labels, checked_labels
-from emjax.levels import Coder, LevelNames
+from emjax.levels import Coder, LevelNames, texts_of
 from emjax.matrix import as_matrix, check_finite, has_names, real_names
 from emjax.moments import Summary
 from emjax.shown import Shown
@@ -92,6 +92,20 @@ class Samples(Shown):
         """How many rows have no cell that was seen; they are kept, and say nothing about the parameters."""
         return int(np.isnan(self.values).all(axis=1).sum()) if self.has_holes else 0
 
+    @property
+    def roles(self) -> dict[str, float]:
+        """What is to be known of the data beside their shape, by name; only what there is.
+
+        ``missing_cells``, ``unseen_rows`` (no cell was seen), ``total_weight`` and ``labelled_rows`` (something is
+        known of the component).
+        """
+        n_missing = int(np.isnan(self.values).sum()) if self.has_holes else 0
+        n_labelled = 0 if self.labels is None else int((self.labels != 0).any(axis=1).sum())
+        found: dict[str, float] = {"missing_cells": n_missing, "unseen_rows": self.n_unseen_rows}
+        if self.weights is not None:
+            found["total_weight"] = self.total_weight
+        return {name: value for name, value in {**found, "labelled_rows": n_labelled}.items() if value}
+
     def same_as(self, other: Samples) -> bool:
         """Whether the numbers are the same, and what is known of them; names may differ."""
         mine, theirs = ((each.values, each.weights, each.labels) for each in (self, other))
@@ -162,8 +176,10 @@ def as_samples(
             check_finite(x.values, x.feature_names, name)
     else:
         coder = None if levels is None else Coder(levels)
+        x = _with_known_levels(x, levels, name)
         values, feature_names = as_matrix(x, name, missing=missing, coder=coder)
-        samples = Samples(values, feature_names, level_names=coder.names(values) if coder else None)
+        names = coder.names(values) if coder else None
+        samples = Samples(values, feature_names, level_names=names or _carried(x, "level_names"))
         weights = _carried(x, "weights") if weights is None else weights
         labels = _carried(x, "partial_labels") if labels is None else labels
     n_samples = samples.n_samples
@@ -181,6 +197,17 @@ def as_samples(
             "of as many"
         )
     return samples
+
+
+def _with_known_levels(x: Any, levels: LevelNames | None, name: str) -> Any:
+    """A data set whose columns were read as levels, refused where they are none, with the numbers of known levels."""
+    own = _carried(x, "level_names")
+    if own is None or (levels is not None and levels in ((), own)):
+        return x
+    if levels is None:
+        raise DataError(f"{name} has columns of texts, and levels are for categorical mixtures: choose other columns")
+    coded = Coder(levels).coded(texts_of(x.values, own), x.feature_names, name)
+    return dataclasses.replace(x, values=coded, level_names=levels)
 
 
 def _carried(x: Any, role: str) -> Any:

@@ -31,7 +31,7 @@ def compared(x: object, mixture: emjax.Mixture) -> Comparison:
 
 def imitated(fit: emjax.Fit) -> Posterior:
     mixture, values = fit.mixture, fit.data
-    prior = mixture.default_prior(values)
+    prior = mixture.default_prior(fit.samples)
     rng = np.random.default_rng(0)
     spread = 0.02
 
@@ -47,7 +47,7 @@ def imitated(fit: emjax.Fit) -> Posterior:
     stats = {"lp": lp, "energy": rng.normal(size=lp.shape), "diverging": np.zeros(lp.shape, bool)}
     quantities = {"lp": (("chain", "draw"), lp)}
     quantities["log_density"] = (("chain", "draw", "anchor"), described.invariants["log_density"])
-    for parameter in scalar_parameters(mixture.named_parameters(fit.params), fit.feature_names):
+    for parameter in scalar_parameters(mixture.named_parameters(fit.params), fit.feature_names, mixture.family.levels):
         draws = described.stored[parameter.variable][(slice(None), slice(None), *parameter.index)]
         quantities[parameter.name] = (("chain", "draw"), draws)
     judged = {name: (("chain", "draw"), value) for name, value in stats.items()}

@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from emjax.families import FAMILIES, Categorical, Normal
+
+DECLARED = [*(family() for name, family in FAMILIES.items() if name != "categorical"), Normal("diag"), Categorical([2])]
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "emjax"
 
 # From the bottom to the top. At module level a module imports from its own layer and from those below it.
 LAYERS = (
-    {"errors", "jsonable", "nearest", "programs"},
+    {"catalogue", "errors", "jsonable", "nearest", "programs"},
     {
         "atomic",
         "bounds",
@@ -206,6 +210,61 @@ def test_planted_violations_are_noticed(planted: Path):
     }
     assert upward(planted, lazy=True) == {("em/loop.py", "bayes", 9)}
     assert heavy_at_module_level(planted) == {("mixture.py", "numpyro")}
+
+
+FAMILY_WORDS = {*FAMILIES, *(site for family in DECLARED for site in family.sites)} - {
+    "mean",
+    "scale",
+    "shape",
+    "gamma",
+}
+"""Names of families and of their parameters; of the latter not those that are everyday words of arrays and tables."""
+
+_STRUCTURE = "the covariance structure, by its key in configs and in what runs have written down"
+_RATE = "a rate of convergence, or of draws: another word for another thing"
+_SIMULATION = "what simulated data are drawn from, by the keys of configs"
+_SCIKIT_LEARN = "scikit-learn's mixtures, which are normal"
+NAMES_A_FAMILY = {
+    "catalogue.py": "the catalogue",
+    "naming.py": "what is told of pairs of features, wherever a family has it",
+    "summary.py": "mclust's word for the number of free parameters",
+    "experiments/archive/single.py": _STRUCTURE,
+    "experiments/cli_options.py": _STRUCTURE,
+    "experiments/config.py": _SIMULATION,
+    "experiments/documents.py": _RATE,
+    "experiments/report/tables.py": _RATE,
+    "experiments/runner.py": _STRUCTURE,
+    "experiments/study/grid.py": _SCIKIT_LEARN,
+    "experiments/study/mixtures.py": _STRUCTURE,
+    "experiments/study/model.py": _STRUCTURE,
+    "experiments/study/schema.py": _SIMULATION,
+    "experiments/sweep_report/measures.py": "the order in which tables show parameters; others follow by name",
+    "experiments/terminal.py": _STRUCTURE,
+    "experiments/work/methods/peers.py": _SCIKIT_LEARN,
+    "experiments/work/truth.py": _SIMULATION,
+    "metrics/diagnostics.py": _RATE,
+    "plots/drawing/classification.py": "the height of bars: the word for a probability",
+    "plots/drawing/modes.py": "matplotlib's word for a font that is not bold",
+    "sklearn/run.py": _SCIKIT_LEARN,
+}
+"""Files outside `emjax/families` and the simulators that may name a family or a parameter, each with its reason."""
+
+
+def names_a_family(node: ast.AST) -> bool:
+    """Whether a node is the name of a family or a parameter, or a class of one."""
+    if isinstance(node, ast.Constant):
+        return node.value in FAMILY_WORDS if isinstance(node.value, str) else False
+    classes = {type(family).__name__ for family in DECLARED}
+    if isinstance(node, ast.ImportFrom):
+        return (node.module or "").startswith("emjax") and any(alias.name in classes for alias in node.names)
+    return isinstance(node, ast.Attribute) and node.attr in classes and ast.unparse(node.value) in ("emjax", "families")
+
+
+def test_no_file_outside_the_families_names_one():
+    found = {
+        path for path in files_where(names_a_family) if not path.startswith(("families/", "datasets/", "__init__"))
+    }
+    assert found == set(NAMES_A_FAMILY)
 
 
 def test_importing_emjax_loads_nothing_heavy():

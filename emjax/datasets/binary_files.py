@@ -23,7 +23,7 @@ from emjax.datasets.columns import (
 )
 from emjax.datasets.dataset import Table
 from emjax.datasets.packed import check_unpacked, one_line
-from emjax.datasets.roles import Request, without_payload
+from emjax.datasets.roles import Request, as_levels, without_payload
 from emjax.errors import DataError
 from emjax.floats import quoted, to_float
 from emjax.matrix import check_finite, check_not_empty, default_feature_names
@@ -65,6 +65,10 @@ def read_arrow(path: Path, place: str, request: Request) -> Table:
             default, notes = _without_index(file.schema)
         places = request.places(names, place, default)
         numeric = [*places.features, *([] if places.weights is None else [places.weights])]
+        if request.levels:
+            numeric = [
+                place for place in numeric if place == places.weights or not _is_text_type(file.schema.types[place])
+            ]
         _check_types(file, numeric, place, truth=request.columns is not None)
         check_unpacked(8 * file.count_rows() * len(places.all), path.stat().st_size, place)
         table = file.to_table(columns=[names[position] for position in places.all])
@@ -72,10 +76,17 @@ def read_arrow(path: Path, place: str, request: Request) -> Table:
         what = f"{'Parquet' if is_parquet else 'Arrow'} file"
         raise DataError(f"{place} is not a whole {what} ({one_line(error)}): write or fetch it again") from error
     check_not_empty((table.num_rows, table.num_columns), place)
-    values = np.empty((table.num_rows, len(places.features)))
+    values = np.empty((table.num_rows, len(places.features)), dtype=object if request.levels else float)
     chosen_names = tuple(names[position] for position in places.features)
     for position, name in enumerate(chosen_names):
-        values[:, position] = _numbers(table.column(name), name, place, missing=request.missing)
+        column = table.column(name)
+        if request.levels and _is_text_type(column.type):
+            values[:, position] = column.to_pylist()
+        else:
+            values[:, position] = _numbers(column, name, place, missing=request.missing)
+    level_names = None
+    if request.levels:
+        values, level_names = as_levels(values, chosen_names, place, request)
     check_finite(values, chosen_names, place, missing=request.missing, keep=KEEP)
     weights = None
     if places.weights is not None:  # whose gaps are refused with all else that is no weight
@@ -83,7 +94,8 @@ def read_arrow(path: Path, place: str, request: Request) -> Table:
     labels = None
     if places.labels is not None:
         labels = np.array(table.column(names[places.labels]).to_pylist(), dtype=object)
-    return Table(without_payload(values) if request.missing else values, chosen_names, notes, weights, labels)
+    values = without_payload(values) if request.missing else values
+    return Table(values, chosen_names, notes, weights, labels, level_names)
 
 
 def _numbers(column: Any, name: str, place: str, *, missing: bool) -> np.ndarray:
@@ -227,6 +239,14 @@ def _check_types(file: Any, chosen: list[int], place: str, *, truth: bool) -> No
     if not truth:
         chosen_names = [names[position] for position in chosen]
         refuse_truth(chosen_names, [arrow_types.is_boolean(types[position]) for position in chosen], place)
+
+
+def _is_text_type(kind: Any) -> bool:
+    """Whether a column is of texts, or of true and false."""
+    import pyarrow as pa
+
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary, pa.types.is_boolean)
+    return any(test(kind) for test in tests)
 
 
 def _is_number_type(kind: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from emjax.levels import LevelNames
 from emjax.shown import Shown
 
 __all__ = ["Dataset", "Table"]
@@ -16,7 +17,8 @@ __all__ = ["Dataset", "Table"]
 class Table(NamedTuple):
     """What a reader finds in a file: float64 ``(n_samples, n_features)``, a name per column, what it had to guess.
 
-    ``weights`` and ``labels`` are the columns ``(n_samples,)`` that were asked for as such, not yet checked.
+    ``weights`` and ``labels`` are the columns ``(n_samples,)`` that were asked for as such, not yet checked;
+    ``level_names`` as in `Dataset`.
     """
 
     values: np.ndarray
@@ -24,6 +26,7 @@ class Table(NamedTuple):
     notes: tuple[str, ...] = ()
     weights: np.ndarray | None = None
     labels: np.ndarray | None = None
+    level_names: LevelNames | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,6 +49,7 @@ class Dataset(Shown):
         weights: how often each row counts ``(n_samples,)``, which estimators read; None for once.
         partial_labels: what estimators are to know of the component of each row, as `emjax.samples.as_samples` takes
             it; None for nothing.
+        level_names: the names of the levels 0, 1, ... of each column where any column was of texts; else None.
     """
 
     values: np.ndarray
@@ -58,6 +62,7 @@ class Dataset(Shown):
     truth: Mapping[str, np.ndarray] | None = field(default=None)
     weights: np.ndarray | None = None
     partial_labels: np.ndarray | None = None
+    level_names: LevelNames | None = None
 
     def __post_init__(self) -> None:
         # a view, so that the array it was made from stays as writable as its owner left it

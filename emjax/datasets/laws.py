@@ -9,12 +9,12 @@ from __future__ import annotations
 import abc
 import dataclasses
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from emjax.datasets.arguments import checked_components, checked_rate, checked_weights
-from emjax.datasets.shapes import NORMAL, Shape
+from emjax.datasets.shapes import NORMAL, Shape, StudentT
 
 
 class MixtureLaw(abc.ABC):
@@ -22,10 +22,22 @@ class MixtureLaw(abc.ABC):
 
     weights: np.ndarray
 
+    discrete: ClassVar[bool] = False
+    """Whether rows are whole numbers, so that densities are probabilities."""
+
     @property
     @abc.abstractmethod
     def n_features(self) -> int:
         """The number of columns of a row."""
+
+    @property
+    @abc.abstractmethod
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Means ``(n_components, n_features)`` and covariance matrices of the components."""
+
+    @abc.abstractmethod
+    def wider(self) -> MixtureLaw:
+        """A law whose density is nowhere far below this one's, and that reaches beyond it."""
 
     @property
     @abc.abstractmethod
@@ -98,6 +110,23 @@ class LocationScaleLaw(MixtureLaw):
         return int(self.mean.shape[1])
 
     @property
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.mean, self.covariance
+
+    def wider(self) -> MixtureLaw:
+        """Heavy-tailed components of twice the widths, and one that is twice as wide as all data together."""
+        centre = self.weights @ self.mean
+        gaps = self.mean - centre
+        between = gaps[:, :, np.newaxis] * gaps[:, np.newaxis, :]
+        whole = np.einsum("k,kde->de", self.weights, self.covariance + between)
+        return LocationScaleLaw(
+            np.append(0.5 * self.weights, 0.5),
+            np.concatenate([self.mean, centre[np.newaxis]]),
+            4.0 * np.concatenate([self.covariance, whole[np.newaxis]]),
+            StudentT(5.0),
+        )
+
+    @property
     def parameters(self) -> dict[str, np.ndarray]:
         """``weights``, ``mean``, ``scale``, ``covariance``, and ``correlation`` from two features on."""
         scale = np.sqrt(np.einsum("kdd->kd", self.covariance))
@@ -135,10 +164,19 @@ class PoissonLaw(MixtureLaw):
 
     weights: np.ndarray
     rate: np.ndarray
+    discrete: ClassVar[bool] = True
 
     @property
     def n_features(self) -> int:
         return int(self.rate.shape[1])
+
+    @property
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.rate, self.rate[:, :, np.newaxis] * np.eye(self.n_features)
+
+    def wider(self) -> MixtureLaw:
+        """The components at half, once and twice their rates."""
+        return PoissonLaw(np.tile(self.weights, 3) / 3.0, np.concatenate([0.5 * self.rate, self.rate, 2.0 * self.rate]))
 
     @property
     def parameters(self) -> dict[str, np.ndarray]:

@@ -67,6 +67,7 @@ def load(
     weights: str | int | None = None,
     labels: str | int | None = None,
     missing: Literal["refuse", "keep"] = "refuse",
+    texts: Literal["refuse", "levels"] = "refuse",
 ) -> Dataset:
     """Load a bundled data set by name, or a file.
 
@@ -86,6 +87,8 @@ def load(
             bundled data set also the column of its `Dataset.labels`, such as ``"species"`` of the irises.
         missing: what becomes of cells that are empty or say NA, NaN or null: they are refused, or kept as NaN, cells
             that were not seen.
+        texts: what becomes of columns of texts, true and false among them: they are refused, or kept as the numbers of
+            their levels, the texts in alphabetical order.
 
     Returns:
         The data set; ``values`` is float64, shape ``(n_samples, n_features)``, all finite but for cells not seen.
@@ -94,13 +97,14 @@ def load(
     Raises:
         DataError: in one line, for whatever is wrong with the name, the file or a value in it.  Lines of text
             files count from 1, as in an editor; rows of the others count from 0.
-        ConfigError: for another word than these for ``missing``.
+        ConfigError: for another word than these for ``missing`` or ``texts``.
 
     Warns:
         DataWarning: where a file could be read in another way too, such as a first line 1990,1991.
     """
     keep = one_of("missing", missing, ("refuse", "keep")) == "keep"
-    dataset, notes = read(name_or_path, Request(columns, header, weights, labels, keep))
+    levels = one_of("texts", texts, ("refuse", "levels")) == "levels"
+    dataset, notes = read(name_or_path, Request(columns, header, weights, labels, keep, levels))
     for note in notes:
         warnings.warn(note, DataWarning, stacklevel=2)
     return dataset
@@ -156,6 +160,7 @@ def _dataset(table: Table, name: str, source: str, place: str) -> tuple[Dataset,
         source=source,
         weights=checked_weights(table.weights, n_samples, name=f"{place}: weights"),
         partial_labels=None if labels is None else read_labels(labels, n_samples, name=f"{place}: labels"),
+        level_names=table.level_names,
     )
     return dataset, tuple(f"{place}: {note}" for note in table.notes)
 

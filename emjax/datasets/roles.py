@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from emjax.datasets.columns import Columns, choose_columns, listed
+from emjax.datasets.columns import KEEP, Columns, choose_columns, listed
 from emjax.errors import DataError
 from emjax.floats import quoted
+from emjax.levels import Coder, LevelNames
+from emjax.matrix import check_finite
 
-__all__ = ["Places", "Request", "without_payload"]
+__all__ = ["Places", "Request", "as_levels", "without_payload"]
 
 
 class Places(NamedTuple):
@@ -38,6 +40,7 @@ class Request:
         weights: the column with the weights of the rows, a name or a position; None for none.
         labels: the column with labels of components, a name or a position; None for none.
         missing: whether a cell may be empty, which then is NaN.
+        levels: whether a feature may be of texts, which then are the numbers of their levels.
     """
 
     columns: Columns = None
@@ -45,6 +48,7 @@ class Request:
     weights: str | int | None = None
     labels: str | int | None = None
     missing: bool = False
+    levels: bool = False
 
     def places(self, names: Sequence[str], place: str, default: Sequence[str] | None = None) -> Places:
         """The columns of each role.
@@ -81,6 +85,16 @@ class Request:
 
 def _one(names: Sequence[str], wanted: str | int | None, place: str) -> int | None:
     return None if wanted is None else choose_columns(names, [wanted], place)[0]
+
+
+def as_levels(
+    values: np.ndarray, names: Sequence[str], place: str, request: Request
+) -> tuple[np.ndarray, LevelNames | None]:
+    """Columns of numbers and texts as float64, and the names of their levels; raises `DataError` for a gap."""
+    coder = Coder()
+    coded = np.asarray(coder.coded(values, names, place), dtype=float)
+    check_finite(coded, tuple(names), place, missing=request.missing, keep=KEEP)
+    return coded, coder.names(coded)
 
 
 def without_payload(values: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 from emjax.datasets.columns import KEEP, for_option, listed, refuse_truth
 from emjax.datasets.dataset import Table
 from emjax.datasets.numbers import MISSING, TRUTH, looks_grouped, number
-from emjax.datasets.roles import Places, Request, without_payload
+from emjax.datasets.roles import Places, Request, as_levels, without_payload
 from emjax.datasets.text_layout import DELIMITER_NAMES, Content, Layout, find_layout, open_binary, records
 from emjax.errors import DataError
 from emjax.floats import quoted
@@ -83,13 +83,19 @@ def read_csv(content: Content, place: str, request: Request) -> Table:
     names = tuple(layout.names[position] or f"column {position}" for position in places.features)
     found = None
     size = content.stat().st_size if isinstance(content, Path) else len(content)
-    if size >= _ACCELERATED_BYTES:
+    if size >= _ACCELERATED_BYTES and not request.levels:
         found = _read_with_pyarrow(content, layout, places, missing=request.missing)
     if found is None:
         found = _read_with_csv(content, layout, places, place, request)
     values, weights, cells = found
     labels = None if cells is None else _labels_of(cells, layout.decimal)
-    return Table(without_payload(values) if request.missing else values, names, layout.notes, weights, labels)
+    values, level_names = as_levels(values, names, place, request) if request.levels else (values, None)
+    values = without_payload(values) if request.missing else values
+    return Table(values, names, layout.notes, weights, labels, level_names)
+
+
+def _values_of(column: _Column) -> np.ndarray:
+    return np.frombuffer(column.numbers) if column.cells is None else _labels_of(column.cells, column.decimal)
 
 
 def _labels_of(cells: list[str], decimal: str) -> np.ndarray:
@@ -181,7 +187,7 @@ def _read_with_csv(content: Content, layout: Layout, places: Places, place: str,
         _Column(
             layout.decimal,
             gaps=request.missing and position != places.weights,
-            cells=[] if position == places.labels else None,
+            cells=[] if position == places.labels or (request.levels and position in places.features) else None,
         )
         for position in range(n_fields)
     ]
@@ -212,7 +218,7 @@ def _read_with_csv(content: Content, layout: Layout, places: Places, place: str,
     if request.columns is None:
         names = [layout.names[position] for position in places.features]
         refuse_truth(names, [columns[position].truth for position in places.features], place)
-    values = np.column_stack([np.frombuffer(columns[position].numbers) for position in places.features])
+    values = np.column_stack([_values_of(columns[position]) for position in places.features])
     weights = None if places.weights is None else np.frombuffer(columns[places.weights].numbers)
     return values, weights, None if places.labels is None else columns[places.labels].cells
 

@@ -41,6 +41,7 @@ from emjax.families.frame import Frame
 from emjax.families.observations import Observations, observed
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.moments import Summary
+from emjax.naming import of_pairs
 from emjax.nearest import nearest
 from emjax.programs import filled_up, padded_rows
 
@@ -96,7 +97,7 @@ def _drawn(
         return _random_responsibilities(rng, mixture, base, z, n_init)
     if starts == "hierarchical":
         return _at_means(mixture, base, _tree_means(rng, mixture, z, n_init))
-    correlated = "correlation" in mixture.family.reported(z.shape[1])
+    correlated = any(map(of_pairs, mixture.family.reported(z.shape[1])))
     n_narrow = int(_NARROW * n_init) if starts == "mixed" else 0
     n_kmeans = {"kmeans++": n_init, "random": 0, "mixed": -(-(n_init - n_narrow) // 2)}[starts]
     kmeans = _kmeans_means(rng, mixture, z, n_kmeans, correlated=correlated)

@@ -132,12 +132,12 @@ def _features(n_features: int) -> str:
 
 
 def _described(mixture: Mixture) -> str:
-    covariance = getattr(mixture.family, "covariance", "")
-    return f"components with {covariance} covariances" if covariance else f"{mixture.family.name} components"
+    structure = mixture.family.structured
+    return f"components with {structure} covariances" if structure else f"{mixture.family.name} components"
 
 
 def _other_covariance(mixture: Mixture) -> list[str]:
-    return ["covariance='diag'"] if getattr(mixture.family, "covariance", "") in ("full", "tied") else []
+    return ["covariance='diag'"] if mixture.family.structured in ("full", "tied") else []
 
 
 def _gigabytes(n_bytes: float) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from emjax.catalogue import NAMES
+from emjax.catalogue import DEFAULT_FAMILY, FAMILY_ENTRIES
 from emjax.experiments.completion import choices, data_names
 
 OPTION_KEYS = {
@@ -39,6 +39,7 @@ OPTION_KEYS = {
 }
 """The config key behind every option; an option that is not given leaves the config's default."""
 
+_OTHERS = [name for name in FAMILY_ENTRIES if name != DEFAULT_FAMILY]
 _MODEL, _EM, _MCMC, _RUN, _STUDY = "Model", "EM", "MCMC", "Run", "Study"
 
 Data = Annotated[
@@ -66,7 +67,7 @@ FamilyName = Annotated[
     typer.Option(
         metavar="NAME",
         autocompletion=choices("model.family"),
-        help=f"{', '.join(NAMES)}.",
+        help=f"{' (default), '.join([DEFAULT_FAMILY, ', '.join(_OTHERS[:-1])])} or {_OTHERS[-1]}.",
         rich_help_panel=_MODEL,
     ),
 ]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from emjax.catalogue import WITH_COVARIANCE
+from emjax.catalogue import FAMILY_ENTRIES
 from emjax.experiments.study.fields import (
     Column,
     Matrices,
@@ -67,6 +67,11 @@ class SourceData(Section):
     )
     missing: Literal["refuse", "keep"] | None = Field(
         default=None, description="empty cells: refuse (default), or keep them as not seen"
+    )
+    texts: Literal["refuse", "levels"] | None = Field(
+        default=None,
+        description="columns of texts: refuse them, or take them as levels in alphabetical order, which is the default "
+        "where the model's family is of levels",
     )
 
     @model_validator(mode="after")
@@ -235,6 +240,11 @@ class Config(Section):
     output: Output = Output()
 
     @model_validator(mode="after")
+    def _texts_fit_family(self) -> "Config":
+        object.__setattr__(self, "data", with_texts(self.data, self.model))
+        return self
+
+    @model_validator(mode="after")
     def _prior_fits_task(self) -> "Config":
         if self.task != "fit" and self.model.prior == "none":
             raise Misplaced(
@@ -285,12 +295,6 @@ class Config(Section):
         return "none" if declared == "none" else "default"
 
     @property
-    def covariance(self) -> Literal["full", "tied", "diag", "spherical"] | None:
-        """The covariance structure in force; None for a family without one."""
-        model = self.model
-        return (model.covariance or "full") if model.family in WITH_COVARIANCE else None
-
-    @property
     def n_init(self) -> int | None:
         """The number of starts in force, None where it is left to `emjax.fit`; exact iterations are those of one."""
         return self.em.n_init or (1 if self.em.iterations else None)
@@ -309,7 +313,7 @@ class Config(Section):
             tree["model"]["file"] = os.path.abspath(user_path(self.model.file))
         else:
             tree["model"]["prior"] = tree["model"]["prior"] or self.prior
-            tree["model"]["covariance"] = self.covariance
+            tree["model"]["covariance"] = self.model.structure
         tree["em"]["n_init"] = self.n_init
         if self.em_prior != self.prior:
             # A prior that is written out would be EM's too.
@@ -317,6 +321,20 @@ class Config(Section):
         if isinstance(self.data, SourceData) and is_path(self.data.source):
             tree["data"]["source"] = os.path.abspath(user_path(self.data.source))
         return _without_none(tree)
+
+
+def with_texts[D](data: D, model: FileModel | Model) -> D:
+    """The data section, with texts read as levels where the declared family is of levels.
+
+    Raises `Misplaced` where texts are to be levels, and the family has none; what a file builds says that later.
+    """
+    if not isinstance(data, SourceData) or isinstance(model, FileModel):
+        return data
+    of_levels = FAMILY_ENTRIES[model.family].of_levels
+    if data.texts == "levels" and not of_levels:
+        problem = f"texts = 'levels' is for families of levels, and {model.family!r} is none: leave it out"
+        raise Misplaced(problem, "data", "texts")
+    return data.model_copy(update={"texts": "levels"}) if of_levels and data.texts is None else data
 
 
 def is_path(source: str, folder: str = "") -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 
 from emjax.datasets.readers import STANDARD_INPUT
 from emjax.experiments.config import Config, SimulatedData, SourceData
+from emjax.levels import texts_of
 
 
 def load_data(declared: SourceData | SimulatedData) -> Any:
@@ -24,13 +25,16 @@ def load_data(declared: SourceData | SimulatedData) -> Any:
         weights=declared.weights,
         labels=declared.labels,
         missing=declared.missing or "refuse",
+        texts=declared.texts or "refuse",
     )
 
 
 def columns_of(dataset: Any) -> tuple[dict[str, Any], dict[str, str]]:
     """The columns of a data set for a file of their own, and the settings that read them back as they are."""
-    columns = dict(zip(dataset.feature_names, dataset.values.T, strict=True))
-    roles: dict[str, str] = {}
+    levels = dataset.level_names
+    values = dataset.values if levels is None else texts_of(dataset.values, levels)
+    columns = dict(zip(dataset.feature_names, values.T, strict=True))
+    roles: dict[str, str] = {} if levels is None else {"texts": "levels"}
     for role, column in (("weights", dataset.weights), ("labels", dataset.partial_labels)):
         if column is not None:
             roles[role] = role

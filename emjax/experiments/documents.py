@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from emjax.jsonable import to_jsonable
+from emjax.naming import CORRELATION, COVARIANCE, of_pairs
 
 MOST_DIAGONAL = 100
 """Features up to which diagonal covariances are written as matrices too."""
@@ -68,18 +69,18 @@ def intervals_document(intervals: Any) -> dict[str, Any]:
 def parameter_values(mixture: Any, params: Any) -> dict[str, Any]:
     """Return parameters by name in the data's units, leading with the components.
 
-    ``weights`` and, for the normal family, ``mean``, ``scale`` (standard deviations), ``covariance`` and,
-    where there is one, ``correlation``; for Poisson ``rate``. ``covariance`` is left out where ``scale`` says all of it
-    (``diag``, ``spherical``) and more than `MOST_DIAGONAL` features would make millions of zeros of it.
+    ``weights`` and what the family reports, such as ``mean``, ``scale`` (standard deviations) and, where there is one,
+    ``correlation``; and where components have one ``covariance``. That is left out where it is diagonal and more than
+    `MOST_DIAGONAL` features would make millions of zeros of it.
     """
     from emjax.scope import computing
 
     # Outside this scope JAX would round float64 parameters to float32 on the way.
     with computing():
         named = {name: np.asarray(value) for name, value in mixture.named_parameters(params).items()}
-        wide = "scale" in named and named["scale"].shape[-1] > MOST_DIAGONAL
-        if "covariance" in mixture.family.derived and not (wide and "correlation" not in named):
-            named["covariance"] = np.asarray(params.covariance)
+        wide = mixture.family.n_features(params) > MOST_DIAGONAL
+        if COVARIANCE in mixture.family.derived and (CORRELATION in named or not wide):
+            named[COVARIANCE] = np.asarray(getattr(params, COVARIANCE))
     return named
 
 
@@ -87,9 +88,9 @@ def parameter_line(mixture: Any, progress: Any) -> str:
     """Return one line of EM's log: iteration, objective, and every parameter of the best start so far."""
     parts = [f"iteration {progress.n_iter:>6}", f"objective {progress.objective:.8f}"]
     for name, values in parameter_values(mixture, progress.params).items():
-        if name == "covariance":
+        if name == COVARIANCE:
             continue
-        parts.append(f"{name} {_numbers(_off_diagonal(values) if name == 'correlation' else values)}")
+        parts.append(f"{name} {_numbers(_off_diagonal(values) if of_pairs(name) else values)}")
     return "  ".join(parts)
 
 
@@ -149,7 +150,7 @@ def posterior_rows(posterior: Any, level: float) -> list[dict[str, Any]]:
 
     draws = stored_draws(posterior.sampled["posterior"])
     names = parameter_values(posterior.map_fit.mixture, posterior.map_fit.params)
-    shapes = {name: value for name, value in names.items() if name != "covariance"}
+    shapes = {name: value for name, value in names.items() if name != COVARIANCE}
     diagnosed = {quantity.name: quantity for quantity in posterior.diagnostics.quantities}
     rows = []
     for parameter in scalar_parameters(shapes, posterior.map_fit.feature_names, posterior.mixture.family.levels):

@@ -80,16 +80,26 @@ def _written(label: Any) -> str:
 
 def fingerprint_of(dataset: Any) -> str:
     """Return the `fingerprint` of an ``emjax.datasets.Dataset``."""
-    return fingerprint(dataset.values, dataset.weights, dataset.partial_labels)
+    labels, levels = dataset.partial_labels, dataset.level_names
+    found = fingerprint(dataset.values, dataset.weights, labels)
+    # Numbers of levels say nothing without the levels.
+    return found if levels is None else hashlib.sha256(f"{found} {levels}".encode()).hexdigest()
 
 
 def describe_run(
-    dataset: Any, *, model: Mapping[str, Any], precision: str, seed: int, started: Moment
+    dataset: Any,
+    *,
+    model: Mapping[str, Any],
+    precision: str,
+    seed: int,
+    started: Moment,
+    roles: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Return the content of ``environment.json``.
 
     ``dataset`` is an ``emjax.datasets.Dataset``; ``model`` says what was fitted (``family``, ``covariance``,
-    ``n_components``), so that nobody has to build a mixture to tell it; ``started`` is when the run began.
+    ``n_components``), so that nobody has to build a mixture to tell it; ``started`` is when the run began; ``roles``
+    are `emjax.samples.Samples.roles`.
     """
     return {
         "format": FORMAT,
@@ -107,6 +117,7 @@ def describe_run(
             "n_samples": int(dataset.shape[0]),
             "n_features": int(dataset.shape[1]),
             "feature_names": list(dataset.feature_names),
+            **(roles or {}),
             "sha256": fingerprint_of(dataset),
         },
         "model": dict(model),

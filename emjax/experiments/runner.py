@@ -26,7 +26,7 @@ from emjax.experiments.store import RunFolder, run_folder
 from emjax.experiments.study.plan import digest
 from emjax.experiments.terminal import comparison_view, fit_view, posterior_view, subject
 from emjax.plain import UnknownTypeError
-from emjax.samples import as_samples
+from emjax.samples import Samples, as_samples
 from emjax.shown import Shown
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class _Run:
         self.overwrite = overwrite
         self.started = clock.now()
         self.dataset = load_data(config.data)
-        self.samples = as_samples(self.dataset, n_components=config.model.n_components, missing=True)
+        self.samples = self._samples()
         self._held: Mapping[str, Any] = {}
 
     def execute(self) -> RunResult:
@@ -241,7 +241,14 @@ class _Run:
     @functools.cached_property
     def _described(self) -> dict[str, Any]:
         precision, seed = self.config.precision, self.config.seed
-        return describe_run(self.dataset, model=self._model(), precision=precision, seed=seed, started=self.started)
+        return describe_run(
+            self.dataset,
+            model=self._model(),
+            precision=precision,
+            seed=seed,
+            started=self.started,
+            roles=self.samples.roles,
+        )
 
     def _write_environment(self, folder: RunFolder) -> dict[str, Any]:
         environment = dict(self._described)
@@ -253,7 +260,7 @@ class _Run:
     def _model(self) -> dict[str, Any]:
         """What is fitted, in words; of a model file this asks the mixture that it has built."""
         model = self.config.model
-        return {"family": model.family, "covariance": self.config.covariance, "n_components": model.n_components}
+        return {"family": model.family, "covariance": model.structure, "n_components": model.n_components}
 
     def _em(self, prior: str, bars: Bars) -> Any:
         import emjax
@@ -310,6 +317,15 @@ class _Run:
         bars.finish(MODES, f"{posterior.modes.n_modes} found")
         return posterior
 
+    def _samples(self) -> Samples:
+        from emjax.experiments.study.mixtures import mixture_of, resolved_model
+
+        levels = None
+        if self.dataset.level_names is not None:
+            levels = mixture_of(resolved_model(self.config.model), with_prior=False).family.levels
+        n_components = self.config.model.n_components
+        return as_samples(self.dataset, n_components=n_components, missing=True, levels=levels)
+
     def _mixture(self, prior: str) -> Any:
         from emjax.experiments.study.mixtures import mixture_for, resolved_model
 
@@ -323,7 +339,7 @@ class _Run:
 
     def _report(self, result: RunResult) -> None:
         view = {"fit": fit_view, "sample": posterior_view, "compare": comparison_view}[self.config.task]
-        about = subject(self.dataset.name, self.dataset.shape, self._model())
+        about = subject(self.dataset.name, self.dataset.shape, self._model(), self.samples.roles)
         name = "" if self.config.task == "sample" else PAGE
         self.console.show(*view(result.document, about, [str(result.folder / name)]))
         self.console.document(result.document)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import RenderableType
@@ -9,7 +10,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from emjax.catalogue import in_words
 from emjax.experiments.nearest import printable
+from emjax.naming import of_pairs
 
 VERDICT_STYLES = {
     "em_sufficient": "bold green",
@@ -38,18 +41,31 @@ MAX_ROWS = 40
 """Rows of a parameter table on the terminal; the JSON files always hold all."""
 
 
-def subject(name: str, shape: Sequence[int], model: Mapping[str, Any]) -> str:
+def subject(
+    name: str, shape: Sequence[int], model: Mapping[str, Any], roles: Mapping[str, Any] = MappingProxyType({})
+) -> str:
     """Return what a run is about, in words: ``faithful (272 x 2), 2 normal components, full covariance``.
 
-    ``model`` has ``family``, ``covariance`` and ``n_components``; what is None is left out.
+    ``model`` has ``family``, ``covariance`` and ``n_components``; what is None is left out. Of ``roles``
+    (`emjax.samples.Samples.roles`) there is what it has: ``3 cells not seen, total weight 480, 12 rows labelled``.
     """
     n_samples, n_features = shape
     k, family, covariance = (model[key] for key in ("n_components", "family", "covariance"))
     about = f"{name} ({n_samples} x {n_features})"
     if k is not None:
-        kind = "" if family is None else "Poisson " if family == "poisson" else f"{family} "
+        kind = "" if family is None else f"{in_words(family)} "
         about += f", {k} {kind}component{'' if k == 1 else 's'}"
-    return printable(about + (f", {covariance} covariance" if covariance else ""))
+    about += f", {covariance} covariance" if covariance else ""
+    known = ", ".join(form.format(roles[name]) for name, form in _ROLES.items() if roles.get(name))
+    return printable(f"{about}; {known}" if known else about)
+
+
+_ROLES = {
+    "missing_cells": "{:,} cells not seen",
+    "unseen_rows": "{:,} rows without any",
+    "total_weight": "total weight {:,.10g}",
+    "labelled_rows": "{:,} rows labelled",
+}
 
 
 def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
@@ -117,7 +133,7 @@ def _leads(diagnostics: Mapping[str, Any], *, intervals: bool = False) -> list[R
 
 
 def _parameter_table(document: Mapping[str, Any], trusted: bool) -> list[RenderableType]:
-    rows = [row for row in document["parameters"] if not row["name"].startswith(("correlation", "covariance"))]
+    rows = [row for row in document["parameters"] if not of_pairs(row["name"])]
     em = document["diagnostics"].get("em") or {}
     shown = _intervals_count(document)
     name = "EM" if em.get("prior", "none") == "none" else "MAP"
@@ -167,7 +183,7 @@ def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> l
     words = "only a spurious optimum" if spurious else words
     intervals = document["intervals"]
     table = _table("parameter", "EM ± se", f"{100 * intervals['level']:g}% interval")
-    rows = [row for row in intervals["rows"] if not row["name"].startswith("correlation")]
+    rows = [row for row in intervals["rows"] if not of_pairs(row["name"])]
     rough = intervals["status"] == "rough"
     for row in rows[:MAX_ROWS]:
         table.add_row(
@@ -200,7 +216,7 @@ def posterior_view(document: Mapping[str, Any], about: str, files: Sequence[str]
     good = document["status"] == "converged"
     identified = _identified(document["alignment"])
     table = _table("parameter", "mean ± sd", f"{100 * document['level']:g}% interval", "ESS", "R-hat")
-    rows = [row for row in document["parameters"] if not row["name"].startswith(("correlation", "covariance"))]
+    rows = [row for row in document["parameters"] if not of_pairs(row["name"])]
     for row in rows[:MAX_ROWS]:
         table.add_row(
             Text(printable(row["name"])),

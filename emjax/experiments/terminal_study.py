@@ -79,7 +79,7 @@ def single_view(run: "SingleRun") -> list[RenderableType]:
     from emjax.experiments.terminal import comparison_view, fit_view, posterior_view, subject
 
     data = run.environment["data"]
-    about = subject(run.data_name, (data["n_samples"], data["n_features"]), run.model)
+    about = subject(run.data_name, (data["n_samples"], data["n_features"]), run.model, data)
     view = {"fit": fit_view, "sample": posterior_view, "compare": comparison_view}[run.task]
     name = "report.html" if run.task == "compare" else ""
     made = f"\n{_made(run.environment)}; seed {run.config.get('seed', '?')}"

@@ -68,6 +68,19 @@ class Family(abc.ABC):
         """Whether data are whole numbers, drawn as bars: the number itself is what a datum is."""
         return self.support in ("count", "binary", "level")
 
+    @property
+    def structured(self) -> str | None:
+        """The covariance structure of the components by name; None for a family without one."""
+        return None
+
+    @property
+    def nominal(self) -> bool:
+        """Whether a datum is the name of a level, 0 and 1 among them: its number has no size and no mean."""
+        return self.support in ("binary", "level")
+
+    independent: ClassVar[bool] = False
+    """Whether features are independent given the component, whatever the parameters."""
+
     derived: ClassVar[tuple[str, ...]] = ()
     """Names of what else can be read from parameters, see `derive`."""
 
@@ -158,6 +171,15 @@ class Family(abc.ABC):
         By default those of 4096 draws from each component, the same ones for all parameters.
         """
         return drawn_moments(self, params)
+
+    def ellipses(self, params: MixtureParams, mass: float) -> tuple[Any, Any]:
+        """Where ``mass`` of a component lies: centres ``c (..., K, d)`` and matrices ``M (..., K, d, d)``.
+
+        The ellipse of two features is ``(x - c)' M^-1 (x - c) <= 1`` with their entries of both. By default that of a
+        normal density with the component's `moments`, whose squared radius is ``-2 log(1 - mass)``.
+        """
+        mean, covariance = self.moments(params)
+        return mean, -2.0 * np.log1p(-mass) * covariance
 
     def marginal(self, params: MixtureParams, feature: int) -> tuple[Family, Values]:
         """The density of one feature: a family and its parameters; by default those of the feature alone."""

@@ -60,6 +60,7 @@ class Categorical(Family):
     levels: Any = ()
     name: ClassVar[str] = "categorical"
     support: ClassVar[str] = "level"
+    independent: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", level_names(self.levels))

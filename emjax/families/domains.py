@@ -152,6 +152,7 @@ class _Covariance(Domain):
 class _Correlation(_Real):
     link = "atanh"
     demands = "between -1 and 1"
+    n_axes = 2
 
 
 @dataclasses.dataclass(frozen=True)

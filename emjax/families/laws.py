@@ -65,7 +65,8 @@ class Law(Shown, abc.ABC):
 
     def fits(self, parameter: Any) -> bool:
         """Whether it can be the law of a declared parameter, as far as that is known without data."""
-        return self.n_axes <= parameter.domain.n_axes
+        of_numbers, n_axes = self.n_axes == 0, parameter.domain.n_axes
+        return self.n_axes <= n_axes and (of_numbers == (n_axes == 0) or isinstance(self, Flat))
 
     def tells_apart(self, n_axes: int) -> bool:
         """Whether it is not the same for all components of a parameter with so many axes, on the host."""

@@ -137,6 +137,10 @@ class Normal(Family):
         scale = diagonal(covariance) ** 0.5
         return scale if name == "scale" else covariance / (scale[..., :, None] * scale[..., None, :])
 
+    @property
+    def structured(self) -> str | None:
+        return self.covariance
+
     def reported(self, n_features: int) -> tuple[str, ...]:
         correlated = self.structure.has_correlation and n_features > 1
         return ("mean", "scale", "correlation") if correlated else ("mean", "scale")

@@ -48,6 +48,8 @@ def _nearest(dtype: Any) -> float:
 class ScalarFamily(Family):
     """A family written for one number; every parameter stands along the features alone."""
 
+    independent: ClassVar[bool] = True
+
     inside: ClassVar[float] = 1.0
     """Any number of the support: it stands where nothing was observed."""
 

@@ -148,6 +148,11 @@ class StudentT(Normal):
         factor = np.where(df > 2.0, df / np.where(df > 2.0, df - 2.0, 1.0), np.inf)
         return params.mean, params.covariance * factor[..., None, None]
 
+    def ellipses(self, params: MixtureParams, mass: float) -> tuple[Any, Any]:
+        # Half the squared radius follows an F law with 2 and df degrees of freedom, whose quantile is elementary.
+        df = params.df
+        return params.mean, params.covariance * (df * np.expm1(-2.0 / df * np.log1p(-mass)))[..., None, None]
+
     def marginal(self, params: MixtureParams, feature: int) -> tuple[Family, Values]:
         _, values = super().marginal(params, feature)
         return StudentT("diag", df=self.df), self._with_df(values, params.df)

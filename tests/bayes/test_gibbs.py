@@ -297,3 +297,17 @@ class Plain(emjax.Poisson):
 def test_settings_that_cannot_work(changed, message: str):
     with pytest.raises(ConfigError, match=message):
         run(**changed)
+
+
+def test_labels_stay_where_rows_of_known_components_tell_them_apart():
+    # They were shuffled, as if nothing were known: half of the draws had the components of the other half.
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.poisson(2.0, 100), rng.poisson(12.0, 100)]).astype(float)
+    known = np.full(200, -1)
+    known[[0, 1, 2, 100, 101, 102]] = [1, 1, 1, 0, 0, 0]
+    posterior = emjax.sample(
+        emjax.Mixture(emjax.Poisson(), 2, prior="default"), x, labels=known, key=0, method="gibbs", warmup=50, draws=100
+    )
+    rate = np.asarray(posterior.sampled["posterior"]["rate"])[..., 0]
+    assert rate[..., 0].min() > 9.0
+    assert rate[..., 1].max() < 5.0

@@ -23,7 +23,7 @@ from emjax.datasets.dataset import Dataset
 from emjax.experiments.report import write_report
 from emjax.experiments.report.evidence import gauges
 from emjax.plots.drawing.chains import rank_counts
-from emjax.plots.drawing.ellipses import outlines
+from emjax.plots.drawing.outlines import outlines
 from emjax.plots.drawing.view import as_view, curves, entropy
 from emjax.plots.svg import svg_text
 from emjax.verdict import Thresholds, Verdict
@@ -392,7 +392,7 @@ def test_marginals_of_a_normal_in_two_dimensions(faithful):
 
 def test_ellipses_hold_their_mass():
     covariance = np.array([[2.0, 0.9], [0.9, 0.7]])
-    corners = outlines(np.array([1.0, -2.0]), covariance, 0.9)
+    corners = outlines(np.array([1.0, -2.0]), -2 * np.log(0.1) * covariance)
     assert corners.shape[-1] == 2
     centred = corners - [1.0, -2.0]
     radius = np.einsum("ni,ij,nj->n", centred, np.linalg.inv(covariance), centred)

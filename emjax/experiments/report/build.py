@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emjax.atomic import write_atomically
+from emjax.catalogue import in_words
 from emjax.files import user_path
 from emjax.wording import count, elided, listed, printable
 
@@ -109,9 +110,8 @@ def _heading(comparison: Comparison, title: str | None, provenance: Mapping[str,
 def subject(fit: Fit) -> str:
     """What was fitted to what, in words."""
     mixture = fit.mixture
-    structure = getattr(mixture.family, "covariance", None)
-    family = mixture.family.name.capitalize() if mixture.family.name == "poisson" else mixture.family.name
-    components = count(mixture.n_components, f"{family} component")
+    structure = mixture.family.structured
+    components = count(mixture.n_components, f"{in_words(mixture.family.name)} component")
     shape = f" with {structure} covariance" if structure and (len(fit.feature_names) > 1 or structure == "tied") else ""
     return (
         f"A mixture of {components}{shape}, {count(fit.n_samples, 'observation')} of {listed(list(fit.feature_names))}"

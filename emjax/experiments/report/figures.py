@@ -12,9 +12,10 @@ from emjax.comparison import Comparison
 from emjax.plots.drawing.assignments import draw_along, draw_certainty, draw_map
 from emjax.plots.drawing.chains import Chains, draw_chains, worst_chains
 from emjax.plots.drawing.density import MOST_FEATURES, draw_density
-from emjax.plots.drawing.ellipses import ELLIPSE_MASS
 from emjax.plots.drawing.em_trace import distances, draw_em_trace
 from emjax.plots.drawing.forest import draw_forest, forest_rows
+from emjax.plots.drawing.outlines import OUTLINE_MASS, contoured
+from emjax.plots.drawing.profile import profile_features
 from emjax.plots.drawing.view import BAND_DRAWS, View, as_view, entropy, moments, shares_of_data
 from emjax.plots.svg import data_uri, pixels
 from emjax.result import Fit
@@ -74,7 +75,7 @@ def density_picture(comparison: Comparison) -> Picture:
     if view.n_features == 1:
         parts = ", dotted its components, numbered" if view.n_components > 1 else ""
         caption = f"Dashed orange: EM's mixture{parts}. {_posterior_word(view)}: the"
-        if view.bars:
+        if view.bars():
             caption = f"Bars count how often each value was seen. {caption} {view.level:.0%} band of {draws}."
         else:
             mean = "posterior predictive" if view.trusted else "mean of the draws"
@@ -82,10 +83,15 @@ def density_picture(comparison: Comparison) -> Picture:
                 f"The histogram is the data. {caption} {mean} and the {view.level:.0%} band of {draws}, each point on "
                 "its own."
             )
-    else:
-        near = ", approximately," if view.discrete else ""
+    elif view.nominal:
+        color = "in the component's colour" if view.trusted else "grey, because the chains have not converged"
         caption = (
-            f"Each ellipse holds{near} {ELLIPSE_MASS:.0%} of one component. Dashed orange: EM. "
+            f"{_PROFILE} Lines, {color}: the {view.level:.0%} interval of {draws}, with a tick at their mean."
+            f"{_first_features(view)}"
+        )
+    else:
+        caption = (
+            f"{_outline_words(view)} Dashed orange: EM. "
             f"{_posterior_word(view)}: single draws; the wider their sheaf, the less the data say about the component."
             + view.sampled_note()
         )
@@ -97,16 +103,33 @@ def em_density_picture(fit: Fit) -> Picture:
     view = as_view(fit)
     parts = ", dotted its components, numbered" if view.n_components > 1 else ""
     if view.n_features == 1:
-        shown = "Bars count how often each value was seen" if view.bars else "The histogram is the data"
+        shown = "Bars count how often each value was seen" if view.bars() else "The histogram is the data"
         caption = f"{shown}. Dashed orange: EM's mixture{parts}."
+    elif view.nominal:
+        caption = _PROFILE + _first_features(view)
     else:
-        near = ", approximately," if view.discrete else ""
-        caption = f"Each ellipse holds{near} {ELLIPSE_MASS:.0%} of one component.{view.sampled_note()}"
+        caption = f"{_outline_words(view)}{view.sampled_note()}"
     return _density(view, caption, "")
 
 
+_PROFILE = (
+    "How likely each level is in each component: bars are the shares of levels among the data, symbols are EM's "
+    "estimates."
+)
+
+
+def _first_features(view: View) -> str:
+    shown = profile_features(view)
+    return f" The first {shown} of {view.n_features} features." if shown < view.n_features else ""
+
+
+def _outline_words(view: View) -> str:
+    near = ", approximately," if view.discrete else ""
+    return f"Each {'outline' if contoured(view) else 'ellipse'} holds{near} {OUTLINE_MASS:.0%} of one component."
+
+
 def _density(view: View, caption: str, words: str) -> Picture:
-    if view.n_features > 2:
+    if view.n_features > 2 and not view.nominal:
         shown = min(view.n_features, MOST_FEATURES)
         left_out = f" The first {shown} of {view.n_features} features." if shown < view.n_features else ""
         caption = f"Every pair of features, and each by itself on the diagonal.{left_out} {caption}"
@@ -129,18 +152,24 @@ def _data_words(view: View) -> str:
         f"{elided(name, 40)} from {number(low)} to {number(high)}"
         for name, low, high in zip(
             view.feature_names[:MOST_FEATURES],
-            view.values.min(axis=0),
-            view.values.max(axis=0),
+            view.samples.summary.minimum,
+            view.samples.summary.maximum,
             strict=False,
         )
     ]
     kind = {1: "Histogram", 2: "Scatter plot"}.get(view.n_features, "Matrix of scatter plots")
-    return f"{kind} of {count(len(view.values), 'observation')}: {listed(ranges)}."
+    about = f"of {count(len(view.values), 'observation')}"
+    if view.nominal:
+        return f"{'Bars' if view.n_features == 1 else 'Profile'} {about}: levels of {listed(view.feature_names, 5)}."
+    return f"{kind} {about}: {listed(ranges)}."
 
 
 def _component_words(view: View) -> str:
     stored = view.em or {}
     centre = moments(view.mixture, stored)[0][0]
+    if view.nominal:
+        weights = listed([f"{k} with weight {number(weight, 2)}" for k, weight in enumerate(stored["weights"][0])], 4)
+        return f"EM's components: {weights}."
     places = [" / ".join(number(value, 3) for value in place[:MOST_FEATURES]) for place in centre]
     parts = [
         f"component {k} with weight {number(weight, 2)} at {place}"

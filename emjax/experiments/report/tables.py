@@ -233,7 +233,8 @@ def provenance_rows(fit: Fit, provenance: Mapping[str, Any] | None, command: str
             "data": {
                 "n_samples": fit.n_samples,
                 "feature_names": list(fit.feature_names),
-                "sha256": fingerprint(fit.data),
+                **fit.samples.roles,
+                "sha256": fingerprint(fit.data, fit.samples.weights, fit.samples.labels),
             },
         }
     command = command or _command(given.pop("command", None))
@@ -259,6 +260,10 @@ def _data_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
         "source": "Source of the data",
         "license": "Licence of the data",
         "n_samples": "Observations",
+        "missing_cells": "Cells not seen",
+        "unseen_rows": "Rows without any cell",
+        "total_weight": "Total weight of the observations",
+        "labelled_rows": "Rows of a known component",
         "sha256": "SHA-256 of the data",
     }
     rows = [(label, _flat(data[key])) for key, label in names.items() if data.get(key)]

@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from emjax.catalogue import WITH_COVARIANCE
 from emjax.errors import ConfigError
 from emjax.experiments.nearest import printable
-from emjax.experiments.study.model import FileModel, Model, PriorTable
+from emjax.experiments.study.model import FileModel, LawTable, Model, PriorTable
 from emjax.experiments.study.plan import canonical
 from emjax.families import laws
 from emjax.files import read_regular, user_path
-from emjax.samples import as_samples
 
 if TYPE_CHECKING:
     from emjax.mixture import Mixture, Prior
@@ -34,9 +32,9 @@ _MOST_BYTES = 2**20
 def resolved_model(model: Model | FileModel) -> dict[str, Any]:
     """The model section of a spec: every setting in force as plain JSON values.
 
-    ``family``, ``covariance`` (normal only), ``n_components`` and ``prior`` (``"none"``, ``"default"`` or a table);
-    for a model file also ``file`` (its absolute path), ``sha256`` (of its content) and ``arguments``, and ``prior``
-    only where the config overrides that of the mixture that it builds.
+    ``family``, ``covariance`` (where there is one), ``n_components`` and ``prior`` (``"none"``, ``"default"`` or a
+    table); for a model file also ``file`` (its absolute path), ``sha256`` (of its content) and ``arguments``, and
+    ``prior`` only where the config overrides that of the mixture that it builds.
 
     Raises ConfigError for a file that builds no mixture.
     """
@@ -48,13 +46,13 @@ def resolved_model(model: Model | FileModel) -> dict[str, Any]:
             "sha256": _content(model.file)[1],
             "arguments": model.arguments,
             "family": built.family.name,
-            "covariance": getattr(built.family, "covariance", None),
+            "covariance": model.structure,
             "n_components": int(built.n_components),
             "prior": prior,
         }
         return {key: value for key, value in tree.items() if value is not None}
     tree = {"family": model.family, "n_components": model.n_components, "prior": prior or "default"}
-    return {**tree, "covariance": model.covariance or "full"} if model.family in WITH_COVARIANCE else tree
+    return tree if model.structure is None else {**tree, "covariance": model.structure}
 
 
 def mixture_of(model: Mapping[str, Any], *, with_prior: bool) -> Mixture:
@@ -77,7 +75,8 @@ def mixture_of(model: Mapping[str, Any], *, with_prior: bool) -> Mixture:
         from emjax.families import FAMILIES
         from emjax.mixture import Mixture
 
-        options = {"covariance": model.get("covariance") or "full"} if model["family"] in WITH_COVARIANCE else {}
+        # Studies of before a structure was always written out leave it to the family.
+        options = {"covariance": model["covariance"]} if model.get("covariance") else {}
         return Mixture(FAMILIES[model["family"]](**options), model["n_components"], "default" if with_prior else None)
     expected = model.get("sha256")
     if expected is not None and _content(model["file"])[1] != expected:
@@ -113,12 +112,25 @@ def prior_of(
         return None
     if declared == "default":
         return "default"
-    samples = as_samples(x, missing=True)
-    prior = mixture.default_prior(samples)
+    samples = mixture.samples(x)
     check_prior(model, samples.n_features)
     table = PriorTable.model_validate(declared)
-    concentration = prior.concentration * (1.0 if table.concentration is None else table.concentration)
-    return prior.replace(weights=laws.Dirichlet(concentration), **_changed(prior.components, table))
+    given = {site: _law(one) for site, one in table.laws.items()}
+    try:
+        prior = dataclasses.replace(mixture, prior=given).resolved_prior(samples)
+    except ValueError as error:
+        raise ConfigError(f"model.{error}") from None
+    assert prior is not None  # a mapping is one
+    changed = {site: _changed(law, table) for site, law in prior.components.items() if site not in given}
+    if "concentration" in table.factors:
+        changed["weights"] = laws.Dirichlet(prior.concentration * table.factors["concentration"])
+    return prior.replace(**changed)
+
+
+def _law(table: LawTable) -> laws.Law:
+    """The law that a table names."""
+    kind = getattr(laws, table.law.replace("_", " ").title().replace(" ", "") if table.law != "lkj" else "LKJ")
+    return kind(**{name: np.asarray(value, dtype=float) for name, value in table.numbers.items()})
 
 
 def check_prior(model: Mapping[str, Any], n_features: int) -> None:
@@ -143,9 +155,9 @@ def mixture_for(model: Mapping[str, Any], x: Any, *, with_prior: bool) -> Mixtur
     return dataclasses.replace(mixture, prior=prior_of(model, mixture, x)) if with_prior else mixture
 
 
-def _changed(components: Mapping[str, Any], table: PriorTable) -> dict[str, Any]:
-    """The default laws of the components, with the numbers of a table in place."""
-    return {site: _CHANGES.get(type(law).__name__, lambda law, _: law)(law, table) for site, law in components.items()}
+def _changed(law: laws.Law, table: PriorTable) -> laws.Law:
+    """A default law of the components with the numbers of a table in place."""
+    return _CHANGES.get(type(law).__name__, lambda law, _: law)(law, table)
 
 
 def _or(given: float | None, default: Any) -> Any:
@@ -154,8 +166,9 @@ def _or(given: float | None, default: Any) -> Any:
 
 def _changed_gamma(law: Any, table: PriorTable) -> Any:
     # The mean of the prior stays at the mean of the data unless its rate is given.
-    rate = law.rate * (_or(table.shape, law.shape) / law.shape)
-    return laws.Gamma(_or(table.shape, law.shape), rate if table.rate is None else np.full(np.shape(rate), table.rate))
+    shape = _or(table.factors.get("shape"), law.shape)
+    rate, given = law.rate * (shape / law.shape), table.factors.get("rate")
+    return laws.Gamma(shape, rate if given is None else np.full(np.shape(rate), given))
 
 
 _CHANGES: dict[str, Any] = {

@@ -3,51 +3,133 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, JsonValue, Tag, field_validator, model_validator
+from pydantic import ConfigDict, Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
-from emjax.catalogue import NAMES, WITH_COVARIANCE
+from emjax.catalogue import (
+    DEFAULT_FAMILY,
+    DEFAULT_STRUCTURE,
+    FAMILY_ENTRIES,
+    LAW_FIELDS,
+    FamilyEntry,
+    FamilyName,
+    LawName,
+    family_list,
+    is_structured,
+)
 from emjax.experiments.study.fields import Misplaced, PathText, Positive, Section, Text, bounded
+from emjax.nearest import nearest, suggestion
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Numbers = Number | tuple[Number, ...] | tuple[tuple[Number, ...], ...] | tuple[tuple[tuple[Number, ...], ...], ...]
+
+
+class LawTable(Section):
+    """A law of a parameter: the name of one of `emjax.laws`, and its numbers.
+
+    A number holds for all components and features; a list has one number for each feature, a list of lists one list for
+    each component.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, Numbers]
+
+    law: LawName = Field(description="the law's name; beside it its numbers, as `mean` and `scale` of a normal law")
+
+    @model_validator(mode="after")
+    def _numbers_of_the_law(self) -> "LawTable":
+        needed = LAW_FIELDS[self.law]
+        for name in self.numbers:
+            if name not in needed:
+                raise Misplaced(f"unknown key {name!r} for law {self.law!r}; {suggestion(name, needed)}", name)
+        for name in needed:
+            if name not in self.numbers:
+                raise Misplaced(f"{name} is missing: law {self.law!r} takes {', '.join(needed)}")
+        return self
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The numbers of the law by name."""
+        return dict(self.__pydantic_extra__)
+
+
+def _is_table(value: Any) -> str:
+    return "law" if isinstance(value, dict | LawTable) else "number"
+
+
+_NumberOrLaw = Annotated[Annotated[Positive, Tag("number")] | Annotated[LawTable, Tag("law")], Discriminator(_is_table)]
 
 
 class PriorTable(Section):
-    """A conjugate prior that differs from the default one in the numbers that are given.
+    """A prior that differs from the default one in the numbers and the laws that are given.
 
     The default prior is scaled by the data (`emjax.Mixture.default_prior`), and so is this one: what is left out is
-    as it is there.
+    as it is there. ``[model.prior.<parameter>]`` gives a parameter a law of its own.
     """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, LawTable]
 
     concentration: Positive | None = Field(
         default=None, description="alpha of the Dirichlet prior of the weights, one for all components; default: 1"
     )
     mean_precision: Positive | None = Field(
-        default=None, description="normal: how many observations the prior mean is worth, kappa_0; default: 0.01"
+        default=None, description="how many observations the prior mean is worth, kappa_0; default: 0.01"
     )
     degrees_of_freedom: Positive | None = Field(
         default=None,
-        description="normal: nu_0 of the inverse Wishart; an inverse gamma has shape nu_0 / 2; default: features + 2 "
-        "(full, tied) or 3 (diag, spherical)",
+        description="nu_0 of the inverse Wishart; an inverse gamma has shape nu_0 / 2; default: features + 2 (full, "
+        "tied) or 3 (diag, spherical)",
     )
     scatter: Positive | None = Field(
-        default=None, description="normal: a factor on the default prior's scatter, Psi_0; default: 1"
+        default=None, description="a factor on the default prior's scatter, Psi_0; default: 1"
     )
-    shape: Positive | None = Field(default=None, description="Poisson: shape of the gamma prior of a rate; default: 2")
-    rate: Positive | None = Field(
+    shape: _NumberOrLaw | None = Field(
+        default=None, description="a number: shape of the gamma prior of a rate, default: 2; or a law of a shape"
+    )
+    rate: _NumberOrLaw | None = Field(
         default=None,
-        description="Poisson: rate (inverse scale) of that prior, for every feature; default: shape / a feature's mean",
+        description="a number: rate (inverse scale) of the gamma prior of a rate, for every feature, default: shape / "
+        "a feature's mean; or a law of a rate",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mistyped_number(cls, table: Any) -> Any:
+        """A number under a name that is nearly that of another one; of what else is no table pydantic says so."""
+        sites = {site for entry in FAMILY_ENTRIES.values() for site in entry.sites}
+        for name, value in table.items() if isinstance(table, dict) else ():
+            close = None if isinstance(value, dict | LawTable) or name in sites else nearest(name, cls.model_fields)
+            if close is not None and close != name:
+                raise Misplaced(f"unknown key {name!r}; did you mean {close!r}?", name)
+        return table
+
+    @property
+    def laws(self) -> dict[str, LawTable]:
+        """The laws that are given, by parameter."""
+        declared = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: law for name, law in {**declared, **self.__pydantic_extra__}.items() if isinstance(law, LawTable)}
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """The numbers that are given, by name."""
+        declared = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in declared.items() if isinstance(value, float)}
 
     def misplaced(self, family: str) -> str | None:
         """What is wrong with this prior for components of a family, None where nothing is."""
-        own = PRIOR_KEYS.get(family, ())
-        for name in self.model_fields_set - {"concentration", *own}:
-            if getattr(self, name) is not None:
-                takes = ", ".join(("concentration", *own))
+        entry = FAMILY_ENTRIES.get(family, FamilyEntry("", ()))
+        numbers, sites = ("concentration", *entry.factors), ("weights", *entry.sites)
+        for name in self.factors:
+            if name not in numbers:
+                takes = ", ".join(numbers)
                 return f"prior.{name} is not for family {family!r}, whose prior takes {takes}: leave it out"
+        if "weights" in self.laws and "concentration" in self.factors:
+            return "prior.concentration and prior.weights are both of the weights: leave one of them out"
+        # A model's file may build a family of its own, which says for itself what its parameters are.
+        for name in self.laws if family in FAMILY_ENTRIES else ():
+            if name not in sites:
+                return f"prior.{name}: family {family!r} has no parameter {name!r}; {suggestion(name, sites)}"
         return None
-
-
-PRIOR_KEYS = {"normal": ("mean_precision", "degrees_of_freedom", "scatter"), "poisson": ("shape", "rate")}
-"""What the prior of each family's components takes, beside the concentration of the weights."""
 
 
 def _prior_kind(prior: Any) -> str:
@@ -69,19 +151,25 @@ _PRIOR = (
 class Model(Section):
     """The mixture: what its components are and how many there are."""
 
-    family: Literal[*NAMES] = Field(default="normal", description="what its components are")  # type: ignore[valid-type]
+    family: FamilyName = Field(default=DEFAULT_FAMILY, description=f"what its components are ({family_list()})")
     covariance: Literal["full", "tied", "diag", "spherical"] | None = Field(
-        default=None, description=f"{' and '.join(WITH_COVARIANCE)} only; default: full"
+        default=None,
+        description=f"{', '.join(filter(is_structured, FAMILY_ENTRIES))} only; default: {DEFAULT_STRUCTURE}",
     )
     n_components: Annotated[int, bounded("n_components")] = Field(description="number of components, K")
     prior: PriorSetting | None = Field(default=None, description=_PRIOR)
 
     @model_validator(mode="after")
     def _covariance_belongs(self) -> "Model":
-        if self.family not in WITH_COVARIANCE and self.covariance is not None:
-            those = " and ".join(map(repr, WITH_COVARIANCE))
-            raise Misplaced(f"covariance is for {those}; {self.family!r} has none: leave it out", "covariance")
+        if self.covariance is not None and not is_structured(self.family):
+            owners = " and ".join(repr(name) for name in FAMILY_ENTRIES if is_structured(name))
+            raise Misplaced(f"covariance is for family {owners}; {self.family!r} has none: leave it out", "covariance")
         return self
+
+    @property
+    def structure(self) -> str | None:
+        """The covariance structure in force; None for a family without one."""
+        return (self.covariance or DEFAULT_STRUCTURE) if is_structured(self.family) else None
 
     @model_validator(mode="after")
     def _prior_belongs(self) -> "Model":
@@ -130,9 +218,10 @@ class FileModel(Section):
         return str(self.built.family.name)
 
     @property
-    def covariance(self) -> Any:
+    def structure(self) -> str | None:
         """The covariance structure of the mixture built; None for a family without one."""
-        return getattr(self.built.family, "covariance", None)
+        structure: str | None = self.built.family.structured
+        return structure
 
     @property
     def n_components(self) -> int:

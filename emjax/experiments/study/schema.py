@@ -11,7 +11,16 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from emjax.bounds import LARGEST
-from emjax.experiments.config import DEFAULT_CHAINS, MIN_DRAWS_TO_COMPARE, Output, SimulatedData, SourceData, data_kind
+from emjax.catalogue import FAMILY_ENTRIES, is_structured
+from emjax.experiments.config import (
+    DEFAULT_CHAINS,
+    MIN_DRAWS_TO_COMPARE,
+    Output,
+    SimulatedData,
+    SourceData,
+    data_kind,
+    with_texts,
+)
 from emjax.experiments.study.fields import Misplaced, NotNegative, Positive, Seconds, Section, Seed, Text, bounded
 from emjax.experiments.study.model import Model, ModelSetting
 
@@ -316,11 +325,23 @@ class Study(Section):
         return self
 
     @model_validator(mode="after")
-    def _counts_for_poisson(self) -> Study:
-        is_poisson = isinstance(self.model, Model) and self.model.family == "poisson"
-        if is_poisson and isinstance(self.data, StudySimulation) and self.data.rate is None:
-            problem = "model.family = 'poisson' is for counts, and normal components draw none: give data.rate"
-            raise Misplaced(problem, "model", "family")
+    def _texts_fit_family(self) -> Study:
+        object.__setattr__(self, "data", with_texts(self.data, self.model))
+        return self
+
+    @model_validator(mode="after")
+    def _data_for_the_family(self) -> Study:
+        """Normal components draw real numbers, which no other data are."""
+        if isinstance(self.model, Model) and isinstance(self.data, StudySimulation) and self.data.rate is None:
+            family = self.model.family
+            if not is_structured(family):
+                data = FAMILY_ENTRIES[family].data
+                raise Misplaced(
+                    f"model.family = {family!r} is for {data}, and normal components draw none: give data.rate "
+                    "(counts), or a file of data",
+                    "model",
+                    "family",
+                )
         return self
 
     @model_validator(mode="after")

@@ -17,8 +17,8 @@ from emjax.datasets.readers import read
 from emjax.datasets.roles import Request
 from emjax.errors import DataError
 from emjax.experiments.study.plan import data_seed
-from emjax.experiments.work.outcome import Replicate
-from emjax.experiments.work.truth import law_of, truth_of
+from emjax.experiments.work.outcome import Replicate, Truth
+from emjax.experiments.work.truth import law_of
 from emjax.matrix import default_feature_names
 
 CONTAMINATED = -1
@@ -73,7 +73,7 @@ def _simulated(spec: Mapping[str, Any], data: Mapping[str, Any], number: int) ->
         rows, row_labels = law.sample(data["holdout"], _stream(spec, number, _HOLDOUT))
         holdout = _drawn(rows, row_labels, law.parameters, "held out")
     return Replicate(
-        number=number, data=_drawn(values, labels, law.parameters, "drawn"), holdout=holdout, truth=truth_of(law)
+        number=number, data=_drawn(values, labels, law.parameters, "drawn"), holdout=holdout, truth=Truth(law)
     )
 
 
@@ -142,6 +142,7 @@ def request_of(data: Mapping[str, Any]) -> Request:
         weights=data.get("weights"),
         labels=data.get("labels"),
         missing=data.get("missing") == "keep",
+        levels=data.get("texts") == "levels",
     )
 
 
@@ -177,4 +178,5 @@ def _rows_of(whole: Dataset, rows: np.ndarray) -> Dataset:
         truth=None,
         weights=None if whole.weights is None else whole.weights[rows],
         partial_labels=None if whole.partial_labels is None else whole.partial_labels[rows],
+        level_names=whole.level_names,
     )

@@ -8,13 +8,11 @@ and as many from something wider, exact to about 2% of a distance.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
 import numpy as np
 
-from emjax.datasets.laws import LocationScaleLaw, MixtureLaw, PoissonLaw, normal_law
+from emjax.datasets.laws import LocationScaleLaw, MixtureLaw, normal_law
 from emjax.datasets.overlap import line_nodes
-from emjax.datasets.shapes import StudentT
 from emjax.errors import DataError
 from emjax.experiments.work.outcome import Outcome, Replicate, Truth
 from emjax.metrics import distances_from_draws, distances_on_counts, distances_on_line, log_score
@@ -40,7 +38,7 @@ def density_rows(replicate: Replicate, outcome: Outcome) -> list[tuple[str, str,
     """
     if outcome.log_density is None:
         return []
-    truth = replicate.truth if _comparable(replicate.truth, outcome) else None
+    truth = replicate.truth if comparable(replicate.truth, outcome) else None
     held = replicate.data.values[:0] if replicate.holdout is None else replicate.holdout.values
     points = None if truth is None else _points(truth, outcome)
     # One call for all rows: every further shape would be a program to build.
@@ -67,54 +65,47 @@ def _distance_rows(log_q: np.ndarray, points: _Points, truth: Truth) -> list[tup
     if points.wider is not None:
         log_m = np.logaddexp(log_p, points.wider.log_density(points.rows)) - np.log(2.0)
         total_variation, hellinger = (found.value for found in distances_from_draws(log_p, log_q, log_m))
-    elif "rate" in truth.named:
+    elif truth.law.discrete:
         total_variation, hellinger = distances_on_counts(log_p, log_q)
     else:
         total_variation, hellinger = distances_on_line(log_p, log_q, points.rows[:, 0])
     return [("total_variation", "", total_variation), ("hellinger", "", hellinger)]
 
 
-def _comparable(truth: Truth | None, outcome: Outcome) -> bool:
-    """Whether there is a truth, of the kind (density or counts) of the outcome, if that says."""
-    if truth is None:
-        return False
-    counts = "rate" in outcome.named if outcome.named else outcome.counts
-    return counts is None or ("rate" in truth.named) == counts
+def comparable(truth: Truth | None, outcome: Outcome) -> bool:
+    """Whether there is a truth, of the kind (density or probabilities of whole numbers) of the outcome."""
+    return truth is not None and truth.law.discrete == outcome.discrete
 
 
 def _points(truth: Truth, outcome: Outcome) -> _Points:
-    named = truth.named
-    n_features = named["rate" if "rate" in named else "mean"].shape[1]
-    if n_features == 1:
-        return _Points(_counts(named["rate"]) if "rate" in named else _nodes(named, outcome.named))
-    wider = _wider(named, outcome.named)
-    drawn, _ = truth.sample(N_POINTS, 0)
+    law = truth.law
+    if law.n_features == 1:
+        return _Points(_counts(law) if law.discrete else _nodes(law, outcome))
+    wider = _wider(law, outcome)
+    drawn, _ = law.sample(N_POINTS, np.random.default_rng(0))
     others, _ = wider.sample(N_POINTS, np.random.default_rng(1))
     return _Points(np.concatenate([drawn, others]), wider)
 
 
-def _counts(rate: np.ndarray) -> np.ndarray:
-    reach = 12.0 * np.sqrt(rate[:, 0]) + 30.0  # beyond it a component has less than a rounding error
-    ends = zip(np.maximum(np.floor(rate[:, 0] - reach), 0.0), np.ceil(rate[:, 0] + reach), strict=True)
+def _counts(law: MixtureLaw) -> np.ndarray:
+    mean, covariance = law.moments
+    reach = 12.0 * np.sqrt(covariance[:, 0, 0]) + 30.0  # beyond it a component has less than a rounding error
+    ends = zip(np.maximum(np.floor(mean[:, 0] - reach), 0.0), np.ceil(mean[:, 0] + reach), strict=True)
     return np.unique(np.concatenate([np.arange(low, high) for low, high in ends]))[:, np.newaxis]
 
 
-def _nodes(truth: Mapping[str, np.ndarray], estimate: Mapping[str, np.ndarray]) -> np.ndarray:
-    mean, scale = truth["mean"][:, 0], truth["scale"][:, 0]
-    theirs = _components(estimate)
-    if theirs is not None:
-        mean = np.concatenate([mean, theirs.mean[:, 0]])
-        scale = np.concatenate([scale, np.sqrt(theirs.covariance[:, 0, 0])])
+def _nodes(law: MixtureLaw, outcome: Outcome) -> np.ndarray:
+    sides = [law.moments, *([] if (theirs := _components(outcome)) is None else [theirs.moments])]
+    mean = np.concatenate([mean[:, 0] for mean, _ in sides])
+    scale = np.concatenate([np.sqrt(covariance[:, 0, 0]) for _, covariance in sides])
     return line_nodes(mean, scale, N_NODES)[:, np.newaxis]
 
 
-def _components(estimate: Mapping[str, np.ndarray]) -> LocationScaleLaw | None:
-    """The normal mixture of an estimate's parameters; None where they are not given or make none."""
-    if not {"weights", "mean", "scale"} <= set(estimate):
+def _components(outcome: Outcome) -> LocationScaleLaw | None:
+    """The normal mixture with the moments of an estimate; None where they are not given or make none."""
+    if outcome.moments is None or not outcome.named:
         return None
-    weights, mean, scale = (np.asarray(estimate[name], np.float64) for name in ("weights", "mean", "scale"))
-    correlation = np.asarray(estimate.get("correlation", np.eye(mean.shape[1])), np.float64)
-    covariance = scale[:, :, np.newaxis] * correlation * scale[:, np.newaxis, :]
+    weights, mean, covariance = (np.asarray(each, np.float64) for each in (outcome.named["weights"], *outcome.moments))
     covariance = 0.5 * (covariance + np.swapaxes(covariance, 1, 2))  # single precision leaves it not quite symmetric
     try:
         return normal_law(weights=weights / weights.sum(), mean=mean, covariance=covariance)
@@ -122,26 +113,17 @@ def _components(estimate: Mapping[str, np.ndarray]) -> LocationScaleLaw | None:
         return None
 
 
-def _wider(named: Mapping[str, np.ndarray], estimate: Mapping[str, np.ndarray]) -> MixtureLaw:
+def _wider(law: MixtureLaw, outcome: Outcome) -> MixtureLaw:
     """A law that reaches where an estimate may put what the truth does not have.
 
-    Continuous: heavy-tailed components of twice the truth's widths, one that is twice as wide as all data together, and
-    the estimate's own components, however narrow. Counts: the truth's components at half, once and twice their rates.
+    It is the truth's `wider`, and of densities also the estimate's own components, however narrow.
     """
-    weights = named["weights"]
-    if "rate" in named:
-        rate = np.concatenate([0.5 * named["rate"], named["rate"], 2.0 * named["rate"]])
-        return PoissonLaw(np.tile(weights, 3) / 3.0, rate)
-    mean, covariance = named["mean"], named["covariance"]
-    centre = weights @ mean
-    gaps = mean - centre
-    whole = np.einsum("k,kde->de", weights, covariance + gaps[:, :, np.newaxis] * gaps[:, np.newaxis, :])
-    weights = np.append(0.5 * weights, 0.5)
-    mean = np.concatenate([mean, centre[np.newaxis]])
-    covariance = 4.0 * np.concatenate([covariance, whole[np.newaxis]])
-    theirs = _components(estimate)
-    if theirs is not None:
-        weights = np.concatenate([0.5 * weights, 0.5 * theirs.weights])
-        mean = np.concatenate([mean, theirs.mean])
-        covariance = np.concatenate([covariance, theirs.covariance])
-    return LocationScaleLaw(weights, mean, covariance, StudentT(5.0))
+    wider, theirs = law.wider(), None if law.discrete else _components(outcome)
+    if theirs is None or not isinstance(wider, LocationScaleLaw):
+        return wider
+    return LocationScaleLaw(
+        np.concatenate([0.5 * wider.weights, 0.5 * theirs.weights]),
+        np.concatenate([wider.mean, theirs.mean]),
+        np.concatenate([wider.covariance, theirs.covariance]),
+        wider.shape,
+    )

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from emjax import align
 from emjax.experiments.work.assignment_measures import Assignment, assignment_of, assignment_rows
-from emjax.experiments.work.density_measures import density_rows
-from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate
+from emjax.experiments.work.density_measures import comparable, density_rows
+from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate, Truth
 from emjax.metrics import interval_score
 from emjax.naming import scalar_parameters
 
@@ -61,13 +62,12 @@ def measure(replicate: Replicate, outcome: Outcome, level: float) -> list[Row]:
 def _parameter_rows(replicate: Replicate, outcome: Outcome, assignment: Assignment | None, level: float) -> list[Row]:
     if not outcome.parameters:
         return []
-    table = scalar_parameters(outcome.named, replicate.data.feature_names)
+    table = scalar_parameters(outcome.named, replicate.data.feature_names, outcome.levels)
     places = {scalar.name: scalar for scalar in table}
     names = {(scalar.variable, scalar.index): scalar.name for scalar in table}
     new_label = np.argsort(_order(outcome, assignment))
-    truth = (
-        replicate.truth.named if replicate.truth is not None and assignment is not None and assignment.aligned else {}
-    )
+    aligned = replicate.truth is not None and assignment is not None and assignment.aligned
+    truth = _true_parameters(replicate.truth, outcome) if replicate.truth is not None and aligned else {}
     found: dict[str, list[Row]] = {}
     for parameter in outcome.parameters:
         old = places[parameter.name]
@@ -77,6 +77,11 @@ def _parameter_rows(replicate: Replicate, outcome: Outcome, assignment: Assignme
         found[name] = _rows_of(parameter, name, true_value, level)
     # In the order of the table, so that every replicate lists its parameters alike.
     return [row for scalar in table for row in found.get(scalar.name, [])]
+
+
+def _true_parameters(truth: Truth, outcome: Outcome) -> Mapping[str, np.ndarray]:
+    """What the outcome's parameters should be: rates of counts are not rates of positive numbers."""
+    return truth.named if comparable(truth, outcome) else {"weights": truth.named["weights"]}
 
 
 def _rows_of(parameter: ParameterEstimate, name: str, truth: float, level: float) -> list[Row]:

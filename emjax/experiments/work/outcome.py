@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from emjax.datasets.dataset import Dataset
+from emjax.datasets.laws import MixtureLaw
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +52,12 @@ class Outcome:
         What the comparison with EM said, None where none was asked for.
     tree
         The posterior as an ArviZ tree where it is to be kept, else None.
-    counts
-        Whether ``log_density`` is a probability of counts; None where ``named`` says it.
+    discrete
+        Whether ``log_density`` is that of whole numbers, a probability.
+    levels
+        The names of the levels of each feature where features are of categories, else None.
+    moments
+        The components' means ``(K, d)`` and covariance matrices ``(K, d, d)``; None where nothing is said of them.
     """
 
     status: str
@@ -67,7 +72,9 @@ class Outcome:
     run_seconds: float = float("nan")
     verdict: str | None = None
     tree: Any = None
-    counts: bool | None = None
+    discrete: bool = False
+    levels: Sequence[Sequence[str]] | None = None
+    moments: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,21 +83,24 @@ class Truth:
 
     Attributes
     ----------
-    named
-        The parameters by name, as `Outcome.named`: ``weights``, ``mean``, ``scale``, ``covariance``,
-        ``correlation`` (from two features on), or ``rate``.
-    log_density
-        The log density of rows, without the contamination, ``(n, d) -> (n,)``.
-    responsibilities
-        The assignment probabilities of the best possible rule, ``(n, d) -> (n, K)``.
-    sample
-        Draws ``(n, seed) -> (rows (n, d), labels (n,))`` from that density.
+    law
+        The mixture, without the contamination.
     """
 
-    named: Mapping[str, np.ndarray]
-    log_density: Callable[[np.ndarray], np.ndarray]
-    responsibilities: Callable[[np.ndarray], np.ndarray]
-    sample: Callable[[int, int], tuple[np.ndarray, np.ndarray]]
+    law: MixtureLaw
+
+    @property
+    def named(self) -> Mapping[str, np.ndarray]:
+        """The parameters by name, as `Outcome.named`."""
+        return self.law.parameters
+
+    def log_density(self, rows: np.ndarray) -> np.ndarray:
+        """The log density of rows, ``(n, d) -> (n,)``."""
+        return self.law.log_density(rows)
+
+    def responsibilities(self, rows: np.ndarray) -> np.ndarray:
+        """The assignment probabilities of the best possible rule, ``(n, d) -> (n, K)``."""
+        return self.law.responsibilities(rows)
 
 
 @dataclasses.dataclass(frozen=True)

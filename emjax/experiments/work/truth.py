@@ -1,4 +1,4 @@
-"""What simulated data are drawn from: from the data section of a job to a law, and to a `Truth`."""
+"""What simulated data are drawn from: from the data section of a job to a law."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from emjax.datasets.laws import LocationScaleLaw, MixtureLaw, normal_law, poisson_law
 from emjax.datasets.overlap import separated
 from emjax.datasets.shapes import NORMAL, Shape, SkewNormal, StudentT, Uniform
 from emjax.experiments.study.plan import canonical
-from emjax.experiments.work.outcome import Truth
 
 LAW_KEYS = ("weights", "mean", "scale", "covariance", "rate", "overlap", "misspecification")
 """The settings of a data section that the law depends on; the others say how much is drawn and what is added."""
@@ -30,17 +27,6 @@ def law_of(data: Mapping[str, Any]) -> MixtureLaw:
         Where a covariance is none, or no distance gives the overlap.
     """
     return _law(canonical({key: data[key] for key in LAW_KEYS if data.get(key) is not None}))
-
-
-def truth_of(law: MixtureLaw) -> Truth:
-    """The `Truth` of a law."""
-
-    def sample(n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        return law.sample(n_samples, np.random.default_rng(seed))
-
-    return Truth(
-        named=law.parameters, log_density=law.log_density, responsibilities=law.responsibilities, sample=sample
-    )
 
 
 @lru_cache(maxsize=32)

@@ -30,6 +30,9 @@ def draw_along(view: View, width: float) -> Figure:
     axes.set_xlim(found.grid[0] - room, found.grid[-1] + room)
     style.legend(axes)
     style.finish(axes, elided(view.feature_names[0], 50), "chance of the component")
+    if view.nominal:
+        names = view.level_names(0)
+        axes.set_xticks(range(len(names)), [elided(name, max(40 // len(names), 3)) for name in names])
     return figure
 
 
@@ -37,6 +40,9 @@ def _one_component(
     axes: Axes, view: View, grid: np.ndarray, em: np.ndarray | None, draws: np.ndarray | None, k: int
 ) -> None:
     color = view.posterior_color
+    if view.nominal:
+        _one_component_of_levels(axes, view, grid, em, draws, k)
+        return
     if draws is not None:
         lower, upper = np.quantile(draws, [0.5 - view.level / 2, 0.5 + view.level / 2], axis=0)
         axes.fill_between(grid, lower, upper, color=color, alpha=0.25, linewidth=0)
@@ -52,8 +58,25 @@ def _one_component(
     style.number_mark(axes, k, grid[place], line[place])
 
 
+def _one_component_of_levels(
+    axes: Axes, view: View, grid: np.ndarray, em: np.ndarray | None, draws: np.ndarray | None, k: int
+) -> None:
+    """Chances at levels, between which there is nothing; components stand side by side."""
+    color, symbol = style.component(k)
+    x = grid + 0.5 * ((k + 0.5) / view.n_components - 0.5)
+    if draws is not None:
+        lower, upper = np.quantile(draws, [0.5 - view.level / 2, 0.5 + view.level / 2], axis=0)
+        shade = color if view.trusted else style.UNTRUSTED
+        axes.vlines(x, lower, upper, color=shade, linewidth=2.0, alpha=0.75)
+        if em is None:
+            axes.plot(x, draws.mean(axis=0), linestyle="none", marker="_", color=shade)
+    if em is not None:
+        axes.plot(x, em, linestyle="none", marker=symbol, markersize=5.5, color=color)
+    axes.plot([], [], linestyle="none", marker=symbol, color=color, label=f"{k}")
+
+
 def _rug(axes: Axes, view: View) -> None:
-    x = view.values[view.rows, 0]
+    x = view.points((0,))[:, 0]
     axes.scatter(
         x, np.full(len(x), -0.03), marker="|", s=26, linewidths=0.6, color=style.DATA, rasterized=view.rasterized
     )
@@ -67,7 +90,7 @@ def draw_map(view: View, width: float) -> Figure:
     assert shares is not None  # a view has at least one side
     doubt = entropy(shares)
     figure, axes = style.single(width, 0.8 * width, left=0.6, right=0.72)
-    x, y = view.values[view.rows].T
+    x, y = view.points((0, 1)).T
     order = np.argsort(doubt, kind="stable")
     points = axes.scatter(
         x[order],
@@ -83,6 +106,10 @@ def draw_map(view: View, width: float) -> Figure:
     )
     _scale(figure, points)
     style.finish(axes, *(elided(name, 36) for name in view.feature_names))
+    if view.nominal:
+        for feature, set_ticks in enumerate((axes.set_xticks, axes.set_yticks)):
+            names = view.level_names(feature)
+            set_ticks(range(len(names)), [elided(name, 8) for name in names])
     return figure
 
 
@@ -95,24 +122,31 @@ def _scale(figure: Figure, points: object) -> None:
     bar.ax.set_title("entropy", loc="center", fontsize=8.5)
 
 
-def certainty(shares: np.ndarray) -> np.ndarray:
-    """The largest chance of any component for each datum, the least certain datum first."""
-    return np.sort(shares.max(axis=1))
+def certainty(shares: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The largest chance of any component for each datum, the least certain datum first; and its place, in percent.
+
+    A datum stands in the middle of its share of all, which is by ``weights (n,)``.
+    """
+    chance = shares.max(axis=1)
+    order = np.argsort(chance, kind="stable")
+    widths = (np.ones(len(chance)) if weights is None else weights)[order]
+    return chance[order], 100 * (np.cumsum(widths) - 0.5 * widths) / widths.sum()
 
 
 @style.drawn
 def draw_certainty(view: View, width: float) -> Figure:
     """The chance of the likeliest component, over the data from the least to the most certain."""
     figure, axes = style.single(width, 0.8 * width if view.n_features == 2 else 0.68 * width)
-    em, posterior = (None if shares is None else certainty(shares) for shares in shares_of_data(view))
+    weights = view.samples.take(view.rows).weights
+    em, posterior = (None if shares is None else certainty(shares, weights) for shares in shares_of_data(view))
     sides = [(posterior, view.posterior_color, "-", view.posterior_name), (em, style.EM, style.EM_LINE, view.em_name)]
     doubtful = 0.0
-    for values, color, line, name in sides:
-        if values is not None:
-            place = 100 * (np.arange(len(values)) + 0.5) / len(values)
+    for found, color, line, name in sides:
+        if found is not None:
+            values, place = found
             kept = np.unique(np.linspace(0, len(values) - 1, 400).round().astype(int))
             axes.plot(place[kept], values[kept], color=color, linestyle=line, linewidth=1.7, label=name)
-            doubtful = max(doubtful, float((values < 0.99).mean()))
+            doubtful = max(doubtful, 0.01 * float(place[values < 0.99].max(initial=0.0)))
     axes.set_xlim(0, float(np.clip(130 * doubtful, 5, 100)))
     axes.set_ylim(min(0.5, 1 / view.n_components) - 0.02, 1.02)
     axes.grid(axis="y")

@@ -18,9 +18,9 @@ from scipy.linalg import eigh
 from scipy.stats import norm
 
 from emjax.plots.drawing import style
-from emjax.plots.drawing.ellipses import outlines
-from emjax.plots.drawing.view import GRID_POINTS, View, curves, moments, shares_of_data
-from emjax.wording import elided
+from emjax.plots.drawing.outlines import OUTLINE_MASS, em_outlines, outlines
+from emjax.plots.drawing.view import GRID_POINTS, View, curves, ellipses, moments, shares_of_data
+from emjax.wording import count, elided
 
 MOST_PAIRED = {True: 5, False: 3}
 """Of more features than this, in a wide and in a narrow figure, directions are drawn in place of features."""
@@ -40,32 +40,39 @@ class Scene:
     names
         Of the coordinates.
     points, labels, uncertainty
-        The data ``(n, p)``, their likeliest components ``(n,)``, and one less the chance of that, ``(n,)``.
+        The data ``(n, p)``, NaN where a coordinate is not known; their likeliest components ``(n,)``, and one less the
+        chance of that, ``(n,)``.
+    row_weights
+        How often each datum counts, ``(n,)``.
+    directions
+        The coordinates as directions ``(d, p)``; None where they are features.
     mean, covariance
         Of the components, ``(K, p)`` and ``(K, p, p)``.
     weights
         Of the components, ``(K,)``.
-    doubt
-        `View.doubt`.
+    notes
+        What else stands in the key: of what is drawn a part only, and `View.doubt`.
     """
 
     names: tuple[str, ...]
     points: np.ndarray
     labels: np.ndarray
     uncertainty: np.ndarray
+    row_weights: np.ndarray
+    directions: np.ndarray | None
     mean: np.ndarray
     covariance: np.ndarray
     weights: np.ndarray
-    doubt: str
+    notes: tuple[str, ...]
 
     @property
     def n_components(self) -> int:
         return len(self.weights)
 
     def key_rows(self, width: float) -> int:
-        """Lines of the key: the first components, how many more there are, and the doubt."""
+        """Lines of the key: the first components and how many more there are, and the notes."""
         several = min(self.n_components, _MOST_KEYS + 1) if self.n_components > 1 else 0
-        return -(-(several + bool(self.doubt)) // _per_row(width))
+        return -(-several // _per_row(width)) + len(self.notes)
 
 
 def discriminants(weights: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
@@ -91,17 +98,30 @@ def scene(view: View, width: float) -> Scene:
     """What is drawn of a view: EM's side where there is one, else the mean of the draws."""
     em, posterior = shares_of_data(view)
     shares = em if em is not None else posterior
-    stored = view.em or {name: draws.mean(axis=0, keepdims=True) for name, draws in (view.draws or {}).items()}
     assert shares is not None  # a view has at least one side
-    weights, (mean, covariance) = stored["weights"][0], (each[0] for each in moments(view.mixture, stored))
-    names, points = view.feature_names, view.values[view.rows]
-    if view.n_features > MOST_PAIRED[width >= _WIDE]:
+    weights, (mean, covariance) = view.at["weights"][0], (each[0] for each in moments(view.mixture, view.at))
+    most, directions, notes = MOST_PAIRED[width >= _WIDE], None, []
+    names, points = view.feature_names, view.points(range(view.n_features))
+    if view.n_features > most and view.nominal:
+        # A level's number has no direction.
+        names, points, mean = names[:most], points[:, :most], mean[:, :most]
+        notes.append(f"the first {most} of {view.n_features} features")
+    elif view.n_features > most:
         directions = discriminants(weights, mean, covariance)
         kind = "discriminant" if len(weights) > 1 else "principal direction"
         names = tuple(f"{kind} {i + 1} of {view.n_features} features" for i in range(directions.shape[1]))
         points, mean = points @ directions, mean @ directions
         covariance = directions.T @ covariance @ directions
-    return Scene(names, points, shares.argmax(axis=1), 1.0 - shares.max(axis=1), mean, covariance, weights, view.doubt)
+    n_gaps = int(np.isnan(points).any(axis=1).sum())
+    if n_gaps:
+        parts = "where they have a gap" if directions is None and len(names) > 2 else "for their gaps"
+        notes.append(f"{count(n_gaps, 'row')} left out {parts}")
+    known, doubt = view.samples.take(view.rows), [view.doubt] if view.doubt else []
+    return Scene(
+        names, points, shares.argmax(axis=1), 1.0 - shares.max(axis=1),
+        np.ones(len(points)) if known.weights is None else known.weights,
+        directions, mean, covariance, weights, (*notes, *doubt),
+    )  # fmt: skip
 
 
 @style.drawn
@@ -139,13 +159,22 @@ def _strips(view: View, found: Scene, width: float) -> Figure:
     """The density of each component above, the data that are most likely its own in a strip below."""
     figure, axes = _frame(found, width, 0.55 * width)
     grid, densities = _densities(view, found)
-    highest = float(np.nanmax(densities.sum(axis=0)))
-    axes.plot(grid, densities.sum(axis=0), color=style.INK, linewidth=1.0)
+    whole = densities.sum(axis=0)
+    # A density that is infinite at zero would leave the rest flat.
+    highest = float(whole.max())
+    if view.mixture.family.support != "real" and not view.discrete:
+        highest = min(highest, 4.0 * float(np.quantile(whole, 0.98)))
+    line = {"linestyle": "none", "marker": "_", "markersize": 16} if view.nominal else {"linewidth": 1.0}
+    axes.plot(grid, densities.sum(axis=0), color=style.INK, **line)
     step = 0.36 * highest / found.n_components
     for k, density in enumerate(densities):
         color, symbol = style.component(k)
-        axes.fill_between(grid, density, color=color, alpha=0.25, linewidth=0)
-        axes.plot(grid, density, color=color, linewidth=1.5)
+        if view.nominal:
+            each = 0.8 / found.n_components
+            axes.bar(grid - 0.4 + (k + 0.5) * each, density, width=0.92 * each, color=color, alpha=0.75)
+        else:
+            axes.fill_between(grid, density, color=color, alpha=0.25, linewidth=0)
+            axes.plot(grid, density, color=color, linewidth=1.5)
         own = found.points[found.labels == k, 0]
         axes.scatter(
             own, np.full(len(own), -(k + 0.7) * step), s=12, marker=symbol, color=color, alpha=0.7, linewidths=0,
@@ -153,7 +182,8 @@ def _strips(view: View, found: Scene, width: float) -> Figure:
         )  # fmt: skip
     axes.axhline(0, color=style.MUTED, linewidth=0.7)
     axes.set_ylim(-step * (found.n_components + 0.4), 1.06 * highest)
-    style.finish(axes, elided(found.names[0], 60), "density")
+    style.finish(axes, elided(found.names[0], 60), "probability" if view.discrete else "density")
+    _name_levels(axes, view, found, 0)
     axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= 1.06 * highest])
     return figure
 
@@ -162,9 +192,8 @@ def _densities(view: View, found: Scene) -> tuple[np.ndarray, np.ndarray]:
     """A grid and the weighted density of each component along it, ``(K, n_grid)``."""
     if view.n_features == 1:
         line = curves(view)
-        parts = line.em if line.em is not None else np.asarray(line.draws).mean(axis=0)
-        return line.grid, parts
-    low, high = found.points.min(), found.points.max()
+        return line.grid, line.estimate
+    low, high = np.nanmin(found.points), np.nanmax(found.points)
     grid = np.linspace(low - 0.08 * (high - low), high + 0.08 * (high - low), GRID_POINTS)
     scale = np.sqrt(found.covariance[:, 0])
     return grid, found.weights[:, None] * norm.pdf(grid, found.mean, scale)
@@ -183,7 +212,17 @@ def _spikes(view: View, found: Scene, width: float) -> Figure:
     axes.set_ylim(-0.02 * most, 1.05 * most)
     axes.grid(axis="y")
     style.finish(axes, elided(found.names[0], 60), "uncertainty")
+    _name_levels(axes, view, found, 0)
     return figure
+
+
+def _name_levels(axes: Axes, view: View, found: Scene, coordinate: int, *, beside: bool = False) -> None:
+    """The names of levels in place of their numbers."""
+    if view.nominal and found.directions is None:
+        names = view.level_names(coordinate)
+        letters = 9 if beside else max(48 // len(names) // max(len(found.names) - 1, 1), 3)
+        set_ticks = axes.set_yticks if beside else axes.set_xticks
+        set_ticks(range(len(names)), [elided(name, letters) for name in names])
 
 
 # -- several coordinates -----------------------------------------------------------------------------------
@@ -202,17 +241,32 @@ def _matrix(view: View, found: Scene, width: float, sizes: np.ndarray) -> Figure
         for column in range(row):
             x, y = left + column * (wide + gap), height - top - row * tall - (row - 1) * gap
             axes = figure.add_axes((x / width, y / height, wide / width, tall / height))
-            _pair(axes, found, column, row, sizes, rasterized=view.rasterized)
+            _pair(axes, view, found, (column, row), sizes)
             below = found.names[column] if row == n_panels else ""
             beside = found.names[row] if column == 0 else ""
             _pair_axes(axes, elided(below, int(wide / 0.075)), elided(beside, int(tall / 0.075)), alone=n_panels == 1)
+            if below:
+                _name_levels(axes, view, found, column)
+            if beside:
+                _name_levels(axes, view, found, row, beside=True)
     _key(figure, found, rows)
     return figure
 
 
-def _pair(axes: Axes, found: Scene, first: int, second: int, sizes: np.ndarray, *, rasterized: bool) -> None:
+def _component_lines(view: View, found: Scene, first: int, second: int) -> list[list[np.ndarray]]:
+    """The outlines of each component in two coordinates; levels have none."""
+    if view.nominal:
+        return [[] for _ in range(found.n_components)]
+    if found.directions is None:
+        return em_outlines(view, first, second)
+    matrix = found.directions.T @ ellipses(view.mixture, view.at, OUTLINE_MASS)[1][0] @ found.directions
+    return [[line] for line in outlines(found.mean, matrix)]
+
+
+def _pair(axes: Axes, view: View, found: Scene, features: tuple[int, int], sizes: np.ndarray) -> None:
+    first, second = features
     pair, several = [first, second], len(found.names) > 2
-    lines = outlines(found.mean[:, pair], found.covariance[:, pair][:, :, pair])
+    lines = _component_lines(view, found, first, second)
     # The largest first, so that they cover nothing.
     order = np.argsort(-sizes, kind="stable")
     for k in range(found.n_components):
@@ -221,12 +275,13 @@ def _pair(axes: Axes, found: Scene, first: int, second: int, sizes: np.ndarray, 
         x, y = found.points[own][:, pair].T
         axes.scatter(
             x, y, s=sizes[own], marker=symbol, color=color, alpha=0.7, linewidths=0,
-            rasterized=rasterized or (several and len(found.points) * len(found.names) > 2_000),
+            rasterized=view.rasterized or (several and len(found.points) * len(found.names) > 2_000),
         )  # fmt: skip
-        axes.plot(*lines[k].T, color=color, linewidth=1.0 if several else 1.5, zorder=3)
-        if not several and 1 < found.n_components <= _MOST_NAMED:
+        for line in lines[k]:
+            axes.plot(*line.T, color=color, linewidth=1.0 if several else 1.5, zorder=3)
+        if not several and not view.nominal and 1 < found.n_components <= _MOST_NAMED:
             style.number_mark(axes, k, found.mean[k, first], found.mean[k, second], color)
-    low, high = found.points[:, pair].min(axis=0), found.points[:, pair].max(axis=0)
+    low, high = np.nanmin(found.points[:, pair], axis=0), np.nanmax(found.points[:, pair], axis=0)
     room = 0.08 * (high - low)
     axes.set_xlim(low[0] - room[0], high[0] + room[0])
     axes.set_ylim(low[1] - room[1], high[1] + room[1])
@@ -256,18 +311,24 @@ def _key(figure: Figure, found: Scene, rows: int) -> None:
     if not rows:
         return
     handles, labels = [], []
-    counts = np.bincount(found.labels, minlength=found.n_components)
-    for k, count in enumerate(counts[:_MOST_KEYS] if found.n_components > 1 else ()):
+    totals = np.bincount(found.labels, found.row_weights, minlength=found.n_components)
+    for k, total in enumerate(totals[:_MOST_KEYS] if found.n_components > 1 else ()):
         color, symbol = style.component(k)
         handles.append(Line2D([], [], linestyle="none", marker=symbol, color=color, markersize=5.5))
-        labels.append(f"{k}: {style.compact(int(count))}")
+        labels.append(f"{k}: {style.compact(round(total))}")
     if found.n_components > _MOST_KEYS:
         handles.append(Line2D([], [], linestyle="none"))
         labels.append(f"+ {found.n_components - _MOST_KEYS} more")
-    if found.doubt:
-        handles.append(Line2D([], [], linestyle="none", marker="x", color=style.WARNING, markersize=6))
-        labels.append(found.doubt)
     width, height = figure.get_size_inches()
+    below = 0.06 + 0.2 * (rows - len(found.notes))
+    for place, note in enumerate(found.notes):
+        mark = Line2D([], [], linestyle="none", marker="x", color=style.WARNING, markersize=6)
+        figure.legend(
+            [mark], [note], loc="upper left", bbox_to_anchor=(0.5 / width, 1 - (below + 0.2 * place) / height),
+            handletextpad=0.1, labelcolor=style.INK,
+        )  # fmt: skip
+    if not handles:
+        return
     figure.legend(
         handles, labels, loc="upper left", bbox_to_anchor=(0.5 / width, 1 - 0.06 / height), ncols=_per_row(width),
         handletextpad=0.1, columnspacing=0.8, labelcolor=style.INK,

@@ -1,4 +1,7 @@
-"""The fitted density over the data: a histogram or bars for one feature, ellipses for two, all pairs beyond."""
+"""The fitted density over the data: a histogram or bars for one feature, outlines for two, all pairs beyond.
+
+Several features of levels have no scatter that says anything: they are drawn as profiles.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emjax.plots.drawing import style
-from emjax.plots.drawing.ellipses import draw_ellipses, draw_points
+from emjax.plots.drawing.outlines import draw_outlines, draw_points
+from emjax.plots.drawing.profile import draw_profile
 from emjax.plots.drawing.view import RASTER_POINTS, Curves, View, curves
 from emjax.wording import elided
 
@@ -23,6 +27,8 @@ def draw_density(view: View, width: float) -> Figure:
     """The figure that fits the number of features."""
     if view.n_features == 1:
         return _one_feature(view, width)
+    if view.nominal:
+        return draw_profile(view, width)
     if view.n_features == 2:
         return _two_features(view, width)
     return _pairs(view, width)
@@ -30,27 +36,53 @@ def draw_density(view: View, width: float) -> Figure:
 
 def _one_feature(view: View, width: float) -> Figure:
     figure, axes = style.single(width, min(0.62 * width, 4.1) if width > 5 else 3.5, left=0.62)
-    found = curves(view)
-    bars = view.bars
-    if bars:
-        _counts(axes, view, found)
-    else:
-        _histogram(axes, view, 0)
-        _curves(axes, view, found)
-        _name_components(axes, found)
-    axes.set_ylim(bottom=0)
+    _margin(axes, view, 0, linewidth=1.9, names=True)
     axes.grid(axis="y")
     style.legend(axes)
-    style.finish(axes, elided(view.feature_names[0], 60), "observations" if bars else "density")
+    style.finish(axes, elided(view.feature_names[0], 60), _height_name(view, 0))
+    _level_ticks(axes, view, 0)
     return figure
 
 
-def _counts(axes: Axes, view: View, found: Curves) -> None:
-    """Bars of how often each count was seen, and how often it is expected."""
-    grid, n_samples = found.grid, len(view.values)
-    column = view.values[:, 0]
-    seen = [(column == value).sum() for value in grid]
+def _margin(axes: Axes, view: View, feature: int, *, linewidth: float, names: bool = False) -> None:
+    """The data of one feature, and its densities."""
+    found = curves(view, feature)
+    if view.bars(feature):
+        _counts(axes, view, found, feature)
+        total = view.cells(feature)[1].sum()
+    else:
+        tallest = _histogram(axes, view, feature)
+        _curves(axes, view, found, linewidth=linewidth)
+        total = 1.0
+    axes.set_ylim(bottom=0)
+    if not view.discrete and view.mixture.family.support != "real":
+        # A density that is infinite at zero would leave the rest flat.
+        axes.set_ylim(top=min(axes.get_ylim()[1], 1.5 * tallest))
+    if names:
+        _name_components(axes, found, factor=total)
+
+
+def _height_name(view: View, feature: int) -> str:
+    if not view.bars(feature):
+        return "density"
+    return "observations" if view.samples.weights is None else "weight of observations"
+
+
+def _level_ticks(axes: Axes, view: View, feature: int, letters: int = 40) -> None:
+    """The names of levels in place of their numbers."""
+    if view.nominal:
+        names = view.level_names(feature)
+        axes.set_xticks(range(len(names)), [elided(name, max(letters // len(names), 3)) for name in names])
+
+
+def _counts(axes: Axes, view: View, found: Curves, feature: int) -> None:
+    """Bars of how often each number was seen, and how often it is expected."""
+    grid, (column, weights) = found.grid, view.cells(feature)
+    n_samples = weights.sum()
+    seen = [weights[column == value].sum() for value in grid]
     axes.bar(grid, seen, width=0.86, color=style.DATA_FILL, label="data")
+    # There is nothing between two levels.
+    line, dotted, mark = ("none", "none", "_") if view.nominal else (style.EM_LINE, ":", "")
     band = found.band(view.level)
     if band is not None:
         lower, upper = (end * n_samples for end in band)
@@ -67,24 +99,28 @@ def _counts(axes: Axes, view: View, found: Curves) -> None:
             grid,
             found.em_density * n_samples,
             color=style.EM,
-            linestyle=style.EM_LINE,
+            linestyle=line,
             linewidth=1.2,
             marker="o",
             markersize=4.2,
             label=view.em_name,
         )
         for component in found.parts:
-            axes.plot(grid, component * n_samples, color=style.EM, linestyle=":", linewidth=1.0)
-        _name_components(axes, found, factor=n_samples)
+            axes.plot(grid, component * n_samples, color=style.EM, linewidth=1.0, linestyle=dotted, marker=mark)
 
 
-def _histogram(axes: Axes, view: View, feature: int) -> None:
-    column = view.values[:, feature]
+def _histogram(axes: Axes, view: View, feature: int) -> float:
+    """The weighted histogram of what was seen of a feature; returns its tallest bar."""
+    column, weights = view.cells(feature)
     # Half of Freedman and Diaconis' width: it is made for one hump, a mixture has several narrower ones.
     n_narrow = 2 * (len(np.histogram_bin_edges(column, bins="fd")) - 1)
     n_bins = int(np.clip(n_narrow, np.clip(np.sqrt(len(column)), 8, 30), 60))
     edges = np.linspace(column.min(), column.max(), n_bins + 1)
-    axes.hist(column, bins=edges.tolist(), density=True, histtype="stepfilled", color=style.DATA_FILL, label="data")
+    heights, _, _ = axes.hist(
+        column, bins=edges.tolist(), weights=weights, density=True, histtype="stepfilled", color=style.DATA_FILL,
+        label="data",
+    )  # fmt: skip
+    return float(np.max(heights))
 
 
 def _curves(axes: Axes, view: View, found: Curves, *, linewidth: float = 1.9) -> None:
@@ -114,14 +150,14 @@ def _name_components(axes: Axes, found: Curves, factor: float = 1.0) -> None:
         return
     grid = found.grid
     for k, component in enumerate(found.em):
-        peak = int(component.argmax())
-        style.number_mark(axes, k, grid[peak], component[peak] * factor)
+        peak = int(np.where(np.isfinite(component), component, -1.0).argmax())
+        style.number_mark(axes, k, grid[peak], min(component[peak] * factor, 0.97 * axes.get_ylim()[1]))
 
 
 def _two_features(view: View, width: float) -> Figure:
     figure, axes = style.single(width, 0.66 * width if width > 5 else 0.95 * width, left=0.62)
     draw_points(axes, view, 0, 1, size=15, rasterized=view.rasterized)
-    draw_ellipses(axes, view, 0, 1, n_draws=_SHEAF, names=True)
+    draw_outlines(axes, view, 0, 1, n_draws=_SHEAF, names=True)
     style.legend(axes)
     style.finish(axes, *(elided(name, 44) for name in view.feature_names))
     return figure
@@ -144,18 +180,20 @@ def draw_density_band(view: View, width: float) -> Figure:
         row, column = divmod(feature, n_columns)
         x, y = left + column * (cell + beside), height - top - (row + 1) * tall - row * between
         axes = figure.add_axes((x / width, y / height, cell / width, tall / height))
-        _histogram(axes, view, feature)
-        _curves(axes, view, curves(view, feature), linewidth=1.5)
-        axes.set_ylim(bottom=0)
+        _margin(axes, view, feature, linewidth=1.5)
         axes.grid(axis="y")
         name = elided(view.feature_names[feature], int(cell / 0.085))
-        style.finish(axes, name, "density" if column == 0 else "", n_x=5, n_y=4)
-    style.legend(figure.axes[0])
+        style.finish(axes, name, _height_name(view, feature) if column == 0 else "", n_x=5, n_y=4)
+        _level_ticks(axes, view, feature, int(cell / 0.085))
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0.5 / width, 1.0), ncols=3,
+        columnspacing=1.0, handletextpad=0.5, labelcolor=style.INK,
+    )  # fmt: skip
     return figure
 
 
 def _pairs(view: View, width: float) -> Figure:
-    """Histograms on the diagonal, scatters with ellipses below it."""
+    """Histograms on the diagonal, scatters with outlines below it."""
     shown = min(view.n_features, MOST_FEATURES)
     left, bottom, top, gap = 0.62, 0.5, 0.34, 0.07
     cell = (width - left - 0.08 - gap * (shown - 1)) / shown
@@ -192,13 +230,11 @@ def _pair_axes(axes: Axes, below: str, beside: str, *, numbered: bool, small: bo
 
 def _pair(axes: Axes, view: View, row: int, column: int, *, small: bool) -> None:
     if row == column:
-        _histogram(axes, view, row)
-        _curves(axes, view, curves(view, row), linewidth=1.3)
-        axes.set_ylim(bottom=0)
+        _margin(axes, view, row, linewidth=1.3)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         return
     n_pairs = sum(range(min(view.n_features, MOST_FEATURES)))
     pixels = len(view.rows) * n_pairs > RASTER_POINTS
     draw_points(axes, view, column, row, size=3 if small else 6, rasterized=pixels)
-    draw_ellipses(axes, view, column, row, n_draws=_SHEAF_OF_PAIRS // n_pairs, names=False)
+    draw_outlines(axes, view, column, row, n_draws=_SHEAF_OF_PAIRS // n_pairs, names=False)

@@ -10,6 +10,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from emjax.bayes.posterior import Posterior
+from emjax.naming import CORRELATION
 from emjax.plots.drawing import style
 from emjax.plots.drawing.chains import (
     MOST_GREY,
@@ -131,7 +132,7 @@ def _words(axes: Axes, box: _Box, panel: Chains, *, numbered: bool) -> None:
     """Name and R-hat above the panel, numbers below it where nothing stands under it."""
     above = box.bottom + _PANEL_HEIGHT + 0.05
     room = 0.42 if panel.found is not None else 0.0
-    name = elided(panel.name.replace("correlation", "corr"), int((box.width - room) / 0.073))
+    name = elided(panel.name.replace(CORRELATION, "corr"), int((box.width - room) / 0.073))
     axes.text(box.left, above, name, fontsize=8.5)
     if panel.found is not None:
         rhat = number(panel.found.rhat)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams
 from emjax.plots.drawing import style
 from emjax.result import Fit
+from emjax.samples import Samples
 from emjax.scope import computing
 from emjax.wording import count
 
@@ -47,7 +49,7 @@ class View:
     level
         Level of intervals and bands.
     rows
-        The data that are drawn, as places in ``values``.
+        The data that are drawn, as places in ``values``: of those that count (weight above 0), at most `MOST_POINTS`.
     """
 
     fit: Fit | None
@@ -67,8 +69,13 @@ class View:
         return self.source.mixture.likelihood
 
     @property
+    def samples(self) -> Samples:
+        return self.source.samples
+
+    @property
     def values(self) -> np.ndarray:
-        return self.source.data
+        """The data ``(n, d)``, NaN where a cell was not seen."""
+        return self.samples.values
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -84,21 +91,57 @@ class View:
 
     @property
     def discrete(self) -> bool:
-        """Whether the data are counts."""
+        """Whether the data are whole numbers: counts, zeros and ones, or levels."""
         return self.mixture.family.discrete
+
+    @property
+    def nominal(self) -> bool:
+        """Whether numbers are the names of levels, 0 and 1 among them."""
+        return self.mixture.family.nominal
+
+    def level_names(self, feature: int) -> tuple[str, ...]:
+        """The names of a feature's levels, in the order of their numbers."""
+        levels = self.mixture.family.levels
+        return ("0", "1") if levels is None else tuple(levels[feature])
 
     @functools.cached_property
     def rows(self) -> np.ndarray:
-        return subset_rows(len(self.values), MOST_POINTS)
+        counting = np.flatnonzero(self.samples.counts)
+        return counting[subset_rows(len(counting), MOST_POINTS)]
+
+    def cells(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
+        """The cells of a feature that were seen in rows that count, and the weights of their rows."""
+        samples = self.samples.counted
+        column = samples.values[:, feature]
+        weights = np.ones(len(column)) if samples.weights is None else samples.weights
+        seen = ~np.isnan(column)
+        return column[seen], weights[seen]
+
+    def limits(self, feature: int) -> tuple[float, float]:
+        """The smallest and the largest value of a feature that was seen."""
+        summary = self.samples.summary
+        return float(summary.minimum[feature]), float(summary.maximum[feature])
+
+    def points(self, features: Sequence[int]) -> np.ndarray:
+        """The drawn rows of some features ``(n_rows, len(features))``, NaN where a cell was not seen.
+
+        Whole numbers fall on each other, so they are moved a little, the same way every time.
+        """
+        points = self.values[self.rows][:, list(features)]
+        return points + np.random.default_rng(0).uniform(-0.3, 0.3, points.shape) if self.discrete else points
+
+    @property
+    def n_with_gaps(self) -> int:
+        """How many of the drawn rows have a cell that was not seen."""
+        return int(np.isnan(self.values[self.rows]).any(axis=1).sum()) if self.samples.has_holes else 0
 
     @property
     def rasterized(self) -> bool:
         return len(self.rows) > RASTER_POINTS
 
-    @property
-    def bars(self) -> bool:
-        """Whether the density of one feature is drawn as a bar for each count."""
-        return self.discrete and np.ptp(self.values[:, 0]) < WIDEST_BARS
+    def bars(self, feature: int = 0) -> bool:
+        """Whether the density of a feature is drawn as a bar for each of its values."""
+        return self.discrete and np.ptp(self.limits(feature)) < WIDEST_BARS
 
     @property
     def trusted(self) -> bool:
@@ -140,6 +183,11 @@ class View:
             stored = self.mixture.stored_parameters(self.fit.params)
         return {name: np.asarray(value)[None] for name, value in stored.items()}
 
+    @property
+    def at(self) -> dict[str, np.ndarray]:
+        """The estimate that is drawn, with a leading axis of length one: EM's, or the mean of the draws."""
+        return self.em or {name: draws.mean(axis=0, keepdims=True) for name, draws in (self.draws or {}).items()}
+
     @functools.cached_property
     def draws(self) -> dict[str, np.ndarray] | None:
         """At most `BAND_DRAWS` aligned draws of the stored parameters."""
@@ -151,9 +199,17 @@ class View:
 
     def sampled_note(self) -> str:
         """What is left out of a scatter, in words; empty where nothing is."""
-        if len(self.rows) == len(self.values):
-            return ""
-        return f" {count(len(self.rows), 'random row')} of {len(self.values):,} are drawn."
+        n_counting = int(self.samples.counts.sum())
+        drawn = (
+            f" {count(len(self.rows), 'random row')} of {n_counting:,} are drawn."
+            if len(self.rows) < n_counting
+            else ""
+        )
+        if not self.n_with_gaps or self.n_features < 2:
+            return drawn
+        gaps = f"{count(self.n_with_gaps, 'row')} with cells that were not seen"
+        left_out = f"{gaps} cannot be drawn" if self.n_features == 2 else f"{gaps} are left out where they have one"
+        return f"{drawn} {left_out}."
 
 
 def as_view(source: Comparison | Fit | Posterior | View) -> View:
@@ -194,6 +250,11 @@ class Curves:
         return self.grid[:0] if self.em is None or len(self.em) < 2 else self.em
 
     @property
+    def estimate(self) -> np.ndarray:
+        """EM's components, or the mean of the draws where there is no EM."""
+        return np.asarray(self.draws).mean(axis=0) if self.em is None else self.em
+
+    @property
     def em_density(self) -> np.ndarray | None:
         return None if self.em is None else self.em.sum(axis=0)
 
@@ -219,9 +280,9 @@ def _band(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     return lower, upper
 
 
-def curves(view: View, feature: int = 0) -> Curves:
+def curves(view: View, feature: int = 0, grid: np.ndarray | None = None) -> Curves:
     """The densities of one feature: the mixture itself in one dimension, its marginal in several."""
-    grid = _grid(view, feature)
+    grid = grid_of(view, feature) if grid is None else grid
     sides = [side for side in (view.em, view.draws) if side is not None]
     # One stack of EM and draws, so that one program is compiled for both and for all features.
     stored = {name: np.concatenate([side[name] for side in sides]) for name in sides[0] if name in sides[-1]}
@@ -238,13 +299,20 @@ def _joint_density(mixture: Mixture, params: MixtureParams, x: jax.Array) -> jax
     return jax.vmap(lambda one: jnp.exp(mixture.log_joint(one, x)))(params)
 
 
-def _grid(view: View, feature: int) -> np.ndarray:
-    column = view.values[:, feature]
-    if not view.discrete:
-        margin = 0.08 * (column.max() - column.min())
-        return np.linspace(column.min() - margin, column.max() + margin, GRID_POINTS)
-    first, last = (0 if column.min() < 10 else int(column.min())), int(column.max())
-    return np.unique(np.linspace(first, last, min(_WIDEST_COUNTS, last - first + 1)).round())
+def grid_of(view: View, feature: int) -> np.ndarray:
+    """Where a feature's density is drawn: a little beyond the data, every level, and nothing outside the support."""
+    low, high = view.limits(feature)
+    if view.nominal:
+        return np.arange(float(len(view.level_names(feature))))
+    if view.discrete:
+        least, most = (0 if low < 10 else int(low)), int(high)
+        return np.unique(np.linspace(least, most, min(_WIDEST_COUNTS, most - least + 1)).round())
+    margin = 0.08 * (high - low)
+    first, last = low - margin, high + margin
+    if view.mixture.family.support != "real" and low < 0.25 * (high - low):
+        # From zero on, where a density may begin with a jump; at zero itself it may be infinite.
+        first = 1e-3 * low if low > 0 else 0.0
+    return np.linspace(first, last, GRID_POINTS)
 
 
 # -- assignments -------------------------------------------------------------------------------------------
@@ -252,12 +320,12 @@ def _grid(view: View, feature: int) -> np.ndarray:
 
 def shares_of_data(view: View) -> tuple[np.ndarray | None, np.ndarray | None]:
     """``p(z = k | x_n)`` of the rows that are drawn, by EM and averaged over the draws, ``(n_rows, K)`` each."""
-    x = view.values[view.rows]
-    em = None if view.fit is None else view.fit.predict_proba(view.fit.samples.take(view.rows))
+    known = view.samples.take(view.rows)
+    em = None if view.fit is None else view.fit.predict_proba(known)
     if view.posterior is None:
         return em, None
     with computing():
-        return em, mean_responsibilities(view.mixture, view.posterior.thinned(BAND_DRAWS), x)
+        return em, mean_responsibilities(view.mixture, view.posterior.thinned(BAND_DRAWS), known.values, known.labels)
 
 
 def entropy(shares: np.ndarray) -> np.ndarray:
@@ -273,6 +341,12 @@ def moments(mixture: Mixture, stored: dict[str, Any]) -> tuple[np.ndarray, np.nd
     """Means ``(S, K, d)`` and covariance matrices ``(S, K, d, d)`` of the components."""
     params = drawn_params(mixture, stored)
     return params.family.moments(params)
+
+
+def ellipses(mixture: Mixture, stored: dict[str, Any], mass: float) -> tuple[np.ndarray, np.ndarray]:
+    """Centres ``(S, K, d)`` and matrices ``(S, K, d, d)`` of the ellipses that hold ``mass``, see `Family.ellipses`."""
+    params = drawn_params(mixture, stored)
+    return params.family.ellipses(params, mass)
 
 
 def drawn_params(mixture: Mixture, stored: dict[str, Any]) -> MixtureParams:

@@ -181,7 +181,7 @@ def test_a_single_run_reads_the_model_from_its_file(tmp_path):
         'task = "fit"\n[data]\nsource = "galaxies"\n[model]\nfile = "m.py"\narguments = {n_components = 3}\n'
     )
     config = load_config(path)
-    assert (config.model.family, config.covariance, config.model.n_components, config.prior) == (
+    assert (config.model.family, config.model.structure, config.model.n_components, config.prior) == (
         "normal",
         "diag",
         3,

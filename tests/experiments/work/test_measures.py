@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import emjax
 from emjax import datasets
 from emjax.datasets.laws import normal_law, poisson_law
 from emjax.datasets.shapes import Uniform
 from emjax.experiments.study.schema import StudySimulation
 from emjax.experiments.work.data import make_replicate
 from emjax.experiments.work.measures import COST, measure
-from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate
-from emjax.experiments.work.truth import truth_of
+from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate, Truth
 from emjax.metrics import adjusted_rand
 from emjax.naming import scalar_parameters
 
@@ -27,7 +27,7 @@ def drawn(law, n_samples=400, n_held=1000, seed=0):
     held, _ = law.sample(n_held, np.random.default_rng(seed + 1))
     names = ("x",) if law.n_features == 1 else tuple(f"x{j}" for j in range(law.n_features))
     data = datasets.Dataset(values=values, feature_names=names, labels=labels)
-    return Replicate(0, data, datasets.Dataset(values=held, feature_names=names), truth_of(law))
+    return Replicate(0, data, datasets.Dataset(values=held, feature_names=names), Truth(law))
 
 
 def outcome_of(law, replicate, width=1.0, **changes):
@@ -53,6 +53,8 @@ def outcome_of(law, replicate, width=1.0, **changes):
         "numbers": {"log_likelihood": -12.5, "pareto_k": math.nan},
         "compile_seconds": 1.0,
         "run_seconds": 2.0,
+        "discrete": law.discrete,
+        "moments": law.moments,
     }
     return Outcome(**{**whole, **changes})
 
@@ -185,6 +187,29 @@ def test_counts_in_one_and_several_features():
     # A density against probabilities of counts: neither loss nor distance, and no parameter in common but the weights.
     plane = normal_law(weights=[1.0], mean=[[4.0, 1.0]], scale=[[2.0, 1.0]])
     found = table_of(measure(replicate, outcome_of(plane, replicate), 0.9))
+    assert {"total_variation", "log_score_loss"}.isdisjoint(quantity for quantity, _ in found)
+    assert [parameter for quantity, parameter in found if quantity == "error"] == ["weights[0]"]
+
+
+def test_a_rate_of_positive_numbers_is_none_of_counts():
+    # An exponential mixture has a rate, too, and its density is no probability of whole numbers.
+    family, params = emjax.Exponential(), {"weights": [1.0], "rate": [[0.5]]}
+    named = {name: np.asarray(value) for name, value in params.items()}
+    answer = {
+        "named": named,
+        "parameters": (ParameterEstimate("weights[0]", 1.0), ParameterEstimate("rate[0, x]", 0.5)),
+        "log_density": lambda x: np.where(x[:, 0] > 0, np.log(0.5) - 0.5 * x[:, 0], -np.inf),
+        "discrete": family.discrete,
+        "moments": (np.array([[2.0]]), np.array([[[4.0]]])),
+    }
+    replicate = drawn(normal_law(weights=[1.0], mean=[5.0], scale=[1.0]))
+    found = table_of(measure(replicate, outcome_of(replicate.truth.law, replicate, **answer), 0.9))
+    both = stats.norm(5.0, 1.0), stats.expon(scale=2.0)
+    grid = np.linspace(-5.0, 60.0, 200_001)
+    exact = 0.5 * np.abs(both[0].pdf(grid) - both[1].pdf(grid)).sum() * (grid[1] - grid[0])
+    assert found["total_variation", ""] == pytest.approx(exact, abs=2e-3)
+    replicate = drawn(poisson_law(weights=[1.0], rate=[4.0]))
+    found = table_of(measure(replicate, outcome_of(replicate.truth.law, replicate, **answer), 0.9))
     assert {"total_variation", "log_score_loss"}.isdisjoint(quantity for quantity, _ in found)
     assert [parameter for quantity, parameter in found if quantity == "error"] == ["weights[0]"]
 

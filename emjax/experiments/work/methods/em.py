@@ -164,8 +164,10 @@ def _rank(end: Fit) -> tuple[bool, float]:
 
 def _outcome(method: Mapping[str, Any], end: _End, replicate: Replicate) -> Outcome:
     estimate, found = end.fit, end.intervals
+    family = estimate.mixture.family
     with computing():
         named = {name: np.asarray(value) for name, value in estimate.mixture.named_parameters(estimate.params).items()}
+        moments = family.moments(estimate.params)
     message = estimate.message
     if found is not None and found.status is not IntervalStatus.OK:
         message = f"{message} {found.message}"
@@ -174,12 +176,17 @@ def _outcome(method: Mapping[str, Any], end: _End, replicate: Replicate) -> Outc
         message=message,
         trusted=estimate.converged,
         named=named,
-        parameters=point_estimates(named, estimate.feature_names) if found is None else _estimates(found),
+        parameters=point_estimates(named, estimate.feature_names, family.levels)
+        if found is None
+        else _estimates(found),
         log_density=estimate.score_samples,
         responsibilities=estimate.predict_proba,
         numbers={**_numbers(estimate, found), **end.numbers},
         compile_seconds=end.compile_seconds,
         run_seconds=end.run_seconds,
+        discrete=family.discrete,
+        levels=family.levels,
+        moments=moments,
     )
 
 

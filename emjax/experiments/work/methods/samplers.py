@@ -33,7 +33,7 @@ from emjax.experiments.work.methods.shared import (
 )
 from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate
 from emjax.metrics.parameter import equal_tailed
-from emjax.mixture import Mixture
+from emjax.mixture import Mixture, MixtureParams
 from emjax.naming import scalar_parameters
 from emjax.scope import computing
 
@@ -198,9 +198,11 @@ def _outcome(posterior: Posterior, level: float, *, keep: bool) -> Outcome:
     named: dict[str, np.ndarray] = {}
     parameters: tuple[ParameterEstimate, ...] = ()
     responsibilities: Callable[[np.ndarray], np.ndarray] | None = None
+    moments = None
     if posterior.alignment.trust >= TRUST_LOW:
         named, parameters = _labelled(posterior, level)
         responsibilities = _responsibilities(posterior)
+        moments = _moments(posterior)
     else:
         message = (
             f"{message} The labels are not identified by the data (trust {posterior.alignment.trust:.2f} < "
@@ -218,8 +220,18 @@ def _outcome(posterior: Posterior, level: float, *, keep: bool) -> Outcome:
         compile_seconds=posterior.compile_seconds,
         run_seconds=posterior.run_seconds,
         tree=posterior.sampled if keep else None,
-        counts=posterior.mixture.family.name == "poisson",
+        discrete=posterior.mixture.family.discrete,
+        levels=posterior.mixture.family.levels,
+        moments=moments,
     )
+
+
+def _moments(posterior: Posterior) -> tuple[np.ndarray, np.ndarray]:
+    """The components' means and covariance matrices at the posterior mean."""
+    stored = {name: draws.mean(axis=(0, 1)) for name, draws in stored_draws(posterior.sampled["posterior"]).items()}
+    family, values = posterior.mixture.family.from_stored(stored)
+    with computing():
+        return family.moments(MixtureParams(family, {"weights": stored["weights"], **values}))
 
 
 def _labelled(posterior: Posterior, level: float) -> tuple[dict[str, np.ndarray], tuple[ParameterEstimate, ...]]:
