@@ -211,6 +211,7 @@ def _plain_array(array: np.ndarray, place: str, stowed: Stowed) -> dict[str, Any
 
 
 def array_of(content: bytes, dtype: np.dtype, shape: Iterable[Any], order: Any = "C") -> np.ndarray:
+    """The array that these bytes are; raises `ValueError` where they are none of this type and shape."""
     lengths = tuple(shape)
     if dtype.kind not in _KINDS or not all(type(length) is int and length >= 0 for length in lengths):
         raise ValueError(f"holds an array of the kind {dtype.str!r}")

@@ -313,7 +313,7 @@ class Fit(Stored, Pictured):
 
     def score(self, x: Any = None) -> float:
         """The mean log density of a datum: the log-likelihood divided by the number of rows, both weighted."""
-        samples = self._given(x)
+        samples = self._given(x).counted
         return self._total(self._evaluate(_log_prob, samples), samples) / samples.total_weight
 
     def sample(self, key: KeyLike, n: int) -> np.ndarray:
@@ -337,7 +337,7 @@ class Fit(Stored, Pictured):
 
         (Akaike, IEEE Transactions on Automatic Control 19, 1974.)
         """
-        samples = self._given(x)
+        samples = self._given(x).counted
         return -2.0 * self._total(self._evaluate(_log_prob, samples), samples) + 2.0 * self.n_parameters
 
     def bic(self, x: Any = None) -> float:
@@ -346,7 +346,7 @@ class Fit(Stored, Pictured):
         mclust reports the same number with the opposite sign; ``n`` is the sum of the weights where rows have some.
         (Schwarz, Annals of Statistics 6, 1978.)
         """
-        samples = self._given(x)
+        samples = self._given(x).counted
         return self._bic(self._evaluate(_log_prob, samples), samples)
 
     def icl(self, x: Any = None) -> float:
@@ -357,7 +357,7 @@ class Fit(Stored, Pictured):
         number with the opposite sign. (Biernacki, Celeux and Govaert, IEEE Transactions on Pattern Analysis and Machine
         Intelligence 22, 2000, with the approximation by BIC of their section 4.)
         """
-        samples = self._given(x)
+        samples = self._given(x).counted
         return self._completed(self.bic(samples), self.predict_proba(samples), samples)
 
     def summary(self, *, parameters: bool = False) -> Summary:
@@ -368,12 +368,13 @@ class Fit(Stored, Pictured):
         """
         bic, icl, counts = self.bic(), math.nan, None
         try:
-            shares = self.predict_proba()
+            counted = self.samples.counted
+            shares = self.predict_proba(counted)
         except DataError:
             pass  # a fit that failed may leave data without a density, and its status says so
         else:
-            icl = self._completed(bic, shares, self.samples)
-            counts = np.bincount(shares.argmax(axis=1), self.samples.weights, minlength=self.mixture.n_components)
+            icl = self._completed(bic, shares, counted)
+            counts = np.bincount(shares.argmax(axis=1), counted.weights, minlength=self.mixture.n_components)
         return Summary(
             mixture=self._declared(),
             space=self.space,
@@ -418,11 +419,8 @@ class Fit(Stored, Pictured):
 
     @staticmethod
     def _total(values: np.ndarray, samples: Samples) -> float:
-        """The sum of a number of each row, as often as the row counts; what does not count may be anything."""
-        if samples.weights is None:
-            return float(values.sum())
-        counts = samples.weights > 0
-        return float(samples.weights[counts] @ values[counts])
+        """The sum of a number of each row, as often as the row counts."""
+        return float(values.sum() if samples.weights is None else samples.weights @ values)
 
     def _bic(self, densities: np.ndarray, samples: Samples) -> float:
         return -2.0 * self._total(densities, samples) + float(self.n_parameters * np.log(samples.total_weight))

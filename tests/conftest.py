@@ -1,11 +1,14 @@
 """What all tests share: shapes are checked, ranks are not promoted silently, float64 is asked for by name, and programs
 are compiled fast."""
 
+import atexit
 import contextlib
 import gc
 import importlib.util
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -24,6 +27,15 @@ import pytest
 
 # A plugin may have imported JAX before.
 jax.config.update("jax_disable_most_optimizations", os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1")
+
+# What one worker has compiled in a file, the other need not compile in another, nor itself where `_mappings` has let it
+# go. The first process makes the folder and its workers are told; no run finds the programs of an earlier one.
+_PROGRAMS = "EMJAX_TESTS_PROGRAMS"
+if _PROGRAMS not in os.environ:
+    os.environ[_PROGRAMS] = tempfile.mkdtemp(prefix="emjax-tests-")
+    atexit.register(shutil.rmtree, os.environ[_PROGRAMS], ignore_errors=True)
+jax.config.update("jax_compilation_cache_dir", os.environ[_PROGRAMS])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # smaller ones cost as much to read as to compile
 
 HOOKED = (
     "emjax.families",

@@ -11,6 +11,8 @@ from scipy import stats
 import emjax
 from emjax.bayes.bridge import MarginalMixture
 from emjax.em import seeding
+from emjax.families.domains import POSITIVE, REAL
+from emjax.families.parameters import Parameter, Unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,9 +21,16 @@ class SizeFirst(emjax.Normal):
 
     name: ClassVar[str] = "size first"
 
-    def named_parameters(self, params):
-        named = super().named_parameters(params)
-        return {"size": named["scale"].prod(axis=-1), **named}
+    derived: ClassVar[tuple[str, ...]] = ("size", *emjax.Normal.derived)
+
+    def reported(self, n_features):
+        return ("size", *super().reported(n_features))
+
+    def reading(self, name):
+        return Parameter(POSITIVE, ()) if name == "size" else super().reading(name)
+
+    def derive(self, name, params):
+        return params.scale.prod(axis=-1) if name == "size" else super().derive(name, params)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +38,10 @@ class LogLinked(emjax.Normal):
     """Estimates of its first parameter are nearest to normal on a log scale, and its data are no counts."""
 
     name: ClassVar[str] = "log linked"
-    links: ClassVar[dict[str, str]] = {"mean": "log", "scale": "log", "correlation": "atanh"}
+
+    @property
+    def parameters(self):
+        return {**super().parameters, "mean": Parameter(POSITIVE, ("feature",), Unit.LOCATION)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +49,14 @@ class IdentityLinked(emjax.Poisson):
     """Counts whose rates are told on their own scale."""
 
     name: ClassVar[str] = "identity linked"
-    links: ClassVar[dict[str, str]] = {"rate": "identity"}
+    parameters: ClassVar = {"rate": Parameter(REAL)}
 
 
 def test_the_first_parameter_need_not_have_a_number_per_feature():
     mixture = emjax.Mixture(SizeFirst(), 3)
     params = mixture.params(mean=[[0.0, 0.0], [2.0, 0.0], [4.0, 0.0]], scale=np.ones((3, 2)))
     x = np.array([[0.5, 0.1], [3.0, -1.0]])
-    expected = [stats.norm.logpdf(x, mean).sum(axis=1) - np.log(3.0) for mean in params.components.mean]
+    expected = [stats.norm.logpdf(x, mean).sum(axis=1) - np.log(3.0) for mean in params.mean]
     np.testing.assert_allclose(mixture.log_joint(params, x), expected, rtol=1e-5)
     with pytest.raises(ValueError, match=r"expected \(n_samples, 2\)"):
         mixture.log_joint(params, x[:, :1])
@@ -57,9 +69,9 @@ def test_labels_are_aligned_by_all_numbers_of_a_component():
     up = rng.multivariate_normal([0.0, 0.0], [[1.0, 0.95], [0.95, 1.0]], 150)
     x = np.concatenate([up, -up, up * [1.0, -1.0], up * [-1.0, 1.0]])
     fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2, "default"), x, key=0, n_init=4)
-    components = fit.params.components
-    np.testing.assert_allclose(components.mean[0], components.mean[1], atol=1e-3)
-    np.testing.assert_allclose(components.scale[0], components.scale[1], rtol=1e-3)
+    params = fit.params
+    np.testing.assert_allclose(params.mean[0], params.mean[1], atol=1e-3)
+    np.testing.assert_allclose(params.scale[0], params.scale[1], rtol=1e-3)
     alignment = imitated(fit).alignment
     assert alignment.agreement == 1.0
     assert alignment.trust > 0.9
@@ -102,5 +114,5 @@ def test_how_many_points_are_few_follows_from_what_a_component_has_to_be_estimat
     params = mixture.params(mean=[[0.0] * 10, [5.0] * 10], covariance=narrow[covariance])
     weights = np.array([0.01, 0.99])
     for count, few in ((8.0, covariance == "full"), (6.0, True)):
-        found = mixture.family.without_bound(params.components, weights, np.array([count, 800.0 - count]), 10)
+        found = mixture.family.without_bound(params, weights, np.array([count, 800.0 - count]), 10)
         assert found.tolist() == [few, False]

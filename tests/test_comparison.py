@@ -387,7 +387,7 @@ def test_a_notebook_shows_the_verdict_and_numbers_that_can_be_trusted(agreed, sa
 
 
 def test_the_verdict_does_not_need_loo(agreed, fit, same, x):
-    short = emjax.compare(fit, same, x, loo=False)
+    short = emjax.compare(fit, same, x, key=agreed.key, loo=False)
     assert short.invariants == {**agreed.invariants, "elpd_loo": None}
     assert (short.verdict, short.reasons) == (agreed.verdict, agreed.reasons)
     assert "PSIS-LOO" not in {found.name for found in invariant_list(short)}

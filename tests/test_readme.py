@@ -69,16 +69,27 @@ def shown(value: object) -> str:
     return (html() if html is not None else None) or repr(value)
 
 
+def _cells(path: Path) -> list[dict]:
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def test_notebooks_hold_no_outputs_which_are_made_when_the_pages_are_built():
+    cells = [cell for path in NOTEBOOKS for cell in _cells(path)]
+    assert any(cell["cell_type"] == "code" for cell in cells)
+    assert all(cell.get("outputs", []) == [] for cell in cells)
+    conf = (ROOT / "docs" / "conf.py").read_text(encoding="utf-8")
+    assert 'nb_execution_mode = "force"\nnb_execution_raise_on_error = True' in conf, "nothing runs the notebooks"
+
+
+@pytest.mark.slow  # the gate builds the pages, which runs every notebook and fails where a cell does
 @pytest.mark.runs_numpyro
 @pytest.mark.filterwarnings("default")  # of libraries that a notebook calls itself
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("EMJAX_NO_CACHE", "1")  # a setting of the whole process, which other tests share
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    assert all(cell.get("outputs", []) == [] for cell in cells), "outputs are made when the pages are built"
     names: dict[str, object] = {"__name__": "notebook"}
-    for cell in cells:
+    for cell in _cells(path):
         if cell["cell_type"] != "code":
             continue
         tree = ast.parse("".join(cell["source"]))

@@ -19,9 +19,9 @@ def time_chains(n_chains: int, iterations: int) -> dict[str, Any]:
     import jax
 
     import emjax
-    from emjax.bayes.handoff import prepare
     from emjax.bayes.hmc import HmcChains
     from emjax.bayes.modes import find_modes
+    from emjax.bayes.problem import prepare
     from emjax.bayes.target import Evaluator
     from emjax.clock import stopwatch
     from emjax.samples import as_samples

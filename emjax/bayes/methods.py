@@ -12,10 +12,11 @@ import numpy as np
 
 from emjax.bayes.diagnostics import DEFAULT_THRESHOLDS, Diagnostics
 from emjax.bayes.gibbs import run_gibbs
-from emjax.bayes.handoff import Handoff, Problem, Starts, overdispersed_starts
+from emjax.bayes.handoff import Handoff, Starts, overdispersed_starts
 from emjax.bayes.hmc import HmcChains
 from emjax.bayes.jumps import NormalJumps, labelling_jumps
 from emjax.bayes.laplace import resample
+from emjax.bayes.problem import Problem
 from emjax.bayes.progress import OnProgress
 from emjax.bayes.run import Run
 from emjax.bayes.target import Target

@@ -197,7 +197,7 @@ def mean_log_density(mixture: Mixture, draws: MixtureParams, x: np.ndarray) -> n
 def mean_responsibilities(
     mixture: Mixture, draws: MixtureParams, x: np.ndarray, labels: np.ndarray | None = None
 ) -> np.ndarray:
-    """The mean over draws of the responsibilities of each row ``x (n, d)``, ``(n, K)``; ``labels`` as in `Samples`."""
+    """The mean over draws of the responsibilities of each datum ``x (n, d)``, ``(n, K)``; labels as in `Samples`."""
     return np.asarray(_mean_responsibilities(mixture, draws, observed_rows(x, labels)))[: len(x)]
 
 

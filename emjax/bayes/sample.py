@@ -22,9 +22,10 @@ from emjax.bayes.choice import (
 )
 from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus, assess
 from emjax.bayes.draws import Described, describe_draws
-from emjax.bayes.handoff import LANES, Handoff, Problem, hand_off, points_on_ridges, prepare
+from emjax.bayes.handoff import LANES, Handoff, hand_off, points_on_ridges
 from emjax.bayes.methods import DEFAULTS, METHODS, Job, attempts, to_data_units
 from emjax.bayes.posterior import Posterior
+from emjax.bayes.problem import Problem, prepare
 from emjax.bayes.progress import ChainProgress, OnProgress, Phase, check_settings
 from emjax.bayes.run import Run
 from emjax.bayes.tree import to_tree

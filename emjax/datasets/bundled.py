@@ -65,6 +65,26 @@ _ENTRIES = (
         ),
     ),
     Entry(
+        name="carcinoma",
+        title="Seven pathologists on carcinoma of the uterine cervix",
+        n_samples=118,
+        feature_names=("A", "B", "C", "D", "E", "F", "G"),
+        source=(
+            "N. S. Holmquist, C. A. McMahan and O. D. Williams (1967), Variability in classification of carcinoma in "
+            "situ of the uterine cervix, Archives of Pathology 84, 334-345; J. R. Landis and G. G. Koch (1977), "
+            "Biometrics 33, 363-374; two categories as in A. Agresti (2002), Categorical Data Analysis, 2nd edition, "
+            "table 13.1, and in R's poLCA::carcinoma (poLCA 1.6.0)"
+        ),
+        license="Published facts (a table of twenty counts); poLCA, which also distributes them, is under GPL (>= 2)",
+        description=(
+            "Whether each of seven pathologists, A to G, saw carcinoma (1) or not (0) on 118 slides. Stored as the "
+            "twenty patterns that occurred and their counts, and loaded as one row per slide, sorted. The standard "
+            "example of latent classes: with two and three, log-likelihoods of -317.26 and -293.70 (Agresti, tables "
+            "13.2 and 13.3)."
+        ),
+        counts_column="slides",
+    ),
+    Entry(
         name="deaths",
         title="Death notices in The Times, per day",
         n_samples=1096,

@@ -50,7 +50,7 @@ from jaxtyping import Array, Float
 
 from emjax.em.blocks import Blocks
 from emjax.em.loop import chunk
-from emjax.em.sets import expectations, lane_prior, one_of
+from emjax.em.point import Point, evaluate, n_coordinates
 from emjax.em.state import (
     CONVERGED,
     DECREASED,
@@ -59,13 +59,12 @@ from emjax.em.state import (
     EMState,
     Options,
     Program,
-    flat,
     gain_to_come,
-    still,
+    next_length,
     sum_of_series,
-    verdict,
+    to_retry,
 )
-from emjax.em.step import Statistics, maximization, objective, rounding
+from emjax.em.step import Statistics
 from emjax.families.arrays import AnyArray
 from emjax.families.linalg import product
 from emjax.mixture import Mixture, MixtureParams, Prior
@@ -85,67 +84,6 @@ _SLOW = 0.5  # where EM halves the distance at every step, there is nothing to g
 _LARGEST_MOVE = 0.3
 _LONGEST_PAUSE = 32
 _STRAY = 2.0  # of `Options.reach`: farther from where acceleration began it goes only after EM has led the way again
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Point:
-    """What one E-step and one M-step tell of a candidate.
-
-    ``image`` is EM's step from ``params``; ``u (p,)`` are the coordinates of ``params`` and ``f (p,)`` those of the
-    image less these.
-    """
-
-    params: MixtureParams
-    image: MixtureParams
-    u: Any
-    f: Any
-    objective: Any
-    log_likelihood: Any
-    counts: Any
-    code: Any
-    rounding: Any
-    still: Any
-
-
-def _evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, runs: Array) -> Point:
-    """A batch of candidates, each at its parameters as they are ``given`` or (where ``by_u``) at its coordinates.
-
-    ``runs`` tells the starts of which anything is wanted.
-    """
-    mixture, data, ridge = program.mixture, program.data, program.options.ridge
-
-    def placed(given: MixtureParams, u: Array, by_u: Array) -> MixtureParams:
-        _, unflatten = flat(mixture, given)
-        return jax.tree.map(lambda a, b: jnp.where(by_u, a, b), unflatten(u), given)
-
-    def one(params: MixtureParams, statistics: Statistics, prior: Prior | None) -> Point:
-        value = objective(mixture, params, statistics, prior)
-        image = maximization(mixture, params, statistics, prior, ridge)
-        (u, _), (g, _) = flat(mixture, params), flat(mixture, image)
-        return Point(
-            params=params,
-            image=image,
-            u=u,
-            f=jnp.where(g == u, 0.0, g - u),  # from infinity to infinity, a weight of zero, is no step
-            objective=value,
-            log_likelihood=statistics.log_likelihood,
-            counts=statistics.counts,
-            code=verdict(mixture, params, statistics, value, any_data, prior, ridge, jnp.asarray(RUNNING, jnp.int32)),
-            rounding=rounding(mixture, params, any_data),
-            still=still(mixture, params),
-        )
-
-    any_data = one_of(data)
-    params = jax.vmap(placed)(given, u, by_u)
-    prior, axis = lane_prior(program.prior, data, len(u))
-    return jax.vmap(one, (0, 0, axis))(params, expectations(mixture, params, data, runs), prior)
-
-
-@functools.cache
-def _n_coordinates(mixture: Mixture, structure: Any, shapes: tuple[tuple[int, ...], ...]) -> int:
-    one = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(shape, np.dtype("float32")) for shape in shapes])
-    return jax.eval_shape(lambda params: flat(mixture, params)[0], one).shape[0]
 
 
 @jax.tree_util.register_dataclass
@@ -179,6 +117,7 @@ class Walk:
     followed: Any
     anchor: Any
     span: Any
+    length: Any = None
 
     @property
     def objective(self) -> Any:
@@ -205,8 +144,10 @@ class Accelerated:
         """The starts as their first trip wants them, which evaluates them."""
         params = jax.tree.map(np.asarray, params)
         leaves, structure = jax.tree.flatten(params)
-        width = _n_coordinates(self.program.mixture, structure, tuple(leaf.shape[1:] for leaf in leaves))
-        return _before(params, width)
+        mixture = self.program.mixture
+        width = n_coordinates(mixture, structure, tuple(leaf.shape[1:] for leaf in leaves))
+        walk = _before(params, width)
+        return walk if mixture.family.exact else dataclasses.replace(walk, length=np.ones_like(walk.step))
 
     def advance(self, walk: Walk, until: int, limit: int) -> tuple[Walk, np.ndarray]:
         """At most ``limit`` trips of the starts that run and have done fewer than ``until`` iterations.
@@ -305,7 +246,11 @@ def _trips(
 
 def _trip(program: Program, walk: Walk) -> Walk:
     """One E-step, at the candidate, and what follows from it."""
-    new = _evaluate(program, walk.at.image, walk.target, walk.kind != _PLAIN, walk.code == RUNNING)
+    target, by_u = walk.target, walk.kind != _PLAIN
+    if walk.length is not None:
+        shorter = ~by_u & (walk.length < 1.0)
+        target, by_u = _rows(shorter, walk.at.u + walk.length[:, None] * walk.at.f, target), by_u | shorter
+    new = evaluate(program, walk.at.image, target, by_u, walk.code == RUNNING)
     eps, total_weight = jnp.finfo(new.objective.dtype).eps, program.data.total_weight
     size = jnp.abs(new.objective) + total_weight
     plain, probe = walk.kind == _PLAIN, walk.kind == _PROBE
@@ -323,7 +268,12 @@ def _trip(program: Program, walk: Walk) -> Walk:
     after = dataclasses.replace(after, n_evaluations=walk.n_evaluations + 1)
     after = _aim(program, after, walk, taken, size)
     # EM's own step fails: the start stops at its last good point, as it does without acceleration.
-    after = dataclasses.replace(after, code=jnp.where(plain & ~good, code, after.code))
+    failed = plain & ~good
+    if walk.length is not None:
+        retried = failed & to_retry(walk.length, code)
+        after = dataclasses.replace(after, length=jnp.where(plain, next_length(walk.length, retried), walk.length))
+        failed &= ~retried
+    after = dataclasses.replace(after, code=jnp.where(failed, code, after.code))
     return _either(walk.n_evaluations > 0, after, _begun(walk, new))
 
 

@@ -32,10 +32,14 @@ from emjax.em.state import (
     Options,
     Program,
     coordinates,
+    first_length,
+    flat,
     gain_to_come,
     largest_change,
+    next_length,
     remaining,
     still,
+    to_retry,
     verdict,
 )
 from emjax.em.step import Statistics, maximization, objective, rounding
@@ -89,6 +93,7 @@ def start(mixture: Mixture, params: MixtureParams, data: Blocks, prior: Prior | 
             code=code,
             n_iter=jnp.zeros((), jnp.int32),
             n_evaluations=jnp.ones((), jnp.int32),
+            length=first_length(mixture, value),
         )
 
     n_starts = params.weights.shape[0]
@@ -163,7 +168,12 @@ def _iterate(mixture: Mixture, state: EMState, data: Blocks, prior: Prior | None
     lane_priors, axis = lane_prior(prior, data, n_starts)
 
     def maximized(state: EMState, prior: Prior | None) -> MixtureParams:
-        return maximization(mixture, state.params, state.statistics, prior, options.ridge)
+        image = maximization(mixture, state.params, state.statistics, prior, options.ridge)
+        if state.length is None:
+            return image
+        (u, unflatten), (g, _) = flat(mixture, state.params), flat(mixture, image)
+        part = unflatten(u + state.length * (g - u))
+        return jax.tree.map(lambda whole, part: jnp.where(state.length < 1.0, part, whole), image, part)
 
     params = jax.vmap(maximized, (0, axis))(state, lane_priors)
     statistics = expectations(mixture, params, data, state.code == RUNNING)
@@ -184,6 +194,7 @@ def _judged(
 
     eps = jnp.finfo(value.dtype).eps
     step = largest_change(coordinates(mixture, state.params), coordinates(mixture, params))
+    step = step if state.length is None else step / state.length
     rate = step / state.step
     distance = remaining(step, rate, state.rate, state.n_iter)
     size = jnp.abs(value) + data.total_weight
@@ -222,6 +233,11 @@ def _judged(
     # A step that cannot be trusted is not taken: the start keeps its last good parameters and says why it stopped.
     keep = (code == RUNNING) | (code == CONVERGED)
     stopped = dataclasses.replace(state, code=code, n_evaluations=state.n_evaluations + 1)
+    if state.length is not None:
+        retried = to_retry(state.length, code)
+        length = next_length(state.length, retried)
+        candidate = dataclasses.replace(candidate, length=length)
+        stopped = dataclasses.replace(stopped, code=jnp.where(retried, RUNNING, code), length=length)
     return jax.tree.map(lambda new, old: jnp.where(keep, new, old), candidate, stopped)
 
 

@@ -34,6 +34,9 @@ EMPTY = 1e-3  # a component with fewer expected points than this has lost its da
 _STILL = 64
 """A step of so many roundings of a coordinate near one is no step any more."""
 
+_SHORTEST = 2.0**-30
+"""The share of EM's step below which its direction is at fault, and not its length."""
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +44,8 @@ class EMState:
     """What the next iteration needs: parameters, the statistics taken at them, and how the last step went.
 
     ``step`` is the largest change of any coordinate, ``gain`` the change of the objective, each with the ratio to the
-    one before; ``n_evaluations`` counts E-steps.
+    one before; ``n_evaluations`` counts E-steps. ``length`` is the share of EM's step that is taken, see
+    `first_length`.
     """
 
     params: MixtureParams
@@ -54,6 +58,7 @@ class EMState:
     code: Any
     n_iter: Any
     n_evaluations: Any
+    length: Any = None
 
 
 @jax.tree_util.register_dataclass
@@ -143,6 +148,26 @@ def verdict(
     for condition, meaning in reversed(order) if data.natural else order:
         code = jnp.where(condition, meaning, code)
     return jnp.where(all_finite(params), code, NONFINITE).astype(jnp.int32)
+
+
+def first_length(mixture: Mixture, like: Array) -> Array | None:
+    """The share of EM's step with which a start begins, in the shape and the type of an array.
+
+    A family that gives a maximiser never needs less than the whole, and has ``None``: no number, and no work. One whose
+    M-step is a step towards it (`Family.exact`) may overshoot; then the objective falls, or is no number, and the step
+    is tried again half as long, in free coordinates, until it rises. What rose is followed by one twice as long.
+    """
+    return None if mixture.family.exact else jnp.ones_like(like)
+
+
+def to_retry(length: Array, code: Array) -> Array:
+    """Whether a step that ended with a code is tried again, shorter."""
+    return ((code == DECREASED) | (code == NONFINITE)) & (length > _SHORTEST)
+
+
+def next_length(length: Array, retried: Array) -> Array:
+    """The share of the next step."""
+    return jnp.where(retried, 0.5 * length, jnp.minimum(2.0 * length, 1.0))
 
 
 def coordinates(mixture: Mixture, params: MixtureParams) -> Any:

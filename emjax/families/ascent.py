@@ -13,8 +13,8 @@ overshoot far from the limit; the loop then shortens it (`emjax.em.state`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,9 +23,6 @@ from jaxtyping import Array, Float
 
 from emjax.families.observations import Observations
 from emjax.families.parameters import MixtureParams, Values
-
-if TYPE_CHECKING:
-    from emjax.families.base import Family, Laws
 
 _FLOOR = 1e-9
 """The least curvature, as a share of the largest."""
@@ -42,7 +39,7 @@ class Derivatives(NamedTuple):
 
 
 def derivatives(
-    family: Family, params: MixtureParams, rows: Observations, responsibilities: Float[Array, "K n"]
+    family: Any, params: MixtureParams, rows: Observations, responsibilities: Float[Array, "K n"]
 ) -> Derivatives:
     """The statistics of an E-step at ``params``."""
     flat, unravel = _flat(family, params)
@@ -53,7 +50,7 @@ def derivatives(
     return Derivatives(jax.grad(expected)(flat), _hessian(expected, flat))
 
 
-def ascend(family: Family, statistics: Derivatives, params: MixtureParams, laws: Laws) -> Values:
+def ascend(family: Any, statistics: Derivatives, params: MixtureParams, laws: Mapping[str, Any]) -> Values:
     """One Newton step from the statistics, plus the laws' log density."""
     flat, unravel = _flat(family, params)
 
@@ -76,7 +73,7 @@ def ascend(family: Family, statistics: Derivatives, params: MixtureParams, laws:
     return {name: moved[name] for name in family.parameters}
 
 
-def _flat(family: Family, params: MixtureParams) -> tuple[Array, Callable[[Array], MixtureParams]]:
+def _flat(family: Any, params: MixtureParams) -> tuple[Array, Callable[[Array], MixtureParams]]:
     """The free coordinates: a row for each component, or one row where components share a parameter."""
     free = family.declared.unconstrain(params)
     if any(parameter.shared for parameter in family.parameters.values()):

@@ -23,9 +23,11 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -164,8 +166,11 @@ class Family(abc.ABC):
         return self, {name: stored[name] for name in self.parameters}
 
     def moments(self, params: MixtureParams) -> tuple[Any, Any]:
-        """The components' means ``(..., K, d)`` and covariance matrices ``(..., K, d, d)``, in the data's units."""
-        raise NotImplementedError(f"{self.name} has not said what the moments of a component are")
+        """The components' means ``(..., K, d)`` and covariance matrices ``(..., K, d, d)``, in the data's units.
+
+        By default those of 4096 draws from each component, the same ones for all parameters.
+        """
+        return drawn_moments(self, params)
 
     def ellipses(self, params: MixtureParams, mass: float) -> tuple[Any, Any]:
         """Where ``mass`` of a component lies: centres ``c (..., K, d)`` and matrices ``M (..., K, d, d)``.
@@ -414,6 +419,26 @@ class Family(abc.ABC):
             "binary": constraints.boolean,
         }
         return constraints.independent(own[self.support], 1)
+
+
+_N_DRAWN = 4096
+
+
+def drawn_moments(family: Family, params: MixtureParams) -> tuple[np.ndarray, np.ndarray]:
+    """Means and covariance matrices by draws from each component; other axes may lead."""
+    weights = np.asarray(params["weights"])
+    k, leading = weights.shape[-1], weights.shape[:-1]
+    flat = jax.tree.map(lambda leaf: np.reshape(leaf, (-1, *np.shape(leaf)[len(leading) :])), params)
+    draws = np.asarray(_drawn(family, flat, np.repeat(np.arange(k), _N_DRAWN)), float)
+    draws = draws.reshape(*leading, k, _N_DRAWN, draws.shape[-1])
+    mean = draws.mean(axis=-2)
+    centred = draws - mean[..., None, :]
+    return mean, np.swapaxes(centred, -1, -2) @ centred / _N_DRAWN
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _drawn(family: Family, params: MixtureParams, labels: Array) -> Float[Array, "S n d"]:
+    return jax.vmap(lambda one: family.sample(one, jax.random.key(0), labels))(params)
 
 
 def _last(values: Mapping[str, Any]) -> int:

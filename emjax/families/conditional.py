@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from emjax.families.arrays import AnyArray
 from emjax.families.linalg import cholesky, diagonal, inverse_lower, product
 
 
@@ -43,7 +44,10 @@ class Conditional(NamedTuple):
 
 
 def with_matrices(
-    covariance: Float[Array, "K d d"], mean: Float[Array, "K d"], x: Float[Array, "n d"], seen: Float[Array, "n d"]
+    covariance: Float[AnyArray, "K d d"],
+    mean: Float[AnyArray, "K d"],
+    x: Float[AnyArray, "n d"],
+    seen: Float[AnyArray, "n d"],
 ) -> Conditional:
     """The conditional law under covariance matrices."""
     there = (seen > 0)[None]
@@ -65,7 +69,10 @@ def with_matrices(
 
 
 def with_variances(
-    variances: Float[Array, "K d"], mean: Float[Array, "K d"], x: Float[Array, "n d"], seen: Float[Array, "n d"]
+    variances: Float[AnyArray, "K d"],
+    mean: Float[AnyArray, "K d"],
+    x: Float[AnyArray, "n d"],
+    seen: Float[AnyArray, "n d"],
 ) -> Conditional:
     """The same where features are independent given the component: what is missing keeps its mean and variance."""
     there = (seen > 0)[None]

@@ -63,6 +63,12 @@ class Law(Shown, abc.ABC):
     def rescaled(self, shift: Any, scale: Any) -> Law:
         """The law of ``(v - shift) / scale``, both of the shape of the parameter's own axes."""
 
+    def fits(self, parameter: Any) -> bool:
+        """Whether it can be the law of a declared parameter, as far as that is known without data."""
+        if parameter.axes == ("feature", "feature"):
+            return self.n_axes == 2
+        return self.n_axes <= parameter.domain.n_axes
+
     def tells_apart(self, n_axes: int) -> bool:
         """Whether it is not the same for all components of a parameter with so many axes, on the host."""
         return any(_differs(leaf, n_axes) for leaf in jax.tree.leaves(self))
@@ -85,6 +91,9 @@ def _elementwise(distribution: Any, shape: tuple[int, ...]) -> Any:
 @_law
 class Flat(Law):
     """No preference: the improper law of maximum likelihood."""
+
+    def fits(self, parameter: Any) -> bool:
+        return True
 
     def log_prob(self, value: Any, given: Any = None) -> Any:
         return jnp.zeros(())
@@ -310,7 +319,8 @@ class Dirichlet(Law):
 
     def log_prob(self, value: Any, given: Any = None) -> Any:
         (alpha,) = _as(value, self._within(self.concentration, 1.0))
-        return self.log_normalizer + jnp.sum(xlogy(alpha - 1.0, self._within(value, 1.0)), axis=-1)
+        normalizer = Dirichlet(alpha, self.lengths).log_normalizer
+        return normalizer + jnp.sum(xlogy(alpha - 1.0, self._within(value, 1.0)), axis=-1)
 
     @property
     def log_normalizer(self) -> Any:
@@ -428,6 +438,9 @@ class NormalGiven(Law):
     precision: Any
     n_axes: ClassVar[int] = 1
 
+    def fits(self, parameter: Any) -> bool:
+        return parameter.axes == ("feature",) and parameter.unit.value == "location"
+
     def log_prob(self, value: Any, given: Any = None) -> Any:
         structure, (k, d) = given.family.structure, value.shape
         root = structure.root(given[structure.site])
@@ -480,47 +493,3 @@ def _as(value: Any, *arguments: Any) -> tuple[Any, ...]:
     n_axes = jnp.ndim(value)
     found = (jnp.asarray(argument) for argument in arguments)
     return tuple(each[(None,) * (n_axes - each.ndim)] if 0 < each.ndim < n_axes else each for each in found)
-
-
-_TWINS = {
-    "Normal": lambda d: Normal(d.loc, d.scale),
-    "LogNormal": lambda d: LogNormal(d.loc, d.scale),
-    "HalfNormal": lambda d: HalfNormal(d.scale),
-    "Gamma": lambda d: Gamma(d.concentration, d.rate),
-    "Exponential": lambda d: Gamma(np.ones_like(d.rate), d.rate),
-    "InverseGamma": lambda d: InverseGamma(d.concentration, d.rate),
-    "Beta": lambda d: Beta(d.concentration1, d.concentration0),
-    "Dirichlet": lambda d: Dirichlet(d.concentration),
-    "InverseWishart": lambda d: InverseWishart(
-        d.concentration, product(d.scale_tril, jnp.swapaxes(d.scale_tril, -1, -2))
-    ),
-    "LKJ": lambda d: LKJ(d.concentration),
-}
-"""NumPyro's distributions that are laws of our own; a subclass, as HalfNormal of a folded one, is none."""
-
-
-def as_law(site: str, given: Any) -> Law:
-    """A law, or a NumPyro distribution as one.
-
-    Raises
-    ------
-    ValueError
-        That names the site, where it is neither, or a NumPyro distribution of vectors that has no law here.
-    """
-    if isinstance(given, Law):
-        return given
-    if not (hasattr(given, "log_prob") and hasattr(given, "event_shape")):
-        raise ValueError(
-            f"prior[{site!r}] must be a law such as emjax.laws.Normal(0, 10) or a NumPyro distribution, not {given!r}"
-        )
-    while type(given).__name__ in ("Independent", "ExpandedDistribution"):
-        given = given.base_dist
-    twin = _TWINS.get(type(given).__name__)
-    if twin is not None and type(given).__module__.startswith("numpyro."):
-        return jax.tree.map(np.asarray, twin(given))
-    if given.event_shape:
-        raise ValueError(
-            f"prior[{site!r}] is a {type(given).__name__} of vectors; give a distribution of single numbers, or one of "
-            "emjax.laws"
-        )
-    return FromNumPyro(given, np.zeros(()), np.ones(()))

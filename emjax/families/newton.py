@@ -18,6 +18,9 @@ _FLOOR = 1e-8
 _LARGEST = 2.0
 """No coordinate moves by more in one step: exp(2) for what is free on a log scale."""
 
+_ROUNDINGS = 64.0
+"""The rounding of an objective, whose terms may cancel, in units of that of its value."""
+
 _FIRST_DAMPING, _LESS, _MORE, _MOST_DAMPING = 1e-3, 0.1, 10.0, 1e8
 
 
@@ -63,14 +66,16 @@ def newton(
         new = u + move
         new_value, new_gradient = with_gradient(new)
         finite = jnp.isfinite(new_gradient).all(axis=1) & jnp.isfinite(new_value)
-        # What the last step gains is less than the rounding of the objective, which can no longer judge it.
-        last = 0.5 * jnp.sum(gradient * move, axis=1) <= 4 * eps * (1.0 + jnp.abs(value))
-        taken = running & finite & (last | (new_value >= value))
+        # What such a step gains is less than the rounding of the objective, which can no longer judge it. The last one
+        # is not damped, so that it is as exact as Newton's method is.
+        small = 0.5 * jnp.sum(gradient * move, axis=1) <= _ROUNDINGS * eps * (1.0 + jnp.abs(value))
+        last = small & (damping == 0.0)
+        taken = running & finite & (small | (new_value >= value))
         return (
             jnp.where(taken[:, None], new, u),
             jnp.where(taken, new_value, value),
             jnp.where(taken[:, None], new_gradient, gradient),
-            jnp.where(taken, damping * _LESS, jnp.maximum(damping, _FIRST_DAMPING) * _MORE),
+            jnp.where(taken, jnp.where(small, 0.0, damping * _LESS), jnp.maximum(damping, _FIRST_DAMPING) * _MORE),
             running & ~last & (damping < _MOST_DAMPING),
             i + 1,
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,7 @@ from emjax.families.newton import newton
 from emjax.families.parameters import MixtureParams, Values
 from emjax.shown import Shown
 
-if TYPE_CHECKING:
-    from emjax.families.base import Laws
-    from emjax.families.normal import Normal
+Laws = Mapping[str, Any]
 
 
 @jax.tree_util.register_dataclass
@@ -38,7 +37,11 @@ class NormalStatistics(Shown):
 
 
 def estimated(
-    family: Normal, statistics: NormalStatistics, counts: Float[Array, " K"], params: MixtureParams, laws: Laws
+    family: Any,
+    statistics: NormalStatistics,
+    counts: Float[Array, " K"],
+    params: MixtureParams,
+    laws: Mapping[str, Any],
 ) -> Values:
     """The joint mode of conjugate laws, any of them flat."""
     structure, (k, d) = family.structure, params.mean.shape
@@ -50,12 +53,16 @@ def estimated(
         extra = 0 if flat_mean else structure.n_means(k, d)
         return {"mean": mean, structure.site: scatter / (degrees + extra)}
     mean, scatter, _ = _with_mean(family, statistics, counts, params, mean_law)
-    after: Any = law.updated(structure.degrees(counts, d), scatter)  # type: ignore[attr-defined]
+    after: Any = law.updated(structure.degrees(counts, d), scatter)
     return {"mean": mean, structure.site: after.mode(0 if flat_mean else structure.n_means(k, d))}
 
 
 def updated(
-    family: Normal, statistics: NormalStatistics, counts: Float[Array, " K"], params: MixtureParams, laws: Laws
+    family: Any,
+    statistics: NormalStatistics,
+    counts: Float[Array, " K"],
+    params: MixtureParams,
+    laws: Mapping[str, Any],
 ) -> tuple[NormalGiven, Any]:
     """The laws of the means ``(K, d)`` given their covariances, and of the dispersion, given the data."""
     structure = family.structure
@@ -65,7 +72,7 @@ def updated(
 
 
 def _with_mean(
-    family: Normal, statistics: NormalStatistics, counts: Float[Array, " K"], params: MixtureParams, law: Any
+    family: Any, statistics: NormalStatistics, counts: Float[Array, " K"], params: MixtureParams, law: Any
 ) -> tuple[Float[Array, "K d"], Array, Array]:
     """The means with their prior, the scatter about them and about the prior's, and how many data each is worth."""
     structure, counts = family.structure, statistics.masses(counts)
@@ -84,7 +91,11 @@ def _with_mean(
 
 
 def maximized(
-    family: Normal, statistics: NormalStatistics, counts: Float[Array, " K"], params: MixtureParams, laws: Laws
+    family: Any,
+    statistics: NormalStatistics,
+    counts: Float[Array, " K"],
+    params: MixtureParams,
+    laws: Mapping[str, Any],
 ) -> Values:
     r"""The mode of :math:`\langle \eta, T \rangle + \log p` under any laws, by Newton's method in free coordinates.
 
@@ -125,7 +136,7 @@ def maximized(
 
 
 def _expected(
-    family: Normal, statistics: NormalStatistics, counts: Float[Array, " K"], at: MixtureParams, params: MixtureParams
+    family: Any, statistics: NormalStatistics, counts: Float[Array, " K"], at: MixtureParams, params: MixtureParams
 ) -> Float[Array, " K"]:
     """The expected log density of each component's data, the statistics being those at ``at``."""
     structure, (k, d) = family.structure, params.mean.shape

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from emjax.families.domains import CORRELATION
 from emjax.families.frame import Frame
-from emjax.families.laws import LKJ, Dirichlet, Flat, Law, NormalGiven, as_law
-from emjax.families.parameters import MixtureParams, Parameter, Unit
+from emjax.families.given_laws import as_law
+from emjax.families.laws import Dirichlet, FromNumPyro, Law
+from emjax.families.parameters import MixtureParams, Parameter
 from emjax.shown import Shown
 
 WEIGHTS = "weights"
@@ -152,24 +152,10 @@ def given_laws(family: Any, n_components: int, given: Mapping[str, Any]) -> dict
         law = as_law(site, one)
         if site == WEIGHTS:
             law = _of_weights(law, n_components)
-        else:
-            _check_kind(site, law, family.site(site))
-        # A list is an array of numbers here, and not a node of a tree.
-        laws[site] = jax.tree.map(_as_numbers, law, is_leaf=lambda leaf: isinstance(leaf, list | tuple))
+        elif not law.fits(family.site(site)):
+            raise ValueError(f"prior[{site!r}] is a {type(law).__name__}, which is no law of what {site} is made of")
+        laws[site] = _with_arrays(law)
     return laws
-
-
-def _check_kind(site: str, law: Law, declared: Parameter) -> None:
-    """Refuse a law of arrays for single numbers, and one of single numbers for a matrix."""
-    of_matrices = declared.axes == ("feature", "feature")
-    known = (
-        isinstance(law, LKJ) and declared.domain is CORRELATION,
-        isinstance(law, NormalGiven) and declared.unit is Unit.LOCATION,
-    )
-    if law.n_axes > declared.domain.n_axes and not any(known):
-        raise ValueError(f"prior[{site!r}] is a {type(law).__name__}, which is no law of single numbers")
-    if of_matrices and not law.n_axes and not isinstance(law, Flat):
-        raise ValueError(f"prior[{site!r}] is a {type(law).__name__}, a law of single numbers, and {site} is a matrix")
 
 
 def _of_weights(law: Law, n_components: int) -> Dirichlet:
@@ -183,21 +169,26 @@ def _of_weights(law: Law, n_components: int) -> Dirichlet:
     return Dirichlet(np.broadcast_to(alpha, (n_components,)).copy())
 
 
-def _as_numbers(leaf: Any) -> np.ndarray:
-    return np.asarray(leaf, dtype=float)
+def _with_arrays(law: Law) -> Law:
+    """The law with its numbers as arrays; JAX would take a list for a tree of numbers, each of them alone."""
+    is_array = None if isinstance(law, FromNumPyro) else lambda one: isinstance(one, list | tuple)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype=float), law, is_leaf=is_array)
 
 
 def check_shapes(prior: Prior) -> None:
     """Raise a `ValueError` where the numbers of a law cannot be those of its site."""
     for site, law in prior.components.items():
         shape = prior.shape(site)
-        if law.n_axes:
-            continue
         for leaf in jax.tree.leaves(law):
-            try:
-                fits = np.broadcast_shapes(np.shape(leaf), shape) == shape
-            except ValueError:
-                fits = False
+            if law.n_axes == 2 and np.ndim(leaf) >= 2:
+                fits = np.shape(leaf)[-2:] == shape[-2:]  # a matrix of another size cannot be stretched to this one
+            elif law.n_axes:
+                continue
+            else:
+                try:
+                    fits = np.broadcast_shapes(np.shape(leaf), shape) == shape
+                except ValueError:
+                    fits = False
             if not fits:
                 raise ValueError(
                     f"prior[{site!r}] has numbers of shape {np.shape(leaf)}, which do not fit {site} of shape {shape}"

@@ -5,6 +5,7 @@ NumPyro is imported when such a distribution is first made.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -15,14 +16,12 @@ from emjax.families.domains import Simplexes
 
 def ragged_dirichlet(law: Any, concentration: Any) -> Any:
     """The law (`emjax.families.laws.Dirichlet`, of ``law.lengths``) of arrays ``(..., d, most)`` as a distribution."""
-    return _distribution()(concentration, law.lengths)
+    return _distribution()(dataclasses.replace(law, concentration=concentration))
 
 
 @functools.cache
-def _distribution() -> Any:
-    from numpyro.distributions import Distribution, biject_to, constraints, transforms
-
-    from emjax.families.laws import Dirichlet
+def _constraint() -> Any:
+    from numpyro.distributions import constraints
 
     class Ragged(constraints.Constraint):
         """Rows that are simplexes of these lengths."""
@@ -46,6 +45,13 @@ def _distribution() -> Any:
         def eq(self, other: object, static: bool = False) -> Any:
             return isinstance(other, Ragged) and self.domain == other.domain
 
+    return Ragged
+
+
+@functools.cache
+def _transform() -> Any:
+    from numpyro.distributions import constraints, transforms
+
     class ToRagged(transforms.Transform):
         """From the log-ratios of all rows, side by side."""
 
@@ -56,7 +62,7 @@ def _distribution() -> Any:
 
         @property
         def codomain(self) -> Any:
-            return Ragged(self.simplexes.sizes)
+            return _constraint()(self.simplexes.sizes)
 
         def __call__(self, x: Any) -> Any:
             return self.simplexes.from_free(x)
@@ -79,30 +85,35 @@ def _distribution() -> Any:
         def eq(self, other: object, static: bool = False) -> Any:
             return isinstance(other, ToRagged) and self.simplexes == other.simplexes
 
+    return ToRagged
+
+
+@functools.cache
+def _distribution() -> Any:
+    from numpyro.distributions import Distribution, biject_to
+
     class RaggedDirichlet(Distribution):
         """The law of all rows."""
 
-        pytree_data_fields = ("concentration",)
-        pytree_aux_fields = ("lengths",)
+        pytree_data_fields = ("law",)
 
-        def __init__(self, concentration: Any, lengths: tuple[int, ...], *, validate_args: bool | None = None) -> None:
-            self.concentration, self.lengths = concentration, lengths
-            shape = concentration.shape
+        def __init__(self, law: Any, *, validate_args: bool | None = None) -> None:
+            self.law, shape = law, law.concentration.shape
             super().__init__(shape[:-2], shape[-2:], validate_args=validate_args)
 
         @property
         def support(self) -> Any:
-            return Ragged(self.lengths)
+            return _constraint()(self.law.lengths)
 
         def log_prob(self, value: Any) -> Any:
-            return Dirichlet(self.concentration, self.lengths).log_prob(value).sum(axis=-1)
+            return self.law.log_prob(value).sum(axis=-1)
 
         def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
-            alpha = jnp.broadcast_to(self.concentration, (*sample_shape, *self.concentration.shape))
-            return Dirichlet(alpha, self.lengths).draw(key)
+            alpha = jnp.broadcast_to(self.law.concentration, (*sample_shape, *self.law.concentration.shape))
+            return dataclasses.replace(self.law, concentration=alpha).draw(key)
 
-    @biject_to.register(Ragged)
+    @biject_to.register(_constraint())
     def _(constraint: Any) -> Any:
-        return ToRagged(constraint.domain)
+        return _transform()(constraint.domain)
 
     return RaggedDirichlet

@@ -89,7 +89,7 @@ class StudentT(Normal):
         If ``covariance`` is none of the four, or ``df`` is not above 0.
     """
 
-    df: float | None = None
+    df: float | int | None = None
     tied_df: bool = False
     name: ClassVar[str] = "student_t"
     derived: ClassVar[tuple[str, ...]] = (*Normal.derived, "df")

@@ -12,8 +12,9 @@ import scipy.stats
 from jaxtyping import Array, Float
 
 import emjax
-from emjax.bayes.handoff import Handoff, Problem, hand_off, prepare
+from emjax.bayes.handoff import Handoff, hand_off
 from emjax.bayes.modes import LaplaceMixture, Mode, find_modes
+from emjax.bayes.problem import Problem, prepare
 from emjax.bayes.target import Evaluator, Target, TargetData, make_target
 from emjax.em.rows import Rows
 from emjax.families.frame import identity_frame

@@ -2,6 +2,7 @@
 
 import dataclasses
 from types import SimpleNamespace
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -146,9 +147,9 @@ def test_hmc_takes_the_cure_itself(shares, settings, expected, handoff, monkeypa
 
 
 class Unconjugate(emjax.Poisson):
-    """As if the family had no draw of its components."""
+    """As if the family had no conjugate law."""
 
-    conjugate = False
+    conjugate: ClassVar = {}
 
 
 def run_auto(monkeypatch, good, family=None, method="auto", *, jumped=False):
@@ -173,7 +174,8 @@ def run_auto(monkeypatch, good, family=None, method="auto", *, jumped=False):
 
     monkeypatch.setattr(sample_module, "attempts", attempts)
     said = []
-    mixture = emjax.Mixture(family or emjax.Poisson(), 2, GROUPS_PRIOR)
+    prior = emjax.Prior(family or emjax.Poisson(), 2, 1, GROUPS_PRIOR.laws)
+    mixture = emjax.Mixture(prior.family, 2, prior)
     posterior = emjax.sample(mixture, GROUPS, key=jax.random.key(0), method=method, on_decision=said.append)
     return posterior, tried, said
 

@@ -15,8 +15,9 @@ from benchmarks.labellings import enumerate_labellings
 from emjax.bayes import adaptive
 from emjax.bayes import sample as sample_module
 from emjax.bayes.empty import count_empty
-from emjax.bayes.handoff import hand_off, overdispersed_starts, points_on_ridges, prepare
+from emjax.bayes.handoff import hand_off, overdispersed_starts, points_on_ridges
 from emjax.bayes.jumps import labelling_jumps
+from emjax.bayes.problem import prepare
 from emjax.bayes.visits import describe_modes
 from emjax.samples import as_samples
 

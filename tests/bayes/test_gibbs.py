@@ -1,6 +1,7 @@
 """The Gibbs sampler against posteriors known in closed form or on a grid, and its driver: keys, progress, errors."""
 
 import threading
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,6 @@ from emjax.bayes.gibbs import GibbsData, run_gibbs, sweep
 from emjax.clock import stopwatch
 from emjax.em.rows import Rows
 from emjax.errors import ConfigError
-from emjax.families import Family
 from emjax.families.frame import identity_frame
 from emjax.families.observations import observed
 from tests.priors import normal_prior, poisson_prior
@@ -279,15 +279,15 @@ def test_an_interruption_passes_through():
 
 
 class Plain(emjax.Poisson):
-    """A Poisson family that does not know its conjugate draw."""
+    """A Poisson family that does not know its conjugate law."""
 
-    draw_components = Family.draw_components
+    conjugate: ClassVar = {}
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"mixture": emjax.Mixture(Plain(), 2)}, "'poisson' has no conjugate draw .* method='nuts'"),
+        ({"mixture": emjax.Mixture(Plain(), 2)}, "poisson has no conjugate prior; .* or 'nuts'"),
         ({"prior": poisson_prior(np.ones(3), shape=2.0, rate=[0.5])}, r"has shape \(3,\), but the mixture has 2"),
         ({"starts": STARTS.replace(weights=np.ones((3, 2)))}, "one chain axis of equal length"),
         ({"draws": 0}, "draws = 0 is not allowed"),

@@ -23,8 +23,9 @@ from emjax import Mixture, Poisson
 from emjax.bayes import ahead as ahead_module
 from emjax.bayes import handoff as handoff_module
 from emjax.bayes.ahead import Ahead
-from emjax.bayes.handoff import hand_off, overdispersed_starts, prepare
+from emjax.bayes.handoff import hand_off, overdispersed_starts
 from emjax.bayes.methods import Job
+from emjax.bayes.problem import prepare
 from emjax.bayes.target import Evaluator
 from emjax.em.fit import fit, fit_from
 from emjax.errors import ConfigError, FitError

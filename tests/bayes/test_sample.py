@@ -364,7 +364,9 @@ def test_a_setting_out_of_range_is_named_in_one_line(settings, word):
 def test_a_prior_that_tells_components_apart_is_refused_by_what_counts_on_equal_copies(method):
     mixture, x, _ = make_case("counts")
     prior = mixture.default_prior(x).replace(weights=emjax.laws.Dirichlet(np.array([3.0, 1.0])))
-    with pytest.raises(ConfigError, match="concentrations differ") as caught:
+    with pytest.raises(
+        ConfigError, match="needs a prior that treats all components alike, and this one tells them apart"
+    ) as caught:
         emjax.sample(dataclasses.replace(mixture, prior=prior), x, key=jax.random.key(0), method=method)
     assert "\n" not in str(caught.value)
 
@@ -374,7 +376,7 @@ def test_data_and_methods_that_cannot_be_used_are_refused_before_any_work():
     with pytest.raises(ValueError, match="'nuts'"):
         emjax.sample(mixture, x, key=jax.random.key(0), method="gibs")
     broken = x.copy()
-    broken[3, 0] = np.nan
+    broken[3, 0] = np.inf
     for data, word in [(broken, "row 3"), (x[:1], "fewer"), (x + 0.5, "counts")]:
         with pytest.raises(DataError, match=word) as caught:
             emjax.sample(mixture, data, key=jax.random.key(0), **SETTINGS)

@@ -17,8 +17,15 @@ import scipy.stats
 
 import emjax
 from tests.contracts.oracles.base import Oracle, Values, concentration
+from tests.contracts.oracles.categorical import BernoulliOracle, CategoricalOracle
+from tests.contracts.oracles.exponential import ExponentialOracle
+from tests.contracts.oracles.gamma import GammaOracle
 from tests.contracts.oracles.normal import COVARIANCES, NormalOracle
 from tests.contracts.oracles.poisson import PoissonOracle
+from tests.contracts.oracles.student import StudentOracle
+
+SIZES = (3, 2, 4)
+"""The numbers of levels of the columns of the categorical row: they differ."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +43,10 @@ class Row:
         """What pytest prints."""
         setting = f"-{self.oracle.setting}" if self.oracle.setting else ""
         return f"{self.family.name}{setting}-{self.n_features}d"
+
+    def is_of(self, other: Row) -> bool:
+        """Whether another row is of the same family with the same setting."""
+        return (self.family, self.oracle) == (other.family, other.oracle)
 
     def mixture(self, prior: Any = None) -> emjax.Mixture:
         return emjax.Mixture(self.family, self.n_components, prior)
@@ -95,6 +106,13 @@ ROWS = (
         for d in (1, 2, 3)
     ),
     *(Row(emjax.Poisson(), PoissonOracle(), d, n_components=2) for d in (1, 2)),
+    *(Row(emjax.Exponential(), ExponentialOracle(), d, n_components=2) for d in (1, 2)),
+    *(Row(emjax.Gamma(), GammaOracle(), d, n_components=2) for d in (1, 2)),
+    Row(emjax.Bernoulli(), BernoulliOracle(), 4, n_components=2),
+    Row(emjax.Categorical(SIZES), CategoricalOracle(SIZES), len(SIZES), n_components=2),
+    Row(emjax.StudentT("full"), StudentOracle("full"), 2, n_components=2, n_samples=180),
+    Row(emjax.StudentT("tied", tied_df=True), StudentOracle("tied", tied_df=True), 1, n_components=2),
+    Row(emjax.StudentT("diag", df=5.0), StudentOracle("diag", df=5.0), 2, n_components=2),
 )
 
 
@@ -113,3 +131,10 @@ def walk(rows: tuple[Row, ...] = ROWS, by_name: Callable[[Row], bool] = is_alike
 
 
 with_and_without_prior = pytest.mark.parametrize("with_prior", [False, True], ids=["ml", "map"], scope="module")
+
+map_and_by_name_ml = pytest.mark.parametrize(
+    "with_prior",
+    [pytest.param(False, id="ml", marks=pytest.mark.slow), pytest.param(True, id="map")],
+    scope="module",
+)
+"""With a prior, and by name without: the M-step reads the same sums."""

@@ -59,8 +59,9 @@ def largest_gradient(fit: emjax.Fit, x: np.ndarray) -> float:
     return max(float(np.abs(leaf).max()) for leaf in leaves if leaf.size)
 
 
-# Every structure has two features in one of its rows; one and three are tried by name, each costs two more programs.
-@walk(by_name=lambda row: row.n_features != 2)
+# Every setting has one row here, of two features where there is one; the others are tried by name, each costs two more
+# programs.
+@walk(by_name=lambda row: row.n_features != 2 and any(row.is_of(other) and other.n_features == 2 for other in ROWS))
 @with_and_without_prior
 def test_the_gradient_vanishes_at_a_converged_fit(row: Row, with_prior: bool):
     x = row.data(7)
@@ -156,6 +157,8 @@ def test_units_and_origin_of_the_data_do_not_matter(row: Row, with_prior: bool):
     mixture = row.mixture("default" if with_prior else None)
     fit = run(mixture, x, start, 30)
     for scale, shift in ((2.0**-10, 0.0), (2.0**10, -(2.0**20)), (1.0, 2.0**20), (2.0**-10, 2.0**20)):
+        if shift and row.oracle.has_origin:
+            continue
         mapped = mixture.params(weights=start.weights, **row.oracle.moved(row.values(start), scale, shift))
         other = run(mixture, shift + scale * x, mapped, 30)
         # A mean near 2^20 is a multiple of 2^-33, a ten-millionth of a standard deviation where the scale is 2^-10.

@@ -14,7 +14,7 @@ REFERENCE = Path(__file__).parent.parent / "reference" / "posteriordb"
 
 
 def test_every_bundled_data_set_loads_as_the_catalogue_says():
-    assert datasets.available() == ("acidity", "deaths", "faithful", "galaxies", "iris")
+    assert datasets.available() == ("acidity", "carcinoma", "deaths", "faithful", "galaxies", "iris")
     for name in datasets.available():
         entry, data = datasets.describe(name), datasets.load(name)
         assert data.name == entry.name == name
@@ -197,7 +197,7 @@ def test_files_in_the_home_folder(tmp_path, monkeypatch):
             ("no file and no bundled data set 'faithfull'", "did you mean 'faithful'", "galaxies, iris"),
         ),
         ("Galaxies", ("did you mean 'galaxies'",)),
-        ("qqqqqq", ("Bundled data sets: acidity, deaths, faithful, galaxies, iris",)),
+        ("qqqqqq", ("Bundled data sets: acidity, carcinoma, deaths, faithful, galaxies, iris",)),
         ("faithful.cvs", ("no file 'faithful.cvs'", "did you mean 'faithful'")),
         ("no/such/folder.csv", ("no file 'no/such/folder.csv'",)),
         ("", ("no data set was named", "deaths, faithful, galaxies, iris")),

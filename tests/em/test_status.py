@@ -272,7 +272,7 @@ def test_wrong_data(x):
     with pytest.raises(emjax.DataError, match="constant"):
         emjax.fit(NORMAL, np.ones(10), key=KEY)
     with pytest.raises(emjax.DataError, match="row 1"):
-        emjax.fit(NORMAL, [1.0, np.nan, 3.0], key=KEY)
+        emjax.fit(NORMAL, [1.0, np.inf, 3.0], key=KEY)
     with pytest.raises(emjax.DataError, match="component"):
         emjax.fit(NORMAL, [1.0], key=KEY)
     with pytest.raises(emjax.DataError, match="counts"):

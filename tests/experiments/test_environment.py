@@ -1,5 +1,6 @@
 """What a run says about where it ran, and the settings of the command line."""
 
+import sys
 from datetime import datetime
 
 import numpy as np
@@ -48,6 +49,7 @@ def test_the_cache_can_be_turned_off(monkeypatch, value, wanted):
 
 def test_the_cache_folder_can_be_chosen_and_measured(monkeypatch, tmp_path):
     monkeypatch.delenv("EMJAX_CACHE_DIR", raising=False)
+    monkeypatch.delitem(sys.modules, "jax")  # which has been told a folder of the tests
     assert compilation_cache.cache_folder().parts[-2:] == ("emjax", "jax")
     monkeypatch.setenv("EMJAX_CACHE_DIR", str(tmp_path / "c"))
     assert compilation_cache.cache_folder() == tmp_path / "c"

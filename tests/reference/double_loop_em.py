@@ -14,7 +14,7 @@ def run(oracle, x, weights, values, prior, n_iter):
     for _ in range(n_iter):
         responsibilities, _ = expectation(oracle, x, weights, values)
         weights = _weights(responsibilities, None if prior is None else prior[0])
-        values = oracle.maximize(x, responsibilities, None if prior is None else prior[1])
+        values = oracle.step(x, responsibilities, None if prior is None else prior[1], values)
     return weights, values, expectation(oracle, x, weights, values)[1]
 
 

@@ -29,6 +29,9 @@ class Oracle(abc.ABC):
     has_units: ClassVar[bool] = False
     """Whether the data may be shifted and scaled, and so have a frame; then there is `moved`."""
 
+    has_origin: ClassVar[bool] = False
+    """Whether zero is zero in all units, so that data are scaled and never shifted."""
+
     locations: ClassVar[tuple[str, ...]] = ()
     """The values that a shift of the data shifts, and rounds as it rounds the data."""
 
@@ -80,6 +83,10 @@ class Oracle(abc.ABC):
 
     # -- what most oracles need not say
 
+    def step(self, x: np.ndarray, responsibilities: np.ndarray, numbers: Values | None, values: Values) -> Values:
+        """The M-step after an E-step at ``values``, which only matter where more than labels is latent."""
+        return self.maximize(x, responsibilities, numbers)
+
     def named(self, values: Values) -> Values:
         """What a person reads of the parameters."""
         return values
@@ -92,9 +99,13 @@ class Oracle(abc.ABC):
         """The values in the space that `Mixture.space` names, each number once; under a trace too."""
         return list(values.values())
 
+    def of_features(self, values: Values, kept: np.ndarray) -> Values:
+        """The values of some of the features, ``kept (d,)``; by default all of them stand along the features alone."""
+        return {name: np.asarray(value)[:, kept] for name, value in values.items()}
+
     def moved(self, values: Values, scale: float, shift: float) -> Values:
         """The values for data in other units, ``shift + scale * x``."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no units")
 
     def stands_for_another(self, d: int) -> bool:
         """Whether another row is the same model with so many features, as a test of the densities holds."""
@@ -102,7 +113,7 @@ class Oracle(abc.ABC):
 
     def scikit_learn(self, weights: np.ndarray, values: Values, **options: Any) -> Any:
         """The estimator of scikit-learn that starts from these parameters."""
-        raise NotImplementedError
+        raise TypeError(f"scikit-learn has no mixture like that of {type(self).__name__}")
 
     # -- emjax's objects
 

@@ -50,6 +50,14 @@ class NormalOracle(Oracle):
     def _site(self) -> str:
         return "variance" if self._of_variances else "covariance"
 
+    def of_features(self, values: Values, kept: np.ndarray) -> Values:
+        own = np.asarray(values["covariance"])
+        if self.covariance in ("full", "tied"):
+            own = own[..., kept, :][..., kept]
+        elif self.covariance == "diag":
+            own = own[:, kept]
+        return {"mean": np.asarray(values["mean"])[:, kept], "covariance": own}
+
     def matrices(self, values: Values) -> np.ndarray:
         """Covariance matrices ``(K, d, d)`` from the structure's own array."""
         (k, d), own = values["mean"].shape, np.asarray(values["covariance"])

@@ -1,0 +1,78 @@
+"""What an accelerated run knows of a candidate: what one E-step and one M-step tell of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from emjax.em.sets import expectations, lane_prior, one_of
+from emjax.em.state import RUNNING, Program, flat, still, verdict
+from emjax.em.step import Statistics, maximization, objective, rounding
+from emjax.mixture import Mixture, MixtureParams, Prior
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """What one E-step and one M-step tell of a candidate.
+
+    ``image`` is EM's step from ``params``; ``u (p,)`` are the coordinates of ``params`` and ``f (p,)`` those of the
+    image less these.
+    """
+
+    params: MixtureParams
+    image: MixtureParams
+    u: Any
+    f: Any
+    objective: Any
+    log_likelihood: Any
+    counts: Any
+    code: Any
+    rounding: Any
+    still: Any
+
+
+def evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, runs: Array) -> Point:
+    """A batch of candidates, each at its parameters as they are ``given`` or (where ``by_u``) at its coordinates.
+
+    ``runs`` tells the starts of which anything is wanted.
+    """
+    mixture, data, ridge = program.mixture, program.data, program.options.ridge
+
+    def placed(given: MixtureParams, u: Array, by_u: Array) -> MixtureParams:
+        _, unflatten = flat(mixture, given)
+        return jax.tree.map(lambda a, b: jnp.where(by_u, a, b), unflatten(u), given)
+
+    def one(params: MixtureParams, statistics: Statistics, prior: Prior | None) -> Point:
+        value = objective(mixture, params, statistics, prior)
+        image = maximization(mixture, params, statistics, prior, ridge)
+        (u, _), (g, _) = flat(mixture, params), flat(mixture, image)
+        return Point(
+            params=params,
+            image=image,
+            u=u,
+            f=jnp.where(g == u, 0.0, g - u),  # from infinity to infinity, a weight of zero, is no step
+            objective=value,
+            log_likelihood=statistics.log_likelihood,
+            counts=statistics.counts,
+            code=verdict(mixture, params, statistics, value, any_data, prior, ridge, jnp.asarray(RUNNING, jnp.int32)),
+            rounding=rounding(mixture, params, any_data),
+            still=still(mixture, params),
+        )
+
+    any_data = one_of(data)
+    params = jax.vmap(placed)(given, u, by_u)
+    prior, axis = lane_prior(program.prior, data, len(u))
+    return jax.vmap(one, (0, 0, axis))(params, expectations(mixture, params, data, runs), prior)
+
+
+@functools.cache
+def n_coordinates(mixture: Mixture, structure: Any, shapes: tuple[tuple[int, ...], ...]) -> int:
+    one = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(shape, np.dtype("float32")) for shape in shapes])
+    return jax.eval_shape(lambda params: flat(mixture, params)[0], one).shape[0]

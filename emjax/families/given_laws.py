@@ -1,0 +1,67 @@
+"""What a user gives as a law: one of `emjax.families.laws`, or a distribution of NumPyro."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from emjax.families.laws import (
+    LKJ,
+    Beta,
+    Dirichlet,
+    FromNumPyro,
+    Gamma,
+    HalfNormal,
+    InverseGamma,
+    InverseWishart,
+    Law,
+    LogNormal,
+    Normal,
+)
+from emjax.families.linalg import product
+
+_TWINS = {
+    "Normal": lambda d: Normal(d.loc, d.scale),
+    "LogNormal": lambda d: LogNormal(d.loc, d.scale),
+    "HalfNormal": lambda d: HalfNormal(d.scale),
+    "Gamma": lambda d: Gamma(d.concentration, d.rate),
+    "Exponential": lambda d: Gamma(np.ones_like(d.rate), d.rate),
+    "InverseGamma": lambda d: InverseGamma(d.concentration, d.rate),
+    "Beta": lambda d: Beta(d.concentration1, d.concentration0),
+    "Dirichlet": lambda d: Dirichlet(d.concentration),
+    "InverseWishart": lambda d: InverseWishart(
+        d.concentration, product(d.scale_tril, jnp.swapaxes(d.scale_tril, -1, -2))
+    ),
+    "LKJ": lambda d: LKJ(d.concentration),
+}
+"""NumPyro's distributions that are laws of our own; a subclass, as HalfNormal of a folded one, is none."""
+
+
+def as_law(site: str, given: Any) -> Law:
+    """A law, or a NumPyro distribution as one.
+
+    Raises
+    ------
+    ValueError
+        That names the site, where it is neither, or a NumPyro distribution of vectors that has no law here.
+    """
+    if isinstance(given, Law):
+        return given
+    if not (hasattr(given, "log_prob") and hasattr(given, "event_shape")):
+        raise ValueError(
+            f"prior[{site!r}] must be a law such as emjax.laws.Normal(0, 10) or a NumPyro distribution, not {given!r}"
+        )
+    while type(given).__name__ in ("Independent", "ExpandedDistribution"):
+        given = given.base_dist
+    twin = _TWINS.get(type(given).__name__)
+    if twin is not None and type(given).__module__.startswith("numpyro."):
+        return jax.tree.map(np.asarray, twin(given))
+    if given.event_shape:
+        raise ValueError(
+            f"prior[{site!r}] is a {type(given).__name__} of vectors; give a distribution of single numbers, or one of "
+            "emjax.laws"
+        )
+    return FromNumPyro(given, np.zeros(()), np.ones(()))

@@ -1,0 +1,108 @@
+"""Weighted and missing data in every sampler: they agree with one another, and with copies of rows."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import emjax
+from emjax.bayes.problem import prepare
+from emjax.samples import as_samples
+
+
+def counts(seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.poisson(np.where(rng.random((120, 1)) < 0.5, [[2.0, 9.0]], [[8.0, 3.0]])).astype(float)
+
+
+def agree(found: dict[str, emjax.Posterior]) -> None:
+    """All within four Monte-Carlo standard errors of one another, parameter by parameter."""
+    posteriors = list(found.values())
+    assert min(posterior.diagnostics.min_ess_bulk for posterior in posteriors) > 300
+    for name in ("weights", posteriors[0].params.keys()[1]):
+        draws = [np.asarray(posterior.params[name]) for posterior in posteriors]
+        errors = [
+            each.std(axis=0) / posterior.diagnostics.min_ess_bulk**0.5
+            for each, posterior in zip(draws, posteriors, strict=True)
+        ]
+        for i in range(1, len(draws)):
+            gap = np.abs(draws[i].mean(axis=0) - draws[0].mean(axis=0))
+            np.testing.assert_array_less(gap, 4 * np.hypot(errors[i], errors[0]))
+
+
+@pytest.mark.parametrize("problem", ["weighted", "missing"])
+def test_hmc_nuts_and_gibbs_agree(problem: str):
+    x, given = counts(), {}
+    if problem == "weighted":
+        given = {"weights": np.random.default_rng(1).integers(0, 4, len(x))}
+    else:
+        x[np.random.default_rng(1).random(x.shape) < 0.25] = np.nan
+    mixture = emjax.Mixture(emjax.Poisson(), 2, "default")
+    methods = ("hmc", "nuts", "gibbs")
+    agree({m: emjax.sample(mixture, x, method=m, key=2, draws=500, warmup=300, **given) for m in methods})
+
+
+@pytest.mark.slow
+def test_they_agree_on_a_normal_mixture_with_holes():
+    x = np.asarray(emjax.datasets.load("faithful"), float).copy()
+    x[np.random.default_rng(1).random(x.shape) < 0.25] = np.nan
+    mixture = emjax.Mixture(emjax.Normal(), 2, "default")
+    agree({m: emjax.sample(mixture, x, method=m, key=2) for m in ("hmc", "nuts", "gibbs")})
+
+
+@pytest.mark.parametrize("family", [emjax.Normal(), emjax.Poisson()], ids=["normal", "poisson"])
+def test_the_target_of_weights_is_that_of_copies(family: emjax.Family):
+    x, weights = counts(), np.random.default_rng(1).integers(0, 4, 120)
+    mixture = emjax.Mixture(family, 2, "default")
+    values = []
+    with jax.enable_x64(True):
+        for samples in (as_samples(x, weights=weights), as_samples(np.repeat(x, weights, axis=0))):
+            problem = prepare(mixture, samples)
+            target, data = problem.target(1)
+            point = jnp.linspace(-0.3, 0.3, target.n_parameters)
+            value, gradient = target.value_and_gradient(point, data)
+            values.append((float(value) + float(data.base_measure), np.asarray(gradient)))
+    np.testing.assert_allclose(values[0][0], values[1][0], rtol=1e-11)
+    np.testing.assert_allclose(values[0][1], values[1][1], rtol=1e-9, atol=1e-9)
+
+
+def test_gibbs_wants_whole_weights():
+    with pytest.raises(emjax.ConfigError, match="weights have to be whole; use hmc or nuts"):
+        emjax.sample(emjax.Mixture(emjax.Poisson(), 2), counts(), weights=np.full(120, 0.5), method="gibbs", key=0)
+
+
+def test_leave_one_out_of_weights_is_that_of_copies():
+    x, weights = counts(), np.random.default_rng(1).integers(0, 3, 120)
+    mixture = emjax.Mixture(emjax.Poisson(), 2, "default")
+    posterior = emjax.sample(mixture, x, weights=weights, method="gibbs", key=3, draws=400, warmup=200)
+    fit = emjax.fit(mixture, x, weights=weights, key=0)
+    found = emjax.compare(fit, posterior, x, key=0).invariants
+    # By hand: each row that counts, as often as it does, from the draws that the comparison had.
+    pointwise = posterior.sampled["log_likelihood"]["x"].values.reshape(-1, 120)
+    predictive = np.logaddexp.reduce(pointwise, axis=0) - np.log(len(pointwise))
+    elpd = found["elpd_loo"]
+    np.testing.assert_allclose(elpd["value"] + elpd["effective_parameters"], weights @ predictive, rtol=1e-9)
+    assert 1.0 < elpd["effective_parameters"] < 12.0
+    np.testing.assert_allclose(found["log_score"]["em"], (weights @ fit.score_samples()) / weights.sum(), rtol=1e-12)
+
+
+def test_samplers_keep_labels():
+    rng = np.random.default_rng(0)
+    truth = (rng.random(120) < 0.4).astype(int)
+    # The first component is the one on the right: no order of means gives these labels.
+    x = np.where(truth == 1, -1.0, 1.0)[:, None] + rng.normal(size=(120, 1))
+    mixture, labels = emjax.Mixture(emjax.Normal("diag"), 2, "default"), np.where(np.arange(120) < 40, truth, -1)
+    found = {
+        method: emjax.sample(mixture, x, labels=labels, method=method, key=1, draws=600, warmup=400)
+        for method in ("nuts", "gibbs")
+    }
+    for posterior in found.values():
+        assert posterior.alignment.method == "none"
+        assert posterior.diagnostics.max_rhat < 1.03
+    means = [posterior.params.mean[..., 0].mean(axis=0) for posterior in found.values()]
+    sd = found["gibbs"].params.mean[..., 0].std(axis=0)
+    errors = sum(sd**2 / posterior.diagnostics.min_ess_bulk for posterior in found.values()) ** 0.5
+    np.testing.assert_array_less(np.abs(means[0] - means[1]), 4 * errors)
+    fit = emjax.fit(mixture, x, labels=labels, key=0)
+    comparison = emjax.compare(fit, found["gibbs"], x, key=0, loo=False)
+    np.testing.assert_allclose(comparison.fit.params.mean, fit.params.mean)
