@@ -23,7 +23,6 @@ LAYERS = (
     {
         "atomic",
         "bounds",
-        "catalogue",
         "clock",
         "compilation_cache",
         "files",

@@ -74,5 +74,6 @@ def evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, runs
 
 @functools.cache
 def n_coordinates(mixture: Mixture, structure: Any, shapes: tuple[tuple[int, ...], ...]) -> int:
+    """How many coordinates a start has, from the tree and the shapes of its parameters."""
     one = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(shape, np.dtype("float32")) for shape in shapes])
     return jax.eval_shape(lambda params: flat(mixture, params)[0], one).shape[0]

@@ -28,8 +28,9 @@ def classification(source: Fit | Posterior | Comparison, *, width: float = 7.0) 
 
     One feature: the weighted densities, and the data in strips below. Two: a scatter with ellipses that hold 90% of
     each component. Up to five (three below a width of 5 inches): all pairs. More: the two directions that tell the
-    components apart best. The key has how many data each component has. Components have symbols as well as colours. Of
-    more than 10,000 data a random subset is drawn. Of a comparison this is EM's classification.
+    components apart best, or of levels, which have no directions, the first features. The key has how many data each
+    component has, by weight, and how many rows are left out for cells that were not seen. Components have symbols as
+    well as colours. Of more than 10,000 data a random subset is drawn. Of a comparison this is EM's classification.
     """
     return draw_classification(as_view(source), width)
 
@@ -63,8 +64,10 @@ def intervals(source: Intervals | Fit | Comparison, *, width: float = 7.0) -> Fi
 def density(source: Comparison | Fit | Posterior, *, width: float = 7.0) -> Figure:
     """The fitted density over the data, with its posterior band.
 
-    One feature: a histogram (bars for counts). Two: a scatter with ellipses that hold 90% of each component. More: all
-    pairs of the first five features. ``width`` is in inches, as everywhere here.
+    One feature: a histogram (bars for counts and levels). Two: a scatter with outlines that hold 90% of each component,
+    ellipses or, for positive data, contours. More: all pairs of the first five features. Several features of levels, or
+    of 0 and 1: how likely each level is in each component, with the intervals of the draws. Histograms and bars are
+    weighted; a row is left out of a scatter where it lacks a cell. ``width`` is in inches, as everywhere here.
     """
     return draw_density(as_view(source), width)
 

@@ -15,7 +15,7 @@ def counts(seed: int = 0) -> np.ndarray:
     return rng.poisson(np.where(rng.random((120, 1)) < 0.5, [[2.0, 9.0]], [[8.0, 3.0]])).astype(float)
 
 
-def agree(found: dict[str, emjax.Posterior]) -> None:
+def check_agreement(found: dict[str, emjax.Posterior]) -> None:
     """All within four Monte-Carlo standard errors of one another, parameter by parameter."""
     posteriors = list(found.values())
     assert min(posterior.diagnostics.min_ess_bulk for posterior in posteriors) > 300
@@ -39,7 +39,7 @@ def test_hmc_nuts_and_gibbs_agree(problem: str):
         x[np.random.default_rng(1).random(x.shape) < 0.25] = np.nan
     mixture = emjax.Mixture(emjax.Poisson(), 2, "default")
     methods = ("hmc", "nuts", "gibbs")
-    agree({m: emjax.sample(mixture, x, method=m, key=2, draws=500, warmup=300, **given) for m in methods})
+    check_agreement({m: emjax.sample(mixture, x, method=m, key=2, draws=500, warmup=300, **given) for m in methods})
 
 
 @pytest.mark.slow
@@ -47,7 +47,7 @@ def test_they_agree_on_a_normal_mixture_with_holes():
     x = np.asarray(emjax.datasets.load("faithful"), float).copy()
     x[np.random.default_rng(1).random(x.shape) < 0.25] = np.nan
     mixture = emjax.Mixture(emjax.Normal(), 2, "default")
-    agree({m: emjax.sample(mixture, x, method=m, key=2) for m in ("hmc", "nuts", "gibbs")})
+    check_agreement({m: emjax.sample(mixture, x, method=m, key=2) for m in ("hmc", "nuts", "gibbs")})
 
 
 @pytest.mark.parametrize("family", [emjax.Normal(), emjax.Poisson()], ids=["normal", "poisson"])

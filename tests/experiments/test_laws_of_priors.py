@@ -130,8 +130,8 @@ def test_what_is_wrong_is_named_in_one_line(tmp_path, prior, expected):
 @pytest.mark.parametrize(
     ("prior", "expected"),
     [
-        ({"covariance": {"law": "gamma", "shape": 1, "rate": 1}}, "covariance is a matrix"),
-        ({"scale": {"law": "dirichlet", "concentration": 1}}, "no law of single numbers"),
+        ({"covariance": {"law": "gamma", "shape": 1, "rate": 1}}, "no law of what covariance is made of"),
+        ({"scale": {"law": "dirichlet", "concentration": 1}}, "no law of what scale is made of"),
         ({"mean": {"law": "normal", "mean": [0, 1, 2], "scale": 1}}, "do not fit mean"),
     ],
 )
