@@ -82,7 +82,7 @@ def _points(truth: Truth, outcome: Outcome) -> _Points:
     if law.n_features == 1:
         return _Points(_counts(law) if law.discrete else _nodes(law, outcome))
     wider = _wider(law, outcome)
-    drawn, _ = law.sample(N_POINTS, np.random.default_rng(0))
+    drawn, _ = truth.sample(N_POINTS, 0)
     others, _ = wider.sample(N_POINTS, np.random.default_rng(1))
     return _Points(np.concatenate([drawn, others]), wider)
 

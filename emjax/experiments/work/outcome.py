@@ -102,6 +102,10 @@ class Truth:
         """The assignment probabilities of the best possible rule, ``(n, d) -> (n, K)``."""
         return self.law.responsibilities(rows)
 
+    def sample(self, n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows ``(n, d)`` and their components ``(n,)``."""
+        return self.law.sample(n_samples, np.random.default_rng(seed))
+
 
 @dataclasses.dataclass(frozen=True)
 class Replicate:
