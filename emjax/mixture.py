@@ -28,7 +28,7 @@ from emjax.families.priors import WEIGHTS, Prior, check_shapes, given_laws
 from emjax.keys import KeyLike, as_key
 from emjax.moments import Summary
 from emjax.samples import Samples, as_samples
-from emjax.shown import Shown
+from emjax.shown import Shown, Word
 
 __all__ = ["Mixture", "MixtureParams", "Prior"]
 
@@ -83,7 +83,9 @@ class Mixture(Shown):
         # As somebody would declare it.
         yield "", self.family
         yield "n_components", self.n_components
-        if self.prior is not None:
+        if isinstance(self.prior, Mapping):
+            yield "prior", Word(f"{{{', '.join(f'{site!r}: {law!r}' for site, law in self.prior.items())}}}")
+        elif self.prior is not None:
             yield "prior", self.prior
 
     # -- the declaration and its data

@@ -55,3 +55,10 @@ def test_a_matrix_for_another_number_of_features_is_refused():
     mixture = emjax.Mixture(emjax.Normal(), 2, {"covariance": laws.InverseWishart(4.0, [[1.0]])})
     with pytest.raises(ValueError, match=r"shape \(1, 1\), which do not fit covariance of shape \(2, 2, 2\)"):
         mixture.resolved_prior(X)
+
+
+def test_a_mixture_reads_like_its_declaration():
+    mixture = emjax.Mixture(emjax.Normal("diag"), 2, {"mean": emjax.laws.Normal(0, 10)})
+    assert repr(mixture) == (
+        "Mixture(Normal(covariance='diag'), n_components=2, prior={'mean': Normal(mean=0, scale=10)})"
+    )
