@@ -12,6 +12,7 @@ import emjax
 from emjax.em import memory
 from emjax.em.many import fit_many
 from emjax.errors import DataError
+from emjax.moments import Summary
 from emjax.samples import as_samples
 
 KEY = jax.random.key(0)
@@ -123,9 +124,8 @@ def test_units_within_reach_change_nothing(factor: float):
 
 
 def test_default_priors_of_large_units_are_those_of_small_ones():
-    plain = emjax.Normal().default_prior(X, 2)
-    large = emjax.Normal().default_prior(X * 1e120, 2)
-    np.testing.assert_allclose(large.scatter, plain.scatter * 1e240, rtol=1e-12)
+    plain, large = (emjax.Normal().default_prior(Summary(x), 2)["covariance"].scatter for x in (X, X * 1e120))
+    np.testing.assert_allclose(large, plain * 1e240, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,8 @@ def test_clusters_of_few_rows_or_of_equal_ones_have_a_dispersion(structure: str)
     few = rng.normal(size=(6, 20)), np.array([0, 0, 0, 0, 0, 1])
     equal = np.repeat(rng.normal(size=(2, 3)), 5, axis=0), np.repeat([0, 1], 5)
     for x, labels in (few, equal):
-        dispersion = family.structure.of_clusters(x, labels, family.structure.pooled(Summary(x), 3), 3)
+        pooled = family.pooled(Summary(x), 3)[family.structure.site]
+        dispersion = family.structure.of_clusters(x, labels, pooled, 3)
         covariance = family.structure.covariance(dispersion, 3, x.shape[1])
         assert np.linalg.eigvalsh(covariance).min() > 1e-5
         assert dispersion.shape == family.structure.shape(3, x.shape[1])

@@ -31,7 +31,7 @@ def refused(result) -> str:
         (("compare", "faithful", "-k"), "requires an argument"),
         (("compare", "faithful", "-k", "two"), "Invalid value for '-k'"),
         (("compare", "faithful", "-k", "0"), "-k (model.n_components) = 0 is not allowed"),
-        (("compare", "faithful", "-k", "2", "--family", "gamma"), "use one of normal, poisson"),
+        (("compare", "faithful", "-k", "2", "--family", "weibull"), "use one of normal, student_t, poisson"),
         (("compare", "faithful", "-k", "2", "--covariance", "fulll"), "did you mean 'full'?"),
         (("compare", "faithful", "-k", "2", "--precision", "float16"), "--precision (precision) = 'float16'"),
         (("compare", "faithful", "-k", "2", "--method", "hcm"), "--method (mcmc.method) = 'hcm' is not allowed"),

@@ -25,6 +25,7 @@ from emjax.errors import ConfigError
 from emjax.experiments import make_plan, open_run, open_study
 from emjax.experiments.config import Config
 from emjax.experiments.sweep_report.sweep import read_sweep
+from emjax.families import FAMILIES
 from emjax.metrics.side import rows_of
 from emjax.plots.drawing.classification import discriminants, scene
 from emjax.plots.drawing.view import as_view
@@ -111,7 +112,8 @@ def test_every_object_has_a_short_repr(comparison, large, study):
     named = dataclasses.replace(large, mixture=with_prior)
     posterior = dataclasses.replace(comparison.posterior, map_fit=named, mixture=named.mixture, method=HOSTILE)
     roots = [comparison, posterior, named, x, study, read_sweep(study.folder), make_plan(study.study), study.progress]
-    roots += [comparison.fit.summary(parameters=True), emjax.Poisson(), open_run(FOLDERS / "fit")]
+    roots += [comparison.fit.summary(parameters=True), open_run(FOLDERS / "fit")]
+    roots += [kind() for kind in FAMILIES.values()]
     roots += [
         comparison.posterior.labelled_draws(),
         Config.model_validate({"data": {"source": HOSTILE}, "model": {"n_components": 2}}),

@@ -49,9 +49,6 @@ def refused(result) -> str:
             ("--weights", "w", "--labels", "g", "--missing", "-k", "1"),
             ("2 names ('a', 'b')", "the 1 component asked"),
         ),
-        (("--weights", "w", "--labels", "g", "--missing"), ("x has weights, which no estimator reads yet",)),
-        (("--columns", "y", "--labels", "g", "--missing"), ("x has partial labels, which",)),
-        (("--columns", "x,y", "--missing"), ("x: NaN in row 1 (counting from 0), column 'x' (2 rows are affected)",)),
         (("--set", "data.missing=drop"), ("(data.missing) = 'drop' is not allowed; use one of refuse, keep",)),
     ],
 )
