@@ -179,7 +179,7 @@ class Row:
 def measure(case: Case, n_starts: int) -> Row:
     """All methods from all starts of one case."""
     with jax.enable_x64(True):
-        problem = prepare(case.mixture, as_samples(case.x), "float64", ordered=True, n_starts=1)
+        problem = prepare(case.mixture, as_samples(case.x), "float64", drawn=True, n_starts=1)
         starts = drawn_starts(problem.likelihood, problem.z, key=jax.random.key(0), n_init=n_starts, starts="mixed")
         row = Row(case, np.nan, *({name: [] for name in METHODS} for _ in range(3)))
         rates = []

@@ -56,6 +56,8 @@ html_css_files = ["formulas.css"]
 # The fields of a dataclass stand in its "Attributes" section; as members too they would be described twice.
 napoleon_use_ivar = True
 # Types link to where they are described; shapes are in the docstrings, in words.
+# A word such as `n_samples` is an attribute of several classes: it stays a word.
+suppress_warnings = ["ref.python"]
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True

@@ -325,10 +325,9 @@ def _check_squares(given: np.ndarray) -> None:
 
 
 def _check_components(mixture: Mixture, z: np.ndarray | Rows, lane: MixtureParams) -> None:
-    expected = _base(mixture, z[: mixture.n_components + 1])
-    same = jax.tree.structure(lane) == jax.tree.structure(expected)  # type: ignore[operator]
-    shapes = [[np.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (lane, expected)]
-    if not same or shapes[0] != shapes[1]:
+    k, lengths = mixture.n_components, mixture.family.lengths(z.shape[1])
+    expected = {"weights": (k,), **{name: one.shape(k, lengths) for name, one in mixture.family.parameters.items()}}
+    if lane.family != mixture.family or {name: np.shape(value) for name, value in lane.items()} != expected:
         raise ValueError(
             f"init holds parameters of another mixture: expected {mixture.n_components} {mixture.family.name} "
             f"components of {z.shape[1]} features"

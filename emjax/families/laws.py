@@ -16,13 +16,14 @@ law                 log density at :math:`v`, without its constant              
 `Beta`              :math:`(a - 1) \log v + (b - 1) \log (1 - v)`                                 between 0 and 1
 `Dirichlet`         :math:`\sum_k (\alpha_k - 1) \log v_k`                                        simplex
 `InverseWishart`    :math:`-\tfrac12 (\nu + d + 1) \log |V| - \tfrac12 \mathrm{tr}(\Psi V^{-1})`  positive definite
-`NormalGiven`       :math:`-\tfrac12 \kappa (v - m)' \Sigma_k^{-1} (v - m) - \tfrac12 \log |\Sigma_k|`        real
+`NormalGiven`       :math:`-\tfrac12 \kappa (v - m)' \Sigma_k^{-1} (v - m) - \log |R_k|`          real
 `LKJ`               :math:`(\eta - 1) \log |V|`                                                   correlations
 `Flat`              zero (improper: maximum likelihood)                                           any
 ==================  ============================================================================  =====================
 
-Definitions: Gelman et al., "Bayesian Data Analysis", 3rd edition, 2013, appendix A; `LKJ`: Lewandowski, Kurowicka and
-Joe, Journal of Multivariate Analysis 100, 2009.
+In `NormalGiven`, :math:`\Sigma_k = R_k R_k'` is the component's covariance. Definitions: Gelman et al., "Bayesian Data
+Analysis", 3rd edition, 2013, appendix A; `LKJ`: Lewandowski, Kurowicka and Joe, Journal of Multivariate Analysis 100,
+2009.
 """
 
 from __future__ import annotations

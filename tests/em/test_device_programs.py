@@ -27,7 +27,7 @@ SETTINGS = Settings(2, 100, 1e-6, "parameters", 0.0, "anderson", "mixed", "float
 def small_program(mixture: emjax.Mixture, *, exact: bool = False) -> tuple[Program, Any]:
     """A fit of a few counts in float32, as far as its iterations: what they need, and two starts."""
     x = np.random.default_rng(0).poisson(20.0, (40, 3)).astype(float)
-    problem = prepare(mixture, as_samples(x), "float32", ordered=True, n_starts=2)
+    problem = prepare(mixture, as_samples(x), "float32", drawn=True, n_starts=2)
     data = problem.exact_blocks() if exact else problem.blocks
     options = SETTINGS.options(problem.frame)
     starts = drawn_starts(problem.likelihood, problem.z, key=jax.random.key(0), n_init=2, starts="mixed")
@@ -74,7 +74,7 @@ def test_a_hundred_million_rows_take_little_more_than_themselves(dtype: str, blo
         mixture = emjax.Mixture(emjax.Normal(), n_components)
         settings = dataclasses.replace(SETTINGS, dtype=dtype)
         x = np.random.default_rng(0).normal(size=(300, n_features))
-        problem = prepare(mixture, as_samples(x), dtype, ordered=True, n_starts=1)
+        problem = prepare(mixture, as_samples(x), dtype, drawn=True, n_starts=1)
         starts = drawn_starts(problem.likelihood, problem.z, key=jax.random.key(0), n_init=1, starts="random")
         n_blocks = -(-n_rows // block)
         rows = jax.ShapeDtypeStruct((n_blocks, n_features, block), dtype)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+import emjax
 from emjax.errors import ConfigError
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.model import FileModel, LawTable, Model, PriorTable
 from emjax.experiments.study.plan import canonical
-from emjax.families import laws
 from emjax.files import read_regular, user_path
 
 if TYPE_CHECKING:
@@ -123,13 +123,13 @@ def prior_of(
     assert prior is not None  # a mapping is one
     changed = {site: _changed(law, table) for site, law in prior.components.items() if site not in given}
     if "concentration" in table.factors:
-        changed["weights"] = laws.Dirichlet(prior.concentration * table.factors["concentration"])
+        changed["weights"] = emjax.laws.Dirichlet(prior.concentration * table.factors["concentration"])
     return prior.replace(**changed)
 
 
-def _law(table: LawTable) -> laws.Law:
+def _law(table: LawTable) -> emjax.laws.Law:
     """The law that a table names."""
-    kind = getattr(laws, table.law.replace("_", " ").title().replace(" ", "") if table.law != "lkj" else "LKJ")
+    kind = getattr(emjax.laws, table.law.replace("_", " ").title().replace(" ", "") if table.law != "lkj" else "LKJ")
     return kind(**{name: np.asarray(value, dtype=float) for name, value in table.numbers.items()})
 
 
@@ -155,7 +155,7 @@ def mixture_for(model: Mapping[str, Any], x: Any, *, with_prior: bool) -> Mixtur
     return dataclasses.replace(mixture, prior=prior_of(model, mixture, x)) if with_prior else mixture
 
 
-def _changed(law: laws.Law, table: PriorTable) -> laws.Law:
+def _changed(law: emjax.laws.Law, table: PriorTable) -> emjax.laws.Law:
     """A default law of the components with the numbers of a table in place."""
     return _CHANGES.get(type(law).__name__, lambda law, _: law)(law, table)
 
@@ -168,16 +168,16 @@ def _changed_gamma(law: Any, table: PriorTable) -> Any:
     # The mean of the prior stays at the mean of the data unless its rate is given.
     shape = _or(table.factors.get("shape"), law.shape)
     rate, given = law.rate * (shape / law.shape), table.factors.get("rate")
-    return laws.Gamma(shape, rate if given is None else np.full(np.shape(rate), given))
+    return emjax.laws.Gamma(shape, rate if given is None else np.full(np.shape(rate), given))
 
 
 _CHANGES: dict[str, Any] = {
     "Gamma": _changed_gamma,
-    "NormalGiven": lambda law, table: laws.NormalGiven(law.mean, _or(table.mean_precision, law.precision)),
-    "InverseWishart": lambda law, table: laws.InverseWishart(
+    "NormalGiven": lambda law, table: emjax.laws.NormalGiven(law.mean, _or(table.mean_precision, law.precision)),
+    "InverseWishart": lambda law, table: emjax.laws.InverseWishart(
         _or(table.degrees_of_freedom, law.degrees_of_freedom), law.scatter * _or(table.scatter, 1.0)
     ),
-    "InverseGamma": lambda law, table: laws.InverseGamma(
+    "InverseGamma": lambda law, table: emjax.laws.InverseGamma(
         law.shape if table.degrees_of_freedom is None else np.asarray(0.5 * table.degrees_of_freedom),
         law.scale * _or(table.scatter, 1.0),
     ),

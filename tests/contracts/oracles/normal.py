@@ -56,7 +56,7 @@ class NormalOracle(Oracle):
             own = own[..., kept, :][..., kept]
         elif self.covariance == "diag":
             own = own[:, kept]
-        return {"mean": np.asarray(values["mean"])[:, kept], "covariance": own}
+        return {**values, "mean": np.asarray(values["mean"])[:, kept], "covariance": own}
 
     def matrices(self, values: Values) -> np.ndarray:
         """Covariance matrices ``(K, d, d)`` from the structure's own array."""
