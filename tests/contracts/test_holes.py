@@ -54,7 +54,7 @@ def test_em_climbs_the_density_of_what_was_observed(row: Row, with_prior: bool):
     assert max(float(np.abs(slope).max()) for slope in slopes if slope.size) < 1e-5
 
 
-@walk(by_name=lambda row: row.n_features != 2)
+@walk(by_name=lambda row: row.name not in ("normal-full-2d", "poisson-2d"))
 def test_a_row_with_nothing_observed_changes_nothing(row: Row):
     x = with_holes(row)[1:]
     more = np.concatenate([x, np.full((7, x.shape[1]), np.nan)])

@@ -17,6 +17,10 @@ class ExponentialOracle(Oracle):
     has_units = True
     has_origin = True
 
+    def stands_for_another(self, d: int) -> bool:
+        """Features are independent, so that the row of two is two of one."""
+        return d == 1
+
     def random(self, rng: np.random.Generator, k: int, d: int) -> Values:
         return {"rate": np.exp(rng.normal(-2.0, 1.5, size=(k, d)))}
 

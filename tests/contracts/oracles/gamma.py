@@ -24,6 +24,10 @@ class GammaOracle(Oracle):
     has_units = True
     has_origin = True
 
+    def stands_for_another(self, d: int) -> bool:
+        """Features are independent, so that the row of two is two of one."""
+        return d == 1
+
     def random(self, rng: np.random.Generator, k: int, d: int) -> Values:
         shape = rng.uniform(1.5, 12.0, size=(k, d))
         return {"shape": shape, "rate": shape / np.exp(rng.normal(scale=0.8, size=(k, d)))}
