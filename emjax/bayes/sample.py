@@ -145,6 +145,10 @@ def _check_prior(problem: Problem, method: str) -> None:
     """Refuse methods that count on what this prior is not: the same for all components, or conjugate."""
     if method == "gibbs" and (why := problem.refuses_gibbs):
         raise ConfigError(f"method='gibbs' needs a conjugate prior: {why}; use hmc or nuts")
+    if method in ("hmc", "laplace") and problem.z.labels is not None:
+        raise ConfigError(
+            f"method={method!r} needs components that nothing tells apart, and labels of rows do; use nuts or gibbs"
+        )
     if method in ("hmc", "laplace") and not problem.exchangeable:
         raise ConfigError(
             f"method={method!r} needs a prior that treats all components alike, and this one tells them apart; "

@@ -32,15 +32,13 @@ class Side(Shown):
 
 def same_prior(fit: Fit, posterior: Posterior) -> bool:
     """Whether the fit is EM under the posterior's own prior."""
-    ours, theirs = fit.mixture.prior, posterior.mixture.prior
-    if ours == "default":
-        ours = fit.mixture.default_prior(fit.data)
-    if theirs == "default":
-        theirs = posterior.mixture.default_prior(fit.data)
+    ours, theirs = (each.mixture.resolved_prior(fit.samples) for each in (fit, posterior))
     if ours is None or theirs is None:
         return ours is theirs
+    if jax.tree.structure(ours) != jax.tree.structure(theirs):  # type: ignore[operator]
+        return False  # other laws, or laws of other parameters
     pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
-    return all(np.allclose(one, other, rtol=1e-9, atol=0.0) for one, other in pairs)
+    return all(np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-9, atol=0.0) for a, b in pairs)
 
 
 def prior_decides(sides: Mapping[str, Side]) -> bool:
@@ -81,7 +79,7 @@ def prior_reasons(
             f"The prior, not the algorithm: {name} is not near the posterior, and EM under the posterior's own prior "
             "(MAP) is. Estimates and intervals here are those of the MAP.",
             _failed(given, name),
-            _ask_for_map(posterior, given.fit.data),
+            _ask_for_map(posterior),
             *sides["map"].judgement.reasons,
             *_moved(effect, name),
         ]
@@ -122,7 +120,7 @@ def _shift(given: Side, effect: Mapping[str, Any] | None) -> str:
     )
 
 
-def _ask_for_map(posterior: Posterior, values: np.ndarray) -> str:
+def _ask_for_map(posterior: Posterior) -> str:
     default = dataclasses.replace(posterior.map_fit, mixture=dataclasses.replace(posterior.mixture, prior="default"))
     if same_prior(default, posterior):
         how = "emjax.fit(Mixture(..., prior='default'), x), or --prior default on the command line"

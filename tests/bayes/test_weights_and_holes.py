@@ -106,3 +106,14 @@ def test_samplers_keep_labels():
     fit = emjax.fit(mixture, x, labels=labels, key=0)
     comparison = emjax.compare(fit, found["gibbs"], x, key=0, loo=False)
     np.testing.assert_allclose(comparison.fit.params.mean, fit.params.mean)
+
+
+def test_a_fit_under_laws_of_its_own_is_compared_with_the_default_posterior():
+    x = np.asarray(emjax.datasets.load("faithful"))[:, 0]
+    laws = {"mean": emjax.laws.Normal(0, 10), "scale": emjax.laws.HalfNormal(3.0)}
+    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2, laws), x, key=0)
+    assert fit.space == "(weights, mean, scale)"
+    posterior = emjax.sample(emjax.Mixture(emjax.Normal(), 2), x, key=1, method="gibbs", draws=300, warmup=200)
+    comparison = emjax.compare(fit, posterior, x, key=2, loo=False)
+    assert set(comparison.judgements) == {"em", "map"}
+    assert not np.allclose(comparison.given.params.mean, posterior.map_fit.params.mean, rtol=1e-9)

@@ -69,7 +69,7 @@ def _results(fit: Fit) -> list[tuple[str, str]]:
         rows.append(("Log prior", number(fit.log_prior, 6)))
     return [
         *rows,
-        ("BIC (the lower the better)", number(fit.bic(fit.data), 8)),
+        ("BIC (the lower the better)", number(fit.bic(), 8)),
         ("Starts that ended here", f"{fit.optima[0].count:,} of {starts:,}"),
     ]
 
