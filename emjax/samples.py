@@ -235,7 +235,7 @@ def check_against_components(samples: Samples, n_components: int, *, name: str =
         n_rows, total = int((counts > 0).sum()), float(counts.sum())
     if max(n_rows, int(total)) < n_components:
         rows = "1 row" if n_rows == 1 else f"{n_rows} rows"
-        which = "" if n_rows == samples.n_samples else " that count"
+        which = "" if n_rows == samples.n_samples else f" that count{'s' * (n_rows == 1)}"
         raise DataError(
             f"{name} has {rows}{which}, fewer than the {n_components} components asked for: "
             f"give more rows or ask for at most {n_rows}"

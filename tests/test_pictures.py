@@ -63,7 +63,13 @@ def fits():
     return fit
 
 
-@pytest.mark.parametrize("name", emjax.families.FAMILIES)
+_BY_NAME = ("poisson", "exponential", "student_t")  # others stand for them: counts, positive data, ellipses
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in _BY_NAME)) for name in emjax.families.FAMILIES],
+)
 def test_every_picture_of_a_fit_is_drawn(fits, name):
     fit = fits(name)
     for kind in FIGURES["Fit"]:
@@ -72,7 +78,7 @@ def test_every_picture_of_a_fit_is_drawn(fits, name):
     assert not any("nan" in f"{one.text} {one.caption}" for one in words)
 
 
-@pytest.mark.parametrize("name", ["categorical", "gamma"])
+@pytest.mark.parametrize("name", ["categorical", pytest.param("gamma", marks=pytest.mark.slow)])
 def test_every_picture_of_a_comparison_is_drawn(fits, name, tmp_path):
     fit = fits(name)
     comparison = emjax.compare(fit, imitated(fit), fit.samples, key=0)
@@ -127,7 +133,9 @@ def test_densities_of_positive_data_are_drawn_on_their_support(fits):
     assert np.trapezoid(line.em_density, line.grid) == pytest.approx(1.0, abs=0.02)
 
 
-@pytest.mark.parametrize("name", ["normal", "student_t", "gamma", "exponential"])
+@pytest.mark.parametrize(
+    "name", ["normal", "gamma", *(pytest.param(each, marks=pytest.mark.slow) for each in ("student_t", "exponential"))]
+)
 def test_an_outline_holds_its_share_of_a_component(fits, name):
     fit = fits(name)
     drawn, labels = (np.asarray(each) for each in fit.mixture.sample(fit.params, 0, 20_000))

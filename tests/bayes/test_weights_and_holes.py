@@ -30,15 +30,17 @@ def check_agreement(found: dict[str, emjax.Posterior]) -> None:
             np.testing.assert_array_less(gap, 4 * np.hypot(errors[i], errors[0]))
 
 
+@pytest.mark.parametrize(
+    "methods", [("hmc", "gibbs"), pytest.param(("hmc", "nuts", "gibbs"), marks=pytest.mark.slow)], ids="-".join
+)
 @pytest.mark.parametrize("problem", ["weighted", "missing"])
-def test_hmc_nuts_and_gibbs_agree(problem: str):
+def test_samplers_agree(problem: str, methods: tuple[str, ...]):
     x, given = counts(), {}
     if problem == "weighted":
         given = {"weights": np.random.default_rng(1).integers(0, 4, len(x))}
     else:
         x[np.random.default_rng(1).random(x.shape) < 0.25] = np.nan
     mixture = emjax.Mixture(emjax.Poisson(), 2, "default")
-    methods = ("hmc", "nuts", "gibbs")
     check_agreement({m: emjax.sample(mixture, x, method=m, key=2, draws=500, warmup=300, **given) for m in methods})
 
 

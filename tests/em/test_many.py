@@ -93,11 +93,11 @@ def test_more_starts_than_places_and_more_data_sets_than_seats(monkeypatch):
 
 def test_data_that_fit_refuses_are_refused_in_their_place():
     good = hard()[0]
-    datasets = [good[0], np.ones((120, 1)), np.array([[1.0], [np.nan]]), *good[1:]]
+    datasets = [good[0], np.ones((120, 1)), np.array([[1.0], [np.inf]]), *good[1:]]
     fits = fit_many(NORMAL, datasets, keys=jax.random.split(jax.random.key(0), 7), n_init=1)
     assert [type(fit) for fit in fits] == [emjax.Fit, emjax.DataError, emjax.DataError] + [emjax.Fit] * 4
     assert "is constant" in str(fits[1])
-    assert "NaN in row 1" in str(fits[2])
+    assert "infinite value in row 1" in str(fits[2])
     assert fit_many(NORMAL, [], keys=[]) == []
     with pytest.raises(ValueError, match="2 data sets need as many keys, not 1"):
         fit_many(NORMAL, datasets[:2], keys=keys(1))

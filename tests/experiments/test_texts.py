@@ -84,7 +84,7 @@ def test_a_config_reads_texts_where_its_family_is_of_levels(survey):
         Config.model_validate({"data": {**data, "texts": "levels"}, "model": {"n_components": 2}})
 
 
-@pytest.mark.parametrize("command", ["fit", "compare"])
+@pytest.mark.parametrize("command", ["fit", pytest.param("compare", marks=pytest.mark.slow)])
 def test_a_file_of_texts_from_the_command_line(command, tmp_path, emjax_command):
     rng = np.random.default_rng(0)
     rows = [f"{a},{b}" for a, b in zip(rng.choice(["no", "yes"], 60), rng.choice(["x", "y", "z"], 60), strict=True)]

@@ -57,6 +57,7 @@ def test_a_step_that_falls_is_tried_again_shorter(cauchy: Any, x: np.ndarray, ac
 
 
 @pytest.mark.runs_numpyro
+@pytest.mark.slow
 def test_samplers_agree_with_em(cauchy: Any, x: np.ndarray):
     mixture = emjax.Mixture(cauchy(), 2, "default")
     fit = emjax.fit(mixture, x, key=1)

@@ -95,7 +95,11 @@ def test_units_of_positive_data_change_nothing_under_the_default_prior():
 
 
 @pytest.mark.runs_numpyro
-@pytest.mark.parametrize("family", [emjax.Bernoulli(), emjax.Exponential()], ids=lambda family: family.name)
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(emjax.Bernoulli(), marks=pytest.mark.slow), emjax.Exponential()],
+    ids=lambda family: family.name,
+)
 def test_two_samplers_agree(family: emjax.Family):
     rng = np.random.default_rng(11)
     first = rng.random((300, 1)) < 0.4

@@ -34,7 +34,8 @@ class StudentOracle(NormalOracle):
         return f"{self.covariance}-{tails}"
 
     def stands_for_another(self, d: int) -> bool:
-        return False
+        """Fixed degrees of freedom are those of the estimate without their step, which has a test of its own."""
+        return self.df is not None
 
     def _df(self, values: Values) -> np.ndarray:
         return np.broadcast_to(self.df if self.df is not None else values["df"], len(values["mean"]))
