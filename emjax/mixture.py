@@ -125,8 +125,6 @@ class Mixture(Shown):
         samples = self.samples(x)
         summary = samples.summary
         if isinstance(self.prior, Prior):
-            if self.prior.family.declared_as == self.family:
-                object.__setattr__(self, "family", self.prior.family)
             if self.prior.n_features != summary.n_features:
                 raise ValueError(
                     f"the prior is one for {self.prior.n_features} features, and the data have {summary.n_features}"

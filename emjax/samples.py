@@ -32,6 +32,7 @@ __all__ = [
     "check_counts",
     "check_not_constant",
     "check_squares",
+    "place_of",
 ]
 
 _LARGEST_COUNT = 2.0**53
@@ -301,7 +302,7 @@ def check_squares(samples: Samples, *, name: str = "x") -> None:
         label = quoted(samples.feature_names[column])
         remedy = f"divide the column by {_power_of_ten(largest[column])}"
         raise DataError(
-            f"{name}: column {label} holds {value:.4g} in row {_place(samples, rows[0])} (counting from 0){others}, "
+            f"{name}: column {label} holds {value:.4g} in row {place_of(samples, rows[0])} (counting from 0){others}, "
             "whose square is too large for float64: "
             + (f"remove such rows if it stands for a missing value, or {remedy}" if few else remedy)
         )
@@ -317,7 +318,7 @@ def _power_of_ten(number: float) -> str:
     return f"1e{int(np.floor(np.log10(number)))}"
 
 
-def _place(samples: Samples, row: int) -> int:
+def place_of(samples: Samples, row: int) -> int:
     """The place among all rows of one that counts."""
     return int(row if samples.weights is None else np.flatnonzero(samples.weights > 0)[row])
 
@@ -345,7 +346,7 @@ def check_counts(samples: Samples, *, name: str = "x") -> None:
     if bad.size:
         row, column = (int(place) for place in bad[0])
         raise DataError(
-            f"{name} must hold counts 0, 1, 2, …: row {_place(samples, row)} (counting from 0) of column "
+            f"{name} must hold counts 0, 1, 2, …: row {place_of(samples, row)} (counting from 0) of column "
             f"{quoted(samples.feature_names[column])} is {values[row, column]:g}; choose other columns or a "
             "normal mixture"
         )
@@ -353,7 +354,7 @@ def check_counts(samples: Samples, *, name: str = "x") -> None:
     if large.size:
         row, column = (int(place) for place in large[0])
         raise DataError(
-            f"{name}: row {_place(samples, row)} (counting from 0) of column {quoted(samples.feature_names[column])} "
+            f"{name}: row {place_of(samples, row)} (counting from 0) of column {quoted(samples.feature_names[column])} "
             f"is {values[row, column]:.4g}, and float64 does not hold every count above 2**53 = 9.007e15: leave "
             "such rows out or choose a normal mixture"
         )

@@ -66,14 +66,9 @@ _SMALL_TREE = 100
 def drawn_starts(
     mixture: Mixture, z: np.ndarray | Rows, *, key: Array, n_init: int, starts: str, batch: int = 0
 ) -> MixtureParams:
-    """`_drawn` starts, whose components are those that the labels of the rows speak of, where there are labels."""
-    return matched(mixture, _drawn(mixture, z, key=key, n_init=n_init, starts=starts, batch=batch), z)
-
-
-def _drawn(
-    mixture: Mixture, z: np.ndarray | Rows, *, key: Array, n_init: int, starts: str, batch: int
-) -> MixtureParams:
     """``n_init`` starts of the kind that ``starts`` names, stacked, different from each other; the key decides them.
+
+    Where components of rows are known, those of a start are in the order that suits them best (`emjax.em.labelled`).
 
     Parameters
     ----------
@@ -86,7 +81,11 @@ def _drawn(
     batch
         The number of the batch: the same key draws other starts for each.
     """
-    rng, k = seeding.generator(key, batch), mixture.n_components
+    return matched(mixture, _drawn(mixture, z, seeding.generator(key, batch), n_init, starts), z)
+
+
+def _drawn(mixture: Mixture, z: np.ndarray | Rows, rng: np.random.Generator, n_init: int, starts: str) -> MixtureParams:
+    k = mixture.n_components
     scale = z.frame.scale / z.frame.scale.max() if isinstance(z, Rows) else np.ones(z.shape[1])
     z = seeding.filled(seeding.subsample(rng, z, _most_rows(mixture, z)))
     base = _base(mixture, z)

@@ -158,14 +158,16 @@ def _alike(tasks: list[_Task]) -> list[list[_Task]]:
     for task in tasks:
         counted = task.samples.counted
         roles = counted.weights is None, counted.labels is None, counted.has_holes, task.mixture.family
-        groups.setdefault((counted.values.shape, roles, _laws_of(task)), []).append(task)
+        groups.setdefault((counted.values.shape, roles, _laws_of(task.mixture)), []).append(task)
     return list(groups.values())
 
 
-def _laws_of(task: _Task) -> Any:
-    """What of the prior programs depend on: its sites and the kinds of their laws."""
-    prior = task.mixture.resolved_prior(task.samples)
-    return None if prior is None else tuple((site, type(law)) for site, law in prior.items())
+def _laws_of(mixture: Mixture) -> Any:
+    """What of a prior programs depend on: its sites, the kinds of their laws and the shapes of their numbers."""
+    if mixture.prior is None or isinstance(mixture.prior, str):
+        return mixture.prior
+    leaves, structure = jax.tree.flatten(mixture.prior)
+    return str(structure), tuple(map(np.shape, leaves))
 
 
 class _Open:

@@ -42,7 +42,7 @@ def derivatives(
     family: Any, params: MixtureParams, rows: Observations, responsibilities: Float[Array, "K n"]
 ) -> Derivatives:
     """The statistics of an E-step at ``params``."""
-    flat, unravel = _flat(family, params)
+    flat, unravel = rows_of_coordinates(family, params)
 
     def expected(flat: Float[Array, "b q"]) -> Float[Array, ""]:
         return jnp.sum(responsibilities * family.log_kernel(unravel(flat), rows))
@@ -52,13 +52,11 @@ def derivatives(
 
 def ascend(family: Any, statistics: Derivatives, params: MixtureParams, laws: Mapping[str, Any]) -> Values:
     """One Newton step from the statistics, plus the laws' log density."""
-    flat, unravel = _flat(family, params)
+    flat, unravel = rows_of_coordinates(family, params)
 
     def log_prior(flat: Float[Array, "b q"]) -> Float[Array, ""]:
         moved = unravel(flat)
-        terms = (
-            jnp.sum(law.log_prob(family.at_site(site, moved), moved)) for site, law in laws.items() if site != "weights"
-        )
+        terms = (jnp.sum(law.log_prob(family.at_site(site, moved), moved)) for site, law in laws.items())
         return sum(terms, jnp.zeros((), flat.dtype))
 
     gradient = statistics.gradient + jax.grad(log_prior)(flat)
@@ -73,8 +71,8 @@ def ascend(family: Any, statistics: Derivatives, params: MixtureParams, laws: Ma
     return {name: moved[name] for name in family.parameters}
 
 
-def _flat(family: Any, params: MixtureParams) -> tuple[Array, Callable[[Array], MixtureParams]]:
-    """The free coordinates: a row for each component, or one row where components share a parameter."""
+def rows_of_coordinates(family: Any, params: Any) -> tuple[Array, Callable[[Array], MixtureParams]]:
+    """The free coordinates, a row for each component or one where components share a parameter; and the way back."""
     free = family.declared.unconstrain(params)
     if any(parameter.shared for parameter in family.parameters.values()):
         vector, unravel_all = ravel_pytree(free)

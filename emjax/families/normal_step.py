@@ -8,9 +8,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from emjax.families.ascent import rows_of_coordinates
 from emjax.families.laws import Flat, NormalGiven
 from emjax.families.newton import newton
 from emjax.families.parameters import MixtureParams, Values
@@ -41,7 +41,7 @@ def estimated(
     statistics: NormalStatistics,
     counts: Float[Array, " K"],
     params: MixtureParams,
-    laws: Mapping[str, Any],
+    laws: Laws,
 ) -> Values:
     """The joint mode of conjugate laws, any of them flat."""
     structure, (k, d) = family.structure, params.mean.shape
@@ -62,7 +62,7 @@ def updated(
     statistics: NormalStatistics,
     counts: Float[Array, " K"],
     params: MixtureParams,
-    laws: Mapping[str, Any],
+    laws: Laws,
 ) -> tuple[NormalGiven, Any]:
     """The laws of the means ``(K, d)`` given their covariances, and of the dispersion, given the data."""
     structure = family.structure
@@ -95,36 +95,22 @@ def maximized(
     statistics: NormalStatistics,
     counts: Float[Array, " K"],
     params: MixtureParams,
-    laws: Mapping[str, Any],
+    laws: Laws,
 ) -> Values:
     r"""The mode of :math:`\langle \eta, T \rangle + \log p` under any laws, by Newton's method in free coordinates.
 
     A row for each component, or one of all where they share their covariance.
     """
-    structure, (k, d) = family.structure, params.mean.shape
+    structure, k = family.structure, len(params.mean)
     mass = statistics.masses(counts)
     shift = statistics.first / jnp.maximum(mass, jnp.finfo(mass.dtype).tiny)[:, None]
-    free = family.declared.unconstrain({"mean": params.mean + shift, structure.site: params[structure.site]})
-    if structure.shared:
-        vector, unravel = ravel_pytree(free)
-        start = vector[None]
-
-        def placed(u: Float[Array, "b q"]) -> MixtureParams:
-            return MixtureParams(family, family.declared.constrain(unravel(u[0])))
-    else:
-        pieces = {name: value.reshape(k, -1) for name, value in free.items()}
-        start = jnp.concatenate(list(pieces.values()), axis=1)
-
-        def placed(u: Float[Array, "b q"]) -> MixtureParams:
-            own = {"mean": u[:, :d], structure.site: u[:, d:].reshape(free[structure.site].shape)}
-            return MixtureParams(family, family.declared.constrain(own))
+    moved_mean = {"mean": params.mean + shift, structure.site: params[structure.site]}
+    start, placed = rows_of_coordinates(family, moved_mean)
 
     def objective(u: Float[Array, "b q"]) -> Float[Array, " b"]:
         moved = placed(u)
         value = _expected(family, statistics, counts, params, moved)
         for site, law in laws.items():
-            if site == "weights":
-                continue
             terms = law.log_prob(family.at_site(site, moved), moved)
             whole = structure.shared and family.site(site).shared
             terms = jnp.sum(terms) / k if whole else jnp.sum(terms.reshape(k, -1), axis=1) if terms.ndim else terms

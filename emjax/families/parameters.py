@@ -154,11 +154,6 @@ class Declared:
         """The inverse of `to_frame`."""
         return {name: _moved(p, values[name], frame, back=True) for name, p in self}
 
-    def log_jacobian(self, n_components: int, frame: Frame) -> Float[Array, ""]:
-        """``log |d parameters(z) / d parameters(x)|`` over all components."""
-        terms = ((1 if p.shared else n_components) * p.log_jacobian(frame) for _, p in self)
-        return sum(terms, jnp.zeros(()))
-
 
 def _moved(parameter: Parameter, value: Any, frame: Frame, *, back: bool) -> Any:
     if parameter.unit is Unit.NONE:

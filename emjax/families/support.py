@@ -6,7 +6,7 @@ import numpy as np
 
 from emjax.errors import DataError
 from emjax.floats import quoted
-from emjax.samples import Samples, check_counts
+from emjax.samples import Samples, check_counts, place_of
 
 _DEMANDS = {
     "positive": ("numbers above zero", lambda values: values <= 0),
@@ -27,11 +27,12 @@ def check_support(samples: Samples, support: str, family: str) -> None:
         check_counts(samples)
         return
     words, outside = _DEMANDS[support]
-    bad = np.argwhere(outside(samples.values))
+    values = samples.counted.values
+    bad = np.argwhere(outside(values))
     if bad.size:
         row, column = (int(place) for place in bad[0])
         raise DataError(
-            f"x: a {family} mixture needs {words}, and row {row} (counting from 0) of column "
-            f"{quoted(samples.feature_names[column])} is {samples.values[row, column]:g}; choose other columns or "
+            f"x: a {family} mixture needs {words}, and row {place_of(samples, row)} (counting from 0) of column "
+            f"{quoted(samples.feature_names[column])} is {values[row, column]:g}; choose other columns or "
             "another family"
         )

@@ -6,6 +6,7 @@ import pytest
 
 import emjax
 from emjax import laws
+from emjax.em.many import fit_many
 
 X = np.random.default_rng(0).normal(size=(60, 2)) + np.repeat([[0.0, 0.0], [4.0, 1.0]], 30, axis=0)
 
@@ -62,3 +63,24 @@ def test_a_mixture_reads_like_its_declaration():
     assert repr(mixture) == (
         "Mixture(Normal(covariance='diag'), n_components=2, prior={'mean': Normal(mean=0, scale=10)})"
     )
+
+
+def test_what_a_row_without_weight_holds_is_nobodys_business():
+    x = np.array([[0.0], [1.0], [1.0], [7.0]])
+    fit = emjax.fit(emjax.Mixture(emjax.Bernoulli(), 1), x, weights=[1, 1, 1, 0], key=0)
+    np.testing.assert_allclose(fit.params.probability, [[2 / 3]])
+    with pytest.raises(emjax.DataError, match=r"row 3 \(counting from 0\)"):
+        emjax.fit(emjax.Mixture(emjax.Bernoulli(), 1), x, weights=[0, 1, 1, 1], key=0)
+
+
+@pytest.mark.runs_numpyro
+def test_data_sets_with_laws_of_different_kinds_are_fitted_beside_each_other():
+    import numpyro.distributions as dist
+
+    x, mixture = np.random.default_rng(0).normal(size=(60, 1)), emjax.Mixture(emjax.Normal("diag"), 1)
+    priors = [{"mean": dist.StudentT(3.0, 0.0, 0.01)}, {"mean": dist.Laplace(0.0, 0.01)}, "default"]
+    fits = fit_many(mixture, [x] * 3, keys=0, priors=priors, n_init=1)
+    assert [type(fit) for fit in fits] == [emjax.Fit] * 3
+    alone = [emjax.fit(emjax.Mixture(emjax.Normal("diag"), 1, prior), x, key=0, n_init=1) for prior in priors]
+    for ours, theirs in zip(fits, alone, strict=True):
+        np.testing.assert_allclose(ours.params.mean, theirs.params.mean, rtol=1e-6, atol=1e-9)
