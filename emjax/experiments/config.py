@@ -10,8 +10,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from emjax.catalogue import FAMILY_ENTRIES
+from emjax.catalogue import (
+    DEFAULT_SAMPLER,
+    DEFAULT_START,
+    FAMILY_ENTRIES,
+    SAMPLERS,
+    SamplerName,
+    StartName,
+    fewest_chains,
+    sampler_defaults,
+)
 from emjax.experiments.study.fields import (
+    PRECISION_OF_SAMPLERS,
+    STARTS_IN_WORDS,
     Column,
     Matrices,
     Misplaced,
@@ -25,6 +36,7 @@ from emjax.experiments.study.fields import (
     Seed,
     Text,
     bounded,
+    check_sampler,
     distinct,
     names,
 )
@@ -34,10 +46,6 @@ from emjax.files import user_path
 
 MIN_DRAWS_TO_COMPARE = 100
 """Fewer draws over all chains have no tails to estimate (PSIS-LOO) and no interval worth comparing."""
-
-DEFAULT_CHAINS = {"auto": 4, "hmc": 8, "nuts": 4, "gibbs": 8, "laplace": 4}
-"""The chains of each method where none are asked for; for ``auto`` the fewest that it may come to. They repeat
-``emjax.bayes.methods``, whose import would take seconds."""
 
 
 class SourceData(Section):
@@ -141,9 +149,7 @@ class Em(Section):
         description="number of starts; the best is kept, all optima are reported; default: 20, and up to 240 "
         "where these have not settled which is the best; 1 with `iterations`",
     )
-    starts: Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"] = Field(
-        default="mixed", description="how starts are drawn; mixed: k-means++, random points, and hard clusters"
-    )
+    starts: StartName = Field(default=DEFAULT_START, description=STARTS_IN_WORDS)
     accelerate: Literal["auto", "none", "squarem", "anderson"] = Field(
         default="auto", description="auto: Anderson acceleration, and plain EM with `iterations`"
     )
@@ -169,38 +175,31 @@ class Em(Section):
 class Mcmc(Section):
     """How the posterior is sampled."""
 
-    method: Literal["auto", "hmc", "nuts", "gibbs", "laplace"] = Field(
-        default="auto",
-        description="auto: the method that the posterior's modes speak for, checked afterwards, with safer ones to "
-        "follow; hmc: whitened by the modes; nuts: NumPyro's, the reference; gibbs: data augmentation; laplace: "
-        "weighted draws around the modes",
+    method: SamplerName = Field(
+        default=DEFAULT_SAMPLER, description="; ".join(f"{name}: {entry.what}" for name, entry in SAMPLERS.items())
     )
     chains: Annotated[int, bounded("chains")] | None = Field(
-        default=None, description="chains; default: 8 for hmc and gibbs, 4 for the others"
+        default=None, description=f"chains; default: {sampler_defaults('chains')}"
     )
     warmup: Annotated[int, bounded("warmup")] | None = Field(
         default=None,
-        description="steps of each chain that tune the sampler and are not kept; default: 200 for hmc, 1000 for "
-        "nuts, 500 for gibbs",
+        description="steps of each chain that tune the sampler and are not kept; default: "
+        + sampler_defaults("warmup"),
     )
     draws: Annotated[int, bounded("draws")] | None = Field(
         default=None,
-        description="draws kept of each chain; default: 500 for hmc, which then goes on until they suffice, and 1000 "
-        "for the others",
+        description=f"draws kept of each chain; default: {sampler_defaults('draws')}, and on until they suffice",
     )
     target_accept_prob: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = Field(
         default=None,
         description="acceptance probability that steps are tuned to; raise it where transitions diverge; default: "
-        "0.85 for hmc, 0.95 for nuts",
+        + sampler_defaults("target_accept_prob"),
     )
-    dtype: Literal["float64", "float32"] = Field(
-        default="float64", description="precision of hmc and gibbs; the others work in float64 only"
-    )
+    dtype: Literal["float64", "float32"] = Field(default="float64", description=PRECISION_OF_SAMPLERS)
 
     @model_validator(mode="after")
-    def _dtype_goes_with_method(self) -> "Mcmc":
-        if self.dtype == "float32" and self.method in ("nuts", "laplace"):
-            raise Misplaced(f"dtype = 'float32' is for hmc and gibbs; {self.method} works in float64 only", "dtype")
+    def _settings_go_with_method(self) -> "Mcmc":
+        check_sampler(self.method, self)
         return self
 
 
@@ -266,7 +265,7 @@ class Config(Section):
         mcmc = self.mcmc
         if self.task != "compare" or mcmc.draws is None:
             return self
-        n_draws = (mcmc.chains or DEFAULT_CHAINS[mcmc.method]) * mcmc.draws
+        n_draws = (mcmc.chains or fewest_chains(mcmc.method)) * mcmc.draws
         if n_draws < MIN_DRAWS_TO_COMPARE:
             problem = f"mcmc.chains x mcmc.draws = {n_draws}: compare needs at least {MIN_DRAWS_TO_COMPARE} draws"
             raise Misplaced(problem, "mcmc", "draws")

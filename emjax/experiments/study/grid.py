@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
+from emjax.catalogue import SAMPLERS
 from emjax.errors import ConfigError, DataError, EmjaxError
 from emjax.experiments.config import SourceData, is_path
 from emjax.experiments.nearest import printable
@@ -31,9 +32,7 @@ MOST_JOBS = 200_000
 OF_SAMPLERS, OF_OTHERS = 5, 50
 """Replicates of a job where a study does not say: sampling one takes seconds, fitting one milliseconds."""
 
-SAMPLERS = ("nuts", "gibbs", "auto", "hmc", "laplace")
-
-_ORDER = (*SAMPLERS, "map", "em", "sklearn")
+_ORDER = (*sorted(SAMPLERS, key=lambda name: -SAMPLERS[name].cost), "map", "em", "sklearn")
 """Methods by what they cost: a long job that is begun last keeps everybody waiting."""
 
 Where = Callable[[Location], str]
