@@ -409,4 +409,5 @@ def _tree(problem: Problem, outcome: _Outcome) -> xr.DataTree:
         log_likelihood_draws=described.kept_draws,
         library=SAMPLERS[outcome.method].library,
         log_likelihood_rows=described.kept_rows,
+        levels=problem.mixture.family.levels,
     )
