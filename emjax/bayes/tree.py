@@ -170,9 +170,8 @@ def posterior_dataset(
     pairs = [f"{features[j]}, {features[i]}" for i, j in zip(below, left, strict=True)]
     labels = {_EVENT_DIMS[0]: np.arange(n_components or 0), "feature": features, "feature_bis": features, "pair": pairs}
     coords: dict[str, Any] = {dim: labels[dim] for dim in labels if dim in used}
-    return _dataset(
-        dims, n_chains, n_draws, {**coords, **_level_coords(levels)} if "level" in used and levels else coords
-    )
+    coords |= _level_coords(levels) if levels and "level" in used else {}
+    return _dataset(dims, n_chains, n_draws, coords)
 
 
 def _level_coords(levels: Sequence[Sequence[str]]) -> dict[str, Any]:

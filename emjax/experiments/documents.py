@@ -141,8 +141,8 @@ def posterior_document(posterior: Any, level: float) -> dict[str, Any]:
 def posterior_rows(posterior: Any, level: float) -> list[dict[str, Any]]:
     """Return one row per scalar parameter, named as in every other table.
 
-    They are those of `Posterior.to_frame`: ``name``, ``mean``, ``sd``, ``lower``, ``upper``, ``ess`` and ``r_hat``, None
-    where there is none.
+    Keys: ``name``, and those of `Posterior.to_frame`, ``mean``, ``sd``, ``lower``, ``upper``, ``ess`` and ``r_hat``;
+    None where there is none.
     """
     frame = posterior.to_frame(level=level).rename(columns={"parameter": "name", "rhat": "r_hat"})
     rows = frame[["name", "mean", "sd", "lower", "upper", "ess", "r_hat"]].to_dict("records")
