@@ -31,6 +31,8 @@ class FamilyEntry:
         What its components are called in the middle of a sentence.
     of_levels
         Whether columns of data may be texts.
+    has_peer
+        Whether scikit-learn has mixtures of it.
     """
 
     data: str
@@ -39,13 +41,14 @@ class FamilyEntry:
     structured: bool = False
     reported_as: str = ""
     of_levels: bool = False
+    has_peer: bool = False
 
 
 _OF_MATRICES = ("mean", "covariance", "variance", "scale", "correlation")
 _FACTORS_OF_MATRICES = ("mean_precision", "degrees_of_freedom", "scatter")
 
 FAMILY_ENTRIES: dict[str, FamilyEntry] = {
-    "normal": FamilyEntry("real numbers", _OF_MATRICES, _FACTORS_OF_MATRICES, True, "normal"),
+    "normal": FamilyEntry("real numbers", _OF_MATRICES, _FACTORS_OF_MATRICES, True, "normal", has_peer=True),
     "student_t": FamilyEntry(
         "real numbers with outliers", (*_OF_MATRICES, "df"), _FACTORS_OF_MATRICES, True, "Student t"
     ),
@@ -188,6 +191,11 @@ NAMED_SAMPLERS = tuple(name for name in SAMPLERS if name != DEFAULT_SAMPLER)
 def is_structured(family: str) -> bool:
     """Whether a family has a covariance structure."""
     return family in FAMILY_ENTRIES and FAMILY_ENTRIES[family].structured
+
+
+def has_peer(family: str) -> bool:
+    """Whether scikit-learn has mixtures of a family."""
+    return family in FAMILY_ENTRIES and FAMILY_ENTRIES[family].has_peer
 
 
 def in_words(family: str) -> str:

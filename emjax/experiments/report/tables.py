@@ -218,7 +218,7 @@ def cost_bars(comparison: Comparison) -> list[dict[str, Any]]:
             "total": seconds(side["total_seconds"]),
             "compile_share": round(100 * side["compile_seconds"] / longest, 2),
             "run_share": round(100 * side["run_seconds"] / longest, 2),
-            "rate": number(side["effective_draws_per_second"], 3) if side["effective_draws_per_second"] else "",
+            "per_second": number(side["effective_draws_per_second"], 3) if side["effective_draws_per_second"] else "",
         }
         for name, kind, side in sides
     ]

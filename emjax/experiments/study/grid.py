@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
-from emjax.catalogue import SAMPLERS
+from emjax.catalogue import SAMPLERS, has_peer
 from emjax.errors import ConfigError, DataError, EmjaxError
 from emjax.experiments.config import SourceData, is_path
 from emjax.experiments.nearest import printable
@@ -339,7 +339,7 @@ def _check_method(method: Mapping[str, Any], model: Mapping[str, Any], data: Map
     if method["kind"] in ("em", "map"):
         em_iterations(method)
     elif method["kind"] == "sklearn":
-        if model["family"] != "normal":
+        if not has_peer(model["family"]):
             raise ConfigError(
                 f"methods.{method['name']}: scikit-learn has normal components only, and the model's family is "
                 f"{model['family']!r}; leave this method out"

@@ -16,14 +16,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from emjax.catalogue import FAMILY_ENTRIES
 from emjax.experiments.work.measures import COST
 from emjax.experiments.work.summary import Z, wilson
 
 BAND = 0.95
 """Probability of Monte-Carlo bands."""
 
-KINDS = ("mean", "rate", "weights", "scale", "covariance", "correlation")
-"""Kinds of parameters, in the order in which they are shown; a parameter's kind is its name before the bracket."""
+_SITES = [entry.sites for entry in FAMILY_ENTRIES.values()]
+KINDS = tuple(
+    dict.fromkeys([*(sites[0] for sites in _SITES), "weights", *(name for sites in _SITES for name in sites)])
+)
+"""Kinds of parameters, in the order in which they are shown: where components are, their weights, and what else there
+is; a parameter's kind is its name before the bracket."""
 
 
 @dataclasses.dataclass(frozen=True)
