@@ -193,6 +193,13 @@ def is_structured(family: str) -> bool:
     return family in FAMILY_ENTRIES and FAMILY_ENTRIES[family].structured
 
 
+def drawn_from(family: str) -> tuple[set[str], ...]:
+    """The parameters that data of a family are simulated from, in each of the ways in which they can be given."""
+    entry = FAMILY_ENTRIES[family]
+    others = set(entry.sites) - set(_OF_MATRICES[1:])
+    return ({*others, "scale"}, {*others, "covariance"}) if entry.structured else (others,)
+
+
 def has_peer(family: str) -> bool:
     """Whether scikit-learn has mixtures of a family."""
     return family in FAMILY_ENTRIES and FAMILY_ENTRIES[family].has_peer

@@ -11,13 +11,17 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from emjax.catalogue import (
+    DEFAULT_FAMILY,
     DEFAULT_SAMPLER,
     DEFAULT_START,
     FAMILY_ENTRIES,
     SAMPLERS,
+    FamilyName,
     SamplerName,
     StartName,
+    drawn_from,
     fewest_chains,
+    in_words,
     sampler_defaults,
 )
 from emjax.experiments.study.fields import (
@@ -31,6 +35,7 @@ from emjax.experiments.study.fields import (
     Position,
     PositiveRow,
     PositiveRows,
+    Probabilities,
     Rows,
     Section,
     Seed,
@@ -97,11 +102,21 @@ class SimulatedData(Section):
     """Data drawn from a mixture that is written here: the truth is known."""
 
     kind: Literal["simulate"]
+    family: FamilyName | None = Field(
+        default=None, description="what the components are; default: poisson where there is a rate, else normal"
+    )
     weights: PositiveRow = Field(description="one weight per component; they sum to 1")
-    mean: Rows | None = Field(default=None, description="normal: mean of each feature, per component")
+    mean: Rows | None = Field(default=None, description="normal, Student t: mean of each feature, per component")
     scale: PositiveRows | None = Field(default=None, description="normal: standard deviation, per component")
     covariance: Matrices | None = Field(default=None, description="normal: covariance matrix, per component")
-    rate: PositiveRows | None = Field(default=None, description="Poisson: rate of each feature, per component")
+    df: PositiveRow | None = Field(default=None, description="Student t: degrees of freedom, per component")
+    rate: PositiveRows | None = Field(
+        default=None, description="Poisson, exponential, gamma: rate of each feature, per component"
+    )
+    shape: PositiveRows | None = Field(default=None, description="gamma: shape of each feature, per component")
+    probability: Probabilities | None = Field(
+        default=None, description="Bernoulli: of each feature, per component; categorical: of each feature's levels"
+    )
     n_samples: Annotated[int, bounded("n_samples")] = Field(default=1000, description="rows to draw")
     seed: Seed = Field(default=0, description="random seed of the data")
 
@@ -109,25 +124,48 @@ class SimulatedData(Section):
     def _consistent(self) -> "SimulatedData":
         if abs(sum(self.weights) - 1.0) > 1e-9:
             raise Misplaced(f"weights sum to {sum(self.weights):.12g} and have to sum to 1", "weights")
-        given = {name for name in ("mean", "scale", "covariance", "rate") if getattr(self, name) is not None}
-        if given not in ({"mean", "scale"}, {"mean", "covariance"}, {"rate"}):
-            raise ValueError("give mean and scale, or mean and covariance (normal), or rate (Poisson)")
-        for name in sorted(given):
-            n_rows = len(getattr(self, name))
-            if n_rows != len(self.weights):
-                raise Misplaced(f"{name} has {n_rows} components and weights has {len(self.weights)}", name)
+        given, ways = self.parameters, drawn_from(self.drawn_family)
+        if set(given) not in ways:
+            wanted = ", or ".join(" and ".join(sorted(way)) for way in ways)
+            if self.family is None:
+                wanted = "mean and scale, or mean and covariance (normal), or rate (Poisson), or name a family"
+            else:
+                wanted += f" ({in_words(self.family)})"
+            raise ValueError(f"give {wanted}")
+        for name, value in given.items():
+            if len(value) != len(self.weights):
+                raise Misplaced(f"{name} has {len(value)} components and weights has {len(self.weights)}", name)
         self._check_features()
         return self
 
     def _check_features(self) -> None:
-        if self.mean is None:
-            return
-        n_features = len(self.mean[0])
-        if self.scale is not None and len(self.scale[0]) != n_features:
-            raise Misplaced(f"mean has {n_features} features and scale has {len(self.scale[0])}", "scale")
-        for matrix in self.covariance or ():
+        rows = {name: value for name, value in self.parameters.items() if isinstance(value[0], tuple)}
+        first, n_features = next(iter(rows)), self.n_features
+        for matrix in rows.pop("covariance", ()):
             if {len(matrix), *map(len, matrix)} != {n_features}:
                 raise Misplaced(f"a covariance has to be {n_features} x {n_features}, like the means", "covariance")
+        for name, value in rows.items():
+            if len(value[0]) != len(rows[first][0]):
+                raise Misplaced(f"{first} has {n_features} features and {name} has {len(value[0])}", name)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the components that are given."""
+        known = {name for entry in FAMILY_ENTRIES.values() for name in entry.sites}
+        given = {name: getattr(self, name) for name in type(self).model_fields if name in known}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def drawn_family(self) -> FamilyName:
+        """What the components are."""
+        return self.family or ("poisson" if self.rate is not None else DEFAULT_FAMILY)
+
+    @property
+    def n_features(self) -> int:
+        """The number of columns."""
+        first = next(value for value in self.parameters.values() if isinstance(value[0], tuple))
+        of_one = FAMILY_ENTRIES[self.drawn_family].of_levels and not isinstance(first[0][0], tuple)
+        return 1 if of_one else len(first[0])
 
 
 def data_kind(data: Any) -> str:

@@ -88,6 +88,13 @@ def test_a_wrong_config_is_refused_in_one_line(write, text, expected):
         ("weights = [0.5, 0.6]\nmean = [0, 1]\nscale = [1, 1]", "weights sum to 1.1"),
         ("weights = [0.5, 0.5]\nmean = [0, 1]", "give mean and scale, or mean and covariance"),
         ("weights = [0.5, 0.5]\nmean = [0, 1]\nrate = [1, 2]", "give mean and scale"),
+        ('family = "gamma"\nweights = [0.5, 0.5]\nrate = [1, 2]', "give rate and shape (gamma)"),
+        (
+            'family = "student_t"\nweights = [1]\nmean = [0]\ndf = [3]',
+            "give df and mean and scale, or covariance and df",
+        ),
+        ('family = "categorical"\nweights = [1]\nprobability = [[[0.5, 1.5]]]', "data.probability"),
+        ('family = "gamma"\nweights = [1]\nrate = [1]\nshape = [[1, 2]]', "rate has 1 features and shape has 2"),
         ("weights = [0.5, 0.5]\nrate = [1, 2, 3]", "rate has 3 components and weights has 2"),
         ("weights = [0.5, 0.5]\nmean = [[0, 1], [2]]\nscale = [1, 1]", "same number of features"),
         (

@@ -116,6 +116,15 @@ PositiveRows = Annotated[
     BeforeValidator(_as_rows, json_schema_input_type=_PositiveRows | PositiveRow),
     AfterValidator(_rectangular),
 ]
+_Share = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1)]
+_Shares = Annotated[tuple[_Share, ...], Field(min_length=1)]
+_SharesOfLevels = Annotated[tuple[_Shares, ...], Field(min_length=1)]
+Probabilities = Annotated[
+    tuple[_Shares, ...] | tuple[_SharesOfLevels, ...],
+    BeforeValidator(_as_rows, json_schema_input_type=tuple[_Shares, ...] | tuple[_SharesOfLevels, ...] | _Shares),
+    AfterValidator(_rectangular),
+]
+"""Of each component one for each feature; or of each feature those of its levels."""
 Matrices = Annotated[_Matrices, BeforeValidator(_as_matrices, json_schema_input_type=_Matrices | PositiveRow)]
 
 

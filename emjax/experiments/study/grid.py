@@ -309,7 +309,7 @@ class _Sections:
         data = study.data
         tree = data.model_dump(mode="json", exclude_none=True)
         if not isinstance(data, SourceData):
-            return tree, len((data.mean or data.rate or ((),))[0])
+            return tree, data.n_features
         if is_path(data.source):
             tree["source"] = os.path.abspath(user_path(data.source))
         # Without what a study adds, so that a file is read once for all of its splits.

@@ -12,6 +12,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from emjax.bounds import LARGEST
 from emjax.catalogue import (
+    DEFAULT_FAMILY,
     DEFAULT_SAMPLER,
     DEFAULT_START,
     FAMILY_ENTRIES,
@@ -20,6 +21,7 @@ from emjax.catalogue import (
     SamplerName,
     StartName,
     fewest_chains,
+    in_words,
     is_structured,
 )
 from emjax.experiments.config import (
@@ -123,8 +125,9 @@ class StudySimulation(SimulatedData):
     @model_validator(mode="after")
     def _normal_only(self) -> StudySimulation:
         for name in ("overlap", "contamination", "misspecification"):
-            if self.rate is not None and getattr(self, name) is not None:
-                raise Misplaced(f"{name} is for normal components, and rate is given: leave one of them out", name)
+            if self.drawn_family != DEFAULT_FAMILY and getattr(self, name) is not None:
+                others = in_words(self.drawn_family)
+                raise Misplaced(f"{name} is for normal components, and these are {others}: leave it out", name)
         if self.overlap is not None and len(self.weights) < 2:
             raise Misplaced("overlap needs at least two components", "overlap")
         return self
@@ -340,13 +343,13 @@ class Study(Section):
     @model_validator(mode="after")
     def _data_for_the_family(self) -> Study:
         """Normal components draw real numbers, which no other data are."""
-        if isinstance(self.model, Model) and isinstance(self.data, StudySimulation) and self.data.rate is None:
-            family = self.model.family
-            if not is_structured(family):
+        if isinstance(self.model, Model) and isinstance(self.data, StudySimulation):
+            family, drawn = self.model.family, self.data.drawn_family
+            if is_structured(drawn) and not is_structured(family):
                 data = FAMILY_ENTRIES[family].data
                 raise Misplaced(
-                    f"model.family = {family!r} is for {data}, and normal components draw none: give data.rate "
-                    "(counts), or a file of data",
+                    f"model.family = {family!r} is for {data}, and {in_words(drawn)} components draw none: give "
+                    "data.family and its parameters, or a file of data",
                     "model",
                     "family",
                 )

@@ -24,9 +24,7 @@ BAND = 0.95
 """Probability of Monte-Carlo bands."""
 
 _SITES = [entry.sites for entry in FAMILY_ENTRIES.values()]
-KINDS = tuple(
-    dict.fromkeys([*(sites[0] for sites in _SITES), "weights", *(name for sites in _SITES for name in sites)])
-)
+KINDS = tuple(dict.fromkeys([*(own[0] for own in _SITES), "weights", *(name for own in _SITES for name in own)]))
 """Kinds of parameters, in the order in which they are shown: where components are, their weights, and what else there
 is; a parameter's kind is its name before the bracket."""
 

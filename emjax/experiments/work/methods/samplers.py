@@ -219,6 +219,7 @@ def _outcome(posterior: Posterior, level: float, *, keep: bool) -> Outcome:
         compile_seconds=posterior.compile_seconds,
         run_seconds=posterior.run_seconds,
         tree=posterior.sampled if keep else None,
+        family=posterior.mixture.family.name,
         discrete=posterior.mixture.family.discrete,
         levels=posterior.mixture.family.levels,
         moments=moments,
