@@ -91,7 +91,7 @@ def test_a_wrong_config_is_refused_in_one_line(write, text, expected):
         ('family = "gamma"\nweights = [0.5, 0.5]\nrate = [1, 2]', "give rate and shape (gamma)"),
         (
             'family = "student_t"\nweights = [1]\nmean = [0]\ndf = [3]',
-            "give df and mean and scale, or covariance and df",
+            "give df and mean and scale, or cov",
         ),
         ('family = "categorical"\nweights = [1]\nprobability = [[[0.5, 1.5]]]', "data.probability"),
         ('family = "gamma"\nweights = [1]\nrate = [1]\nshape = [[1, 2]]', "rate has 1 features and shape has 2"),

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from emjax.datasets.laws import MixtureLaw
@@ -19,7 +20,7 @@ from emjax.mixture import Mixture, MixtureParams
 from emjax.moments import Summary
 from emjax.scope import computing
 
-_ROWS_OF_WIDER = 10_000
+_ROWS_OF_WIDER = 2048
 
 
 class FamilyLaw(MixtureLaw):
@@ -71,7 +72,7 @@ class FamilyLaw(MixtureLaw):
     def draw(self, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         with computing():
             key = jax.random.key(int(rng.integers(2**32)))
-            return np.asarray(self._mixture.family.sample(self._params, key, np.asarray(labels)))
+            return np.asarray(self._mixture.family.sample(self._params, key, jnp.asarray(labels)))
 
 
 def family_law(family: str, weights: Any, parameters: Mapping[str, Any]) -> FamilyLaw:

@@ -43,9 +43,9 @@ def test_every_family_is_drawn_from():
 
 @pytest.mark.parametrize("family", PARAMETERS)
 def test_data_of_a_family_follow_the_textbook_s_density(family):
-    data = declared(family, n_samples=2000, seed=3)
+    data = declared(family, n_samples=2048, seed=3)
     drawn, law = load_data(data), law_of(data.model_dump(mode="json", exclude_none=True))
-    assert drawn.values.shape == (2000, data.n_features) == (2000, law.n_features)
+    assert drawn.values.shape == (2048, data.n_features) == (2048, law.n_features)
     expected = np.stack([TEXTBOOK[family](drawn.values, k, **PARAMETERS[family]) for k in range(2)], axis=1)
     np.testing.assert_allclose(law.log_components(drawn.values), expected, rtol=1e-9, atol=1e-9)
     shares = WEIGHTS * np.exp(expected)
@@ -60,7 +60,7 @@ def test_data_of_a_family_follow_the_textbook_s_density(family):
 @pytest.mark.parametrize(("family", "known"), [("gamma", True), ("exponential", False)])
 def test_parameters_are_measured_against_those_of_their_own_family(family, known):
     law = law_of(declared("gamma").model_dump(mode="json", exclude_none=True))
-    values, labels = law.sample(200, np.random.default_rng(0))
+    values, labels = law.sample(2048, np.random.default_rng(0))
     data = datasets.Dataset(values=values, feature_names=("x",), labels=labels)
     named = {"weights": law.weights, "rate": law.parameters["rate"] + 0.5}
     outcome = Outcome(
@@ -75,9 +75,9 @@ def test_parameters_are_measured_against_those_of_their_own_family(family, known
 
 
 def test_parameters_that_make_no_law_are_refused():
-    with pytest.raises(DataError, match="^data: probability must be non-negative, add up to 1"):
+    with pytest.raises(DataError, match=r"^data: probability must be non-negative, add up to 1"):
         load_data(declared("categorical", probability=[[0.5, 0.6], [0.5, 0.5]]))
-    with pytest.raises(DataError, match="^data: covariance must be positive definite"):
+    with pytest.raises(DataError, match=r"^data: covariance must be positive definite"):
         load_data(declared("student_t", covariance=[[[1.0, 2.0], [2.0, 1.0]]] * 2))
 
 
