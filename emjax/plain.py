@@ -189,10 +189,10 @@ def from_plain(
             case {"same": int(number)}:
                 return seen[number]
             case {"distribution": str(name), "arguments": dict(entries)}:
-                arguments = {key: made(entry) for key, entry in entries.items()}
-                if any(isinstance(given, dict | list | str) for given in arguments.values()):
+                given = {key: made(entry) for key, entry in entries.items()}
+                if any(isinstance(one, dict | list | str) for one in given.values()):
                     raise ValueError(f"holds a {name} of other things than numbers")
-                return _distribution(name)(**arguments)
+                return _distribution(name)(**given)
             case {"type": str(name), "fields": dict(entries)}:
                 fields = {key: made(entry) for key, entry in entries.items()}
                 seen.append(_class(name, object, own)(**fields))
@@ -233,7 +233,7 @@ def array_of(content: bytes, dtype: np.dtype, shape: Iterable[Any], order: Any =
 _NUMPYRO = "numpyro.distributions."
 
 
-def _distribution(name: str) -> type:
+def _distribution(name: str) -> Any:
     """The class of a distribution of NumPyro that is made of numbers, and maybe of another one, which it truncates."""
     from numpyro import distributions
 
@@ -245,7 +245,7 @@ def _distribution(name: str) -> type:
     return found
 
 
-def _parameters(distribution: type) -> set[str]:
+def _parameters(distribution: Any) -> set[str]:
     return set(inspect.signature(distribution).parameters) - {"validate_args"}
 
 
