@@ -62,6 +62,9 @@ FAMILY_ENTRIES: dict[str, FamilyEntry] = {
 }
 """The families by name."""
 
+SITES = tuple(dict.fromkeys(site for entry in FAMILY_ENTRIES.values() for site in entry.sites))
+"""The parameters of all of them."""
+
 DEFAULT_FAMILY: FamilyName = "normal"
 """The family where none is asked for."""
 

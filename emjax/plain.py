@@ -238,7 +238,7 @@ def _distribution(name: str) -> Any:
     from numpyro import distributions
 
     found = getattr(distributions, name, None)
-    if not (isinstance(found, type) and issubclass(found, distributions.Distribution)):
+    if not (inspect.isclass(found) and issubclass(found, distributions.Distribution)):
         raise ValueError(f"holds a {name}, which NumPyro does not know")
     if not _parameters(found) <= {*found.arg_constraints, "base_dist"}:
         raise ValueError(f"holds a {name}, which is made of other things than numbers")
@@ -253,12 +253,12 @@ def _arguments(value: Any, place: str) -> dict[str, Any]:
     """What a distribution of NumPyro is made of; `UnknownTypeError` where that are not only numbers."""
     name = type(value).__name__
     try:
-        if _distribution(name) is not type(value):
+        if _distribution(name) is not type(value) or value.event_shape:
             raise ValueError(f"holds a {name}")
     except ValueError:
         where = place.removeprefix(".")
         raise UnknownTypeError(f"{type(value).__module__}.{name} in {where}, no distribution made of numbers") from None
-    return {key: getattr(value, key) for key in _parameters(type(value)) & set(dir(value))}
+    return {key: getattr(value, key) for key in _parameters(type(value))}
 
 
 def _named(cls: type, own: dict[str, type] | None) -> str:

@@ -16,6 +16,7 @@ from emjax.catalogue import (
     DEFAULT_START,
     FAMILY_ENTRIES,
     SAMPLERS,
+    SITES,
     FamilyName,
     SamplerName,
     StartName,
@@ -151,8 +152,7 @@ class SimulatedData(Section):
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters of the components that are given."""
-        known = {name for entry in FAMILY_ENTRIES.values() for name in entry.sites}
-        given = {name: getattr(self, name) for name in type(self).model_fields if name in known}
+        given = {name: getattr(self, name) for name in type(self).model_fields if name in SITES}
         return {name: value for name, value in given.items() if value is not None}
 
     @property
@@ -226,7 +226,8 @@ class Mcmc(Section):
     )
     draws: Annotated[int, bounded("draws")] | None = Field(
         default=None,
-        description=f"draws kept of each chain; default: {sampler_defaults('draws')}, and on until they suffice",
+        description=f"draws kept of each chain; default: {sampler_defaults('draws')}, and more where "
+        "these do not suffice and the sampler can go on",
     )
     target_accept_prob: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = Field(
         default=None,

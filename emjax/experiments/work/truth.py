@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from emjax.catalogue import DEFAULT_FAMILY
+from emjax.catalogue import DEFAULT_FAMILY, SITES
 from emjax.datasets.laws import LocationScaleLaw, MixtureLaw, normal_law, poisson_law
 from emjax.datasets.overlap import separated
 from emjax.datasets.shapes import NORMAL, Shape, SkewNormal, StudentT, Uniform
 from emjax.experiments.study.plan import canonical
 
-PARAMETERS = ("mean", "scale", "covariance", "df", "rate", "shape", "probability")
-LAW_KEYS = ("family", "weights", *PARAMETERS, "overlap", "misspecification")
+LAW_KEYS = ("family", "weights", *SITES, "overlap", "misspecification")
 """The settings of a data section that the law depends on; the others say how much is drawn and what is added."""
 
 
@@ -41,7 +40,7 @@ def _law(text: str) -> MixtureLaw:
     if family != DEFAULT_FAMILY:
         from emjax.experiments.work.family_law import family_law
 
-        return family_law(family, weights, {name: data[name] for name in PARAMETERS if name in data})
+        return family_law(family, weights, {name: data[name] for name in SITES if name in data})
     shape = shape_of(data.get("misspecification"))
     law = normal_law(
         weights=weights, mean=data["mean"], scale=data.get("scale"), covariance=data.get("covariance"), shape=shape
