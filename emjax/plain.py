@@ -238,9 +238,9 @@ def _distribution(name: str) -> Any:
     from numpyro import distributions
 
     found = getattr(distributions, name, None)
-    if not (inspect.isclass(found) and issubclass(found, distributions.Distribution)):
+    if not (isinstance(found, type) and issubclass(found, distributions.Distribution)):
         raise ValueError(f"holds a {name}, which NumPyro does not know")
-    if not _parameters(found) <= {*found.arg_constraints, "base_dist"}:
+    if not _parameters(found) <= {*getattr(found, "arg_constraints", ()), "base_dist"}:
         raise ValueError(f"holds a {name}, which is made of other things than numbers")
     return found
 
