@@ -123,10 +123,10 @@ class SamplerEntry:
     chains, warmup, draws
         How many chains there are by default, and iterations of each that are thrown away and kept; of ``auto`` those of
         the sampler that it mostly begins with.
-    target_accept_prob
-        The acceptance probability that steps are tuned to; 0 where no steps are tuned.
     cost
         Its place among the samplers by the seconds they take: the costliest has the largest number.
+    target_accept_prob
+        The acceptance probability that steps are tuned to; 0 where no steps are tuned.
     safer
         Which samplers ``auto`` tries, in this order, where the check of this one fails.
     library
@@ -149,8 +149,8 @@ class SamplerEntry:
     chains: int
     warmup: int
     draws: int
-    target_accept_prob: float
     cost: int
+    target_accept_prob: float = 0.0
     safer: tuple[SamplerName, ...] = ()
     library: str = "emjax"
     float32: bool = False
@@ -163,23 +163,26 @@ class SamplerEntry:
 SAMPLERS: dict[str, SamplerEntry] = {
     "auto": SamplerEntry(
         "the method that the posterior's modes speak for, checked afterwards, with safer ones to follow", "", "auto",
-        8, 200, 500, 0.85, 3, float32=True, compiled_ahead=True,
+        chains=8, warmup=200, draws=500, target_accept_prob=0.85, cost=3, float32=True, compiled_ahead=True,
     ),
     "hmc": SamplerEntry(
         "whitened by the modes", "HMC", "Hamiltonian Monte Carlo, whitened by the Laplace mixture",
-        8, 200, 500, 0.85, 2, ("gibbs", "nuts"), float32=True, symmetric=True, compiled_ahead=True,
+        chains=8, warmup=200, draws=500, target_accept_prob=0.85, cost=2, safer=("gibbs", "nuts"),
+        float32=True, symmetric=True, compiled_ahead=True,
     ),
     # A step for 0.8 is too long for the narrow end of a posterior where a component fades: chains stay out of it, their
     # standard deviations come out 3% short however long they run, and R-hat sees nothing (`docs/posterior.md`).
     "nuts": SamplerEntry(
-        "NumPyro's, the reference", "NUTS", "NUTS", 4, 1000, 1000, 0.95, 5, ("gibbs",), library="numpyro"
+        "NumPyro's, the reference", "NUTS", "NUTS",
+        chains=4, warmup=1000, draws=1000, target_accept_prob=0.95, cost=5, safer=("gibbs",), library="numpyro",
     ),
     "gibbs": SamplerEntry(
-        "data augmentation", "Gibbs", "Gibbs sampling", 8, 500, 1000, 0.0, 4, float32=True, conjugate=True
+        "data augmentation", "Gibbs", "Gibbs sampling",
+        chains=8, warmup=500, draws=1000, cost=4, float32=True, conjugate=True,
     ),
     "laplace": SamplerEntry(
         "weighted draws around the modes", "Laplace", "Weighted draws from the Laplace mixture over the modes",
-        4, 0, 1000, 0.0, 1, ("hmc", "gibbs", "nuts"), weighted=True, symmetric=True,
+        chains=4, warmup=0, draws=1000, cost=1, safer=("hmc", "gibbs", "nuts"), weighted=True, symmetric=True,
     ),
 }  # fmt: skip
 """The samplers by name."""
