@@ -22,7 +22,7 @@ import numpy as np
 
 import emjax
 from benchmarks.report import write_between_marks
-from emjax.em.init import STARTS
+from emjax.catalogue import STARTS
 from emjax.em.many import fit_many
 
 REFERENCE = Path(__file__).with_suffix(".json")

@@ -1,12 +1,13 @@
-"""What a config may name: families, and laws of priors. It repeats what `emjax.families` declares.
+"""What a user may name: families, covariance structures, laws of priors, starts of EM, and samplers.
 
-A config is checked without JAX, whose import takes a second, so nothing is imported here; a test holds both together.
+A config is checked without JAX, whose import takes a second, so nothing is imported here. Families, structures and laws
+repeat what `emjax.families` declares, and a test holds both together; what is said of starts and samplers stands here.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 FamilyName = Literal["normal", "student_t", "poisson", "exponential", "gamma", "bernoulli", "categorical"]
 """The names of the families."""
@@ -30,6 +31,8 @@ class FamilyEntry:
         What its components are called in the middle of a sentence.
     of_levels
         Whether columns of data may be texts.
+    has_peer
+        Whether scikit-learn has mixtures of it.
     """
 
     data: str
@@ -38,13 +41,14 @@ class FamilyEntry:
     structured: bool = False
     reported_as: str = ""
     of_levels: bool = False
+    has_peer: bool = False
 
 
 _OF_MATRICES = ("mean", "covariance", "variance", "scale", "correlation")
 _FACTORS_OF_MATRICES = ("mean_precision", "degrees_of_freedom", "scatter")
 
 FAMILY_ENTRIES: dict[str, FamilyEntry] = {
-    "normal": FamilyEntry("real numbers", _OF_MATRICES, _FACTORS_OF_MATRICES, True, "normal"),
+    "normal": FamilyEntry("real numbers", _OF_MATRICES, _FACTORS_OF_MATRICES, True, "normal", has_peer=True),
     "student_t": FamilyEntry(
         "real numbers with outliers", (*_OF_MATRICES, "df"), _FACTORS_OF_MATRICES, True, "Student t"
     ),
@@ -58,10 +62,19 @@ FAMILY_ENTRIES: dict[str, FamilyEntry] = {
 }
 """The families by name."""
 
+SITES = tuple(dict.fromkeys(site for entry in FAMILY_ENTRIES.values() for site in entry.sites))
+"""The parameters of all of them."""
+
 DEFAULT_FAMILY: FamilyName = "normal"
 """The family where none is asked for."""
 
-DEFAULT_STRUCTURE = "full"
+StructureName = Literal["full", "tied", "diag", "spherical"]
+"""The names of the covariance structures."""
+
+OF_MATRICES: tuple[StructureName, ...] = ("full", "tied")
+"""Those of matrices; the others are of variances."""
+
+DEFAULT_STRUCTURE: StructureName = "full"
 """The covariance structure where a family has one and none is asked for."""
 
 LawName = Literal[
@@ -84,10 +97,118 @@ LAW_FIELDS: dict[str, tuple[str, ...]] = {
 }
 """The numbers of each law."""
 
+StartName = Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"]
+"""The kinds of drawn starts, which `emjax.em.init` describes."""
+
+STARTS: tuple[StartName, ...] = get_args(StartName)
+"""The same, to go through."""
+
+DEFAULT_START: StartName = "mixed"
+"""The kind of starts where none is asked for."""
+
+SamplerName = Literal["auto", "hmc", "nuts", "gibbs", "laplace"]
+"""The names of the samplers, and ``auto``, which chooses one of the others."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplerEntry:
+    """What is known of a sampler before it runs.
+
+    Attributes
+    ----------
+    what
+        What it does, in a few words.
+    in_tables, in_full
+        What tables and sentences call it.
+    chains, warmup, draws
+        How many chains there are by default, and iterations of each that are thrown away and kept; of ``auto`` those of
+        the sampler that it mostly begins with.
+    cost
+        Its place among the samplers by the seconds they take: the costliest has the largest number.
+    target_accept_prob
+        The acceptance probability that steps are tuned to; 0 where no steps are tuned.
+    safer
+        Which samplers ``auto`` tries, in this order, where the check of this one fails.
+    library
+        The package that it is from.
+    float32
+        Whether it works in that precision.
+    weighted
+        Whether its draws are independent and weighted: then nothing is warmed up.
+    conjugate
+        Whether it needs a conjugate prior.
+    symmetric
+        Whether it needs components that nothing tells apart.
+    compiled_ahead
+        Whether its programs are compiled while EM runs.
+    """
+
+    what: str
+    in_tables: str
+    in_full: str
+    chains: int
+    warmup: int
+    draws: int
+    cost: int
+    target_accept_prob: float = 0.0
+    safer: tuple[SamplerName, ...] = ()
+    library: str = "emjax"
+    float32: bool = False
+    weighted: bool = False
+    conjugate: bool = False
+    symmetric: bool = False
+    compiled_ahead: bool = False
+
+
+SAMPLERS: dict[str, SamplerEntry] = {
+    "auto": SamplerEntry(
+        "the method that the posterior's modes speak for, checked afterwards, with safer ones to follow", "", "auto",
+        chains=8, warmup=200, draws=500, target_accept_prob=0.85, cost=3, float32=True, compiled_ahead=True,
+    ),
+    "hmc": SamplerEntry(
+        "whitened by the modes", "HMC", "Hamiltonian Monte Carlo, whitened by the Laplace mixture",
+        chains=8, warmup=200, draws=500, target_accept_prob=0.85, cost=2, safer=("gibbs", "nuts"),
+        float32=True, symmetric=True, compiled_ahead=True,
+    ),
+    # A step for 0.8 is too long for the narrow end of a posterior where a component fades: chains stay out of it, their
+    # standard deviations come out 3% short however long they run, and R-hat sees nothing (`docs/posterior.md`).
+    "nuts": SamplerEntry(
+        "NumPyro's, the reference", "NUTS", "NUTS",
+        chains=4, warmup=1000, draws=1000, target_accept_prob=0.95, cost=5, safer=("gibbs",), library="numpyro",
+    ),
+    "gibbs": SamplerEntry(
+        "data augmentation", "Gibbs", "Gibbs sampling",
+        chains=8, warmup=500, draws=1000, cost=4, float32=True, conjugate=True,
+    ),
+    "laplace": SamplerEntry(
+        "weighted draws around the modes", "Laplace", "Weighted draws from the Laplace mixture over the modes",
+        chains=4, warmup=0, draws=1000, cost=1, safer=("hmc", "gibbs", "nuts"), weighted=True, symmetric=True,
+    ),
+}  # fmt: skip
+"""The samplers by name."""
+
+DEFAULT_SAMPLER: SamplerName = "auto"
+"""The sampler where none is asked for."""
+
+NAMED_SAMPLERS = tuple(name for name in SAMPLERS if name != DEFAULT_SAMPLER)
+"""The samplers themselves."""
+
 
 def is_structured(family: str) -> bool:
     """Whether a family has a covariance structure."""
     return family in FAMILY_ENTRIES and FAMILY_ENTRIES[family].structured
+
+
+def drawn_from(family: str) -> tuple[set[str], ...]:
+    """The parameters that data of a family are simulated from, in each of the ways in which they can be given."""
+    entry = FAMILY_ENTRIES[family]
+    others = set(entry.sites) - set(_OF_MATRICES[1:])
+    return ({*others, "scale"}, {*others, "covariance"}) if entry.structured else (others,)
+
+
+def has_peer(family: str) -> bool:
+    """Whether scikit-learn has mixtures of a family."""
+    return family in FAMILY_ENTRIES and FAMILY_ENTRIES[family].has_peer
 
 
 def in_words(family: str) -> str:
@@ -98,3 +219,19 @@ def in_words(family: str) -> str:
 def family_list() -> str:
     """The families and what their data are, in one sentence."""
     return "; ".join(f"{name}: {entry.data}" for name, entry in FAMILY_ENTRIES.items())
+
+
+def samplers_where(attribute: str, *, wanted: bool = True) -> tuple[str, ...]:
+    """The samplers whose attribute holds, or does not, as is ``wanted``."""
+    return tuple(name for name in NAMED_SAMPLERS if bool(getattr(SAMPLERS[name], attribute)) == wanted)
+
+
+def fewest_chains(sampler: str) -> int:
+    """The chains of a sampler where none are asked for; for ``auto`` the fewest that it may come to."""
+    chains = {name: entry.chains for name, entry in SAMPLERS.items()}
+    return min(chains.values()) if sampler == DEFAULT_SAMPLER else chains[sampler]
+
+
+def sampler_defaults(attribute: str) -> str:
+    """A number of each sampler: ``8 for hmc, 4 for nuts``; those without it are left out."""
+    return ", ".join(f"{getattr(SAMPLERS[name], attribute)} for {name}" for name in samplers_where(attribute))

@@ -1,7 +1,8 @@
 """Results as plain values that JSON holds, with their arrays beside them or among them, and back to the last bit.
 
-Only dataclasses and enumerations of the rooms of emjax listed here are written and made again, and classes that the
-caller hands over, so that a file can name nothing else; nothing is unpickled, and nothing that a file names is run.
+Only dataclasses and enumerations of the rooms of emjax listed here are written and made again, distributions of NumPyro
+that are made of numbers, and classes that the caller hands over, so that a file can name nothing else; nothing is
+unpickled, and nothing that a file names is run.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import base64
 import dataclasses
 import enum
 import importlib
+import inspect
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -135,6 +137,9 @@ def to_plain(
             return {"dict": {key: plain(entry, f"{place}.{key}") for key, entry in value.items()}}
         if id(value) in seen:
             return {"same": seen[id(value)][0]}
+        if type(value).__module__.startswith(_NUMPYRO):
+            arguments = {key: plain(given, f"{place}.{key}") for key, given in _arguments(value, place).items()}
+            return {"distribution": type(value).__name__, "arguments": arguments}
         name = _named(type(value), own)
         if not dataclasses.is_dataclass(value):
             _, arguments = value.__reduce__()
@@ -183,6 +188,11 @@ def from_plain(
                 return {key: made(entry) for key, entry in entries.items()}
             case {"same": int(number)}:
                 return seen[number]
+            case {"distribution": str(name), "arguments": dict(entries)}:
+                given = {key: made(entry) for key, entry in entries.items()}
+                if any(isinstance(one, dict | list | str) for one in given.values()):
+                    raise ValueError(f"holds a {name} of other things than numbers")
+                return _distribution(name)(**given)
             case {"type": str(name), "fields": dict(entries)}:
                 fields = {key: made(entry) for key, entry in entries.items()}
                 seen.append(_class(name, object, own)(**fields))
@@ -218,6 +228,37 @@ def array_of(content: bytes, dtype: np.dtype, shape: Iterable[Any], order: Any =
     if math.prod(lengths) * dtype.itemsize != len(content):
         raise ValueError("holds an array of another size")
     return np.ndarray(lengths, dtype, bytearray(content), order=order)
+
+
+_NUMPYRO = "numpyro.distributions."
+
+
+def _distribution(name: str) -> Any:
+    """The class of a distribution of NumPyro that is made of numbers, and maybe of another one, which it truncates."""
+    from numpyro import distributions
+
+    found = getattr(distributions, name, None)
+    if not (isinstance(found, type) and issubclass(found, distributions.Distribution)):
+        raise ValueError(f"holds a {name}, which NumPyro does not know")
+    if not _parameters(found) <= {*getattr(found, "arg_constraints", ()), "base_dist"}:
+        raise ValueError(f"holds a {name}, which is made of other things than numbers")
+    return found
+
+
+def _parameters(distribution: Any) -> set[str]:
+    return set(inspect.signature(distribution).parameters) - {"validate_args"}
+
+
+def _arguments(value: Any, place: str) -> dict[str, Any]:
+    """What a distribution of NumPyro is made of; `UnknownTypeError` where that are not only numbers."""
+    name = type(value).__name__
+    try:
+        if _distribution(name) is not type(value) or value.event_shape:
+            raise ValueError(f"holds a {name}")
+    except ValueError:
+        where = place.removeprefix(".")
+        raise UnknownTypeError(f"{type(value).__module__}.{name} in {where}, no distribution made of numbers") from None
+    return {key: getattr(value, key) for key in _parameters(type(value))}
 
 
 def _named(cls: type, own: dict[str, type] | None) -> str:

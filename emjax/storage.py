@@ -57,8 +57,8 @@ class Stored:
         ------
         ConfigError
             If the file cannot be written, as where ``path`` is a folder, or if there is something in the object that
-            cannot be kept: a function, or a distribution of NumPyro. A family of your own can be where it is a
-            dataclass.
+            cannot be kept: a function, or a distribution of NumPyro of other things than numbers. A family of your own
+            can be where it is a dataclass.
         """
         target = user_path(path)
         with_data = flag("data", data)

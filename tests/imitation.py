@@ -52,7 +52,9 @@ def imitated(fit: emjax.Fit) -> Posterior:
         quantities[parameter.name] = (("chain", "draw"), draws)
     judged = {name: (("chain", "draw"), value) for name, value in stats.items()}
     return Posterior(
-        sampled=to_tree(described.stored, stats, described.log_likelihood, values, fit.feature_names),
+        sampled=to_tree(
+            described.stored, stats, described.log_likelihood, values, fit.feature_names, levels=mixture.family.levels
+        ),
         params=described.flat_params,
         mixture=dataclasses.replace(mixture, prior=prior),
         prior_note="A prior for tests.",

@@ -8,6 +8,7 @@ import pytest
 
 from emjax import catalogue
 from emjax.families import FAMILIES, laws
+from emjax.families.covariance import STRUCTURES
 
 _SUMMARY_DATA = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, 1.0], [1.0, 2.0]])
 
@@ -31,6 +32,22 @@ def test_an_entry_says_what_the_family_declares(name):
     assert entry.structured == (found[0].structured is not None)
     if entry.structured:
         assert FAMILIES[name]().structured == catalogue.DEFAULT_STRUCTURE
+
+
+def test_the_structures_are_those_there_are():
+    assert tuple(STRUCTURES) == get_args(catalogue.StructureName)
+    assert {name for name, own in STRUCTURES.items() if own.site == "covariance"} == set(catalogue.OF_MATRICES)
+
+
+def test_each_sampler_has_an_entry_and_a_function():
+    from emjax.bayes.methods import _RUNNERS
+
+    assert tuple(catalogue.SAMPLERS) == get_args(catalogue.SamplerName)
+    assert set(catalogue.NAMED_SAMPLERS) == set(_RUNNERS)
+    for name, entry in catalogue.SAMPLERS.items():
+        assert set(entry.safer) <= set(_RUNNERS) - {name}
+        assert entry.weighted == (entry.warmup == 0)
+    assert len({entry.cost for entry in catalogue.SAMPLERS.values()}) == len(catalogue.SAMPLERS)
 
 
 def test_the_laws_are_those_there_are():

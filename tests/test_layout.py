@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from emjax.catalogue import NAMED_SAMPLERS, STARTS
 from emjax.families import FAMILIES, Categorical, Normal
 
 DECLARED = [*(family() for name, family in FAMILIES.items() if name != "categorical"), Normal("diag"), Categorical([2])]
@@ -231,19 +232,15 @@ NAMES_A_FAMILY = {
     "experiments/cli_options.py": _STRUCTURE,
     "experiments/config.py": _SIMULATION,
     "experiments/documents.py": _RATE,
-    "experiments/report/tables.py": _RATE,
     "experiments/runner.py": _STRUCTURE,
-    "experiments/study/grid.py": _SCIKIT_LEARN,
     "experiments/study/mixtures.py": _STRUCTURE,
     "experiments/study/model.py": _STRUCTURE,
     "experiments/study/schema.py": _SIMULATION,
-    "experiments/sweep_report/measures.py": "the order in which tables show parameters; others follow by name",
     "experiments/terminal.py": _STRUCTURE,
     "experiments/work/methods/peers.py": _SCIKIT_LEARN,
     "experiments/work/truth.py": _SIMULATION,
     "metrics/diagnostics.py": _RATE,
     "plots/drawing/classification.py": "the height of bars: the word for a probability",
-    "plots/drawing/modes.py": "matplotlib's word for a font that is not bold",
     "sklearn/run.py": _SCIKIT_LEARN,
 }
 """Files outside `emjax/families` and the simulators that may name a family or a parameter, each with its reason."""
@@ -264,6 +261,27 @@ def test_no_file_outside_the_families_names_one():
         path for path in files_where(names_a_family) if not path.startswith(("families/", "datasets/", "__init__"))
     }
     assert found == set(NAMES_A_FAMILY)
+
+
+NAMES_A_SAMPLER = {
+    "catalogue.py": "the catalogue",
+    "bayes/choice.py": "the rules by which `auto` begins with one sampler rather than another",
+    "bayes/methods.py": "the table of their functions",
+}
+NAMES_A_START = {"catalogue.py": "the catalogue", "em/init.py": "how each is drawn"}
+"""Files that may name a sampler, or a kind of starts, each with its reason."""
+
+
+@pytest.mark.parametrize(
+    ("words", "files"),
+    [
+        (set(NAMED_SAMPLERS), NAMES_A_SAMPLER),
+        # Two kinds of starts have everyday words for names.
+        (set(STARTS) - {"random", "responsibilities"}, NAMES_A_START),
+    ],
+)
+def test_no_other_file_names_a_sampler_or_a_start(words, files):
+    assert files_where(lambda node: isinstance(node, ast.Constant) and node.value in words) == set(files)
 
 
 def test_importing_emjax_loads_nothing_heavy():

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import jax
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 from bits import same
 from imitation import imitated
@@ -129,6 +130,27 @@ def test_priors_of_laws_are_given_back(fit, prior, tmp_path):
         assert found.mixture.resolved_prior(X).keys() == mixture.resolved_prior(X).keys()
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        dist.StudentT(3.0, np.array([1.0, 2.0]), 4.0),
+        dist.TruncatedNormal(0.0, 5.0, low=-1.0),
+        dist.HalfCauchy(2.0).expand([2]).to_event(1),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_priors_of_numpyro_s_distributions_are_given_back(fit, given, tmp_path):
+    mixture = emjax.Mixture(emjax.Normal(covariance="diag"), 2, prior={"mean": given})
+    scaled = mixture.prior["mean"].rescaled(np.array([1.0, -1.0]), 2.0)
+    resolved = mixture.resolved_prior(X)
+    for prior in (mixture.prior, {"mean": scaled}, resolved):
+        one = dataclasses.replace(fit, mixture=dataclasses.replace(mixture, prior=prior))
+        found = emjax.load(one.save(tmp_path / "fit.npz")).mixture.prior["mean"]
+        assert type(found) is type(prior["mean"])
+        with jax.numpy_rank_promotion("allow"):
+            assert np.array_equal(found.log_prob(X[:3]), prior["mean"].log_prob(X[:3]))
+
+
 def test_numpy_reads_the_arrays_without_emjax(fit, saved):
     with np.load(saved, allow_pickle=False) as file:
         assert np.array_equal(file["params.weights"], fit.params.weights)
@@ -220,6 +242,10 @@ def test_what_cannot_be_kept_is_refused_before_anything_is_written(fit, tmp_path
         odd = dataclasses.replace(fit, mixture=emjax.Mixture(family, 2))
         with pytest.raises(ConfigError, match=r"fit\.npz: not written, for the object holds .*(Bare|function)"):
             odd.save(tmp_path / "fit.npz")
+    moved = dist.TransformedDistribution(dist.Normal(0.0, 1.0), dist.transforms.ExpTransform())
+    odd = dataclasses.replace(fit, mixture=dataclasses.replace(fit.mixture, prior={"mean": moved}))
+    with pytest.raises(ConfigError, match=r"TransformedDistribution in mixture\.prior\.mean\."):
+        odd.save(tmp_path / "fit.npz")
     with pytest.raises(ConfigError, match="holds an array of the type object"):
         dataclasses.replace(fit, trace=np.array([None])).save(tmp_path / "fit.npz")
     twice = emjax.Mixture(Counts(), 2, prior=None), dataclasses.make_dataclass("Counts", [])()
@@ -307,6 +333,9 @@ def test_a_file_of_a_newer_emjax_says_so(saved):
         {"type": "result.Optimum", "fields": {}},
         {"type": "result.Fit", "fields": {"x": 1}},
         {"type": "own.Fit", "fields": {}},
+        {"distribution": "Delta", "arguments": {"v": 1.0}}, {"distribution": "kl", "arguments": {}},
+        {"distribution": "Uniform", "arguments": {"low": {"dict": {}}}},
+        {"distribution": "Normal", "arguments": {}},
         {"enum": "result.Fit", "value": 1}, {"enum": "result.Status", "value": {}},
         {"stowed": "nowhere"}, {"left_out": "nowhere"}, {"same": 0}, {"float": "one"},
         {"array": "AAAA", "dtype": "O", "shape": [1]},

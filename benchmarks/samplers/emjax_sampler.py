@@ -25,7 +25,7 @@ class Emjax(Sampler):
         import jax
 
         import emjax
-        from emjax.bayes.methods import DEFAULTS
+        from emjax.catalogue import SAMPLERS
 
         given = self._settings.given()
         posterior = emjax.sample(
@@ -36,7 +36,7 @@ class Emjax(Sampler):
             weights=np.asarray(tree["weights"]),
             mean=np.asarray(tree["mean"]),
             covariance=np.asarray(tree["covariance"]),
-            warmup=given.get("warmup", DEFAULTS[posterior.method].warmup),
+            warmup=given.get("warmup", SAMPLERS[posterior.method].warmup),
             notes={
                 "method": str(posterior.method),
                 "status": str(posterior.status),

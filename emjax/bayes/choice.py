@@ -19,6 +19,7 @@ from emjax.bayes.diagnostics import Diagnostics
 from emjax.bayes.handoff import NEGLIGIBLE, Handoff
 from emjax.bayes.modes import MOST_PARAMETERS
 from emjax.bayes.run import Run
+from emjax.catalogue import SAMPLERS
 
 MANY_ENTRIES = 1 << 20
 """Log densities of a datum in a component, in one evaluation of the target, from which on chains are spared."""
@@ -28,9 +29,6 @@ POINTS_OF_MANY = 1000
 
 _NEARLY_NORMAL = 0.5
 """The Pareto k up to which they are: weights then have a finite variance."""
-
-FALLBACKS = {"hmc": ("gibbs", "nuts"), "nuts": ("gibbs",), "laplace": ("hmc", "gibbs", "nuts")}
-"""Which methods are tried, in this order, where the check of the first fails."""
 
 
 def choose_method(handoff: Handoff, *, exchangeable: bool = True, spare_chains: bool = False) -> tuple[str, str]:
@@ -73,12 +71,12 @@ def choose_method(handoff: Handoff, *, exchangeable: bool = True, spare_chains: 
     )
 
 
-NO_NUTS = "auto: nuts is left out, because chains that jump did not agree, and it cannot jump."
-
-
-def nuts_is_hopeless(run: Run, found: Diagnostics) -> bool:
-    """Whether chains that jumped disagree all the same."""
-    return "jumped" in run.sample_stats and not found.max_rhat <= found.thresholds.max_rhat
+def hopeless(safer: str, run: Run, found: Diagnostics) -> str | None:
+    """Why a method is left out: its trajectories are those of chains that jumped, and disagree all the same."""
+    if not SAMPLERS[safer].target_accept_prob or "jumped" not in run.sample_stats:
+        return None
+    agree = found.max_rhat <= found.thresholds.max_rhat
+    return None if agree else f"auto: {safer} is left out, because chains that jump did not agree, and it cannot jump."
 
 
 def fell_short(method: str, found: Diagnostics, safer: str) -> str:

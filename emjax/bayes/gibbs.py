@@ -147,7 +147,7 @@ def _check(mixture: Mixture, prior: Prior, starts: MixtureParams, warmup: int, d
     if len(lengths) != 1 or lengths & {(), (0,)}:
         raise ConfigError(f"all leaves of starts must lead with one chain axis of equal length; found {lengths}")
     (length,) = lengths
-    check_settings(warmup, draws, 0.8, length[0])
+    check_settings(warmup, draws, None, length[0])
     return length[0]
 
 

@@ -278,7 +278,7 @@ def _map_starts(problem: Problem, key: jax.Array, init: Fit) -> list[Any]:
     optima = list(init.optima[:_STARTS])
     optima[0] = dataclasses.replace(optima[0], params=init.params)
     likelihood = problem.mixture.likelihood
-    drawn = drawn_starts(likelihood, problem.z, key=key, n_init=_STARTS, starts="mixed")
+    drawn = drawn_starts(likelihood, problem.z, key=key, n_init=_STARTS)
     lanes = [jax.tree.map(lambda leaf, i=i: leaf[i], drawn) for i in range(_STARTS - len(optima))]
     return [*optima, *(jax.tree.map(np.asarray, likelihood.from_frame(lane, problem.frame)) for lane in lanes)]
 

@@ -20,33 +20,10 @@ from emjax.bayes.problem import Problem
 from emjax.bayes.progress import OnProgress
 from emjax.bayes.run import Run
 from emjax.bayes.target import Target
+from emjax.catalogue import SAMPLERS, SamplerEntry
 from emjax.families.frame import Frame
 from emjax.mixture import MixtureParams, Prior
 from emjax.scope import computing
-
-METHODS = ("auto", "hmc", "nuts", "gibbs", "laplace")
-
-
-@dataclasses.dataclass(frozen=True)
-class Defaults:
-    """Chains, warm-up iterations and draws of each chain, the acceptance probability that steps are tuned to, and the
-    package that the sampler is from."""
-
-    chains: int
-    warmup: int
-    draws: int
-    target_accept_prob: float = 0.8
-    library: str = "emjax"
-
-
-DEFAULTS = {
-    "hmc": Defaults(chains=8, warmup=200, draws=500, target_accept_prob=0.85),
-    # A step for 0.8 is too long for the narrow end of a posterior where a component fades: chains stay out of it, their
-    # standard deviations come out 3% short however long they run, and R-hat sees nothing (`docs/posterior.md`).
-    "nuts": Defaults(chains=4, warmup=1000, draws=1000, target_accept_prob=0.95, library="numpyro"),
-    "gibbs": Defaults(chains=8, warmup=500, draws=1000),
-    "laplace": Defaults(chains=4, warmup=0, draws=1000),
-}
 
 _MANY_CHAINS = 16
 _SUPERCHAINS = 8
@@ -106,11 +83,12 @@ class Job:
     dtype: str
     on_progress: OnProgress | None
 
-    def settings(self, method: str) -> Defaults:
-        """The settings in force."""
-        own = DEFAULTS[method]
+    def settings(self, method: str) -> SamplerEntry:
+        """What is known of a method, with the settings in force."""
+        own = SAMPLERS[method]
         chains = own.chains if self.chains is None else self.chains
-        return Defaults(
+        return dataclasses.replace(
+            own,
             chains=chains,
             warmup=own.warmup if self.warmup is None else self.warmup,
             # Fewer chains have as many draws together.
@@ -149,15 +127,14 @@ Attempts = Generator[Attempt, Diagnostics | None]
 
 def attempts(method: str, job: Job) -> Attempts:
     """The runs of a method, each better than the one before; the caller stops where one suffices."""
-    return _RUNNERS[method](job)
+    return _RUNNERS[method](job, job.settings(method))
 
 
-def _hmc(job: Job) -> Attempts:
+def _hmc(job: Job, chosen: SamplerEntry) -> Attempts:
     """Attempts differ by what they have learned, by thinning, and where transitions diverge by shorter steps.
 
     All are one compiled program, and what is tried depends on draws and sizes, never on a clock.
     """
-    chosen = job.settings("hmc")
     starts = job.starts(chosen.chains)
     sampler = _HmcJob(job, chosen, starts)
     if not job.handoff.simple:
@@ -181,7 +158,7 @@ def _hmc(job: Job) -> Attempts:
 class _HmcJob:
     """Chains of Hamiltonian Monte Carlo in the job's precision, warmed up."""
 
-    def __init__(self, job: Job, chosen: Defaults, starts: Starts) -> None:
+    def __init__(self, job: Job, chosen: SamplerEntry, starts: Starts) -> None:
         self.job, self.chosen = job, chosen
         # Where a component may be empty, labellings are known before there are draws, of what these may miss too.
         known = job.handoff.sample
@@ -240,11 +217,10 @@ class _HmcJob:
             self.chains.warm_up(self.chosen.warmup)
 
 
-def _nuts(job: Job) -> Attempts:
+def _nuts(job: Job, chosen: SamplerEntry) -> Attempts:
     from emjax.bayes.flat_model import unconstrain_all
     from emjax.bayes.nuts import nuts_runs
 
-    chosen = job.settings("nuts")
     starts = job.starts(chosen.chains)
     problem, target = job.problem, job.handoff.target
     # The metric is carried over to NumPyro's own unconstrained space by draws from the Laplace approximation.
@@ -275,8 +251,7 @@ def _nuts(job: Job) -> Attempts:
             return
 
 
-def _gibbs(job: Job) -> Attempts:
-    chosen = job.settings("gibbs")
+def _gibbs(job: Job, chosen: SamplerEntry) -> Attempts:
     starts = job.starts(chosen.chains)
     problem, target = job.problem, job.handoff.target
     params = jax.tree.map(np.asarray, _params(target, starts.flat))
@@ -296,15 +271,14 @@ def _gibbs(job: Job) -> Attempts:
     yield Attempt(Run(flat, {"lp": values.reshape(flat.shape[:2])}, starts.superchains), starts.note)
 
 
-def _laplace(job: Job) -> Attempts:
-    chosen = job.settings("laplace")
+def _laplace(job: Job, chosen: SamplerEntry) -> Attempts:
     note = "independent draws from the Laplace mixture over the modes, resampled by their importance weights"
     # No more draws than there are points, unless the user says so: the others would be copies.
     draws = min(chosen.draws, len(job.handoff.sample.values) // chosen.chains) if job.adaptive else chosen.draws
     yield Attempt(resample(job.handoff.sample, job.rng, chosen.chains, draws), note)
 
 
-_RUNNERS: dict[str, Callable[[Job], Attempts]] = {
+_RUNNERS: dict[str, Callable[[Job, SamplerEntry], Attempts]] = {
     "hmc": _hmc,
     "nuts": _nuts,
     "gibbs": _gibbs,

@@ -15,10 +15,11 @@ from emjax.align import TRUST_LOW, Alignment, LabelledDraws
 from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus
 from emjax.bayes.draws import labelled_draws
 from emjax.bayes.visits import PosteriorModes
-from emjax.bounds import whole
+from emjax.bounds import share, whole
 from emjax.families.observations import Observations, observed_rows
 from emjax.keys import as_key
 from emjax.mixture import Mixture, MixtureParams
+from emjax.naming import parameter_frame, scalar_parameters
 from emjax.result import Fit
 from emjax.samples import as_samples_like
 from emjax.scope import computing
@@ -27,6 +28,7 @@ from emjax.storage import Stored
 from emjax.wording import count, number
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
 
@@ -161,6 +163,36 @@ class Posterior(Stored, Pictured):
                 f"{count(self.modes.n_modes, 'mode')}; trust in labels {number(self.alignment.trust, 2)}",
             ),
         )
+
+    def to_frame(self, *, level: float = 0.9) -> pd.DataFrame:
+        """The posterior as a pandas data frame, one row per number.
+
+        The columns are ``parameter``, ``variable``, ``component`` and ``feature``, as those of `Fit.to_frame`, then
+        ``mean``, ``sd``, ``lower`` and ``upper`` (with ``level`` between them, in equal tails), ``ess`` (the smaller of
+        bulk and tails) and ``rhat``. The last two are missing where labels cannot be trusted, so that chains of one
+        labelled parameter have nothing to agree on; nothing should then be read of a single component. ``attrs`` of the
+        frame has ``level``, ``status`` and ``label_trust``.
+
+        Raises ConfigError for a level that is not between 0 and 1.
+        """
+        from emjax.bayes.tree import stored_draws
+
+        share("level", level)
+        drawn = stored_draws(self.sampled["posterior"])
+        with computing():
+            named = self.map_fit.mixture.named_parameters(self.map_fit.params)
+        chosen = scalar_parameters(named, self.map_fit.feature_names, self.mixture.family.levels)
+        diagnosed = {one.name: (min(one.ess_bulk, one.ess_tail), one.rhat) for one in self.diagnostics.quantities}
+        rows = []
+        for one in chosen:
+            values = drawn[one.variable][one.place]
+            sd = values.std(ddof=1) if values.size > 1 else np.nan
+            ends = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+            rows.append((values.mean(), sd, *ends, *diagnosed.get(one.name, (np.nan, np.nan))))
+        names = "mean", "sd", "lower", "upper", "ess", "rhat"
+        frame = parameter_frame(chosen, dict(zip(names, zip(*rows, strict=True), strict=True)))
+        frame.attrs.update(level=level, status=self.status.value, label_trust=self.alignment.trust)
+        return frame
 
     def thinned(self, n_draws: int) -> MixtureParams:
         """At most ``n_draws`` draws, evenly spaced over all chains, stacked."""

@@ -68,7 +68,9 @@ def further_groups(
         "posterior_predictive": data_dataset(
             drawn.reshape(n_chains, len(kept), *drawn.shape[1:]), features, rows, kept
         ),
-        "prior": posterior_dataset({name: np.asarray(value)[None] for name, value in stored.items()}, features),
+        "prior": posterior_dataset(
+            {name: np.asarray(value)[None] for name, value in stored.items()}, features, mixture.family.levels
+        ),
         "prior_predictive": data_dataset(prior_drawn[None], features, rows[:n_rows], np.arange(PRIOR_DRAWS)),
     }
 

@@ -39,9 +39,12 @@ class OnProgress(Protocol):
     def __call__(self, phase: Phase, done: int, total: int, info: ChainProgress) -> None: ...
 
 
-def check_settings(warmup: int, draws: int, target_accept_prob: float, chains: int = 1) -> None:
+def check_settings(
+    warmup: int | None, draws: int | None, target_accept_prob: float | None, chains: int | None = None
+) -> None:
     """Raise `ConfigError` if one of the settings that a user gives is out of its range."""
-    whole("chains", chains)
-    whole("warmup", warmup)
-    whole("draws", draws)
-    share("target_accept_prob", target_accept_prob)
+    for name, value in {"chains": chains, "warmup": warmup, "draws": draws}.items():
+        if value is not None:
+            whole(name, value)
+    if target_accept_prob is not None:
+        share("target_accept_prob", target_accept_prob)

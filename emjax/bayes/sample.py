@@ -11,19 +11,11 @@ import numpy as np
 import xarray as xr
 
 from emjax import align
-from emjax.bayes.choice import (
-    FALLBACKS,
-    MANY_ENTRIES,
-    NO_NUTS,
-    POINTS_OF_MANY,
-    choose_method,
-    fell_short,
-    nuts_is_hopeless,
-)
+from emjax.bayes.choice import MANY_ENTRIES, POINTS_OF_MANY, choose_method, fell_short, hopeless
 from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus, assess
 from emjax.bayes.draws import Described, describe_draws
 from emjax.bayes.handoff import LANES, Handoff, hand_off, points_on_ridges
-from emjax.bayes.methods import DEFAULTS, METHODS, Job, attempts, to_data_units
+from emjax.bayes.methods import Job, attempts, to_data_units
 from emjax.bayes.posterior import Posterior
 from emjax.bayes.problem import Problem, prepare
 from emjax.bayes.progress import ChainProgress, OnProgress, Phase, check_settings
@@ -31,6 +23,7 @@ from emjax.bayes.run import Run
 from emjax.bayes.tree import to_tree
 from emjax.bayes.visits import NON_NEGLIGIBLE, PosteriorModes, describe_modes
 from emjax.bounds import called, one_of, written
+from emjax.catalogue import DEFAULT_SAMPLER, SAMPLERS, SamplerName, samplers_where
 from emjax.clock import Stopwatch, stopwatch
 from emjax.em.further import FIRST
 from emjax.em.memory import check_draws, check_hessians, check_memory
@@ -55,7 +48,7 @@ def sample(
     labels: Any = None,
     key: KeyLike = None,
     init: Any = None,
-    method: Literal["auto", "hmc", "nuts", "gibbs", "laplace"] = "auto",
+    method: SamplerName = DEFAULT_SAMPLER,
     chains: int | None = None,
     warmup: int | None = None,
     draws: int | None = None,
@@ -114,7 +107,7 @@ def sample(
     key = kept_key("emjax.sample", key)
     _check(method, mixture, chains, warmup, draws, target_accept_prob, dtype)
     mixture, samples = _checked(mixture, x, weights, labels, init)
-    _check_memory(mixture, samples, "hmc" if method == "auto" else method, chains, draws)
+    _check_memory(mixture, samples, method, chains, draws)
     with progress_line(progress, "posterior") as line, computing(), stopwatch() as clock:
         told = both(line, on_progress, _chains_in_words(), "EM's modes")
         problem = prepare(mixture, samples)
@@ -123,7 +116,7 @@ def sample(
         rng = np.random.default_rng(np.asarray(jax.random.key_data(start_key)).ravel())
         handoff = hand_off(problem, map_key, init, rng, **_plan(method, problem, chains, draws, dtype))
         job = Job(problem, handoff, chain_key, rng, chains, warmup, draws, target_accept_prob, dtype, told)
-        outcome = _auto(job, on_decision) if method == "auto" else _run(method, job)
+        outcome = _auto(job, on_decision) if method == DEFAULT_SAMPLER else _run(method, job)
     return _posterior(mixture, problem, handoff, outcome, clock, key)
 
 
@@ -143,16 +136,19 @@ def _chains_in_words() -> Callable[[Phase, int, int, ChainProgress], str]:
 
 def _check_prior(problem: Problem, method: str) -> None:
     """Refuse methods that count on what this prior is not: the same for all components, or conjugate."""
-    if method == "gibbs" and (why := problem.refuses_gibbs):
-        raise ConfigError(f"method='gibbs' needs a conjugate prior: {why}; use hmc or nuts")
-    if method in ("hmc", "laplace") and problem.z.labels is not None:
+    own = SAMPLERS[method]
+    if own.conjugate and (why := problem.refuses_gibbs):
+        others = " or ".join(samplers_where("target_accept_prob"))
+        raise ConfigError(f"method={method!r} needs a conjugate prior: {why}; use {others}")
+    others = " or ".join(samplers_where("symmetric", wanted=False))
+    if own.symmetric and problem.z.labels is not None:
         raise ConfigError(
-            f"method={method!r} needs components that nothing tells apart, and labels of rows do; use nuts or gibbs"
+            f"method={method!r} needs components that nothing tells apart, and labels of rows do; use {others}"
         )
-    if method in ("hmc", "laplace") and not problem.exchangeable:
+    if own.symmetric and not problem.exchangeable:
         raise ConfigError(
             f"method={method!r} needs a prior that treats all components alike, and this one tells them apart; "
-            "use nuts or gibbs"
+            f"use {others}"
         )
 
 
@@ -164,12 +160,14 @@ def _spares_chains(problem: Problem, chains: int | None, draws: int | None) -> b
 
 def _plan(method: str, problem: Problem, chains: int | None, draws: int | None, dtype: str) -> dict[str, Any]:
     """What the handoff has to prepare for a method."""
-    own = DEFAULTS["laplace"]
-    n_points = (chains or own.chains) * (draws or own.draws) if method == "laplace" else 0
+    own = SAMPLERS[method]
+    n_points = (chains or own.chains) * (draws or own.draws) if own.weighted else 0
+    if method == DEFAULT_SAMPLER and _spares_chains(problem, chains, draws):
+        n_points = POINTS_OF_MANY
     return {
-        "n_points": POINTS_OF_MANY if method == "auto" and _spares_chains(problem, chains, draws) else n_points,
+        "n_points": n_points,
         "lanes": chains if chains is not None and chains <= _MOST_LANES else LANES,
-        "chains_ahead": method in ("auto", "hmc") and dtype == "float64",
+        "chains_ahead": own.compiled_ahead and dtype == "float64",
     }
 
 
@@ -184,17 +182,12 @@ def _check(
 ) -> None:
     if not isinstance(mixture, Mixture):
         raise ConfigError(f"mixture = {written(mixture)} is not allowed; give an emjax.Mixture")
-    one_of("method", method, METHODS)
-    own = DEFAULTS["hmc" if method == "auto" else method]
-    check_settings(
-        own.warmup if warmup is None else warmup,
-        own.draws if draws is None else draws,
-        own.target_accept_prob if target_accept_prob is None else target_accept_prob,
-        own.chains if chains is None else chains,
-    )
+    one_of("method", method, SAMPLERS)
+    check_settings(warmup, draws, target_accept_prob, chains)
     one_of("dtype", dtype, ("float64", "float32"))
-    if dtype == "float32" and method in ("nuts", "laplace"):
-        raise ConfigError(f"method={method!r} works in float64 only; leave out dtype, or use hmc or gibbs")
+    if dtype == "float32" and not SAMPLERS[method].float32:
+        others = " or ".join(samplers_where("float32"))
+        raise ConfigError(f"method={method!r} works in float64 only; leave out dtype, or use {others}")
 
 
 def _checked(mixture: Mixture, x: Any, weights: Any, labels: Any, init: Any) -> tuple[Mixture, Samples]:
@@ -209,7 +202,7 @@ def _checked(mixture: Mixture, x: Any, weights: Any, labels: Any, init: Any) -> 
 def _check_memory(mixture: Mixture, samples: Samples, method: str, chains: int | None, draws: int | None) -> None:
     check_memory(mixture, samples.values.shape, FIRST)
     check_hessians(mixture, samples.n_features, what="the posterior's modes")
-    own = DEFAULTS[method]
+    own = SAMPLERS[method]
     n_chains, n_draws = (own.chains if chains is None else chains), (own.draws if draws is None else draws)
     check_draws(mixture, samples.n_features, n_chains, n_draws)
 
@@ -258,15 +251,14 @@ def _auto(job: Job, on_decision: Callable[[str], None] | None) -> _Outcome:
     spare = _spares_chains(job.problem, job.chains, job.draws)
     method, why = choose_method(job.handoff, exchangeable=job.problem.exchangeable, spare_chains=spare)
     decide(why)
-    best = _run(method, job)
-    hopeless = method == "hmc" and nuts_is_hopeless(best.run, best.diagnostics)
-    for safer in FALLBACKS[method]:
+    first = best = _run(method, job)
+    for safer in SAMPLERS[method].safer:
         if best.diagnostics.status is PosteriorStatus.converged:
             break
-        if safer == "gibbs" and job.problem.refuses_gibbs:
+        if SAMPLERS[safer].conjugate and job.problem.refuses_gibbs:
             continue
-        if safer == "nuts" and hopeless:
-            decide(NO_NUTS)
+        if why_not := hopeless(safer, first.run, first.diagnostics):
+            decide(why_not)
             continue
         decide(fell_short(best.method, best.diagnostics, safer))
         other = _run(safer, job)
@@ -328,7 +320,7 @@ def _diagnose(
         xr.Dataset(quantities),
         xr.Dataset(stats),
         superchains=run.superchains,
-        most_ess=handoff.sample.effective_sample_size if method == "laplace" else np.inf,
+        most_ess=handoff.sample.effective_sample_size if SAMPLERS[method].weighted else np.inf,
         judge_divergences=not _jumps_prevail(run),
         problems=_problems(method, handoff, modes),
     )
@@ -352,7 +344,7 @@ def _problems(method: str, handoff: Handoff, modes: PosteriorModes) -> tuple[tup
                 f"(> {NON_NEGLIGIBLE:.0%})",
             )
         )
-    if method == "laplace" and not handoff.sample.good:
+    if SAMPLERS[method].weighted and not handoff.sample.good:
         found.append(
             (
                 PosteriorStatus.unreliable,
@@ -415,6 +407,7 @@ def _tree(problem: Problem, outcome: _Outcome) -> xr.DataTree:
         problem.samples.feature_names,
         attrs,
         log_likelihood_draws=described.kept_draws,
-        library=DEFAULTS[outcome.method].library,
+        library=SAMPLERS[outcome.method].library,
         log_likelihood_rows=described.kept_rows,
+        levels=problem.mixture.family.levels,
     )

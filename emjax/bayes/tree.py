@@ -3,7 +3,8 @@
 The groups and the names of dimensions follow ArviZ's schema from 1.0 on: ``posterior``, ``sample_stats``,
 ``log_likelihood``, ``observed_data``; every variable leads with ``chain, draw``, then ``mixture_component`` (ArviZ's
 `psense_summary` has a dimension ``component`` of its own), then ``feature`` and, for matrices, ``feature_bis``. Of
-correlation matrices, whose diagonal is known and whose halves are alike, the pairs are stored: ``pair``.
+correlation matrices, whose diagonal is known and whose halves are alike, the pairs are stored: ``pair``. Features of
+categories have probabilities of each ``level``.
 """
 
 import importlib.metadata
@@ -36,6 +37,7 @@ def to_tree(
     log_likelihood_draws: Sequence[int] | np.ndarray | None = None,
     library: str = "emjax",
     log_likelihood_rows: np.ndarray | None = None,
+    levels: Sequence[Sequence[str]] | None = None,
 ) -> xr.DataTree:
     """Put draws in an ArviZ tree.
 
@@ -65,6 +67,10 @@ def to_tree(
         The package whose sampler it was.
     log_likelihood_rows
         Which rows of the data ``log_likelihood`` holds, its coordinate ``row``; by default the first.
+    levels
+        The names of each feature's levels: the third axis is then ``level``. Where features have the same levels these
+        are its labels; elsewhere levels are numbered, and ``level_name`` ``(feature, level)`` has their names, empty
+        beyond a feature's own.
 
     Returns
     -------
@@ -84,7 +90,7 @@ def to_tree(
             if array.shape[:2] != (n_chains, n_draws):
                 raise DataError(f"{group}[{name!r}] has shape {array.shape}; it must lead with ({n_chains}, {n_draws})")
     groups = {
-        "posterior": posterior_dataset(posterior, features),
+        "posterior": posterior_dataset(posterior, features, levels),
         "sample_stats": _dataset(
             {name: (("chain", "draw"), array) for name, array in sample_stats.items()}, n_chains, n_draws
         ),
@@ -141,25 +147,40 @@ def stored_draws(group: Any) -> dict[str, np.ndarray]:
     return drawn
 
 
-def posterior_dataset(variables: Mapping[str, np.ndarray], features: list[str]) -> xr.Dataset:
+def posterior_dataset(
+    variables: Mapping[str, np.ndarray], features: list[str], levels: Sequence[Sequence[str]] | None = None
+) -> xr.Dataset:
     """Draws of parameters ``(chain, draw, ...)`` with named dimensions, see `to_tree`."""
     n_chains, n_draws = next(iter(variables.values())).shape[:2]
     n_components = variables["weights"].shape[2] if "weights" in variables else None
+    event_dims = (*_EVENT_DIMS[:2], "level") if levels else _EVENT_DIMS
+    most_lengths = n_components, len(features), max(map(len, levels)) if levels else len(features)
     below, left = np.tril_indices(len(features), -1)
     dims: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
     used: set[str] = set()
     for name, array in variables.items():
         event = array.shape[2:]
-        lengths = (n_components, len(features), len(features))[: len(event)]
+        lengths = most_lengths[: len(event)]
         own_dims = tuple(f"{name}_dim_{i}" for i in range(len(event)))
-        inside = _EVENT_DIMS[: len(event)] if event == lengths else own_dims
-        if event == lengths and len(event) == 3 and _has_unit_diagonal(array):
+        inside = event_dims[: len(event)] if event == lengths else own_dims
+        if inside == _EVENT_DIMS and _has_unit_diagonal(array):
             inside, array = (_EVENT_DIMS[0], "pair"), array[..., below, left]
         used.update(inside)
         dims[name] = (("chain", "draw", *inside), np.asarray(array))
     pairs = [f"{features[j]}, {features[i]}" for i, j in zip(below, left, strict=True)]
     labels = {_EVENT_DIMS[0]: np.arange(n_components or 0), "feature": features, "feature_bis": features, "pair": pairs}
-    return _dataset(dims, n_chains, n_draws, {dim: labels[dim] for dim in labels if dim in used})
+    coords: dict[str, Any] = {dim: labels[dim] for dim in labels if dim in used}
+    coords |= _level_coords(levels) if levels and "level" in used else {}
+    return _dataset(dims, n_chains, n_draws, coords)
+
+
+def _level_coords(levels: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """The labels of levels: their names where features have the same, otherwise numbers with a table of names."""
+    if len(set(map(tuple, levels))) == 1:
+        return {"level": list(levels[0])}
+    most = max(map(len, levels))
+    names = [[*own, *[""] * (most - len(own))] for own in levels]
+    return {"level": np.arange(most), "level_name": (("feature", "level"), names)}
 
 
 def _has_unit_diagonal(matrices: np.ndarray) -> bool:

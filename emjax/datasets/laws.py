@@ -25,6 +25,9 @@ class MixtureLaw(abc.ABC):
     discrete: ClassVar[bool] = False
     """Whether rows are whole numbers, so that densities are probabilities."""
 
+    family: ClassVar[str] = ""
+    """The only family whose parameters mean the same; empty where names say enough."""
+
     @property
     @abc.abstractmethod
     def n_features(self) -> int:

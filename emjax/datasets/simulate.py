@@ -51,7 +51,7 @@ def normal_mixture(
     """
     law = normal_law(weights=weights, mean=mean, scale=scale, covariance=covariance)
     truth = {name: law.parameters[name] for name in ("weights", "mean", "scale", "covariance")}
-    return _simulated(law, truth, "normal", n_samples, seed)
+    return drawn(law, truth, "normal", n_samples, seed)
 
 
 def poisson_mixture(*, weights: Any, rate: Any, n_samples: int, seed: int | None = None) -> Dataset:
@@ -71,10 +71,10 @@ def poisson_mixture(*, weights: Any, rate: Any, n_samples: int, seed: int | None
         DataError: if shapes do not fit, or a value is not allowed.
     """
     law = poisson_law(weights=weights, rate=rate)
-    return _simulated(law, law.parameters, "Poisson", n_samples, seed)
+    return drawn(law, law.parameters, "Poisson", n_samples, seed)
 
 
-def _simulated(law: MixtureLaw, truth: dict[str, np.ndarray], kind: str, n_samples: int, seed: int | None) -> Dataset:
+def drawn(law: MixtureLaw, truth: dict[str, np.ndarray], kind: str, n_samples: int, seed: int | None) -> Dataset:
     size = whole("n_samples", n_samples, error=DataError)
     if seed is None:
         from emjax.keys import drawn_seed  # imports JAX, which readers and peers do without

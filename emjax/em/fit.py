@@ -15,10 +15,11 @@ import jax
 import numpy as np
 
 from emjax.bounds import flag, not_negative, one_of, whole, written
+from emjax.catalogue import DEFAULT_START, STARTS, StartName
 from emjax.clock import stopwatch
 from emjax.em.accelerate import METHODS
 from emjax.em.further import FIRST, N_PARENTS, best_of, further_starts, joined, wants_more
-from emjax.em.init import STARTS, as_list, drawn_starts, given_starts
+from emjax.em.init import as_list, drawn_starts, given_starts
 from emjax.em.lanes import Ended, Runner
 from emjax.em.memory import check_memory
 from emjax.em.problem import Problem, prepare
@@ -89,7 +90,7 @@ def fit(
     criterion: Literal["parameters", "log_likelihood"] = "parameters",
     ridge: float = 0.0,
     accelerate: Literal["auto", "none", "squarem", "anderson"] = "auto",
-    starts: Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"] = "mixed",
+    starts: StartName = DEFAULT_START,
     dtype: Literal["float64", "float32"] = "float64",
     throw: bool = False,
     log_every: int = 0,
@@ -163,7 +164,7 @@ def _in_words(found: Progress) -> str:
 
 def fit_from(mixture: Mixture, samples: Samples, starts: list[Any], *, key: jax.Array) -> Fit:
     """`fit` from starts that nobody chose: ends of other fits and drawn ones, accelerated as drawn ones are."""
-    settings = Settings(len(starts), 10_000, 1e-6, "parameters", 0.0, "auto", "mixed", "float64", 0)
+    settings = Settings(len(starts), 10_000, 1e-6, "parameters", 0.0, "auto", DEFAULT_START, "float64", 0)
     return _fit(mixture, samples, settings, key, starts, None)
 
 
@@ -213,7 +214,7 @@ class Settings:
     @property
     def open_ended(self) -> bool:
         """Whether there may be further starts: their number was left to us, as was their kind, and they converge."""
-        return self.n_init is None and self.starts == "mixed" and self.tol > 0
+        return self.n_init is None and self.starts == DEFAULT_START and self.tol > 0
 
     @property
     def method(self) -> str:

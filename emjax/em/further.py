@@ -87,14 +87,14 @@ def further_starts(problem: Problem, kept: tuple[Kept, ...], key: Array, batch: 
     likelihood, z = problem.likelihood, problem.z
     regular = [each.optimum for each in kept[:N_PARENTS] if each.optimum.kind == "regular"]
     if not regular:
-        return drawn_starts(likelihood, z, key=key, n_init=FIRST, starts="mixed", batch=batch)
+        return drawn_starts(likelihood, z, key=key, n_init=FIRST, batch=batch)
     n_near = (sum(_NEAR) - sum(_NEAR[1 : len(regular)]), *_NEAR[1 : len(regular)])
     near = [
         (jax.tree.map(lambda leaf: np.asarray(leaf, z.dtype), likelihood.to_frame(each.params, problem.frame)), n)
         for each, n in zip(regular, n_near, strict=True)
     ]
     moved = moved_starts(likelihood, z, near, key=key, batch=batch)
-    drawn = drawn_starts(likelihood, z, key=key, n_init=FIRST - sum(_NEAR), starts="mixed", batch=batch)
+    drawn = drawn_starts(likelihood, z, key=key, n_init=FIRST - sum(_NEAR), batch=batch)
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), moved, drawn)
 
 

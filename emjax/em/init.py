@@ -30,6 +30,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.bounds import LARGEST, written
+from emjax.catalogue import DEFAULT_START, STARTS
 from emjax.em import seeding
 from emjax.em.blocks import make_blocks
 from emjax.em.labelled import matched
@@ -44,9 +45,6 @@ from emjax.moments import Summary
 from emjax.naming import of_pairs
 from emjax.nearest import nearest
 from emjax.programs import filled_up, padded_rows
-
-STARTS = ("mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em")
-"""What ``fit(..., starts=...)`` takes."""
 
 _ROWS = 10_000
 """Starts are made from at most this many rows: more do not make a start better."""
@@ -64,7 +62,7 @@ _SMALL_TREE = 100
 
 
 def drawn_starts(
-    mixture: Mixture, z: np.ndarray | Rows, *, key: Array, n_init: int, starts: str, batch: int = 0
+    mixture: Mixture, z: np.ndarray | Rows, *, key: Array, n_init: int, starts: str = DEFAULT_START, batch: int = 0
 ) -> MixtureParams:
     """``n_init`` starts of the kind that ``starts`` names, stacked, different from each other; the key decides them.
 
@@ -77,7 +75,7 @@ def drawn_starts(
     z
         Data ``(n, d)`` in the standard frame.
     starts
-        One of `STARTS`.
+        One of `emjax.catalogue.STARTS`.
     batch
         The number of the batch: the same key draws other starts for each.
     """

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from emjax.catalogue import DEFAULT_START, StartName
 from emjax.clock import stopwatch
 from emjax.em.accelerate import Accelerated
 from emjax.em.fit import Settings, make_fit, optima_of
@@ -65,7 +66,7 @@ def fit_many(
     tol: float = 1e-6,
     criterion: Literal["parameters", "log_likelihood"] = "parameters",
     accelerate: Literal["auto", "none", "squarem", "anderson"] = "auto",
-    starts: Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"] = "mixed",
+    starts: StartName = DEFAULT_START,
     dtype: Literal["float64", "float32"] = "float64",
     priors: Sequence[Prior | Mapping[str, Any] | Literal["default"] | None] | None = None,
 ) -> list[Fit | EmjaxError]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import jax
 
+from emjax.catalogue import OF_MATRICES
 from emjax.em.blocks import block_size, n_statistics
 from emjax.errors import DataError
 from emjax.mixture import Mixture
@@ -137,7 +138,7 @@ def _described(mixture: Mixture) -> str:
 
 
 def _other_covariance(mixture: Mixture) -> list[str]:
-    return ["covariance='diag'"] if mixture.family.structured in ("full", "tied") else []
+    return ["covariance='diag'"] if mixture.family.structured in OF_MATRICES else []
 
 
 def _gigabytes(n_bytes: float) -> str:

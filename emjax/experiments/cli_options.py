@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from emjax.catalogue import DEFAULT_FAMILY, FAMILY_ENTRIES
+from emjax.catalogue import DEFAULT_FAMILY, DEFAULT_SAMPLER, FAMILY_ENTRIES, NAMED_SAMPLERS
 from emjax.experiments.completion import choices, data_names
 
 OPTION_KEYS = {
@@ -123,7 +123,7 @@ Method = Annotated[
     typer.Option(
         metavar="NAME",
         autocompletion=choices("mcmc.method"),
-        help="auto (default), hmc, nuts, gibbs or laplace.",
+        help=f"{DEFAULT_SAMPLER} (default), {', '.join(NAMED_SAMPLERS)}.",
         rich_help_panel=_MCMC,
     ),
 ]

@@ -10,8 +10,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from emjax.catalogue import FAMILY_ENTRIES
+from emjax.catalogue import (
+    DEFAULT_FAMILY,
+    DEFAULT_SAMPLER,
+    DEFAULT_START,
+    FAMILY_ENTRIES,
+    SAMPLERS,
+    SITES,
+    FamilyName,
+    SamplerName,
+    StartName,
+    drawn_from,
+    fewest_chains,
+    in_words,
+    sampler_defaults,
+)
 from emjax.experiments.study.fields import (
+    PRECISION_OF_SAMPLERS,
+    STARTS_IN_WORDS,
     Column,
     Matrices,
     Misplaced,
@@ -20,11 +36,13 @@ from emjax.experiments.study.fields import (
     Position,
     PositiveRow,
     PositiveRows,
+    Probabilities,
     Rows,
     Section,
     Seed,
     Text,
     bounded,
+    check_sampler,
     distinct,
     names,
 )
@@ -34,10 +52,6 @@ from emjax.files import user_path
 
 MIN_DRAWS_TO_COMPARE = 100
 """Fewer draws over all chains have no tails to estimate (PSIS-LOO) and no interval worth comparing."""
-
-DEFAULT_CHAINS = {"auto": 4, "hmc": 8, "nuts": 4, "gibbs": 8, "laplace": 4}
-"""The chains of each method where none are asked for; for ``auto`` the fewest that it may come to. They repeat
-``emjax.bayes.methods``, whose import would take seconds."""
 
 
 class SourceData(Section):
@@ -89,11 +103,21 @@ class SimulatedData(Section):
     """Data drawn from a mixture that is written here: the truth is known."""
 
     kind: Literal["simulate"]
+    family: FamilyName | None = Field(
+        default=None, description="what the components are; default: poisson where there is a rate, else normal"
+    )
     weights: PositiveRow = Field(description="one weight per component; they sum to 1")
-    mean: Rows | None = Field(default=None, description="normal: mean of each feature, per component")
+    mean: Rows | None = Field(default=None, description="normal, Student t: mean of each feature, per component")
     scale: PositiveRows | None = Field(default=None, description="normal: standard deviation, per component")
     covariance: Matrices | None = Field(default=None, description="normal: covariance matrix, per component")
-    rate: PositiveRows | None = Field(default=None, description="Poisson: rate of each feature, per component")
+    df: PositiveRow | None = Field(default=None, description="Student t: degrees of freedom, per component")
+    rate: PositiveRows | None = Field(
+        default=None, description="Poisson, exponential, gamma: rate of each feature, per component"
+    )
+    shape: PositiveRows | None = Field(default=None, description="gamma: shape of each feature, per component")
+    probability: Probabilities | None = Field(
+        default=None, description="Bernoulli: of each feature, per component; categorical: of each feature's levels"
+    )
     n_samples: Annotated[int, bounded("n_samples")] = Field(default=1000, description="rows to draw")
     seed: Seed = Field(default=0, description="random seed of the data")
 
@@ -101,25 +125,47 @@ class SimulatedData(Section):
     def _consistent(self) -> "SimulatedData":
         if abs(sum(self.weights) - 1.0) > 1e-9:
             raise Misplaced(f"weights sum to {sum(self.weights):.12g} and have to sum to 1", "weights")
-        given = {name for name in ("mean", "scale", "covariance", "rate") if getattr(self, name) is not None}
-        if given not in ({"mean", "scale"}, {"mean", "covariance"}, {"rate"}):
-            raise ValueError("give mean and scale, or mean and covariance (normal), or rate (Poisson)")
-        for name in sorted(given):
-            n_rows = len(getattr(self, name))
-            if n_rows != len(self.weights):
-                raise Misplaced(f"{name} has {n_rows} components and weights has {len(self.weights)}", name)
+        given, ways = self.parameters, drawn_from(self.drawn_family)
+        if set(given) not in ways:
+            wanted = ", or ".join(" and ".join(sorted(way)) for way in ways)
+            if self.family is None:
+                wanted = "mean and scale, or mean and covariance (normal), or rate (Poisson), or name a family"
+            else:
+                wanted += f" ({in_words(self.family)})"
+            raise ValueError(f"give {wanted}")
+        for name, value in given.items():
+            if len(value) != len(self.weights):
+                raise Misplaced(f"{name} has {len(value)} components and weights has {len(self.weights)}", name)
         self._check_features()
         return self
 
     def _check_features(self) -> None:
-        if self.mean is None:
-            return
-        n_features = len(self.mean[0])
-        if self.scale is not None and len(self.scale[0]) != n_features:
-            raise Misplaced(f"mean has {n_features} features and scale has {len(self.scale[0])}", "scale")
-        for matrix in self.covariance or ():
+        rows = {name: value for name, value in self.parameters.items() if isinstance(value[0], tuple)}
+        first, n_features = next(iter(rows)), self.n_features
+        for matrix in rows.pop("covariance", ()):
             if {len(matrix), *map(len, matrix)} != {n_features}:
                 raise Misplaced(f"a covariance has to be {n_features} x {n_features}, like the means", "covariance")
+        for name, value in rows.items():
+            if len(value[0]) != len(rows[first][0]):
+                raise Misplaced(f"{first} has {n_features} features and {name} has {len(value[0])}", name)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the components that are given."""
+        given = {name: getattr(self, name) for name in type(self).model_fields if name in SITES}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def drawn_family(self) -> FamilyName:
+        """What the components are."""
+        return self.family or ("poisson" if self.rate is not None else DEFAULT_FAMILY)
+
+    @property
+    def n_features(self) -> int:
+        """The number of columns."""
+        first = next(value for value in self.parameters.values() if isinstance(value[0], tuple))
+        of_one = FAMILY_ENTRIES[self.drawn_family].of_levels and not isinstance(first[0][0], tuple)
+        return 1 if of_one else len(first[0])
 
 
 def data_kind(data: Any) -> str:
@@ -141,9 +187,7 @@ class Em(Section):
         description="number of starts; the best is kept, all optima are reported; default: 20, and up to 240 "
         "where these have not settled which is the best; 1 with `iterations`",
     )
-    starts: Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"] = Field(
-        default="mixed", description="how starts are drawn; mixed: k-means++, random points, and hard clusters"
-    )
+    starts: StartName = Field(default=DEFAULT_START, description=STARTS_IN_WORDS)
     accelerate: Literal["auto", "none", "squarem", "anderson"] = Field(
         default="auto", description="auto: Anderson acceleration, and plain EM with `iterations`"
     )
@@ -169,38 +213,32 @@ class Em(Section):
 class Mcmc(Section):
     """How the posterior is sampled."""
 
-    method: Literal["auto", "hmc", "nuts", "gibbs", "laplace"] = Field(
-        default="auto",
-        description="auto: the method that the posterior's modes speak for, checked afterwards, with safer ones to "
-        "follow; hmc: whitened by the modes; nuts: NumPyro's, the reference; gibbs: data augmentation; laplace: "
-        "weighted draws around the modes",
+    method: SamplerName = Field(
+        default=DEFAULT_SAMPLER, description="; ".join(f"{name}: {entry.what}" for name, entry in SAMPLERS.items())
     )
     chains: Annotated[int, bounded("chains")] | None = Field(
-        default=None, description="chains; default: 8 for hmc and gibbs, 4 for the others"
+        default=None, description=f"chains; default: {sampler_defaults('chains')}"
     )
     warmup: Annotated[int, bounded("warmup")] | None = Field(
         default=None,
-        description="steps of each chain that tune the sampler and are not kept; default: 200 for hmc, 1000 for "
-        "nuts, 500 for gibbs",
+        description="steps of each chain that tune the sampler and are not kept; default: "
+        + sampler_defaults("warmup"),
     )
     draws: Annotated[int, bounded("draws")] | None = Field(
         default=None,
-        description="draws kept of each chain; default: 500 for hmc, which then goes on until they suffice, and 1000 "
-        "for the others",
+        description=f"draws kept of each chain; default: {sampler_defaults('draws')}, and more where "
+        "these do not suffice and the sampler can go on",
     )
     target_accept_prob: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = Field(
         default=None,
         description="acceptance probability that steps are tuned to; raise it where transitions diverge; default: "
-        "0.85 for hmc, 0.95 for nuts",
+        + sampler_defaults("target_accept_prob"),
     )
-    dtype: Literal["float64", "float32"] = Field(
-        default="float64", description="precision of hmc and gibbs; the others work in float64 only"
-    )
+    dtype: Literal["float64", "float32"] = Field(default="float64", description=PRECISION_OF_SAMPLERS)
 
     @model_validator(mode="after")
-    def _dtype_goes_with_method(self) -> "Mcmc":
-        if self.dtype == "float32" and self.method in ("nuts", "laplace"):
-            raise Misplaced(f"dtype = 'float32' is for hmc and gibbs; {self.method} works in float64 only", "dtype")
+    def _settings_go_with_method(self) -> "Mcmc":
+        check_sampler(self.method, self)
         return self
 
 
@@ -266,7 +304,7 @@ class Config(Section):
         mcmc = self.mcmc
         if self.task != "compare" or mcmc.draws is None:
             return self
-        n_draws = (mcmc.chains or DEFAULT_CHAINS[mcmc.method]) * mcmc.draws
+        n_draws = (mcmc.chains or fewest_chains(mcmc.method)) * mcmc.draws
         if n_draws < MIN_DRAWS_TO_COMPARE:
             problem = f"mcmc.chains x mcmc.draws = {n_draws}: compare needs at least {MIN_DRAWS_TO_COMPARE} draws"
             raise Misplaced(problem, "mcmc", "draws")

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from emjax.catalogue import in_words
 from emjax.datasets.readers import STANDARD_INPUT
 from emjax.experiments.config import Config, SimulatedData, SourceData
 from emjax.levels import texts_of
@@ -59,15 +60,8 @@ def data_name(config: Config) -> str:
 
 
 def _simulate(declared: SimulatedData) -> Any:
-    from emjax.datasets import simulate
+    from emjax.datasets.simulate import drawn
+    from emjax.experiments.work.truth import law_of
 
-    size: dict[str, Any] = {"n_samples": declared.n_samples, "seed": declared.seed}
-    if declared.rate is not None:
-        return simulate.poisson_mixture(weights=declared.weights, rate=declared.rate, **size)
-    return simulate.normal_mixture(
-        weights=declared.weights,
-        mean=declared.mean,
-        scale=declared.scale,
-        covariance=declared.covariance,
-        **size,
-    )
+    law = law_of(declared.model_dump(mode="json", exclude_none=True))
+    return drawn(law, law.parameters, in_words(declared.drawn_family), declared.n_samples, declared.seed)

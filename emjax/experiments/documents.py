@@ -141,31 +141,9 @@ def posterior_document(posterior: Any, level: float) -> dict[str, Any]:
 def posterior_rows(posterior: Any, level: float) -> list[dict[str, Any]]:
     """Return one row per scalar parameter, named as in every other table.
 
-    Keys: ``name``, ``mean``, ``sd``, ``lower`` and ``upper`` (equal tails), ``ess`` (the smaller of bulk and
-    tail) and ``r_hat``; the last two are None where labels cannot be trusted, so that chains of one labelled
-    parameter have nothing to agree on.
+    Keys: ``name``, and those of `Posterior.to_frame`, ``mean``, ``sd``, ``lower``, ``upper``, ``ess`` and ``r_hat``;
+    None where there is none.
     """
-    from emjax.bayes.tree import stored_draws
-    from emjax.naming import scalar_parameters
-
-    draws = stored_draws(posterior.sampled["posterior"])
-    names = parameter_values(posterior.map_fit.mixture, posterior.map_fit.params)
-    shapes = {name: value for name, value in names.items() if name != COVARIANCE}
-    diagnosed = {quantity.name: quantity for quantity in posterior.diagnostics.quantities}
-    rows = []
-    for parameter in scalar_parameters(shapes, posterior.map_fit.feature_names, posterior.mixture.family.levels):
-        values = draws[parameter.variable][parameter.place]
-        lower, upper = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-        known = diagnosed.get(parameter.name)
-        rows.append(
-            {
-                "name": parameter.name,
-                "mean": values.mean(),
-                "sd": values.std(ddof=1) if values.size > 1 else None,
-                "lower": lower,
-                "upper": upper,
-                "ess": None if known is None else min(known.ess_bulk, known.ess_tail),
-                "r_hat": None if known is None else known.rhat,
-            }
-        )
-    return rows
+    frame = posterior.to_frame(level=level).rename(columns={"parameter": "name", "rhat": "r_hat"})
+    rows = frame[["name", "mean", "sd", "lower", "upper", "ess", "r_hat"]].to_dict("records")
+    return [{key: None if value != value else value for key, value in row.items()} for row in rows]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emjax import clock
+from emjax.catalogue import SAMPLERS
 from emjax.datasets.readers import STANDARD_INPUT
 from emjax.errors import ConfigError, EmjaxError
 from emjax.experiments.archive.contents import FILE, TREE, file_hash, read_objects, written_objects
@@ -196,10 +197,11 @@ class _Run:
         from emjax.bayes.handoff import compile_ahead
 
         mcmc = self.config.mcmc
-        if mcmc.method == "nuts":
+        own = SAMPLERS[mcmc.method]
+        if own.library == "numpyro":
             # NumPyro's import changes what JAX keys its programs by: built before it, they would be built twice.
             import emjax.bayes.bridge  # noqa: F401
-        elif mcmc.method in ("auto", "hmc") and mcmc.chains is None and mcmc.dtype == "float64":
+        elif own.compiled_ahead and mcmc.chains is None and mcmc.dtype == "float64":
             # Data that cannot be used are refused by EM, which says so better.
             with suppress(EmjaxError, ValueError):
                 compile_ahead(self._mixture("default"), self.samples)

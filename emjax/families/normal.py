@@ -23,7 +23,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.bounds import one_of
+from emjax.catalogue import DEFAULT_STRUCTURE, StructureName
 from emjax.families.arrays import AnyArray, as_floats
 from emjax.families.base import Family, Laws
 from emjax.families.conditional import Conditional, with_matrices, with_variances
@@ -79,7 +80,7 @@ class Normal(Family):
         If ``covariance`` is none of the four.
     """
 
-    covariance: Literal["full", "tied", "diag", "spherical"] = "full"
+    covariance: StructureName = DEFAULT_STRUCTURE
     name: ClassVar[str] = "normal"
     derived: ClassVar[tuple[str, ...]] = ("covariance", "scale", "correlation")
     squares: ClassVar[Mapping[str, str]] = {"scale": "variance"}

@@ -302,6 +302,28 @@ def test_of_correlations_the_pairs_are_stored_and_come_back_as_matrices():
     np.testing.assert_array_equal(drawn["covariance"], 2.0 * correlation)
 
 
+@pytest.mark.parametrize(
+    ("levels", "labels", "names"),
+    [
+        ((("no", "yes"), ("no", "yes")), ["no", "yes"], None),
+        ((("no", "yes"), ("a", "b", "c")), [0, 1, 2], [["no", "yes", ""], ["a", "b", "c"]]),
+    ],
+)
+def test_probabilities_of_levels_have_the_levels_names(levels, labels, names, tmp_path):
+    probability = np.broadcast_to(np.eye(len(labels))[:2] + 0.0, (CHAINS, DRAWS, 2, 2, len(labels)))
+    tree = to_tree(
+        {"weights": np.full((CHAINS, DRAWS, 2), 0.5), "probability": probability},
+        {}, None, None, ("first", "second"), levels=levels,
+    )  # fmt: skip
+    save_tree(tree, tmp_path / "posterior.nc")
+    group = load_tree(tmp_path / "posterior.nc")["posterior"]
+    assert group["probability"].dims == ("chain", "draw", "mixture_component", "feature", "level")
+    assert group["level"].values.tolist() == labels
+    assert ("level_name" in group.coords) == (names is not None)
+    assert names is None or group["level_name"].values.tolist() == names
+    np.testing.assert_array_equal(stored_draws(group)["probability"], probability)
+
+
 def test_round_trip(tmp_path):
     tree = make_tree()
     save_tree(tree, tmp_path / "posterior.nc")

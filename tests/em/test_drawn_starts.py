@@ -1,7 +1,6 @@
 """Every kind of drawn start: where it puts the components, that starts differ, and that no data break it."""
 
 import dataclasses
-import sys
 
 import jax
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from sklearn.cluster import AgglomerativeClustering
 
 import emjax
+from emjax.catalogue import STARTS
 from emjax.em import init, seeding
 from emjax.em.rows import Rows
 from emjax.em.short_em import CANDIDATES
@@ -17,7 +17,6 @@ from emjax.moments import Summary
 KEY = jax.random.key(0)
 FULL = emjax.Mixture(emjax.Normal(), 2)
 POISSON = emjax.Mixture(emjax.Poisson(), 3)
-KINDS = init.STARTS
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -58,7 +57,7 @@ def stripes() -> np.ndarray:
     return (x - x.mean(axis=0)) / x.std(axis=0)
 
 
-@pytest.mark.parametrize("starts", KINDS)
+@pytest.mark.parametrize("starts", STARTS)
 def test_starts_are_valid_differ_and_follow_from_the_key(z, counts, starts: str):
     for mixture, data in ((FULL, z), (POISSON, counts)):
         params = drawn(mixture, data, starts)
@@ -75,7 +74,7 @@ def test_starts_are_valid_differ_and_follow_from_the_key(z, counts, starts: str)
         assert len(np.unique(sets_of_means(params).round(6), axis=0)) > 1
 
 
-@pytest.mark.parametrize("starts", KINDS)
+@pytest.mark.parametrize("starts", STARTS)
 @pytest.mark.parametrize(
     "data",
     [
@@ -95,7 +94,7 @@ def test_no_data_break_a_start(data: np.ndarray, starts: str):
             assert all(len(np.unique(each, axis=0)) == 3 for each in means(params))
 
 
-@pytest.mark.parametrize("starts", KINDS)
+@pytest.mark.parametrize("starts", STARTS)
 def test_fewer_points_than_features_and_as_few_as_components(starts: str):
     few = np.random.default_rng(2).normal(size=(3, 5))
     params = drawn(dataclasses.replace(FULL, n_components=3), few, starts, n_init=3)
@@ -311,13 +310,13 @@ def test_old_keys_are_keys_too():
 
 def test_float32_starts_are_float32(z):
     with jax.enable_x64(False):
-        for starts in KINDS:
+        for starts in STARTS:
             params = drawn(FULL, z.astype(np.float32), starts, n_init=2)
             assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype("float32")}, starts
 
 
 def test_fit_takes_every_kind(z):
-    for starts in sys.modules["emjax.em.fit"].STARTS:
+    for starts in STARTS:
         fit = emjax.fit(FULL, z, key=KEY, n_init=6, starts=starts)
         assert fit.converged
         assert sum(optimum.count for optimum in fit.optima) == 6

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from emjax.catalogue import SAMPLERS, fewest_chains
 from emjax.errors import ConfigError
-from emjax.experiments.config import DEFAULT_CHAINS, MIN_DRAWS_TO_COMPARE, Config
+from emjax.experiments.config import MIN_DRAWS_TO_COMPARE, Config
 from emjax.experiments.settings import build_config, load_config
 from emjax.experiments.study.reading import Declared, overridden
 
@@ -53,6 +54,8 @@ def message_of(path: Path, overrides=()) -> str:
         (COMPLETE + 'prior = "none"\n', "model.prior = 'none' leaves task 'compare' without a posterior"),
         (COMPLETE + '[mcmc]\nmethod = "nutz"\n', "use one of auto, hmc, nuts, gibbs, laplace (did you mean 'nuts'?)"),
         (COMPLETE + '[mcmc]\nmethod = "nuts"\ndtype = "float32"\n', "nuts works in float64 only"),
+        (COMPLETE + '[mcmc]\nmethod = "gibbs"\ntarget_accept_prob = 0.9\n', "gibbs tunes no steps"),
+        (COMPLETE + '[mcmc]\nmethod = "laplace"\nwarmup = 9\n', "draws of laplace are independent"),
         (COMPLETE + "[mcmc]\ntarget_accept_prob = 1.0\n", "mcmc.target_accept_prob = 1.0 is not allowed"),
         (COMPLETE + "[mcmc]\nchains = 1\ndraws = 50\n", "mcmc.chains x mcmc.draws = 50: compare needs at least 100"),
         (COMPLETE.replace("= 2", "= 0"), "model.n_components = 0 is not allowed; it should be greater"),
@@ -85,6 +88,13 @@ def test_a_wrong_config_is_refused_in_one_line(write, text, expected):
         ("weights = [0.5, 0.6]\nmean = [0, 1]\nscale = [1, 1]", "weights sum to 1.1"),
         ("weights = [0.5, 0.5]\nmean = [0, 1]", "give mean and scale, or mean and covariance"),
         ("weights = [0.5, 0.5]\nmean = [0, 1]\nrate = [1, 2]", "give mean and scale"),
+        ('family = "gamma"\nweights = [0.5, 0.5]\nrate = [1, 2]', "give rate and shape (gamma)"),
+        (
+            'family = "student_t"\nweights = [1]\nmean = [0]\ndf = [3]',
+            "give df and mean and scale, or cov",
+        ),
+        ('family = "categorical"\nweights = [1]\nprobability = [[[0.5, 1.5]]]', "data.probability"),
+        ('family = "gamma"\nweights = [1]\nrate = [1]\nshape = [[1, 2]]', "rate has 1 features and shape has 2"),
         ("weights = [0.5, 0.5]\nrate = [1, 2, 3]", "rate has 3 components and weights has 2"),
         ("weights = [0.5, 0.5]\nmean = [[0, 1], [2]]\nscale = [1, 1]", "same number of features"),
         (
@@ -145,15 +155,11 @@ def test_settings_of_the_sampler_are_kept_as_they_were_given(write):
     assert resolved["mcmc"] == tomllib.loads(given)
 
 
-def test_the_chains_that_a_config_counts_with_are_those_of_the_methods():
-    from emjax.bayes.choice import FALLBACKS
-    from emjax.bayes.methods import DEFAULTS, METHODS
-
-    assert set(DEFAULT_CHAINS) == set(METHODS)
-    own = {method: defaults.chains for method, defaults in DEFAULTS.items()}
-    reachable = {*FALLBACKS, *(method for methods in FALLBACKS.values() for method in methods)}
-    assert {**own, "auto": min(own[method] for method in reachable)} == DEFAULT_CHAINS
-    assert all(defaults.chains * defaults.draws >= MIN_DRAWS_TO_COMPARE for defaults in DEFAULTS.values())
+def test_the_chains_that_a_config_counts_with_are_the_fewest_there_may_be():
+    assert {name: fewest_chains(name) for name in SAMPLERS} == {
+        "auto": 4, "hmc": 8, "nuts": 4, "gibbs": 8, "laplace": 4
+    }  # fmt: skip
+    assert all(fewest_chains(name) * own.draws >= MIN_DRAWS_TO_COMPARE for name, own in SAMPLERS.items())
 
 
 @pytest.mark.parametrize(

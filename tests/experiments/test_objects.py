@@ -24,6 +24,7 @@ from emjax.datasets.dataset import Dataset
 from emjax.errors import ConfigError
 from emjax.experiments import make_plan, open_run, open_study
 from emjax.experiments.config import Config
+from emjax.experiments.documents import posterior_rows
 from emjax.experiments.sweep_report.sweep import read_sweep
 from emjax.families import FAMILIES
 from emjax.metrics.side import rows_of
@@ -320,6 +321,24 @@ def test_a_frame_of_a_fit_has_its_estimates_and_its_status(fit):
     assert stopped.to_frame().attrs["status"] == "max_iter"
     with pytest.raises(ConfigError, match="must lie between 0 and 1"):
         fit.to_frame(level=95.0)
+
+
+def test_a_frame_of_a_posterior_has_its_draws_and_their_diagnostics(comparison):
+    posterior = comparison.posterior
+    frame = posterior.to_frame(level=0.5)
+    assert list(frame)[:4] == list(comparison.fit.to_frame())[:4]
+    assert list(frame)[4:] == ["mean", "sd", "lower", "upper", "ess", "rhat"]
+    assert frame["parameter"].tolist() == comparison.fit.to_frame()["parameter"].tolist()
+    draws = posterior.sampled["posterior"]["mean"].values[..., 1, 1]
+    known = next(one for one in posterior.diagnostics.quantities if one.name == "mean[1, waiting]")
+    expected = [draws.mean(), draws.std(ddof=1), *np.quantile(draws, [0.25, 0.75])]
+    row = frame.set_index("parameter").loc["mean[1, waiting]"]
+    assert row.tolist()[3:] == [*expected, min(known.ess_bulk, known.ess_tail), known.rhat]
+    trust = posterior.alignment.trust
+    assert frame.attrs == {"level": 0.5, "status": posterior.status.value, "label_trust": trust}
+    assert list(posterior_rows(posterior, 0.5)[0]) == ["name", "mean", "sd", "lower", "upper", "ess", "r_hat"]
+    with pytest.raises(ConfigError, match="must lie between 0 and 1"):
+        posterior.to_frame(level=90)
 
 
 def test_a_summary_of_one_feature_has_no_pairs():

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 import emjax
-from emjax.em.init import STARTS
+from emjax.catalogue import STARTS
 
 REFERENCE = Path(__file__).parent
 PUBLISHED = json.loads((REFERENCE / "published.json").read_text(encoding="utf-8"))

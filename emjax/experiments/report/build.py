@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emjax.atomic import write_atomically
-from emjax.catalogue import in_words
+from emjax.catalogue import SAMPLERS, in_words
 from emjax.files import user_path
 from emjax.wording import count, elided, listed, printable
 
@@ -160,7 +160,7 @@ def _facts(comparison: Comparison) -> dict[str, str]:
     """The sentences about the prior, the spaces, the starts and the labels."""
     found, posterior = comparison.diagnostics, comparison.posterior
     n_chains, n_draws = found["posterior"]["n_chains"], found["posterior"]["n_draws"]
-    sampler = _METHODS.get(posterior.method, posterior.method)
+    sampler = SAMPLERS[posterior.method].in_full
     return {
         "em": f"{found['em']['message']} It took {count(comparison.fit.n_iter, 'iteration')}.",
         "em_space": em_space(comparison.fit),
@@ -173,14 +173,6 @@ def _facts(comparison: Comparison) -> dict[str, str]:
         "decision": " ".join(posterior.decision),
         "labels": posterior.alignment.note,
     }
-
-
-_METHODS = {
-    "hmc": "Hamiltonian Monte Carlo, whitened by the Laplace mixture",
-    "nuts": "NUTS",
-    "gibbs": "Gibbs sampling",
-    "laplace": "Weighted draws from the Laplace mixture over the modes",
-}
 
 
 def em_space(fit: Fit) -> str:

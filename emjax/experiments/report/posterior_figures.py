@@ -9,6 +9,7 @@ import numpy as np
 from emjax.align import TRUST_HIGH, TRUST_LOW
 from emjax.bayes.posterior import Posterior
 from emjax.bayes.visits import PosteriorMode
+from emjax.catalogue import SAMPLERS
 from emjax.comparison import Comparison
 from emjax.experiments.report.figures import Picture, picture
 from emjax.plots.drawing.density import MOST_FEATURES, draw_density_band
@@ -99,9 +100,8 @@ def _pareto_words(posterior: Posterior) -> str:
     limit = fixed(posterior.modes.good_pareto_k, 2)
     if posterior.modes.believable:
         return f"Pareto k is {value}, up to {limit}: masses and evidence can be believed."
-    rest = (
-        "and so are the draws, which rest on them" if posterior.method == "laplace" else "the draws do not rest on them"
-    )
+    resting = SAMPLERS[posterior.method].weighted
+    rest = "and so are the draws, which rest on them" if resting else "the draws do not rest on them"
     return (
         f"Pareto k is {value}, above {limit}: the modes' normal approximations are rough, and so are masses "
         f"and evidence; {rest}."

@@ -8,6 +8,7 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
+from emjax.catalogue import SAMPLERS
 from emjax.comparison import Comparison, ParameterRow
 from emjax.experiments.environment import fingerprint, machine, versions
 from emjax.experiments.report.evidence import thresholds_of
@@ -202,7 +203,7 @@ def _reliability(loo: Mapping[str, Any]) -> str:
 
 def cost_bars(comparison: Comparison) -> list[dict[str, Any]]:
     """Compile and run seconds of both sides, and their shares of the longer one."""
-    method = {"hmc": "HMC", "nuts": "NUTS", "gibbs": "Gibbs", "laplace": "Laplace"}.get(comparison.posterior.method, "")
+    method = SAMPLERS[comparison.posterior.method].in_tables
     sides = [
         ("EM", "em", comparison.cost["em"]),
         (f"MCMC ({method})" if method else "MCMC", "mcmc", comparison.cost["mcmc"]),
@@ -217,7 +218,7 @@ def cost_bars(comparison: Comparison) -> list[dict[str, Any]]:
             "total": seconds(side["total_seconds"]),
             "compile_share": round(100 * side["compile_seconds"] / longest, 2),
             "run_share": round(100 * side["run_seconds"] / longest, 2),
-            "rate": number(side["effective_draws_per_second"], 3) if side["effective_draws_per_second"] else "",
+            "per_second": number(side["effective_draws_per_second"], 3) if side["effective_draws_per_second"] else "",
         }
         for name, kind, side in sides
     ]

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from emjax.bounds import BOUNDS, LARGEST, LONGEST_SECONDS
+from emjax.catalogue import SAMPLERS, samplers_where
 from emjax.shown import Shown
 
 
@@ -21,6 +22,25 @@ def bounded(name: str) -> Any:
     """What an int is annotated with, so that it is a whole number within the bounds of ``name``."""
     least, most = BOUNDS[name]
     return Field(strict=True, ge=least, le=most)
+
+
+STARTS_IN_WORDS = "how starts are drawn; mixed: k-means++, random points, and hard clusters"
+_SINGLE = " and ".join(samplers_where("float32"))
+PRECISION_OF_SAMPLERS = f"precision of {_SINGLE}; the others work in float64 only"
+
+
+def check_sampler(sampler: str, settings: Any) -> None:
+    """Raise `Misplaced` where a setting is not for a sampler: ``dtype``, ``target_accept_prob`` or ``warmup``."""
+    entry = SAMPLERS[sampler]
+    if settings.dtype == "float32" and not entry.float32:
+        raise Misplaced(f"dtype = 'float32' is for {_SINGLE}; {sampler} works in float64 only", "dtype")
+    if settings.target_accept_prob is not None and not entry.target_accept_prob:
+        tuned = " and ".join(samplers_where("target_accept_prob"))
+        problem = f"target_accept_prob is for {tuned}; {sampler} tunes no steps: leave it out"
+        raise Misplaced(problem, "target_accept_prob")
+    if settings.warmup is not None and entry.weighted:
+        problem = f"warmup is for samplers with chains; draws of {sampler} are independent: leave it out"
+        raise Misplaced(problem, "warmup")
 
 
 Position = Annotated[int, Field(strict=True, ge=0)]
@@ -96,6 +116,15 @@ PositiveRows = Annotated[
     BeforeValidator(_as_rows, json_schema_input_type=_PositiveRows | PositiveRow),
     AfterValidator(_rectangular),
 ]
+_Share = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1)]
+_Shares = Annotated[tuple[_Share, ...], Field(min_length=1)]
+_SharesOfLevels = Annotated[tuple[_Shares, ...], Field(min_length=1)]
+Probabilities = Annotated[
+    tuple[_Shares, ...] | tuple[_SharesOfLevels, ...],
+    BeforeValidator(_as_rows, json_schema_input_type=tuple[_Shares, ...] | tuple[_SharesOfLevels, ...] | _Shares),
+    AfterValidator(_rectangular),
+]
+"""Of each component one for each feature; or of each feature those of its levels."""
 Matrices = Annotated[_Matrices, BeforeValidator(_as_matrices, json_schema_input_type=_Matrices | PositiveRow)]
 
 

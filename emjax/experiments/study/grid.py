@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
+from emjax.catalogue import SAMPLERS, has_peer
 from emjax.errors import ConfigError, DataError, EmjaxError
 from emjax.experiments.config import SourceData, is_path
 from emjax.experiments.nearest import printable
@@ -31,9 +32,7 @@ MOST_JOBS = 200_000
 OF_SAMPLERS, OF_OTHERS = 5, 50
 """Replicates of a job where a study does not say: sampling one takes seconds, fitting one milliseconds."""
 
-SAMPLERS = ("nuts", "gibbs", "auto", "hmc", "laplace")
-
-_ORDER = (*SAMPLERS, "map", "em", "sklearn")
+_ORDER = (*sorted(SAMPLERS, key=lambda name: -SAMPLERS[name].cost), "map", "em", "sklearn")
 """Methods by what they cost: a long job that is begun last keeps everybody waiting."""
 
 Where = Callable[[Location], str]
@@ -310,7 +309,7 @@ class _Sections:
         data = study.data
         tree = data.model_dump(mode="json", exclude_none=True)
         if not isinstance(data, SourceData):
-            return tree, len((data.mean or data.rate or ((),))[0])
+            return tree, data.n_features
         if is_path(data.source):
             tree["source"] = os.path.abspath(user_path(data.source))
         # Without what a study adds, so that a file is read once for all of its splits.
@@ -340,7 +339,7 @@ def _check_method(method: Mapping[str, Any], model: Mapping[str, Any], data: Map
     if method["kind"] in ("em", "map"):
         em_iterations(method)
     elif method["kind"] == "sklearn":
-        if model["family"] != "normal":
+        if not has_peer(model["family"]):
             raise ConfigError(
                 f"methods.{method['name']}: scikit-learn has normal components only, and the model's family is "
                 f"{model['family']!r}; leave this method out"

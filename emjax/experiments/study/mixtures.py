@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 import emjax
+from emjax.catalogue import OF_MATRICES
 from emjax.errors import ConfigError
 from emjax.experiments.nearest import printable
 from emjax.experiments.study.model import FileModel, LawTable, Model, PriorTable
@@ -141,7 +142,7 @@ def check_prior(model: Mapping[str, Any], n_features: int) -> None:
     problem = table.misplaced(model["family"])
     if problem is not None:
         raise ConfigError(f"model.{problem}")
-    least = n_features - 1 if model.get("covariance") in ("full", "tied") else 0
+    least = n_features - 1 if model.get("covariance") in OF_MATRICES else 0
     if table.degrees_of_freedom is not None and table.degrees_of_freedom <= least:
         raise ConfigError(
             f"model.prior.degrees_of_freedom = {table.degrees_of_freedom:g} is not allowed; with {n_features} features "

@@ -13,6 +13,7 @@ from emjax.catalogue import (
     FamilyEntry,
     FamilyName,
     LawName,
+    StructureName,
     family_list,
     is_structured,
 )
@@ -152,7 +153,7 @@ class Model(Section):
     """The mixture: what its components are and how many there are."""
 
     family: FamilyName = Field(default=DEFAULT_FAMILY, description=f"what its components are ({family_list()})")
-    covariance: Literal["full", "tied", "diag", "spherical"] | None = Field(
+    covariance: StructureName | None = Field(
         default=None,
         description=f"{', '.join(filter(is_structured, FAMILY_ENTRIES))} only; default: {DEFAULT_STRUCTURE}",
     )

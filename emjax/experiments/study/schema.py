@@ -6,14 +6,25 @@ A study is what `emjax run` does with a config that has ``[[methods]]``. It shar
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from emjax.bounds import LARGEST
-from emjax.catalogue import FAMILY_ENTRIES, is_structured
+from emjax.catalogue import (
+    DEFAULT_FAMILY,
+    DEFAULT_SAMPLER,
+    DEFAULT_START,
+    FAMILY_ENTRIES,
+    NAMED_SAMPLERS,
+    SAMPLERS,
+    SamplerName,
+    StartName,
+    fewest_chains,
+    in_words,
+    is_structured,
+)
 from emjax.experiments.config import (
-    DEFAULT_CHAINS,
     MIN_DRAWS_TO_COMPARE,
     Output,
     SimulatedData,
@@ -21,7 +32,19 @@ from emjax.experiments.config import (
     data_kind,
     with_texts,
 )
-from emjax.experiments.study.fields import Misplaced, NotNegative, Positive, Seconds, Section, Seed, Text, bounded
+from emjax.experiments.study.fields import (
+    PRECISION_OF_SAMPLERS,
+    STARTS_IN_WORDS,
+    Misplaced,
+    NotNegative,
+    Positive,
+    Seconds,
+    Section,
+    Seed,
+    Text,
+    bounded,
+    check_sampler,
+)
 from emjax.experiments.study.model import Model, ModelSetting
 
 Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
@@ -102,8 +125,9 @@ class StudySimulation(SimulatedData):
     @model_validator(mode="after")
     def _normal_only(self) -> StudySimulation:
         for name in ("overlap", "contamination", "misspecification"):
-            if self.rate is not None and getattr(self, name) is not None:
-                raise Misplaced(f"{name} is for normal components, and rate is given: leave one of them out", name)
+            if self.drawn_family != DEFAULT_FAMILY and getattr(self, name) is not None:
+                others = in_words(self.drawn_family)
+                raise Misplaced(f"{name} is for normal components, and these are {others}: leave it out", name)
         if self.overlap is not None and len(self.weights) < 2:
             raise Misplaced("overlap needs at least two components", "overlap")
         return self
@@ -145,9 +169,7 @@ class EmSettings(MethodBase):
     """What both estimates by EM have."""
 
     n_init: Annotated[int, bounded("n_init")] = Field(default=20, description="number of starts; the best is kept")
-    starts: Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"] = Field(
-        default="mixed", description="how starts are drawn; mixed: k-means++, random points, and hard clusters"
-    )
+    starts: StartName = Field(default=DEFAULT_START, description=STARTS_IN_WORDS)
     accelerate: Literal["auto", "none", "squarem", "anderson"] = Field(
         default="auto", description="auto: Anderson acceleration; none: plain EM"
     )
@@ -176,9 +198,7 @@ class MapMethod(EmSettings):
 class SamplerMethod(MethodBase):
     """A posterior by one of the library's samplers, or by the one that ``auto`` chooses."""
 
-    kind: Literal["auto", "hmc", "nuts", "gibbs", "laplace"] = Field(
-        description="the sampler, as `mcmc.method` of a single run"
-    )
+    kind: SamplerName = Field(description="the sampler, as `mcmc.method` of a single run")
     chains: Annotated[int, bounded("chains")] | None = Field(
         default=None, description="chains; default: the sampler's own"
     )
@@ -191,9 +211,7 @@ class SamplerMethod(MethodBase):
     target_accept_prob: Share | None = Field(
         default=None, description="acceptance probability that steps are tuned to; default: the sampler's own"
     )
-    dtype: Literal["float64", "float32"] = Field(
-        default="float64", description="precision of hmc and gibbs; the others work in float64 only"
-    )
+    dtype: Literal["float64", "float32"] = Field(default="float64", description=PRECISION_OF_SAMPLERS)
     verdict: bool = Field(
         default=False, description="also compare with EM and record what `emjax compare` would have said"
     )
@@ -201,18 +219,11 @@ class SamplerMethod(MethodBase):
 
     @model_validator(mode="after")
     def _settings_go_with_kind(self) -> SamplerMethod:
-        if self.dtype == "float32" and self.kind in ("nuts", "laplace"):
-            raise Misplaced(f"dtype = 'float32' is for hmc and gibbs; {self.kind} works in float64 only", "dtype")
-        if self.target_accept_prob is not None and self.kind in ("gibbs", "laplace"):
-            problem = f"target_accept_prob is for hmc and nuts; {self.kind} tunes no steps: leave it out"
-            raise Misplaced(problem, "target_accept_prob")
-        if self.warmup is not None and self.kind == "laplace":
-            problem = "warmup is for samplers with chains; draws of laplace are independent: leave it out"
-            raise Misplaced(problem, "warmup")
-        if self.kind == "auto" and self.budget is not None:
-            problem = "auto goes on until its draws suffice: for a budget name hmc, nuts, gibbs or laplace"
-            raise Misplaced(problem, "budget")
-        n_draws = (self.chains or DEFAULT_CHAINS[self.kind]) * (self.draws or MIN_DRAWS_TO_COMPARE)
+        check_sampler(self.kind, self)
+        if self.kind == DEFAULT_SAMPLER and self.budget is not None:
+            others = " or ".join(NAMED_SAMPLERS)
+            raise Misplaced(f"auto goes on until its draws suffice: for a budget name {others}", "budget")
+        n_draws = (self.chains or fewest_chains(self.kind)) * (self.draws or MIN_DRAWS_TO_COMPARE)
         if self.verdict and n_draws < MIN_DRAWS_TO_COMPARE:
             problem = f"chains x draws = {n_draws}: a verdict needs at least {MIN_DRAWS_TO_COMPARE} draws"
             raise Misplaced(problem, "draws")
@@ -241,7 +252,7 @@ def _method_kind(method: Any) -> str | None:
     kind = method.get("kind") if isinstance(method, dict) else getattr(method, "kind", None)
     if not isinstance(kind, str):
         return None
-    return "sampler" if kind in get_args(SamplerMethod.model_fields["kind"].annotation) else kind
+    return "sampler" if kind in SAMPLERS else kind
 
 
 Method = Annotated[
@@ -332,13 +343,13 @@ class Study(Section):
     @model_validator(mode="after")
     def _data_for_the_family(self) -> Study:
         """Normal components draw real numbers, which no other data are."""
-        if isinstance(self.model, Model) and isinstance(self.data, StudySimulation) and self.data.rate is None:
-            family = self.model.family
-            if not is_structured(family):
+        if isinstance(self.model, Model) and isinstance(self.data, StudySimulation):
+            family, drawn = self.model.family, self.data.drawn_family
+            if is_structured(drawn) and not is_structured(family):
                 data = FAMILY_ENTRIES[family].data
                 raise Misplaced(
-                    f"model.family = {family!r} is for {data}, and normal components draw none: give data.rate "
-                    "(counts), or a file of data",
+                    f"model.family = {family!r} is for {data}, and {in_words(drawn)} components draw none: give "
+                    "data.family and its parameters, or a file of data",
                     "model",
                     "family",
                 )

@@ -16,14 +16,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from emjax.catalogue import FAMILY_ENTRIES, SITES
 from emjax.experiments.work.measures import COST
 from emjax.experiments.work.summary import Z, wilson
 
 BAND = 0.95
 """Probability of Monte-Carlo bands."""
 
-KINDS = ("mean", "rate", "weights", "scale", "covariance", "correlation")
-"""Kinds of parameters, in the order in which they are shown; a parameter's kind is its name before the bracket."""
+KINDS = tuple(dict.fromkeys([*(entry.sites[0] for entry in FAMILY_ENTRIES.values()), "weights", *SITES]))
+"""Kinds of parameters, in the order in which they are shown: where components are, their weights, and what else there
+is; a parameter's kind is its name before the bracket."""
 
 
 @dataclasses.dataclass(frozen=True)

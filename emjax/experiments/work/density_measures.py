@@ -80,7 +80,9 @@ def comparable(truth: Truth | None, outcome: Outcome) -> bool:
 def _points(truth: Truth, outcome: Outcome) -> _Points:
     law = truth.law
     if law.n_features == 1:
-        return _Points(_counts(law) if law.discrete else _nodes(law, outcome))
+        nodes = _counts(law) if law.discrete else _nodes(law, outcome)
+        # Other families may refuse rows that the law never draws.
+        return _Points(nodes[np.isfinite(law.log_density(nodes))] if law.family else nodes)
     wider = _wider(law, outcome)
     drawn, _ = truth.sample(N_POINTS, 0)
     others, _ = wider.sample(N_POINTS, np.random.default_rng(1))

@@ -80,8 +80,9 @@ def _parameter_rows(replicate: Replicate, outcome: Outcome, assignment: Assignme
 
 
 def _true_parameters(truth: Truth, outcome: Outcome) -> Mapping[str, np.ndarray]:
-    """What the outcome's parameters should be: rates of counts are not rates of positive numbers."""
-    return truth.named if comparable(truth, outcome) else {"weights": truth.named["weights"]}
+    """What the outcome's parameters should be: a rate of one family is not that of another."""
+    same = comparable(truth, outcome) and truth.law.family in ("", outcome.family)
+    return truth.named if same else {"weights": truth.named["weights"]}
 
 
 def _rows_of(parameter: ParameterEstimate, name: str, truth: float, level: float) -> list[Row]:

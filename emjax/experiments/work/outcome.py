@@ -52,6 +52,8 @@ class Outcome:
         What the comparison with EM said, None where none was asked for.
     tree
         The posterior as an ArviZ tree where it is to be kept, else None.
+    family
+        The name of the family of the components; empty where nothing is said.
     discrete
         Whether ``log_density`` is that of whole numbers, a probability.
     levels
@@ -72,6 +74,7 @@ class Outcome:
     run_seconds: float = float("nan")
     verdict: str | None = None
     tree: Any = None
+    family: str = ""
     discrete: bool = False
     levels: Sequence[Sequence[str]] | None = None
     moments: tuple[np.ndarray, np.ndarray] | None = None

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from emjax.catalogue import DEFAULT_FAMILY, SITES
 from emjax.datasets.laws import LocationScaleLaw, MixtureLaw, normal_law, poisson_law
 from emjax.datasets.overlap import separated
 from emjax.datasets.shapes import NORMAL, Shape, SkewNormal, StudentT, Uniform
 from emjax.experiments.study.plan import canonical
 
-LAW_KEYS = ("weights", "mean", "scale", "covariance", "rate", "overlap", "misspecification")
+LAW_KEYS = ("family", "weights", *SITES, "overlap", "misspecification")
 """The settings of a data section that the law depends on; the others say how much is drawn and what is added."""
 
 
@@ -33,8 +34,13 @@ def law_of(data: Mapping[str, Any]) -> MixtureLaw:
 def _law(text: str) -> MixtureLaw:
     data = json.loads(text)
     weights = data["weights"]
-    if "rate" in data:
+    family = data.get("family") or ("poisson" if "rate" in data else DEFAULT_FAMILY)
+    if family == "poisson":
         return poisson_law(weights=weights, rate=data["rate"])
+    if family != DEFAULT_FAMILY:
+        from emjax.experiments.work.family_law import family_law
+
+        return family_law(family, weights, {name: data[name] for name in SITES if name in data})
     shape = shape_of(data.get("misspecification"))
     law = normal_law(
         weights=weights, mean=data["mean"], scale=data.get("scale"), covariance=data.get("covariance"), shape=shape

@@ -105,7 +105,7 @@ def _name(axes: Axes, place: int, mode: PosteriorMode, *, warned: bool, letters:
         textcoords="offset points",
         va="bottom",
         fontsize=8.5,
-        fontweight="bold" if warned else "normal",
+        fontweight="bold" if warned else "regular",
         color=style.WARNING if warned else style.INK,
         zorder=7,
     )

@@ -3,7 +3,7 @@
 | file | kinds |
 |---|---|
 | ``em.py`` | ``em``, ``map``: all replicates of a job at once |
-| ``samplers.py`` | ``auto``, ``hmc``, ``nuts``, ``gibbs``, ``laplace``: one replicate after the other |
+| ``samplers.py`` | the samplers of `emjax.catalogue`: one replicate after the other |
 | ``peers.py`` | ``sklearn`` |
 | ``budgets.py`` | what ``budget`` leaves of iterations, starts and draws |
 | ``shared.py`` | failures that stay with their replicate, keys, the time limit |
@@ -15,19 +15,11 @@ import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from emjax.catalogue import SAMPLERS
 from emjax.errors import ConfigError
 from emjax.experiments.work.outcome import Outcome, Replicate
 
-_FILES = {
-    "em": "em",
-    "map": "em",
-    "auto": "samplers",
-    "hmc": "samplers",
-    "nuts": "samplers",
-    "gibbs": "samplers",
-    "laplace": "samplers",
-    "sklearn": "peers",
-}
+_FILES = {"em": "em", "map": "em", **dict.fromkeys(SAMPLERS, "samplers"), "sklearn": "peers"}
 
 
 def iterate_method(

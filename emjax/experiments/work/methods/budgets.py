@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from emjax.catalogue import DEFAULT_SAMPLER, NAMED_SAMPLERS
 from emjax.errors import ConfigError
 
 FEWEST_DRAWS = 10
@@ -53,10 +54,9 @@ def check_budget(method: Mapping[str, Any]) -> None:
     given = [name for name in ("seconds", "evaluations") if budget.get(name) is not None]
     if len(given) != 1:
         raise ConfigError(f"{_place(method)}: give either seconds or evaluations")
-    if method["kind"] == "auto":
-        raise ConfigError(
-            f"{_place(method)}: auto goes on until its draws suffice; name the sampler (hmc, nuts, gibbs or laplace)"
-        )
+    if method["kind"] == DEFAULT_SAMPLER:
+        others = " or ".join(NAMED_SAMPLERS)
+        raise ConfigError(f"{_place(method)}: auto goes on until its draws suffice; name the sampler ({others})")
 
 
 def allowance(method: Mapping[str, Any], unit: str) -> float | None:

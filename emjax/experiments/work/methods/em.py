@@ -184,6 +184,7 @@ def _outcome(method: Mapping[str, Any], end: _End, replicate: Replicate) -> Outc
         numbers={**_numbers(estimate, found), **end.numbers},
         compile_seconds=end.compile_seconds,
         run_seconds=end.run_seconds,
+        family=family.name,
         discrete=family.discrete,
         levels=family.levels,
         moments=moments,

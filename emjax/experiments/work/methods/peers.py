@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from emjax.catalogue import has_peer
 from emjax.errors import ConfigError
 from emjax.experiments.study.plan import derived_seed, method_seed
 from emjax.experiments.work.methods.budgets import allowance, check_budget, in_rounds, sklearn_iterations
@@ -39,7 +40,7 @@ def _check(spec: Mapping[str, Any]) -> None:
     if importlib.util.find_spec("sklearn") is None:
         raise ConfigError(f"methods.{label(spec)} needs scikit-learn: pip install scikit-learn")
     family = spec["model"]["family"]
-    if family != "normal":
+    if not has_peer(family):
         raise ConfigError(
             f"methods.{label(spec)}: scikit-learn has normal components only, and the model's family is {family!r}; "
             "leave this method out"

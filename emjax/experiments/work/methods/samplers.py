@@ -1,4 +1,4 @@
-"""``auto``, ``hmc``, ``nuts``, ``gibbs``, ``laplace``: posteriors, one replicate after the other.
+"""Samplers: posteriors, one replicate after the other.
 
 Programs are compiled once per shape, so that from the second replicate on nothing is compiled.
 """
@@ -14,9 +14,9 @@ import numpy as np
 
 import emjax
 from emjax.align import TRUST_LOW
-from emjax.bayes.methods import DEFAULTS
 from emjax.bayes.posterior import Posterior, mean_log_density, mean_responsibilities
 from emjax.bayes.tree import stored_draws
+from emjax.catalogue import SAMPLERS
 from emjax.experiments.work.methods.budgets import (
     allowance,
     check_budget,
@@ -108,14 +108,13 @@ class _Sampler:
     @property
     def chains(self) -> int:
         """The number of chains in force."""
-        return self.method.get("chains") or DEFAULTS[self.method["kind"]].chains
+        return self.method.get("chains") or SAMPLERS[self.method["kind"]].chains
 
     @property
     def warmup(self) -> int:
         """The iterations of warm-up in force; none where draws are independent."""
-        own = DEFAULTS[self.method["kind"]].warmup
-        given = self.method.get("warmup")
-        return 0 if self.method["kind"] == "laplace" else own if given is None else int(given)
+        own, given = SAMPLERS[self.method["kind"]], self.method.get("warmup")
+        return own.warmup if given is None or own.weighted else int(given)
 
 
 def _within_evaluations(sampler: _Sampler) -> tuple[Posterior, dict[str, float]]:
@@ -128,7 +127,7 @@ def _within_evaluations(sampler: _Sampler) -> tuple[Posterior, dict[str, float]]
     budget = allowance(method, "evaluations")
     assert budget is not None
     per_iteration, warmups = 1.0, 1
-    if method["kind"] in ("hmc", "nuts"):
+    if SAMPLERS[method["kind"]].target_accept_prob:
         pilot = sampler.draw(sampler.warmup, _PILOT_DRAWS)
         per_iteration, warmups = _evaluations_per_iteration(pilot), _warmups(pilot)
     for attempt in range(_ATTEMPTS):
@@ -220,6 +219,7 @@ def _outcome(posterior: Posterior, level: float, *, keep: bool) -> Outcome:
         compile_seconds=posterior.compile_seconds,
         run_seconds=posterior.run_seconds,
         tree=posterior.sampled if keep else None,
+        family=posterior.mixture.family.name,
         discrete=posterior.mixture.family.discrete,
         levels=posterior.mixture.family.levels,
         moments=moments,
