@@ -146,7 +146,7 @@ def labelling_jumps(
     # As many however few the points are, which then get several labellings each: one shape, so one program.
     kept = np.linspace(0, len(points) - 1, most).round().astype(int)
     dtype = data.blocks.x.dtype
-    known = dataclasses.replace(rows, dtype=np.dtype(dtype)).observations
+    known = rows.astype(dtype).observations
     features = np.array(_features(target, known))
     features[:, len(rows) :] = 0.0
     moments = np.asarray(_drawn_moments(target, data.blocks.has_holes, points[kept].astype(dtype), features, key))

@@ -139,13 +139,12 @@ def make_target(
     ``n_chains`` is how many points are evaluated side by side: blocks are so large that all of them fit the cache.
     ``exact`` takes the family's own density, slower and with less rounding than its natural form.
     """
-    if isinstance(z, Rows) and not z.plain:
-        counts, known = z.weights, z.observations
-        given: np.ndarray | Rows = dataclasses.replace(z, dtype=np.dtype(dtype))
+    rows, counts = (z, None) if isinstance(z, Rows) and not z.plain else filled_distinct_rows(z[:])
+    if isinstance(z, Rows) and counts is None:
+        given, counts, known = z, z.weights, z.observations
     else:
-        rows, counts = filled_distinct_rows(z[:])
-        given, known = rows.astype(dtype), observed_rows(rows)
-    blocks = make_blocks(given, mixture.likelihood, n_starts=n_chains, exact=exact, row_weights=counts)
+        given, known = rows, observed_rows(rows)
+    blocks = make_blocks(given.astype(dtype), mixture.likelihood, n_starts=n_chains, exact=exact, row_weights=counts)
     prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), prior)
     # In float64 whatever the chains' precision: the rows are, and JAX warns where it has to cut them.
     with computing():

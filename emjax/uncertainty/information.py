@@ -256,11 +256,10 @@ def left_out(fit: Fit, level: float, why: str = "") -> Intervals:
 def problem_of(fit: Fit, *, spread: bool = True) -> tuple[MixtureParams, Blocks, Prior | None, Frame]:
     """The estimate, the data and the prior in the standard frame, and the frame."""
     mixture, samples = fit.mixture, fit.samples
-    frame = mixture.family.frame(samples.summary)
-    prior = mixture.resolved_prior(samples)
-    frame_prior = None if prior is None else mixture.prior_to_frame(prior, frame)
-    blocks = make_blocks(Rows.of(samples, frame), mixture, spread=spread)
-    return mixture.to_frame(fit.params, frame), blocks, frame_prior, frame
+    rows, prior = Rows.of(samples, mixture.family), mixture.resolved_prior(samples)
+    frame_prior = None if prior is None else mixture.prior_to_frame(prior, rows.frame)
+    blocks = make_blocks(rows, mixture, spread=spread)
+    return mixture.to_frame(fit.params, rows.frame), blocks, frame_prior, rows.frame
 
 
 def from_derivatives(

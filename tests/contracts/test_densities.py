@@ -99,7 +99,7 @@ def round_trips(mixture, params, prior, frame):
     return {
         "ratios": ratios.params(ratios.flat(params)),
         "logarithms": logarithms.params(logarithms.flat(params)),
-        "rows": mixture.assembled(params.weights, rows.params(rows.flat(params))),
+        "rows": mixture.assembled(params.weights, dict(rows.params(rows.flat(params)).items())),
         "framed": mixture.from_frame(mixture.to_frame(params, frame), frame),
         "sites": mixture.assembled(params.weights, mixture.family.from_sites(prior.at_sites(params))),
     }, [each.flat(params) for each in (ratios, logarithms, rows)]
