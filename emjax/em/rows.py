@@ -1,4 +1,4 @@
-"""The data in the standard frame, made where they are asked for: no second copy of all of them is ever held."""
+"""The data in the standard frame, made where they are asked for: of many data no second copy is held between calls."""
 
 from __future__ import annotations
 
