@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from emjax import align
 from emjax.em.blocks import Blocks, make_blocks
 from emjax.em.rows import Rows
 from emjax.em.step import log_likelihood, natural_expectation, natural_form
@@ -81,8 +82,6 @@ class Target(Coordinates):
         self, points: Float[np.ndarray, "m p"], centers: Float[np.ndarray, "c p"]
     ) -> Float[np.ndarray, "m c p"]:
         """Each point with its components in the order in which they lie nearest to each of the centers'."""
-        from emjax import align
-
         moved = np.empty((len(points), *centers.shape))
         if self.n_components == 1:
             moved[:] = points[:, None]
@@ -139,11 +138,12 @@ def make_target(
     ``n_chains`` is how many points are evaluated side by side: blocks are so large that all of them fit the cache.
     ``exact`` takes the family's own density, slower and with less rounding than its natural form.
     """
-    rows, counts = (z, None) if isinstance(z, Rows) and not z.plain else filled_distinct_rows(z[:])
-    if isinstance(z, Rows) and counts is None:
-        given, counts, known = z, z.weights, z.observations
+    given: np.ndarray | Rows = z
+    if isinstance(z, Rows) and not z.plain:
+        counts, known = z.weights, z.observations
     else:
-        given, known = rows, observed_rows(rows)
+        rows, counts = filled_distinct_rows(z[:])
+        given, known = z if counts is None else rows, observed_rows(rows)
     blocks = make_blocks(given.astype(dtype), mixture.likelihood, n_starts=n_chains, exact=exact, row_weights=counts)
     prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), prior)
     # In float64 whatever the chains' precision: the rows are, and JAX warns where it has to cut them.

@@ -142,8 +142,9 @@ def make_blocks(
     unit = 1 if n_blocks == 1 else min(_ALIGNED, largest)
     size = unit * -(-n_rows // (n_blocks * unit))
     given = z.weights if isinstance(z, Rows) and row_weights is None else row_weights
-    kept = isinstance(z, Rows) and given is z.weights and n_samples * n_features <= _KEPT
-    layouts, layout = z.layouts if kept else {}, (mixture.family, n_blocks, size, exact, mesh)
+    layout = mixture.family, n_blocks, size, exact, mesh
+    few = n_samples * n_features <= _KEPT
+    layouts: dict[Any, Blocks] = z.layouts if isinstance(z, Rows) and few and given is z.weights else {}
     if layout in layouts:
         return layouts[layout]
     x = _aligned_zeros((n_blocks, n_features, size), z.dtype)
