@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from emjax.bounds import whole, written
 from emjax.families.arrays import AnyArray, as_floats
 from emjax.families.base import Family
+from emjax.families.coordinates import Chart, Coordinates
 from emjax.families.frame import Frame
 from emjax.families.laws import Dirichlet, Flat, Law
 from emjax.families.observations import Observations, observed
@@ -177,7 +178,7 @@ class Mixture(Shown):
 
     def n_parameters(self, n_features: int) -> int:
         """The number of free parameters, weights included."""
-        return self.n_components - 1 + self.family.n_parameters(self.n_components, n_features)
+        return self.coordinates(n_features).n_parameters
 
     # -- everything that follows from the joint log density (traceable)
 
@@ -223,22 +224,12 @@ class Mixture(Shown):
         in_order = sorted(sites, key=lambda site: site != "mean")
         return f"(weights, {', '.join(in_order)})"
 
-    def unconstrain(self, params: MixtureParams) -> dict[str, Any]:
-        """Log-ratios of the weights to the last one, and the family's unconstrained parameters."""
-        log_weights = jnp.log(params.weights)
-        return {
-            "log_ratios": log_weights[:-1] - log_weights[-1:],
-            "components": self.family.declared.unconstrain(params),
-        }
-
-    def constrain(self, unconstrained: dict[str, Any]) -> MixtureParams:
-        """The inverse of `unconstrain`."""
-        ratios = unconstrained["log_ratios"]
-        weights = jax.nn.softmax(jnp.concatenate([ratios, jnp.zeros(1, ratios.dtype)]))
-        return self.assembled(weights, self.family.declared.constrain(unconstrained["components"]))
+    def coordinates(self, n_features: int, weights: Chart = "ratios") -> Coordinates:
+        """Parameters as one flat vector, ``flat(params)`` and ``params(flat)``; weights as log-ratios to the last."""
+        return Coordinates(self.family, self.n_components, n_features, weights)
 
     def log_volume(self, params: MixtureParams, prior: Prior | None = None) -> Float[Array, ""]:
-        """``log |d params / d unconstrained|``, with the parameters in the space that `space` names.
+        """``log |d params / d coordinates|``, with the parameters in the space that `space` names.
 
         The log density of a prior in the unconstrained space is `log_prior` plus this.
         """

@@ -39,9 +39,9 @@ def imitated(fit: emjax.Fit) -> Posterior:
         return np.asarray(leaf) + spread * rng.normal(size=(CHAINS, DRAWS, *np.shape(leaf)))
 
     with jax.enable_x64(True):
-        centre = mixture.unconstrain(jax.tree.map(jnp.asarray, fit.params))
-        moved = {name: jax.tree.map(around, value) for name, value in centre.items()}
-        params = jax.jit(jax.vmap(jax.vmap(mixture.constrain)))(moved)
+        coordinates = mixture.coordinates(values.shape[1])
+        centre = coordinates.flat(jax.tree.map(jnp.asarray, fit.params))
+        params = jax.jit(jax.vmap(jax.vmap(coordinates.params)))(around(centre))
         described = describe_draws(mixture, params, fit, fit.samples)
     lp = described.log_likelihood.sum(axis=2)
     stats = {"lp": lp, "energy": rng.normal(size=lp.shape), "diverging": np.zeros(lp.shape, bool)}

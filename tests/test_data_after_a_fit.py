@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import emjax
-from emjax import matrix, samples
+from emjax import samples
+from emjax.em import blocks
 from emjax.errors import DataError
 from emjax.samples import as_samples_like
 
@@ -128,20 +129,27 @@ def test_features_of_the_facade():
         model.score_samples(TABLE[["waiting", "eruptions"]])
 
 
-def test_data_are_checked_once_by_whoever_takes_them(monkeypatch):
-    checked = []
+def test_data_are_checked_framed_and_laid_out_once_by_whoever_takes_them(monkeypatch):
+    calls = {"as_matrix": 0, "frame": 0, "_aligned_zeros": 0}
 
-    def as_matrix(x, name, **options):
-        checked.append(name)
-        return matrix.as_matrix(x, name, **options)
+    def count(owner, name):
+        function = getattr(owner, name)
 
-    monkeypatch.setattr(samples, "as_matrix", as_matrix)
+        def counted(*arguments, **options):
+            calls[name] += 1
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    count(samples, "as_matrix")
+    count(emjax.Normal, "frame")
+    count(blocks, "_aligned_zeros")  # the array of a layout
     x, mixture = emjax.datasets.load("faithful"), emjax.Mixture(emjax.Normal(), n_components=2)
     fit = emjax.fit(mixture, x, key=0, n_init=2)
     fit.intervals()
     assert fit.summary().bic == fit.bic()
-    assert len(checked) == 1
+    assert set(calls.values()) == {1}
     posterior = emjax.sample(mixture, x, key=1, init=fit, method="laplace", chains=2, draws=200)
-    assert len(checked) == 2
+    assert set(calls.values()) == {2}
     emjax.compare(fit, posterior, x, loo=False)
-    assert len(checked) == 3
+    assert calls == {"as_matrix": 3, "frame": 2, "_aligned_zeros": 2}  # only whether they are the same is asked

@@ -85,7 +85,7 @@ def adapted_sample(
     drawn, values, log_weights = _weighed(evaluate, mixture, jumps, jax.random.fold_in(key, 2 * _ROUNDS), rng, n_points)
     weights, shape = smoothed_weights(log_weights)
     log_mean = np.logaddexp.reduce(log_weights) - math.log(n_points)
-    log_copies = math.lgamma(target.likelihood.n_components + 1)
+    log_copies = math.lgamma(target.n_components + 1)
     nearest = mixture.log_terms(drawn).argmax(axis=1)
     return ImportanceSample(
         mixture, drawn, nearest, values, weights, shape, float(log_mean + log_copies), labelled=True

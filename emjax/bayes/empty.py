@@ -85,16 +85,15 @@ class Ridge:
         self, evaluate: Evaluator, points: Float[np.ndarray, "n q"], rng: np.random.Generator | None = None
     ) -> np.ndarray:
         """Points of the face with weights drawn for the empty components, or with their mean."""
-        empty, k = list(self.empty), len(self.concentration)
-        kept = np.setdiff1d(np.arange(k), empty)
+        empty = list(self.empty)
+        kept = np.setdiff1d(np.arange(len(self.concentration)), empty)
         shapes = np.array([*self.concentration[empty], self.concentration[kept].sum() + self.n_samples])
         drawn = np.tile(shapes, (len(points), 1)) if rng is None else rng.gamma(shapes, size=(len(points), len(shapes)))
         logs = np.log(np.maximum(drawn, 1e-250))
         flat = self.face(evaluate).whole(points)
-        first = flat.shape[1] - (k - 1)
-        logits = np.concatenate([flat[:, first:], np.zeros((len(points), 1))], axis=1)
+        logits = evaluate.target.logits(flat)
         logits[:, empty] = logs[:, :-1] - logs[:, -1:] + logsumexp(logits[:, kept], axis=1)[:, None]
-        return np.concatenate([flat[:, :first], logits[:, :-1] - logits[:, -1:]], axis=1)
+        return np.asarray(evaluate.target.with_logits(flat, logits))
 
 
 class Face(Evaluator):
@@ -102,13 +101,13 @@ class Face(Evaluator):
 
     def __init__(self, evaluate: Evaluator, empty: tuple[int, ...], reference: int) -> None:
         super().__init__(evaluate.target, evaluate.data, evaluate.lanes)
-        k, p = evaluate.target.likelihood.n_components, evaluate.target.n_parameters
+        k, p = evaluate.target.n_components, evaluate.target.n_parameters
         self.free = [j for j in range(k) if j != reference and j not in empty]
         logits = np.zeros((k, len(self.free) + 1))
         logits[self.free, np.arange(len(self.free))] = 1.0
         logits[list(empty), -1] = _NOTHING
         ratios = logits[:-1] - logits[-1:]
-        first = p - (k - 1)
+        first = evaluate.target.of_weights.start
         self.matrix = np.zeros((p, first + len(self.free)))
         self.matrix[:first, :first] = np.eye(first)
         self.matrix[first:, first:] = ratios[:, :-1]
@@ -136,7 +135,7 @@ def find_ridges(
     levels: list[tuple[Ridge, ...]] = []
     empty: tuple[int, ...] = ()
     center, highest = modes.modes[0].flat, modes.modes[0].log_mass
-    for _ in range(evaluate.target.likelihood.n_components - 1):
+    for _ in range(evaluate.target.n_components - 1):
         level = sorted(_taken_out(evaluate, center, empty, pooled, optimum), key=lambda ridge: -ridge.mode.log_mass)
         if not (level and level[0].mode.log_mass > highest - NEGLIGIBLE):
             break
@@ -187,14 +186,12 @@ def _taken_out(
 ) -> list[Ridge]:
     """The ridges that are reached from one point, by one more empty component each."""
     target, data = evaluate.target, evaluate.data
-    k = target.likelihood.n_components
-    places = target.component_places()
+    places, first = target.component_places, target.of_weights.start
     concentration = np.asarray(data.prior.concentration)
-    kept = [j for j in range(k) if j not in already]
+    kept = [j for j in range(target.n_components) if j not in already]
     # Of one component that is left, all are the same where the prior does not tell them apart.
     out = kept[:1] if len(kept) == 2 and np.ptp(concentration) == 0 else kept
-    first = target.n_parameters - (k - 1)
-    logits = np.append(center[first:], 0.0)
+    logits = target.logits(center)
     ridges = []
     for j in out:
         empty = (*already, j)
@@ -240,16 +237,15 @@ def n_samples(data: TargetData) -> float:
 
 def count_empty(evaluate: Evaluator, points: Float[np.ndarray, "m p"]) -> np.ndarray:
     """How many components are empty at points, ``(m,)``: by the data that each expects, from the gradient."""
-    k = evaluate.target.likelihood.n_components
-    if k == 1:
+    target = evaluate.target
+    if target.n_components == 1:
         return np.zeros(len(points), int)
     _, gradients = evaluate(points)
-    ratios = points[:, points.shape[1] - (k - 1) :]
-    logits = np.concatenate([ratios, np.zeros((len(points), 1))], axis=1)
+    logits = target.logits(points)
     weights = np.exp(logits - logsumexp(logits, axis=1)[:, None])
     alpha, n = np.asarray(evaluate.data.prior.concentration), n_samples(evaluate.data)
     # d log p / d log w_k = sum_i r_ik - n w_k + alpha_k - A w_k, and the same holds of the log-ratios.
-    slopes = gradients[:, points.shape[1] - (k - 1) :]
+    slopes = gradients[:, target.of_weights]
     counts = slopes + (n + alpha.sum()) * weights[:, :-1] - alpha[:-1]
     counts = np.concatenate([counts, n - counts.sum(axis=1)[:, None]], axis=1)
     return np.asarray((counts < HALF_A_DATUM).sum(axis=1))

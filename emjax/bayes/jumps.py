@@ -115,7 +115,7 @@ class LabellingJumps:
         cumulated = jnp.cumsum(jnp.exp(self.log_choice))
         level = jax.random.uniform(choice_key, (), cumulated.dtype) * cumulated[-1]
         moments = self.moments[jnp.sum(cumulated[:-1] <= level)]
-        statistics = target.likelihood.family.from_moments(self.reference, moments)
+        statistics = target.family.from_moments(self.reference, moments)
         keys = weight_key, component_key
         return target.flat(draw_params(target.likelihood, keys, moments[:, 0], statistics, self.reference, data.prior))
 
@@ -142,11 +142,11 @@ def labelling_jumps(
     prior's.
     """
     n_filled = padded_rows(len(rows))
-    most = int(np.clip(_ENTRIES // (n_filled * target.likelihood.n_components), _FEWEST_LABELLINGS, most))
+    most = int(np.clip(_ENTRIES // (n_filled * target.n_components), _FEWEST_LABELLINGS, most))
     # As many however few the points are, which then get several labellings each: one shape, so one program.
     kept = np.linspace(0, len(points) - 1, most).round().astype(int)
     dtype = data.blocks.x.dtype
-    known = dataclasses.replace(rows, dtype=np.dtype(dtype)).observations
+    known = rows.astype(dtype).observations
     features = np.array(_features(target, known))
     features[:, len(rows) :] = 0.0
     moments = np.asarray(_drawn_moments(target, data.blocks.has_holes, points[kept].astype(dtype), features, key))
@@ -162,7 +162,7 @@ def labelling_jumps(
 
 @partial(jax.jit, static_argnums=0)
 def _features(target: Target, rows: Observations) -> Float[Array, "p n"]:
-    return target.likelihood.family.sufficient_statistics(rows)
+    return target.family.sufficient_statistics(rows)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -185,7 +185,7 @@ def _drawn_moments(target: Target, holes: bool, points: Array, features: Array, 
 @partial(jax.jit, static_argnums=0)
 def _log_evidence(target: Target, moments: Array, reference: Any, prior: Prior) -> Float[Array, " S"]:
     """``log p(x, z)`` of each labelling with weights and components integrated out, the base measure left out."""
-    family, alpha = target.likelihood.family, prior.concentration
+    family, alpha = target.family, prior.concentration
 
     def one(moments: Float[Array, "K p"]) -> Array:
         counts = moments[:, 0]

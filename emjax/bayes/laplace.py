@@ -103,7 +103,7 @@ def importance_sample(
     values, _ = evaluate(points)
     log_weights = np.where(np.isfinite(values), values, -np.inf) - mixture.log_prob(points)
     smoothed, shape = smoothed_weights(log_weights)
-    log_copies = math.lgamma(mixture.target.likelihood.n_components + 1)
+    log_copies = math.lgamma(mixture.target.n_components + 1)
     log_mean = np.logaddexp.reduce(log_weights) - math.log(n_points)
     return ImportanceSample(mixture, points, which, values, smoothed, shape, float(log_mean + log_copies))
 

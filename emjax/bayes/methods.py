@@ -200,7 +200,7 @@ class _HmcJob:
         """Estimate metric and jumps from draws ``(chain, draw, p)``, and warm up again."""
         with computing(self.job.dtype == "float64"):
             self.chains.learn(np.swapaxes(flat, 0, 1))
-            family = self.target.likelihood.family
+            family = self.target.family
             # Counts too large for the natural form are so for the labellings' density too, which takes that form.
             problem, has_holes = self.job.problem, self.data.blocks.has_holes
             coarse = not self.data.blocks.natural and family.natural_excess(problem.z[:1]) is not None

@@ -166,7 +166,7 @@ class LaplaceMixture:
 
         Each mode comes in whatever order EM left it; an average of their covariances needs one.
         """
-        if not 1 < self.target.likelihood.n_components <= MOST_ENUMERATED:
+        if not 1 < self.target.n_components <= MOST_ENUMERATED:
             return self
         first = dataclasses.replace(self, modes=self.modes[:1]).numbering
         orders = first.orders[first.order_of(self.target, self.centers)]
@@ -188,7 +188,7 @@ class LaplaceMixture:
 
         It is that of the symmetric mixture over all K! copies, times K!.
         """
-        k = self.target.likelihood.n_components
+        k = self.target.n_components
         if k > MOST_ENUMERATED:
             return self._log_terms(self.target.permute_to(points, self.centers) - self.centers[None])
         permuted = (self.target.permute(points, order) for order in itertools.permutations(range(k)))
@@ -196,7 +196,7 @@ class LaplaceMixture:
 
     def relabelled(self, points: Float[np.ndarray, "n p"]) -> np.ndarray:
         """The points with the labels that suit the stored copies of the modes best; see `emjax.bayes.numbering`."""
-        k = self.target.likelihood.n_components
+        k = self.target.n_components
         if k == 1:
             return points
         if k > MOST_ENUMERATED:

@@ -90,7 +90,7 @@ class Numbering:
         # The coordinates are linear, so a root's columns have them, too.
         spread = np.stack([_own(np, target, root.T) for root in roots])
         scales = np.sqrt(np.sum(spread**2, axis=1))
-        orders = np.array(list(itertools.permutations(range(target.likelihood.n_components))))
+        orders = np.array(list(itertools.permutations(range(target.n_components))))
         return Numbering(np.log(weights), own, scales, orders)
 
     def as_dtype(self, dtype: Any) -> Numbering:
@@ -105,11 +105,7 @@ class Numbering:
 
     def relabelled(self, target: Target, flat: Float[Array, " p"]) -> Float[Array, " p"]:
         """The point in the order that suits it best; traceable."""
-        order = jnp.asarray(self.orders)[jnp.argmax(self._heights(jnp, _own(jnp, target, flat)))]
-        places = target.component_places()
-        ratios = jnp.append(flat[_first_ratio(target) :], 0.0)[order]
-        moved = flat.at[places].set(flat[places][order])
-        return moved.at[_first_ratio(target) :].set(ratios[:-1] - ratios[-1])
+        return target.permute(flat, jnp.asarray(self.orders)[jnp.argmax(self._heights(jnp, _own(jnp, target, flat)))])
 
     def order_of(self, target: Target, points: Float[np.ndarray, "n p"]) -> np.ndarray:
         """Which of the orders suits each point best, ``(n,)``, on the host."""
@@ -126,12 +122,6 @@ class Numbering:
 
 def _own(xp: Any, target: Target, flat: Any) -> Any:
     """What of points ``(..., p)`` belongs to each component, and its log weight less their mean: ``(..., K, r)``."""
-    ratios = flat[..., _first_ratio(target) :]
-    ratios = xp.concatenate([ratios, xp.zeros_like(ratios[..., :1])], axis=-1)
-    centred = ratios - xp.mean(ratios, axis=-1, keepdims=True)
-    return xp.concatenate([flat[..., target.component_places()], centred[..., None]], axis=-1)
-
-
-def _first_ratio(target: Target) -> int:
-    """Where the log-ratios of the weights begin: they come last."""
-    return target.n_parameters - (target.likelihood.n_components - 1)
+    logits = target.logits(flat)
+    centred = logits - xp.mean(logits, axis=-1, keepdims=True)
+    return xp.concatenate([flat[..., target.component_places], centred[..., None]], axis=-1)

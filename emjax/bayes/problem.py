@@ -65,7 +65,7 @@ class Problem:
         rows = self.z.repeated
         if rows is None:
             raise ConfigError("method='gibbs' draws a label for each row, so weights have to be whole; use hmc or nuts")
-        return dataclasses.replace(rows, dtype=np.dtype(dtype))
+        return rows.astype(dtype)
 
     @property
     def arguments(self) -> tuple[tuple[Any], dict[str, Any]]:
@@ -101,13 +101,13 @@ class Problem:
 def prepare(mixture: Mixture, samples: Samples) -> Problem:
     """The problem in the frame of its family."""
     prior = mixture.resolved_prior(samples) or mixture.default_prior(samples)
-    frame = mixture.family.frame(samples.summary)
+    z = Rows.of(samples, mixture.family)
     return Problem(
         mixture=dataclasses.replace(mixture, prior=prior),
         samples=samples,
-        frame=frame,
-        z=Rows.of(samples, frame),
-        frame_prior=jax.tree.map(np.asarray, mixture.prior_to_frame(prior, frame)),
+        frame=z.frame,
+        z=z,
+        frame_prior=jax.tree.map(np.asarray, mixture.prior_to_frame(prior, z.frame)),
     )
 
 

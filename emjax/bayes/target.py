@@ -5,7 +5,7 @@ r"""The density that samplers move on: the log posterior with labels summed out,
     \log p(u \mid x) = \sum_i c_i \log \sum_k w_k\, p(x_i \mid \theta_k) + \log p(\theta)
     + \log \left| \partial \theta / \partial u \right| - \mathrm{const}, \qquad \theta = \theta(u),
 
-with :math:`u` the coordinates of `Mixture.unconstrain` in the standard frame, :math:`\theta` the parameters in the
+with :math:`u` the `Coordinates` in the standard frame, :math:`\theta` the parameters in the
 space that `Mixture.space` names, and :math:`c_i` how often row :math:`i` occurs: equal rows are stored once.
 
 Value and gradient are one pass over the data, the E-step of EM: with the natural form :math:`\eta_k(\theta)` of the
@@ -18,19 +18,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
+from emjax import align
 from emjax.em.blocks import Blocks, make_blocks
 from emjax.em.rows import Rows
 from emjax.em.step import log_likelihood, natural_expectation, natural_form
 from emjax.families.arrays import AnyArray
+from emjax.families.coordinates import Coordinates
 from emjax.families.observations import observed_rows
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.programs import padded_rows
@@ -70,109 +70,29 @@ class TargetData:
     base_measure: Any
 
 
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """The log posterior of a mixture on its unconstrained space; hashable, a static argument of jitted functions.
-
-    Attributes
-    ----------
-    likelihood
-        The mixture, without its prior.
-    n_features
-        Features of a datum.
-    """
-
-    likelihood: Mixture
-    n_features: int
-
-    # -- coordinates
+class Target(Coordinates):
+    """The log posterior of a mixture on its coordinates; hashable, a static argument of jitted functions."""
 
     @functools.cached_property
-    def _tree(self) -> tuple[Any, tuple[tuple[int, ...], ...]]:
-        """The structure of the unconstrained parameters, and the shapes of its leaves."""
-        mixture, family = self.likelihood, self.likelihood.family
-        k, lengths = mixture.n_components, family.lengths(self.n_features)
-        components = {name: np.zeros(each.shape(k, lengths)) for name, each in family.parameters.items()}
-        shapes = jax.eval_shape(mixture.unconstrain, mixture.assembled(np.zeros(k), components))
-        leaves, structure = jax.tree.flatten(shapes)
-        return structure, tuple(leaf.shape for leaf in leaves)
-
-    @property
-    def n_parameters(self) -> int:
-        """Length of the flat vector."""
-        return sum(self._sizes)
-
-    @property
-    def _sizes(self) -> list[int]:
-        """How many numbers each leaf of the unconstrained parameters has."""
-        return [math.prod(shape) for shape in self._tree[1]]
-
-    def params(self, flat: Float[Array, " p"]) -> MixtureParams:
-        """The parameters (in the frame) at one flat vector; traceable."""
-        structure, shapes = self._tree
-        parts = jnp.split(flat, np.cumsum(self._sizes)[:-1])
-        pieces = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
-        return self.likelihood.constrain(jax.tree.unflatten(structure, pieces))
-
-    def flat(self, params: MixtureParams) -> Float[Array, " p"]:
-        """The inverse of `params`; traceable."""
-        leaves = jax.tree.leaves(self.likelihood.unconstrain(params))
-        return jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
-
-    def permute(
-        self, flat: Float[np.ndarray, "m p"], permutation: Sequence[int] | np.ndarray
-    ) -> Float[np.ndarray, "m p"]:
-        """The points of the same mixtures with component ``permutation[k]`` in place ``k``: a linear map."""
-        order = np.asarray(permutation)
-        # The log-ratios come last, as their name does; the last component's, which is zero, is not among them.
-        first = flat.shape[1] - (self.likelihood.n_components - 1)
-        ratios = np.concatenate([flat[:, first:], np.zeros((len(flat), 1))], axis=1)[:, order]
-        return np.concatenate(
-            [flat[:, self._component_order(tuple(order.tolist()))], ratios[:, :-1] - ratios[:, -1:]], axis=1
-        )
+    def likelihood(self) -> Mixture:
+        """The mixture, without its prior."""
+        return Mixture(self.family, self.n_components)
 
     def permute_to(
         self, points: Float[np.ndarray, "m p"], centers: Float[np.ndarray, "c p"]
     ) -> Float[np.ndarray, "m c p"]:
         """Each point with its components in the order in which they lie nearest to each of the centers'."""
-        from emjax import align
-
         moved = np.empty((len(points), *centers.shape))
-        if self.likelihood.n_components == 1:
+        if self.n_components == 1:
             moved[:] = points[:, None]
             return moved
-        mine, theirs = self._component_entries(points), self._component_entries(centers)
+        mine, theirs = points[:, self.component_places], centers[:, self.component_places]
         for c in range(len(centers)):
             orders = align.pivot(mine, theirs[c], scale=np.ones(mine.shape[2]))
             for order in np.unique(orders, axis=0):
                 chosen = (orders == order).all(axis=1)
                 moved[chosen, c] = self.permute(points[chosen], order)
         return moved
-
-    def _component_entries(self, flat: Float[np.ndarray, "m p"]) -> Float[np.ndarray, "m K q"]:
-        """What of each flat vector belongs to each component; weights, and what all components share, are left out."""
-        return flat[:, self.component_places()]
-
-    def component_places(self) -> Int[np.ndarray, "K q"]:
-        """The places in the flat vector of what belongs to each of several components."""
-        k = self.likelihood.n_components
-        before, after = self._places(None), self._places(tuple(np.roll(np.arange(k), 1).tolist()))
-        own = [leaf for leaf, other in zip(before, after, strict=True) if not np.array_equal(leaf, other)]
-        return np.stack([np.concatenate([leaf[j].ravel() for leaf in own]) for j in range(k)])
-
-    def _component_order(self, permutation: tuple[int, ...]) -> np.ndarray:
-        """Which entries of the flat vector take the places of the components' entries."""
-        return np.concatenate([leaf.ravel() for leaf in self._places(permutation)])
-
-    def _places(self, permutation: tuple[int, ...] | None) -> list[np.ndarray]:
-        """The components' leaves, holding the places of their numbers in the flat vector, permuted."""
-        structure, shapes = self._tree
-        places = np.split(np.arange(self.n_parameters), np.cumsum(self._sizes)[:-1])
-        tree = jax.tree.unflatten(structure, [p.reshape(shape) for p, shape in zip(places, shapes, strict=True)])
-        components = tree["components"]
-        if permutation is not None:
-            components = self.likelihood.family.declared.permute(components, np.asarray(permutation))
-        return jax.tree.leaves(components)
 
     # -- density
 
@@ -218,20 +138,21 @@ def make_target(
     ``n_chains`` is how many points are evaluated side by side: blocks are so large that all of them fit the cache.
     ``exact`` takes the family's own density, slower and with less rounding than its natural form.
     """
+    given: np.ndarray | Rows = z
     if isinstance(z, Rows) and not z.plain:
         counts, known = z.weights, z.observations
-        given: np.ndarray | Rows = dataclasses.replace(z, dtype=np.dtype(dtype))
     else:
         rows, counts = filled_distinct_rows(z[:])
-        given, known = rows.astype(dtype), observed_rows(rows)
-    blocks = make_blocks(given, mixture.likelihood, n_starts=n_chains, exact=exact, row_weights=counts)
+        given, known = z if counts is None else rows, observed_rows(rows)
+    blocks = make_blocks(given.astype(dtype), mixture.likelihood, n_starts=n_chains, exact=exact, row_weights=counts)
     prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), prior)
     # In float64 whatever the chains' precision: the rows are, and JAX warns where it has to cut them.
     with computing():
         base_measures = np.asarray(mixture.family.log_base_measure(known), float)[: len(given)]
     base = base_measures @ (np.ones(len(given)) if counts is None else counts)
     # On the device once, or every call would copy them again.
-    return Target(mixture.likelihood, z.shape[1]), jax.device_put(TargetData(blocks, prior, base.astype(dtype)))
+    data = jax.device_put(TargetData(blocks, prior, base.astype(dtype)))
+    return Target(mixture.family, mixture.n_components, z.shape[1]), data
 
 
 class Evaluator:

@@ -50,7 +50,7 @@ from jaxtyping import Array, Float
 
 from emjax.em.blocks import Blocks
 from emjax.em.loop import chunk
-from emjax.em.point import Point, evaluate, n_coordinates
+from emjax.em.point import Point, evaluate
 from emjax.em.state import (
     CONVERGED,
     DECREASED,
@@ -59,6 +59,7 @@ from emjax.em.state import (
     EMState,
     Options,
     Program,
+    coordinates,
     gain_to_come,
     next_length,
     sum_of_series,
@@ -143,10 +144,8 @@ class Accelerated:
     def fresh(self, params: MixtureParams) -> Walk:
         """The starts as their first trip wants them, which evaluates them."""
         params = jax.tree.map(np.asarray, params)
-        leaves, structure = jax.tree.flatten(params)
         mixture = self.program.mixture
-        width = n_coordinates(mixture, structure, tuple(leaf.shape[1:] for leaf in leaves))
-        walk = _before(params, width)
+        walk = _before(params, coordinates(mixture, params).n_parameters)
         return walk if mixture.family.exact else dataclasses.replace(walk, length=np.ones_like(walk.step))
 
     def advance(self, walk: Walk, until: int, limit: int) -> tuple[Walk, np.ndarray]:

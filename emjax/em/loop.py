@@ -31,11 +31,10 @@ from emjax.em.state import (
     EMState,
     Options,
     Program,
+    change,
     coordinates,
     first_length,
-    flat,
     gain_to_come,
-    largest_change,
     next_length,
     remaining,
     still,
@@ -171,8 +170,9 @@ def _iterate(mixture: Mixture, state: EMState, data: Blocks, prior: Prior | None
         image = maximization(mixture, state.params, state.statistics, prior, options.ridge)
         if state.length is None:
             return image
-        (u, unflatten), (g, _) = flat(mixture, state.params), flat(mixture, image)
-        part = unflatten(u + state.length * (g - u))
+        own = coordinates(mixture, image)
+        u, g = own.flat(state.params), own.flat(image)
+        part = own.params(u + state.length * (g - u))
         return jax.tree.map(lambda whole, part: jnp.where(state.length < 1.0, part, whole), image, part)
 
     params = jax.vmap(maximized, (0, axis))(state, lane_priors)
@@ -193,7 +193,8 @@ def _judged(
     value = objective(mixture, params, statistics, prior)
 
     eps = jnp.finfo(value.dtype).eps
-    step = largest_change(coordinates(mixture, state.params), coordinates(mixture, params))
+    own = coordinates(mixture, params)
+    step = jnp.max(jnp.abs(change(own.flat(state.params), own.flat(params))))
     step = step if state.length is None else step / state.length
     rate = step / state.step
     distance = remaining(step, rate, state.rate, state.n_iter)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from emjax.em.sets import expectations, lane_prior, one_of
-from emjax.em.state import RUNNING, Program, flat, still, verdict
+from emjax.em.state import RUNNING, Program, change, coordinates, still, verdict
 from emjax.em.step import Statistics, maximization, objective, rounding
-from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.mixture import MixtureParams, Prior
 
 
 @jax.tree_util.register_dataclass
@@ -45,19 +43,20 @@ def evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, runs
     """
     mixture, data, ridge = program.mixture, program.data, program.options.ridge
 
+    own = coordinates(mixture, given)
+
     def placed(given: MixtureParams, u: Array, by_u: Array) -> MixtureParams:
-        _, unflatten = flat(mixture, given)
-        return jax.tree.map(lambda a, b: jnp.where(by_u, a, b), unflatten(u), given)
+        return jax.tree.map(lambda a, b: jnp.where(by_u, a, b), own.params(u), given)
 
     def one(params: MixtureParams, statistics: Statistics, prior: Prior | None) -> Point:
         value = objective(mixture, params, statistics, prior)
         image = maximization(mixture, params, statistics, prior, ridge)
-        (u, _), (g, _) = flat(mixture, params), flat(mixture, image)
+        u = own.flat(params)
         return Point(
             params=params,
             image=image,
             u=u,
-            f=jnp.where(g == u, 0.0, g - u),  # from infinity to infinity, a weight of zero, is no step
+            f=change(u, own.flat(image)),
             objective=value,
             log_likelihood=statistics.log_likelihood,
             counts=statistics.counts,
@@ -70,10 +69,3 @@ def evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, runs
     params = jax.vmap(placed)(given, u, by_u)
     prior, axis = lane_prior(program.prior, data, len(u))
     return jax.vmap(one, (0, 0, axis))(params, expectations(mixture, params, data, runs), prior)
-
-
-@functools.cache
-def n_coordinates(mixture: Mixture, structure: Any, shapes: tuple[tuple[int, ...], ...]) -> int:
-    """How many coordinates a start has, from the tree and the shapes of its parameters."""
-    one = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(shape, np.dtype("float32")) for shape in shapes])
-    return jax.eval_shape(lambda params: flat(mixture, params)[0], one).shape[0]

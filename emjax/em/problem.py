@@ -71,8 +71,7 @@ class Problem:
         Parameters become float64 before: a rate that is rounded while its density is taken is another rate.
         """
         with computing():
-            z = dataclasses.replace(self.z, dtype=np.dtype(float))
-            blocks = _blocks(z, self.likelihood, 1, exact=True)
+            blocks = _blocks(self.z.astype(float), self.likelihood, 1, exact=True)
             units = _units(self.likelihood, self.frame, self.samples.summary, blocks, self.prior)
             return tuple(self._reevaluated(end, blocks, units) for end in kept)
 
@@ -97,12 +96,11 @@ def prepare(
 
     ``n_starts`` is how many starts meet a block of the data at once.
     """
-    frame = mixture.family.frame(samples.summary)
-    prior = mixture.resolved_prior(samples)
+    z = Rows.of(samples, mixture.family).astype(dtype)
+    frame, prior = z.frame, mixture.resolved_prior(samples)
     frame_prior = None
     if prior is not None:
         frame_prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), mixture.prior_to_frame(prior, frame))
-    z = Rows.of(samples, frame, dtype)
     blocks = _blocks(z, mixture.likelihood, n_starts, on_device=on_device)
     units = _units(mixture.likelihood, frame, samples.summary, blocks, prior)
     return Problem(

@@ -1,15 +1,19 @@
-"""The data in the standard frame, made where they are asked for: no second copy of all of them is ever held."""
+"""The data in the standard frame, made where they are asked for: of many data no second copy is held between calls."""
 
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from typing import Any
 
 import numpy as np
 
+from emjax.families.base import Family
 from emjax.families.frame import Frame
 from emjax.families.observations import Observations, observed_rows
 from emjax.samples import Samples
+
+_MADE: weakref.WeakKeyDictionary[Samples, dict[Family, Rows]] = weakref.WeakKeyDictionary()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Rows:
         The logarithm of what is known of each row's component ``(n, K)``; ``None`` where nothing is.
     has_holes
         Whether a cell is NaN.
+    layouts
+        The blocks that were made of them and kept, see `emjax.em.blocks.make_blocks`.
     """
 
     values: np.ndarray
@@ -34,12 +40,20 @@ class Rows:
     weights: np.ndarray | None = None
     labels: np.ndarray | None = None
     has_holes: bool = False
+    layouts: dict[Any, Any] = dataclasses.field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
-    def of(cls, samples: Samples, frame: Frame, dtype: Any = float) -> Rows:
-        """All rows that count, with what is known of each."""
-        counted = samples.counted
-        return cls(counted.values, frame, np.dtype(dtype), counted.weights, counted.labels, counted.has_holes)
+    def of(cls, samples: Samples, family: Family) -> Rows:
+        """All rows that count, with what is known of each, in the family's frame: made once for the same samples."""
+        made = _MADE.setdefault(samples, {})
+        if family not in made:
+            known, frame = samples.counted, family.frame(samples.summary)
+            made[family] = cls(known.values, frame, np.dtype(float), known.weights, known.labels, known.has_holes)
+        return made[family]
+
+    def astype(self, dtype: Any) -> Rows:
+        """The same rows in another precision."""
+        return self if self.dtype == dtype else dataclasses.replace(self, dtype=np.dtype(dtype))
 
     @property
     def shape(self) -> tuple[int, int]:

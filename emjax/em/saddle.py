@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 
 from emjax.em.problem import Problem
 from emjax.em.restarts import Kept, coincide, rank
-from emjax.em.state import flat
+from emjax.em.state import coordinates
 from emjax.mixture import Mixture, MixtureParams
 from emjax.result import Status
 
@@ -90,7 +90,8 @@ def _rises(engine: Any, n_lanes: int, params: MixtureParams) -> bool:
     if not len(directions):
         return False
     # Shares of equal components may be exchanged freely, which hides the way up that it is mixed with.
-    apart = np.where(np.arange(len(centre)) < len(params.weights), 0.0, directions)
+    apart = directions.copy()
+    apart[:, coordinates(mixture, params).of_weights] = 0.0
     directions = np.concatenate([directions, apart])
     sizes = np.array([*_AWAY, *(-size for size in _AWAY)])
     away = (sizes[None, :, None] * directions[:, None, :]).reshape(-1, len(centre))
@@ -145,10 +146,11 @@ def _unstable(engine: Any, begun: Any, reached: Any, shape: tuple[int, int]) -> 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _displaced(mixture: Mixture, params: MixtureParams, displacements: Float[Array, "n p"]) -> MixtureParams:
-    centre, unflatten = flat(mixture, params)
-    return jax.vmap(lambda away: unflatten(centre + away))(displacements)
+    own = coordinates(mixture, params)
+    centre = own.flat(params)
+    return jax.vmap(lambda away: own.params(centre + away))(displacements)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _coordinates(mixture: Mixture, params: MixtureParams) -> Float[Array, "n p"]:
-    return jax.vmap(lambda one: flat(mixture, one)[0])(params)
+    return jax.vmap(coordinates(mixture, params).flat)(params)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from emjax.em.blocks import Blocks
 from emjax.em.step import Statistics, trusted
+from emjax.families.coordinates import Coordinates
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.result import Status
 
@@ -170,32 +169,14 @@ def next_length(length: Array, retried: Array) -> Array:
     return jnp.where(retried, 0.5 * length, jnp.minimum(2.0 * length, 1.0))
 
 
-def coordinates(mixture: Mixture, params: MixtureParams) -> Any:
-    """Log weights and the family's unconstrained parameters.
-
-    Not ratios of the weights: a weight of zero, where a prior allows it, must not hide how the others move.
-    """
-    return jnp.log(params.weights), mixture.family.declared.unconstrain(params)
+def coordinates(mixture: Mixture, params: MixtureParams) -> Coordinates:
+    """Those in which the steps of EM are told: with the logarithms of weights, not ratios."""
+    return mixture.coordinates(mixture.family.n_features(params), weights="logarithms")
 
 
-def flat(mixture: Mixture, params: MixtureParams) -> tuple[Float[Array, " p"], Callable[[Array], MixtureParams]]:
-    """The coordinates as one vector ``(p,)``, and the way back."""
-    vector, unravel = ravel_pytree(coordinates(mixture, params))
-
-    def unflatten(u: Array) -> MixtureParams:
-        log_weights, components = unravel(u)
-        return mixture.constrain({"log_ratios": log_weights[:-1] - log_weights[-1:], "components": components})
-
-    return vector, unflatten
-
-
-def largest_change(before: Any, after: Any) -> Array:
-    """The largest change of any coordinate; from infinity to infinity (a weight of zero) is no change."""
-    changes = [
-        jnp.max(jnp.where(a == b, 0.0, jnp.abs(a - b)), initial=0.0)
-        for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(before), strict=True)
-    ]
-    return functools.reduce(jnp.maximum, changes)
+def change(before: Float[Array, " p"], after: Float[Array, " p"]) -> Float[Array, " p"]:
+    """The change of every coordinate; from infinity to infinity (a weight of zero) is no change."""
+    return jnp.where(after == before, 0.0, after - before)
 
 
 def still(mixture: Mixture, params: MixtureParams) -> Array:

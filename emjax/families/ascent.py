@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from emjax.families.coordinates import Coordinates
 from emjax.families.observations import Observations
 from emjax.families.parameters import MixtureParams, Values
 
@@ -42,20 +42,22 @@ def derivatives(
     family: Any, params: MixtureParams, rows: Observations, responsibilities: Float[Array, "K n"]
 ) -> Derivatives:
     """The statistics of an E-step at ``params``."""
-    flat, unravel = rows_of_coordinates(family, params)
+    coordinates = coordinates_of(family, params)
+    flat = coordinates.flat(params)
 
     def expected(flat: Float[Array, "b q"]) -> Float[Array, ""]:
-        return jnp.sum(responsibilities * family.log_kernel(unravel(flat), rows))
+        return jnp.sum(responsibilities * family.log_kernel(coordinates.params(flat), rows))
 
     return Derivatives(jax.grad(expected)(flat), _hessian(expected, flat))
 
 
 def ascend(family: Any, statistics: Derivatives, params: MixtureParams, laws: Mapping[str, Any]) -> Values:
     """One Newton step from the statistics, plus the laws' log density."""
-    flat, unravel = rows_of_coordinates(family, params)
+    coordinates = coordinates_of(family, params)
+    flat = coordinates.flat(params)
 
     def log_prior(flat: Float[Array, "b q"]) -> Float[Array, ""]:
-        moved = unravel(flat)
+        moved = coordinates.params(flat)
         terms = (jnp.sum(law.log_prob(family.at_site(site, moved), moved)) for site, law in laws.items())
         return sum(terms, jnp.zeros((), flat.dtype))
 
@@ -67,34 +69,14 @@ def ascend(family: Any, statistics: Derivatives, params: MixtureParams, laws: Ma
     along = jnp.einsum("bji,bj->bi", vectors, gradient) / jnp.where(lengths > 0, lengths, 1.0)
     step = jnp.einsum("bij,bj->bi", vectors, along)
     longest = jnp.max(jnp.abs(step), axis=1, keepdims=True)
-    moved = unravel(flat + step * jnp.minimum(1.0, _LARGEST / jnp.maximum(longest, _LARGEST)))
+    moved = coordinates.params(flat + step * jnp.minimum(1.0, _LARGEST / jnp.maximum(longest, _LARGEST)))
     return {name: moved[name] for name in family.parameters}
 
 
-def rows_of_coordinates(family: Any, params: Any) -> tuple[Array, Callable[[Array], MixtureParams]]:
-    """The free coordinates, a row for each component or one where components share a parameter; and the way back."""
-    free = family.declared.unconstrain(params)
-    if any(parameter.shared for parameter in family.parameters.values()):
-        vector, unravel_all = ravel_pytree(free)
-
-        def together(flat: Array) -> MixtureParams:
-            return MixtureParams(family, family.declared.constrain(unravel_all(flat[0])))
-
-        return vector[None], together
-    k = next(iter(free.values())).shape[0]
-    shapes = {name: value.shape[1:] for name, value in free.items()}
-    pieces = [value.reshape(k, -1) for value in free.values()]
-    ends = [0]
-    for piece in pieces:
-        ends.append(ends[-1] + piece.shape[1])
-
-    def apart(flat: Array) -> MixtureParams:
-        named = {
-            name: flat[:, ends[i] : ends[i + 1]].reshape(k, *shape) for i, (name, shape) in enumerate(shapes.items())
-        }
-        return MixtureParams(family, family.declared.constrain(named))
-
-    return jnp.concatenate(pieces, axis=1), apart
+def coordinates_of(family: Any, params: Any) -> Coordinates:
+    """Those of components alone, without weights."""
+    own = (len(params[name]) for name, parameter in family.declared if not parameter.shared)
+    return Coordinates(family, next(own, 1), family.n_features(params), weights=None)
 
 
 def _hessian(function: Callable[[Array], Array], flat: Float[Array, "b q"]) -> Float[Array, "b q q"]:

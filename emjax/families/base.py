@@ -143,10 +143,6 @@ class Family(abc.ABC):
         """Checked parameters from plain arrays; raises `ValueError` naming the argument that is wrong."""
         return self.declared.checked(values, self.lengths(0) | {"feature": _last(values)})
 
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        """The number of free parameters of all components together (weights not counted)."""
-        return self.declared.n_parameters(n_components, self.lengths(n_features))
-
     def log_volume(self, params: MixtureParams, sites: tuple[str, ...]) -> Float[Array, ""]:
         """``log |d sites / d unconstrained|``, with the sites that a prior is given for."""
         return self.declared.log_volume(params)
@@ -363,7 +359,7 @@ class Family(abc.ABC):
         return jnp.ones(())
 
     def resolution(self, params: MixtureParams) -> Float[Array, ""]:
-        """The smallest change of a coordinate of `unconstrain` that stored parameters can hold, if not the epsilon."""
+        """The smallest change of a free coordinate that stored parameters can hold, if not the epsilon."""
         return jnp.zeros(())
 
     def distance(self, params: MixtureParams) -> Float[Array, ""]:

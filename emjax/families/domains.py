@@ -56,9 +56,9 @@ class Domain(abc.ABC):
     def log_volume(self, value: Any) -> Any:
         """``log |d value / d free|``, of each number or (``n_axes``) of each array of numbers that belong together."""
 
-    def n_free(self, shape: Sequence[int]) -> int:
-        """How many free coordinates values of a shape have."""
-        return math.prod(shape)
+    def free_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape of the free coordinates of values of a shape."""
+        return tuple(shape)
 
     def holds(self, value: np.ndarray) -> bool:
         """Whether all values lie in the domain, on the host."""
@@ -139,8 +139,8 @@ class _Covariance(Domain):
         powers = np.arange(d + 1, 1, -1).astype(log_roots.dtype)
         return product(log_roots, powers) + d * np.log(2.0)
 
-    def n_free(self, shape: Sequence[int]) -> int:
-        return math.prod(shape[:-1]) * (shape[-1] + 1) // 2
+    def free_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        return *shape[:-2], shape[-1] * (shape[-1] + 1) // 2
 
     def holds(self, value: np.ndarray) -> bool:
         try:
@@ -189,8 +189,8 @@ class Simplexes(Domain):
     def log_volume(self, value: Any) -> Any:
         return jnp.sum(jnp.log(jnp.where(_led(self.inside, value), value, 1.0)), axis=(-1, -2))
 
-    def n_free(self, shape: Sequence[int]) -> int:
-        return math.prod(shape[:-2]) * sum(size - 1 for size in self.sizes)
+    def free_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        return *shape[:-2], sum(size - 1 for size in self.sizes)
 
     def holds(self, value: np.ndarray) -> bool:
         outside = np.broadcast_to(~self.inside, value.shape)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from emjax.families.ascent import rows_of_coordinates
+from emjax.families.coordinates import Coordinates
 from emjax.families.laws import Flat, NormalGiven
 from emjax.families.newton import newton
 from emjax.families.parameters import MixtureParams, Values
@@ -105,10 +105,10 @@ def maximized(
     mass = statistics.masses(counts)
     shift = statistics.first / jnp.maximum(mass, jnp.finfo(mass.dtype).tiny)[:, None]
     moved_mean = {"mean": params.mean + shift, structure.site: params[structure.site]}
-    start, placed = rows_of_coordinates(family, moved_mean)
+    coordinates = Coordinates(family, k, params.mean.shape[1], weights=None)
 
     def objective(u: Float[Array, "b q"]) -> Float[Array, " b"]:
-        moved = placed(u)
+        moved = coordinates.params(u)
         value = _expected(family, statistics, counts, params, moved)
         for site, law in laws.items():
             terms = law.log_prob(family.at_site(site, moved), moved)
@@ -117,7 +117,7 @@ def maximized(
             value = value + terms
         return jnp.sum(value)[None] if structure.shared else value
 
-    moved = placed(newton(objective, start))
+    moved = coordinates.params(newton(objective, coordinates.flat(moved_mean)))
     return {name: moved[name] for name in family.parameters}
 
 

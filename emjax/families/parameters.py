@@ -126,20 +126,8 @@ class Declared:
                     raise ValueError(f"{name} is of {length} features, expected {expected}")
         return found
 
-    def n_parameters(self, n_components: int, lengths: Mapping[str, int]) -> int:
-        """The number of free parameters of all components together."""
-        return sum(parameter.domain.n_free(parameter.shape(n_components, lengths)) for _, parameter in self)
-
-    def unconstrain(self, values: Any) -> Values:
-        """The free coordinates of parameters."""
-        return {name: parameter.domain.to_free(values[name]) for name, parameter in self}
-
-    def constrain(self, free: Mapping[str, Any]) -> Values:
-        """The inverse of `unconstrain`."""
-        return {name: parameter.domain.from_free(free[name]) for name, parameter in self}
-
     def log_volume(self, values: Any) -> Float[Array, ""]:
-        """``log |d parameters / d unconstrained|``."""
+        """``log |d parameters / d free coordinates|``."""
         return sum((jnp.sum(p.domain.log_volume(values[name])) for name, p in self), jnp.zeros(()))
 
     def permute(self, values: Any, permutation: AnyArray) -> Values:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -82,7 +83,7 @@ class CovarianceStructure(abc.ABC):
             within = within + sizes[j] / len(x) * dispersion
         if self.shared:
             return within
-        prior = self.parameter.domain.n_free(self.shape(1, x.shape[1])) / x.shape[1]
+        prior = math.prod(self.parameter.domain.free_shape(self.shape(1, x.shape[1]))) / x.shape[1]
         mixed = [(sizes[j] * own.get(j, within) + prior * within) / (sizes[j] + prior) for j in range(n_components)]
         return np.concatenate(mixed)
 

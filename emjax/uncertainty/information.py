@@ -34,7 +34,6 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 from scipy.special import ndtri
 
@@ -257,11 +256,10 @@ def left_out(fit: Fit, level: float, why: str = "") -> Intervals:
 def problem_of(fit: Fit, *, spread: bool = True) -> tuple[MixtureParams, Blocks, Prior | None, Frame]:
     """The estimate, the data and the prior in the standard frame, and the frame."""
     mixture, samples = fit.mixture, fit.samples
-    frame = mixture.family.frame(samples.summary)
-    prior = mixture.resolved_prior(samples)
-    frame_prior = None if prior is None else mixture.prior_to_frame(prior, frame)
-    blocks = make_blocks(Rows.of(samples, frame), mixture, spread=spread)
-    return mixture.to_frame(fit.params, frame), blocks, frame_prior, frame
+    rows, prior = Rows.of(samples, mixture.family), mixture.resolved_prior(samples)
+    frame_prior = None if prior is None else mixture.prior_to_frame(prior, rows.frame)
+    blocks = make_blocks(rows, mixture, spread=spread)
+    return mixture.to_frame(fit.params, rows.frame), blocks, frame_prior, rows.frame
 
 
 def from_derivatives(
@@ -301,15 +299,16 @@ def derivatives(
     mixture: Mixture, params: MixtureParams, data: Blocks, prior: Prior | None, frame: Frame
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Information and gradient, Jacobian and values of all named parameters in data units, flattened, and the shift."""
-    flat, unravel = ravel_pytree(mixture.unconstrain(params))
+    coordinates = mixture.coordinates(mixture.family.n_features(params))
+    flat = coordinates.flat(params)
 
     def objective(flat: Float[Array, " p"]) -> Float[Array, ""]:
-        lane = mixture.constrain(unravel(flat))
+        lane = coordinates.params(flat)
         value = log_likelihood(mixture, lane, data)
         return value if prior is None else value + mixture.log_prior(lane, prior)
 
     def reported(flat: Float[Array, " p"]) -> Float[Array, " m"]:
-        named = mixture.named_parameters(mixture.from_frame(mixture.constrain(unravel(flat)), frame))
+        named = mixture.named_parameters(mixture.from_frame(coordinates.params(flat), frame))
         return jnp.concatenate([jnp.ravel(value) for value in named.values()])
 
     gradient = jax.grad(objective)

@@ -78,7 +78,7 @@ def test_of_all_orders_of_a_point_one_is_held(name, request):
 def test_a_component_that_is_far_out_leaves_the_others_their_places(normals):
     """By squares alone it would get the widest place, and the component of that place another one."""
     evaluate, modes = normals
-    own = evaluate.target.component_places()
+    own = evaluate.target.component_places
     widths = np.sqrt((modes.roots[0] ** 2).sum(axis=1))[own].sum(axis=1)
     narrowest = int(np.argmin(widths))
     point = modes.centers.copy()

@@ -9,6 +9,7 @@ import scipy.special
 from table import ROWS, Row, walk
 
 import emjax
+from emjax.families.coordinates import Coordinates
 from emjax.moments import Summary
 from tests.contracts.oracles.base import concentration
 
@@ -88,14 +89,20 @@ def test_default_prior_follows_its_documented_formulas(row: Row):
         np.testing.assert_allclose(found[name], value, rtol=1e-12, err_msg=name)
 
 
+def charts(mixture: emjax.Mixture, n_features: int) -> tuple[Coordinates, ...]:
+    return tuple(mixture.coordinates(n_features, weights) for weights in ("ratios", "logarithms", None))
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def round_trips(mixture, params, prior, frame):
-    free = mixture.unconstrain(params)
+    ratios, logarithms, rows = charts(mixture, mixture.family.n_features(params))
     return {
-        "unconstrained": mixture.constrain(free),
+        "ratios": ratios.params(ratios.flat(params)),
+        "logarithms": logarithms.params(logarithms.flat(params)),
+        "rows": mixture.assembled(params.weights, dict(rows.params(rows.flat(params)).items())),
         "framed": mixture.from_frame(mixture.to_frame(params, frame), frame),
         "sites": mixture.assembled(params.weights, mixture.family.from_sites(prior.at_sites(params))),
-    }, free
+    }, [each.flat(params) for each in (ratios, logarithms, rows)]
 
 
 def same_params(a: emjax.MixtureParams, b: emjax.MixtureParams, rtol: float) -> None:
@@ -108,11 +115,24 @@ def same_params(a: emjax.MixtureParams, b: emjax.MixtureParams, rtol: float) -> 
 def test_round_trips_and_free_parameters(row: Row):
     mixture, params = row.mixture(), row.params(6)
     frame = row.family.frame(Summary(37.0 + 5.0 * row.data(6)))
-    back, free = round_trips(mixture, params, row.prior(6), frame)
+    back, flats = round_trips(mixture, params, row.prior(6), frame)
     for value in back.values():
         same_params(value, params, rtol=1e-12)
-    sizes = sum(np.size(leaf) for leaf in jax.tree.leaves(free))
-    assert sizes == mixture.n_parameters(row.n_features)
+    n_free = mixture.n_parameters(row.n_features)
+    shared = [name for name, parameter in row.family.parameters.items() if parameter.shared]
+    n_rows = 1 if shared else row.n_components
+    n_own = n_free + 1 - row.n_components
+    assert [flat.shape for flat in flats] == [(n_free,), (n_free + 1,), (n_rows, n_own // n_rows)]
+
+    # Permuted coordinates are those of permuted parameters.
+    order = np.roll(np.arange(row.n_components), 1)
+    _, moved = round_trips(mixture, mixture.permute(params, order), row.prior(6), frame)
+    for coordinates, flat, expected in zip(charts(mixture, row.n_features)[:2], flats, moved, strict=False):
+        flat, own = np.asarray(flat), coordinates.component_places
+        np.testing.assert_allclose(np.asarray(expected)[own], flat[own][order], rtol=1e-13, atol=1e-14)
+        np.testing.assert_allclose(coordinates.permute(flat, order), expected, rtol=1e-13, atol=1e-14)
+        np.testing.assert_allclose(np.diff(coordinates.logits(flat)), np.diff(np.log(params.weights)), rtol=1e-12)
+        assert own.size == n_own - sum(coordinates.places[name].size for name in shared)
 
 
 @walk()

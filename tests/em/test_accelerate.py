@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.flatten_util import ravel_pytree
 
 import emjax
 from emjax.em import accelerate
@@ -39,15 +38,16 @@ def overlapping() -> np.ndarray:
 @functools.partial(jax.jit, static_argnums=0)
 def newton_step(mixture, params, x, prior):
     """One step of Newton's method on the objective in unconstrained coordinates, and where it leads."""
-    flat, unflatten = ravel_pytree(mixture.unconstrain(params))
+    coordinates = mixture.coordinates(x.shape[1])
+    flat = coordinates.flat(params)
 
     def objective(u):
-        at = mixture.constrain(unflatten(u))
+        at = coordinates.params(u)
         value = mixture.log_prob(at, x).sum()
         return value if prior is None else value + mixture.log_prior(at, prior)
 
     step = -jnp.linalg.solve(jax.hessian(objective)(flat), jax.grad(objective)(flat))
-    return step, mixture.constrain(unflatten(flat + step))
+    return step, coordinates.params(flat + step)
 
 
 def distance_to_the_optimum(fit: emjax.Fit, x: np.ndarray) -> float:

@@ -43,9 +43,10 @@ def imitated(x: object, spread: float) -> Comparison:
     fit = emjax.fit(mixture, x, key=jax.random.key(0), n_init=2)
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
-        centre = mixture.unconstrain(jax.tree.map(jnp.asarray, fit.params))
-        moved = jax.tree.map(lambda leaf: leaf + spread * rng.normal(size=(CHAINS, DRAWS, *leaf.shape)), centre)
-        params = jax.jit(jax.vmap(jax.vmap(mixture.constrain)))(moved)
+        coordinates = mixture.coordinates(fit.data.shape[1])
+        centre = coordinates.flat(jax.tree.map(jnp.asarray, fit.params))
+        moved = centre + spread * rng.normal(size=(CHAINS, DRAWS, *centre.shape))
+        params = jax.jit(jax.vmap(jax.vmap(coordinates.params)))(moved)
     params = jax.tree.map(np.array, params)
     params.mean[STUCK, :, 0] += 2.5 * spread * (np.arange(DRAWS) % 4 > 0)[:, None]
     flip = lambda leaf: np.where(FLIPPED.reshape(CHAINS, DRAWS, *[1] * (leaf.ndim - 2)), leaf[:, :, ::-1], leaf)  # noqa: E731
