@@ -27,6 +27,7 @@ import numpy as np
 from emjax.em.rows import Rows
 from emjax.families.base import Family
 from emjax.families.observations import Observations
+from emjax.families.patterns import grouped
 from emjax.mixture import Mixture
 from emjax.programs import STEPS, padded_rows
 
@@ -127,8 +128,15 @@ def make_blocks(
 
     ``row_weights (n,)`` says how often each row counts, in place of the weights of `Rows`; a cell that is NaN was not
     observed. ``exact`` takes the family's own log densities and statistics, slower and with less rounding than the
-    natural form. Without ``spread``, all lie on one device.
+    natural form. Without ``spread``, all lie on one device, in a shape that follows from that of the data alone.
     """
+    holes = z.has_holes if isinstance(z, Rows) else bool(np.isnan(np.sum(z)))
+    given = z.weights if isinstance(z, Rows) and row_weights is None else row_weights
+    total_weight, n_alike = np.asarray(len(z) if given is None else given.sum(), z.dtype), 1
+    counted = given is not None
+    if holes and spread and mixture.family.shares_patterns:
+        order, first, n_alike = grouped(np.isnan(z[:]))
+        z, given = z.take(order) if isinstance(z, Rows) else z[order], first if given is None else first * given[order]
     n_samples, n_features = z.shape
     largest = block_size(mixture, n_features, z.dtype.itemsize, n_starts)
     n_rows = padded_rows(n_samples, STEPS if n_samples <= largest else _STEPS_OF_SEVERAL)
@@ -136,14 +144,12 @@ def make_blocks(
     mesh = _mesh(n_blocks) if spread else None
     if mesh is not None:
         n_blocks = -(-n_blocks // mesh.size) * mesh.size
-    unit = 1 if n_blocks == 1 else min(_ALIGNED, largest)
+    unit = max(1 if n_blocks == 1 else min(_ALIGNED, largest), n_alike)
     size = unit * -(-n_rows // (n_blocks * unit))
     x = _aligned_zeros((n_blocks, n_features, size), z.dtype)
     weights = np.zeros((n_blocks, size), z.dtype)
-    given = z.weights if isinstance(z, Rows) and row_weights is None else row_weights
     known = z.labels if isinstance(z, Rows) else None
     labels = None if known is None else np.zeros((n_blocks, known.shape[1], size), z.dtype)
-    holes = z.has_holes if isinstance(z, Rows) else bool(np.isnan(np.sum(z)))
     natural = mixture.family.natural and not exact and (mixture.family.natural_with_holes or not holes)
     excess = None
     for i in range(n_blocks):
@@ -164,13 +170,13 @@ def make_blocks(
         seen = (~missing).astype(z.dtype)
         x[missing] = 0.0
     data = Blocks(
-        rows=Observations(y=x, seen=seen, labels=labels),
+        rows=Observations(y=x, seen=seen, labels=labels, n_alike=n_alike),
         weights=weights,
-        total_weight=np.asarray(n_samples if given is None else given.sum(), z.dtype),
+        total_weight=total_weight,
         excess=excess,
         natural=natural,
         mesh=mesh,
-        counted=given is not None,
+        counted=counted,
     )
     if mesh is None:
         return data

@@ -241,7 +241,7 @@ class StudentT(Normal):
         if rows.seen is not None:
             # The spread of what is missing is that of the scale matrix divided by u, so that u cancels.
             known = self._conditional(params, rows)
-            second = second + self.structure.summed(responsibilities - weights, known.spread)
+            second = second + known.summed_spread(self.structure, responsibilities - weights)
         return StudentStatistics(
             first=normal.first,
             second=second,
