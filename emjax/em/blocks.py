@@ -130,16 +130,17 @@ def make_blocks(
     observed. ``exact`` takes the family's own log densities and statistics, slower and with less rounding than the
     natural form. Without ``spread``, all lie on one device, in a shape that follows from that of the data alone.
     """
+    n_features = z.shape[1]
+    largest = block_size(mixture, n_features, z.dtype.itemsize, n_starts)
     holes = z.has_holes if isinstance(z, Rows) else bool(np.isnan(np.sum(z)))
     given = z.weights if isinstance(z, Rows) and row_weights is None else row_weights
-    total_weight, n_alike = np.asarray(len(z) if given is None else given.sum(), z.dtype), 1
-    counted = given is not None
+    total_weight = np.asarray(len(z) if given is None else given.sum(), z.dtype)
+    counted, n_alike = given is not None, 1
     if holes and spread and mixture.family.shares_patterns:
-        order, first, n_alike = grouped(np.isnan(z[:]))
-        z, given = z.take(order) if isinstance(z, Rows) else z[order], first if given is None else first * given[order]
-    n_samples, n_features = z.shape
-    largest = block_size(mixture, n_features, z.dtype.itemsize, n_starts)
-    n_rows = padded_rows(n_samples, STEPS if n_samples <= largest else _STEPS_OF_SEVERAL)
+        order, first, n_alike = grouped(np.isnan(z.values if isinstance(z, Rows) else z), largest)
+        z = z.take(order) if isinstance(z, Rows) else z[order]
+        given = first if given is None else first * given[order]
+    n_rows = padded_rows(len(z), STEPS if len(z) <= largest else _STEPS_OF_SEVERAL)
     n_blocks = -(-n_rows // largest)
     mesh = _mesh(n_blocks) if spread else None
     if mesh is not None:

@@ -77,7 +77,7 @@ def with_matrices(
         filled=filled.reshape(*rows, -1),
         spread=spread,
         distance=jnp.sum(whitened**2, axis=-1).reshape(rows),
-        half_log_det=jnp.broadcast_to(log_det[..., None], grouped[:3]).reshape(rows),
+        half_log_det=jnp.repeat(log_det, n_alike, axis=1),
     )
 
 

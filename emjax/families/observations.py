@@ -39,6 +39,10 @@ class Observations:
         """The features with the datum first, ``(n, d)``."""
         return self.y.T
 
+    def of_each(self, of_groups: Any) -> Any:
+        """What each group of neighbours has ``(K, g)``, for each datum."""
+        return jnp.repeat(of_groups, self.n_alike, axis=1)
+
 
 def observed(x: Any) -> Observations:
     """Rows ``(n, d)`` as observations; on the host NaN was not observed, under a transformation every cell was."""
