@@ -123,12 +123,12 @@ def _left_to_process() -> float:
         import resource
 
         allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if allowed == resource.RLIM_INFINITY:
+            return float("inf")
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     except (ImportError, OSError, ValueError):
         return float("inf")
-    return (
-        float("inf") if allowed == resource.RLIM_INFINITY else max(float(allowed - pages * resource.getpagesize()), 0.0)
-    )
+    return max(float(allowed - pages * resource.getpagesize()), 0.0)
 
 
 def _needed(
