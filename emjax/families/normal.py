@@ -131,11 +131,13 @@ class Normal(Family):
         return self.parameters[name]
 
     def derive(self, name: str, params: MixtureParams) -> Any:
-        covariance = self.structure.covariance(params[self.structure.site], *params["mean"].shape[-2:])
-        if name == "covariance":
-            return covariance
-        scale = diagonal(covariance) ** 0.5
-        return scale if name == "scale" else covariance / (scale[..., :, None] * scale[..., None, :])
+        # Where a component has collapsed there is no correlation: NaN, and nothing to warn of.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            covariance = self.structure.covariance(params[self.structure.site], *params["mean"].shape[-2:])
+            if name == "covariance":
+                return covariance
+            scale = diagonal(covariance) ** 0.5
+            return scale if name == "scale" else covariance / (scale[..., :, None] * scale[..., None, :])
 
     @property
     def structured(self) -> str | None:
