@@ -26,13 +26,17 @@ def as_key(value: Any, name: str = "key") -> jax.Array:
         if np.shape(key) != ():
             raise ConfigError(f"{name} holds {np.size(key)} keys; give one of them, or a whole number")
         return key
+    return jax.random.key(_number(value, name))
+
+
+def _number(value: Any, name: str) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         least, most = BOUNDS["key"]
         raise ConfigError(
             f"{name} = {written(value)} is no random key; "
             f"give a whole number from {least:,} to {most:,}, or jax.random.key(number)"
         )
-    return jax.random.key(whole("key", value, shown=name))
+    return whole("key", value, shown=name)
 
 
 def kept_key(of: str, value: Any, name: str = "key") -> Any:
@@ -43,8 +47,7 @@ def kept_key(of: str, value: Any, name: str = "key") -> Any:
     refuse_traced(of, value)
     if value is None:
         return drawn_seed()
-    key = as_key(value, name)
-    return key if is_key(value) else int(value)
+    return as_key(value, name) if is_key(value) else _number(value, name)
 
 
 def split_keys(of: str, value: Any, number: int) -> list[Any]:

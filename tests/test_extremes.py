@@ -181,6 +181,8 @@ def test_memory_is_estimated_before_it_is_taken(monkeypatch):
     # The same features are no trouble where a component has a variance for each.
     memory.check_memory(emjax.Mixture(emjax.Normal("diag"), 2), (2100, 2000), 20)
     memory.check_memory(NORMAL, (2100, 60), 20)
+    with pytest.raises(DataError):  # ... and few are none, but where each row has a conditional law of its own
+        memory.check_memory(NORMAL, (2100, 64), 20, holes=True)
 
 
 @pytest.mark.parametrize(

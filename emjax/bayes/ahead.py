@@ -32,7 +32,8 @@ class Ahead:
 
     def __init__(self, evaluate: Evaluator, *, chains: bool) -> None:
         self._evaluate = evaluate
-        key = (evaluate.target, evaluate.lanes, evaluate.data.blocks.x.shape, evaluate.data.blocks.counted, chains)
+        blocks = evaluate.data.blocks
+        key = (evaluate.target, evaluate.lanes, blocks.x.shape, jax.tree.structure(blocks), chains)
         with _LOCK:
             if key not in _PENDING:
                 jobs: list[Callable[[], None]] = [self._values, *([self._chains] if chains else [])]

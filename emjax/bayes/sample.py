@@ -200,7 +200,7 @@ def _checked(mixture: Mixture, x: Any, weights: Any, labels: Any, init: Any) -> 
 
 
 def _check_memory(mixture: Mixture, samples: Samples, method: str, chains: int | None, draws: int | None) -> None:
-    check_memory(mixture, samples.values.shape, FIRST)
+    check_memory(mixture, samples.values.shape, FIRST, holes=samples.has_holes)
     check_hessians(mixture, samples.n_features, what="the posterior's modes")
     own = SAMPLERS[method]
     n_chains, n_draws = (own.chains if chains is None else chains), (own.draws if draws is None else draws)

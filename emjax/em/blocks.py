@@ -27,6 +27,7 @@ import numpy as np
 from emjax.em.rows import Rows
 from emjax.families.base import Family
 from emjax.families.observations import Observations
+from emjax.families.patterns import grouped
 from emjax.mixture import Mixture
 from emjax.programs import STEPS, padded_rows
 
@@ -130,28 +131,35 @@ def make_blocks(
 
     ``row_weights (n,)`` says how often each row counts, in place of the weights of `Rows`; a cell that is NaN was not
     observed. ``exact`` takes the family's own log densities and statistics, slower and with less rounding than the
-    natural form. Without ``spread``, all lie on one device. Of few data each layout is made once.
+    natural form. Without ``spread``, all lie on one device, in a shape that follows from that of the data alone. Of few
+    data each layout is made once.
     """
-    n_samples, n_features = z.shape
+    n_features = z.shape[1]
     largest = block_size(mixture, n_features, z.dtype.itemsize, n_starts)
-    n_rows = padded_rows(n_samples, STEPS if n_samples <= largest else _STEPS_OF_SEVERAL)
+    holes = z.has_holes if isinstance(z, Rows) else bool(np.isnan(np.sum(z)))
+    given = z.weights if isinstance(z, Rows) and row_weights is None else row_weights
+    kept = isinstance(z, Rows) and given is z.weights and z.values.size <= _KEPT
+    layouts: dict[Any, Blocks] = z.layouts if kept else {}
+    total_weight = np.asarray(len(z) if given is None else given.sum(), z.dtype)
+    counted, n_alike = given is not None, 1
+    if holes and spread and mixture.family.shares_patterns:
+        order, first, n_alike = grouped(np.isnan(z.values if isinstance(z, Rows) else z), largest)
+        z = z.take(order) if isinstance(z, Rows) else z[order]
+        given = first if given is None else first * given[order]
+    n_rows = padded_rows(len(z), STEPS if len(z) <= largest else _STEPS_OF_SEVERAL)
     n_blocks = -(-n_rows // largest)
     mesh = _mesh(n_blocks) if spread else None
     if mesh is not None:
         n_blocks = -(-n_blocks // mesh.size) * mesh.size
-    unit = 1 if n_blocks == 1 else min(_ALIGNED, largest)
+    unit = max(1 if n_blocks == 1 else min(_ALIGNED, largest), n_alike)
     size = unit * -(-n_rows // (n_blocks * unit))
-    given = z.weights if isinstance(z, Rows) and row_weights is None else row_weights
-    layout = mixture.family, n_blocks, size, exact, mesh
-    few = n_samples * n_features <= _KEPT
-    layouts: dict[Any, Blocks] = z.layouts if isinstance(z, Rows) and few and given is z.weights else {}
+    layout = mixture.family, n_blocks, size, n_alike, exact, mesh
     if layout in layouts:
         return layouts[layout]
     x = _aligned_zeros((n_blocks, n_features, size), z.dtype)
     weights = np.zeros((n_blocks, size), z.dtype)
     known = z.labels if isinstance(z, Rows) else None
     labels = None if known is None else np.zeros((n_blocks, known.shape[1], size), z.dtype)
-    holes = z.has_holes if isinstance(z, Rows) else bool(np.isnan(np.sum(z)))
     natural = mixture.family.natural and not exact and (mixture.family.natural_with_holes or not holes)
     excess = None
     for i in range(n_blocks):
@@ -172,13 +180,13 @@ def make_blocks(
         seen = (~missing).astype(z.dtype)
         x[missing] = 0.0
     layouts[layout] = data = Blocks(
-        rows=Observations(y=x, seen=seen, labels=labels),
+        rows=Observations(y=x, seen=seen, labels=labels, n_alike=n_alike),
         weights=weights,
-        total_weight=np.asarray(n_samples if given is None else given.sum(), z.dtype),
+        total_weight=total_weight,
         excess=excess,
         natural=natural,
         mesh=mesh,
-        counted=given is not None,
+        counted=counted,
     )
     if mesh is None:
         return data

@@ -260,6 +260,7 @@ def _checked(
         mixture,
         samples.values.shape,
         len(given) or settings.n_first,
+        holes=samples.has_holes,
         itemsize=np.dtype(settings.dtype).itemsize,
         accelerated=settings.method != "none",
     )

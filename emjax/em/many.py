@@ -112,9 +112,8 @@ def fit_many(
         for place, (own, x, key) in enumerate(zip(mixtures, datasets, own_keys, strict=True)):
             try:
                 own, samples = _checked(own, x)
-                check_memory(
-                    own, samples.values.shape, min(_PLACES, settings.n_first), accelerated=settings.method != "none"
-                )
+                n_starts, accelerated = min(_PLACES, settings.n_first), settings.method != "none"
+                check_memory(own, samples.values.shape, n_starts, holes=samples.has_holes, accelerated=accelerated)
                 tasks.append(_Task(place, own, samples, key))
             except EmjaxError as error:
                 results[place] = error

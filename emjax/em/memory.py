@@ -18,6 +18,7 @@ import jax
 from emjax.catalogue import OF_MATRICES
 from emjax.em.blocks import block_size, n_statistics
 from emjax.errors import DataError
+from emjax.families.patterns import FILLED
 from emjax.mixture import Mixture
 
 _COPIES = {True: 100, False: 50}
@@ -27,6 +28,10 @@ _COPIES = {True: 100, False: 50}
 _BLOCK_COPIES = 16
 """Numbers held per row of a block, component and start: 20,000 starts of two components in two features took 0.84 GB
 more than twenty."""
+
+_MATRICES = 6
+"""Numbers held per row of a block, component, start and entry of a covariance matrix, where each row has other cells
+missing: 20 starts of three components in ten features took 5.2."""
 
 _HESSIANS = 8
 """Square matrices of all parameters that a Laplace approximation or a set of intervals needs at its peak."""
@@ -40,13 +45,22 @@ _SHARE = 0.75
 
 
 def check_memory(
-    mixture: Mixture, shape: tuple[int, int], n_starts: int, *, itemsize: int = 8, accelerated: bool = True
+    mixture: Mixture,
+    shape: tuple[int, int],
+    n_starts: int,
+    *,
+    holes: bool = False,
+    itemsize: int = 8,
+    accelerated: bool = True,
 ) -> None:
-    """Raise `DataError` if the starts of a fit to data of this ``shape`` need more memory than there is."""
+    """Raise `DataError` if the starts of a fit to data of this ``shape`` need more memory than there is.
+
+    ``holes``: whether there are cells that were not observed.
+    """
 
     def needed(n_starts: int, n_components: int = mixture.n_components) -> float:
         other = dataclasses.replace(mixture.likelihood, n_components=n_components)
-        return _needed(other, shape, n_starts, itemsize, accelerated)
+        return _needed(other, shape, n_starts, itemsize, accelerated, holes)
 
     there = memory_limit()
     if needed(n_starts) <= there:
@@ -110,21 +124,28 @@ def _left_to_process() -> float:
         import resource
 
         allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if allowed == resource.RLIM_INFINITY:
+            return float("inf")
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     except (ImportError, OSError, ValueError):
         return float("inf")
-    return (
-        float("inf") if allowed == resource.RLIM_INFINITY else max(float(allowed - pages * resource.getpagesize()), 0.0)
-    )
+    return max(float(allowed - pages * resource.getpagesize()), 0.0)
 
 
-def _needed(mixture: Mixture, shape: tuple[int, int], n_starts: int, itemsize: int, accelerated: bool) -> float:
+def _needed(
+    mixture: Mixture, shape: tuple[int, int], n_starts: int, itemsize: int, accelerated: bool, holes: bool
+) -> float:
     (n_samples, n_features), family, k = shape, mixture.family, mixture.n_components
     per_start = _COPIES[accelerated] * mixture.n_parameters(n_features)
     statistics = n_statistics(family, n_features) if family.natural else 0
     block = min(n_samples, block_size(mixture, n_features, itemsize, n_starts))
     of_block = float(block) * (statistics + _BLOCK_COPIES * k * n_starts)
     data = float(n_samples) * (n_features + 2)
+    if holes:
+        data += float(n_samples) * n_features  # which cells were observed
+    if holes and family.shares_patterns:
+        data = FILLED * (data + float(n_samples) * n_features)  # rows in another order, some of which fill up
+        of_block += float(block) * _MATRICES * k * n_starts * n_features**2
     return itemsize * (n_starts * per_start + float(statistics) * 2 * k * n_starts + of_block + data)
 
 

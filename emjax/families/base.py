@@ -329,6 +329,11 @@ class Family(abc.ABC):
         """Whether it has the natural form where cells are missing, too."""
         return False
 
+    @property
+    def shares_patterns(self) -> bool:
+        """Whether rows of which the same cells are missing are cheaper together, see `emjax.families.patterns`."""
+        return False
+
     def sufficient_statistics(self, rows: Observations) -> Float[Array, "p n"]:
         """The sufficient statistics of each datum, a row of ones first."""
         raise TypeError(f"{self.name} has no natural form, so it must override log_kernel")

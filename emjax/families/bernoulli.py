@@ -58,7 +58,7 @@ class Bernoulli(ScalarFamily):
 
     def at_means(self, params: MixtureParams, means: Float[AnyArray, "K d"]) -> Values:
         low = _WIDE * params.probability
-        return {"probability": jnp.clip(means, low, low + (1.0 - _WIDE))}
+        return {"probability": means.clip(low, low + (1.0 - _WIDE))}
 
     def at_clusters(self, params: MixtureParams, x: np.ndarray, labels: np.ndarray, means: np.ndarray) -> Values:
         sizes = np.bincount(labels, minlength=len(means))[:, None]

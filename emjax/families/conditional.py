@@ -9,7 +9,8 @@ With the features split into those observed, :math:`o`, and those missing, :math
 
 (Ghahramani and Jordan, "Supervised learning from incomplete data via an EM approach", Advances in Neural Information
 Processing Systems 6, 1994; Little and Rubin, "Statistical Analysis with Missing Data", 3rd edition, 2019, section
-11.2.)
+11.2.) The matrices are the same for all rows of which the same was observed, and are made once for so many neighbours
+as `Observations.n_alike` says.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ from jaxtyping import Array, Float
 
 from emjax.families.arrays import AnyArray
 from emjax.families.linalg import cholesky, diagonal, inverse_lower, product
+from emjax.families.structure import CovarianceStructure
 
 
 class Conditional(NamedTuple):
     """Of every component and row, relative to the component's mean.
 
-    ``filled (K, n, d)`` are the observed values and the expected missing ones; ``spread (K, n, d, d)`` is the
-    covariance of the missing ones, zero elsewhere (``(K, n, d)`` variances where features are independent);
-    ``distance (K, n)`` is the squared Mahalanobis distance of what was observed, ``half_log_det (K, n)`` half the log
-    determinant of its covariance.
+    ``filled (K, n, d)`` are the observed values and the expected missing ones; ``spread (K, g, d, d)`` is the
+    covariance of the missing ones, zero elsewhere (``(K, g, d)`` variances where features are independent), of each of
+    ``g`` groups of neighbouring rows; ``distance (K, n)`` is the squared Mahalanobis distance of what was observed,
+    ``half_log_det (K, n)`` half the log determinant of its covariance.
     """
 
     filled: Array
@@ -42,30 +44,41 @@ class Conditional(NamedTuple):
         """That of what was observed ``(K, n)``, but for :math:`2\\pi`."""
         return -0.5 * self.distance - self.half_log_det
 
+    def summed_spread(self, structure: CovarianceStructure, weights: Float[Array, "K n"]) -> Array:
+        """``sum_n w V_n`` in the structure's own shape."""
+        k, n_groups = self.spread.shape[:2]
+        return structure.summed(jnp.sum(weights.reshape(k, n_groups, -1), axis=-1), self.spread)
+
 
 def with_matrices(
     covariance: Float[AnyArray, "K d d"],
     mean: Float[AnyArray, "K d"],
     x: Float[AnyArray, "n d"],
     seen: Float[AnyArray, "n d"],
+    n_alike: int = 1,
 ) -> Conditional:
     """The conditional law under covariance matrices."""
-    there = (seen > 0)[None]
-    centred = jnp.where(there, x[None] - mean[:, None, :], 0.0)
+    there = (seen[::n_alike] > 0)[None]
     both = there[..., :, None] & there[..., None, :]
     cov = covariance[:, None]
     # The unit matrix where nothing is observed: it has no part in any sum.
-    within = jnp.where(both, cov, jnp.eye(x.shape[1], dtype=cov.dtype)[None, None])
-    root = cholesky(within)
-    inverse = inverse_lower(root)
-    whitened = product(inverse, centred[..., None])
-    precision = jnp.where(both, product(jnp.swapaxes(inverse, -1, -2), inverse), 0.0)
-    gain = product(cov, precision)
-    filled = jnp.where(there, centred, product(gain, centred[..., None])[..., 0])
+    root = cholesky(jnp.where(both, cov, jnp.eye(x.shape[1], dtype=cov.dtype)[None, None]))
+    whitening = jnp.where(both, inverse_lower(root), 0.0)
+    shared = product(whitening, cov)
     missing = ~there[..., :, None] & ~there[..., None, :]
-    spread = jnp.where(missing, cov - product(gain, cov), 0.0)
+    spread = jnp.where(missing, cov - product(jnp.swapaxes(shared, -1, -2), shared), 0.0)
+    grouped = (len(mean), there.shape[1], n_alike, x.shape[1])
+    centred = jnp.where(there[:, :, None, :], (x[None] - mean[:, None, :]).reshape(grouped), 0.0)
+    whitened = product(centred, jnp.swapaxes(whitening, -1, -2))
+    filled = jnp.where(there[:, :, None, :], centred, product(whitened, shared))
     log_det = jnp.sum(jnp.log(diagonal(root)), axis=-1)
-    return Conditional(filled, spread, jnp.sum(whitened[..., 0] ** 2, axis=-1), log_det)
+    rows = (len(mean), len(x))
+    return Conditional(
+        filled=filled.reshape(*rows, -1),
+        spread=spread,
+        distance=jnp.sum(whitened**2, axis=-1).reshape(rows),
+        half_log_det=jnp.repeat(log_det, n_alike, axis=1),
+    )
 
 
 def with_variances(

@@ -132,11 +132,13 @@ class Normal(Family):
         return self.parameters[name]
 
     def derive(self, name: str, params: MixtureParams) -> Any:
-        covariance = self.structure.covariance(params[self.structure.site], *params["mean"].shape[-2:])
-        if name == "covariance":
-            return covariance
-        scale = diagonal(covariance) ** 0.5
-        return scale if name == "scale" else covariance / (scale[..., :, None] * scale[..., None, :])
+        # Where a component has collapsed there is no correlation: NaN, and nothing to warn of.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            covariance = self.structure.covariance(params[self.structure.site], *params["mean"].shape[-2:])
+            if name == "covariance":
+                return covariance
+            scale = diagonal(covariance) ** 0.5
+            return scale if name == "scale" else covariance / (scale[..., :, None] * scale[..., None, :])
 
     @property
     def structured(self) -> str | None:
@@ -285,6 +287,10 @@ class Normal(Family):
 
     # -- the density
 
+    @property
+    def shares_patterns(self) -> bool:
+        return self.structure.has_correlation
+
     def log_kernel(self, params: MixtureParams, rows: Observations) -> Float[Array, "K n"]:
         if rows.seen is not None:
             return self._conditional(params, rows).log_density
@@ -306,7 +312,7 @@ class Normal(Family):
         """What is known of the missing cells, as matrices or variances ``(K, ...)`` whatever the structure."""
         x, seen = jnp.asarray(rows.x), rows.seen.T
         if self.structure.has_correlation:
-            return with_matrices(jnp.asarray(params.covariance), params.mean, x, seen)
+            return with_matrices(jnp.asarray(params.covariance), params.mean, x, seen, rows.n_alike)
         return with_variances(jnp.asarray(params.scale) ** 2, params.mean, x, seen)
 
     def statistics(
@@ -317,7 +323,7 @@ class Normal(Family):
             return NormalStatistics(
                 first=jnp.einsum("kn,kni->ki", responsibilities, known.filled, precision=PRECISION),
                 second=self.structure.scatter(responsibilities, known.filled)
-                + self.structure.summed(responsibilities, known.spread),
+                + known.summed_spread(self.structure, responsibilities),
             )
         # Summed in whitened coordinates, where a component that fits has scatter near the identity: no digit is lost,
         # however narrow or far from the origin it is.
@@ -366,7 +372,7 @@ class Normal(Family):
         own = MixtureParams(
             self, {"mean": jnp.zeros_like(params.mean), **{n: params[n] for n in self.parameters if n != "mean"}}
         )
-        off = Observations(y=rows.y - drawn.T, seen=rows.seen)
+        off = dataclasses.replace(rows, y=rows.y - drawn.T)
         moved = self._conditional(own, off).filled[labels, jnp.arange(labels.shape[0])]
         return Observations(y=jnp.where(rows.seen > 0, rows.y, (drawn + moved).T), labels=rows.labels)
 

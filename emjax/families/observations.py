@@ -25,16 +25,23 @@ class Observations:
         1 where a cell was observed and 0 where not, ``(d, n)``; ``None`` where all were.
     labels
         The logarithm of what is known of each datum's component ``(K, n)``; ``None`` where nothing is.
+    n_alike
+        So many neighbours, a divisor of ``n``, have the same cells observed (see `emjax.families.patterns`).
     """
 
     y: Any
     seen: Any = None
     labels: Any = None
+    n_alike: int = dataclasses.field(default=1, metadata={"static": True})
 
     @property
     def x(self) -> Any:
         """The features with the datum first, ``(n, d)``."""
         return self.y.T
+
+    def of_each(self, of_groups: Any) -> Any:
+        """What each group of neighbours has ``(K, g)``, for each datum."""
+        return jnp.repeat(of_groups, self.n_alike, axis=1)
 
 
 def observed(x: Any) -> Observations:

@@ -224,10 +224,14 @@ class MixtureParams(Shown):
     def __reduce__(self) -> tuple[Any, ...]:
         return MixtureParams, (self.family, self._values)
 
-    def tree_flatten_with_keys(self) -> tuple[tuple[tuple[Any, Any], ...], tuple[Any, tuple[str, ...]]]:
+    def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, tuple[str, ...]]]:
         """The values, and what is static: the family and the names."""
-        children = tuple((jax.tree_util.GetAttrKey(name), value) for name, value in self._values.items())
-        return children, (self.family, tuple(self._values))
+        return tuple(self._values.values()), (self.family, tuple(self._values))
+
+    def tree_flatten_with_keys(self) -> tuple[tuple[tuple[Any, Any], ...], tuple[Any, tuple[str, ...]]]:
+        """`tree_flatten` with the names of the values."""
+        values, static = self.tree_flatten()
+        return tuple(zip(map(jax.tree_util.GetAttrKey, self._values), values, strict=True)), static
 
     @classmethod
     def tree_unflatten(cls, static: tuple[Any, tuple[str, ...]], values: Any) -> MixtureParams:

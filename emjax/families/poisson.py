@@ -62,7 +62,8 @@ class Poisson(ScalarFamily):
 
     def at_means(self, params: MixtureParams, means: Float[AnyArray, "K d"]) -> Values:
         # A start at a count of zero could never leave it, so it is moved a tenth of the way to the overall mean.
-        return {"rate": jnp.where(means > 0, means, 0.1 * params.rate)}
+        xp = np if isinstance(means, np.ndarray) else jnp
+        return {"rate": xp.where(means > 0, means, 0.1 * params.rate)}
 
     def place(self, x: np.ndarray) -> np.ndarray:
         return np.sqrt(x)  # stabilises the variance

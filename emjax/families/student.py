@@ -211,7 +211,7 @@ class StudentT(Normal):
         distance, log_det, n_seen, df = self._distances(params, rows)
         half = 0.5 * (df + n_seen)
         constant = gammaln(half) - gammaln(0.5 * df) - 0.5 * n_seen * jnp.log(df)
-        return constant - log_det - half * jnp.log1p(distance / df)
+        return rows.of_each(constant) - log_det - rows.of_each(half) * jnp.log1p(distance / df)
 
     def log_base_measure(self, rows: Observations) -> Float[Array, " n"]:
         d, n = rows.y.shape
@@ -219,11 +219,14 @@ class StudentT(Normal):
         return (-0.5 * math.log(math.pi) * n_seen).astype(jnp.result_type(rows.y))
 
     def _distances(self, params: MixtureParams, rows: Observations) -> tuple[Array, Array, Array, Array]:
-        """Squared distances ``(K, n)``, half the log determinants, numbers observed, and degrees of freedom."""
+        """Squared distances ``(K, n)``, half the log determinants, numbers observed ``(1, g)``, degrees of freedom.
+
+        The numbers are those of each group of neighbours that are alike, one where all was observed.
+        """
         df = jnp.asarray(params.df)[:, None]
         if rows.seen is not None:
             known = self._conditional(params, rows)
-            return known.distance, known.half_log_det, jnp.sum(rows.seen, axis=0)[None, :], df
+            return known.distance, known.half_log_det, jnp.sum(rows.seen[:, :: rows.n_alike], axis=0)[None, :], df
         root, y = self._whitened(params, rows)
         log_det = self.structure.log_determinant(root, *params.mean.shape)
         n_seen = jnp.full((1, 1), float(rows.y.shape[0]), y.dtype)
@@ -233,15 +236,15 @@ class StudentT(Normal):
         self, params: MixtureParams, rows: Observations, responsibilities: Float[Array, "K n"]
     ) -> StudentStatistics:
         distance, _, n_seen, df = self._distances(params, rows)
-        scale = (df + n_seen) / (df + distance)
-        log_scale = digamma(0.5 * (df + n_seen)) - jnp.log(0.5 * (df + distance))
+        scale = rows.of_each(df + n_seen) / (df + distance)
+        log_scale = rows.of_each(digamma(0.5 * (df + n_seen))) - jnp.log(0.5 * (df + distance))
         weights = responsibilities * scale
         normal = super().statistics(params, rows, weights)
         second = normal.second
         if rows.seen is not None:
             # The spread of what is missing is that of the scale matrix divided by u, so that u cancels.
             known = self._conditional(params, rows)
-            second = second + self.structure.summed(responsibilities - weights, known.spread)
+            second = second + known.summed_spread(self.structure, responsibilities - weights)
         return StudentStatistics(
             first=normal.first,
             second=second,
@@ -268,7 +271,8 @@ class StudentT(Normal):
             return rows
         distance, _, n_seen, _ = self._distances(params, rows)
         own, index = jnp.asarray(params.df)[labels], jnp.arange(labels.shape[0])
-        drawn = self._drawn(params, key, labels, 0.5 * (own + n_seen[0]), 0.5 * (own + distance[labels, index]))
+        shape, rate = own + rows.of_each(n_seen)[0], own + distance[labels, index]
+        drawn = self._drawn(params, key, labels, 0.5 * shape, 0.5 * rate)
         return self._moved_to(params, labels, rows, drawn)
 
     # -- the M-step

@@ -12,6 +12,7 @@ from emjax.em import blocks
 from emjax.em.blocks import make_blocks
 from emjax.em.step import expectation, maximization, rounding, trusted
 from emjax.families.observations import observed
+from emjax.families.patterns import grouped
 from tests.contracts.table import ROWS, Row, walk
 
 KEY = jax.random.key(0)
@@ -80,6 +81,38 @@ def test_blocks_hold_every_row_once():
     rows = np.asarray(data.x).swapaxes(1, 2).reshape(-1, 3)
     np.testing.assert_array_equal(rows[np.asarray(data.weights).reshape(-1) == 1], x)
     assert data.weights.sum() == 10_001
+
+
+@pytest.mark.parametrize("family", [emjax.Normal(), emjax.StudentT("tied", df=4.0)])
+def test_rows_with_the_same_cells_missing_share_what_depends_on_these(family):
+    rng, mixture = np.random.default_rng(3), emjax.Mixture(family, 2)
+    x = np.where(rng.random((300, 3)) < 0.3, np.nan, rng.normal(size=(300, 3)))
+    x[:5] = np.nan
+    weights = rng.integers(0, 4, 300).astype(float)
+    params = mixture.params(mean=rng.normal(size=(2, 3)), scale=np.ones((2, 3)))
+    with jax.enable_x64(True):
+        together, apart = (make_blocks(x, mixture, row_weights=weights, spread=spread) for spread in (True, False))
+        found, expected = (jax.jit(expectation, static_argnums=0)(mixture, params, each) for each in (together, apart))
+    n_alike = together.rows.n_alike
+    assert n_alike >= 8
+    assert apart.rows.n_alike == 1
+    groups = together.rows.seen.reshape(len(together.x), 3, -1, n_alike)
+    assert (groups == groups[..., :1]).all()
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("n_features", "largest", "n_alike", "most"), [(4, 4096, 128, 1.5), (4, 16, 16, 1.1), (30, 4096, 1, 1)]
+)
+def test_groups_hold_every_row_once_and_are_as_large_as_pays(n_features, largest, n_alike, most):
+    holes = np.random.default_rng(4).random((5000, n_features)) < 0.3
+    found = grouped(holes, largest)
+    assert found.n_alike == n_alike
+    np.testing.assert_array_equal(np.sort(found.order[found.first]), np.arange(5000))
+    groups = holes[found.order].reshape(-1, n_alike, n_features)
+    assert (groups == groups[:, :1]).all()
+    assert len(found.order) <= most * 5000
 
 
 @pytest.mark.parametrize(

@@ -142,3 +142,17 @@ def test_frames():
     plain = identity_frame(2)
     assert isinstance(plain, Frame)
     np.testing.assert_array_equal(plain.apply(x), x)
+
+
+@pytest.mark.parametrize("variance", [0.0, np.inf, np.nan])
+def test_a_component_without_a_variance_has_no_correlation_and_no_warning(variance: float):
+    for family in (emjax.Normal(), emjax.Normal("spherical")):
+        value = (
+            np.array([np.eye(2), np.full((2, 2), variance)])
+            if family.covariance == "full"
+            else np.array([1.0, variance])
+        )
+        given = {"mean": np.zeros((2, 2)), family.structure.site: value}
+        params = emjax.Mixture(family, 2).assembled(np.full(2, 0.5), given)
+        np.testing.assert_array_equal(params.correlation[0], np.eye(2))
+        assert np.isnan(params.correlation[1]).any()
