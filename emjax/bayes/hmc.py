@@ -144,15 +144,13 @@ class HmcChains:
         self.recent = np.swapaxes(np.asarray(self.state.flat, float)[None], 0, 1)
 
     def brought_back(self, points: Float[np.ndarray, "n p"]) -> np.ndarray:
-        """The points in the numbering of the metric, where the prior treats all components alike."""
-        concentration = np.asarray(self.data.prior.concentration)
-        return self.modes.relabelled(points) if (concentration == concentration[0]).all() else points
+        """The points in the numbering of the metric, where components are alike."""
+        return self.modes.relabelled(points)
 
     @property
     def numbering(self) -> Numbering | None:
         """What chains with jumps have to stay in; None where there is one order or too many."""
-        concentration = np.asarray(self.data.prior.concentration)
-        few = 1 < len(concentration) <= MOST_ENUMERATED and (concentration == concentration[0]).all()
+        few = 1 < self.target.n_alike <= MOST_ENUMERATED
         return self.modes.numbering.as_dtype(self.dtype) if few and self.jumps is not None else None
 
     def compile(self) -> None:

@@ -8,7 +8,8 @@ a mode depends on the parametrisation. Newton's method moves each into its mode 
     q(u) = \sum_m \pi_m N(u \mid u_m, \Sigma_m), \qquad \Sigma_m^{-1} = -\nabla^2 \log p(u_m \mid x), \qquad
     \pi_m \propto p(u_m \mid x) \, (2 \pi)^{p/2} \, |\Sigma_m|^{1/2}
 
-approximates the posterior up to labels: every mode stands for its K! equal copies. Pareto-smoothed importance sampling
+approximates the posterior up to labels: every mode stands for its K! equal copies. Where the prior or labels of rows
+tell components apart there are no copies, and every mode stands for itself alone. Pareto-smoothed importance sampling
 from it (Vehtari, Simpson, Gelman, Yao and Gabry, Journal of Machine Learning Research 25, 2024) corrects the masses and
 says by the shape k of its weights' tail how good the approximation is. The evidence follows from the mean weight.
 
@@ -33,9 +34,14 @@ from emjax.result import Optimum, Status
 MOST_PARAMETERS = 400
 """With more parameters no information matrix is formed: its columns would cost more than an adapted warm-up."""
 
-_MOST_MODES = 12
 _FARTHEST_OBJECTIVE = 20.0
 """Optima further than this many nats below EM's best are not polished: their mass would be below 1e-8."""
+
+MOST_ORDERED = 4
+"""Up to this many components that something tells apart, modes are looked for in all orders of them."""
+
+_MOST_OTHERS = 23
+"""So many points in other orders are climbed from at most."""
 
 _NEGLIGIBLE = 12.0
 """Modes whose Laplace mass is this many nats below the largest are left out."""
@@ -59,7 +65,7 @@ _PRIOR_DRAWS = 5.0
 
 @dataclasses.dataclass(frozen=True)
 class Mode:
-    """One mode of the posterior in the unconstrained space, up to labels.
+    """One mode of the posterior in the unconstrained space, up to labels where components are alike.
 
     Attributes
     ----------
@@ -166,7 +172,7 @@ class LaplaceMixture:
 
         Each mode comes in whatever order EM left it; an average of their covariances needs one.
         """
-        if not 1 < self.target.likelihood.n_components <= MOST_ENUMERATED:
+        if not 1 < self.target.n_alike <= MOST_ENUMERATED:
             return self
         first = dataclasses.replace(self, modes=self.modes[:1]).numbering
         orders = first.orders[first.order_of(self.target, self.centers)]
@@ -188,7 +194,9 @@ class LaplaceMixture:
 
         It is that of the symmetric mixture over all K! copies, times K!.
         """
-        k = self.target.likelihood.n_components
+        k = self.target.n_alike
+        if k == 1:
+            return self.log_terms_of_one_copy(points)
         if k > MOST_ENUMERATED:
             return self._log_terms(self.target.permute_to(points, self.centers) - self.centers[None])
         permuted = (self.target.permute(points, order) for order in itertools.permutations(range(k)))
@@ -196,7 +204,7 @@ class LaplaceMixture:
 
     def relabelled(self, points: Float[np.ndarray, "n p"]) -> np.ndarray:
         """The points with the labels that suit the stored copies of the modes best; see `emjax.bayes.numbering`."""
-        k = self.target.likelihood.n_components
+        k = self.target.n_alike
         if k == 1:
             return points
         if k > MOST_ENUMERATED:
@@ -230,7 +238,7 @@ def find_modes(evaluate: Evaluator, optima: tuple[Optimum, ...], starts: list[np
     evaluate
         The target.
     optima, starts
-        Distinct optima of EM under the same prior, best first, and their points in the unconstrained space.
+        Distinct optima of EM under the same prior, EM's estimate first, and their points in the unconstrained space.
 
     Raises
     ------
@@ -239,7 +247,7 @@ def find_modes(evaluate: Evaluator, optima: tuple[Optimum, ...], starts: list[np
     """
     best = optima[0].objective
     modes: list[Mode] = []
-    for optimum, start in list(zip(optima, starts, strict=True))[:_MOST_MODES]:
+    for optimum, start in zip(optima, starts, strict=True):
         # The first is EM's estimate, whatever its status: `sample` has refused those that are of no use.
         usable = optimum is optima[0] or (
             optimum.status in (Status.CONVERGED, Status.MAX_ITER) and optimum.objective > best - _FARTHEST_OBJECTIVE
@@ -256,6 +264,31 @@ def find_modes(evaluate: Evaluator, optima: tuple[Optimum, ...], starts: list[np
     kept = [mode for mode in modes if mode.converged] or modes
     kept.sort(key=lambda mode: -mode.log_mass)
     return LaplaceMixture(evaluate.target, tuple(m for m in kept if m.log_mass > kept[0].log_mass - _NEGLIGIBLE))
+
+
+def other_orders(evaluate: Evaluator, starts: Float[np.ndarray, "m p"]) -> list[tuple[int, tuple[int, ...]]]:
+    """Which starts to take again in which order of their components, the highest first; none where all are alike.
+
+    Components that are told apart have further modes where labels or prior say little. EM may come to none of them:
+    labels put all its starts into one order. With more than `MOST_ORDERED` components, two of them change places.
+    """
+    target, k = evaluate.target, evaluate.target.likelihood.n_components
+    if target.n_alike == k:
+        return []
+    orders = list(itertools.permutations(range(k)))[1:] if k <= MOST_ORDERED else _exchanges(k)
+    moved = [target.permute(starts, order) for order in orders]
+    (best, *rest), _ = evaluate(np.concatenate([starts[:1], *moved]))
+    values = np.array(rest)
+    near = np.flatnonzero(values > best - _FARTHEST_OBJECTIVE)
+    near = near[np.argsort(-values[near], kind="stable")][:_MOST_OTHERS]
+    return [(int(i % len(starts)), orders[i // len(starts)]) for i in near]
+
+
+def _exchanges(k: int) -> list[tuple[int, ...]]:
+    """All orders in which two of ``k`` components have changed places."""
+    return [
+        tuple({i: j, j: i}.get(place, place) for place in range(k)) for i, j in itertools.combinations(range(k), 2)
+    ]
 
 
 def climb(evaluate: Evaluator, start: np.ndarray, optimum: Optimum) -> Mode | None:
@@ -310,6 +343,6 @@ def _refined_root(evaluate: Evaluator, point: np.ndarray, root: np.ndarray) -> t
 
 
 def _same(target: Target, one: Mode, other: Mode) -> bool:
-    """Whether two modes are one up to labels."""
+    """Whether two modes are one, up to labels where components are alike."""
     moved = target.permute_to(one.flat[None], other.flat[None])[0, 0]
     return float(np.linalg.norm(np.linalg.solve(other.root, moved - other.flat))) < _SAME

@@ -80,10 +80,18 @@ class Target:
         The mixture, without its prior.
     n_features
         Features of a datum.
+    exchangeable
+        Whether it is the same for all orders of the components: neither the prior nor labels of rows tell them apart.
     """
 
     likelihood: Mixture
     n_features: int
+    exchangeable: bool = True
+
+    @property
+    def n_alike(self) -> int:
+        """How many components may change their places: all, or where something tells them apart, one."""
+        return self.likelihood.n_components if self.exchangeable else 1
 
     # -- coordinates
 
@@ -134,11 +142,11 @@ class Target:
     def permute_to(
         self, points: Float[np.ndarray, "m p"], centers: Float[np.ndarray, "c p"]
     ) -> Float[np.ndarray, "m c p"]:
-        """Each point with its components in the order in which they lie nearest to each of the centers'."""
+        """Each point with its components in the order in which they lie nearest to each of the centers', if they may."""
         from emjax import align
 
         moved = np.empty((len(points), *centers.shape))
-        if self.likelihood.n_components == 1:
+        if self.n_alike == 1:
             moved[:] = points[:, None]
             return moved
         mine, theirs = self._component_entries(points), self._component_entries(centers)
@@ -230,8 +238,10 @@ def make_target(
     with computing():
         base_measures = np.asarray(mixture.family.log_base_measure(known), float)[: len(given)]
     base = base_measures @ (np.ones(len(given)) if counts is None else counts)
+    exchangeable = prior.exchangeable and known.labels is None
     # On the device once, or every call would copy them again.
-    return Target(mixture.likelihood, z.shape[1]), jax.device_put(TargetData(blocks, prior, base.astype(dtype)))
+    target = Target(mixture.likelihood, z.shape[1], exchangeable)
+    return target, jax.device_put(TargetData(blocks, prior, base.astype(dtype)))
 
 
 class Evaluator:
