@@ -15,7 +15,7 @@ from emjax.bayes.adaptive import adapted_sample
 from emjax.bayes.ahead import Ahead
 from emjax.bayes.empty import find_ridges, merged, out_of_reach
 from emjax.bayes.laplace import ImportanceSample, importance_sample
-from emjax.bayes.modes import MOST_ORDERED, MOST_PARAMETERS, LaplaceMixture, find_modes, other_orders
+from emjax.bayes.modes import MOST_MODES, MOST_PARAMETERS, LaplaceMixture, Mode, find_modes
 from emjax.bayes.problem import Problem, is_trusted, prepare
 from emjax.bayes.target import Evaluator, Target
 from emjax.bayes.visits import parts
@@ -143,7 +143,7 @@ def hand_off(
     if not bool(is_trusted(problem.mixture.likelihood, at, data.blocks)):
         target, data = problem.precise_target(map_fit.params, lanes, np.float64)
         evaluate = Evaluator(target, data, lanes)
-    modes = find_modes(evaluate, *_in_all_orders(problem, evaluate, map_fit))
+    modes = _find_modes(problem, evaluate, map_fit)
     entries = data.blocks.weights.size * problem.mixture.n_components
     n_points = max(n_points, int(np.clip(_ENTRIES // entries, _FEWEST_POINTS, _IMPORTANCE_POINTS)))
     lost = float(problem.samples.summary.observed @ np.log(problem.frame.scale))
@@ -167,8 +167,8 @@ def _weighted(
     """The importance sample, from the modes alone where no component may be empty."""
     sample = importance_sample(evaluate, modes, rng, n_points)
     k = problem.mixture.n_components
-    if k > MOST_ORDERED and any(mode.optimum.count == 0 for mode in modes.modes):
-        # Where one exchange of components counts, further orders may, and nobody has looked for them.
+    if len(modes.modes) == MOST_MODES:
+        # Further orders of the components count as well as these, and nobody has looked for them.
         sample = dataclasses.replace(sample, pareto_k=np.inf)
     if k == 1 or evaluate.target.n_parameters > MOST_PARAMETERS:
         return sample
@@ -228,18 +228,18 @@ def points_on_ridges(problem: Problem, handoff: Handoff) -> list[Optimum]:
     return found
 
 
-def _in_all_orders(
-    problem: Problem, evaluate: Evaluator, map_fit: Fit
-) -> tuple[tuple[Optimum, ...], list[np.ndarray]]:
-    """EM's optima and their points in the unconstrained space; and where something tells components apart, again in
-    the other orders that count."""
-    optima = list(map_fit.optima[:_MOST_OPTIMA])
-    starts = _flat_optima(problem, evaluate.target, optima)
-    for i, order in other_orders(evaluate, np.stack(starts)):
-        params = problem.mixture.permute(optima[i].params, np.array(order))
-        optima.append(_unreached(problem, map_fit, params, optima[i].effective_counts[list(order)]))
-        starts.append(evaluate.target.permute(starts[i][None], order)[0])
-    return tuple(optima), starts
+def _find_modes(problem: Problem, evaluate: Evaluator, map_fit: Fit) -> LaplaceMixture:
+    """The Laplace mixture over the modes near EM's optima."""
+    optima = map_fit.optima[:_MOST_OPTIMA]
+    found = find_modes(evaluate, optima, _flat_optima(problem, evaluate.target, optima))
+    modes = [mode if mode.optimum.count else _with_objective(problem, map_fit, mode) for mode in found.modes]
+    return dataclasses.replace(found, modes=tuple(modes))
+
+
+def _with_objective(problem: Problem, map_fit: Fit, mode: Mode) -> Mode:
+    """A mode with EM's objective at the order of the components that its optimum was taken in."""
+    given = mode.optimum
+    return dataclasses.replace(mode, optimum=_unreached(problem, map_fit, given.params, given.effective_counts))
 
 
 def _unreached(problem: Problem, map_fit: Fit, params: MixtureParams, counts: np.ndarray) -> Optimum:

@@ -33,6 +33,7 @@ from jaxtyping import Array, Float
 
 from emjax.bayes.gibbs import GibbsData, draw_moments, draw_params, sweep
 from emjax.bayes.modes import LaplaceMixture
+from emjax.bayes.numbering import reordered
 from emjax.bayes.target import Target, TargetData
 from emjax.em.rows import Rows
 from emjax.em.step import natural_form
@@ -126,6 +127,13 @@ class LabellingJumps:
         natural = natural_form(target.likelihood, params, holes=data.blocks.has_holes)
         kernels = jnp.reshape(self.moments, (len(self.moments), -1)) @ jnp.ravel(natural)
         return logsumexp(self.log_shares + kernels) + target.log_prior(params, data.prior)
+
+
+def exchanged(target: Target, key: Array, flat: Float[Array, " p"]) -> Float[Array, " p"]:
+    """The point with two of its components exchanged: as likely as the way back, whichever they are."""
+    pair = jax.random.choice(key, target.likelihood.n_components, (2,), replace=False)
+    order = jnp.arange(target.likelihood.n_components).at[pair].set(pair[::-1])
+    return reordered(target, flat, order)
 
 
 def labelling_jumps(

@@ -37,11 +37,8 @@ MOST_PARAMETERS = 400
 _FARTHEST_OBJECTIVE = 20.0
 """Optima further than this many nats below EM's best are not polished: their mass would be below 1e-8."""
 
-MOST_ORDERED = 4
-"""Up to this many components that something tells apart, modes are looked for in all orders of them."""
-
-_MOST_OTHERS = 23
-"""So many points in other orders are climbed from at most."""
+MOST_MODES = 50
+"""Modes in other orders of components are looked for until there are so many: twice the orders of four components."""
 
 _NEGLIGIBLE = 12.0
 """Modes whose Laplace mass is this many nats below the largest are left out."""
@@ -80,7 +77,8 @@ class Mode:
     converged
         Whether Newton's method came to rest, at a positive definite information.
     optimum
-        The optimum of EM that it grew from, with the parameters in data units.
+        The optimum of EM that it grew from, with the parameters in data units; its ``count`` is 0 where it was taken in
+        another order of the components than EM came to.
     """
 
     flat: np.ndarray
@@ -259,6 +257,7 @@ def find_modes(evaluate: Evaluator, optima: tuple[Optimum, ...], starts: list[np
             modes.append(mode)
     if not modes:
         raise FitError(f"the posterior has no finite density at any of EM's {len(optima)} optima; use a proper prior")
+    _add_other_orders(evaluate, modes)
     # Newton may have come to rest nowhere, as where components can be exchanged freely: such points serve as starts
     # only where nothing better was found.
     kept = [mode for mode in modes if mode.converged] or modes
@@ -266,29 +265,38 @@ def find_modes(evaluate: Evaluator, optima: tuple[Optimum, ...], starts: list[np
     return LaplaceMixture(evaluate.target, tuple(m for m in kept if m.log_mass > kept[0].log_mass - _NEGLIGIBLE))
 
 
-def other_orders(evaluate: Evaluator, starts: Float[np.ndarray, "m p"]) -> list[tuple[int, tuple[int, ...]]]:
-    """Which starts to take again in which order of their components, the highest first; none where all are alike.
+def _add_other_orders(evaluate: Evaluator, modes: list[Mode]) -> None:
+    """Add the modes that are reached by exchanging two components of a mode, and of those that are added in turn.
 
-    Components that are told apart have further modes where labels or prior say little. EM may come to none of them:
-    labels put all its starts into one order. With more than `MOST_ORDERED` components, two of them change places.
+    Components that are told apart have further modes where labels or the prior say little, and EM may come to none of
+    them: labels put all its starts into one order. Where all are alike there is nothing to add.
     """
     target, k = evaluate.target, evaluate.target.likelihood.n_components
     if target.n_alike == k:
-        return []
-    orders = list(itertools.permutations(range(k)))[1:] if k <= MOST_ORDERED else _exchanges(k)
-    moved = [target.permute(starts, order) for order in orders]
-    (best, *rest), _ = evaluate(np.concatenate([starts[:1], *moved]))
-    values = np.array(rest)
-    near = np.flatnonzero(values > best - _FARTHEST_OBJECTIVE)
-    near = near[np.argsort(-values[near], kind="stable")][:_MOST_OTHERS]
-    return [(int(i % len(starts)), orders[i // len(starts)]) for i in near]
+        return
+    orders = [np.where(np.arange(k) == i, j, np.where(np.arange(k) == j, i, np.arange(k))) for i, j in _pairs(k)]
+    lowest = max(mode.log_density for mode in modes) - _FARTHEST_OBJECTIVE
+    for mode in modes:
+        moved = [target.permute(mode.flat[None], order)[0] for order in orders]
+        values, _ = evaluate(np.stack(moved))
+        for value, start, order in zip(values, moved, orders, strict=True):
+            if len(modes) == MOST_MODES:
+                return
+            if not value > lowest or any(_distance(target, start, known) < 1.0 for known in modes):
+                continue
+            found = climb(evaluate, start, _reordered(target, mode.optimum, order))
+            if found is not None and not any(_same(target, found, known) for known in modes):
+                modes.append(found)
 
 
-def _exchanges(k: int) -> list[tuple[int, ...]]:
-    """All orders in which two of ``k`` components have changed places."""
-    return [
-        tuple({i: j, j: i}.get(place, place) for place in range(k)) for i, j in itertools.combinations(range(k), 2)
-    ]
+def _pairs(k: int) -> list[tuple[int, int]]:
+    return list(itertools.combinations(range(k), 2))
+
+
+def _reordered(target: Target, optimum: Optimum, order: np.ndarray) -> Optimum:
+    """An optimum with its components in another order, which no start of EM has reached."""
+    params = target.likelihood.permute(optimum.params, order)
+    return dataclasses.replace(optimum, params=params, count=0, effective_counts=optimum.effective_counts[order])
 
 
 def climb(evaluate: Evaluator, start: np.ndarray, optimum: Optimum) -> Mode | None:
@@ -344,5 +352,10 @@ def _refined_root(evaluate: Evaluator, point: np.ndarray, root: np.ndarray) -> t
 
 def _same(target: Target, one: Mode, other: Mode) -> bool:
     """Whether two modes are one, up to labels where components are alike."""
-    moved = target.permute_to(one.flat[None], other.flat[None])[0, 0]
-    return float(np.linalg.norm(np.linalg.solve(other.root, moved - other.flat))) < _SAME
+    return _distance(target, one.flat, other) < _SAME
+
+
+def _distance(target: Target, point: np.ndarray, mode: Mode) -> float:
+    """How many standard deviations of a mode a point lies from it, in the order that is nearest where any will do."""
+    moved = target.permute_to(point[None], mode.flat[None])[0, 0]
+    return float(np.linalg.norm(np.linalg.solve(mode.root, moved - mode.flat)))

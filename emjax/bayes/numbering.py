@@ -32,8 +32,8 @@ hold one of the K! copies of each point (but for ties, which have no mass): :mat
   order, which is a draw of :math:`\pi`, sweeps lead to a draw of :math:`\pi`, and bringing it back to one of
   :math:`\pi_D`. A trajectory must not be brought back so: its metric does not treat all components alike.
 
-Where the prior tells components apart nothing may be permuted, and there is no numbering. Neither is there one for more
-than `MOST_ENUMERATED` components: chains then move in all orders, which is exact, too.
+Where the prior or labels of rows tell components apart nothing may be permuted, and there is no numbering. Neither is
+there one for more than `MOST_ENUMERATED` components: chains then move in all orders, which is exact, too.
 
 References: Frühwirth-Schnatter, Journal of the American Statistical Association 96, 2001 (permutations and constrained
 sampling); Celeux, Hurn and Robert, ibid. 95, 2000 (relabelling while sampling); Stephens, Journal of the Royal
@@ -105,11 +105,7 @@ class Numbering:
 
     def relabelled(self, target: Target, flat: Float[Array, " p"]) -> Float[Array, " p"]:
         """The point in the order that suits it best; traceable."""
-        order = jnp.asarray(self.orders)[jnp.argmax(self._heights(jnp, _own(jnp, target, flat)))]
-        places = target.component_places()
-        ratios = jnp.append(flat[_first_ratio(target) :], 0.0)[order]
-        moved = flat.at[places].set(flat[places][order])
-        return moved.at[_first_ratio(target) :].set(ratios[:-1] - ratios[-1])
+        return reordered(target, flat, jnp.asarray(self.orders)[jnp.argmax(self._heights(jnp, _own(jnp, target, flat)))])
 
     def order_of(self, target: Target, points: Float[np.ndarray, "n p"]) -> np.ndarray:
         """Which of the orders suits each point best, ``(n,)``, on the host."""
@@ -122,6 +118,14 @@ class Numbering:
         lost = xp.sum(xp.log(self.scales)[:, None] + _DELTA * xp.sqrt(_DELTA**2 + z**2), axis=-1)
         in_order = xp.sum(lost[..., self.orders, np.arange(self.orders.shape[1])], axis=-1)
         return xp.max(self.log_weights[:, None] - in_order, axis=-2)
+
+
+def reordered(target: Target, flat: Float[Array, " p"], order: Array) -> Float[Array, " p"]:
+    """`Target.permute` of one point; traceable, and so may be the order."""
+    places = target.component_places()
+    ratios = jnp.append(flat[_first_ratio(target) :], 0.0)[order]
+    moved = flat.at[places].set(flat[places][order])
+    return moved.at[_first_ratio(target) :].set(ratios[:-1] - ratios[-1])
 
 
 def _own(xp: Any, target: Target, flat: Any) -> Any:

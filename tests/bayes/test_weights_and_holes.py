@@ -88,28 +88,6 @@ def test_leave_one_out_of_weights_is_that_of_copies():
     np.testing.assert_allclose(found["log_score"]["em"], (weights @ fit.score_samples()) / weights.sum(), rtol=1e-12)
 
 
-def test_samplers_keep_labels():
-    rng = np.random.default_rng(0)
-    truth = (rng.random(120) < 0.4).astype(int)
-    # The first component is the one on the right: no order of means gives these labels.
-    x = np.where(truth == 1, -1.0, 1.0)[:, None] + rng.normal(size=(120, 1))
-    mixture, labels = emjax.Mixture(emjax.Normal("diag"), 2, "default"), np.where(np.arange(120) < 40, truth, -1)
-    found = {
-        method: emjax.sample(mixture, x, labels=labels, method=method, key=1, draws=600, warmup=400)
-        for method in ("nuts", "gibbs")
-    }
-    for posterior in found.values():
-        assert posterior.alignment.method == "none"
-        assert posterior.diagnostics.max_rhat < 1.03
-    means = [posterior.params.mean[..., 0].mean(axis=0) for posterior in found.values()]
-    sd = found["gibbs"].params.mean[..., 0].std(axis=0)
-    errors = sum(sd**2 / posterior.diagnostics.min_ess_bulk for posterior in found.values()) ** 0.5
-    np.testing.assert_array_less(np.abs(means[0] - means[1]), 4 * errors)
-    fit = emjax.fit(mixture, x, labels=labels, key=0)
-    comparison = emjax.compare(fit, found["gibbs"], x, key=0, loo=False)
-    np.testing.assert_allclose(comparison.fit.params.mean, fit.params.mean)
-
-
 def test_a_fit_under_laws_of_its_own_is_compared_with_the_default_posterior():
     x = np.asarray(emjax.datasets.load("faithful"))[:, 0]
     laws = {"mean": emjax.laws.Normal(0, 10), "scale": emjax.laws.HalfNormal(3.0)}
