@@ -381,7 +381,7 @@ def _check_same(fit: Fit, posterior: Posterior, samples: Samples) -> None:
 
 
 def _aligned(fit: Fit, posterior: Posterior) -> Fit:
-    """The fit with its components in the order of the posterior's labels, unless those of both mean something already."""
+    """The fit with its components in the order of the posterior's, unless the labels of both mean something already."""
     prior = fit.mixture.resolved_prior(fit.samples)
     told_apart = fit.samples.labels is not None or (prior is not None and not prior.exchangeable)
     if told_apart and not posterior.alignment.needed:

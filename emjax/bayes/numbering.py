@@ -105,7 +105,9 @@ class Numbering:
 
     def relabelled(self, target: Target, flat: Float[Array, " p"]) -> Float[Array, " p"]:
         """The point in the order that suits it best; traceable."""
-        return reordered(target, flat, jnp.asarray(self.orders)[jnp.argmax(self._heights(jnp, _own(jnp, target, flat)))])
+        return reordered(
+            target, flat, jnp.asarray(self.orders)[jnp.argmax(self._heights(jnp, _own(jnp, target, flat)))]
+        )
 
     def order_of(self, target: Target, points: Float[np.ndarray, "n p"]) -> np.ndarray:
         """Which of the orders suits each point best, ``(n,)``, on the host."""

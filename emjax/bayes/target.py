@@ -142,7 +142,7 @@ class Target:
     def permute_to(
         self, points: Float[np.ndarray, "m p"], centers: Float[np.ndarray, "c p"]
     ) -> Float[np.ndarray, "m c p"]:
-        """Each point with its components in the order in which they lie nearest to each of the centers', if they may."""
+        """Each point with its components nearest to those of each of the centers, if they may be permuted."""
         from emjax import align
 
         moved = np.empty((len(points), *centers.shape))

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from posteriors import check_agreement
 
 import emjax
 from emjax.bayes.problem import prepare
@@ -13,21 +14,6 @@ from emjax.samples import as_samples
 def counts(seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return rng.poisson(np.where(rng.random((120, 1)) < 0.5, [[2.0, 9.0]], [[8.0, 3.0]])).astype(float)
-
-
-def check_agreement(found: dict[str, emjax.Posterior]) -> None:
-    """All within four Monte-Carlo standard errors of one another, parameter by parameter."""
-    posteriors = list(found.values())
-    assert min(posterior.diagnostics.min_ess_bulk for posterior in posteriors) > 300
-    for name in ("weights", posteriors[0].params.keys()[1]):
-        draws = [np.asarray(posterior.params[name]) for posterior in posteriors]
-        errors = [
-            each.std(axis=0) / posterior.diagnostics.min_ess_bulk**0.5
-            for each, posterior in zip(draws, posteriors, strict=True)
-        ]
-        for i in range(1, len(draws)):
-            gap = np.abs(draws[i].mean(axis=0) - draws[0].mean(axis=0))
-            np.testing.assert_array_less(gap, 4 * np.hypot(errors[i], errors[0]))
 
 
 @pytest.mark.parametrize(

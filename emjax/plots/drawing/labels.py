@@ -62,7 +62,7 @@ class PairGaps:
 
 
 def pair_gaps(posterior: Posterior) -> list[PairGaps]:
-    """The gaps of all pairs of labels, the pair that is separated worst first; empty where there is nothing to align."""
+    """The gaps of all pairs of labels, the pair that is separated worst first; empty where none were to be aligned."""
     n_components = posterior.mixture.n_components
     if n_components < 2 or not posterior.alignment.needed:
         return []
