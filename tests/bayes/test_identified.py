@@ -128,10 +128,10 @@ def test_an_order_that_no_start_of_em_came_to_is_found(handoff):
 
 def test_a_fit_to_begin_with_does_not_decide_the_order(weighted):
     found = weighted.map_fit
-    swapped = found.mixture.permute(found.params, np.array([1, 0]))
+    swapped = found.mixture.params(weights=[0.4, 0.6], rate=[[30.0], [3.0]])
     init = dataclasses.replace(found, params=swapped, mixture=found.mixture.likelihood)
-    _, again = handed_off(MIXTURE, CLUSTERS, init=init, labels=LIKELY)
-    np.testing.assert_allclose(again.map_fit.params.rate, found.params.rate, rtol=1e-3)
+    _, given = handed_off(MIXTURE, CLUSTERS, init=init, labels=[0, -1, -1, -1, 1, 1])
+    assert given.map_fit.params.rate[0, 0] < 10
 
 
 def test_labellings_that_jumps_are_made_of_keep_the_labels(handoff):
