@@ -7,6 +7,7 @@ by construction; shifting or spreading the draws makes it wrong by a known amoun
 import dataclasses
 import json
 import math
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -23,10 +24,11 @@ from emjax.bayes.tree import to_tree
 from emjax.bayes.visits import PosteriorMode, PosteriorModes
 from emjax.comparison import ParameterRow
 from emjax.experiments.report.tables import invariant_list
-from emjax.metrics import side
+from emjax.metrics import prior, side
 from emjax.metrics.predictive import total_variation
 from emjax.samples import as_samples
 from emjax.uncertainty import information
+from emjax.uncertainty.information import IntervalStatus
 from emjax.verdict import Limits, Thresholds
 
 pytestmark = pytest.mark.runs_numpyro
@@ -494,3 +496,12 @@ def test_the_last_reason_tells_the_prior_s_effect_from_the_algorithm_s(agreed, f
     assert row(comparison, "weights[0]").map == 0.5
     by_map = dataclasses.replace(fit, mixture=Mixture(Normal("full"), 2, prior="default"))
     assert "MAP" in emjax.compare(by_map, same, x).reasons[-1]
+
+
+def test_rough_standard_errors_do_not_measure_the_prior_s_effect():
+    # Of latent classes with a probability of zero it was 49,977.51 of them.
+    row = SimpleNamespace(name="probability[0]", em=1e-12, map=0.02, se=4e-7)
+    given = SimpleNamespace(rows=(row,), intervals=SimpleNamespace(status=IntervalStatus.ROUGH))
+    effect = {"parameter": "probability[0]", "em_to_map": 0.28, "map_to_posterior": 1.2}
+    assert "moves probability[0] by 0.28 posterior sd" in prior._shift(given, effect)
+    assert "without standard errors that hold" in prior._shift(given, None)

@@ -15,7 +15,7 @@ from emjax.bayes.posterior import Posterior
 from emjax.metrics.side import ParameterRow
 from emjax.result import Fit, Status
 from emjax.shown import Shown
-from emjax.uncertainty.information import Intervals
+from emjax.uncertainty.information import Intervals, IntervalStatus
 from emjax.verdict import EM_IS_ENOUGH, Judgement, Verdict
 
 
@@ -106,10 +106,13 @@ def _moved(effect: Mapping[str, Any] | None, name: str) -> list[str]:
 
 
 def _shift(given: Side, effect: Mapping[str, Any] | None) -> str:
-    # In EM's standard errors, which stand whether or not the posterior can be trusted.
+    # In EM's standard errors, which stand whether or not the posterior can be trusted; those of an estimate on the edge
+    # of what is possible are next to nothing, and rough.
     moved = [(abs(row.map - row.em) / row.se, row.name) for row in given.rows if row.se > 0]
-    if not moved:
-        return "The prior's effect on EM's estimate cannot be measured without standard errors."
+    if not moved or given.intervals.status is not IntervalStatus.OK:
+        if effect is not None:
+            return _moved(effect, "EM's estimate")[0]
+        return "The prior's effect on EM's estimate cannot be measured without standard errors that hold."
     shift, name = worst(moved)
     said = f"The prior by itself moves EM's estimate by {shift:.2f} standard errors at most, {name}"
     if effect is None:
