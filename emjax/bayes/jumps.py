@@ -15,6 +15,8 @@ the sums of the sufficient statistics over the data that labelling :math:`s` giv
 Some have a :math:`\tau_s` below one, which makes them wider, and one has none of the data, the prior, so that every
 posterior is covered. Its density at one point is one product of a matrix with a vector.
 
+Where components are told apart, `exchanged` proposes another order of them: no labelling may know of it.
+
 References: Gelfand and Smith, Journal of the American Statistical Association 85, 1990 (the mixture over conditionals
 as a density estimate); Chib, ibid. 90, 1995; Tierney, Annals of Statistics 22, 1994 (independence proposals).
 """
