@@ -73,7 +73,7 @@ def test_a_component_without_points_is_degenerate(x):
         ("none", "full"),
         pytest.param("squarem", "full", marks=pytest.mark.slow),
         ("anderson", "full"),
-        ("anderson", "diag"),
+        pytest.param("anderson", "diag", marks=pytest.mark.slow),
         pytest.param("anderson", "spherical", marks=pytest.mark.slow),
     ],
 )

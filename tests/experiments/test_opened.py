@@ -16,7 +16,7 @@ from emjax.datasets import packed
 from emjax.errors import ConfigError, DataError
 from emjax.experiments import runner
 from emjax.experiments.settings import build_config
-from emjax.plain import from_plain, to_plain
+from emjax.plain import to_plain
 
 EM = {"n_init": 2}
 VALUES = "samples.Samples.values"
@@ -168,17 +168,6 @@ def test_data_that_are_gone_or_changed(made, copied):
 def test_what_is_no_run(tmp_path):
     with pytest.raises(ConfigError, match="neither a study nor a single run"):
         emjax.open_run(tmp_path)
-
-
-@pytest.mark.parametrize("family", [emjax.Poisson(), *(emjax.Normal(covariance=name) for name in STRUCTURES)], ids=str)
-def test_parameters_and_priors_of_every_family_are_given_back(family):
-    x = np.random.default_rng(0).poisson(9.0, (40, 2)).astype(float)
-    with jax.enable_x64(True):
-        mixture = emjax.Mixture(family, n_components=2, prior="default")
-        prior = mixture.default_prior(x)
-        fit = emjax.fit(dataclasses.replace(mixture, prior=prior), x, key=jax.random.key(0), n_init=1, max_iter=1)
-    plain = json.loads(json.dumps(to_plain(fit, left_out=[VALUES])))
-    assert same(from_plain(plain, left_out={VALUES: fit.data}), fit) > 100
 
 
 @pytest.mark.parametrize("value", [object(), {"a": 1j}, dataclasses.make_dataclass("Other", ["x"])(1)])
