@@ -137,8 +137,6 @@ class SamplerEntry:
         Whether its draws are independent and weighted: then nothing is warmed up.
     conjugate
         Whether it needs a conjugate prior.
-    symmetric
-        Whether it needs components that nothing tells apart.
     compiled_ahead
         Whether its programs are compiled while EM runs.
     """
@@ -156,7 +154,6 @@ class SamplerEntry:
     float32: bool = False
     weighted: bool = False
     conjugate: bool = False
-    symmetric: bool = False
     compiled_ahead: bool = False
 
 
@@ -168,7 +165,7 @@ SAMPLERS: dict[str, SamplerEntry] = {
     "hmc": SamplerEntry(
         "whitened by the modes", "HMC", "Hamiltonian Monte Carlo, whitened by the Laplace mixture",
         chains=8, warmup=200, draws=500, target_accept_prob=0.85, cost=2, safer=("gibbs", "nuts"),
-        float32=True, symmetric=True, compiled_ahead=True,
+        float32=True, compiled_ahead=True,
     ),
     # A step for 0.8 is too long for the narrow end of a posterior where a component fades: chains stay out of it, their
     # standard deviations come out 3% short however long they run, and R-hat sees nothing (`docs/posterior.md`).
@@ -182,7 +179,7 @@ SAMPLERS: dict[str, SamplerEntry] = {
     ),
     "laplace": SamplerEntry(
         "weighted draws around the modes", "Laplace", "Weighted draws from the Laplace mixture over the modes",
-        chains=4, warmup=0, draws=1000, cost=1, safer=("hmc", "gibbs", "nuts"), weighted=True, symmetric=True,
+        chains=4, warmup=0, draws=1000, cost=1, safer=("hmc", "gibbs", "nuts"), weighted=True,
     ),
 }  # fmt: skip
 """The samplers by name."""

@@ -381,8 +381,10 @@ def _check_same(fit: Fit, posterior: Posterior, samples: Samples) -> None:
 
 
 def _aligned(fit: Fit, posterior: Posterior) -> Fit:
-    """The fit with its components in the order of the posterior's labels, unless these mean something already."""
-    if posterior.alignment.method == "none":
+    """The fit with its components in the order of the posterior's, unless the labels of both mean something already."""
+    prior = fit.mixture.resolved_prior(fit.samples)
+    told_apart = fit.samples.labels is not None or (prior is not None and not prior.exchangeable)
+    if told_apart and not posterior.alignment.needed:
         return fit
     reference = posterior.map_fit.predict_proba().T
     order = align.classification(fit.predict_proba().T[None], reference)[0]

@@ -55,6 +55,11 @@ class Alignment(Shown):
     note: str
 
     @property
+    def needed(self) -> bool:
+        """Whether labels had no meaning before: neither the prior nor labels in the data tell components apart."""
+        return self.method != "none"
+
+    @property
     def unmoved(self) -> "Alignment":
         """The same draws with their own labels, where these mean something already."""
         own = np.broadcast_to(np.arange(self.permutations.shape[1]), self.permutations.shape)

@@ -5,8 +5,8 @@ conjugate posteriors over labellings has (`emjax.bayes.jumps`), and one whose co
 Half of the points come from it and half from the Laplace mixture, which does better where components hold many data.
 
 Labellings are first drawn at points of the modes and of the ridges, and then, round after round, at the weighted points
-of the round before (population Monte Carlo). Both halves are of the whole posterior: a labelling stands for all
-:math:`K!` numberings, so that its density is a permanent,
+of the round before (population Monte Carlo). Both halves are of the whole posterior: where components are alike, a
+labelling stands for all :math:`K!` numberings, so that its density is a permanent,
 
 .. math::
 
@@ -64,7 +64,7 @@ def adapted_sample(
 ) -> ImportanceSample:
     """Weighted points of the posterior, from a proposal that is learned beginning with ``first`` points of it.
 
-    Half of ``first`` should be of the modes and half of the ridges. The prior must treat all components alike.
+    Half of ``first`` should be of the modes and half of the ridges.
     """
     target, data = evaluate.target, evaluate.data
     key = jax.random.key(int(rng.integers(2**31)))
@@ -85,7 +85,7 @@ def adapted_sample(
     drawn, values, log_weights = _weighed(evaluate, mixture, jumps, jax.random.fold_in(key, 2 * _ROUNDS), rng, n_points)
     weights, shape = smoothed_weights(log_weights)
     log_mean = np.logaddexp.reduce(log_weights) - math.log(n_points)
-    log_copies = math.lgamma(target.n_components + 1)
+    log_copies = math.lgamma(target.n_alike + 1)
     nearest = mixture.log_terms(drawn).argmax(axis=1)
     return ImportanceSample(
         mixture, drawn, nearest, values, weights, shape, float(log_mean + log_copies), labelled=True
@@ -130,7 +130,7 @@ def _drawn(
 def log_density(
     target: Target, data: TargetData, jumps: LabellingJumps, points: Float[np.ndarray, "n p"]
 ) -> Float[np.ndarray, " n"]:
-    """The log density of the labellings' proposals at points, summed over all numberings of the components."""
+    """The log density of the labellings' proposals at points, summed over all numberings where components are alike."""
     size = _LEARNING_POINTS
     n_calls = -(-len(points) // size)
     padded = np.concatenate([points, np.repeat(points[-1:], n_calls * size - len(points), axis=0)])
@@ -139,8 +139,17 @@ def log_density(
     log_prior = np.concatenate([np.asarray(each) for _, each in calls])[: len(points)]
     moments, log_shares = np.asarray(jumps.moments), np.asarray(jumps.log_shares)
     rows = max(1, _ENTRIES // len(moments))
-    summed = [_log_mean_permanent(moments, log_shares, natural[i : i + rows]) for i in range(0, len(points), rows)]
+    log_mean = _log_mean_permanent if target.exchangeable else _log_mean
+    summed = [log_mean(moments, log_shares, natural[i : i + rows]) for i in range(0, len(points), rows)]
     return np.asarray(np.concatenate(summed) + log_prior)
+
+
+def _log_mean(
+    moments: Float[np.ndarray, "S K p"], log_shares: Float[np.ndarray, " S"], natural: Float[np.ndarray, "n K p"]
+) -> Float[np.ndarray, " n"]:
+    """``log sum_s share_s exp(sum_k M_sk . eta_k)``."""
+    flat = [array.reshape(len(array), -1) for array in (natural, moments)]
+    return np.asarray(np.logaddexp.reduce(flat[0] @ flat[1].T + log_shares, axis=1))
 
 
 def _log_mean_permanent(

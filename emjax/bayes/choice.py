@@ -31,13 +31,11 @@ _NEARLY_NORMAL = 0.5
 """The Pareto k up to which they are: weights then have a finite variance."""
 
 
-def choose_method(handoff: Handoff, *, exchangeable: bool = True, spare_chains: bool = False) -> tuple[str, str]:
-    """The method, and one sentence that says why; ``exchangeable`` where the prior treats all components alike.
+def choose_method(handoff: Handoff, *, spare_chains: bool = False) -> tuple[str, str]:
+    """The method, and one sentence that says why.
 
     ``spare_chains`` where the data are as many as `MANY_ENTRIES`, and nobody asked for chains of some length.
     """
-    if not exchangeable:
-        return "nuts", "auto: nuts, because the prior tells components apart, so that modes have no equal copies."
     n_parameters = handoff.target.n_parameters
     if n_parameters > MOST_PARAMETERS:
         return "nuts", f"auto: nuts, because {n_parameters} parameters are too many for a metric from the modes."

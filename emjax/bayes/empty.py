@@ -142,7 +142,9 @@ def find_ridges(
         best = level[0]
         highest = max(highest, best.mode.log_mass)
         near = [ridge for ridge in level if ridge.mode.log_mass > best.mode.log_mass - NEGLIGIBLE]
-        levels.append(tuple(ridge for i, ridge in enumerate(near) if i == 0 or _apart(ridge, near[i - 1])))
+        # Where components are told apart, that another one is empty is another ridge, of whatever height.
+        alike = evaluate.target.exchangeable
+        levels.append(tuple(ridge for i, ridge in enumerate(near) if not (i and alike) or _apart(ridge, near[i - 1])))
         center, empty = best.face(evaluate).whole(best.mode.flat[None])[0], best.empty
     return tuple(levels)
 
@@ -189,8 +191,8 @@ def _taken_out(
     places, first = target.component_places, target.of_weights.start
     concentration = np.asarray(data.prior.concentration)
     kept = [j for j in range(target.n_components) if j not in already]
-    # Of one component that is left, all are the same where the prior does not tell them apart.
-    out = kept[:1] if len(kept) == 2 and np.ptp(concentration) == 0 else kept
+    # Of one component that is left, all are the same where nothing tells them apart.
+    out = kept[:1] if len(kept) == 2 and target.exchangeable else kept
     logits = target.logits(center)
     ridges = []
     for j in out:
@@ -213,7 +215,8 @@ def _taken_out(
 def _integrated(
     face: Face, mode: Mode, empty: tuple[int, ...], reference: int, concentration: np.ndarray, n: float
 ) -> Mode:
-    """The mode with the mass of its ridge: the weights of the empty components integrated out, their order left out."""
+    """The mode with the mass of its ridge: the weights of the empty components integrated out, and where components are
+    alike, the order of the empty ones left out."""
     logits = np.zeros(len(concentration))
     logits[face.free] = mode.flat[len(mode.flat) - len(face.free) :]
     kept = np.setdiff1d(np.arange(len(concentration)), empty)
@@ -225,7 +228,7 @@ def _integrated(
         + gammaln(alpha).sum()
         + gammaln(concentration[kept].sum() + n)
         - gammaln(concentration.sum() + n)
-        - gammaln(len(empty) + 1.0)
+        - gammaln((len(empty) if face.target.exchangeable else 1) + 1.0)
     )
     return dataclasses.replace(mode, log_mass=float(log_mass))
 

@@ -261,8 +261,7 @@ def sweep(mixture: Mixture, key: Array, params: MixtureParams, data: GibbsData, 
     label_key, weight_key, component_key = jax.random.split(key, 3)
     if rows is None:
         natural = natural_form(mixture, params, holes=data.holes)
-        members = draw_members(label_key, _known(product(natural, data.features), data.labels))
-        moments = product(members, data.features.T)
+        moments = draw_moments(label_key, natural, data)
         counts, statistics = moments[:, 0], family.from_moments(params, moments)
     else:
         joint = jnp.log(params.weights)[:, None] + family.log_kernel(params, rows)
@@ -274,6 +273,12 @@ def sweep(mixture: Mixture, key: Array, params: MixtureParams, data: GibbsData, 
             rows = dataclasses.replace(rows, seen=None)
         statistics = family.statistics(params, rows, members)
     return draw_params(mixture, (weight_key, component_key), counts, statistics, params, prior)
+
+
+def draw_moments(key: Array, natural: Float[Array, "K p"], data: GibbsData) -> Float[Array, "K p"]:
+    """Sums of the sufficient statistics over the data of each component, whose labels are drawn."""
+    members = draw_members(key, _known(product(natural, data.features), data.labels))
+    return product(members, data.features.T)
 
 
 def _known(joint: Float[Array, "K n"], labels: Any) -> Float[Array, "K n"]:

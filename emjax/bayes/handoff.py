@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from emjax.bayes.adaptive import adapted_sample
 from emjax.bayes.ahead import Ahead
 from emjax.bayes.empty import find_ridges, merged, out_of_reach
 from emjax.bayes.laplace import ImportanceSample, importance_sample
-from emjax.bayes.modes import MOST_PARAMETERS, LaplaceMixture, find_modes
+from emjax.bayes.modes import MOST_MODES, MOST_PARAMETERS, LaplaceMixture, Mode, find_modes
 from emjax.bayes.problem import Problem, is_trusted, prepare
 from emjax.bayes.target import Evaluator, Target
 from emjax.bayes.visits import parts
@@ -51,6 +52,9 @@ _MANY_ROWS, _FEW_ROWS = 20_000, 5_000
 
 _STARTS = 20
 """EM looks for the MAP from so many starts, as `fit` does by default."""
+
+_MOST_OPTIMA = 12
+"""So many of EM's optima are polished at most."""
 
 _IMPORTANCE_POINTS = 2000
 _FEWEST_POINTS = 400
@@ -133,14 +137,13 @@ def hand_off(
     target, data = problem.target(lanes)
     evaluate = Evaluator(target, data, lanes)
     ahead = Ahead(evaluate, chains=chains_ahead)
-    map_fit = _find_map(problem, key, init)
+    map_fit = _find_map(problem, target, key, init)
     ahead.values_ready()
     at = problem.mixture.to_frame(map_fit.params, problem.frame)
     if not bool(is_trusted(problem.mixture.likelihood, at, data.blocks)):
         target, data = problem.precise_target(map_fit.params, lanes, np.float64)
         evaluate = Evaluator(target, data, lanes)
-    starts = _flat_optima(problem, target, map_fit)
-    modes = find_modes(evaluate, map_fit.optima, starts)
+    modes = _find_modes(problem, evaluate, map_fit)
     entries = data.blocks.weights.size * problem.mixture.n_components
     n_points = max(n_points, int(np.clip(_ENTRIES // entries, _FEWEST_POINTS, _IMPORTANCE_POINTS)))
     lost = float(problem.samples.summary.observed @ np.log(problem.frame.scale))
@@ -164,6 +167,9 @@ def _weighted(
     """The importance sample, from the modes alone where no component may be empty."""
     sample = importance_sample(evaluate, modes, rng, n_points)
     k = problem.mixture.n_components
+    if len(modes.modes) == MOST_MODES:
+        # Further orders of the components count as well as these, and nobody has looked for them.
+        sample = dataclasses.replace(sample, pareto_k=np.inf)
     if k == 1 or evaluate.target.n_parameters > MOST_PARAMETERS:
         return sample
     pooled = problem.mixture.assembled(np.full(k, 1.0 / k), problem.mixture.family.pooled(problem.summary, k))
@@ -178,7 +184,7 @@ def _weighted(
     if not (shares.sum() >= _COUNTS or (not sample.good and smallest < _FEW_DATA)):
         return sample
     repeated = problem.z.repeated
-    if problem.refuses_gibbs or repeated is None or not (evaluate.data.blocks.natural and problem.exchangeable):
+    if problem.refuses_gibbs or repeated is None or not evaluate.data.blocks.natural:
         # Nothing that is at hand has the shape of a ridge, so that what the weights say leaves it out.
         return dataclasses.replace(sample, ridges=ridges, pareto_k=np.inf)
     first = [modes.sample(rng, _FIRST_POINTS)[0]]
@@ -214,26 +220,45 @@ def points_on_ridges(problem: Problem, handoff: Handoff) -> list[Optimum]:
     for ridge in handoff.sample.ridges:
         flat = ridge.with_weights(handoff.evaluate, ridge.mode.flat[None])[0]
         params = _in_data_units(handoff.target, flat, problem.frame)
-        order = np.concatenate([np.setdiff1d(np.arange(len(ridge.concentration)), ridge.empty), ridge.empty])
-        params = jax.tree.map(np.asarray, problem.mixture.permute(params, order.astype(int)))
-        log_likelihood = float(dataclasses.replace(handoff.map_fit, params=params).score_samples(problem.samples).sum())
-        prior = problem.mixture.prior
-        assert isinstance(prior, Prior)
-        objective = log_likelihood + float(problem.mixture.log_prior(params, prior))
-        found.append(
-            dataclasses.replace(
-                handoff.map_fit.optima[0],
-                params=params,
-                log_likelihood=log_likelihood,
-                objective=objective,
-                count=0,
-                effective_counts=np.append(np.full(len(order), np.nan)[: -ridge.n_empty], np.zeros(ridge.n_empty)),
-            )
-        )
+        counts = np.full(len(ridge.concentration), np.nan)
+        counts[list(ridge.empty)] = 0.0
+        # Where components are alike, those without data come last.
+        order = np.argsort(counts == 0.0, kind="stable") if handoff.target.exchangeable else np.arange(len(counts))
+        found.append(_unreached(problem, handoff.map_fit, problem.mixture.permute(params, order), counts[order]))
     return found
 
 
-def _find_map(problem: Problem, key: jax.Array, init: Any) -> Fit:
+def _find_modes(problem: Problem, evaluate: Evaluator, map_fit: Fit) -> LaplaceMixture:
+    """The Laplace mixture over the modes near EM's optima."""
+    optima = map_fit.optima[:_MOST_OPTIMA]
+    found = find_modes(evaluate, optima, _flat_optima(problem, evaluate.target, optima))
+    modes = [mode if mode.optimum.count else _with_objective(problem, map_fit, mode) for mode in found.modes]
+    return dataclasses.replace(found, modes=tuple(modes))
+
+
+def _with_objective(problem: Problem, map_fit: Fit, mode: Mode) -> Mode:
+    """A mode with EM's objective at the order of the components that its optimum was taken in."""
+    given = mode.optimum
+    return dataclasses.replace(mode, optimum=_unreached(problem, map_fit, given.params, given.effective_counts))
+
+
+def _unreached(problem: Problem, map_fit: Fit, params: MixtureParams, counts: np.ndarray) -> Optimum:
+    """Parameters in the data's units in the form of an optimum that no start has reached."""
+    params = jax.tree.map(np.asarray, params)
+    samples, prior = problem.samples, problem.mixture.prior
+    assert isinstance(prior, Prior)
+    log_likelihood = dataclasses.replace(map_fit, params=params).score(samples) * samples.total_weight
+    return dataclasses.replace(
+        map_fit.optima[0],
+        params=params,
+        log_likelihood=log_likelihood,
+        objective=log_likelihood + float(problem.mixture.log_prior(params, prior)),
+        count=0,
+        effective_counts=counts,
+    )
+
+
+def _find_map(problem: Problem, target: Target, key: jax.Array, init: Any) -> Fit:
     if isinstance(init, Fit) and _is_map(problem, init):
         return init
     map_fit = _climb(problem.mixture, problem, key, init)
@@ -244,7 +269,7 @@ def _find_map(problem: Problem, key: jax.Array, init: Any) -> Fit:
         raise FitError(
             f"EM found no MAP from which chains could start (status {map_fit.status.value}): {map_fit.message}"
         )
-    return _in_order_of(problem, init, map_fit) if isinstance(init, Fit) else map_fit
+    return _in_order_of(problem, init, map_fit) if isinstance(init, Fit) and target.exchangeable else map_fit
 
 
 def _climb(mixture: Mixture, problem: Problem, key: jax.Array, init: Any) -> Fit:
@@ -308,14 +333,14 @@ def _is_map(problem: Problem, init: Fit) -> bool:
     return same_prior and init.samples.same_as(problem.samples)
 
 
-def _flat_optima(problem: Problem, target: Target, map_fit: Fit) -> list[np.ndarray]:
+def _flat_optima(problem: Problem, target: Target, optima: Sequence[Optimum]) -> list[np.ndarray]:
     """EM's optima on the unconstrained space; a weight of zero is moved inside, where its logarithm is finite."""
 
     def inside(params: MixtureParams) -> MixtureParams:
         weights = np.maximum(params.weights, 1e-8)
         return params.replace(weights=weights / weights.sum())
 
-    params = [inside(problem.mixture.to_frame(optimum.params, problem.frame)) for optimum in map_fit.optima]
+    params = [inside(problem.mixture.to_frame(optimum.params, problem.frame)) for optimum in optima]
     return [np.asarray(_flat(target, jax.tree.map(jnp.asarray, each))) for each in params]
 
 

@@ -33,7 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from emjax.bayes.jumps import LabellingJumps, NormalJumps
+from emjax.bayes.jumps import LabellingJumps, NormalJumps, exchanged
 from emjax.bayes.modes import LaplaceMixture
 from emjax.bayes.numbering import MOST_ENUMERATED, Numbering
 from emjax.bayes.progress import ChainProgress, OnProgress, Phase
@@ -144,15 +144,13 @@ class HmcChains:
         self.recent = np.swapaxes(np.asarray(self.state.flat, float)[None], 0, 1)
 
     def brought_back(self, points: Float[np.ndarray, "n p"]) -> np.ndarray:
-        """The points in the numbering of the metric, where the prior treats all components alike."""
-        concentration = np.asarray(self.data.prior.concentration)
-        return self.modes.relabelled(points) if (concentration == concentration[0]).all() else points
+        """The points in the numbering of the metric, where components are alike."""
+        return self.modes.relabelled(points)
 
     @property
     def numbering(self) -> Numbering | None:
         """What chains with jumps have to stay in; None where there is one order or too many."""
-        concentration = np.asarray(self.data.prior.concentration)
-        few = 1 < len(concentration) <= MOST_ENUMERATED and (concentration == concentration[0]).all()
+        few = 1 < self.target.n_alike <= MOST_ENUMERATED
         return self.modes.numbering.as_dtype(self.dtype) if few and self.jumps is not None else None
 
     def compile(self) -> None:
@@ -342,6 +340,10 @@ def _iterate(
         chains = flat, value, gradient, proposed
         # As many as there were leapfrog steps, so that they cost what the path did.
         (flat, value, gradient, _), jumped = jax.lax.fori_loop(0, n_steps, jump, (chains, jumped))
+        if target.n_alike < target.n_components:
+            exchange_key = jax.random.fold_in(keys[4], _MOST_STEPS)
+            (flat, value, gradient), moved = _exchange(target, exchange_key, data, (flat, value, gradient))
+            jumped |= moved
     if isinstance(jumps, LabellingJumps):
         flat = jax.vmap(partial(jumps.sweep, target, data))(jax.random.split(keys[5], n_chains), flat)
         if numbering is not None:
@@ -376,6 +378,17 @@ def _jump(
     accepted = jnp.log(jax.random.uniform(accept_key, (n_chains,), height.dtype)) < ratio
     accepted &= _inside(numbering, target, proposal)
     return _chosen(accepted, (proposal, height, slope, density), old), accepted
+
+
+def _exchange(target: Target, key: Array, data: TargetData, old: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array]:
+    """Two components of each chain exchanged, by the rule of Metropolis: where they are told apart, nothing else leads
+    from an order of them that no jump proposes. ``old`` are points, values and gradients."""
+    n_chains = old[0].shape[0]
+    exchange_key, accept_key = jax.random.split(key)
+    proposal = jax.vmap(partial(exchanged, target))(jax.random.split(exchange_key, n_chains), old[0])
+    height, slope = jax.vmap(target.value_and_gradient, in_axes=(0, None))(proposal, data)
+    accepted = jnp.log(jax.random.uniform(accept_key, (n_chains,), height.dtype)) < height - old[1]
+    return _chosen(accepted, (proposal, height, slope), old), accepted
 
 
 def _inside(numbering: Numbering | None, target: Target, points: Float[Array, "C p"]) -> Any:

@@ -15,6 +15,8 @@ the sums of the sufficient statistics over the data that labelling :math:`s` giv
 Some have a :math:`\tau_s` below one, which makes them wider, and one has none of the data, the prior, so that every
 posterior is covered. Its density at one point is one product of a matrix with a vector.
 
+Where components are told apart, `exchanged` proposes another order of them: no labelling may know of it.
+
 References: Gelfand and Smith, Journal of the American Statistical Association 85, 1990 (the mixture over conditionals
 as a density estimate); Chib, ibid. 90, 1995; Tierney, Annals of Statistics 22, 1994 (independence proposals).
 """
@@ -31,7 +33,7 @@ import numpy as np
 from jax.scipy.special import gammaln, logsumexp
 from jaxtyping import Array, Float
 
-from emjax.bayes.gibbs import GibbsData, draw_members, draw_params, sweep
+from emjax.bayes.gibbs import GibbsData, draw_moments, draw_params, sweep
 from emjax.bayes.modes import LaplaceMixture
 from emjax.bayes.target import Target, TargetData
 from emjax.em.rows import Rows
@@ -90,7 +92,7 @@ class LabellingJumps:
 
     ``log_shares`` contain minus the evidences of the labelled data; ``log_choice`` do not. ``reference`` are components
     that statistics are taken relative to, ``features (p, n)`` the sufficient statistics of all data, filled up by
-    zeros: a datum without any adds nothing to the component that it is drawn into.
+    zeros: a datum without any adds nothing to the component that it is drawn into. ``labels (K, n)`` are known ones.
     """
 
     moments: Any
@@ -98,12 +100,13 @@ class LabellingJumps:
     log_shares: Any
     reference: Any
     features: Any
+    labels: Any = None
 
     def sweep(self, target: Target, data: TargetData, key: Array, flat: Float[Array, " p"]) -> Float[Array, " p"]:
         """A point after some sweeps of Gibbs sampling, which leave narrow places that no proposal knows of."""
 
         def one(i: Any, params: MixtureParams) -> MixtureParams:
-            known = GibbsData(features=self.features, holes=data.blocks.has_holes)
+            known = GibbsData(features=self.features, labels=self.labels, holes=data.blocks.has_holes)
             return sweep(target.likelihood, jax.random.fold_in(key, i), params, known, data.prior)
 
         return target.flat(jax.lax.fori_loop(0, _SWEEPS, one, target.params(flat)))
@@ -125,6 +128,13 @@ class LabellingJumps:
         natural = natural_form(target.likelihood, params, holes=data.blocks.has_holes)
         kernels = jnp.reshape(self.moments, (len(self.moments), -1)) @ jnp.ravel(natural)
         return logsumexp(self.log_shares + kernels) + target.log_prior(params, data.prior)
+
+
+def exchanged(target: Target, key: Array, flat: Float[Array, " p"]) -> Float[Array, " p"]:
+    """The point with two of its components exchanged: as likely as the way back, whichever they are."""
+    pair = jax.random.choice(key, target.n_components, (2,), replace=False)
+    order = jnp.arange(target.n_components).at[pair].set(pair[::-1])
+    return target.permute(flat, order)
 
 
 def labelling_jumps(
@@ -149,7 +159,9 @@ def labelling_jumps(
     known = rows.astype(dtype).observations
     features = np.array(_features(target, known))
     features[:, len(rows) :] = 0.0
-    moments = np.asarray(_drawn_moments(target, data.blocks.has_holes, points[kept].astype(dtype), features, key))
+    labels = None if known.labels is None else known.labels.astype(dtype)
+    gibbs = GibbsData(features=features, labels=labels, holes=data.blocks.has_holes)
+    moments = np.asarray(_drawn_moments(target, points[kept].astype(dtype), gibbs, key))
     powers = np.concatenate([power * moments for power, _ in powers_and_shares] + [np.zeros_like(moments[:1])])
     n_each = np.array([len(kept)] * len(powers_and_shares) + [1])
     each = [share for _, share in powers_and_shares]
@@ -157,7 +169,7 @@ def labelling_jumps(
     reference = jax.tree.map(np.asarray, _components(target, points[0].astype(dtype)))
     evidence = np.asarray(_log_evidence(target, powers, reference, data.prior))
     log_choice = np.log(shares).astype(dtype)
-    return LabellingJumps(powers, log_choice, (log_choice - evidence).astype(dtype), reference, features)
+    return LabellingJumps(powers, log_choice, (log_choice - evidence).astype(dtype), reference, features, labels)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -170,14 +182,14 @@ def _components(target: Target, point: Array) -> Any:
     return target.params(point)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _drawn_moments(target: Target, holes: bool, points: Array, features: Array, key: Array) -> Float[Array, "S K p"]:
+@partial(jax.jit, static_argnums=0)
+def _drawn_moments(target: Target, points: Array, data: GibbsData, key: Array) -> Float[Array, "S K p"]:
     """Sums of sufficient statistics over the data of each component, for one drawn labelling at each point."""
 
     def one(given: tuple[Array, Array]) -> Array:
         point, index = given
-        joint = natural_form(target.likelihood, target.params(point), holes=holes) @ features
-        return draw_members(jax.random.fold_in(key, index), joint) @ features.T
+        natural = natural_form(target.likelihood, target.params(point), holes=data.holes)
+        return draw_moments(jax.random.fold_in(key, index), natural, data)
 
     return jax.lax.map(one, (points, jnp.arange(len(points))))
 

@@ -49,7 +49,7 @@ class ImportanceSample:
     pareto_k
         The shape of the weights' tail.
     log_evidence
-        Logarithm of the mean weight, over all K! copies of the posterior: the target's normalizing constant.
+        Logarithm of the mean weight, over all copies of the posterior: the target's normalizing constant.
     ridges
         Where components are empty, if that is a part of the posterior: with one of them, with two, and so on.
     labelled
@@ -103,7 +103,7 @@ def importance_sample(
     values, _ = evaluate(points)
     log_weights = np.where(np.isfinite(values), values, -np.inf) - mixture.log_prob(points)
     smoothed, shape = smoothed_weights(log_weights)
-    log_copies = math.lgamma(mixture.target.n_components + 1)
+    log_copies = math.lgamma(mixture.target.n_alike + 1)
     log_mean = np.logaddexp.reduce(log_weights) - math.log(n_points)
     return ImportanceSample(mixture, points, which, values, smoothed, shape, float(log_mean + log_copies))
 

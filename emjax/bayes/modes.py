@@ -8,7 +8,8 @@ a mode depends on the parametrisation. Newton's method moves each into its mode 
     q(u) = \sum_m \pi_m N(u \mid u_m, \Sigma_m), \qquad \Sigma_m^{-1} = -\nabla^2 \log p(u_m \mid x), \qquad
     \pi_m \propto p(u_m \mid x) \, (2 \pi)^{p/2} \, |\Sigma_m|^{1/2}
 
-approximates the posterior up to labels: every mode stands for its K! equal copies. Pareto-smoothed importance sampling
+approximates the posterior up to labels: every mode stands for its K! equal copies. Where the prior or labels of rows
+tell components apart there are no copies, and every mode stands for itself alone. Pareto-smoothed importance sampling
 from it (Vehtari, Simpson, Gelman, Yao and Gabry, Journal of Machine Learning Research 25, 2024) corrects the masses and
 says by the shape k of its weights' tail how good the approximation is. The evidence follows from the mean weight.
 
@@ -33,9 +34,11 @@ from emjax.result import Optimum, Status
 MOST_PARAMETERS = 400
 """With more parameters no information matrix is formed: its columns would cost more than an adapted warm-up."""
 
-_MOST_MODES = 12
 _FARTHEST_OBJECTIVE = 20.0
 """Optima further than this many nats below EM's best are not polished: their mass would be below 1e-8."""
+
+MOST_MODES = 50
+"""Modes in other orders of components are looked for until there are so many: twice the orders of four components."""
 
 _NEGLIGIBLE = 12.0
 """Modes whose Laplace mass is this many nats below the largest are left out."""
@@ -59,7 +62,7 @@ _PRIOR_DRAWS = 5.0
 
 @dataclasses.dataclass(frozen=True)
 class Mode:
-    """One mode of the posterior in the unconstrained space, up to labels.
+    """One mode of the posterior in the unconstrained space, up to labels where components are alike.
 
     Attributes
     ----------
@@ -74,7 +77,8 @@ class Mode:
     converged
         Whether Newton's method came to rest, at a positive definite information.
     optimum
-        The optimum of EM that it grew from, with the parameters in data units.
+        The optimum of EM that it grew from, with the parameters in data units; its ``count`` is 0 where it was taken in
+        another order of the components than EM came to.
     """
 
     flat: np.ndarray
@@ -166,7 +170,7 @@ class LaplaceMixture:
 
         Each mode comes in whatever order EM left it; an average of their covariances needs one.
         """
-        if not 1 < self.target.n_components <= MOST_ENUMERATED:
+        if not 1 < self.target.n_alike <= MOST_ENUMERATED:
             return self
         first = dataclasses.replace(self, modes=self.modes[:1]).numbering
         orders = first.orders[first.order_of(self.target, self.centers)]
@@ -188,7 +192,9 @@ class LaplaceMixture:
 
         It is that of the symmetric mixture over all K! copies, times K!.
         """
-        k = self.target.n_components
+        k = self.target.n_alike
+        if k == 1:
+            return self.log_terms_of_one_copy(points)
         if k > MOST_ENUMERATED:
             return self._log_terms(self.target.permute_to(points, self.centers) - self.centers[None])
         permuted = (self.target.permute(points, order) for order in itertools.permutations(range(k)))
@@ -196,7 +202,7 @@ class LaplaceMixture:
 
     def relabelled(self, points: Float[np.ndarray, "n p"]) -> np.ndarray:
         """The points with the labels that suit the stored copies of the modes best; see `emjax.bayes.numbering`."""
-        k = self.target.n_components
+        k = self.target.n_alike
         if k == 1:
             return points
         if k > MOST_ENUMERATED:
@@ -230,7 +236,7 @@ def find_modes(evaluate: Evaluator, optima: tuple[Optimum, ...], starts: list[np
     evaluate
         The target.
     optima, starts
-        Distinct optima of EM under the same prior, best first, and their points in the unconstrained space.
+        Distinct optima of EM under the same prior, EM's estimate first, and their points in the unconstrained space.
 
     Raises
     ------
@@ -239,7 +245,7 @@ def find_modes(evaluate: Evaluator, optima: tuple[Optimum, ...], starts: list[np
     """
     best = optima[0].objective
     modes: list[Mode] = []
-    for optimum, start in list(zip(optima, starts, strict=True))[:_MOST_MODES]:
+    for optimum, start in zip(optima, starts, strict=True):
         # The first is EM's estimate, whatever its status: `sample` has refused those that are of no use.
         usable = optimum is optima[0] or (
             optimum.status in (Status.CONVERGED, Status.MAX_ITER) and optimum.objective > best - _FARTHEST_OBJECTIVE
@@ -251,11 +257,46 @@ def find_modes(evaluate: Evaluator, optima: tuple[Optimum, ...], starts: list[np
             modes.append(mode)
     if not modes:
         raise FitError(f"the posterior has no finite density at any of EM's {len(optima)} optima; use a proper prior")
+    _add_other_orders(evaluate, modes)
     # Newton may have come to rest nowhere, as where components can be exchanged freely: such points serve as starts
     # only where nothing better was found.
     kept = [mode for mode in modes if mode.converged] or modes
     kept.sort(key=lambda mode: -mode.log_mass)
     return LaplaceMixture(evaluate.target, tuple(m for m in kept if m.log_mass > kept[0].log_mass - _NEGLIGIBLE))
+
+
+def _add_other_orders(evaluate: Evaluator, modes: list[Mode]) -> None:
+    """Add the modes that are reached by exchanging two components of a mode, and of those that are added in turn.
+
+    Components that are told apart have further modes where labels or the prior say little, and EM may come to none of
+    them: labels put all its starts into one order. Where all are alike there is nothing to add.
+    """
+    target, k = evaluate.target, evaluate.target.n_components
+    if target.n_alike == k:
+        return
+    orders = [np.where(np.arange(k) == i, j, np.where(np.arange(k) == j, i, np.arange(k))) for i, j in _pairs(k)]
+    lowest = max(mode.log_density for mode in modes) - _FARTHEST_OBJECTIVE
+    for mode in modes:
+        moved = [target.permute(mode.flat[None], order)[0] for order in orders]
+        values, _ = evaluate(np.stack(moved))
+        for value, start, order in zip(values, moved, orders, strict=True):
+            if len(modes) == MOST_MODES:
+                return
+            if not value > lowest or any(_distance(target, start, known) < 1.0 for known in modes):
+                continue
+            found = climb(evaluate, start, _reordered(target, mode.optimum, order))
+            if found is not None and not any(_same(target, found, known) for known in modes):
+                modes.append(found)
+
+
+def _pairs(k: int) -> list[tuple[int, int]]:
+    return list(itertools.combinations(range(k), 2))
+
+
+def _reordered(target: Target, optimum: Optimum, order: np.ndarray) -> Optimum:
+    """An optimum with its components in another order, which no start of EM has reached."""
+    params = target.likelihood.permute(optimum.params, order)
+    return dataclasses.replace(optimum, params=params, count=0, effective_counts=optimum.effective_counts[order])
 
 
 def climb(evaluate: Evaluator, start: np.ndarray, optimum: Optimum) -> Mode | None:
@@ -310,6 +351,11 @@ def _refined_root(evaluate: Evaluator, point: np.ndarray, root: np.ndarray) -> t
 
 
 def _same(target: Target, one: Mode, other: Mode) -> bool:
-    """Whether two modes are one up to labels."""
-    moved = target.permute_to(one.flat[None], other.flat[None])[0, 0]
-    return float(np.linalg.norm(np.linalg.solve(other.root, moved - other.flat))) < _SAME
+    """Whether two modes are one, up to labels where components are alike."""
+    return _distance(target, one.flat, other) < _SAME
+
+
+def _distance(target: Target, point: np.ndarray, mode: Mode) -> float:
+    """How many standard deviations of a mode a point lies from it, in the order that is nearest where any will do."""
+    moved = target.permute_to(point[None], mode.flat[None])[0, 0]
+    return float(np.linalg.norm(np.linalg.solve(mode.root, moved - mode.flat)))

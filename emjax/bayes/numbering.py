@@ -32,8 +32,8 @@ hold one of the K! copies of each point (but for ties, which have no mass): :mat
   order, which is a draw of :math:`\pi`, sweeps lead to a draw of :math:`\pi`, and bringing it back to one of
   :math:`\pi_D`. A trajectory must not be brought back so: its metric does not treat all components alike.
 
-Where the prior tells components apart nothing may be permuted, and there is no numbering. Neither is there one for more
-than `MOST_ENUMERATED` components: chains then move in all orders, which is exact, too.
+Where the prior or labels of rows tell components apart nothing may be permuted, and there is no numbering. Neither is
+there one for more than `MOST_ENUMERATED` components: chains then move in all orders, which is exact, too.
 
 References: Frühwirth-Schnatter, Journal of the American Statistical Association 96, 2001 (permutations and constrained
 sampling); Celeux, Hurn and Robert, ibid. 95, 2000 (relabelling while sampling); Stephens, Journal of the Royal

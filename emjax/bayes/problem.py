@@ -45,11 +45,6 @@ class Problem:
         return Summary(self.z, self.z.weights)
 
     @property
-    def exchangeable(self) -> bool:
-        """Whether nothing tells labels apart, so that the posterior has K! equal copies of every mode."""
-        return self.frame_prior.exchangeable and self.z.labels is None
-
-    @property
     def refuses_gibbs(self) -> str | None:
         """Why parameters cannot be drawn given labels, or ``None``."""
         return self.mixture.family.refuses_gibbs(self.frame_prior.components)

@@ -111,7 +111,9 @@ def sample(
     with progress_line(progress, "posterior") as line, computing(), stopwatch() as clock:
         told = both(line, on_progress, _chains_in_words(), "EM's modes")
         problem = prepare(mixture, samples)
-        _check_prior(problem, method)
+        if SAMPLERS[method].conjugate and (why := problem.refuses_gibbs):
+            others = " or ".join(samplers_where("target_accept_prob"))
+            raise ConfigError(f"method={method!r} needs a conjugate prior: {why}; use {others}")
         map_key, start_key, chain_key = jax.random.split(as_key(key), 3)
         rng = np.random.default_rng(np.asarray(jax.random.key_data(start_key)).ravel())
         handoff = hand_off(problem, map_key, init, rng, **_plan(method, problem, chains, draws, dtype))
@@ -132,24 +134,6 @@ def _chains_in_words() -> Callable[[Phase, int, int, ChainProgress], str]:
         return f"{n_chains} chains, {name} {slowest:,} of {total:,}"
 
     return words
-
-
-def _check_prior(problem: Problem, method: str) -> None:
-    """Refuse methods that count on what this prior is not: the same for all components, or conjugate."""
-    own = SAMPLERS[method]
-    if own.conjugate and (why := problem.refuses_gibbs):
-        others = " or ".join(samplers_where("target_accept_prob"))
-        raise ConfigError(f"method={method!r} needs a conjugate prior: {why}; use {others}")
-    others = " or ".join(samplers_where("symmetric", wanted=False))
-    if own.symmetric and problem.z.labels is not None:
-        raise ConfigError(
-            f"method={method!r} needs components that nothing tells apart, and labels of rows do; use {others}"
-        )
-    if own.symmetric and not problem.exchangeable:
-        raise ConfigError(
-            f"method={method!r} needs a prior that treats all components alike, and this one tells them apart; "
-            f"use {others}"
-        )
 
 
 def _spares_chains(problem: Problem, chains: int | None, draws: int | None) -> bool:
@@ -249,7 +233,7 @@ def _auto(job: Job, on_decision: Callable[[str], None] | None) -> _Outcome:
             on_decision(sentence)
 
     spare = _spares_chains(job.problem, job.chains, job.draws)
-    method, why = choose_method(job.handoff, exchangeable=job.problem.exchangeable, spare_chains=spare)
+    method, why = choose_method(job.handoff, spare_chains=spare)
     decide(why)
     first = best = _run(method, job)
     for safer in SAMPLERS[method].safer:
@@ -279,7 +263,7 @@ def _outcome(method: str, job: Job, run: Run, starts_note: str) -> _Outcome:
     problem, handoff = job.problem, job.handoff
     params = jax.tree.map(np.asarray, to_data_units(handoff.target, run.flat, problem.frame))
     described = describe_draws(
-        problem.mixture, params, handoff.map_fit, problem.samples, exchangeable=problem.exchangeable
+        problem.mixture, params, handoff.map_fit, problem.samples, exchangeable=handoff.target.exchangeable
     )
     modes = describe_modes(
         handoff.sample,
@@ -289,8 +273,6 @@ def _outcome(method: str, job: Job, run: Run, starts_note: str) -> _Outcome:
         handoff.evaluate,
         points_on_ridges(problem, handoff),
     )
-    if not problem.exchangeable:
-        modes = dataclasses.replace(modes, log_evidence=float("nan"))
     return _Outcome(
         method=method,
         run=run,

@@ -70,8 +70,22 @@ class TargetData:
     base_measure: Any
 
 
+@dataclasses.dataclass(frozen=True)
 class Target(Coordinates):
-    """The log posterior of a mixture on its coordinates; hashable, a static argument of jitted functions."""
+    """The log posterior of a mixture on its coordinates; hashable, a static argument of jitted functions.
+
+    Attributes
+    ----------
+    exchangeable
+        Whether it is the same for all orders of the components: neither the prior nor labels of rows tell them apart.
+    """
+
+    exchangeable: bool = True
+
+    @property
+    def n_alike(self) -> int:
+        """How many components may change their places: all, or where something tells them apart, one."""
+        return self.n_components if self.exchangeable else 1
 
     @functools.cached_property
     def likelihood(self) -> Mixture:
@@ -81,9 +95,9 @@ class Target(Coordinates):
     def permute_to(
         self, points: Float[np.ndarray, "m p"], centers: Float[np.ndarray, "c p"]
     ) -> Float[np.ndarray, "m c p"]:
-        """Each point with its components in the order in which they lie nearest to each of the centers'."""
+        """Each point with its components nearest to those of each of the centers, if they may be permuted."""
         moved = np.empty((len(points), *centers.shape))
-        if self.n_components == 1:
+        if self.n_alike == 1:
             moved[:] = points[:, None]
             return moved
         mine, theirs = points[:, self.component_places], centers[:, self.component_places]
@@ -150,9 +164,10 @@ def make_target(
     with computing():
         base_measures = np.asarray(mixture.family.log_base_measure(known), float)[: len(given)]
     base = base_measures @ (np.ones(len(given)) if counts is None else counts)
+    exchangeable = prior.exchangeable and known.labels is None
     # On the device once, or every call would copy them again.
     data = jax.device_put(TargetData(blocks, prior, base.astype(dtype)))
-    return Target(mixture.family, mixture.n_components, z.shape[1]), data
+    return Target(mixture.family, mixture.n_components, z.shape[1], exchangeable=exchangeable), data
 
 
 class Evaluator:

@@ -83,8 +83,8 @@ class PosteriorModes(Shown):
     importance_ess
         How many draws the weighted points are worth.
     log_evidence
-        The log marginal likelihood of the data, ``log p(x)``, in nats; NaN where the prior tells labels apart, so that
-        the copies of a mode are not equal.
+        The log marginal likelihood of the data, ``log p(x)``, in nats; of the data and what labels say of them where
+        there are labels.
     good_pareto_k
         The limit of ``pareto_k`` for the number of points, `emjax.bayes.laplace.good_pareto_k`.
     """

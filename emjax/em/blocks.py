@@ -138,8 +138,9 @@ def make_blocks(
     largest = block_size(mixture, n_features, z.dtype.itemsize, n_starts)
     holes = z.has_holes if isinstance(z, Rows) else bool(np.isnan(np.sum(z)))
     given = z.weights if isinstance(z, Rows) and row_weights is None else row_weights
-    kept = isinstance(z, Rows) and given is z.weights and z.values.size <= _KEPT
-    layouts: dict[Any, Blocks] = z.layouts if kept else {}
+    layouts: dict[Any, Blocks] = {}
+    if isinstance(z, Rows) and given is z.weights and z.values.size <= _KEPT:
+        layouts = z.layouts
     total_weight = np.asarray(len(z) if given is None else given.sum(), z.dtype)
     counted, n_alike = given is not None, 1
     if holes and spread and mixture.family.shares_patterns:

@@ -207,11 +207,14 @@ def labels(source: Comparison | Posterior, *, width: float = 4.4) -> Figure:
     Raises
     ------
     ValueError
-        For a mixture of a single component, which has no labels.
+        For a mixture of a single component, which has no labels, and where the prior or labels of rows tell components
+        apart, so that nothing was aligned.
     """
     posterior = _posterior(source)
     if posterior.mixture.n_components < 2:
         raise ValueError("a mixture of one component has no labels to draw; use n_components=2 or more")
+    if not posterior.alignment.needed:
+        raise ValueError("the prior or labels of rows tell these components apart: nothing was aligned; draw 'ranks'")
     return draw_labels(posterior, width)
 
 

@@ -206,3 +206,18 @@ def groups_handoff() -> tuple[Problem, Handoff]:
     with jax.enable_x64(True):
         problem = prepare(dataclasses.replace(TWO_POISSONS, prior=GROUPS_PRIOR), as_samples(GROUPS))
         return problem, hand_off(problem, jax.random.key(0), None, np.random.default_rng(0))
+
+
+def check_agreement(found: dict[str, emjax.Posterior]) -> None:
+    """All within four Monte-Carlo standard errors of one another, parameter by parameter."""
+    posteriors = list(found.values())
+    assert min(posterior.diagnostics.min_ess_bulk for posterior in posteriors) > 300
+    for name in ("weights", posteriors[0].params.keys()[1]):
+        draws = [np.asarray(posterior.params[name]) for posterior in posteriors]
+        errors = [
+            each.std(axis=0) / posterior.diagnostics.min_ess_bulk**0.5
+            for each, posterior in zip(draws, posteriors, strict=True)
+        ]
+        for i in range(1, len(draws)):
+            gap = np.abs(draws[i].mean(axis=0) - draws[0].mean(axis=0))
+            np.testing.assert_array_less(gap, 4 * np.hypot(errors[i], errors[0]))

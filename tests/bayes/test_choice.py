@@ -72,12 +72,6 @@ def test_with_too_many_parameters_nuts_is_chosen(handoff, monkeypatch):
     assert "3 parameters are too many" in sentence
 
 
-def test_a_prior_that_tells_components_apart_is_for_nuts(handoff):
-    method, sentence = choose_method(handoff, exchangeable=False)
-    assert method == "nuts"
-    assert "tells components apart" in sentence
-
-
 # --- what Hamiltonian Monte Carlo does by itself
 
 

@@ -170,10 +170,11 @@ def test_chains_that_miss_the_region_make_the_posterior_not_converged(one_cluste
     assert phrase.startswith("no chain visited the region where one component is empty, which holds about")
 
 
-def test_a_prior_that_tells_components_apart_starts_chains_there_and_calls_the_weights_rough():
-    _, _, handoff = handed_off(MILLIONS, 2, concentration=[1.0, 2.0])
-    assert handoff.sample.ridges
-    assert not handoff.sample.good
+def test_weights_are_right_and_chains_start_there_under_a_prior_that_tells_components_apart():
+    mixture, _, handoff = handed_off(MILLIONS, 2, concentration=[1.0, 2.0])
+    sample, expected = handoff.sample, exact(mixture, MILLIONS)
+    assert sample.good
+    assert sample.log_evidence + handoff.constant == pytest.approx(expected.log_evidence, abs=0.1)
     starts = overdispersed_starts(handoff, np.random.default_rng(0), 8)
     assert (count_empty(handoff.evaluate, starts.flat) == 1).any()
 

@@ -186,6 +186,7 @@ def test_a_prior_that_tells_components_apart_has_no_numbering(counts):
     other = evaluator(THREE, COUNTS, prior, CHAINS)
     jumps = NormalJumps.make(modes, np.float64)
     starts = modes.target.permute(np.repeat(modes.centers[:1], CHAINS, axis=0), [2, 0, 1])
+    modes = dataclasses.replace(modes, target=other.target)
     chains = HmcChains(other.target, other.data, modes, starts, key=jax.random.key(0), jumps=jumps)
     assert chains.numbering is None
     np.testing.assert_array_equal(chains.state.flat, starts)

@@ -360,17 +360,6 @@ def test_a_setting_out_of_range_is_named_in_one_line(settings, word):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("method", ["hmc", "laplace"])
-def test_a_prior_that_tells_components_apart_is_refused_by_what_counts_on_equal_copies(method):
-    mixture, x, _ = make_case("counts")
-    prior = mixture.default_prior(x).replace(weights=emjax.laws.Dirichlet(np.array([3.0, 1.0])))
-    with pytest.raises(
-        ConfigError, match="needs a prior that treats all components alike, and this one tells them apart"
-    ) as caught:
-        emjax.sample(dataclasses.replace(mixture, prior=prior), x, key=jax.random.key(0), method=method)
-    assert "\n" not in str(caught.value)
-
-
 def test_data_and_methods_that_cannot_be_used_are_refused_before_any_work():
     mixture, x, _ = make_case("counts")
     with pytest.raises(ValueError, match="'nuts'"):

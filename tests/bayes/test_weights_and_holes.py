@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from posteriors import check_agreement
 
 import emjax
 from emjax.bayes.problem import prepare
@@ -13,21 +14,6 @@ from emjax.samples import as_samples
 def counts(seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return rng.poisson(np.where(rng.random((120, 1)) < 0.5, [[2.0, 9.0]], [[8.0, 3.0]])).astype(float)
-
-
-def check_agreement(found: dict[str, emjax.Posterior]) -> None:
-    """All within four Monte-Carlo standard errors of one another, parameter by parameter."""
-    posteriors = list(found.values())
-    assert min(posterior.diagnostics.min_ess_bulk for posterior in posteriors) > 300
-    for name in ("weights", posteriors[0].params.keys()[1]):
-        draws = [np.asarray(posterior.params[name]) for posterior in posteriors]
-        errors = [
-            each.std(axis=0) / posterior.diagnostics.min_ess_bulk**0.5
-            for each, posterior in zip(draws, posteriors, strict=True)
-        ]
-        for i in range(1, len(draws)):
-            gap = np.abs(draws[i].mean(axis=0) - draws[0].mean(axis=0))
-            np.testing.assert_array_less(gap, 4 * np.hypot(errors[i], errors[0]))
 
 
 @pytest.mark.parametrize(
@@ -86,28 +72,6 @@ def test_leave_one_out_of_weights_is_that_of_copies():
     np.testing.assert_allclose(elpd["value"] + elpd["effective_parameters"], weights @ predictive, rtol=1e-9)
     assert 1.0 < elpd["effective_parameters"] < 12.0
     np.testing.assert_allclose(found["log_score"]["em"], (weights @ fit.score_samples()) / weights.sum(), rtol=1e-12)
-
-
-def test_samplers_keep_labels():
-    rng = np.random.default_rng(0)
-    truth = (rng.random(120) < 0.4).astype(int)
-    # The first component is the one on the right: no order of means gives these labels.
-    x = np.where(truth == 1, -1.0, 1.0)[:, None] + rng.normal(size=(120, 1))
-    mixture, labels = emjax.Mixture(emjax.Normal("diag"), 2, "default"), np.where(np.arange(120) < 40, truth, -1)
-    found = {
-        method: emjax.sample(mixture, x, labels=labels, method=method, key=1, draws=600, warmup=400)
-        for method in ("nuts", "gibbs")
-    }
-    for posterior in found.values():
-        assert posterior.alignment.method == "none"
-        assert posterior.diagnostics.max_rhat < 1.03
-    means = [posterior.params.mean[..., 0].mean(axis=0) for posterior in found.values()]
-    sd = found["gibbs"].params.mean[..., 0].std(axis=0)
-    errors = sum(sd**2 / posterior.diagnostics.min_ess_bulk for posterior in found.values()) ** 0.5
-    np.testing.assert_array_less(np.abs(means[0] - means[1]), 4 * errors)
-    fit = emjax.fit(mixture, x, labels=labels, key=0)
-    comparison = emjax.compare(fit, found["gibbs"], x, key=0, loo=False)
-    np.testing.assert_allclose(comparison.fit.params.mean, fit.params.mean)
 
 
 def test_a_fit_under_laws_of_its_own_is_compared_with_the_default_posterior():

@@ -288,10 +288,11 @@ def em_trace_picture(fit: Fit) -> Picture:
 def chain_pictures(comparison: Comparison) -> Iterator[Picture]:
     """Trace and ranks of the quantities whose chains agree least."""
     for place, chains in enumerate(worst_chains(comparison.posterior)):
-        yield _chain_picture(place, chains, single=comparison.fit.mixture.n_components == 1)
+        aligned = comparison.fit.mixture.n_components > 1 and comparison.posterior.alignment.needed
+        yield _chain_picture(place, chains, aligned=aligned)
 
 
-def _chain_picture(place: int, chains: Chains, *, single: bool) -> Picture:
+def _chain_picture(place: int, chains: Chains, *, aligned: bool) -> Picture:
     variable = chains.name.partition("[")[0]
     found = chains.found
     numbers = (
@@ -309,7 +310,7 @@ def _chain_picture(place: int, chains: Chains, *, single: bool) -> Picture:
             f"Trace and rank plot of {elided(chains.name, 60)} in {count(n_chains, 'chain')} of "
             f"{count(n_draws, 'draw')}.{numbers} Means of the chains: {means}."
         ),
-        caption=_QUANTITIES.get(variable, "" if single else "Labels were aligned first."),
+        caption=_QUANTITIES.get(variable, "Labels were aligned first." if aligned else ""),
     )
 
 

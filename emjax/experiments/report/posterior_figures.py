@@ -112,7 +112,7 @@ def _pareto_words(posterior: Posterior) -> str:
 
 
 def labels_picture(comparison: Comparison) -> Picture | None:
-    """How far draws are from the border between two numberings of the components; None for a single component."""
+    """How far draws are from the border between two numberings of the components; None where none was to be chosen."""
     posterior = comparison.posterior
     pairs = pair_gaps(posterior)
     if not pairs:
@@ -169,9 +169,9 @@ def ranks_picture(comparison: Comparison) -> Picture | None:
     name, chain, deviation = ranks.worst
     n_chains = ranks.deviations.shape[1]
     text = (
-        f"Rank plots of {count(len(ranks.panels), 'quantity', 'quantities')} in {count(n_chains, 'chain')}, after "
-        f"alignment of labels. Furthest from flat is chain {chain} in {elided(name, 60)}: its counts are "
-        f"{number(deviation, 3)} times as far from flat as those of independent draws."
+        f"Rank plots of {count(len(ranks.panels), 'quantity', 'quantities')} in {count(n_chains, 'chain')}. Furthest "
+        f"from flat is chain {chain} in {elided(name, 60)}: its counts are {number(deviation, 3)} times as far from "
+        "flat as those of independent draws."
     )
     return picture(
         "ranks",
@@ -199,9 +199,11 @@ def _ranks_caption(posterior: Posterior, ranks: Ranks) -> str:
 
 
 def aligned_note(posterior: Posterior) -> str:
-    """What a rank plot rests on: that labels were aligned, and how far that can be trusted."""
+    """What a rank plot rests on: whether labels were aligned, and how far that can be trusted."""
     if posterior.mixture.n_components < 2:
         return ""
+    if not posterior.alignment.needed:
+        return posterior.alignment.note
     trust = f"Labels were aligned before ranking (trust {fixed(posterior.alignment.trust, 2)})"
     if posterior.alignment.trust >= TRUST_LOW:
         return f"{trust}."

@@ -62,9 +62,9 @@ class PairGaps:
 
 
 def pair_gaps(posterior: Posterior) -> list[PairGaps]:
-    """The gaps of all pairs of labels, the pair that is separated worst first; empty for a single component."""
+    """The gaps of all pairs of labels, the pair that is separated worst first; empty where none were to be aligned."""
     n_components = posterior.mixture.n_components
-    if n_components < 2:
+    if n_components < 2 or not posterior.alignment.needed:
         return []
     samples = posterior.map_fit.samples
     # The same rows as those that chose the labels.
