@@ -147,7 +147,7 @@ def test_labellings_that_jumps_are_made_of_keep_the_labels(handoff):
 
 
 def test_an_exchange_is_the_permutation_of_two_components(handoff):
-    target = dataclasses.replace(handoff[1].target, likelihood=emjax.Mixture(emjax.Poisson(), 3))
+    target = dataclasses.replace(handoff[1].target, n_components=3)
     with jax.enable_x64(True):
         points = np.random.default_rng(0).normal(size=(20, 5))
         found = jax.vmap(lambda key, point: exchanged(target, key, point))(
