@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
-from table import ROWS, Row, map_and_by_name_ml, walk, with_and_without_prior
+from table import ROWS, Row, walk, with_and_without_prior
 
 import emjax
 from tests.contracts.oracles.base import concentration
@@ -60,10 +60,10 @@ def largest_gradient(fit: emjax.Fit, x: np.ndarray) -> float:
         return float(np.abs(gradient(fit.mixture.likelihood, fit.params, x, fit.mixture.prior)).max())
 
 
-# Every setting has one row, of two features where there is one, and with a prior; the others run by name, each costs
-# two more programs. Without a prior the laws are flat, and the objective never falls there either.
+# Every setting has one row here, of two features where there is one; the others are tried by name, each costs two more
+# programs.
 @walk(by_name=lambda row: row.n_features != 2 and any(row.is_of(other) and other.n_features == 2 for other in ROWS))
-@map_and_by_name_ml
+@with_and_without_prior
 def test_the_gradient_vanishes_at_a_converged_fit(row: Row, with_prior: bool):
     x = row.data(7)
     mixture = row.mixture("default" if with_prior else None)
