@@ -192,7 +192,7 @@ def two_humps(masses: tuple[float, float], widths: float = 1.0) -> tuple[TwoHump
     mixture = emjax.Mixture(emjax.Poisson(), 1)
     prior = poisson_prior([1.0], shape=2.0, rate=[1.0, 1.0])
     _, data = make_target(mixture, np.array([[1.0, 2.0], [3.0, 1.0]]), prior)
-    target = TwoHumps(mixture, 2)
+    target = TwoHumps(mixture.family, 1, 2)
     nowhere = optimum(mixture.params(rate=[[1.0, 1.0]]))
     modes = tuple(
         Mode(center, 0.0, np.diag(widths * scale), math.log(mass), True, nowhere)
