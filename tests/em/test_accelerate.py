@@ -113,7 +113,7 @@ def test_overlapping_normals(overlapping, method: str, prior):
 @pytest.mark.parametrize(
     ("method", "covariance", "n_components"),
     [
-        ("anderson", "full", 3),
+        pytest.param("anderson", "full", 3, marks=pytest.mark.slow),
         pytest.param("squarem", "full", 3, marks=pytest.mark.slow),
         pytest.param("anderson", "tied", 3, marks=pytest.mark.slow),
         ("anderson", "spherical", 2),
@@ -180,7 +180,11 @@ def _retraced():
 
 
 @pytest.mark.usefixtures("_retraced")
-@pytest.mark.parametrize("name", BAD_STEPS)
+# Each is a program of its own; those that run by name are refused by the rules that the others are refused by.
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in ("infinity", "far away"))) for name in BAD_STEPS],
+)
 def test_bad_proposals_do_no_harm(deaths, monkeypatch, name: str):
     monkeypatch.setattr(accelerate, "_anderson", BAD_STEPS[name])
     options = {"key": KEY, "n_init": 1, "max_iter": 300}

@@ -47,7 +47,7 @@ def test_published_standard_errors_of_the_death_notices(deaths):
     assert rows["weights[1]"].se == pytest.approx(rows["weights[0]"].se, rel=1e-9)
 
 
-@pytest.mark.parametrize("covariance", ["full", "diag"])
+@pytest.mark.parametrize("covariance", ["full", pytest.param("diag", marks=pytest.mark.slow)])
 def test_one_normal_has_its_textbook_standard_errors(covariance):
     x = np.random.default_rng(1).normal(size=(50, 2)) @ [[1.0, 0.7], [0.0, 30.0]] + [1e3, -5.0]
     fit = emjax.fit(Mixture(Normal(covariance), 1), x, key=KEY, n_init=1)
