@@ -75,6 +75,7 @@ def poisson_mixture(*, weights: Any, rate: Any, n_samples: int, seed: int | None
 
 
 def drawn(law: MixtureLaw, truth: dict[str, np.ndarray], kind: str, n_samples: int, seed: int | None) -> Dataset:
+    """``n_samples`` draws of any law as a data set; ``truth`` are its parameters, ``kind`` names it in a sentence."""
     size = whole("n_samples", n_samples, error=DataError)
     if seed is None:
         from emjax.keys import drawn_seed  # imports JAX, which readers and peers do without
