@@ -94,6 +94,7 @@ def everything(n: int) -> None:
     fit_many(mixture, [x], keys=[KEY], n_init=2)
 
 
+@pytest.mark.slow
 def test_data_of_about_one_size_share_their_programs():
     """For each further number of rows 17 programs were compiled, among them EM's and the intervals', the slowest."""
     everything(201)

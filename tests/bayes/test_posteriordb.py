@@ -21,6 +21,9 @@ from emjax import Mixture, Normal
 from emjax.bayes.flat_model import unconstrain
 from emjax.bayes.nuts import run_nuts
 
+# A study by name: posteriors that are known are also in test_reference_posteriors and test_exact_deaths.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "tests" / "reference" / "posteriordb"
 

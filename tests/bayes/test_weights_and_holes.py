@@ -74,6 +74,7 @@ def test_leave_one_out_of_weights_is_that_of_copies():
     np.testing.assert_allclose(found["log_score"]["em"], (weights @ fit.score_samples()) / weights.sum(), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_fit_under_laws_of_its_own_is_compared_with_the_default_posterior():
     x = np.asarray(emjax.datasets.load("faithful"))[:, 0]
     laws = {"mean": emjax.laws.Normal(0, 10), "scale": emjax.laws.HalfNormal(3.0)}

@@ -45,6 +45,7 @@ def test_the_prior_of_em_is_the_one_that_is_declared(task, model, em, expected):
     assert again.prior == config.prior
 
 
+@pytest.mark.slow
 def test_an_atom_is_fitted_with_a_prior(atom, tmp_path, emjax_command):
     code, document = run(emjax_command, "fit", atom, "-k", 2, "--n-init", 4, "--out", tmp_path / "mle")
     assert (code, document["status"], document["prior"]) == (3, "degenerate", "none")

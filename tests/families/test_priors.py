@@ -73,6 +73,7 @@ def test_what_a_row_without_weight_holds_is_nobodys_business():
         emjax.fit(emjax.Mixture(emjax.Bernoulli(), 1), x, weights=[0, 1, 1, 1], key=0)
 
 
+@pytest.mark.slow
 @pytest.mark.runs_numpyro
 def test_data_sets_with_laws_of_different_kinds_are_fitted_beside_each_other():
     import numpyro.distributions as dist
