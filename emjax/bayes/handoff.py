@@ -15,7 +15,7 @@ from emjax.bayes.adaptive import adapted_sample
 from emjax.bayes.ahead import Ahead
 from emjax.bayes.empty import find_ridges, merged, out_of_reach
 from emjax.bayes.laplace import ImportanceSample, importance_sample
-from emjax.bayes.modes import MOST_MODES, MOST_PARAMETERS, LaplaceMixture, Mode, find_modes
+from emjax.bayes.modes import MOST_PARAMETERS, LaplaceMixture, Mode, find_modes
 from emjax.bayes.problem import Problem, is_trusted, prepare
 from emjax.bayes.target import Evaluator, Target
 from emjax.bayes.visits import parts
@@ -147,9 +147,13 @@ def hand_off(
     entries = data.blocks.weights.size * problem.mixture.n_components
     n_points = max(n_points, int(np.clip(_ENTRIES // entries, _FEWEST_POINTS, _IMPORTANCE_POINTS)))
     lost = float(problem.samples.summary.observed @ np.log(problem.frame.scale))
+    sample = _weighted(problem, evaluate, modes, map_fit, rng, n_points)
+    if not modes.complete:
+        # Further orders of the components count as well as these, and nobody has looked for them.
+        sample = dataclasses.replace(sample, pareto_k=np.inf)
     return Handoff(
         map_fit=map_fit,
-        sample=_weighted(problem, evaluate, modes, map_fit, rng, n_points),
+        sample=sample,
         constant=float(data.base_measure) - lost,
         evaluate=evaluate,
         ahead=ahead,
@@ -167,9 +171,6 @@ def _weighted(
     """The importance sample, from the modes alone where no component may be empty."""
     sample = importance_sample(evaluate, modes, rng, n_points)
     k = problem.mixture.n_components
-    if len(modes.modes) == MOST_MODES:
-        # Further orders of the components count as well as these, and nobody has looked for them.
-        sample = dataclasses.replace(sample, pareto_k=np.inf)
     if k == 1 or evaluate.target.n_parameters > MOST_PARAMETERS:
         return sample
     pooled = problem.mixture.assembled(np.full(k, 1.0 / k), problem.mixture.family.pooled(problem.summary, k))

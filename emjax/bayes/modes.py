@@ -37,7 +37,7 @@ MOST_PARAMETERS = 400
 _FARTHEST_OBJECTIVE = 20.0
 """Optima further than this many nats below EM's best are not polished: their mass would be below 1e-8."""
 
-MOST_MODES = 50
+_MOST_MODES = 50
 """Modes in other orders of components are looked for until there are so many: twice the orders of four components."""
 
 _NEGLIGIBLE = 12.0
@@ -99,10 +99,13 @@ class LaplaceMixture:
         The density it approximates.
     modes
         The modes, the one of the largest Laplace mass first.
+    complete
+        Whether other orders of the components were looked at until there was no further mode among them.
     """
 
     target: Target
     modes: tuple[Mode, ...]
+    complete: bool = True
 
     @functools.cached_property
     def weights(self) -> np.ndarray:
@@ -257,36 +260,40 @@ def find_modes(evaluate: Evaluator, optima: tuple[Optimum, ...], starts: list[np
             modes.append(mode)
     if not modes:
         raise FitError(f"the posterior has no finite density at any of EM's {len(optima)} optima; use a proper prior")
-    _add_other_orders(evaluate, modes)
+    complete = _add_other_orders(evaluate, modes)
     # Newton may have come to rest nowhere, as where components can be exchanged freely: such points serve as starts
     # only where nothing better was found.
     kept = [mode for mode in modes if mode.converged] or modes
     kept.sort(key=lambda mode: -mode.log_mass)
-    return LaplaceMixture(evaluate.target, tuple(m for m in kept if m.log_mass > kept[0].log_mass - _NEGLIGIBLE))
+    found = tuple(mode for mode in kept if mode.log_mass > kept[0].log_mass - _NEGLIGIBLE)
+    return LaplaceMixture(evaluate.target, found, complete)
 
 
-def _add_other_orders(evaluate: Evaluator, modes: list[Mode]) -> None:
+def _add_other_orders(evaluate: Evaluator, modes: list[Mode]) -> bool:
     """Add the modes that are reached by exchanging two components of a mode, and of those that are added in turn.
+
+    Returns whether that came to an end before there were too many.
 
     Components that are told apart have further modes where labels or the prior say little, and EM may come to none of
     them: labels put all its starts into one order. Where all are alike there is nothing to add.
     """
     target, k = evaluate.target, evaluate.target.n_components
     if target.n_alike == k:
-        return
+        return True
     orders = [np.where(np.arange(k) == i, j, np.where(np.arange(k) == j, i, np.arange(k))) for i, j in _pairs(k)]
     lowest = max(mode.log_density for mode in modes) - _FARTHEST_OBJECTIVE
     for mode in modes:
         moved = [target.permute(mode.flat[None], order)[0] for order in orders]
         values, _ = evaluate(np.stack(moved))
         for value, start, order in zip(values, moved, orders, strict=True):
-            if len(modes) == MOST_MODES:
-                return
             if not value > lowest or any(_distance(target, start, known) < 1.0 for known in modes):
                 continue
+            if len(modes) >= _MOST_MODES:
+                return False
             found = climb(evaluate, start, _reordered(target, mode.optimum, order))
             if found is not None and not any(_same(target, found, known) for known in modes):
                 modes.append(found)
+    return True
 
 
 def _pairs(k: int) -> list[tuple[int, int]]:

@@ -126,6 +126,18 @@ def test_an_order_that_no_start_of_em_came_to_is_found(handoff):
     assert other.objective == pytest.approx(other.log_likelihood + log_prior, abs=1e-9)
 
 
+def test_orders_that_nobody_has_looked_for_make_the_weights_unreliable(handoff, monkeypatch):
+    _, given = handoff
+    assert given.modes.complete
+    assert np.isfinite(given.sample.pareto_k)
+    monkeypatch.setattr("emjax.bayes.modes._MOST_MODES", 1)
+    one = dataclasses.replace(given.map_fit, optima=given.map_fit.optima[:1])
+    monkeypatch.setattr(handoff_module, "_find_map", lambda *_: one)
+    _, found = handed_off(MIXTURE, CLUSTERS, labels=LIKELY)
+    assert not found.modes.complete
+    assert found.sample.pareto_k == np.inf
+
+
 def test_a_fit_to_begin_with_does_not_decide_the_order(weighted):
     found = weighted.map_fit
     swapped = found.mixture.params(weights=[0.4, 0.6], rate=[[30.0], [3.0]])
