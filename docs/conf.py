@@ -18,8 +18,8 @@ from pydantic import BaseModel
 from sphinx.application import Sphinx
 
 import emjax
-from emjax.experiments.config import Config
-from emjax.experiments.study.schema import Study
+from emjax.experiments.config.schema import Study
+from emjax.experiments.config.single import Config
 
 sys.path.insert(0, str(Path(__file__).parent))
 gallery = importlib.import_module("gallery")

@@ -20,7 +20,7 @@ import numpy as np
 import emjax
 from emjax import plots
 from emjax.experiments import open_study
-from emjax.plots.svg import svg_text
+from emjax.report.svg import svg_text
 
 # Programs run once here: compiling them fast matters more than running them fast.
 jax.config.update("jax_disable_most_optimizations", True)

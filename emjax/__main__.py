@@ -9,7 +9,7 @@ def main() -> None:
     # other: Python would print where it was.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from emjax.experiments.cli import main as command_line
+    from emjax.cli.app import main as command_line
 
     command_line()
 

@@ -162,8 +162,8 @@ class Comparison(Stored, Pictured):
         return target
 
     def to_html(self, path: str | os.PathLike[str], **options: Any) -> Path:
-        """Write the report, one self-contained page, and return the path; see `emjax.experiments.report`."""
-        from emjax.experiments.report import write_report
+        """Write the report, one self-contained page, and return the path; see `emjax.report`."""
+        from emjax.report import write_report
 
         return write_report(self, path, **options)
 

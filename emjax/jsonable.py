@@ -1,6 +1,7 @@
 """Strict JSON: what is not a number becomes null, NumPy types become plain ones, floats keep every digit."""
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -47,3 +48,13 @@ def to_jsonable(value: Any) -> Any:
 def to_json(value: Any, *, indent: int | None = 2) -> str:
     """Return ``value`` as strict JSON text (see :func:`to_jsonable`)."""
     return json.dumps(to_jsonable(value), indent=indent, allow_nan=False, ensure_ascii=False)
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and without spaces: the same text for the same settings."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any, n_digits: int) -> str:
+    """The first hexadecimal digits of the SHA-256 of `canonical`."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:n_digits]

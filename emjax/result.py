@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from emjax.mixture import Mixture, MixtureParams
-    from emjax.uncertainty.information import Intervals
+    from emjax.uncertainty import Intervals
 
 
 class Status(enum.StrEnum):

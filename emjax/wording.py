@@ -7,19 +7,19 @@ import unicodedata
 from typing import Any
 
 MISSING = "—"
-_UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def printable(text: Any) -> str:
-    """The text on one line, with characters that have no shape (controls, lone surrogates, changes of the writing
-    direction) replaced by the replacement character.
+    """The text on one line, with signs that have no shape written as escapes: controls (colour codes too), lone
+    surrogates, changes of the writing direction.
 
-    Such characters may stand in the header of a data file; in a page they would break it or hide what follows.
+    Column names and paths come from files that anybody may have written; in a terminal or a page such signs would break
+    it or hide what follows.
     """
-    one_line = " ".join(str(text).split())
-    if one_line.isascii() and one_line.isprintable():
-        return one_line  # an image is half a million signs long
-    return "".join("\ufffd" if unicodedata.category(sign) in _UNPRINTABLE else sign for sign in one_line)
+    flat = " ".join(str(text).split())
+    if flat.isprintable():
+        return flat  # an image is half a million signs long
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in flat)
 
 
 def elided(text: str, width: int) -> str:
@@ -112,3 +112,31 @@ def _minus(text: str) -> str:
     if text.startswith("-") and not text.strip("-0.,%"):
         text = text[1:]
     return text.replace("-", "−")
+
+
+def with_error(value: float | None, error: float | None) -> str:
+    """Return ``value ± error`` with two digits of the error, and as many decimals of the value."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    decimals = _decimals(error, value)
+    if error is None or not math.isfinite(error):
+        return f"{value:.4g}"
+    return f"{value:.4g} ± {error:.2g}" if decimals is None else f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
+def interval_text(lower: float | None, upper: float | None, error: float | None) -> str:
+    """Return ``lower to upper`` with the decimals of :func:`with_error`."""
+    if lower is None or upper is None or not math.isfinite(lower) or not math.isfinite(upper):
+        return "-"
+    decimals = _decimals(error, lower, upper)
+    if decimals is None:
+        return f"{lower:.4g} to {upper:.4g}"
+    return f"{lower:.{decimals}f} to {upper:.{decimals}f}"
+
+
+def _decimals(error: float | None, *values: float) -> int | None:
+    """Return the decimals that leave two digits of ``error``; None where fixed notation would not do."""
+    if error is None or not math.isfinite(error) or error <= 0 or max(map(abs, values)) >= 1e9:
+        return None
+    decimals = max(1 - math.floor(math.log10(error)), 0)
+    return decimals if decimals <= 8 else None

@@ -20,12 +20,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from emjax.experiments.sweep_report.build import write_pages
-from emjax.experiments.sweep_report.measures import MEASURE, summarize_measures
-from emjax.experiments.sweep_report.phrases import measure_words
-from emjax.experiments.sweep_report.sweep import Sweep, read_sweep, value_text
-from emjax.experiments.sweep_report.verdicts import VERDICTS, cell_verdicts
-from emjax.experiments.work.summary import summarize
+from emjax.experiments.pages.build import write_pages
+from emjax.experiments.summary.estimates import summarize
+from emjax.experiments.summary.measures import MEASURE, summarize_measures
+from emjax.experiments.summary.phrases import measure_words
+from emjax.experiments.summary.sweep import Sweep, read_sweep, value_text
+from emjax.experiments.summary.verdicts import VERDICTS, cell_verdicts
 from emjax.wording import decimals_for, fixed, number, percent
 
 HERE = Path(__file__).parent

@@ -66,7 +66,7 @@ def test_the_laws_are_those_there_are():
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_each_factor_changes_the_default_prior(name):
-    from emjax.experiments.study.mixtures import mixture_of, prior_of
+    from emjax.experiments.config.mixtures import mixture_of, prior_of
 
     structures = ("full", "diag") if catalogue.is_structured(name) else (None,)
     x = _SUMMARY_DATA if FAMILIES[name].support != "binary" else np.minimum(_SUMMARY_DATA, 1.0)

@@ -22,9 +22,9 @@ from emjax.bayes.posterior import Posterior, _mean_log_density
 from emjax.bayes.tree import to_tree
 from emjax.bayes.visits import PosteriorMode, PosteriorModes
 from emjax.comparison import ParameterRow
-from emjax.experiments.report.tables import invariant_list
 from emjax.metrics import side
 from emjax.metrics.predictive import total_variation
+from emjax.report.tables import invariant_list
 from emjax.samples import as_samples
 from emjax.uncertainty import information
 from emjax.verdict import Limits, Thresholds

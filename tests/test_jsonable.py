@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from emjax.experiments.nearest import printable
 from emjax.jsonable import to_json, to_jsonable
 from emjax.nearest import nearest, suggestion
+from emjax.wording import printable
 
 
 class Colour(enum.StrEnum):

@@ -1,6 +1,7 @@
 """What the source looks like: imports point downwards, heavy packages load late, one place per mechanism."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -50,16 +51,18 @@ LAYERS = (
     {"em"},
     {"metrics", "verdict", "uncertainty", "bayes"},
     {"comparison"},
-    {"plots"},
+    {"environment", "report", "plots"},
     {"__init__"},
-    {"experiments", "sklearn", "__main__"},
+    {"experiments", "sklearn"},
+    {"cli"},
+    {"__main__"},
 )
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 # Imports inside a function that point upwards, each a convenience of the public face.
 LAZY_UPWARD = {
     ("result.py", "uncertainty"),
-    ("comparison.py", "experiments"),
+    ("comparison.py", "report"),
     ("shown.py", "plots"),
     ("storage.py", "bayes"),
 }
@@ -76,7 +79,7 @@ HEAVY = {
     "xarray",
     "sklearn",
 }
-MAY_LOAD_HEAVY = {"bayes", "experiments", "plots", "sklearn"}
+MAY_LOAD_HEAVY = {"bayes", "cli", "experiments", "plots", "report", "sklearn"}
 
 Import = tuple[str, bool, int]
 
@@ -229,18 +232,18 @@ NAMES_A_FAMILY = {
     "naming.py": "what is told of pairs of features, wherever a family has it",
     "summary.py": "mclust's word for the number of free parameters",
     "experiments/archive/single.py": _STRUCTURE,
-    "experiments/cli_options.py": _STRUCTURE,
-    "experiments/config.py": _SIMULATION,
-    "experiments/documents.py": _RATE,
-    "experiments/runner.py": _STRUCTURE,
-    "experiments/study/mixtures.py": _STRUCTURE,
-    "experiments/study/model.py": _STRUCTURE,
-    "experiments/study/schema.py": _SIMULATION,
-    "experiments/terminal.py": _STRUCTURE,
+    "cli/options.py": _STRUCTURE,
+    "experiments/config/single.py": _SIMULATION,
+    "experiments/archive/documents.py": _RATE,
+    "experiments/execution/single.py": _STRUCTURE,
+    "experiments/config/mixtures.py": _STRUCTURE,
+    "experiments/config/model.py": _STRUCTURE,
+    "experiments/config/schema.py": _SIMULATION,
+    "cli/terminal.py": _STRUCTURE,
     "experiments/work/methods/peers.py": _SCIKIT_LEARN,
     "experiments/work/truth.py": _SIMULATION,
     "metrics/diagnostics.py": _RATE,
-    "plots/drawing/classification.py": "the height of bars: the word for a probability",
+    "report/drawing/classification.py": "the height of bars: the word for a probability",
     "sklearn/run.py": _SCIKIT_LEARN,
 }
 """Files outside `emjax/families` and the simulators that may name a family or a parameter, each with its reason."""
@@ -318,7 +321,7 @@ def test_settings_of_jax_change_where_somebody_asked_for_it():
     def holds(node: ast.AST) -> bool:
         return isinstance(node, ast.Attribute) and ast.unparse(node) in {"jax.config.update", "config.update"}
 
-    assert files_where(holds) == {"compilation_cache.py", "experiments/runtime.py"}
+    assert files_where(holds) == {"compilation_cache.py", "experiments/execution/runtime.py"}
 
 
 def test_one_file_below_the_command_line_writes_to_the_terminal():
@@ -327,7 +330,7 @@ def test_one_file_below_the_command_line_writes_to_the_terminal():
             "print", "sys.stderr.write", "sys.stdout.write", "display",
         }  # fmt: skip
 
-    above = ("experiments/", "sklearn/", "__main__.py")
+    above = ("cli/", "sklearn/")
     assert {path for path in files_where(holds) if not path.startswith(above)} == {"progress.py"}
 
 
@@ -359,3 +362,43 @@ def test_citation_names_the_version_and_licence_of_the_package():
     assert fields["version"] == version("emjax")
     assert fields["license"] == "Apache-2.0"
     assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Which module imports which, wherever in a file; a face, which only hands names on, counts for nothing."""
+    paths = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in paths.items()}
+    faces = {
+        name
+        for name, tree in trees.items()
+        if paths[name].name == "__init__.py"
+        and not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body)
+    }
+    graph: dict[str, set[str]] = {}
+    for name in trees.keys() - faces:
+        asked = [
+            (found, found.rpartition(".")[0])
+            for node in ast.walk(trees[name])
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for found in _imported_names(node, paths[name], PACKAGE)
+        ]
+        found = {full if full in paths else package for full, package in asked}
+        graph[name] = (found & trees.keys()) - faces - {name}
+    return graph
+
+
+def test_no_imports_go_in_a_circle():
+    graphlib.TopologicalSorter(import_graph()).prepare()
+
+
+def test_nothing_below_the_reports_draws():
+    def holds(node: ast.AST) -> bool:
+        return isinstance(node, ast.Import | ast.ImportFrom) and "matplotlib" in ast.unparse(node)
+
+    below = {
+        path for path in files_where(holds) if LAYER_OF[path.split("/")[0].removesuffix(".py")] < LAYER_OF["report"]
+    }
+    assert below == {"shown.py"}

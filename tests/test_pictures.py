@@ -9,12 +9,13 @@ from matplotlib.path import Path
 
 import emjax
 from emjax import plots
-from emjax.experiments.report import figures, tables
-from emjax.plots.drawing.assignments import certainty
-from emjax.plots.drawing.outlines import OUTLINE_MASS, em_outlines
-from emjax.plots.drawing.profile import profile_levels
-from emjax.plots.drawing.view import as_view, curves
-from emjax.plots.figures import FIGURES
+from emjax.report import tables
+from emjax.report.drawing import of_comparison as figures
+from emjax.report.drawing.assignments import certainty
+from emjax.report.drawing.outlines import OUTLINE_MASS, em_outlines
+from emjax.report.drawing.profile import profile_levels
+from emjax.report.drawing.view import as_view, curves
+from emjax.report.figures import FIGURES
 
 N = 120
 

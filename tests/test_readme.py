@@ -39,7 +39,7 @@ def test_the_two_commands_are_the_promised_ones():
 
 
 def test_every_command_named_is_one_of_the_command_line(monkeypatch, capsys):
-    from emjax.experiments.cli import main
+    from emjax.cli.app import main
 
     named = {shlex.split(text)[1] for text in re.findall(r"`(emjax [^`]+)`", README)}
     assert named >= {"compare", "fit", "sample", "run", "datasets", "doctor", "schema"}

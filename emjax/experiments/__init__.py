@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from emjax.experiments.archive.differences import difference as difference
     from emjax.experiments.archive.differences import open_run as open_run
     from emjax.experiments.archive.listing import list_runs as list_runs
+    from emjax.experiments.config.reading import read_study as read_study
+    from emjax.experiments.config.settings import load_config as load_config
+    from emjax.experiments.execution.rerun import repeat_single as repeat_single
+    from emjax.experiments.execution.rerun import repeat_study as repeat_study
     from emjax.experiments.execution.run import run_study as run_study
-    from emjax.experiments.rerun import repeat_single as repeat_single
-    from emjax.experiments.rerun import repeat_study as repeat_study
+    from emjax.experiments.execution.single import run as run
+    from emjax.experiments.pages import write_study_report as write_study_report
+    from emjax.experiments.plan.grid import make_plan as make_plan
     from emjax.experiments.results import StudyResult as StudyResult
     from emjax.experiments.results import open_study as open_study
-    from emjax.experiments.runner import run as run
-    from emjax.experiments.settings import load_config as load_config
     from emjax.experiments.starter import init_experiment as init_experiment
-    from emjax.experiments.study.grid import make_plan as make_plan
-    from emjax.experiments.study.reading import read_study as read_study
-    from emjax.experiments.sweep_report import write_study_report as write_study_report
 
 # Looked up when first used, so that the command line's help needs none of them.
 _HOMES = {
@@ -29,16 +29,16 @@ _HOMES = {
     "difference": "archive.differences",
     "init_experiment": "starter",
     "list_runs": "archive.listing",
-    "load_config": "settings",
-    "make_plan": "study.grid",
+    "load_config": "config.settings",
+    "make_plan": "plan.grid",
     "open_run": "archive.differences",
     "open_study": "results",
-    "read_study": "study.reading",
-    "repeat_single": "rerun",
-    "repeat_study": "rerun",
-    "run": "runner",
+    "read_study": "config.reading",
+    "repeat_single": "execution.rerun",
+    "repeat_study": "execution.rerun",
+    "run": "execution.single",
     "run_study": "execution.run",
-    "write_study_report": "sweep_report",
+    "write_study_report": "pages",
 }
 
 __all__ = [

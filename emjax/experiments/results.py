@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emjax.experiments.archive.folder import Archive
-from emjax.experiments.archive.overview import CAPTION, MAIN, main_means, overview_table, trusted_counts
+from emjax.experiments.summary.overview import CAPTION, MAIN, main_means, overview_table, trusted_counts
 from emjax.shown import Card, Pictured, table_card
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-    from emjax.experiments.study.schema import Study
-    from emjax.experiments.sweep_report.pictures import StudyPicture
+    from emjax.experiments.config.schema import Study
+    from emjax.experiments.pages.pictures import StudyPicture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,9 +146,9 @@ class StudyResult(Pictured):
         ----------
         quantities
             The quantities to keep, such as ``"bias"`` or ``"coverage"``; default: all that
-            `emjax.experiments.work.summary.summarize` gives.
+            `emjax.experiments.summary.estimates.summarize` gives.
         """
-        from emjax.experiments.work.summary import summarize
+        from emjax.experiments.summary.estimates import summarize
 
         found = summarize(self.rows, by=["cell", *self.swept, "method"])
         return found[found["quantity"].isin(quantities)].reset_index(drop=True) if quantities else found
@@ -169,13 +169,13 @@ class StudyResult(Pictured):
 
     def verdicts(self) -> "pandas.DataFrame":
         """Per cell how often each verdict was given and whether it was right (`work.verdicts.verdict_record`)."""
-        from emjax.experiments.work.verdicts import verdict_record
+        from emjax.experiments.summary.judgements import verdict_record
 
         return verdict_record(self.rows, self.study)
 
     def report(self, **options: Any) -> Path:
-        """Write the study's page and return its path (`emjax.experiments.sweep_report.write_study_report`)."""
-        from emjax.experiments.sweep_report import write_study_report
+        """Write the study's page and return its path (`emjax.experiments.pages.write_study_report`)."""
+        from emjax.experiments.pages import write_study_report
 
         return write_study_report(self.folder, **options)
 
@@ -197,8 +197,8 @@ class StudyResult(Pictured):
         )
 
     def _figures(self) -> Mapping[str, Callable[..., Figure]]:
-        from emjax.experiments.sweep_report.pictures import study_pictures
-        from emjax.experiments.sweep_report.sweep import read_sweep
+        from emjax.experiments.pages.pictures import study_pictures
+        from emjax.experiments.summary.sweep import read_sweep
 
         def of(picture: StudyPicture) -> Callable[..., Figure]:
             return lambda _, width=7.0: picture.draw(width)

@@ -13,7 +13,7 @@ A figure belongs to nobody: no pyplot, no global setting and no backend is touch
 posterior blue and solid; draws that have not converged are grey. Where colours tell components apart, symbols do too.
 """
 
-from emjax.plots.figures import (
+from emjax.report.figures import (
     FIGURES,
     assignments,
     certainty,
@@ -29,7 +29,7 @@ from emjax.plots.figures import (
     ranks,
     uncertainty,
 )
-from emjax.plots.notebook import thumbnail as thumbnail
+from emjax.report.notebook import thumbnail as thumbnail
 
 __all__ = [
     "FIGURES",

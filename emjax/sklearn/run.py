@@ -5,19 +5,33 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-import emjax
+from emjax.em.fit import fit as fit_by_em
+from emjax.families.normal import Normal
+from emjax.mixture import Mixture
+from emjax.result import Status
 from emjax.sklearn.starts import Parameters
 
 if TYPE_CHECKING:
     from emjax.em.fit import Progress
-    from emjax.sklearn.gaussian_mixture import GaussianMixture
 
 _RECENT = 4
 """The convergence test looks at the last three gains of the lower bound, which is four values."""
+
+
+class Settings(Protocol):
+    """What EM from one start reads of the parameters of `GaussianMixture`."""
+
+    n_components: Any
+    covariance_type: Any
+    max_iter: Any
+    tol: Any
+    reg_covar: Any
+    verbose: Any
+    verbose_interval: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,17 +47,17 @@ class Run:
     advice: str
 
 
-def run(X: np.ndarray, start: Parameters, *, settings: GaussianMixture, recent: list[float], talk: Talk) -> Run:
+def run(X: np.ndarray, start: Parameters, *, settings: Settings, recent: list[float], talk: Talk) -> Run:
     """EM from one start. Plain EM: a step of an accelerated one would be none of the iterations that are counted."""
     import jax
 
     talk.begin()
     if settings.max_iter == 0:
         return Run(start, [], [], 0, converged=False, sound=True, advice="")
-    family = emjax.Normal(settings.covariance_type)  # type: ignore[arg-type]
-    mixture = emjax.Mixture(family, settings.n_components)
+    family = Normal(settings.covariance_type)
+    mixture = Mixture(family, settings.n_components)
     components = {"mean": start.means, family.structure.site: start.covariances}
-    fit = emjax.fit(
+    fit = fit_by_em(
         mixture,
         X,
         key=jax.random.key(0),
@@ -63,7 +77,7 @@ def run(X: np.ndarray, start: Parameters, *, settings: GaussianMixture, recent: 
     trace = [float(value) / len(X) for value in fit.trace]
     # Where a warm start goes on with the same data, the bounds that led to it belong to the series.
     series = recent[:-1] + trace if recent and np.isclose(recent[-1], trace[0], rtol=1e-5, atol=1e-5) else trace
-    running = fit.status is emjax.Status.MAX_ITER
+    running = fit.status is Status.MAX_ITER
     at_rest = running and settings.tol > 0 and gain_to_come(series, float(np.finfo(X.dtype).eps)) <= settings.tol
     ended = Run(
         parameters=Parameters(fit.params.weights, fit.params.mean, fit.params[family.structure.site]),

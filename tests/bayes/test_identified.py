@@ -16,7 +16,7 @@ from emjax.bayes import handoff as handoff_module
 from emjax.bayes.handoff import Handoff, hand_off
 from emjax.bayes.jumps import exchanged, labelling_jumps
 from emjax.bayes.problem import Problem, prepare
-from emjax.experiments.report import posterior_figures
+from emjax.report.drawing import of_posterior as posterior_figures
 
 CLUSTERS = np.array([2.0, 3.0, 4.0, 3.0, 30.0, 33.0])[:, None]
 LIKELY = np.where(np.arange(6)[:, None] == 5, [0.4, 0.6], np.nan)

@@ -13,9 +13,9 @@ from pyarrow import feather, parquet
 
 from emjax import datasets
 from emjax.datasets import text_files
+from emjax.environment import fingerprint, fingerprint_of
 from emjax.errors import ConfigError
-from emjax.experiments.data import columns_of
-from emjax.experiments.environment import fingerprint, fingerprint_of
+from emjax.experiments.work.loading import columns_of
 from emjax.samples import as_samples
 
 TEXT = "n,group,height,width\n2,b,1.5,10\n0,,2.5,NA\n1.5,a,,30\n"

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page
 import emjax
 from emjax.bayes.diagnostics import PosteriorStatus
 from emjax.datasets.dataset import Dataset
-from emjax.experiments.report import write_report
+from emjax.report import write_report
 from emjax.verdict import Verdict
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from emjax.experiments.sweep_report.build import write_pages
+from emjax.experiments.pages.build import write_pages
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "experiments" / "sweep_report"))
 from synthetic_study import declaration, declare, draw_rows, sweep_of

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from emjax.experiments.cli import app
+from emjax.cli.app import app
 
 SMALL_MCMC = ("--chains", "2", "--warmup", "150", "--draws", "150")
 

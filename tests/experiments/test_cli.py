@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from emjax.experiments import cli
-from emjax.experiments.cli import app
+from emjax.cli import app as cli
+from emjax.cli.app import app
 
 HEAVY = ("jax", "numpyro", "arviz", "matplotlib", "pandas", "pyarrow", "scipy", "xarray")
 
@@ -212,7 +212,7 @@ def test_help_fits_80_columns_and_tells_every_command(emjax_command):
 def test_what_needs_no_fit_imports_nothing_heavy(tmp_path, arguments, code):
     program = (
         "import sys\n"
-        "from emjax.experiments.cli import main\n"
+        "from emjax.cli.app import main\n"
         f"sys.argv = ['emjax', *{arguments!r}]\n"
         "try:\n    main()\nexcept SystemExit as exit:\n    code = exit.code\n"
         f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
@@ -260,9 +260,9 @@ def test_other_errors_of_a_program_stay_what_they_are(monkeypatch):
 EARLY = """
 import signal, sys, types
 signal.signal(signal.SIGINT, getattr(signal, sys.argv[1]))
-stub = types.ModuleType("emjax.experiments.cli")
+stub = types.ModuleType("emjax.cli.app")
 stub.main = lambda: print(signal.getsignal(signal.SIGINT).name)
-sys.modules["emjax.experiments.cli"] = stub
+sys.modules["emjax.cli.app"] = stub
 from emjax.__main__ import main
 main()
 """

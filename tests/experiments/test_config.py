@@ -8,9 +8,9 @@ import tomli_w
 
 from emjax.catalogue import SAMPLERS, fewest_chains
 from emjax.errors import ConfigError
-from emjax.experiments.config import MIN_DRAWS_TO_COMPARE, Config
-from emjax.experiments.settings import build_config, load_config
-from emjax.experiments.study.reading import Declared, overridden
+from emjax.experiments.config.reading import Declared, overridden
+from emjax.experiments.config.settings import build_config, load_config
+from emjax.experiments.config.single import MIN_DRAWS_TO_COMPARE, Config
 
 COMPLETE = '[data]\nsource = "faithful"\n[model]\nn_components = 2\n'
 

@@ -10,7 +10,7 @@ import termios
 
 import pytest
 
-from emjax.experiments import completion
+from emjax.cli import completion
 
 COMMAND = [sys.executable, "-m", "emjax"]
 

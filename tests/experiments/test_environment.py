@@ -8,9 +8,9 @@ import pytest
 
 import emjax
 from emjax import clock, compilation_cache
+from emjax.environment import describe_run, fingerprint, versions
 from emjax.errors import ConfigError
-from emjax.experiments import runtime
-from emjax.experiments.environment import describe_run, fingerprint, versions
+from emjax.experiments.execution import runtime
 
 
 def test_the_same_numbers_have_the_same_fingerprint():

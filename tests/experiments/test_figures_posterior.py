@@ -18,13 +18,13 @@ from emjax.bayes.posterior import Posterior
 from emjax.bayes.tree import to_tree
 from emjax.bayes.visits import PosteriorMode, PosteriorModes
 from emjax.comparison import Comparison
-from emjax.experiments.report import posterior_figures
 from emjax.naming import scalar_parameters
-from emjax.plots.drawing import style
-from emjax.plots.drawing.chains import NAMED_CHAINS, chain_lines, rank_deviations
-from emjax.plots.drawing.labels import pair_gaps, permutation_shares
-from emjax.plots.drawing.ranks import find_ranks
-from emjax.plots.svg import svg_text
+from emjax.report.drawing import of_posterior as posterior_figures
+from emjax.report.drawing import style
+from emjax.report.drawing.chains import NAMED_CHAINS, chain_lines, rank_deviations
+from emjax.report.drawing.labels import pair_gaps, permutation_shares
+from emjax.report.drawing.ranks import find_ranks
+from emjax.report.svg import svg_text
 from emjax.verdict import DEFAULT_THRESHOLDS, Verdict
 
 CHAINS, DRAWS = 12, 60

@@ -9,9 +9,9 @@ import pyarrow.parquet as parquet
 import pytest
 
 import emjax
-from emjax.experiments import assignments
-from emjax.experiments.report.fit_page import render_fit
-from emjax.experiments.store import run_folder
+from emjax.experiments.archive import assignments
+from emjax.experiments.archive.store import run_folder
+from emjax.report.fit_page import render_fit
 from emjax.result import Status
 
 PROVENANCE = {"data": {"name": "<b>x</b>"}, "versions": {"emjax": "0.1.0"}, "files": {"objects.json": "abc"}}

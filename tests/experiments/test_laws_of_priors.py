@@ -9,9 +9,9 @@ import pytest
 import emjax
 from emjax import laws
 from emjax.errors import ConfigError
-from emjax.experiments.config import Config
-from emjax.experiments.settings import load_config
-from emjax.experiments.study.mixtures import mixture_for, resolved_model
+from emjax.experiments.config.mixtures import mixture_for, resolved_model
+from emjax.experiments.config.settings import load_config
+from emjax.experiments.config.single import Config
 
 X = emjax.datasets.load("faithful")
 

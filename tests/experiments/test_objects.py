@@ -23,13 +23,13 @@ from emjax.bayes.diagnostics import PosteriorStatus
 from emjax.datasets.dataset import Dataset
 from emjax.errors import ConfigError
 from emjax.experiments import make_plan, open_run, open_study
-from emjax.experiments.config import Config
-from emjax.experiments.documents import posterior_rows
-from emjax.experiments.sweep_report.sweep import read_sweep
+from emjax.experiments.archive.documents import posterior_rows
+from emjax.experiments.config.single import Config
+from emjax.experiments.summary.sweep import read_sweep
 from emjax.families import FAMILIES
 from emjax.metrics.side import rows_of
-from emjax.plots.drawing.classification import discriminants, scene
-from emjax.plots.drawing.view import as_view
+from emjax.report.drawing.classification import discriminants, scene
+from emjax.report.drawing.view import as_view
 from emjax.result import Fit, Optimum, Status
 from emjax.samples import Samples
 from emjax.verdict import DEFAULT_THRESHOLDS, Judgement, Verdict

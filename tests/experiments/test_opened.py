@@ -14,8 +14,8 @@ from bits import same
 import emjax
 from emjax.datasets import packed
 from emjax.errors import ConfigError, DataError
-from emjax.experiments import runner
-from emjax.experiments.settings import build_config
+from emjax.experiments.config.settings import build_config
+from emjax.experiments.execution import single as runner
 from emjax.plain import to_plain
 
 EM = {"n_init": 2}

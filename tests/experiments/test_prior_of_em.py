@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from emjax.experiments.config import Config
+from emjax.experiments.config.single import Config
 
 DATA = {"source": "faithful"}
 

@@ -20,12 +20,12 @@ from emjax import plots
 from emjax.bayes.diagnostics import PosteriorStatus
 from emjax.comparison import Comparison
 from emjax.datasets.dataset import Dataset
-from emjax.experiments.report import write_report
-from emjax.experiments.report.evidence import gauges
-from emjax.plots.drawing.chains import rank_counts
-from emjax.plots.drawing.outlines import outlines
-from emjax.plots.drawing.view import as_view, curves, entropy
-from emjax.plots.svg import svg_text
+from emjax.report import write_report
+from emjax.report.drawing.chains import rank_counts
+from emjax.report.drawing.outlines import outlines
+from emjax.report.drawing.view import as_view, curves, entropy
+from emjax.report.evidence import gauges
+from emjax.report.svg import svg_text
 from emjax.verdict import Thresholds, Verdict
 from emjax.wording import printable
 

@@ -14,8 +14,8 @@ import tomli_w
 import emjax
 from emjax import matrix, samples
 from emjax.errors import DataWarning
-from emjax.experiments import runner
-from emjax.experiments.settings import load_config
+from emjax.experiments.config.settings import load_config
+from emjax.experiments.execution import single as runner
 
 SMALL = ("--method", "hmc", "--chains", "2", "--warmup", "150", "--draws", "150", "--n-init", "2")
 FILES = ["comparison.json", "config.toml", "em.json", "environment.json", "objects.json", "posterior.json"]
@@ -273,7 +273,7 @@ def test_nothing_is_left_when_a_run_fails(emjax_command, workplace, monkeypatch,
     def failing(*arguments, **options):
         raise error("in the middle")
 
-    monkeypatch.setattr(emjax, "fit", failing)
+    monkeypatch.setattr("emjax.em.fit.fit", failing)
     result = emjax_command("fit", "faithful", "-k", "2")
     assert result.code == (130 if error is KeyboardInterrupt else 2)
     assert result.err.startswith("emjax: error: ")
@@ -285,7 +285,7 @@ def test_an_unexpected_error_is_not_hidden(emjax_command, workplace, monkeypatch
     def failing(*arguments, **options):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(emjax, "fit", failing)
+    monkeypatch.setattr("emjax.em.fit.fit", failing)
     with pytest.raises(ZeroDivisionError):
         emjax_command("fit", "faithful", "-k", "2")
     assert names_in(workplace) == []
@@ -373,7 +373,7 @@ def test_a_killed_run_leaves_nothing(workplace, number, code):
     # A shell that starts the tests in the background has them ignore Ctrl-C, and so would their children.
     program = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "from emjax.experiments.cli import main; main()"
+        "from emjax.cli.app import main; main()"
     )
     arguments = ["compare", "faithful", "-k", "2", "--method", "nuts", "--draws", "100000", "--out", "r/out"]
     process = subprocess.Popen(

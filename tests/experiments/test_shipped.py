@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from emjax.experiments.config.settings import load_config
 from emjax.experiments.execution.run import run_study
+from emjax.experiments.execution.single import run
 from emjax.experiments.results import StudyResult
-from emjax.experiments.runner import run
-from emjax.experiments.settings import load_config
-from emjax.experiments.sweep_report.measures import MEASURES, outcomes, trusted_rows
-from emjax.experiments.work.summary import summarize
+from emjax.experiments.summary.estimates import summarize
+from emjax.experiments.summary.measures import MEASURES, outcomes, trusted_rows
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 

@@ -3,9 +3,9 @@
 import pytest
 
 from emjax.errors import ConfigError
+from emjax.experiments.config.reading import read_study
+from emjax.experiments.plan.grid import make_plan
 from emjax.experiments.starter import FILES, init_experiment
-from emjax.experiments.study.grid import make_plan
-from emjax.experiments.study.reading import read_study
 
 
 def test_the_new_config_is_a_study_with_a_plan(tmp_path):

@@ -12,9 +12,9 @@ import pytest
 
 from emjax.atomic import StorageError
 from emjax.errors import ConfigError, RunExistsError
-from emjax.experiments import store
+from emjax.experiments.archive import store
+from emjax.experiments.archive.store import run_folder
 from emjax.experiments.execution.interrupts import STOPPING
-from emjax.experiments.store import run_folder
 
 
 def write_run(target, **options) -> Path:
@@ -241,7 +241,7 @@ def test_a_parent_that_is_a_file_is_refused(tmp_path):
 
 KILLED = """
 import os, signal, sys
-from emjax.experiments import store
+from emjax.experiments.archive import store
 rename = os.rename
 def kill(source, target):
     if sys.argv[2] in str(source):

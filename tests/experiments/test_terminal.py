@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from emjax.bayes.progress import ChainProgress
-from emjax.experiments.console import ChainBars
-from emjax.experiments.terminal import (
+from emjax.cli.console import ChainBars
+from emjax.cli.terminal import (
     comparison_view,
     fit_view,
     interval_text,

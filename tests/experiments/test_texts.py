@@ -6,10 +6,10 @@ import pytest
 import emjax
 from emjax import datasets
 from emjax.datasets.dataset import Dataset
+from emjax.environment import fingerprint_of
 from emjax.errors import ConfigError, DataError
-from emjax.experiments.config import Config
-from emjax.experiments.data import columns_of
-from emjax.experiments.environment import fingerprint_of
+from emjax.experiments.config.single import Config
+from emjax.experiments.work.loading import columns_of
 
 ROWS = ["colour,smokes,count", "red,true,0", "blue,false,2", "red,,1", "green,true,1", "blue,false,0"]
 LEVELS = (("blue", "green", "red"), ("false", "true"), ("0", "1", "2"))

@@ -6,10 +6,11 @@ import pytest
 
 import emjax
 from emjax.errors import ConfigError, RunExistsError
-from emjax.experiments import runner, store
+from emjax.experiments.archive import store
 from emjax.experiments.archive.listing import list_runs
 from emjax.experiments.archive.single import open_single_run
-from emjax.experiments.settings import build_config
+from emjax.experiments.config.settings import build_config
+from emjax.experiments.execution import single as runner
 
 SETTINGS = {
     "data": {"source": "faithful", "columns": ["eruptions"]},
@@ -42,7 +43,7 @@ def numbers(folder):
 
 
 def test_a_run_goes_on_from_what_it_had_done_with_the_same_numbers(workplace, monkeypatch):
-    monkeypatch.setattr("emjax.experiments.report.build.render_report", lambda *arguments, **more: "a page")
+    monkeypatch.setattr("emjax.report.page.render_report", lambda *arguments, **more: "a page")
     whole = runner.run(config(output={"dir": "whole"})).folder
     end_in(monkeypatch, "fit")
     assert not (workplace / "runs").exists(), "nothing was done"
@@ -61,8 +62,8 @@ def test_a_run_goes_on_from_what_it_had_done_with_the_same_numbers(workplace, mo
     with pytest.raises(RunExistsError, match="an unfinished run of other settings"):
         runner.run(config(seed=1, output={"dir": str(folder)}))
     with monkeypatch.context() as patch:
-        patch.setattr(emjax, "fit", interrupt)
-        patch.setattr(emjax, "sample", interrupt)
+        patch.setattr("emjax.em.fit.fit", interrupt)
+        patch.setattr("emjax.bayes.sample.sample", interrupt)
         again = runner.run(config()).folder
     assert again.resolve() == folder
     assert {path.name for path in folder.iterdir()} == {path.name for path in whole.iterdir()}

@@ -8,13 +8,13 @@ import pytest
 import emjax
 from emjax import datasets
 from emjax.clock import now
+from emjax.environment import describe_run, fingerprint_of
 from emjax.errors import ConfigError, DataError
 from emjax.experiments.archive.contents import read_data
-from emjax.experiments.environment import describe_run, fingerprint_of
-from emjax.experiments.settings import build_config
-from emjax.experiments.study.grid import make_plan
-from emjax.experiments.study.plan import Plan
-from emjax.experiments.study.schema import Study
+from emjax.experiments.config.schema import Study
+from emjax.experiments.config.settings import build_config
+from emjax.experiments.plan.grid import make_plan
+from emjax.experiments.plan.jobs import Plan
 from emjax.experiments.work.data import make_replicate
 
 HEAD = "x,y,w,g\n"

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from emjax.plots.drawing.style import compact, power_of_ten
+from emjax.report.drawing.style import compact, power_of_ten
 from emjax.wording import elided, fixed, number, printable
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import emjax
 from emjax import Mixture, Normal
-from emjax.experiments.documents import fit_document
+from emjax.experiments.archive.documents import fit_document
 from emjax.uncertainty import limits
 from emjax.uncertainty.information import IntervalStatus
 from emjax.uncertainty.many import intervals_many

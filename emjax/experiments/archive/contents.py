@@ -12,8 +12,8 @@ import numpy as np
 
 from emjax.errors import ConfigError, DataError, DataWarning
 from emjax.experiments.archive.door import DamagedError, damaged, newer_note, read_bytes, read_json
-from emjax.experiments.nearest import printable
 from emjax.plain import equal_array, from_plain, to_plain
+from emjax.wording import printable
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,9 +35,9 @@ def read_data(declared: Any, environment: Mapping[str, Any], config: Path) -> Da
     """
     from pydantic import TypeAdapter, ValidationError
 
-    from emjax.experiments.config import Data
-    from emjax.experiments.data import load_data
-    from emjax.experiments.environment import fingerprint_of
+    from emjax.environment import fingerprint_of
+    from emjax.experiments.config.single import Data
+    from emjax.experiments.work.loading import load_data
 
     try:
         checked = TypeAdapter(Data).validate_python(declared)

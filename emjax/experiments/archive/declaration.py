@@ -29,12 +29,12 @@ from emjax.experiments.archive.door import (
 )
 from emjax.experiments.archive.records import provenance
 from emjax.experiments.archive.shapes import Declaration
-from emjax.experiments.config import is_path
-from emjax.experiments.nearest import printable
-from emjax.experiments.study.plan import Plan, digest, located_nowhere
-from emjax.experiments.study.refusals import refusal
-from emjax.experiments.study.schema import Study
-from emjax.jsonable import to_json
+from emjax.experiments.config.refusals import refusal
+from emjax.experiments.config.schema import Study
+from emjax.experiments.config.single import is_path
+from emjax.experiments.plan.jobs import Plan, located_nowhere
+from emjax.jsonable import digest, to_json
+from emjax.wording import printable
 
 TOML, JSON = "study.toml", "study.json"
 FORMAT = 1

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from emjax.errors import ConfigError
 from emjax.experiments.archive.door import looking
 from emjax.experiments.archive.single import SingleRun, is_single_run, open_single_run
-from emjax.experiments.nearest import printable
-from emjax.experiments.study.plan import canonical
 from emjax.files import user_path
+from emjax.jsonable import canonical
 from emjax.shown import Shown
+from emjax.wording import printable
 
 if TYPE_CHECKING:
     import pandas

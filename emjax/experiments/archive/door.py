@@ -18,8 +18,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from emjax.errors import ConfigError
-from emjax.experiments.nearest import printable
 from emjax.files import NotRegularError, read_regular, regular_size
+from emjax.wording import printable
 
 MOST_BYTES = 2**27
 """The largest JSON file that is read: the declaration of a study of 200,000 jobs is half of it."""

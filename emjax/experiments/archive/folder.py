@@ -29,11 +29,11 @@ from emjax.experiments.archive.door import DamagedError, checked, looking, newer
 from emjax.experiments.archive.index import INDEX, Index
 from emjax.experiments.archive.records import Entry
 from emjax.experiments.archive.shapes import Failure
-from emjax.experiments.nearest import printable
-from emjax.experiments.study.plan import Job, Plan
-from emjax.experiments.study.schema import Study
+from emjax.experiments.config.schema import Study
+from emjax.experiments.plan.jobs import Job, Plan
 from emjax.files import user_path
 from emjax.jsonable import to_json
+from emjax.wording import printable
 
 _OURS = {"jobs", "failed", "locks", INDEX, records.ROWS}
 
@@ -216,7 +216,7 @@ class Archive:
 
     def plan(self) -> Plan:
         """The plan of ``study.toml``. Raises ConfigError, also where data that it names are gone."""
-        from emjax.experiments.study.grid import make_plan
+        from emjax.experiments.plan.grid import make_plan
 
         return make_plan(self.study(), self.known_jobs())
 

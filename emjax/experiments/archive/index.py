@@ -16,8 +16,7 @@ from emjax.atomic import write_atomically
 from emjax.experiments.archive.door import DamagedError, checked, read_json
 from emjax.experiments.archive.records import Entry, read_entry
 from emjax.experiments.archive.shapes import IndexDocument
-from emjax.experiments.study.plan import canonical, digest
-from emjax.jsonable import to_jsonable
+from emjax.jsonable import canonical, digest, to_jsonable
 
 INDEX = "index.json"
 FORMAT = 2

@@ -11,8 +11,8 @@ from emjax.errors import ConfigError
 from emjax.experiments.archive.declaration import JSON as DECLARATION
 from emjax.experiments.archive.door import looking
 from emjax.experiments.archive.single import is_single_run, open_single_run, stages_done
-from emjax.experiments.nearest import printable
 from emjax.files import user_path
+from emjax.wording import printable
 
 DEEPEST = 3
 """How many folders deep runs are looked for."""

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from emjax.clock import Moment
+from emjax.environment import PACKAGES, devices, machine, versions
 from emjax.experiments.archive.door import DamagedError, checked, newer_note, read_json
 from emjax.experiments.archive.shapes import Record
-from emjax.experiments.environment import PACKAGES, devices, machine, versions
-from emjax.experiments.study.plan import job_key
+from emjax.experiments.plan.jobs import job_key
 from emjax.files import regular_size
 from emjax.jsonable import to_json, to_jsonable
 

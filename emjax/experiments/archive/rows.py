@@ -14,8 +14,8 @@ from typing import Any
 from emjax.atomic import StorageError, replacing
 from emjax.experiments.archive.door import is_file
 from emjax.experiments.archive.records import ROWS, Entry, sha256_of
-from emjax.experiments.nearest import printable
-from emjax.experiments.study.plan import canonical, digest
+from emjax.jsonable import canonical, digest
+from emjax.wording import printable
 
 COLUMNS = ("cell", "replicate", "method", "quantity", "parameter", "value", "status")
 _JOBS_AT_ONCE = 512

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emjax.environment import FORMAT
 from emjax.errors import ConfigError
 from emjax.experiments.archive import shapes
 from emjax.experiments.archive.door import (
@@ -22,10 +23,9 @@ from emjax.experiments.archive.door import (
     read_json,
     read_toml,
 )
-from emjax.experiments.environment import FORMAT
-from emjax.experiments.nearest import printable
 from emjax.files import user_path
 from emjax.shown import Shown
+from emjax.wording import printable
 
 if TYPE_CHECKING:
     from emjax.bayes.posterior import Posterior

@@ -10,7 +10,7 @@ from typing import Any
 from emjax.bounds import whole
 from emjax.errors import ConfigError
 from emjax.experiments.execution.worker import ONE_THREAD, terminal_blocked
-from emjax.experiments.nearest import printable
+from emjax.wording import printable
 
 CONNECT_SECONDS = 15
 

@@ -73,7 +73,7 @@ def leave(number: int, frame: Any) -> None:
     An exception raised by a signal handler can get lost: JAX runs Python code at every garbage collection,
     and what is raised there is ignored. So this handler raises none, and cleans up itself.
     """
-    store = sys.modules.get("emjax.experiments.store")
+    store = sys.modules.get("emjax.experiments.archive.store")
     words = f"error: {store.interrupted()}" if store is not None and store.discard_open() else "interrupted"
     show_cursor()
     tell(f"emjax: {words}\n".encode(errors="replace"))

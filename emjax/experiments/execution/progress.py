@@ -1,21 +1,13 @@
-"""How far a run of a study is: counted here, shown by the console, told to whoever asks."""
+"""How far a run of a study is: counted here, told to whoever asks."""
 
 import dataclasses
 import itertools
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 
-from emjax.experiments.console import Bars, Console
 from emjax.experiments.execution.supervise import Failure
-from emjax.experiments.study.plan import Job
-
-LINE_SECONDS = 30.0
-"""How often a line is printed where there is no terminal for bars."""
-
-MOST_BARS = 6
-"""With more methods than this there is one bar for all of them."""
+from emjax.experiments.plan.jobs import Job
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,24 +118,6 @@ class Tracker:
         return work / self._n_workers
 
 
-@contextmanager
-def shown(console: Console) -> Iterator[Callable[[StudyProgress], None]]:
-    """Yield a function that shows progress: as bars on a terminal, else as a line on stderr now and then."""
-    with console.bars() as bars:
-        # From nothing to the first line takes its time too: there is no news before.
-        last = time.monotonic()
-
-        def show(progress: StudyProgress) -> None:
-            nonlocal last
-            _move(bars, progress)
-            now = time.monotonic()
-            if console.prints_progress_lines and now - last >= LINE_SECONDS:
-                last = now
-                console.note(f"{progress.done}/{progress.total} results, {in_words(progress)}")
-
-        yield show
-
-
 def in_words(progress: StudyProgress) -> str:
     """``3.2/s, 1 min 20 s left, 5 failed``."""
     parts = [f"{progress.rate:.3g}/s"]
@@ -163,17 +137,6 @@ def duration(seconds: float) -> str:
             rest = whole % size // finer_size
             return f"{whole // size} {name}" + (f" {rest} {finer}" if rest else "")
     return f"{whole} s"
-
-
-def _move(bars: Bars, progress: StudyProgress) -> None:
-    if progress.done:
-        bars.update("results", progress.done, progress.total, in_words(progress))
-    else:
-        # Without a total the bar moves although nobody knows how far it is.
-        bars.update("results", 0, None, f"of {progress.total}; the first jobs compile their programs")
-    if 1 < len(progress.methods) <= MOST_BARS:
-        for method, (done, total) in progress.methods.items():
-            bars.update(f"  {method}", done, total)
 
 
 def _counted(jobs: Iterable[Job]) -> Counter[str]:

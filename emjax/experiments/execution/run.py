@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from emjax.bounds import whole
 from emjax.errors import ConfigError
 from emjax.experiments.archive.folder import Archive
-from emjax.experiments.console import Console
+from emjax.experiments.config.schema import Study
 from emjax.experiments.execution.interrupts import StopWish, StudyInterrupted, stop_signals
-from emjax.experiments.execution.progress import StudyProgress, Tracker, shown
+from emjax.experiments.execution.listener import Listener
+from emjax.experiments.execution.progress import StudyProgress, Tracker
 from emjax.experiments.execution.supervise import Executor, Failure, Supervisor, Unwritable
-from emjax.experiments.nearest import printable
-from emjax.experiments.study.plan import Job
-from emjax.experiments.study.schema import Study
+from emjax.experiments.plan.jobs import Job
 from emjax.files import user_path
+from emjax.wording import printable
 
 if TYPE_CHECKING:
     from emjax.experiments.results import StudyResult
@@ -36,7 +36,7 @@ def run_study(
     scheduler: str | None = None,
     shard: str | None = None,
     cache: bool = True,
-    console: Console | None = None,
+    listener: Listener | None = None,
     on_progress: Callable[[StudyProgress], None] | None = None,
 ) -> "StudyResult":
     """Run a study, or go on with one: jobs whose results are in its folder are not done again.
@@ -61,8 +61,8 @@ def run_study(
         ``"i/n"`` for every n-th job from the i-th on, i from 1: a share for one of n machines or array tasks.
     cache
         Whether compiled programs are kept between processes.
-    console
-        Where progress is shown; default: nowhere.
+    listener
+        Hears what the run says; default: nobody.
     on_progress
         Called with a `StudyProgress` whenever a job has ended.
 
@@ -78,8 +78,8 @@ def run_study(
     StudyInterrupted
         After Ctrl-C, SIGTERM or SIGHUP (a KeyboardInterrupt); what was done stays.
     """
+    from emjax.experiments.plan.grid import make_plan
     from emjax.experiments.results import open_study
-    from emjax.experiments.study.grid import make_plan
 
     target = folder_of(study, folder)
     study = _read(study)
@@ -87,11 +87,11 @@ def run_study(
     archive = Archive(target)
     plan = make_plan(study, archive.known_jobs())
     jobs = shard_of(plan.jobs, shard)
-    console = console or Console(quiet=True)
-    finished = archive.begin(study, plan) - _damaged(archive, jobs, console)
+    listener = listener or Listener()
+    finished = archive.begin(study, plan) - _damaged(archive, jobs, listener)
     run = _Run(archive, study, jobs, finished, cache=cache)
     with stop_signals() as wish:
-        run.go(wish, count, scheduler, console, on_progress)
+        run.go(wish, count, scheduler, listener, on_progress or (lambda progress: None))
     archive.collect()
     return open_study(target)
 
@@ -138,18 +138,18 @@ def check_workers(workers: int | None, scheduler: str | None) -> int | None:
 def _read(study: Study | str | Path) -> Study:
     if isinstance(study, Study):
         return study
-    from emjax.experiments.study.reading import read_study
+    from emjax.experiments.config.reading import read_study
 
     return read_study(study)
 
 
-def _damaged(archive: Archive, jobs: Sequence[Job], console: Console) -> set[str]:
+def _damaged(archive: Archive, jobs: Sequence[Job], listener: Listener) -> set[str]:
     """The keys of those jobs whose files are not what was written, which are said and done again."""
     damaged = archive.damaged(job.key for job in jobs)
     if damaged:
         named = ", ".join(damaged[:MOST_NAMED]) + (", ..." if len(damaged) > MOST_NAMED else "")
         what = "1 job is damaged and is" if len(damaged) == 1 else f"{len(damaged)} jobs are damaged and are"
-        console.warn(f"{archive.path / 'jobs'}: {what} done again: {named}")
+        listener.warn(f"{archive.path / 'jobs'}: {what} done again: {named}")
     return set(damaged)
 
 
@@ -169,18 +169,17 @@ class _Run:
         wish: StopWish,
         workers: int | None,
         scheduler: str | None,
-        console: Console,
-        on_progress: Callable[[StudyProgress], None] | None,
+        listener: Listener,
+        on_progress: Callable[[StudyProgress], None],
     ) -> None:
         """Do what is open. Raises StudyInterrupted, ConfigError."""
         if not self._open:
             return
         if self._n_done_before:
-            console.note(f"{self._n_done_before} of {len(self._jobs)} jobs are done already; going on from there")
+            listener.note(f"{self._n_done_before} of {len(self._jobs)} jobs are done already; going on from there")
         executor = self._executor(workers, scheduler)
         try:
-            with shown(console) as show:
-                completed = self._supervise(executor, wish, _both(show, on_progress), console)
+            completed = self._supervise(executor, wish, on_progress, listener)
         finally:
             executor.close()
             # What killed workers left half-written; the next run would remove it too.
@@ -208,7 +207,7 @@ class _Run:
         return LocalExecutor(min(workers or usable_cores(), len(self._open)), cache=self._cache)
 
     def _supervise(
-        self, executor: Executor, wish: StopWish, tell: Callable[[StudyProgress], None], console: Console
+        self, executor: Executor, wish: StopWish, tell: Callable[[StudyProgress], None], listener: Listener
     ) -> bool:
         """Do what is open; False where it was asked to stop before all was done."""
         tracker = Tracker(self._jobs, self._finished, executor.n_workers, tell, self._give_up)
@@ -222,7 +221,7 @@ class _Run:
             time_limit=self._settings.time_limit,
             retries=self._settings.retries,
             cache=self._cache,
-            note=console.note,
+            note=listener.note,
         )
         try:
             return supervisor.run(self._open)
@@ -231,14 +230,3 @@ class _Run:
 
     def _give_up(self, job: Job, failure: Failure) -> None:
         self._archive.record_failure(job, failure.error, failure.attempts, traceback=failure.traceback)
-
-
-def _both(
-    show: Callable[[StudyProgress], None], on_progress: Callable[[StudyProgress], None] | None
-) -> Callable[[StudyProgress], None]:
-    def tell(progress: StudyProgress) -> None:
-        show(progress)
-        if on_progress is not None:
-            on_progress(progress)
-
-    return tell

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from emjax.errors import ConfigError, EmjaxError
 from emjax.experiments.execution.interrupts import StopWish
 from emjax.experiments.execution.worker import do_job
-from emjax.experiments.study.plan import Job
+from emjax.experiments.plan.jobs import Job
 
 LOOK_SECONDS = 0.2
 """How often the loop looks whether it was asked to stop."""

@@ -54,7 +54,7 @@ def do_job(folder: str, spec: Mapping[str, Any], time_limit: float | None = None
         raised.
     """
     from emjax.experiments.archive.folder import Archive, StorageError
-    from emjax.experiments.study.plan import job_key
+    from emjax.experiments.plan.jobs import job_key
 
     key = job_key(spec)
     with _one_at_a_time, _quiet():
@@ -79,7 +79,7 @@ def prepare(*, cache: bool = True) -> None:
 
     Variables that are set already stay as they are.
     """
-    from emjax.experiments import runtime
+    from emjax.experiments.execution import runtime
 
     for name, value in ONE_THREAD.items():
         os.environ.setdefault(name, value)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from emjax.atomic import NOTHING_WRITTEN, remove, storage, write_atomically
 from emjax.errors import ConfigError
-from emjax.experiments.nearest import printable
 from emjax.files import user_path
+from emjax.wording import printable
 
 _TEMPLATES = Path(__file__).parent
 FILES = ("config.toml", "README.md")

@@ -16,7 +16,7 @@ from emjax.datasets.dataset import Dataset
 from emjax.datasets.readers import read
 from emjax.datasets.roles import Request
 from emjax.errors import DataError
-from emjax.experiments.study.plan import data_seed
+from emjax.experiments.plan.jobs import data_seed
 from emjax.experiments.work.outcome import Replicate, Truth
 from emjax.experiments.work.truth import law_of
 from emjax.matrix import default_feature_names
@@ -149,7 +149,7 @@ def request_of(data: Mapping[str, Any]) -> Request:
 @lru_cache(maxsize=4)
 def _loaded(source: str, request: Request, sha256: str | None) -> Dataset:
     """The whole data set, refused where it is not the one that the job was planned for."""
-    from emjax.experiments.environment import fingerprint_of
+    from emjax.environment import fingerprint_of
 
     dataset, _ = read(source, request)  # what there is to say of it was said when the study was planned
     if sha256 is not None and fingerprint_of(dataset) != sha256:

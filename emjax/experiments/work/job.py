@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emjax.experiments.environment import fingerprint_of
+from emjax.environment import fingerprint_of
 from emjax.experiments.work.data import make_replicate
 from emjax.experiments.work.measures import measure
 from emjax.experiments.work.methods import iterate_method
@@ -39,7 +39,7 @@ def run_job(
     Parameters
     ----------
     spec
-        A job's `spec`; see `emjax.experiments.study.plan.Job`.
+        A job's `spec`; see `emjax.experiments.plan.jobs.Job`.
     folder
         An existing folder; ``rows.parquet`` and ``posterior-<replicate>.nc`` are written into it.
     deadline

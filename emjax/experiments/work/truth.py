@@ -11,7 +11,7 @@ from emjax.catalogue import DEFAULT_FAMILY, SITES
 from emjax.datasets.laws import LocationScaleLaw, MixtureLaw, normal_law, poisson_law
 from emjax.datasets.overlap import separated
 from emjax.datasets.shapes import NORMAL, Shape, SkewNormal, StudentT, Uniform
-from emjax.experiments.study.plan import canonical
+from emjax.jsonable import canonical
 
 LAW_KEYS = ("family", "weights", *SITES, "overlap", "misspecification")
 """The settings of a data section that the law depends on; the others say how much is drawn and what is added."""

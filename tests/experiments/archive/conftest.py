@@ -13,9 +13,9 @@ import pytest
 
 from emjax.experiments.archive.folder import Archive
 from emjax.experiments.archive.rows import job_schema
-from emjax.experiments.study.grid import make_plan
-from emjax.experiments.study.plan import Job, Plan
-from emjax.experiments.study.schema import Study
+from emjax.experiments.config.schema import Study
+from emjax.experiments.plan.grid import make_plan
+from emjax.experiments.plan.jobs import Job, Plan
 
 QUANTITIES = (("estimate", "mean[0, x]"), ("covered", "mean[0, x]"), ("covered", "mean[1, x]"), ("log_score_loss", ""))
 QUANTITIES += (("run_seconds", ""), ("trusted", ""))
@@ -131,7 +131,7 @@ def without_drawing() -> Callable[[], AbstractContextManager[Any]]:
     """A context in which the figures of a study are left blank: drawing them takes seconds."""
     from matplotlib.figure import Figure
 
-    from emjax.experiments.sweep_report import pictures
+    from emjax.experiments.pages import pictures
 
     def undrawn(name: str, draw: Any, title: str, text: str, caption: str) -> pictures.StudyPicture:
         return real(name, lambda width: Figure(), title, text, caption)

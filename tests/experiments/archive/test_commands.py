@@ -10,11 +10,12 @@ import tomli_w
 import typer
 from typer.testing import CliRunner
 
-from emjax.experiments import cli_archive, terminal_study
+from emjax.cli import terminal_study
+from emjax.cli.app import EmjaxGroup
+from emjax.cli.commands import archive as cli_archive
 from emjax.experiments.archive.differences import compare_numbers, numbers_of, open_run
 from emjax.experiments.archive.single import open_single_run
-from emjax.experiments.cli import EmjaxGroup
-from emjax.experiments.study.grid import make_plan
+from emjax.experiments.plan.grid import make_plan
 from emjax.jsonable import to_json
 
 FIT = {

@@ -29,9 +29,9 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from emjax.cli.app import app
 from emjax.experiments.archive.records import _listed
-from emjax.experiments.cli import app
-from emjax.experiments.study.plan import job_key
+from emjax.experiments.plan.jobs import job_key
 
 FOLDERS = Path(__file__).resolve().parents[2] / "reference" / "folders"
 KINDS = ("fit", "sample", "compare", "study", "study", "study")

@@ -18,7 +18,7 @@ from emjax import atomic
 from emjax.errors import ConfigError, RunExistsError
 from emjax.experiments.archive import index, records
 from emjax.experiments.archive.folder import Archive, StorageError
-from emjax.experiments.study.grid import make_plan
+from emjax.experiments.plan.grid import make_plan
 
 
 def test_begin_declares_the_study_in_two_files(archive, study, plan):

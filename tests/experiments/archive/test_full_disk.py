@@ -14,8 +14,9 @@ import pytest
 
 from emjax.atomic import StorageError
 from emjax.bayes.tree import save_tree, to_tree
-from emjax.experiments import runtime, starter
-from emjax.experiments.store import run_folder
+from emjax.experiments import starter
+from emjax.experiments.archive.store import run_folder
+from emjax.experiments.execution import runtime
 
 
 @contextmanager
@@ -111,7 +112,7 @@ def test_a_full_cache_is_one_line(workplace, monkeypatch):
 
 
 def test_an_error_of_a_full_disk_that_nobody_answers_for_is_bad_input(emjax_command, monkeypatch):
-    from emjax.experiments import terminal
+    from emjax.cli import terminal
 
     def full() -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

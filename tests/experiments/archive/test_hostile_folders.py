@@ -13,17 +13,18 @@ import pytest
 import tomli_w
 from rich.text import Text
 
+from emjax.cli.console import Console
 from emjax.errors import ConfigError
-from emjax.experiments import open_run, open_study, rerun
+from emjax.experiments import open_run, open_study
 from emjax.experiments.archive import door, records
 from emjax.experiments.archive.differences import difference
 from emjax.experiments.archive.folder import Archive
 from emjax.experiments.archive.listing import list_runs
-from emjax.experiments.console import Console
+from emjax.experiments.execution import rerun
+from emjax.experiments.pages import write_study_report
+from emjax.experiments.pages.tables import for_spreadsheets
 from emjax.experiments.results import StudyResult
-from emjax.experiments.sweep_report import write_study_report
-from emjax.experiments.sweep_report.sweep import read_sweep
-from emjax.experiments.sweep_report.tables import for_spreadsheets
+from emjax.experiments.summary.sweep import read_sweep
 
 FOLDERS = Path(__file__).resolve().parents[2] / "reference" / "folders"
 KINDS = ("fit", "sample", "compare", "study")
@@ -331,7 +332,7 @@ def test_no_control_code_of_a_text_reaches_the_terminal(capsys):
 
 
 def test_colours_of_our_own_stay(monkeypatch):
-    from emjax.experiments.console import _SafeConsole
+    from emjax.cli.console import _SafeConsole
 
     console = _SafeConsole(file=io.StringIO(), force_terminal=True, color_system="standard")
     console.print(Text("bold \x1b[31m", style="bold"))

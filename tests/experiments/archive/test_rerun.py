@@ -7,11 +7,11 @@ from unittest import mock
 import pytest
 
 from emjax.errors import ConfigError
-from emjax.experiments import rerun
 from emjax.experiments.archive.folder import Archive
 from emjax.experiments.archive.records import sha256_of
+from emjax.experiments.execution import rerun
+from emjax.experiments.plan.grid import make_plan
 from emjax.experiments.results import open_study
-from emjax.experiments.study.grid import make_plan
 from emjax.experiments.work.job import run_job
 
 

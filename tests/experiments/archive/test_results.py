@@ -89,7 +89,7 @@ def test_a_study_without_results_shows_so(tmp_path, study, fill):
 
 
 def test_reports_are_written_by_their_own_room(result, monkeypatch):
-    import emjax.experiments.sweep_report as room
+    import emjax.experiments.pages as room
 
     monkeypatch.setattr(room, "write_study_report", lambda folder, **options: (folder, options), raising=False)
     assert result.report(figures=False) == (result.folder, {"figures": False})

@@ -10,7 +10,7 @@ import pytest
 
 from emjax.experiments.archive.folder import Archive, StorageError
 from emjax.experiments.archive.rows import column, job_schema
-from emjax.experiments.study.grid import make_plan
+from emjax.experiments.plan.grid import make_plan
 
 COLUMNS = ["cell", "data.n_samples", "replicate", "method", "quantity", "parameter", "value", "status"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from emjax.experiments.config.schema import Study
 from emjax.experiments.execution.worker import ONE_THREAD
-from emjax.experiments.study.schema import Study
 
 
 def declaration(n_cells: int = 2, replicates: int = 4, batch: int = 2, n_samples: int = 50, **execution: Any) -> dict:

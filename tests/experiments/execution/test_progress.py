@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from emjax.experiments.console import Console
+from emjax.cli.console import Console
 from emjax.experiments.execution import progress as module
 from emjax.experiments.execution.progress import Tracker, duration, in_words, shown
 from emjax.experiments.execution.supervise import Failure

@@ -14,17 +14,17 @@ import pytest
 import tomli_w
 
 from emjax import programs
+from emjax.cli.console import Console
 from emjax.errors import ConfigError
 from emjax.experiments.archive.folder import Archive
-from emjax.experiments.console import Console
+from emjax.experiments.config.schema import Study
 from emjax.experiments.execution import interrupts, local
 from emjax.experiments.execution.interrupts import STOPPING, StudyInterrupted, stop_signals
 from emjax.experiments.execution.local import LocalExecutor
 from emjax.experiments.execution.run import folder_of, run_study, shard_of
 from emjax.experiments.execution.worker import ONE_THREAD, do_job
+from emjax.experiments.plan.grid import make_plan
 from emjax.experiments.results import open_study
-from emjax.experiments.study.grid import make_plan
-from emjax.experiments.study.schema import Study
 
 
 def environment_of_a_worker():
@@ -135,9 +135,9 @@ programs._SHARE = {share}
 from emjax.experiments.archive.folder import Archive
 from emjax.experiments.execution.worker import do_job
 from emjax.experiments.results import open_study
-from emjax.experiments.study.grid import make_plan
-from emjax.experiments.study.schema import Study
-from emjax.experiments.study.schema import Study
+from emjax.experiments.plan.grid import make_plan
+from emjax.experiments.config.schema import Study
+from emjax.experiments.config.schema import Study
 study = Study.model_validate({tree})
 plan = make_plan(study)
 Archive(sys.argv[1]).begin(study, plan)

@@ -19,7 +19,7 @@ import tomli_w
 
 from emjax.experiments.archive.folder import Archive
 from emjax.experiments.execution.run import run_study
-from emjax.experiments.study.grid import make_plan
+from emjax.experiments.plan.grid import make_plan
 
 pytestmark = pytest.mark.slow
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from emjax.experiments.settings import load_config
-from emjax.experiments.study.grid import make_plan
-from emjax.experiments.study.reading import is_study, read_study, read_tree
+from emjax.experiments.config.reading import is_study, read_study, read_tree
+from emjax.experiments.config.settings import load_config
+from emjax.experiments.plan.grid import make_plan
 
 ROOT = Path(__file__).resolve().parents[3]
 BLOCKS = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs" / "config.md").read_text(encoding="utf-8"), re.M | re.S)

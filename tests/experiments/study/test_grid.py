@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from emjax.errors import ConfigError, DataError
-from emjax.experiments.study import grid
-from emjax.experiments.study.grid import checked_study, expand, make_plan
-from emjax.experiments.study.plan import Plan, canonical, data_seed, digest, job_key, method_seed
-from emjax.experiments.study.schema import Study
+from emjax.experiments.config.schema import Study
+from emjax.experiments.plan import grid
+from emjax.experiments.plan.grid import checked_study, expand, make_plan
+from emjax.experiments.plan.jobs import Plan, data_seed, job_key, method_seed
+from emjax.jsonable import canonical, digest
 
 TREE: dict[str, Any] = {
     "seed": 5,
@@ -252,7 +253,7 @@ def test_the_largest_plans_are_counted_before_they_are_made(monkeypatch):
 def test_a_study_is_read_back_from_what_it_says_of_itself(tmp_path):
     import tomli_w
 
-    from emjax.experiments.study.reading import read_study
+    from emjax.experiments.config.reading import read_study
 
     declared = study(
         {"replicates": 3, "grid": {"model.prior.scatter": [0.5, 2.0], "methods.peer.n_init": [1, 2]}},

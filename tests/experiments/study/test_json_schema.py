@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from emjax.experiments.study.json_schema import config_schema, study_schema
+from emjax.experiments.config.json_schema import config_schema, study_schema
 
 ROOT = Path(__file__).resolve().parents[3]
 

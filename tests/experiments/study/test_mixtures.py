@@ -8,11 +8,11 @@ import pytest
 
 import emjax
 from emjax.errors import ConfigError
-from emjax.experiments.settings import load_config
-from emjax.experiments.study.grid import make_plan
-from emjax.experiments.study.mixtures import mixture_for, mixture_of, prior_of, resolved_model
-from emjax.experiments.study.model import FileModel, Model
-from emjax.experiments.study.reading import read_study
+from emjax.experiments.config.mixtures import mixture_for, mixture_of, prior_of, resolved_model
+from emjax.experiments.config.model import FileModel, Model
+from emjax.experiments.config.reading import read_study
+from emjax.experiments.config.settings import load_config
+from emjax.experiments.plan.grid import make_plan
 
 ROOT = Path(__file__).resolve().parents[3]
 GOOD = """\

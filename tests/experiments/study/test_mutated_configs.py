@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from emjax.errors import ConfigError, DataError
-from emjax.experiments.config import Config
-from emjax.experiments.settings import build_config
-from emjax.experiments.study import grid
-from emjax.experiments.study.plan import Plan
-from emjax.experiments.study.reading import is_study, read_study, read_tree
+from emjax.experiments.config.reading import is_study, read_study, read_tree
+from emjax.experiments.config.settings import build_config
+from emjax.experiments.config.single import Config
+from emjax.experiments.plan import grid
+from emjax.experiments.plan.jobs import Plan
 
 MODEL_FILE = "import emjax\n\n\ndef build(n_components=2):\n    return emjax.Mixture(emjax.Normal(), n_components)\n"
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emjax.experiments.study.schema import Study
-from emjax.experiments.sweep_report.sweep import Sweep, assemble
+from emjax.experiments.config.schema import Study
+from emjax.experiments.summary.sweep import Sweep, assemble
 
 VERDICTS = ("em_sufficient", "em_with_intervals", "mcmc_needed", "inconclusive")
 TRUTH = {

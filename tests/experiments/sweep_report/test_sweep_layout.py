@@ -3,14 +3,14 @@
 import pytest
 from synthetic_study import METHODS, VERDICTS, declaration, declare, draw_rows, sweep_of
 
-from emjax.experiments.sweep_report.curves import fitted
-from emjax.experiments.sweep_report.findings import find
-from emjax.experiments.sweep_report.frontier import unbeaten
-from emjax.experiments.sweep_report.lanes import best_axes, lanes
-from emjax.experiments.sweep_report.measures import kinds_in, summarize_measures
-from emjax.experiments.sweep_report.pictures import curve_pictures
-from emjax.experiments.sweep_report.sweep import CellView, Sweep, find_axes, value_text
-from emjax.experiments.sweep_report.verdicts import cell_verdicts
+from emjax.experiments.pages.curves import fitted
+from emjax.experiments.pages.frontier import unbeaten
+from emjax.experiments.pages.lanes import best_axes, lanes
+from emjax.experiments.pages.pictures import curve_pictures
+from emjax.experiments.summary.findings import find
+from emjax.experiments.summary.measures import kinds_in, summarize_measures
+from emjax.experiments.summary.sweep import CellView, Sweep, find_axes, value_text
+from emjax.experiments.summary.verdicts import cell_verdicts
 
 
 def bare(*settings: dict) -> Sweep:

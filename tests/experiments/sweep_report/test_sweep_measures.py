@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from synthetic_study import declare, sweep_of
 
-from emjax.experiments.sweep_report.measures import (
+from emjax.experiments.summary.measures import (
     MEASURE,
     Point,
     answers,
@@ -21,7 +21,7 @@ from emjax.experiments.sweep_report.measures import (
     summarize_measures,
     table_measures,
 )
-from emjax.experiments.sweep_report.sweep import assemble
+from emjax.experiments.summary.sweep import assemble
 
 
 @pytest.fixture(scope="module")

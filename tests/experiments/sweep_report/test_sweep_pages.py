@@ -14,13 +14,13 @@ import typer
 from synthetic_study import declaration, declare, draw_rows, sweep_of
 from typer.testing import CliRunner
 
-from emjax.experiments import cli_report
-from emjax.experiments.cli import EmjaxGroup
-from emjax.experiments.study.schema import Study
-from emjax.experiments.sweep_report import write_study_report
-from emjax.experiments.sweep_report.build import write_index, write_pages
-from emjax.experiments.sweep_report.measures import points, summarize_measures
-from emjax.experiments.sweep_report.tables import escaped
+from emjax.cli.app import EmjaxGroup
+from emjax.cli.commands import report as cli_report
+from emjax.experiments.config.schema import Study
+from emjax.experiments.pages import write_study_report
+from emjax.experiments.pages.build import write_index, write_pages
+from emjax.experiments.pages.tables import escaped
+from emjax.experiments.summary.measures import points, summarize_measures
 from emjax.wording import fixed, percent
 
 HOSTILE = "<img src=x onerror=alert(1)> $x_1$ & 50%"
@@ -223,7 +223,7 @@ def archived(tmp_path) -> Path:
 
     from emjax.experiments.archive.folder import Archive
     from emjax.experiments.archive.rows import job_schema
-    from emjax.experiments.study.grid import make_plan
+    from emjax.experiments.plan.grid import make_plan
 
     study = declare({}, 4, ({"kind": "sklearn"},), title="Archived")
     plan = make_plan(study)
@@ -259,7 +259,7 @@ def test_the_command_writes_pages_and_says_where(archived, tmp_path, monkeypatch
     assert "emjax 0." in page, "versions come from the archive"
     assert "1 of 1 job done" in page
 
-    from emjax.experiments.sweep_report import build
+    from emjax.experiments.pages import build
 
     monkeypatch.setattr(build, "write_pages", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
     failed = report(archived)

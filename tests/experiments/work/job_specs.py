@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from emjax.experiments.study.schema import Method, StudyData
+from emjax.experiments.config.schema import Method, StudyData
 
 DATA = {
     "kind": "simulate",

@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 
 from emjax import datasets
+from emjax.environment import fingerprint
 from emjax.errors import DataError
-from emjax.experiments.environment import fingerprint
-from emjax.experiments.study.schema import StudySimulation, StudySource
+from emjax.experiments.config.schema import StudySimulation, StudySource
 from emjax.experiments.work.data import make_replicate
 
 MIXTURE = {"kind": "simulate", "weights": [0.4, 0.6], "mean": [[-2.0], [2.0]], "scale": [[1.0], [0.5]]}

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from job_specs import DATA, job_spec
 
+from emjax.environment import fingerprint
 from emjax.errors import DataError
-from emjax.experiments.environment import fingerprint
 from emjax.experiments.work import job
 from emjax.experiments.work.data import make_replicate
 from emjax.experiments.work.job import TimeLimitReached, run_job

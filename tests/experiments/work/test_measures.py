@@ -11,7 +11,7 @@ import emjax
 from emjax import datasets
 from emjax.datasets.laws import normal_law, poisson_law
 from emjax.datasets.shapes import Uniform
-from emjax.experiments.study.schema import StudySimulation
+from emjax.experiments.config.schema import StudySimulation
 from emjax.experiments.work.data import make_replicate
 from emjax.experiments.work.measures import COST, measure
 from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate, Truth

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from emjax.experiments.study.schema import Study
-from emjax.experiments.work.summary import DERIVED, summarize, wilson
-from emjax.experiments.work.verdicts import em_good_enough, verdict_record
+from emjax.experiments.config.schema import Study
+from emjax.experiments.summary.estimates import DERIVED, summarize, wilson
+from emjax.experiments.summary.judgements import em_good_enough, verdict_record
 
 STUDY = Study.model_validate(
     {

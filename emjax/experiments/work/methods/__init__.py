@@ -30,7 +30,7 @@ def iterate_method(
     Parameters
     ----------
     spec
-        A job's `spec`; see `emjax.experiments.study.plan.Job`.
+        A job's `spec`; see `emjax.experiments.plan.jobs.Job`.
     replicates
         The data sets, all of one shape.
     deadline

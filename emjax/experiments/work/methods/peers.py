@@ -14,7 +14,7 @@ import numpy as np
 
 from emjax.catalogue import has_peer
 from emjax.errors import ConfigError
-from emjax.experiments.study.plan import derived_seed, method_seed
+from emjax.experiments.plan.jobs import derived_seed, method_seed
 from emjax.experiments.work.methods.budgets import allowance, check_budget, in_rounds, sklearn_iterations
 from emjax.experiments.work.methods.shared import FAILURES, check_deadline, failed, label, point_estimates
 from emjax.experiments.work.outcome import Outcome, Replicate

@@ -12,11 +12,13 @@ from typing import Any
 import jax
 import numpy as np
 
-import emjax
 from emjax.align import TRUST_LOW
 from emjax.bayes.posterior import Posterior, mean_log_density, mean_responsibilities
+from emjax.bayes.sample import sample
 from emjax.bayes.tree import stored_draws
 from emjax.catalogue import SAMPLERS
+from emjax.comparison import compare
+from emjax.em.fit import fit as fit_by_em
 from emjax.experiments.work.methods.budgets import (
     allowance,
     check_budget,
@@ -93,7 +95,7 @@ class _Sampler:
 
     def draw(self, warmup: int | None, draws: int | None) -> Posterior:
         """The posterior by so many iterations of each chain; None leaves a number to the sampler."""
-        return emjax.sample(
+        return sample(
             self.mixture,
             self.replicate.data,
             key=self.key,
@@ -294,7 +296,7 @@ def _numbers(posterior: Posterior) -> dict[str, float]:
 def _verdict(posterior: Posterior, replicate: Replicate, key: jax.Array, level: float) -> tuple[str | None, str]:
     """What the comparison with maximum likelihood says, and why it says nothing."""
     try:
-        fit = emjax.fit(posterior.mixture.likelihood, replicate.data, key=key)
-        return emjax.compare(fit, posterior, replicate.data, level=level, key=key, loo=False).verdict.value, ""
+        fit = fit_by_em(posterior.mixture.likelihood, replicate.data, key=key)
+        return compare(fit, posterior, replicate.data, level=level, key=key, loo=False).verdict.value, ""
     except FAILURES as error:
         return None, f"No verdict: {' '.join(str(error).split())}"

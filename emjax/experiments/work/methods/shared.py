@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emjax.errors import ConfigError, EmjaxError
-from emjax.experiments.study.plan import method_seed
+from emjax.experiments.plan.jobs import method_seed
 from emjax.experiments.work.outcome import Outcome, ParameterEstimate
 from emjax.naming import scalar_parameters
 
@@ -67,14 +67,14 @@ def declared_mixture(spec: Mapping[str, Any], *, with_prior: bool) -> Mixture:
     """
     if with_prior and spec["model"].get("prior") == "none":
         raise ConfigError(f"methods.{label(spec)} needs a prior, and model.prior is 'none': use 'default' or a table")
-    from emjax.experiments.study.mixtures import mixture_of
+    from emjax.experiments.config.mixtures import mixture_of
 
     return mixture_of(spec["model"], with_prior=with_prior)
 
 
 def with_prior_of(spec: Mapping[str, Any], mixture: Mixture, data: Any) -> Mixture:
     """The mixture with the prior that the model section means on these data."""
-    from emjax.experiments.study.mixtures import prior_of
+    from emjax.experiments.config.mixtures import prior_of
 
     return dataclasses.replace(mixture, prior=prior_of(spec["model"], mixture, data))
 

@@ -1,0 +1,170 @@
+"""The commands on what was run: ``ls``, ``show``, ``diff`` and ``rerun``.
+
+Exit codes: 0 where the command did what it was asked; of ``diff`` and ``rerun`` 0 where the numbers are the same, to
+rounding at least, and 3 where they are not; 2 where a folder or an option is wrong.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from emjax.cli.console import Console
+from emjax.cli.exits import EXIT_DIFFERENT, EXIT_OK
+
+if TYPE_CHECKING:
+    from emjax.experiments.archive.single import SingleRun
+    from emjax.experiments.results import StudyResult
+
+Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a study or of a single run.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command("ls")(list_command)
+    app.command("show")(show_command)
+    app.command("diff")(diff_command)
+    app.command("rerun")(rerun_command)
+
+
+def list_command(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where runs lie.")] = Path("runs"),
+    json: Json = False,
+) -> int:
+    """List studies and single runs, the newest first. Runs nothing."""
+    from emjax.cli import terminal_study
+    from emjax.experiments.archive.listing import list_runs
+
+    console = Console(json=json)
+    entries = list_runs(folder)
+    console.show(*terminal_study.runs_table(entries, str(folder)))
+    console.document({"runs": entries})
+    return EXIT_OK
+
+
+def show_command(run: RunArgument, json: Json = False) -> int:
+    """Show what a run was, how far it is, and its main numbers. Runs nothing."""
+    from emjax.cli import terminal_study
+    from emjax.experiments.archive.single import SingleRun
+
+    console = Console(json=json)
+    opened = opened_run(run, console)
+    if isinstance(opened, SingleRun):
+        console.show(*terminal_study.single_view(opened))
+        if json:
+            parts = {name: getattr(opened, name) for name in ("folder", "config", "environment", "document", "newer")}
+            console.document({"kind": opened.task, "run": str(opened.folder), **parts})
+        return EXIT_OK
+    console.show(*terminal_study.study_view(opened, console.width))
+    if json:
+        console.document(_study_document(opened))
+    return EXIT_OK
+
+
+def opened_run(run: Path, console: Console) -> "SingleRun | StudyResult":
+    """Open a folder, with a warning where a newer emjax wrote it."""
+    from emjax.experiments.archive.differences import open_run
+
+    opened = open_run(run)
+    if opened.newer is not None:
+        console.warn(f"{opened.newer}; it is shown as far as it can be read")
+    return opened
+
+
+def diff_command(
+    first: Annotated[Path, typer.Argument(metavar="A", help="The folder of a study or of a single run.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another of the same kind.")],
+    json: Json = False,
+) -> int:
+    """Tell what differs between two runs: settings, versions, numbers. Runs nothing."""
+    from emjax.cli import terminal_study
+    from emjax.experiments.archive.differences import difference
+
+    console = Console(json=json)
+    found = difference(opened_run(first, console), opened_run(second, console))
+    console.show(*terminal_study.difference_view(found, ("A", "B")))
+    console.document({"same": found.same, "first": str(first), "second": str(second), **dataclasses.asdict(found)})
+    return EXIT_OK if found.same else EXIT_DIFFERENT
+
+
+def rerun_command(
+    run: RunArgument,
+    sample: Annotated[
+        int | None, typer.Option("--sample", metavar="N", min=1, help="Of a study: N jobs, spread over the sweep.")
+    ] = None,
+    job: Annotated[
+        list[str] | None, typer.Option("--job", metavar="KEY", help="Of a study: this job; repeatable.")
+    ] = None,
+    json: Json = False,
+    progress: Annotated[
+        bool | None, typer.Option("--progress/--no-progress", metavar="", help="A bar (on a terminal).")
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", metavar="", help="Compile everything anew.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="Check the run and say what would be computed.")
+    ] = False,
+) -> int:
+    """Compute a run anew and say whether the numbers are the same.
+
+    Runs the Python file of the run's model, if it names one. With --dry-run nothing is run.
+    """
+    from emjax.cli import terminal_study
+    from emjax.errors import ConfigError
+    from emjax.experiments.archive.differences import open_run
+    from emjax.experiments.archive.single import SingleRun
+    from emjax.experiments.execution import rerun, runtime
+
+    console = Console(json=json, progress=progress)
+    opened = open_run(run)
+    if isinstance(opened, SingleRun):
+        if sample is not None or job:
+            raise ConfigError("--sample and --job are for studies, and this is a single run: leave them out")
+        intention = rerun.intend_single(opened)
+    else:
+        intention = rerun.intend_study(opened, jobs=job or (), sample=sample)
+    if dry_run:
+        console.show(*terminal_study.intention_view(intention))
+        console.document({"run": str(run), **dataclasses.asdict(intention)})
+        return EXIT_OK
+    for file in intention.model_files:
+        console.note(f"runs the model file {file}, which {run} names")
+    with console.bars() as bars:
+        if isinstance(opened, SingleRun):
+            runtime.one_line_warnings(show=True)
+            runtime.configure(cache=not no_cache)
+            bars.update("run", 0, None, "computed anew")
+            repetition = rerun.repeat_single(opened)
+        else:
+            repetition = rerun.repeat_study(
+                opened,
+                jobs=job or (),
+                sample=sample,
+                cache=not no_cache,
+                on_job=lambda done, total: bars.update("jobs", done, total, "computed anew"),
+            )
+    console.show(*terminal_study.repetition_view(repetition))
+    console.document({"same": repetition.same, "run": str(run), **dataclasses.asdict(repetition)})
+    return EXIT_OK if repetition.same else EXIT_DIFFERENT
+
+
+def _study_document(result: "StudyResult") -> dict[str, Any]:
+    declaration, progress = result.declaration, result.progress
+    return {
+        "kind": "study",
+        "run": str(result.folder),
+        "title": result.title,
+        "question": result.question,
+        "seed": declaration["seed"],
+        "level": declaration["level"],
+        "methods": result.methods,
+        "sweep": result.swept,
+        "progress": {**dataclasses.asdict(progress), "n_missing": progress.n_missing},
+        "cells": result.cells.to_dict("records"),
+        "outcomes": result.trusted().to_dict("records"),
+        "overview": result.overview().to_dict("records"),
+        "failures": result.failures,
+        "newer": result.newer,
+        "provenance": declaration["provenance"],
+    }

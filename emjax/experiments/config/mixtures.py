@@ -1,0 +1,175 @@
+"""From the model section of a config to a mixture and its prior."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from emjax.catalogue import OF_MATRICES
+from emjax.errors import ConfigError
+from emjax.experiments.config.model import FileModel, LawTable, Model, PriorTable
+from emjax.experiments.config.python_files import absolute, build_from_file, content_of
+from emjax.families import laws
+from emjax.wording import printable
+
+if TYPE_CHECKING:
+    from emjax.mixture import Mixture, Prior
+
+
+def resolved_model(model: Model | FileModel) -> dict[str, Any]:
+    """The model section of a spec: every setting in force as plain JSON values.
+
+    ``family``, ``covariance`` (where there is one), ``n_components`` and ``prior`` (``"none"``, ``"default"`` or a
+    table); for a model file also ``file`` (its absolute path), ``sha256`` (of its content) and ``arguments``, and
+    ``prior`` only where the config overrides that of the mixture that it builds.
+
+    Raises ConfigError for a file that builds no mixture.
+    """
+    prior = model.prior.model_dump(exclude_none=True) if isinstance(model.prior, PriorTable) else model.prior
+    if isinstance(model, FileModel):
+        built = model.built
+        tree: dict[str, Any] = {
+            "file": absolute(model.file),
+            "sha256": content_of(model.file)[1],
+            "arguments": model.arguments,
+            "family": built.family.name,
+            "covariance": model.structure,
+            "n_components": int(built.n_components),
+            "prior": prior,
+        }
+        return {key: value for key, value in tree.items() if value is not None}
+    tree = {"family": model.family, "n_components": model.n_components, "prior": prior or "default"}
+    return tree if model.structure is None else {**tree, "covariance": model.structure}
+
+
+def mixture_of(model: Mapping[str, Any], *, with_prior: bool) -> Mixture:
+    """The mixture that the model section of a spec declares.
+
+    Parameters
+    ----------
+    model
+        The section, as `resolved_model` gives it.
+    with_prior
+        Without, the mixture has ``prior=None``: maximum likelihood. With, it has the prior of its file, or
+        ``"default"``, in whose place `prior_of` gives the prior that the section declares, scaled by the data.
+
+    Raises
+    ------
+    ConfigError
+        If a model file cannot be run, builds no mixture, or no longer has the ``sha256`` of the section.
+    """
+    if "file" not in model:
+        from emjax.families import FAMILIES
+        from emjax.mixture import Mixture
+
+        # Studies of before a structure was always written out leave it to the family.
+        options = {"covariance": model["covariance"]} if model.get("covariance") else {}
+        return Mixture(FAMILIES[model["family"]](**options), model["n_components"], "default" if with_prior else None)
+    expected = model.get("sha256")
+    if expected is not None and content_of(model["file"])[1] != expected:
+        raise ConfigError(f"{printable(model['file'])}: has changed since the study was planned; run the study again")
+    built = build_from_file(model["file"], model.get("arguments") or {})
+    prior = ("default" if built.prior is None else built.prior) if with_prior else None
+    return dataclasses.replace(built, prior=prior)
+
+
+def prior_of(
+    model: Mapping[str, Any], mixture: Mixture, x: Any
+) -> Prior | Mapping[str, Any] | Literal["default"] | None:
+    """The prior that the model section of a spec declares for some data.
+
+    Parameters
+    ----------
+    model
+        The section, as `resolved_model` gives it.
+    mixture
+        Its mixture, from `mixture_of` with its prior.
+    x
+        The data ``(n_samples, n_features)`` by which a prior given as a table is scaled.
+
+    Raises
+    ------
+    ConfigError
+        If a table has a key of another family, or too few degrees of freedom for the data's features.
+    """
+    declared = model.get("prior")
+    if declared is None:
+        return mixture.prior
+    if declared == "none":
+        return None
+    if declared == "default":
+        return "default"
+    samples = mixture.samples(x)
+    check_prior(model, samples.n_features)
+    table = PriorTable.model_validate(declared)
+    given = {site: _law(one) for site, one in table.laws.items()}
+    try:
+        prior = dataclasses.replace(mixture, prior=given).resolved_prior(samples)
+    except ValueError as error:
+        raise ConfigError(f"model.{error}") from None
+    assert prior is not None  # a mapping is one
+    changed = {site: _changed(law, table) for site, law in prior.components.items() if site not in given}
+    if "concentration" in table.factors:
+        changed["weights"] = laws.Dirichlet(prior.concentration * table.factors["concentration"])
+    return prior.replace(**changed)
+
+
+def _law(table: LawTable) -> laws.Law:
+    """The law that a table names."""
+    kind = getattr(laws, table.law.replace("_", " ").title().replace(" ", "") if table.law != "lkj" else "LKJ")
+    return kind(**{name: np.asarray(value, dtype=float) for name, value in table.numbers.items()})
+
+
+def check_prior(model: Mapping[str, Any], n_features: int) -> None:
+    """Refuse a prior table that has a key of another family, or too few degrees of freedom, by ConfigError."""
+    if not isinstance(model.get("prior"), Mapping):
+        return
+    table = PriorTable.model_validate(model["prior"])
+    problem = table.misplaced(model["family"])
+    if problem is not None:
+        raise ConfigError(f"model.{problem}")
+    least = n_features - 1 if model.get("covariance") in OF_MATRICES else 0
+    if table.degrees_of_freedom is not None and table.degrees_of_freedom <= least:
+        raise ConfigError(
+            f"model.prior.degrees_of_freedom = {table.degrees_of_freedom:g} is not allowed; with {n_features} features "
+            f"and {model['covariance']} covariances it has to be greater than {least}"
+        )
+
+
+def mixture_for(model: Mapping[str, Any], x: Any, *, with_prior: bool) -> Mixture:
+    """`mixture_of` with the prior that `prior_of` gives for some data."""
+    mixture = mixture_of(model, with_prior=with_prior)
+    return dataclasses.replace(mixture, prior=prior_of(model, mixture, x)) if with_prior else mixture
+
+
+def _changed(law: laws.Law, table: PriorTable) -> laws.Law:
+    """A default law of the components with the numbers of a table in place."""
+    return _CHANGES.get(type(law).__name__, lambda law, _: law)(law, table)
+
+
+def _or(given: float | None, default: Any) -> Any:
+    return default if given is None else np.asarray(given, dtype=float)
+
+
+def _changed_gamma(law: Any, table: PriorTable) -> Any:
+    # The mean of the prior stays at the mean of the data unless its rate is given.
+    shape = _or(table.factors.get("shape"), law.shape)
+    rate, given = law.rate * (shape / law.shape), table.factors.get("rate")
+    return laws.Gamma(shape, rate if given is None else np.full(np.shape(rate), given))
+
+
+_CHANGES: dict[str, Any] = {
+    "Gamma": _changed_gamma,
+    "NormalGiven": lambda law, table: laws.NormalGiven(law.mean, _or(table.mean_precision, law.precision)),
+    "InverseWishart": lambda law, table: laws.InverseWishart(
+        _or(table.degrees_of_freedom, law.degrees_of_freedom), law.scatter * _or(table.scatter, 1.0)
+    ),
+    "InverseGamma": lambda law, table: laws.InverseGamma(
+        law.shape if table.degrees_of_freedom is None else np.asarray(0.5 * table.degrees_of_freedom),
+        law.scale * _or(table.scatter, 1.0),
+    ),
+}
+"""How the numbers of a table change each kind of law."""

@@ -1,0 +1,241 @@
+"""The model section of a config: a mixture that it declares, or a file that builds one; and its prior."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Discriminator, Field, JsonValue, Tag, field_validator, model_validator
+
+from emjax.catalogue import (
+    DEFAULT_FAMILY,
+    DEFAULT_STRUCTURE,
+    FAMILY_ENTRIES,
+    LAW_FIELDS,
+    FamilyEntry,
+    FamilyName,
+    LawName,
+    StructureName,
+    family_list,
+    is_structured,
+)
+from emjax.experiments.config.fields import Misplaced, PathText, Positive, Section, Text, bounded
+from emjax.nearest import nearest, suggestion
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Numbers = Number | tuple[Number, ...] | tuple[tuple[Number, ...], ...] | tuple[tuple[tuple[Number, ...], ...], ...]
+
+
+class LawTable(Section):
+    """A law of a parameter: the name of one of `emjax.laws`, and its numbers.
+
+    A number holds for all components and features; a list has one number for each feature, a list of lists one list for
+    each component.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, Numbers]
+
+    law: LawName = Field(description="the law's name; beside it its numbers, as `mean` and `scale` of a normal law")
+
+    @model_validator(mode="after")
+    def _numbers_of_the_law(self) -> "LawTable":
+        needed = LAW_FIELDS[self.law]
+        for name in self.numbers:
+            if name not in needed:
+                raise Misplaced(f"unknown key {name!r} for law {self.law!r}; {suggestion(name, needed)}", name)
+        for name in needed:
+            if name not in self.numbers:
+                raise Misplaced(f"{name} is missing: law {self.law!r} takes {', '.join(needed)}")
+        return self
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The numbers of the law by name."""
+        return dict(self.__pydantic_extra__)
+
+
+def _is_table(value: Any) -> str:
+    return "law" if isinstance(value, dict | LawTable) else "number"
+
+
+_NumberOrLaw = Annotated[Annotated[Positive, Tag("number")] | Annotated[LawTable, Tag("law")], Discriminator(_is_table)]
+
+
+class PriorTable(Section):
+    """A prior that differs from the default one in the numbers and the laws that are given.
+
+    The default prior is scaled by the data (`emjax.Mixture.default_prior`), and so is this one: what is left out is
+    as it is there. ``[model.prior.<parameter>]`` gives a parameter a law of its own.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, LawTable]
+
+    concentration: Positive | None = Field(
+        default=None, description="alpha of the Dirichlet prior of the weights, one for all components; default: 1"
+    )
+    mean_precision: Positive | None = Field(
+        default=None, description="how many observations the prior mean is worth, kappa_0; default: 0.01"
+    )
+    degrees_of_freedom: Positive | None = Field(
+        default=None,
+        description="nu_0 of the inverse Wishart; an inverse gamma has shape nu_0 / 2; default: features + 2 (full, "
+        "tied) or 3 (diag, spherical)",
+    )
+    scatter: Positive | None = Field(
+        default=None, description="a factor on the default prior's scatter, Psi_0; default: 1"
+    )
+    shape: _NumberOrLaw | None = Field(
+        default=None, description="a number: shape of the gamma prior of a rate, default: 2; or a law of a shape"
+    )
+    rate: _NumberOrLaw | None = Field(
+        default=None,
+        description="a number: rate (inverse scale) of the gamma prior of a rate, for every feature, default: shape / "
+        "a feature's mean; or a law of a rate",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mistyped_number(cls, table: Any) -> Any:
+        """A number under a name that is nearly that of another one; of what else is no table pydantic says so."""
+        sites = {site for entry in FAMILY_ENTRIES.values() for site in entry.sites}
+        for name, value in table.items() if isinstance(table, dict) else ():
+            close = None if isinstance(value, dict | LawTable) or name in sites else nearest(name, cls.model_fields)
+            if close is not None and close != name:
+                raise Misplaced(f"unknown key {name!r}; did you mean {close!r}?", name)
+        return table
+
+    @property
+    def laws(self) -> dict[str, LawTable]:
+        """The laws that are given, by parameter."""
+        declared = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: law for name, law in {**declared, **self.__pydantic_extra__}.items() if isinstance(law, LawTable)}
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """The numbers that are given, by name."""
+        declared = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in declared.items() if isinstance(value, float)}
+
+    def misplaced(self, family: str) -> str | None:
+        """What is wrong with this prior for components of a family, None where nothing is."""
+        entry = FAMILY_ENTRIES.get(family, FamilyEntry("", ()))
+        numbers, sites = ("concentration", *entry.factors), ("weights", *entry.sites)
+        for name in self.factors:
+            if name not in numbers:
+                takes = ", ".join(numbers)
+                return f"prior.{name} is not for family {family!r}, whose prior takes {takes}: leave it out"
+        if "weights" in self.laws and "concentration" in self.factors:
+            return "prior.concentration and prior.weights are both of the weights: leave one of them out"
+        # A model's file may build a family of its own, which says for itself what its parameters are.
+        for name in self.laws if family in FAMILY_ENTRIES else ():
+            if name not in sites:
+                return f"prior.{name}: family {family!r} has no parameter {name!r}; {suggestion(name, sites)}"
+        return None
+
+
+def _prior_kind(prior: Any) -> str:
+    return "table" if isinstance(prior, dict | PriorTable) else "name"
+
+
+PriorSetting = Annotated[
+    Annotated[Literal["none", "default"], Tag("name")] | Annotated[PriorTable, Tag("table")],
+    Discriminator(_prior_kind),
+]
+
+_PRIOR = (
+    "default: the default prior, scaled by the data; a table changes some of its numbers; none: no prior, so that EM "
+    "maximises the likelihood in `fit` (`sample` and `compare` need a prior). Where it is given, EM works with it too "
+    "(MAP); left out, `fit` and `compare` maximise the likelihood"
+)
+
+
+class Model(Section):
+    """The mixture: what its components are and how many there are."""
+
+    family: FamilyName = Field(default=DEFAULT_FAMILY, description=f"what its components are ({family_list()})")
+    covariance: StructureName | None = Field(
+        default=None,
+        description=f"{', '.join(filter(is_structured, FAMILY_ENTRIES))} only; default: {DEFAULT_STRUCTURE}",
+    )
+    n_components: Annotated[int, bounded("n_components")] = Field(description="number of components, K")
+    prior: PriorSetting | None = Field(default=None, description=_PRIOR)
+
+    @model_validator(mode="after")
+    def _covariance_belongs(self) -> "Model":
+        if self.covariance is not None and not is_structured(self.family):
+            owners = " and ".join(repr(name) for name in FAMILY_ENTRIES if is_structured(name))
+            raise Misplaced(f"covariance is for family {owners}; {self.family!r} has none: leave it out", "covariance")
+        return self
+
+    @property
+    def structure(self) -> str | None:
+        """The covariance structure in force; None for a family without one."""
+        return (self.covariance or DEFAULT_STRUCTURE) if is_structured(self.family) else None
+
+    @model_validator(mode="after")
+    def _prior_belongs(self) -> "Model":
+        problem = self.prior.misplaced(self.family) if isinstance(self.prior, PriorTable) else None
+        if problem is not None:
+            raise Misplaced(problem, "prior")
+        return self
+
+
+class FileModel(Section):
+    """A mixture that a Python file builds: the only thing in a config that can run code.
+
+    The file defines ``build(**arguments)``, which returns an `emjax.Mixture`. What `Model` declares is read from that
+    mixture, so asking for it runs the file.
+    """
+
+    file: PathText = Field(description="the path of a Python file whose function build() returns an emjax.Mixture")
+    arguments: dict[Text, JsonValue] = Field(default_factory=dict, description="what build() is called with")
+    prior: PriorSetting | None = Field(default=None, description=_PRIOR + "; left out: the prior of the mixture built")
+
+    @field_validator("arguments")
+    @classmethod
+    def _finite(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(arguments, allow_nan=False)
+        except ValueError:
+            raise ValueError("every number among the arguments has to be finite") from None
+        return arguments
+
+    @model_validator(mode="after")
+    def _is_a_python_file(self) -> "FileModel":
+        if not self.file.endswith(".py"):
+            raise Misplaced(f"file = {self.file!r} is not a Python file: its name has to end in .py", "file")
+        return self
+
+    @property
+    def built(self) -> Any:
+        """The `emjax.Mixture` that the file builds; raises `ConfigError` where it does not."""
+        from emjax.experiments.config.python_files import build_from_file
+
+        return build_from_file(self.file, self.arguments)
+
+    @property
+    def family(self) -> str:
+        """The name of the family of the mixture built."""
+        return str(self.built.family.name)
+
+    @property
+    def structure(self) -> str | None:
+        """The covariance structure of the mixture built; None for a family without one."""
+        structure: str | None = self.built.family.structured
+        return structure
+
+    @property
+    def n_components(self) -> int:
+        """The number of components of the mixture built."""
+        return int(self.built.n_components)
+
+
+def model_kind(model: Any) -> str:
+    """The variant of a ``model`` table: one that names a file, or one that declares the mixture itself."""
+    named = "file" in model if isinstance(model, dict) else isinstance(model, FileModel)
+    return "file" if named else "declared"
+
+
+ModelSetting = Annotated[
+    Annotated[Model, Tag("declared")] | Annotated[FileModel, Tag("file")], Discriminator(model_kind)
+]

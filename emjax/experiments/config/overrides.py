@@ -1,0 +1,94 @@
+"""Values put into a tree by their dotted keys: for ``--set``, and for the cells of a sweep."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from emjax.errors import ConfigError
+from emjax.experiments.config.positions import Location, read_toml
+from emjax.wording import printable
+
+
+def apply_override(tree: Mapping[str, Any], override: str) -> tuple[dict[str, Any], Location]:
+    """A copy of ``tree`` with ``"a.b=value"`` set, and the place of it; value is read as TOML, else as a string.
+
+    A method of a study is named by its label, as in ``"methods.em.n_init=5"``.
+
+    Raises ConfigError for an override without a key or that needs a table where there is a value.
+    """
+    key, sign, text = override.partition("=")
+    names = [name.strip() for name in key.split(".")]
+    if not sign or not all(names):
+        raise ConfigError(f"{shown(override)}: write a key, '=' and a value, as in model.n_components=3")
+    try:
+        location = locate(tree, names)
+        return put(tree, location, _parse_value(text.strip())), location
+    except LookupError as error:
+        raise ConfigError(f"{shown(override)}: {error.args[0]}") from None
+
+
+def shown(override: str) -> str:
+    """How messages name an override."""
+    text = printable(override)
+    return f"--set {text}" if len(text) <= 120 else f"--set {text[:117]}..."
+
+
+def locate(tree: Mapping[str, Any], names: list[str]) -> Location:
+    """The place that a dotted key means: the label of a method becomes its position in ``methods``.
+
+    Raises LookupError where there is no such method.
+    """
+    methods = tree.get("methods")
+    if names[0] != "methods" or not isinstance(methods, list) or len(names) == 1:
+        return tuple(names)
+    labels = [method_label(method) for method in methods]
+    # A label may hold dots itself: the longest that fits is meant.
+    for stop in range(len(names) - 1, 0, -1):
+        label = ".".join(names[1 : stop + 1])
+        if label in labels and stop + 1 < len(names):
+            return ("methods", labels.index(label), *names[stop + 1 :])
+    allowed = ", ".join(repr(label) for label in labels if label)
+    raise LookupError(
+        f"no method has a setting {printable('.'.join(names))!r}; write methods.<name>.<setting>"
+        + (f", with a name among {allowed}" if allowed else "")
+    )
+
+
+def method_label(method: Any) -> str | None:
+    """The name of a method in a tree: its own, or its kind."""
+    if not isinstance(method, dict):
+        return None
+    label = method.get("name") or method.get("kind")
+    return label if isinstance(label, str) else None
+
+
+def put(tree: Mapping[str, Any], location: Location, value: Any) -> dict[str, Any]:
+    """Return a copy of a tree with a value put in its place; what lies beside the way to it is shared.
+
+    Raises LookupError where the way leads through a value.
+    """
+    result = dict(tree)
+    holder: Any = result
+    for depth, (name, below) in enumerate(itertools.pairwise(location), start=1):
+        child = holder.get(name, {}) if isinstance(holder, dict) else holder[name]
+        if not isinstance(child, list if isinstance(below, int) else dict):
+            raise LookupError(f"{printable(dotted(location[:depth]))!r} is a value, not a table")
+        child = child.copy()
+        holder[name] = child
+        holder = child
+    holder[location[-1]] = value
+    return result
+
+
+def dotted(location: Location) -> str:
+    """A place as messages write it: ``data.scale[1][0]``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        parsed = read_toml(f"value = {text}\n")
+    except (ValueError, RecursionError):
+        return text
+    # A text with a line break could smuggle in further keys: then it is a string like any other.
+    return parsed["value"] if set(parsed) == {"value"} else text

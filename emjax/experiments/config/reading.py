@@ -1,0 +1,363 @@
+"""Reads a config file, in TOML, with the files that it extends and the overrides of the command line.
+
+Whatever is wrong ends in one :class:`~emjax.errors.ConfigError` of one line that names the file, the line where there
+is one, the key, what was given and what is allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import errno
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emjax.errors import ConfigError
+from emjax.experiments.config.model import model_kind
+from emjax.experiments.config.overrides import apply_override, dotted, shown
+from emjax.experiments.config.positions import MOST_PARTS, Location, read_toml, toml_lines
+from emjax.experiments.config.refusals import one_line, quoted
+from emjax.experiments.config.single import data_kind, is_path
+from emjax.files import read_regular, user_path
+from emjax.wording import printable
+
+if TYPE_CHECKING:
+    from emjax.experiments.config.schema import Study
+
+_LARGEST = 2**63
+_MOST_FILES = 32
+_MOST_BYTES = 2**19
+_MOST_VALUES = 50_000
+"""What a config may come to with the files that it extends. People do not write more, and what is read takes a few
+seconds at most, whoever wrote it."""
+
+_YAML = (
+    "YAML is not read, configs are written in TOML; to convert one: python -c "
+    "'import sys, tomli_w, yaml; print(tomli_w.dumps(yaml.safe_load(sys.stdin)))' < old.yaml > new.toml"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Declared:
+    """A config as it was written: plain values, checked by no schema yet.
+
+    Attributes
+    ----------
+    tree
+        Tables and lists of texts, finite numbers and truth values; ``extends`` is worked in. Swept settings stand
+        under their dotted keys, however they were written.
+    path
+        The config file, as it was named.
+    lines
+        Where each value was written: a file and a line, or an override and None.
+    """
+
+    tree: dict[str, Any]
+    path: str
+    lines: Mapping[Location, tuple[str, int | None]] = dataclasses.field(default_factory=dict)
+
+    def where(self, location: Location) -> str:
+        """The file and line, or the override, of a value; of the table around it where it is missing."""
+        for length in range(len(location), 0, -1):
+            found = self.lines.get(location[:length])
+            if found is not None:
+                place, line = found
+                return place if line is None else f"{place}, line {line}"
+        return printable(self.path)
+
+
+def read_tree(path: str | Path, overrides: Iterable[str] = ()) -> Declared:
+    """Read a config file, which is TOML.
+
+    ``extends = "base.toml"`` (or a list, the later the stronger) names files, relative to this one, that are read
+    first. Their tables are merged with those of this file; anything else is replaced, and so is a table that changes
+    its kind. Paths (``data.source``, ``model.file``, ``output.dir``) are relative to the file that they stand in, paths
+    in an override to the current folder.
+
+    Raises ConfigError when a file cannot be read, or is no valid TOML, or extends itself; also where the files are
+    larger together than a config is, or more than 32 extend one another.
+    """
+    return overridden(dataclasses.replace(_Files().read(user_path(path), ()), path=str(path)), overrides)
+
+
+def overridden(declared: Declared, overrides: Iterable[str]) -> Declared:
+    """A config with each ``"a.b=value"`` put on top; raises ConfigError for one that does not fit."""
+    tree, lines = declared.tree, dict(declared.lines)
+    for override in overrides:
+        tree, location = apply_override(tree, override)
+        place = shown(override)
+        _check_plain(tree, {}, place)
+        lines = {**_outside(lines, {location}), location: (place, None)}
+        if location[0] == "sweep":
+            tree, moved = _flattened(tree, {location: 0}, place, later_wins=True)
+            lines.update(dict.fromkeys(moved, (place, None)))
+    return Declared(tree, declared.path, lines)
+
+
+def read_study(path: str | Path, overrides: Iterable[str] = ()) -> Study:
+    """Read the study that a config file declares, and check it and every cell of its sweep.
+
+    Raises ConfigError as `read_tree` does, and for an unknown key, a bad value, or a cell that would have one.
+    """
+    from emjax.experiments.plan.grid import checked_study
+
+    declared = read_tree(path, overrides)
+    return checked_study(declared.tree, declared.where)
+
+
+def is_study(config: Declared | Mapping[str, Any]) -> bool:
+    """Whether a config, or its tree, declares a study, not a single run: it lists methods, or sweeps something."""
+    tree = config.tree if isinstance(config, Declared) else config
+    return "methods" in tree or "sweep" in tree or tree.get("task") == "study"
+
+
+# -- one file and those that it extends
+
+
+class _Files:
+    """The files of one config: each is read once, however many others extend it."""
+
+    def __init__(self) -> None:
+        self._n_extended = 0
+        self._n_bytes = 0
+        self._parsed: dict[str, tuple[dict[str, Any], dict[Location, int]]] = {}
+        self._read: dict[str, Declared] = {}
+
+    def read(self, path: Path, readers: tuple[str, ...]) -> Declared:
+        """A file with its bases worked in; ``readers`` are the files that led here."""
+        shown_path = one_line(str(path), 250)
+        name = os.path.realpath(path)
+        if name in readers:
+            circle = " -> ".join(os.path.basename(reader) for reader in (*readers[readers.index(name) :], name))
+            raise ConfigError(one_line(f"{shown_path}: extends goes in a circle: {circle}"))
+        self._n_extended += 1
+        if self._n_extended > _MOST_FILES:
+            raise ConfigError(one_line(f"{shown_path}: more than {_MOST_FILES} files extend one another"))
+        # By its own name: the paths in a file that is linked to from elsewhere are relative to the link.
+        called = os.path.abspath(path)
+        if called not in self._read:
+            self._read[called] = self._with_bases(path, (*readers, name))
+        return self._read[called]
+
+    def _with_bases(self, path: Path, readers: tuple[str, ...]) -> Declared:
+        shown_path = one_line(str(path), 250)
+        if readers[-1] not in self._parsed:
+            self._parsed[readers[-1]] = self._parse(path)
+        tree, line_of = _flattened(*self._parsed[readers[-1]], shown_path)
+        tree = _anchored(tree, os.path.dirname(path))
+        bases = _bases(tree.pop("extends", []), shown_path, line_of)
+        own = Declared(tree, str(path), {key: (shown_path, line) for key, line in line_of.items()})
+        below: Declared | None = None
+        for base in bases:
+            other = self.read(Path(os.path.dirname(path), user_path(base)), readers)
+            below = other if below is None else _merged(below, other)
+        return own if below is None else _merged(below, own)
+
+    def _parse(self, path: Path) -> tuple[dict[str, Any], dict[Location, int]]:
+        """The tree of one file, and the line of every key."""
+        place = one_line(str(path), 250)
+        if path.suffix.lower() in (".yaml", ".yml"):
+            raise ConfigError(f"{one_line(str(path), 150)}: {_YAML}")
+        content = _content(path, _MOST_BYTES - self._n_bytes)
+        self._n_bytes += len(content)
+        try:
+            text = content.decode("utf-8").replace("\r\n", "\n")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{place}: not UTF-8 text at byte {error.start}; is it a TOML file?") from None
+        try:
+            # tomllib.load would do this; read apart so that bad UTF-8 and bad TOML are told apart.
+            tree = read_toml(text)
+        except RecursionError:
+            raise ConfigError(f"{place}: nested too deeply") from None
+        except ValueError as error:  # TOMLDecodeError is one, and so is a number of too many digits
+            message, at_line, column = _toml_position(str(error), text)
+            raise ConfigError(
+                one_line(f"{place}, line {at_line}, column {column}: not valid TOML: {message}")
+            ) from None
+        _check_plain(tree, {}, place)
+        return tree, toml_lines(text)
+
+
+def _content(path: Path, most: int) -> bytes:
+    place = one_line(str(path), 250)
+    try:
+        return read_regular(path, most)
+    except FileNotFoundError:
+        raise ConfigError(f"{place}: no such config file; check the path") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{place}: is a folder; name the config file in it, such as config.toml") from None
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            size = f"{_MOST_BYTES / 2**20:g} MiB"
+            raise ConfigError(f"{place}: a config and the files that it extends have at most {size} together") from None
+        raise ConfigError(f"{place}: cannot be read: {error.strerror}") from None
+
+
+def _bases(given: Any, place: str, line_of: Mapping[Location, int]) -> list[str]:
+    bases = [given] if isinstance(given, str) else given
+    if not isinstance(bases, list) or not all(isinstance(base, str) and base and "\0" not in base for base in bases):
+        raise ConfigError(
+            one_line(
+                f"{_at(place, line_of, ('extends',))}: extends = {quoted(given)} is not allowed; "
+                "write the path of a config file, or a list of paths"
+            )
+        )
+    if len(set(bases)) < len(bases):
+        raise ConfigError(one_line(f"{_at(place, line_of, ('extends',))}: extends names a file twice"))
+    return bases
+
+
+def _toml_position(message: str, text: str) -> tuple[str, int, int]:
+    """Split tomllib's message into what and where ("end of document" becomes the last line)."""
+    found = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
+    if found and found[1]:
+        return message[: found.start()], int(found[1]), int(found[2])
+    lines = text.splitlines() or [""]
+    return message[: found.start()] if found else message, len(lines), len(lines[-1]) + 1
+
+
+def _merged(base: Declared, top: Declared) -> Declared:
+    replaced: set[Location] = set()
+    tree = _merge(base.tree, top.tree, (), replaced)
+    return Declared(tree, top.path, {**_outside(base.lines, replaced), **top.lines})
+
+
+def _merge(base: dict[str, Any], top: dict[str, Any], place: Location, replaced: set[Location]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in top.items():
+        here = (*place, key)
+        below = base.get(key)
+        if isinstance(below, dict) and isinstance(value, dict) and not _changes_kind(here, below, value):
+            result[key] = _merge(below, value, here, replaced)
+        else:
+            replaced.add(here)
+            result[key] = value
+    return result
+
+
+def _changes_kind(place: Location, base: dict[str, Any], top: dict[str, Any]) -> bool:
+    """Whether a table declares another variant than the one it extends, whose keys would not fit it."""
+    if place == ("model",):
+        return model_kind(top) == "file" and model_kind(base) != "file"
+    return "kind" in top and top["kind"] != (data_kind(base) if place == ("data",) else base.get("kind"))
+
+
+def _outside(lines: Mapping[Location, Any], replaced: set[Location]) -> dict[Location, Any]:
+    """The lines of what was not replaced."""
+    return {
+        key: line
+        for key, line in lines.items()
+        if not replaced or not any(key[:length] in replaced for length in range(1, len(key) + 1))
+    }
+
+
+# -- one tree
+
+
+def _anchored(tree: dict[str, Any], folder: str) -> dict[str, Any]:
+    """The tree of a file in ``folder`` with its relative paths taken from there, those of a sweep too."""
+
+    def anchor(key: str, value: Any) -> Any:
+        if not isinstance(value, str) or not value or "\0" in value:
+            return value  # the schema refuses it
+        if key == "data.source" and not is_path(value, folder):
+            return value
+        return os.path.join(folder, os.path.expanduser(value))
+
+    result = dict(tree)
+    for table, name in (("data", "source"), ("model", "file"), ("output", "dir")):
+        section = result.get(table)
+        if isinstance(section, dict) and name in section:
+            result[table] = {**section, name: anchor(f"{table}.{name}", section[name])}
+    for kind, swept in _sweeps(result):
+        anchored = {
+            key: [anchor(key, value) for value in values]
+            if key in ("data.source", "model.file") and isinstance(values, list)
+            else values
+            for key, values in swept.items()
+        }
+        result["sweep"] = {**result["sweep"], kind: anchored}
+    return result
+
+
+def _sweeps(tree: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The tables of a sweep, where there are any."""
+    for kind in ("grid", "zip"):
+        sweep = tree.get("sweep")
+        if isinstance(sweep, dict) and isinstance(sweep.get(kind), dict):
+            yield kind, sweep[kind]
+
+
+def _flattened(
+    tree: dict[str, Any], line_of: dict[Location, int], place: str, *, later_wins: bool = False
+) -> tuple[dict[str, Any], dict[Location, int]]:
+    """The tree with the settings of its sweep under dotted keys: TOML reads ``data.n_samples = [..]`` as tables."""
+    for kind, swept in list(_sweeps(tree)):
+        flat: dict[str, Any] = {}
+        for key, value in _leaves(swept, ""):
+            if key in flat and not later_wins:
+                where = _at(place, line_of, ("sweep", kind))
+                raise ConfigError(one_line(f"{where}: sweep.{kind} has {quoted(key)} twice"))
+            flat[key] = value
+        tree = {**tree, "sweep": {**tree["sweep"], kind: flat}}
+    moved: dict[Location, int] = {}
+    for location, line in line_of.items():
+        names = [part for part in location[2:] if isinstance(part, str)]
+        if location[:1] == ("sweep",) and location[1:2] in (("grid",), ("zip",)) and names:
+            entries = location[2 + len(names) :]
+            moved[(*location[:2], ".".join(names), *entries)] = line
+        else:
+            moved[location] = line
+    return tree, moved
+
+
+def _leaves(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _check_plain(tree: dict[str, Any], line_of: Mapping[Location, int], place: str) -> dict[str, Any]:
+    """Refuse what JSON could not say, and what nobody means: a tree nested without end, a number of 400 digits."""
+    n_values = 0
+
+    def check(value: Any, location: Location) -> None:
+        nonlocal n_values
+        n_values += 1
+        if n_values > _MOST_VALUES:
+            raise ConfigError(f"{place}: more than {_MOST_VALUES:,} values; a config is something that people read")
+        if len(location) > MOST_PARTS:
+            fail(location, f"is nested more than {MOST_PARTS} levels deep")
+        if isinstance(value, dict):
+            for key, entry in value.items():
+                check(entry, (*location, key))
+        elif isinstance(value, list):
+            for index, entry in enumerate(value):
+                check(entry, (*location, index))
+        elif isinstance(value, int) and abs(value) >= _LARGEST:
+            fail(location, "is not allowed; it is a number of more than 18 digits")
+        elif isinstance(value, float) and not math.isfinite(value):
+            fail(location, f"= {value} is not allowed; it should be a finite number")
+        elif isinstance(value, datetime.date | datetime.time):
+            fail(location, f"= {value} is a date or a time, which no setting takes; write a text in quotes")
+
+    def fail(location: Location, problem: str) -> None:
+        key = printable(dotted(location))
+        key = key if len(key) <= 80 else key[:77] + "..."
+        raise ConfigError(one_line(f"{_at(place, line_of, location)}: {key} {problem}"))
+
+    check(tree, ())
+    return tree
+
+
+def _at(place: str, line_of: Mapping[Location, int], location: Location) -> str:
+    for length in range(len(location), 0, -1):
+        if location[:length] in line_of:
+            return f"{place}, line {line_of[location[:length]]}"
+    return place

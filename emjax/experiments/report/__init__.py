@@ -1,5 +1,0 @@
-"""The report: one page that holds everything it shows, for people who would rather look than read numbers."""
-
-from emjax.experiments.report.build import write_report
-
-__all__ = ["write_report"]

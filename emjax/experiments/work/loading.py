@@ -1,0 +1,67 @@
+"""The data of a run: loaded from a bundled name or a file, or drawn from a mixture with known parameters."""
+
+from typing import Any
+
+import numpy as np
+
+from emjax.catalogue import in_words
+from emjax.datasets.readers import STANDARD_INPUT
+from emjax.experiments.config.single import Config, SimulatedData, SourceData
+from emjax.levels import texts_of
+
+
+def load_data(declared: SourceData | SimulatedData) -> Any:
+    """Return the ``emjax.datasets.Dataset`` that the data section of a config declares.
+
+    Raises DataError when the data cannot be read, or when a covariance to simulate from is not one.
+    """
+    from emjax import datasets
+
+    if isinstance(declared, SimulatedData):
+        return _simulate(declared)
+    return datasets.load(
+        declared.source,
+        columns=declared.columns,
+        header=declared.header,
+        weights=declared.weights,
+        labels=declared.labels,
+        missing=declared.missing or "refuse",
+        texts=declared.texts or "refuse",
+    )
+
+
+def columns_of(dataset: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """The columns of a data set for a file of their own, and the settings that read them back as they are."""
+    levels = dataset.level_names
+    values = dataset.values if levels is None else texts_of(dataset.values, levels)
+    columns = dict(zip(dataset.feature_names, values.T, strict=True))
+    roles: dict[str, str] = {} if levels is None else {"texts": "levels"}
+    for role, column in (("weights", dataset.weights), ("labels", dataset.partial_labels)):
+        if column is not None:
+            roles[role] = role
+            while roles[role] in columns:
+                roles[role] += "_"
+            columns[roles[role]] = column
+    if np.isnan(dataset.values).any():
+        roles["missing"] = "keep"
+    return columns, roles
+
+
+def data_name(config: Config) -> str:
+    """Return a short name for the data, fit for a folder: the bundled name, or the file's without suffix."""
+    if isinstance(config.data, SimulatedData):
+        return "simulated"
+    if config.data.source == STANDARD_INPUT:
+        return "stdin"
+    stem = config.data.source.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    stem = stem.rpartition(".")[0] or stem
+    safe = "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in stem).strip("-")
+    return safe[:60] or "data"
+
+
+def _simulate(declared: SimulatedData) -> Any:
+    from emjax.datasets.simulate import drawn
+    from emjax.experiments.work.truth import law_of
+
+    law = law_of(declared.model_dump(mode="json", exclude_none=True))
+    return drawn(law, law.parameters, in_words(declared.drawn_family), declared.n_samples, declared.seed)

@@ -1,0 +1,207 @@
+"""Traces and rank plots of the draws after alignment, for the quantities whose chains agree least.
+
+A rank plot counts, for each chain, how its draws rank among the draws of all chains. Chains that agree have flat
+counts; the grey band holds 99% of the counts of such chains, were their draws independent. (Vehtari, Gelman, Simpson,
+Carpenter and Bürkner, Bayesian Analysis 16, 2021.)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import binom, rankdata
+
+from emjax.bayes.diagnostics import QuantityDiagnostics
+from emjax.bayes.draws import anchor_rows, invariants_of_weights
+from emjax.bayes.posterior import Posterior
+from emjax.bayes.tree import stored_draws
+from emjax.naming import scalar_parameters
+from emjax.report.drawing import style
+from emjax.wording import elided, number
+
+MOST_QUANTITIES = 4
+NAMED_CHAINS = 3
+"""With more chains than there are colours, so many are coloured: those whose ranks are furthest from flat."""
+
+MOST_GREY = 16
+"""More chains than this without a colour of their own are drawn as a range."""
+
+_TRACE_POINTS = 300
+_BINS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Chains:
+    """The draws ``(chain, draw)`` of one scalar quantity and its diagnostics."""
+
+    name: str
+    values: np.ndarray
+    found: QuantityDiagnostics | None
+
+
+def worst_chains(posterior: Posterior, most: int = MOST_QUANTITIES) -> list[Chains]:
+    """The quantities with the largest R-hat or the smallest effective sample size, the worst first.
+
+    Quantities that are mirror images (two weights that add up to one) count once.
+    """
+    values = draws_by_name(posterior)
+    limits = posterior.diagnostics.thresholds
+    found: dict[tuple[float, float], Chains] = {}
+
+    def badness(row: QuantityDiagnostics) -> float:
+        smallest = min(row.ess_bulk, row.ess_tail)
+        score = max((row.rhat - 1) / (limits.max_rhat - 1), limits.min_ess / smallest if smallest > 0 else math.inf)
+        return score if math.isfinite(score) else math.inf
+
+    rows = [row for row in posterior.diagnostics.quantities if not row.constant and row.name in values]
+    for row in sorted(rows, key=lambda row: -badness(row)):
+        found.setdefault((round(row.rhat, 9), round(row.ess_bulk, 3)), Chains(row.name, values[row.name], row))
+    return list(found.values())[:most]
+
+
+def find_chains(posterior: Posterior, name: str) -> Chains | None:
+    """The draws of a quantity by its name, such as ``mean[0, waiting]``; None if there is none."""
+    values = draws_by_name(posterior)
+    row = next((row for row in posterior.diagnostics.quantities if row.name == name), None)
+    return Chains(name, values[name], row) if name in values else None
+
+
+def draws_by_name(posterior: Posterior) -> dict[str, np.ndarray]:
+    """Draws of the quantities that diagnostics name: the log density, that of the anchors, each parameter."""
+    found = {"lp": np.asarray(posterior.sampled["sample_stats"]["lp"].values)}
+    found.update(_anchors(posterior))
+    found.update(invariants_of_weights(np.asarray(posterior.sampled["posterior"]["weights"].values)))
+    drawn = stored_draws(posterior.sampled["posterior"])
+    named = posterior.mixture.likelihood.named_parameters(posterior.map_fit.params)
+    for parameter in scalar_parameters(named, posterior.map_fit.feature_names, posterior.mixture.family.levels):
+        found[parameter.name] = drawn[parameter.variable][parameter.place]
+    return {name: values for name, values in found.items() if np.isfinite(values).all()}
+
+
+def _anchors(posterior: Posterior) -> dict[str, np.ndarray]:
+    """The log density of the data that diagnostics follow, which the pointwise log-likelihood holds."""
+    pointwise = posterior.sampled["log_likelihood"].to_dataset()["x"]
+    rows = anchor_rows(posterior.map_fit.data)
+    return {f"log_density[{i}]": pointwise.sel(row=row).values for i, row in enumerate(rows)}
+
+
+@style.drawn
+def draw_chains(chains: Chains, width: float) -> Figure:
+    """The trace above, the rank plot below."""
+    height, left, right, gap = 0.86 * width, 0.68, 0.2, 0.5
+    figure = style.Picture(figsize=(width, height))
+    half = (height - 0.46 - 0.3 - gap) / 2
+    box = ((width - left - right) / width, half / height)
+    trace = figure.add_axes((left / width, (0.46 + half + gap) / height, *box))
+    ranks = figure.add_axes((left / width, 0.46 / height, *box))
+    lines = chain_lines(rank_deviations(chains.values))
+    _trace(trace, chains.values, lines)
+    _ranks(ranks, chains.values, lines)
+    trace.set_title(elided(chains.name, 26) + _numbers(chains.found), fontsize=9)
+    return figure
+
+
+def _numbers(found: QuantityDiagnostics | None) -> str:
+    if found is None:
+        return ""
+    size = f"{round(found.ess_bulk):,}" if math.isfinite(found.ess_bulk) else number(None)
+    return f" · R-hat {number(found.rhat)}, ESS {size}"
+
+
+def _trace(axes: Axes, values: np.ndarray, lines: list[ChainLine]) -> None:
+    step = max(1, -(-values.shape[1] // _TRACE_POINTS))
+    for line in lines:
+        axes.plot(
+            np.arange(0, values.shape[1], step),
+            values[line.chain, ::step],
+            color=line.color,
+            linewidth=0.7,
+            alpha=0.85 if line.named or len(lines) <= 8 else 0.4,
+            zorder=3 if line.named else 2,
+        )
+    axes.set_xlim(0, values.shape[1])
+    axes.ticklabel_format(axis="y", useOffset=False)
+    style.finish(axes, "", "value", n_x=5, n_y=4)
+
+
+def rank_counts(values: np.ndarray, n_bins: int = _BINS) -> np.ndarray:
+    """How many draws of each chain fall in each of ``n_bins`` equal ranges of rank, ``(chain, n_bins)``."""
+    ranks = rankdata(values, method="average").reshape(values.shape)
+    edges = np.linspace(0.5, values.size + 0.5, n_bins + 1)
+    return np.stack([np.histogram(chain, bins=edges)[0] for chain in ranks])
+
+
+def rank_bins(n_draws: int) -> int:
+    """How many ranges of rank are counted for chains of so many draws: five draws in each are expected at least."""
+    return max(2, min(_BINS, n_draws // 5))
+
+
+def rank_deviations(values: np.ndarray) -> np.ndarray:
+    """How far the ranks of each chain are from flat, ``(chain,)``: Pearson's chi-square over its degrees of freedom.
+
+    About 1 for chains of independent draws that agree; autocorrelation alone makes it larger.
+    """
+    n_bins = rank_bins(values.shape[1])
+    expected = values.shape[1] / n_bins
+    return ((rank_counts(values, n_bins) - expected) ** 2 / expected).sum(axis=1) / (n_bins - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ChainLine:
+    """How one chain is drawn: in a colour of its own where ``named``, grey among others otherwise."""
+
+    chain: int
+    color: str
+    named: bool
+
+
+def chain_lines(deviations: np.ndarray) -> list[ChainLine]:
+    """The lines of a figure in the order of drawing: each chain in a colour of its own where colours suffice, else
+    those alone whose ``deviations`` (`rank_deviations`) are largest."""
+    n_chains = len(deviations)
+    if n_chains <= len(style.CHAINS):
+        return [ChainLine(chain, style.CHAINS[chain], True) for chain in range(n_chains)]
+    worst = np.argsort(-deviations, kind="stable")[:NAMED_CHAINS].tolist()
+    others = [ChainLine(chain, style.UNTRUSTED, False) for chain in range(n_chains) if chain not in worst]
+    return others + [ChainLine(chain, color, True) for chain, color in zip(sorted(worst), style.CHAINS, strict=False)]
+
+
+def rank_band(n_draws: int) -> tuple[float, float]:
+    """What 99% of the counts of a range lie between, for chains of so many independent draws that agree."""
+    low, high = binom.ppf([0.005, 0.995], n_draws, 1 / rank_bins(n_draws))
+    return float(low), float(high)
+
+
+def _ranks(axes: Axes, values: np.ndarray, lines: list[ChainLine]) -> None:
+    n_bins = rank_bins(values.shape[1])
+    counts = rank_counts(values, n_bins)
+    low, high = rank_band(values.shape[1])
+    axes.axhspan(low, high, color=style.DATA_FILL, alpha=0.6, linewidth=0)
+    edges = np.linspace(0, 100, n_bins + 1)
+    grey = [line.chain for line in lines if not line.named]
+    if len(grey) > MOST_GREY:
+        # So many lines would hide each other.
+        least, most = counts[grey].min(axis=0), counts[grey].max(axis=0)
+        axes.stairs(most, edges, baseline=least, fill=True, color=style.UNTRUSTED, alpha=0.35, linewidth=0,
+                    label="all others", zorder=2)  # fmt: skip
+        axes.hlines([low, high], 0, 100, color=style.MUTED, linewidth=0.7, linestyle=":", zorder=2.5)
+    for line in lines:
+        if line.named or len(grey) <= MOST_GREY:
+            axes.stairs(
+                counts[line.chain],
+                edges,
+                color=line.color,
+                linewidth=1.3 if line.named else 0.6,
+                alpha=1.0 if line.named else 0.8,
+                baseline=None,
+                label=f"chain {line.chain}" if line.named else "others" if line.chain == grey[-1] else None,
+                zorder=3 if line.named else 2,
+            )
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 1.12 * max(high, counts.max()))
+    style.finish(axes, "rank among all draws, %", "draws", n_x=5, n_y=3)
+    style.legend(axes)

@@ -1,0 +1,79 @@
+"""Estimates with their intervals: a panel for each parameter, a line for each component."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from emjax.report.drawing import style
+from emjax.uncertainty.information import IntervalRow, Intervals, IntervalStatus
+from emjax.wording import elided
+
+MOST_PANELS = 9
+MOST_LINES = 12
+"""Parameters and components that are drawn, the first of more."""
+
+
+def groups(rows: Sequence[IntervalRow]) -> dict[str, list[tuple[str, IntervalRow]]]:
+    """The rows by what they measure (``mean[waiting]``, in one unit each), with the number of their component."""
+    found: dict[str, list[tuple[str, IntervalRow]]] = {}
+    for row in rows:
+        variable, _, inner = row.name.partition("[")
+        component, _, feature = inner.removesuffix("]").partition(", ")
+        found.setdefault(f"{variable}[{feature}]" if feature else variable, []).append((component, row))
+    return found
+
+
+@style.drawn
+def draw_intervals(intervals: Intervals, width: float) -> Figure:
+    """EM's estimates and intervals; dots alone where intervals are withheld, grey where they are rough."""
+    found = list(groups(intervals.rows).items())
+    shown = found[:MOST_PANELS]
+    n_columns = min(len(shown), 3 if width >= 4 else 2)
+    n_rows = -(-len(shown) // n_columns)
+    n_lines = min(max(len(rows) for _, rows in shown), MOST_LINES)
+    left, right, top, bottom, between = 0.3, 0.12, 0.42, 0.12, 0.62
+    wide = (width - left - right - 0.3 * (n_columns - 1)) / n_columns
+    tall = 0.17 * n_lines + 0.16
+    height = top + n_rows * (tall + between) + bottom - 0.22
+    figure = style.Picture(figsize=(width, height))
+    for place, (name, rows) in enumerate(shown):
+        row, column = divmod(place, n_columns)
+        x, y = left + column * (wide + 0.3), height - top - (row + 1) * tall - row * between - 0.2
+        axes = figure.add_axes((x / width, y / height, wide / width, tall / height))
+        _panel(axes, elided(name, int(wide / 0.066)), rows[:MOST_LINES], intervals.status)
+    hidden = len(found) - len(shown)
+    figure.text(
+        0.06 / width, 1 - 0.08 / height, elided(_title(intervals, hidden, len(found)), int(width / 0.068)),
+        ha="left", va="top", color=style.MUTED,
+    )  # fmt: skip
+    return figure
+
+
+def _title(intervals: Intervals, hidden: int, n_groups: int) -> str:
+    if intervals.status.withheld:
+        text = f"intervals withheld: {intervals.status.value}"
+    else:
+        rough = ", rough" if intervals.status is IntervalStatus.ROUGH else ""
+        text = f"EM's estimates, {intervals.level:.0%} intervals{rough}, by component"
+    return f"{text}; first {n_groups - hidden} of {n_groups} parameters" if hidden else text
+
+
+def _panel(axes: Axes, name: str, rows: Sequence[tuple[str, IntervalRow]], status: IntervalStatus) -> None:
+    color = style.EM if status is IntervalStatus.OK else style.UNTRUSTED
+    places = np.arange(len(rows))
+    for place, (_, row) in zip(places, rows, strict=True):
+        if np.isfinite([row.lower, row.upper]).all():
+            axes.hlines(place, row.lower, row.upper, color=color, linewidth=2.2)
+        if np.isfinite(row.estimate):
+            axes.plot(row.estimate, place, marker="o", markersize=4.6, color=color)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_title(name, fontsize=8.5)
+    axes.grid(axis="x")
+    style.finish(axes, n_x=3)
+    axes.set_yticks(places, [component for component, _ in rows])
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)

@@ -1,0 +1,193 @@
+r"""How far the labels of the draws can be trusted, drawn: the gaps to the border between two numberings.
+
+For labels :math:`i, j` of an aligned draw :math:`g_{ij} = o_{ii} + o_{jj} - o_{ij} - o_{ji} \ge 0` is what exchanging
+them would cost, with :math:`o_{ij}` the overlap of the reference's responsibilities for :math:`i` with the draw's for
+:math:`j`, in data. At :math:`g_{ij} = 0` the draw lies on the border. `emjax.align.separation` compares the density of
+:math:`u = g_{ij} / \mathrm{median}\, g_{ij}` near the border, :math:`u < 1/2`, with that of the typical zone,
+:math:`1/2 \le u < 3/2`; the figure shows both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from emjax.bayes.posterior import Posterior
+from emjax.metrics.partition import subset_rows
+from emjax.mixture import Mixture, MixtureParams
+from emjax.programs import filled_up, padded_rows
+from emjax.report.drawing import style
+from emjax.report.drawing.view import View
+from emjax.scope import computing
+from emjax.wording import percent
+
+BORDER, TYPICAL_END = 0.5, 1.5
+"""Where the border zone ends and the typical zone begins, and where the latter ends, in medians."""
+
+_ROWS = 1000
+_BATCH = 64
+_BINS_PER_UNIT = 12
+_WIDEST = 2.5
+_MOST_PAIRS = 10
+_MOST_PERMUTATIONS = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class PairGaps:
+    """The gaps of one pair of labels.
+
+    Attributes
+    ----------
+    pair
+        The two labels.
+    relative
+        Gaps over their median, ``(n_draws,)``; zeros where that is zero.
+    border, typical
+        The mean density of ``relative`` below 1/2, and between 1/2 and 3/2.
+    """
+
+    pair: tuple[int, int]
+    relative: np.ndarray
+    border: float
+    typical: float
+
+    @property
+    def separation(self) -> float:
+        """``1 - border / typical``, between 0 and 1."""
+        return float(np.clip(1.0 - self.border / self.typical, 0.0, 1.0)) if self.typical > 0 else 0.0
+
+
+def pair_gaps(posterior: Posterior) -> list[PairGaps]:
+    """The gaps of all pairs of labels, the pair that is separated worst first; empty where none were to be aligned."""
+    n_components = posterior.mixture.n_components
+    if n_components < 2 or not posterior.alignment.needed:
+        return []
+    samples = posterior.map_fit.samples
+    # The same rows as those that chose the labels.
+    some = samples.take(subset_rows(samples.n_samples, _ROWS))
+    rows, reference = some.values, posterior.map_fit.predict_proba(some).T
+    with computing():
+        # Rows that only fill up are nobody's.
+        shares = np.pad(reference, ((0, 0), (0, padded_rows(len(rows)) - len(rows))))
+        overlap = np.asarray(_overlaps(posterior.mixture.likelihood, posterior.params, shares, filled_up(rows)))
+    finite = np.isfinite(overlap).all(axis=(1, 2))
+    own = np.einsum("skk->sk", overlap[finite])
+    found = []
+    for i, j in zip(*np.triu_indices(n_components, k=1), strict=True):
+        gaps = own[:, i] + own[:, j] - overlap[finite][:, i, j] - overlap[finite][:, j, i]
+        median = float(np.median(gaps)) if gaps.size else 0.0
+        relative = gaps / median if median > 0 else np.zeros_like(gaps)
+        border, typical = 2.0 * (relative < BORDER), (relative >= BORDER) & (relative < TYPICAL_END)
+        if gaps.size:
+            found.append(PairGaps((int(i), int(j)), relative, float(border.mean()), float(typical.mean())))
+    return sorted(found, key=lambda pair: pair.separation)
+
+
+@jax.jit(static_argnums=0)
+def _overlaps(mixture: Mixture, draws: MixtureParams, reference: jax.Array, x: jax.Array) -> jax.Array:
+    return jax.lax.map(lambda params: reference @ mixture.responsibilities(params, x), draws, batch_size=_BATCH)
+
+
+def permutation_shares(posterior: Posterior) -> list[tuple[tuple[int, ...], float]]:
+    """Which permutations the alignment chose, and for which share of the draws, the most frequent first."""
+    found, counts = np.unique(posterior.alignment.permutations, axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    n_draws = len(posterior.alignment.permutations)
+    return [(tuple(found[place].tolist()), float(counts[place] / n_draws)) for place in order]
+
+
+@style.drawn
+def draw_labels(posterior: Posterior, width: float) -> Figure:
+    """The gaps of the worst pair as a histogram with both zones; how often each permutation was chosen.
+
+    The bars stand beside the histogram where there is room, else below it.
+    """
+    shares = permutation_shares(posterior)
+    n_bars = min(len(shares), _MOST_PERMUTATIONS) + (len(shares) > _MOST_PERMUTATIONS)
+    left, right, bottom, top = 0.56, 0.14, 0.47, 0.3
+    bars = 0.22 * n_bars
+    names = 0.14 + 0.12 * min(posterior.mixture.n_components, 6)
+    if width > 5.5:
+        upper = max(0.3 * width, bars)
+        height = bottom + upper + top
+        middle = 0.6 * width
+        boxes = (left, bottom, middle - left, upper), (middle + names + 0.3, bottom + upper - bars, 0.0, bars)
+    else:
+        upper = 0.44 * width
+        height = bottom + bars + 0.6 + upper + top
+        boxes = (left, bottom + bars + 0.6, width - left - right, upper), (max(left, names), bottom, 0.0, bars)
+    figure = style.Picture(figsize=(width, height))
+    (x, y, wide, tall), (bars_x, bars_y, _, _) = boxes
+    color = View(None, posterior).posterior_color
+    _gaps(figure.add_axes((x / width, y / height, wide / width, tall / height)), pair_gaps(posterior), color)
+    rest = (width - right - bars_x) / width
+    _permutations(figure.add_axes((bars_x / width, bars_y / height, rest, bars / height)), shares, color)
+    return figure
+
+
+def _gaps(axes: Axes, pairs: list[PairGaps], color: str) -> None:
+    axes.set_xlim(0, _WIDEST)
+    if not pairs:
+        axes.text(0.5, 0.5, "no draw has finite overlaps", transform=axes.transAxes, ha="center", color=style.MUTED)
+        style.finish(axes, "gap to the border, in medians", "density of draws")
+        return
+    worst, *others = pairs
+    edges = np.linspace(0, _WIDEST, int(_WIDEST * _BINS_PER_UNIT) + 1)
+    axes.axvspan(0, BORDER, color=style.WARNING, alpha=0.12, linewidth=0)
+    axes.axvspan(BORDER, TYPICAL_END, color=style.DATA_FILL, alpha=0.45, linewidth=0)
+    density = _density(worst.relative, edges)
+    axes.stairs(density, edges, fill=True, color=color, alpha=0.5, linewidth=0, label=f"labels {_pair(worst)}")
+    shown = others[:_MOST_PAIRS]
+    for place, pair in enumerate(shown):
+        label = None if place else (f"labels {_pair(pair)}" if len(shown) == 1 else "other pairs")
+        axes.stairs(_density(pair.relative, edges), edges, color=style.MUTED, linewidth=0.8, baseline=None, label=label)
+    levels = [(worst.border, 0.0, BORDER), (worst.typical, BORDER, TYPICAL_END)]
+    for place, (level, start, end) in enumerate(levels):
+        mean = "mean of the zone" if place == 0 else None
+        axes.plot([start, end], [level, level], color=style.INK, linewidth=1.6, label=mean)
+    highest = max([density.max(), worst.border, *(_density(pair.relative, edges).max() for pair in shown)])
+    axes.set_ylim(0, 1.22 * highest)
+    for x, word in ((BORDER / 2, "border"), ((BORDER + TYPICAL_END) / 2, "typical")):
+        axes.annotate(
+            word, (x, 0.985), xycoords=axes.get_xaxis_transform(), ha="center", va="top", color=style.MUTED, fontsize=8
+        )
+    beyond = float((worst.relative > _WIDEST).mean())
+    if beyond > 0:
+        axes.annotate(
+            f"{percent(beyond)} beyond →", (0.99, 0.9), xycoords="axes fraction", ha="right", va="top",
+            color=style.MUTED, fontsize=8,
+        )  # fmt: skip
+    style.legend(axes)
+    style.finish(axes, "gap to the border, in medians", "density of draws", n_y=4)
+
+
+def _density(relative: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """The density of the draws; those beyond the last edge take their share of it with them."""
+    counts, _ = np.histogram(relative, edges)
+    return counts / (len(relative) * np.diff(edges))
+
+
+def _pair(gaps: PairGaps) -> str:
+    return f"{gaps.pair[0]} and {gaps.pair[1]}"
+
+
+def _permutations(axes: Axes, shares: list[tuple[tuple[int, ...], float]], color: str) -> None:
+    """A bar for each permutation: which component of the draw each label was given to."""
+    named = [
+        (" ".join(map(str, order)) if len(order) <= 6 else f"no. {place}", share)
+        for place, (order, share) in enumerate(shares[:_MOST_PERMUTATIONS])
+    ]
+    rest = shares[_MOST_PERMUTATIONS:]
+    if rest:
+        named.append((f"{len(rest)} more", sum(share for _, share in rest)))
+    places = np.arange(len(named))
+    axes.barh(places, [100 * share for _, share in named], height=0.66, color=color, alpha=0.5, linewidth=0)
+    axes.set_yticks(places, [name for name, _ in named])
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(named) - 0.5, -0.5)
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("draws of each permutation, %")

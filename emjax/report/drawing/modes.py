@@ -1,0 +1,140 @@
+"""The modes of a posterior: what mass each holds, by three accounts, and how much of it each chain drew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from emjax.bayes.posterior import Posterior
+from emjax.bayes.visits import PosteriorMode
+from emjax.report.drawing import style
+from emjax.report.drawing.view import View
+from emjax.wording import count, number
+
+MOST_MODES = 8
+"""Of more modes than this those with the largest mass are drawn."""
+
+_ROW = 0.56
+_BAR = 0.12
+_STRIP = 0.3
+_BAR_PLACE = 0.24
+_ROOM = 0.08
+
+
+def shown_modes(posterior: Posterior) -> tuple[PosteriorMode, ...]:
+    """The modes that are drawn, the one with the largest mass first."""
+    return posterior.modes.modes[:MOST_MODES]
+
+
+@style.drawn
+def draw_modes(posterior: Posterior, width: float) -> Figure:
+    """A row for each mode: bar and dots of its share of the posterior, and beside them the share of each chain."""
+    modes, unvisited = shown_modes(posterior), posterior.modes.unvisited
+    view = View(None, posterior)
+    height = len(modes) * _ROW + 0.95
+    left, right, bottom, top = 0.16, 0.16, 0.5, 0.36
+    side = 0.24 * width
+    figure = style.Picture(figsize=(width, height))
+    tall = (height - bottom - top) / height
+    main_width = width - left - right - side - 0.24
+    axes = figure.add_axes((left / width, bottom / height, main_width / width, tall))
+    strip = figure.add_axes((1 - (right + side) / width, bottom / height, side / width, tall))
+    for place, mode in enumerate(modes):
+        _shares(axes, place, mode, view.posterior_color)
+        _name(axes, place, mode, warned=place in unvisited, letters=int(main_width / 0.07))
+        _by_chain(strip, place, mode, view.posterior_color)
+    _key(axes, view)
+    axes.set_xlim(0, 100 * (1 + _ROOM))
+    axes.spines["bottom"].set_bounds(0, 100)
+    style.finish(axes, "share of the posterior, %" if view.trusted else "share, %; draws not converged", n_x=5)
+    n_chains = len(modes[0].visited_by_chain)
+    strip.set_xlim(-0.5, n_chains - 0.5)
+    style.finish(strip, "chain", n_x=4, whole_x=True)
+    if n_chains == 1:
+        strip.set_xticks([0])
+    for one in (axes, strip):
+        one.set_ylim(len(modes) - 0.35, -0.5)
+        one.set_yticks([])
+        one.spines["left"].set_visible(False)
+    strip.spines["bottom"].set_visible(False)
+    strip.tick_params(axis="x", length=0)
+    strip.set_title("share of each chain" if side > 1.3 else "each chain", fontsize=8.5, color=style.MUTED)
+    return figure
+
+
+def _shares(axes: Axes, place: int, mode: PosteriorMode, color: str) -> None:
+    """The draws as a bar, both masses as dots on it."""
+    middle = place + _BAR_PLACE
+    axes.barh(middle, 100, height=2 * _BAR, color=style.GRID, alpha=0.5, linewidth=0, zorder=1)
+    if np.isfinite(mode.visited):
+        axes.barh(middle, 100 * mode.visited, height=2 * _BAR, color=color, alpha=0.45, linewidth=0, zorder=2)
+    axes.plot(
+        100 * mode.laplace_mass,
+        middle,
+        marker="o",
+        markersize=7,
+        markerfacecolor="none",
+        markeredgecolor=style.EM,
+        markeredgewidth=1.3,
+        clip_on=False,
+        zorder=5,
+    )
+    axes.plot(100 * mode.mass, middle, marker="D", markersize=4, color=style.EM, clip_on=False, zorder=6)
+
+
+def _name(axes: Axes, place: int, mode: PosteriorMode, *, warned: bool, letters: int) -> None:
+    """The mode's height and EM's, above its bar; in the warning's colour where no draw lies in it."""
+    height, objective = number(mode.log_density, 6), number(mode.objective, 6)
+    said = " · no draw in it" if warned else f" · {mode.n_empty} empty" if mode.n_empty else f" · EM {objective}"
+    long = said.replace("EM ", "EM's objective ")
+    starts = f", {count(mode.n_starts, 'start')}" if mode.n_starts > 1 and not warned else ""
+    forms = (
+        f"{place}: log density {height}{long}{starts}",
+        f"{place}: log density {height}{said}{starts}",
+        f"{place}: log density {height}{said}",
+        f"{place}: {height}{said}",
+    )
+    axes.annotate(
+        next((form for form in forms if len(form) <= letters), forms[-1]),
+        (0, place),
+        xycoords=axes.get_yaxis_transform(),
+        xytext=(0, 1),
+        textcoords="offset points",
+        va="bottom",
+        fontsize=8.5,
+        fontweight="bold" if warned else "regular",
+        color=style.WARNING if warned else style.INK,
+        zorder=7,
+    )
+
+
+def _by_chain(axes: Axes, place: int, mode: PosteriorMode, color: str) -> None:
+    """One column for each chain, as high as the mode's share of its draws."""
+    shares: Sequence[float] = np.nan_to_num(mode.visited_by_chain).tolist()
+    floor = place + _BAR_PLACE + _BAR
+    axes.axhline(floor, color=style.GRID, linewidth=0.8, zorder=1)
+    room = 2 * _STRIP
+    axes.axhline(floor - room, color=style.GRID, linewidth=0.5, linestyle=":", zorder=1)
+    axes.bar(
+        np.arange(len(shares)),
+        [-room * share for share in shares],
+        bottom=floor,
+        width=0.8,
+        color=color,
+        alpha=0.6,
+        linewidth=0,
+        zorder=2,
+    )
+
+
+def _key(axes: Axes, view: View) -> None:
+    axes.fill_between([], [], color=view.posterior_color, alpha=0.45, linewidth=0, label="draws")
+    axes.plot(
+        [], [], linestyle="none", marker="o", markersize=7, markerfacecolor="none", markeredgecolor=style.EM,
+        label="Laplace",
+    )  # fmt: skip
+    axes.plot([], [], linestyle="none", marker="D", markersize=4, color=style.EM, label="corrected")
+    style.legend(axes)
