@@ -1,5 +1,6 @@
 """What a run ran on: versions, machine, devices, settings and a fingerprint of the data."""
 
+import functools
 import hashlib
 import os
 import platform
@@ -18,6 +19,25 @@ PACKAGES = ("emjax", "jax", "jaxlib", "numpy", "scipy", "numpyro", "arviz", "xar
 
 FORMAT = 1
 """The format of a single run's folder, which its ``environment.json`` says. A newer one is read as far as it can be."""
+
+
+def provenance(started: Moment) -> dict[str, Any]:
+    """When, how long and on what: nothing in it names the machine or its user.
+
+    JAX's devices are told where JAX is loaded already; a job without it should not start its backend.
+    """
+    return {
+        "started": started.text,
+        "seconds": started.seconds,
+        "versions": dict(_versions()),
+        "machine": machine(),
+        "devices": devices() if "jax" in sys.modules else [],
+    }
+
+
+@functools.cache
+def _versions() -> dict[str, str | None]:
+    return versions((*PACKAGES, "scikit-learn", "pyarrow"))
 
 
 def emjax_version() -> str:
@@ -103,14 +123,11 @@ def describe_run(
     """
     return {
         "format": FORMAT,
-        "started": started.text,
-        "seconds": started.seconds,
+        **provenance(started),
+        "devices": devices(),
         "command": ["emjax", *sys.argv[1:]],
         "seed": seed,
         "precision": precision,
-        "versions": versions(),
-        "machine": machine(),
-        "devices": devices(),
         "data": {
             "name": dataset.name,
             "source": dataset.source,

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from emjax import clock
 from emjax.atomic import write_atomically
+from emjax.environment import provenance
 from emjax.errors import ConfigError
 from emjax.experiments.archive.door import (
     DamagedError,
@@ -27,7 +28,6 @@ from emjax.experiments.archive.door import (
     read_json,
     read_toml,
 )
-from emjax.experiments.archive.records import provenance
 from emjax.experiments.archive.shapes import Declaration
 from emjax.experiments.config.refusals import refusal
 from emjax.experiments.config.schema import Study

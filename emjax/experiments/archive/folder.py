@@ -26,8 +26,7 @@ from emjax.atomic import StorageError, storage
 from emjax.errors import ConfigError, RunExistsError
 from emjax.experiments.archive import declaration, records, rows
 from emjax.experiments.archive.door import DamagedError, checked, looking, newer_note, read_json
-from emjax.experiments.archive.index import INDEX, Index
-from emjax.experiments.archive.records import Entry
+from emjax.experiments.archive.records import INDEX, Entry, Index
 from emjax.experiments.archive.shapes import Failure
 from emjax.experiments.config.schema import Study
 from emjax.experiments.plan.jobs import Job, Plan

@@ -1,29 +1,40 @@
-"""The record of a job, ``job.json``: what says that its folder is whole.
+"""The finished jobs of a study's folder: the record of each, ``job.json``, and an index of all, ``index.json``.
 
 A folder is a finished job if its ``job.json`` can be read, its key is both the folder's name and the hash of the spec
 in it, and the files that it lists are there with the sizes (with ``verify`` also the SHA-256) that it lists. Anything
 else is torn: it counts as not there, and is replaced by whoever does the job.
+
+The folders are the truth. The index saves reading the record of every job again; where it disagrees with a folder the
+folder is read, and a lost index costs nothing but that reading.
 """
 
 import dataclasses
 import functools
 import hashlib
-import sys
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from emjax.atomic import write_atomically
 from emjax.clock import Moment
-from emjax.environment import PACKAGES, devices, machine, versions
+from emjax.environment import provenance
 from emjax.experiments.archive.door import DamagedError, checked, newer_note, read_json
-from emjax.experiments.archive.shapes import Record
+from emjax.experiments.archive.shapes import FileName, JobKey, Record, Whole
 from emjax.experiments.plan.jobs import job_key
 from emjax.files import regular_size
-from emjax.jsonable import to_json, to_jsonable
+from emjax.jsonable import canonical, digest, to_json, to_jsonable
 
-RECORD = "job.json"
-ROWS = "rows.parquet"
-FORMAT = 1
+RECORD, ROWS, INDEX = "job.json", "rows.parquet", "index.json"
+FORMAT, INDEX_FORMAT = 1, 2
+
+FEW = 32
+"""Up to so many jobs are looked at without the index."""
+
+_KEY = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +53,16 @@ class Entry:
         Of its summary and provenance: rows, outcomes by status, wall seconds.
     """
 
-    stamp: tuple[int, int]
-    files: Mapping[str, tuple[int, str]]
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    stamp: tuple[Whole, int]
+    files: dict[FileName, tuple[Whole, str]]
     cell: str
     method: str
     first: int
     stop: int
     n_rows: int
-    statuses: Mapping[str, int]
+    statuses: dict[str, int]
     seconds: float
 
 
@@ -59,7 +72,7 @@ def write_record(folder: Path, key: str, spec: Mapping[str, Any], summary: Any, 
         "format": FORMAT,
         "key": key,
         "spec": spec,
-        "files": {path.name: _listed(path) for path in sorted(folder.iterdir())},
+        "files": {path.name: listed(path) for path in sorted(folder.iterdir())},
         "summary": summary,
         "provenance": provenance(started),
     }
@@ -93,8 +106,10 @@ def read_entry(folder: Path, known: Entry | None = None, *, verify: bool = False
         found = (folder / RECORD).stat()
         stamp = (found.st_size, found.st_mtime_ns)
         entry = known if known is not None and known.stamp == stamp else _entry(folder, stamp)
-        if entry is None or not all(_whole(folder / name, *listed, verify) for name, listed in entry.files.items()):
-            return None
+        for name, (size, sha256) in entry.files.items() if entry else ():
+            path = folder / name
+            if regular_size(path) != size or (verify and sha256_of(path) != sha256):
+                return None
     except OSError:
         return None
     return entry
@@ -107,7 +122,7 @@ def _entry(folder: Path, stamp: tuple[int, int]) -> Entry | None:
     spec, summary = document["spec"], document["summary"]
     return Entry(
         stamp=stamp,
-        files={name: (listed["size"], listed["sha256"]) for name, listed in document["files"].items()},
+        files={name: (file["size"], file["sha256"]) for name, file in document["files"].items()},
         cell=spec["cell"],
         method=spec["method"]["name"],
         first=spec["first"],
@@ -118,11 +133,8 @@ def _entry(folder: Path, stamp: tuple[int, int]) -> Entry | None:
     )
 
 
-def _whole(path: Path, size: int, sha256: str, verify: bool) -> bool:
-    return regular_size(path) == size and (not verify or sha256_of(path) == sha256)
-
-
-def _listed(path: Path) -> dict[str, Any]:
+def listed(path: Path) -> dict[str, Any]:
+    """What a record says of a file."""
     return {"size": path.stat().st_size, "sha256": sha256_of(path)}
 
 
@@ -132,20 +144,63 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def provenance(started: Moment) -> dict[str, Any]:
-    """When, how long and on what: nothing in it names the machine or its user.
+class Index:
+    """Entries of finished jobs by key, checked against the folders at every look."""
 
-    JAX's devices are told where JAX is loaded already; a job without it should not start its backend.
-    """
-    return {
-        "started": started.text,
-        "seconds": started.seconds,
-        "versions": dict(_versions()),
-        "machine": machine(),
-        "devices": to_jsonable(devices()) if "jax" in sys.modules else [],
-    }
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / INDEX
+        self._jobs = folder / "jobs"
+        self._entries: dict[str, Entry] = {}
 
+    @functools.cached_property
+    def _stored(self) -> tuple[dict[str, Entry], dict[str, str]]:
+        """What ``index.json`` says of jobs and of ``rows.parquet``; nothing where it is not there or damaged."""
+        return self._read()
 
-@functools.cache
-def _versions() -> dict[str, str | None]:
-    return versions((*PACKAGES, "scikit-learn", "pyarrow"))
+    @property
+    def joined(self) -> dict[str, str]:
+        """What ``rows.parquet`` is to be believed by: what `save` was given."""
+        return self._stored[1]
+
+    def entries(self, keys: Iterable[str] | None = None, *, verify: bool = False) -> dict[str, Entry]:
+        """The entries of those of ``keys`` (default: all folders) that are finished now, in their order.
+
+        ``verify`` also compares the SHA-256 of every file.
+        """
+        wanted = self.keys() if keys is None else list(dict.fromkeys(keys))
+        # A worker asks about one job at a time, and should not read the index of all for that.
+        known = {**self._stored[0], **self._entries} if len(wanted) > FEW else self._entries
+        found = {key: read_entry(self._jobs / key, known.get(key), verify=verify) for key in wanted}
+        finished = {key: entry for key, entry in found.items() if entry is not None}
+        self._entries.update(finished)
+        return finished
+
+    def keys(self) -> list[str]:
+        """The names under ``jobs/`` that may be jobs, sorted."""
+        try:
+            return sorted(name for name in os.listdir(self._jobs) if _KEY.fullmatch(name))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def save(self, joined: dict[str, str] | None = None) -> dict[str, Entry]:
+        """Return the entries of all folders, written to ``index.json`` if it says otherwise. Raises StorageError.
+
+        ``joined`` is what `emjax.experiments.archive.rows.write_rows` has just returned; default: as it was.
+        """
+        now = (self.entries(), self.joined if joined is None else joined)
+        if now != self._stored or not self._path.exists():
+            content = to_jsonable({"format": INDEX_FORMAT, "jobs": now[0], "rows": now[1]})
+            write_atomically(self._path, canonical({**content, "sha256": digest(content, 64)}) + "\n")
+            self._stored = now
+        return now[0]
+
+    def _read(self) -> tuple[dict[str, Entry], dict[str, str]]:
+        try:
+            document = read_json(self._path)
+            # What is not whole to the last bit, or of another format, is as good as lost.
+            if document.pop("sha256") == digest(document, 64) and document["format"] == INDEX_FORMAT:
+                entries = TypeAdapter(dict[JobKey, Entry]).validate_python(document["jobs"])
+                return entries, TypeAdapter(dict[str, str]).validate_python(document["rows"])
+        except (DamagedError, ValidationError, LookupError, TypeError, AttributeError):
+            pass
+        return {}, {}

@@ -5,9 +5,10 @@ missing. Further keys are let through: a newer emjax may write them. Names that 
 have a pattern, so that they are nothing else.
 """
 
+import types
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 CellKey = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
 JobKey = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -26,261 +27,124 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
 
-class Device(Shape):
-    platform: str
-    kind: str
+def _table(**columns: Any) -> Any:
+    """A `Shape` of these columns; a pair is a type and a default, because the column may be missing."""
+    return create_model("table", __base__=Shape, **columns)
 
 
-class Provenance(Shape):
-    started: str | None = None
-    versions: dict[str, str | None] = {}
-    machine: dict[str, Any] = {}
-    devices: list[Device] | None = None
+def _rows(**columns: Any) -> Any:
+    """A list of such tables."""
+    return types.GenericAlias(list, _table(**columns))
 
+
+def _numbers(*columns: str) -> dict[str, Any]:
+    return dict.fromkeys(columns, Number)
+
+
+_PROVENANCE: dict[str, Any] = {
+    "started": (str | None, None),
+    "versions": (dict[str, str | None], {}),
+    "machine": (dict[str, Any], {}),
+    "devices": (_rows(platform=str, kind=str) | None, None),
+}
 
 # -- single runs
 
+RunConfig = _table(
+    task=Literal["compare", "fit", "sample"],
+    seed=(int, 0),
+    data=_table(kind=(str, ""), source=(str, "")),
+    model=_table(family=(str, ""), covariance=(str, ""), n_components=(int, 0), file=(str, "")),
+)
 
-class RunConfig(Shape):
-    class _Data(Shape):
-        kind: str = ""
-        source: str = ""
+Environment = _table(
+    **_PROVENANCE,
+    format=(Format, 1),
+    data=_table(name=str, n_samples=int, n_features=int),
+    model=(_table(family=str, covariance=str | None, n_components=int) | None, None),
+)
 
-    class _Model(Shape):
-        family: str = ""
-        covariance: str = ""
-        n_components: int = 0
-        file: str = ""
+Unfinished = _table(key=str, done=list[Literal["EM", "sampling"]])
 
-    task: Literal["compare", "fit", "sample"]
-    seed: int = 0
-    data: _Data
-    model: _Model
+_FIT = _table(
+    **dict.fromkeys(("message", "space"), str),
+    **dict.fromkeys(("status", "prior"), Word),
+    **dict.fromkeys(("converged", "exact_iterations"), bool),
+    **_numbers("log_likelihood", "bic", "compile_seconds", "run_seconds"),
+    log_prior=(Number, None),
+    n_iter=int | None,
+    intervals=_table(
+        level=float, status=Word, message=str, rows=_rows(name=str, **_numbers("estimate", "se", "lower", "upper"))
+    ),
+    optima=_rows(count=int, objective=Number, spurious=bool, status=(Word, "converged")),
+)
 
+EmDocument = _table(mle=_FIT | None, map=_FIT | None)
 
-class Environment(Provenance):
-    class _Data(Shape):
-        name: str
-        n_samples: int
-        n_features: int
+PosteriorDocument = _table(
+    **dict.fromkeys(("status", "method"), Word),
+    **dict.fromkeys(("message", "prior_note"), str),
+    **_numbers("pareto_k", "log_evidence", "compile_seconds", "run_seconds"),
+    status_message=(str, ""),
+    decision=list[str],
+    n_modes=int,
+    modes=_rows(mass=Number, n_empty=(int | None, None)),
+    good_pareto_k=(float, 0.0),
+    level=float,
+    alignment=_table(trust=Number, note=str),
+    parameters=_rows(name=str, **_numbers("mean", "sd", "lower", "upper", "ess", "r_hat")),
+)
 
-    class _Model(Shape):
-        family: str
-        covariance: str | None
-        n_components: int
+_SECONDS = _table(method=(Word | None, None), **_numbers("compile_seconds", "run_seconds"))
 
-    format: Format = 1
-    data: _Data
-    model: _Model | None = None
-
-
-class Optimum(Shape):
-    count: int
-    objective: Number
-    spurious: bool
-    status: Word = "converged"
-
-
-class Interval(Shape):
-    name: str
-    estimate: Number
-    se: Number
-    lower: Number
-    upper: Number
-
-
-class Intervals(Shape):
-    level: float
-    status: Word
-    message: str
-    rows: list[Interval]
-
-
-class FitDocument(Shape):
-    status: Word
-    message: str
-    converged: bool
-    exact_iterations: bool
-    prior: Word
-    space: str
-    log_likelihood: Number
-    log_prior: Number = None
-    bic: Number
-    n_iter: int | None
-    intervals: Intervals
-    optima: list[Optimum]
-    compile_seconds: Number
-    run_seconds: Number
-
-
-class Unfinished(Shape):
-    key: str
-    done: list[Literal["EM", "sampling"]]
-
-
-class EmDocument(Shape):
-    mle: FitDocument | None
-    map: FitDocument | None
-
-
-class Alignment(Shape):
-    trust: Number
-    note: str = ""
-
-
-class Mode(Shape):
-    mass: Number
-    n_empty: int | None = None
-
-
-class PosteriorDocument(Shape):
-    class _Row(Shape):
-        name: str
-        mean: Number
-        sd: Number
-        lower: Number
-        upper: Number
-        ess: Number
-        r_hat: Number
-
-    class _Alignment(Alignment):
-        note: str
-
-    status: Word
-    message: str
-    status_message: str = ""
-    prior_note: str
-    method: Word
-    decision: list[str]
-    n_modes: int
-    modes: list[Mode]
-    pareto_k: Number
-    good_pareto_k: float = 0.0
-    log_evidence: Number
-    level: float
-    alignment: _Alignment
-    parameters: list[_Row]
-    compile_seconds: Number
-    run_seconds: Number
-
-
-class _Value(Shape):
-    value: Number
-
-
-class _MeanDifference(Shape):
-    mean_difference: Number
-
-
-class _Scores(Shape):
-    em: Number
-    posterior_predictive: Number
-    difference: Number
-
-
-class _Loo(Shape):
-    value: Number
-    standard_error: Number
-
-
-class _PosteriorSays(Shape):
-    status: Word
-    status_message: str = ""
-
-
-class _SpuriousOrNot(Shape):
-    spurious: bool
-
-
-class _IntervalsSay(Shape):
-    status: Word = "converged"
-    message: str
-
-
-class _Judgement(Shape):
-    sentence: str = ""
-
-
-class _EmSays(Shape):
-    status: Word
-    message: str
-    prior: str = ""
-    optima: list[_SpuriousOrNot] = []
-    intervals: _IntervalsSay | None = None
-    judgement: _Judgement | None = None
-
-
-class _Seconds(Shape):
-    method: Word | None = None
-    compile_seconds: Number
-    run_seconds: Number
-
-
-class ComparisonDocument(Shape):
-    class _Row(Shape):
-        name: str
-        em: Number
-        se: Number
-        mean: Number
-        sd: Number
-        difference_in_sd: Number
-        width_ratio: Number
-
-    class _Invariants(Shape):
-        total_variation: _Value
-        co_clustering: _MeanDifference
-        log_score: _Scores
-        elpd_loo: _Loo | None
-        bic: Number
-
-    class _Diagnostics(Shape):
-        posterior: _PosteriorSays
-        em: _EmSays | None = None
-        alignment: Alignment | None = None
-
-    class _Cost(Shape):
-        em: _Seconds | None = None
-        mcmc: _Seconds | None = None
-
-    verdict: Literal["em_sufficient", "em_with_intervals", "mcmc_needed", "inconclusive"]
-    reasons: list[str]
-    parameters: list[_Row]
-    invariants: _Invariants
-    diagnostics: _Diagnostics
-    cost: _Cost | None = None
-
+ComparisonDocument = _table(
+    verdict=Literal["em_sufficient", "em_with_intervals", "mcmc_needed", "inconclusive"],
+    reasons=list[str],
+    parameters=_rows(name=str, **_numbers("em", "se", "mean", "sd", "difference_in_sd", "width_ratio")),
+    invariants=_table(
+        total_variation=_table(value=Number),
+        co_clustering=_table(mean_difference=Number),
+        log_score=_table(**_numbers("em", "posterior_predictive", "difference")),
+        elpd_loo=_table(**_numbers("value", "standard_error")) | None,
+        bic=Number,
+    ),
+    diagnostics=_table(
+        posterior=_table(status=Word, status_message=(str, "")),
+        em=(
+            _table(
+                status=Word,
+                message=str,
+                prior=(str, ""),
+                optima=(_rows(spurious=bool), []),
+                intervals=(_table(status=(Word, "converged"), message=str) | None, None),
+                judgement=(_table(sentence=(str, "")) | None, None),
+            )
+            | None,
+            None,
+        ),
+        alignment=(_table(trust=Number, note=(str, "")) | None, None),
+    ),
+    cost=(_table(em=(_SECONDS | None, None), mcmc=(_SECONDS | None, None)) | None, None),
+)
 
 # -- studies
 
-
-class Cell(Shape):
-    index: Whole
-    key: CellKey
-    settings: dict[SweptKey, Any]
-    subject: str | None = None
-
-
-class DeclaredJob(Shape):
-    key: JobKey
-    cell: CellKey
-    method: Label
-    first: Whole
-    stop: Whole
+_Declared: Any = _table(
+    format=Format,
+    **dict.fromkeys(("title", "question", "data"), (str | None, None)),
+    seed=int,
+    level=float,
+    n_components=(int | None, None),
+    methods=Annotated[list[Label], Field(min_length=1)],
+    sweep=list[SweptKey],
+    cells=_rows(index=Whole, key=CellKey, settings=dict[SweptKey, Any], subject=(str | None, None)),
+    jobs=_rows(key=JobKey, cell=CellKey, method=Label, first=Whole, stop=Whole),
+    provenance=_table(**_PROVENANCE),
+)
 
 
-class Declaration(Shape):
-    format: Format
-    title: str | None = None
-    question: str | None = None
-    seed: int
-    level: float
-    data: str | None = None
-    n_components: int | None = None
-    methods: Annotated[list[Label], Field(min_length=1)]
-    sweep: list[SweptKey]
-    cells: list[Cell]
-    jobs: list[DeclaredJob]
-    provenance: Provenance
+class Declaration(_Declared):
+    """The content of ``study.json``."""
 
     @model_validator(mode="after")
     def _parts_name_one_another(self) -> Self:
@@ -297,65 +161,22 @@ class Declaration(Shape):
         return self
 
 
-class Failure(Shape):
-    key: JobKey
-    error: str
-    attempts: int = 0
-    spec: dict[str, Any] = {}
+Failure = _table(key=JobKey, error=str, attempts=(int, 0), spec=(dict[str, Any], {}))
 
-
-class ListedFile(Shape):
-    size: Whole
-    sha256: str
-
-
-class Spec(Shape):
-    class _Method(Shape):
-        name: Label
-        kind: str
-        budget: dict[str, Any] = {}
-
-    seed: int
-    data: dict[str, Any]
-    model: dict[str, Any]
-    method: _Method
-    level: float
-    cell: CellKey
-    first: Whole
-    stop: Whole
-
-
-class Record(Shape):
-    class _Summary(Shape):
-        n_rows: Whole = 0
-        statuses: dict[str, int] = {}
-
-    class _Provenance(Provenance):
-        seconds: float
-
-    format: Format
-    key: JobKey
-    spec: Spec
-    files: dict[FileName, ListedFile]
-    summary: _Summary
-    provenance: _Provenance
-
-
-class IndexedJob(Shape):
-    model_config = ConfigDict(extra="forbid")
-
-    stamp: Annotated[tuple[Whole, int], Field(strict=False)]
-    files: dict[FileName, Annotated[tuple[Whole, str], Field(strict=False)]]  # JSON has lists alone
-    cell: str
-    method: str
-    first: int
-    stop: int
-    n_rows: int
-    statuses: dict[str, int]
-    seconds: float
-
-
-class IndexDocument(Shape):
-    format: Format
-    jobs: dict[JobKey, IndexedJob]
-    rows: dict[str, str]
+Record = _table(
+    format=Format,
+    key=JobKey,
+    spec=_table(
+        seed=int,
+        data=dict[str, Any],
+        model=dict[str, Any],
+        method=_table(name=Label, kind=str, budget=(dict[str, Any], {})),
+        level=float,
+        cell=CellKey,
+        first=Whole,
+        stop=Whole,
+    ),
+    files=dict[FileName, _table(size=Whole, sha256=str)],  # type: ignore[misc]
+    summary=_table(n_rows=(Whole, 0), statuses=(dict[str, int], {})),
+    provenance=_table(**_PROVENANCE, seconds=float),
+)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from emjax.experiments.archive import index
+from emjax.experiments.archive import records
 from emjax.experiments.archive.folder import Archive, StorageError
 
 
@@ -40,7 +40,7 @@ def unseen(archive: Archive, paths: list[Path], n_flips: int, *, named: bool) ->
 
 @pytest.fixture
 def collected(tmp_path, study, fill, monkeypatch) -> Archive:
-    monkeypatch.setattr(index, "FEW", 0)
+    monkeypatch.setattr(records, "FEW", 0)
     archive = fill(tmp_path / "s", study)
     archive.collect()
     return archive

@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from emjax.cli.app import app
-from emjax.experiments.archive.records import _listed
+from emjax.experiments.archive.records import listed
 from emjax.experiments.plan.jobs import job_key
 
 FOLDERS = Path(__file__).resolve().parents[2] / "reference" / "folders"
@@ -271,7 +271,7 @@ def rows_changed(draw: Draw, path: Path, place: Place) -> None:
         table = table.set_column(place_of, name, pyarrow.array(values, table.schema.field(name).type))
     parquet.write_table(table, rows)
     document = json.loads(record.read_text())
-    document["files"] = {"rows.parquet": _listed(rows)}
+    document["files"] = {"rows.parquet": listed(rows)}
     record.write_text(json.dumps(document))
     (place.run / "rows.parquet").unlink(missing_ok=True)
 

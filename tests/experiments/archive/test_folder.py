@@ -16,7 +16,7 @@ import pytest
 
 from emjax import atomic
 from emjax.errors import ConfigError, RunExistsError
-from emjax.experiments.archive import index, records
+from emjax.experiments.archive import records
 from emjax.experiments.archive.folder import Archive, StorageError
 from emjax.experiments.plan.grid import make_plan
 
@@ -104,7 +104,7 @@ def test_a_job_that_raises_leaves_nothing(archive, plan):
     ids=["no record", "half a record", "another spec", "no rows", "half of the rows", "empty", "a file", "a list"],
 )
 def test_a_torn_job_is_done_again(archive, plan, tear, write_job, monkeypatch):
-    monkeypatch.setattr(index, "FEW", 0)
+    monkeypatch.setattr(records, "FEW", 0)
     job = plan.jobs[0]
     write_job(archive, job)
     archive.collect()
@@ -301,7 +301,7 @@ def _numbers(archive: Archive):
 def test_the_index_follows_from_the_folders(tmp_path, study, plan, fill, monkeypatch):
     archive = fill(tmp_path / "s", study)
     archive.collect()
-    monkeypatch.setattr(index, "FEW", 0)
+    monkeypatch.setattr(records, "FEW", 0)
     path = archive.path / "index.json"
     kept = path.read_text()
     for spoil in (path.unlink, lambda: path.write_text("{"), lambda: path.write_text('{"format": 1, "jobs": []}')):
@@ -323,14 +323,14 @@ def test_the_index_follows_from_the_folders(tmp_path, study, plan, fill, monkeyp
 def test_a_known_record_is_not_read_again(tmp_path, study, fill, monkeypatch):
     archive = fill(tmp_path / "s", study)
     archive.collect()
-    monkeypatch.setattr(index, "FEW", 0)
+    monkeypatch.setattr(records, "FEW", 0)
     monkeypatch.setattr(records, "read_record", lambda folder: pytest.fail("was read"))
     assert len(Archive(archive.path).finished()) == 8
 
 
 def test_one_job_is_looked_up_without_the_index(archive, plan, write_job, monkeypatch):
     write_job(archive, plan.jobs[0])
-    monkeypatch.setattr(index.Index, "_read", lambda self: pytest.fail("was read"))
+    monkeypatch.setattr(records.Index, "_read", lambda self: pytest.fail("was read"))
     assert Archive(archive.path).finished([plan.jobs[0].key]) == {plan.jobs[0].key}
 
 

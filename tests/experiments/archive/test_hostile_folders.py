@@ -382,7 +382,7 @@ def test_a_study_of_odd_numbers_is_shown(copied, emjax_command, values):
         odd = pyarrow.array((values * len(table))[: len(table)])
         table = table.set_column(table.column_names.index("value"), table.schema.field("value"), odd)
         parquet.write_table(table, record.with_name("rows.parquet"))
-        rewrite(record, files={"rows.parquet": records._listed(record.with_name("rows.parquet"))})
+        rewrite(record, files={"rows.parquet": records.listed(record.with_name("rows.parquet"))})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of sums that are too large
         for command in ("show", "report"):
@@ -406,7 +406,7 @@ def test_the_summary_of_a_study_holds_no_formula(copied):
         names = [evil if name == "laplace" else name for name in table["method"].to_pylist()]
         place = table.column_names.index("method")
         parquet.write_table(table.set_column(place, "method", pyarrow.array(names)), record.with_name("rows.parquet"))
-        rewrite(record, files={"rows.parquet": records._listed(record.with_name("rows.parquet"))})
+        rewrite(record, files={"rows.parquet": records.listed(record.with_name("rows.parquet"))})
     write_study_report(run, figures=False)
     text = (run / "tables" / "summary.csv").read_text()
     assert f",'{evil}," in text
