@@ -43,8 +43,9 @@ from emjax.progress import both, progress_line
 from emjax.result import Fit
 from emjax.samples import Samples, as_samples_like
 from emjax.scope import computing
-from emjax.shown import Card, Pictured, table_card
+from emjax.shown import Card, Pictured
 from emjax.storage import Stored
+from emjax.table import Table, of_number
 from emjax.uncertainty.information import Intervals, IntervalStatus
 from emjax.verdict import (
     DEFAULT_THRESHOLDS,
@@ -55,7 +56,6 @@ from emjax.verdict import (
     judge,
     sentence_of,
 )
-from emjax.wording import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -184,12 +184,13 @@ class Comparison(Stored, Pictured):
         said += [self.posterior.alignment.note] if self.posterior.converged and not trusted else []
         header = "parameter", "EM", "se", *(("posterior mean", "sd", "apart (sd)") if trusted else ())
         rows = [
-            (row.name, *map(number, (row.em, row.se, *((row.mean, row.sd, row.difference_in_sd) if trusted else ()))))
+            (
+                row.name,
+                *map(of_number, (row.em, row.se, *((row.mean, row.sd, row.difference_in_sd) if trusted else ()))),
+            )
             for row in self.rows
         ]
-        return table_card(
-            self.sentence, header, rows, rest="see .table", alerts=said, lines=self.reasons[:_CARD_REASONS]
-        )
+        return Card(self.sentence, said, self.reasons[:_CARD_REASONS], Table(header, rows), rest="see .table")
 
 
 def compare(

@@ -18,10 +18,11 @@ from emjax.keys import KeyLike, as_key
 from emjax.naming import ScalarParameter, parameter_frame, scalar_parameters
 from emjax.samples import Samples, as_samples_like
 from emjax.scope import computing
-from emjax.shown import Card, Pictured, Shown, Word, nats, table_card
+from emjax.shown import Card, Pictured, Shown, Word, nats
 from emjax.storage import Stored
 from emjax.summary import Summary, summarised
-from emjax.wording import count, number
+from emjax.table import Table, of_number
+from emjax.wording import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -454,12 +455,13 @@ class Fit(Stored, Pictured):
         columns = [
             np.asarray(named[one.variable])[:, one.index[1]] if one.index[1:] else named[one.variable] for one in chosen
         ]
-        rows = [(f"{k}", *(number(values[k]) for values in columns)) for k in range(self.mixture.n_components)]
+        rows = [
+            (f"{k}", *(of_number(float(values[k])) for values in columns)) for k in range(self.mixture.n_components)
+        ]
         best, n_starts = self.optima[0].count, sum(optimum.count for optimum in self.optima)
-        return table_card(
+        return Card(
             f"{self._declared()}: {self._ended()}",
-            ("component", *(_heading(one) for one in chosen)),
-            rows,
+            table=Table(("component", *(_heading(one) for one in chosen)), rows),
             rest="summary(parameters=True)",
             alerts=() if self.converged and not self.spurious else (self.message,),
             lines=(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emjax.errors import EmjaxError
+from emjax.table import Table
 from emjax.wording import elided
 
 if TYPE_CHECKING:
@@ -108,18 +109,17 @@ class Card:
         What keeps the numbers from being trusted, in sentences.
     lines
         Further sentences.
-    header, rows
-        A table; the first column names the row.
-    more
-        What the table leaves out, and where it is.
+    table
+        The numbers, of which the first `CARD_ROWS` rows are shown.
+    rest
+        Where all of them are.
     """
 
     title: str
-    alerts: tuple[str, ...] = ()
-    lines: tuple[str, ...] = ()
-    header: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-    more: str = ""
+    alerts: Iterable[str] = ()
+    lines: Iterable[str] = ()
+    table: Table | None = None
+    rest: str = ""
 
     @property
     def html(self) -> str:
@@ -130,42 +130,21 @@ class Card:
         yield f'<p style="margin:0 0 .4em"><strong>{_safe(self.title, 300)}</strong></p>'
         for alert in self.alerts:
             yield f'<p style="margin:0 0 .4em">⚠ {_safe(alert, 600)}</p>'
-        if self.lines:
-            items = "".join(f"<li>{_safe(line, 600)}</li>" for line in self.lines)
+        items = "".join(f"<li>{_safe(line, 600)}</li>" for line in self.lines)
+        if items:
             yield f'<ul style="margin:0 0 .4em;padding-left:1.2em">{items}</ul>'
-        if self.rows:
-            head = "".join(f'<th scope="col" style="{_CELL}">{_safe(name)}</th>' for name in self.header)
-            body = "".join(f"<tr>{self._row(row)}</tr>" for row in self.rows)
-            yield f'<table style="font-size:inherit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-        if self.more:
-            yield f'<p style="margin:.2em 0 0">{_safe(self.more, 300)}</p>'
-
-    def _row(self, row: tuple[str, ...]) -> str:
-        cells = "".join(f'<td style="{_CELL}">{_safe(text)}</td>' for text in row[1:])
-        return f'<th scope="row" style="{_CELL}">{_safe(row[0])}</th>{cells}'
+        if self.table:
+            shown = self.table.first(CARD_ROWS, self.rest)
+            yield shown.html(cell_style=_CELL, letters=_LONGEST_WORD)
+            yield from (f'<p style="margin:.2em 0 0">{_safe(note, 300)}</p>' for note in shown.notes)
 
 
 _CELL = "text-align:right;padding:1px 8px"
 _IMAGE = "max-width:100%;max-height:320px"
 _BESIDE = "flex:1 1 22em;min-width:0;max-width:46em;font-size:.92em;overflow-x:auto"
-_MOST_ROWS = 8
 
-
-def table_card(
-    title: str,
-    header: tuple[str, ...],
-    rows: Iterable[tuple[str, ...]],
-    *,
-    rest: str,
-    alerts: Iterable[str] = (),
-    lines: Iterable[str] = (),
-    most: int = _MOST_ROWS,
-) -> Card:
-    """A card with the first rows of a table; ``rest`` says where all of them are."""
-    rows = list(rows)
-    hidden = len(rows) - most
-    more = f"… and {hidden:,} more: {rest}" if hidden > 0 else ""
-    return Card(title, tuple(alerts), tuple(lines), header, tuple(rows[:most]), more)
+CARD_ROWS = 12
+"""Rows of a table that a card shows."""
 
 
 def _safe(value: str, width: int = _LONGEST_WORD) -> str:
@@ -225,20 +204,6 @@ class Pictured(Shown):
             '<div style="display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start">'
             f'{image}<div style="{_BESIDE}">{card.html}</div></div>'
         )
-
-
-def in_columns(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """Lines of a table for a terminal: the first column to the left, the others to the right."""
-    if not header:
-        return []
-    table = [header, *rows]
-    widths = [max(len(row[place]) for row in table) for place in range(len(header))]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))]
-        ).rstrip()
-        for row in table
-    ]
 
 
 def nats(value: float) -> str:

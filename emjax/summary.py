@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from emjax.shown import Card, Shown, in_columns, nats
+from emjax.shown import Card, Shown, nats
+from emjax.table import Table
 from emjax.wording import elided, number
-
-Table = tuple[tuple[str, ...], list[tuple[str, ...]], str]
-"""Heading, rows, and what is left out."""
 
 _MOST_COMPONENTS = 12
 _MOST_COLUMNS = 5
@@ -95,9 +93,9 @@ class Summary(Shown):
             return ""
         return f"prior: log density {nats(self.log_prior)}, and the estimate is the mode in the space {self.space}"
 
-    def _criteria(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _criteria(self) -> Table:
         numbers = nats(self.log_likelihood), f"{self.n_samples}", f"{self.n_parameters}", nats(self.bic), nats(self.icl)
-        return ("log-likelihood", "n", "df", "BIC", "ICL"), numbers
+        return Table(("log-likelihood", "n", "df", "BIC", "ICL"), [numbers], [self._signs])
 
     def _lines(self) -> Iterator[str]:
         yield from (_RULE, f"Finite mixture fitted by EM: {self.mixture}", _RULE)
@@ -105,30 +103,27 @@ class Summary(Shown):
         if self.status != "converged":
             yield from textwrap.wrap(self.message, 78)
         yield ""
-        header, numbers = self._criteria()
-        yield from in_columns(header, [numbers])
+        yield from self._criteria().lines()
         yield f"({self._signs})"
         yield from textwrap.wrap(self._prior, 78)
-        for name, (header, rows, more) in self._tables():
-            yield from ("", name)
-            yield from in_columns(header, rows)
-            if more:
-                yield more
+        for table in self._tables():
+            yield from ("", table.title, *(table.lines() if table else ()), *table.notes)
 
-    def _tables(self) -> Iterator[tuple[str, Table]]:
-        """The tables by their titles: data by component, then the parameters that were asked for."""
+    def _tables(self) -> Iterator[Table]:
+        """Data by component, then the parameters that were asked for."""
         counts = self.counts
         if counts is None:
-            yield "no counts, for lack of usable parameters", ((), [], "")
+            yield Table((), (), title="no counts, for lack of usable parameters")
         else:
             rows: list[tuple[str, ...]] = [(f"{k}", f"{count}") for k, count in enumerate(counts[:_MOST_COMPONENTS])]
-            yield "data by their likeliest component", (("component", "count"), rows, _rest(len(counts), len(rows)))
+            rest = _rest(len(counts), len(rows))
+            yield Table(("component", "count"), rows, rest, "data by their likeliest component")
         for name, of, labels, columns in self._columns():
             shown = labels[:_MOST_COLUMNS]
             rows = [(f"{k}", *map(number, row[: len(shown)])) for k, row in enumerate(columns[:_MOST_COMPONENTS])]
             hidden = _rest(len(columns), len(rows), len(labels) - len(shown), of)
             width = (_ROOM // len(shown)) - 2
-            yield name, (("component", *(elided(each, width) for each in shown)), rows, hidden)
+            yield Table(("component", *(elided(each, width) for each in shown)), rows, hidden, name)
 
     def _columns(self) -> Iterator[tuple[str, str, tuple[str, ...], np.ndarray]]:
         """Of each table its name, what its columns are, their names, and the numbers ``(n_components, n_columns)``."""
@@ -147,18 +142,17 @@ class Summary(Shown):
                 yield name, "pairs", pairs, values[:, below, left]
 
     def _repr_html_(self) -> str:
-        header, numbers = self._criteria()
         lines = (self._prior,) if self._prior else ()
-        cards = [Card(f"{self.mixture}: {self.status}", self._alerts(), lines, header, (numbers,), self._signs)]
-        cards += [Card(name, (), (), header, tuple(rows), more) for name, (header, rows, more) in self._tables()]
+        cards = [Card(f"{self.mixture}: {self.status}", self._alerts(), lines, self._criteria())]
+        cards += [Card(table.title, table=table) for table in self._tables()]
         return f"<div>{''.join(card.html for card in cards)}</div>"
 
     def _alerts(self) -> tuple[str, ...]:
         return () if self.status == "converged" else (self.message,)
 
 
-def _rest(n_components: int, n_rows: int, n_more: int = 0, of: str = "") -> str:
-    """What a table leaves out, in words."""
+def _rest(n_components: int, n_rows: int, n_more: int = 0, of: str = "") -> tuple[str, ...]:
+    """What a table leaves out, in words, where it does."""
     parts = [f"{n_components - n_rows} more components"] if n_components > n_rows else []
     parts += [f"{n_more} more {of}"] if n_more else []
-    return f"… and {' and '.join(parts)}" if parts else ""
+    return (f"… and {' and '.join(parts)}",) if parts else ()

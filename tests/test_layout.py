@@ -41,6 +41,7 @@ LAYERS = (
         "scope",
         "shown",
         "storage",
+        "table",
         "weights",
         "wording",
     },

@@ -23,8 +23,9 @@ from emjax.naming import parameter_frame, scalar_parameters
 from emjax.result import Fit
 from emjax.samples import as_samples_like
 from emjax.scope import computing
-from emjax.shown import Card, Pictured, table_card
+from emjax.shown import Card, Pictured
 from emjax.storage import Stored
+from emjax.table import Table, of_number
 from emjax.wording import count, number
 
 if TYPE_CHECKING:
@@ -151,12 +152,12 @@ class Posterior(Stored, Pictured):
         rows = [
             one for one in found.quantities if (one.name.partition("[")[0] in names) == trusted and not one.constant
         ]
-        return table_card(
+        numbers = [(one.name, *map(of_number, (one.mean, one.sd, one.rhat, one.ess_bulk))) for one in rows]
+        return Card(
             f"{self.mixture.family!r}, n_components={self.mixture.n_components}, {self.method}: {self.status.value}",
-            ("quantity", "mean", "sd", "R-hat", "bulk ESS"),
-            [(one.name, *map(number, (one.mean, one.sd, one.rhat, one.ess_bulk))) for one in rows],
-            rest="diagnostics.quantities",
             alerts=alerts,
+            table=Table(("quantity", "mean", "sd", "R-hat", "bulk ESS"), numbers),
+            rest="diagnostics.quantities",
             lines=(
                 f"{count(found.n_chains, 'chain')} of {count(found.n_draws, 'draw')}; largest R-hat "
                 f"{number(found.max_rhat)}, least bulk ESS {number(found.min_ess_bulk)}",

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from emjax.experiments.archive.folder import Archive
 from emjax.experiments.summary.overview import CAPTION, MAIN, main_means, overview_table, trusted_counts
-from emjax.shown import Card, Pictured, table_card
+from emjax.shown import Card, Pictured
+from emjax.table import Table
 
 if TYPE_CHECKING:
     import pandas
@@ -187,13 +188,12 @@ class StudyResult(Pictured):
 
     def _card(self) -> Card:
         table = overview_table(self) if self.finished else None
-        return table_card(
+        return Card(
             f"{self.title}: {self.progress}",
-            tuple(table.header) if table else (),
-            map(tuple, table.rows if table else ()),
-            rest="see .overview()",
             alerts=() if table else ("No job is done yet.",),
             lines=(*((self.question,) if self.question else ()), *((CAPTION,) if table else ())),
+            table=Table(table.header, table.rows) if table else None,
+            rest="see .overview()",
         )
 
     def _figures(self) -> Mapping[str, Callable[..., Figure]]:

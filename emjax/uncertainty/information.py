@@ -48,9 +48,9 @@ from emjax.naming import ScalarParameter, parameter_frame, scalar_parameters
 from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.scope import computing
-from emjax.shown import Card, Pictured, Shown, table_card
+from emjax.shown import Card, Pictured, Shown
+from emjax.table import Table, of_number
 from emjax.uncertainty.limits import too_large
-from emjax.wording import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,21 +178,20 @@ class Intervals(Pictured):
         yield "rows", self.rows
 
     def _card(self) -> Card:
-        return table_card(
+        return Card(
             f"{self.level:.0%} intervals of {len(self.rows)} numbers: {self.status.value}",
-            ("parameter", "estimate", "se", "lower", "upper"),
-            [(row.name, *map(number, (row.estimate, row.se, row.lower, row.upper))) for row in self.rows],
-            rest="see .rows",
             alerts=() if self.status is IntervalStatus.OK else (self.status.message,),
+            table=self._table(),
+            rest="see .rows",
         )
 
+    def _table(self) -> Table:
+        rows = [(row.name, *map(of_number, (row.estimate, row.se, row.lower, row.upper))) for row in self.rows]
+        return Table(("parameter", "estimate", "se", "lower", "upper"), rows)
+
     def __str__(self) -> str:
-        width = max(len(row.name) for row in self.rows)
-        lines = [f"{'':{width}}  estimate        se     lower     upper   ({100 * self.level:g}%, {self.status.value})"]
-        for row in self.rows:
-            numbers = "  ".join(f"{value:8.4g}" for value in (row.estimate, row.se, row.lower, row.upper))
-            lines.append(f"{row.name:{width}}  {numbers}")
-        return "\n".join(lines)
+        head, *rows = self._table().lines()
+        return "\n".join([f"{head}   ({100 * self.level:g}%, {self.status.value})", *rows])
 
     def __getitem__(self, name: str) -> IntervalRow:
         for row in self.rows:

@@ -183,7 +183,7 @@ def test_a_notebook_shows_a_picture_and_few_rows(comparison, study):
         page = thing._repr_html_()
         assert page.count('<img alt="') == page.count("data:image/svg+xml;base64,") == 1, type(thing)
         assert "max-height:320px" in page
-        assert 1 < page.count("<tr>") <= 9
+        assert 1 < page.count("<tr>") <= 13
         assert "http" not in page
         assert 96 * thing.plot(width=4.4).get_size_inches()[1] < 450
     assert "tree" not in vars(comparison.posterior), "predictive draws are for those who ask for them"
