@@ -12,10 +12,10 @@ from emjax.catalogue import OF_MATRICES
 from emjax.errors import ConfigError
 from emjax.experiments.config.model import FileModel, LawTable, Model, PriorTable
 from emjax.experiments.config.python_files import absolute, build_from_file, content_of
-from emjax.families import laws
 from emjax.wording import printable
 
 if TYPE_CHECKING:
+    from emjax.families import laws
     from emjax.mixture import Mixture, Prior
 
 
@@ -113,12 +113,16 @@ def prior_of(
     assert prior is not None  # a mapping is one
     changed = {site: _changed(law, table) for site, law in prior.components.items() if site not in given}
     if "concentration" in table.factors:
+        from emjax.families import laws
+
         changed["weights"] = laws.Dirichlet(prior.concentration * table.factors["concentration"])
     return prior.replace(**changed)
 
 
 def _law(table: LawTable) -> laws.Law:
     """The law that a table names."""
+    from emjax.families import laws  # with JAX, which planning a study does without
+
     kind = getattr(laws, table.law.replace("_", " ").title().replace(" ", "") if table.law != "lkj" else "LKJ")
     return kind(**{name: np.asarray(value, dtype=float) for name, value in table.numbers.items()})
 
@@ -158,16 +162,16 @@ def _changed_gamma(law: Any, table: PriorTable) -> Any:
     # The mean of the prior stays at the mean of the data unless its rate is given.
     shape = _or(table.factors.get("shape"), law.shape)
     rate, given = law.rate * (shape / law.shape), table.factors.get("rate")
-    return laws.Gamma(shape, rate if given is None else np.full(np.shape(rate), given))
+    return type(law)(shape, rate if given is None else np.full(np.shape(rate), given))
 
 
 _CHANGES: dict[str, Any] = {
     "Gamma": _changed_gamma,
-    "NormalGiven": lambda law, table: laws.NormalGiven(law.mean, _or(table.mean_precision, law.precision)),
-    "InverseWishart": lambda law, table: laws.InverseWishart(
+    "NormalGiven": lambda law, table: type(law)(law.mean, _or(table.mean_precision, law.precision)),
+    "InverseWishart": lambda law, table: type(law)(
         _or(table.degrees_of_freedom, law.degrees_of_freedom), law.scatter * _or(table.scatter, 1.0)
     ),
-    "InverseGamma": lambda law, table: laws.InverseGamma(
+    "InverseGamma": lambda law, table: type(law)(
         law.shape if table.degrees_of_freedom is None else np.asarray(0.5 * table.degrees_of_freedom),
         law.scale * _or(table.scatter, 1.0),
     ),

@@ -3,10 +3,10 @@
 import dataclasses
 import itertools
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
-from emjax.experiments.execution.supervise import Failure
+from emjax.experiments.execution.supervise import Ended
 from emjax.experiments.plan.jobs import Job
 
 
@@ -40,7 +40,7 @@ class StudyProgress:
 
 
 class Tracker:
-    """Counts the results of a run and tells them on. A `Listener` of the supervisor.
+    """Counts the results of a run by method.
 
     Parameters
     ----------
@@ -50,48 +50,30 @@ class Tracker:
         The keys of those that were done before.
     n_workers
         How many jobs run at a time.
-    tell
-        Called with a `StudyProgress` at every change.
-    give_up
-        Called with a job and its `Failure` when it is given up.
     """
 
-    def __init__(
-        self,
-        jobs: Iterable[Job],
-        finished: Iterable[str],
-        n_workers: int,
-        tell: Callable[[StudyProgress], None],
-        give_up: Callable[[Job, Failure], None],
-    ) -> None:
+    def __init__(self, jobs: Iterable[Job], finished: Iterable[str], n_workers: int) -> None:
         jobs, before = tuple(jobs), set(finished)
         self._total = _counted(jobs)
         self._done = _counted(job for job in jobs if job.key in before)
-        self._open = self._total - self._done
-        self._n_workers = n_workers
-        self._tell = tell
-        self._give_up = give_up
-        self._begun = time.monotonic()
-        self._new = 0
-        self._n_failed = 0
-        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._failed: Counter[str] = Counter()
         self._timed: Counter[str] = Counter()
+        self._seconds: dict[str, float] = dict.fromkeys(self._total, 0.0)
+        self._before = self._done.total()
+        self._n_workers = n_workers
+        self._begun = time.monotonic()
 
-    def job_done(self, job: Job, seconds: float | None) -> None:
-        n_results = job.stop - job.first
-        self._done[job.method] += n_results
-        self._open[job.method] -= n_results
-        self._new += n_results
-        if seconds is not None:
-            self._seconds[job.method] += seconds
-            self._timed[job.method] += n_results
-        self._tell(self.now())
-
-    def job_failed(self, job: Job, failure: Failure) -> None:
-        self._give_up(job, failure)
-        self._open[job.method] -= job.stop - job.first
-        self._n_failed += job.stop - job.first
-        self._tell(self.now())
+    def add(self, ended: Ended) -> StudyProgress:
+        """Count a job that has ended; return how far the run is now."""
+        method, n_results = ended.job.method, ended.job.stop - ended.job.first
+        if ended.error:
+            self._failed[method] += n_results
+        else:
+            self._done[method] += n_results
+        if ended.seconds is not None:
+            self._seconds[method] += ended.seconds
+            self._timed[method] += n_results
+        return self.now()
 
     def now(self) -> StudyProgress:
         """How far the run is now."""
@@ -99,9 +81,9 @@ class Tracker:
         return StudyProgress(
             done=self._done.total(),
             total=self._total.total(),
-            n_failed=self._n_failed,
+            n_failed=self._failed.total(),
             n_own=self._timed.total(),
-            rate=self._new / elapsed if elapsed > 0 else 0.0,
+            rate=(self._done.total() - self._before) / elapsed if elapsed > 0 else 0.0,
             seconds_left=self._left(),
             methods={method: (self._done[method], total) for method, total in self._total.items()},
         )
@@ -111,10 +93,10 @@ class Tracker:
         if not self._timed:
             return None
         mean = sum(self._seconds.values()) / self._timed.total()
-        work = sum(
-            n_open * (self._seconds[method] / self._timed[method] if self._timed[method] else mean)
-            for method, n_open in self._open.items()
-        )
+        work = 0.0
+        for method, total in self._total.items():
+            each = self._seconds[method] / self._timed[method] if self._timed[method] else mean
+            work += each * (total - self._done[method] - self._failed[method])
         return work / self._n_workers
 
 

@@ -16,7 +16,7 @@ from emjax.experiments.config.schema import Study
 from emjax.experiments.execution.interrupts import StopWish, StudyInterrupted, stop_signals
 from emjax.experiments.execution.listener import Listener
 from emjax.experiments.execution.progress import StudyProgress, Tracker
-from emjax.experiments.execution.supervise import Executor, Failure, Supervisor, Unwritable
+from emjax.experiments.execution.supervise import Executor, Supervisor
 from emjax.experiments.plan.jobs import Job
 from emjax.files import user_path
 from emjax.wording import printable
@@ -89,9 +89,14 @@ def run_study(
     jobs = shard_of(plan.jobs, shard)
     listener = listener or Listener()
     finished = archive.begin(study, plan) - _damaged(archive, jobs, listener)
-    run = _Run(archive, study, jobs, finished, cache=cache)
-    with stop_signals() as wish:
-        run.go(wish, count, scheduler, listener, on_progress or (lambda progress: None))
+    n_done = sum(job.key in finished for job in jobs)
+    if n_done < len(jobs):
+        if n_done:
+            listener.note(f"{n_done} of {len(jobs)} jobs are done already; going on from there")
+        on_progress = on_progress or (lambda progress: None)
+        with stop_signals() as wish:
+            executor = _workers(scheduler, count, len(jobs) - n_done, cache=cache)
+            _do(archive, study, jobs, finished, executor, wish, cache=cache, listener=listener, on_progress=on_progress)
     archive.collect()
     return open_study(target)
 
@@ -153,80 +158,43 @@ def _damaged(archive: Archive, jobs: Sequence[Job], listener: Listener) -> set[s
     return set(damaged)
 
 
-class _Run:
-    """One run over the jobs that are not done yet."""
-
-    def __init__(self, archive: Archive, study: Study, jobs: Sequence[Job], finished: set[str], *, cache: bool) -> None:
-        self._archive = archive
-        self._settings = study.execution
-        self._jobs = jobs
-        self._finished = finished
-        self._open = [job for job in jobs if job.key not in finished]
-        self._cache = cache
-
-    def go(
-        self,
-        wish: StopWish,
-        workers: int | None,
-        scheduler: str | None,
-        listener: Listener,
-        on_progress: Callable[[StudyProgress], None],
-    ) -> None:
-        """Do what is open. Raises StudyInterrupted, ConfigError."""
-        if not self._open:
-            return
-        if self._n_done_before:
-            listener.note(f"{self._n_done_before} of {len(self._jobs)} jobs are done already; going on from there")
-        executor = self._executor(workers, scheduler)
-        try:
-            completed = self._supervise(executor, wish, on_progress, listener)
-        finally:
-            executor.close()
-            # What killed workers left half-written; the next run would remove it too.
-            with suppress(ConfigError):
-                self._archive.sweep()
-        if not completed:
-            # Counted now that all workers have ended: some finished jobs after the last that was heard of them.
-            n_done = len(self._archive.finished(job.key for job in self._jobs))
-            raise StudyInterrupted(
-                f"interrupted; {n_done} of {len(self._jobs)} jobs are done, and the same command goes on from there",
-                wish.number or signal.SIGINT,
-            )
-
-    @property
-    def _n_done_before(self) -> int:
-        return len(self._jobs) - len(self._open)
-
-    def _executor(self, workers: int | None, scheduler: str | None) -> Executor:
-        from emjax.experiments.execution.local import LocalExecutor, usable_cores
-
-        if scheduler is not None:
-            from emjax.experiments.execution.cluster import DaskExecutor
-
-            return DaskExecutor(scheduler, workers or usable_cores())
-        return LocalExecutor(min(workers or usable_cores(), len(self._open)), cache=self._cache)
-
-    def _supervise(
-        self, executor: Executor, wish: StopWish, tell: Callable[[StudyProgress], None], listener: Listener
-    ) -> bool:
-        """Do what is open; False where it was asked to stop before all was done."""
-        tracker = Tracker(self._jobs, self._finished, executor.n_workers, tell, self._give_up)
-        tell(tracker.now())
-        supervisor = Supervisor(
-            str(self._archive.path),
-            executor,
-            functools.partial(self._archive.finished, verify=True),
-            tracker,
-            wish,
-            time_limit=self._settings.time_limit,
-            retries=self._settings.retries,
-            cache=self._cache,
-            note=listener.note,
+def _do(
+    archive: Archive, study: Study, jobs: Sequence[Job], finished: set[str], executor: Executor, wish: StopWish,
+    *, cache: bool, listener: Listener, on_progress: Callable[[StudyProgress], None],
+) -> None:  # fmt: skip
+    """Do what is not finished. Raises StudyInterrupted, ConfigError."""
+    tracker = Tracker(jobs, finished, executor.n_workers)
+    on_progress(tracker.now())
+    verified = functools.partial(archive.finished, verify=True)
+    limits = study.execution.time_limit, study.execution.retries
+    supervisor = Supervisor(str(archive.path), executor, verified, wish, listener.note, *limits, cache)
+    left = {job.key: job for job in jobs if job.key not in finished}
+    try:
+        for ended in supervisor.run(list(left.values())):
+            del left[ended.job.key]
+            if ended.error:
+                archive.record_failure(ended.job, ended.error, ended.attempts, traceback=ended.traceback)
+            on_progress(tracker.add(ended))
+    finally:
+        executor.close()
+        # What killed workers left half-written; the next run would remove it too.
+        with suppress(ConfigError):
+            archive.sweep()
+    if left:
+        # Counted now that all workers have ended: some finished jobs after the last that was heard of them.
+        n_done = len(archive.finished(job.key for job in jobs))
+        raise StudyInterrupted(
+            f"interrupted; {n_done} of {len(jobs)} jobs are done, and the same command goes on from there",
+            wish.number or signal.SIGINT,
         )
-        try:
-            return supervisor.run(self._open)
-        except Unwritable as error:
-            raise ConfigError(str(error)) from None
 
-    def _give_up(self, job: Job, failure: Failure) -> None:
-        self._archive.record_failure(job, failure.error, failure.attempts, traceback=failure.traceback)
+
+def _workers(scheduler: str | None, n_workers: int | None, n_jobs: int, *, cache: bool) -> Executor:
+    from emjax.experiments.execution.local import LocalExecutor, usable_cores
+
+    n_workers = n_workers or usable_cores()
+    if scheduler is not None:
+        from emjax.experiments.execution.cluster import DaskExecutor
+
+        return DaskExecutor(scheduler, n_workers)
+    return LocalExecutor(min(n_workers, n_jobs), cache=cache)

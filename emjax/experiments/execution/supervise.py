@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from typing import Any, Protocol
 
@@ -44,29 +44,28 @@ class Executor(Protocol):
         """End all workers at once."""
 
 
-class Unwritable(ConfigError):
-    """The study's folder cannot be written; what was done stays."""
-
-
 @dataclasses.dataclass(frozen=True)
-class Failure:
-    """Why a job was given up: one line, all that is known, and how often it was tried."""
+class Ended:
+    """How a job of a run ended.
 
-    error: str
-    traceback: str
-    attempts: int
+    Attributes
+    ----------
+    job
+        The job.
+    seconds
+        What it took, None where another runner did it or where it was given up.
+    error, traceback, attempts
+        Why it was given up, in one line and with all that is known, and how often it was tried; empty if it is done.
+    """
+
+    job: Job
+    seconds: float | None = None
+    error: str = ""
+    traceback: str = ""
+    attempts: int = 0
 
 
-class Listener(Protocol):
-    """Who hears how jobs end."""
-
-    def job_done(self, job: Job, seconds: float | None) -> None:
-        """A job is done; ``seconds`` it took, None where another runner did it."""
-
-    def job_failed(self, job: Job, failure: Failure) -> None:
-        """A job is given up."""
-
-
+@dataclasses.dataclass(eq=False)
 class Supervisor:
     """One run over some jobs of a study.
 
@@ -78,146 +77,119 @@ class Supervisor:
         The workers.
     is_finished
         Which of some keys are finished, as the archive sees them.
-    listener
-        Who hears how jobs end.
     wish
         Looked at every `LOOK_SECONDS`; once it is made, no further job is begun.
-    time_limit, retries, cache
-        As in the config's ``execution``, and whether compiled programs are kept.
     note
         Called with a line for the user.
+    time_limit, retries, cache
+        As in the config's ``execution``, and whether compiled programs are kept.
     """
 
-    def __init__(
-        self,
-        folder: str,
-        executor: Executor,
-        is_finished: Callable[[Iterable[str]], set[str]],
-        listener: Listener,
-        wish: StopWish,
-        *,
-        time_limit: float | None = None,
-        retries: int = 1,
-        cache: bool = True,
-        note: Callable[[str], None] | None = None,
-    ) -> None:
-        self._folder = folder
-        self._executor = executor
-        self._is_finished = is_finished
-        self._listener = listener
-        self._wish = wish
-        self._time_limit = time_limit
-        self._retries = retries
-        self._cache = cache
-        self._note = note
+    folder: str
+    executor: Executor
+    is_finished: Callable[[Iterable[str]], set[str]]
+    wish: StopWish
+    note: Callable[[str], None]
+    time_limit: float | None = None
+    retries: int = 1
+    cache: bool = True
+
+    def __post_init__(self) -> None:
         self._waiting: deque[Job] = deque()
+        self._running: dict[Future[Any], Job] = {}
         self._held: list[Job] = []
         self._holder: str | None = None
         self._look_at_held = 0.0
-        self._running: dict[Future[Any], Job] = {}
+        self._has_told = False
         self._attempts: Counter[str] = Counter()
         self._restarts = 0
 
-    def run(self, jobs: Iterable[Job]) -> bool:
-        """Do the jobs; return whether all were done or given up (False: the run was asked to stop).
+    def run(self, jobs: Iterable[Job]) -> Iterator[Ended]:
+        """Do the jobs and yield how each ended; ends before its time where the run was asked to stop.
 
-        Raises Unwritable where the study's folder takes no more.
+        Raises ConfigError where the study's folder takes no more.
         """
         self._waiting.extend(jobs)
-        while self._waiting or self._held or self._running:
-            if self._wish:
-                return False
-            self._wake_held()
+        while (self._waiting or self._held or self._running) and not self.wish:
+            yield from self._done_elsewhere()
             self._hand_out()
             if not self._running:
                 self._say_who_is_waited_for()
                 time.sleep(LOOK_SECONDS)
                 continue
             done, _ = wait(self._running, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
-            if self._wish:
+            if self.wish:
                 # Who ends the run may have ended workers too: no job is to blame for that.
-                return False
+                return
             for future in done:
                 # A restart of the workers may have taken the others back.
                 if future in self._running:
-                    self._settle(self._running.pop(future), future)
-        return True
+                    ended = self._settle(self._running.pop(future), future)
+                    if ended is not None:
+                        yield ended
 
     def _hand_out(self) -> None:
-        while self._waiting and len(self._running) < AHEAD * self._executor.n_workers:
-            job = self._waiting[0]
+        while self._waiting and len(self._running) < AHEAD * self.executor.n_workers:
+            job, limit = self._waiting[0], self.time_limit
             try:
-                future = self._executor.submit(
-                    do_job, self._folder, job.spec, self._time_limit, limit=self._time_limit, cache=self._cache
-                )
+                future = self.executor.submit(do_job, self.folder, job.spec, limit, limit=limit, cache=self.cache)
             except (BrokenExecutor, RuntimeError) as error:
                 self._restart(error)
                 return
             self._waiting.popleft()
             self._running[future] = job
 
-    def _settle(self, job: Job, future: "Future[Any]") -> None:
+    def _settle(self, job: Job, future: "Future[Any]") -> Ended | None:
+        """What has become of a job that was handed out; None where it goes on."""
         try:
             result: Mapping[str, Any] = future.result()
+            self._restarts = 0
         except BrokenExecutor as error:
             self._waiting.appendleft(job)
             self._restart(error)
-            return
-        except TimeoutError as error:
-            limit = self._time_limit
-            killed = f"was killed, because it overran execution.time_limit = {limit:g} s" if limit else _death(error)
-            self._try_again(job, killed)
-            return
+            return None
         except CancelledError:
             # No fault of the job: the scheduler is lost. If it stays away, the next `submit` says so.
             self._waiting.append(job)
-            return
+            return None
         except Exception as error:
-            self._try_again(job, _death(error))
-            return
-        self._restarts = 0
+            late = isinstance(error, TimeoutError) and self.time_limit
+            killed = f"was killed, because it overran execution.time_limit = {self.time_limit:g} s" if late else None
+            result = {"state": "failed", "error": killed or _death(error), "traceback": ""}
         match result["state"]:
-            case "done":
-                self._listener.job_done(job, result["seconds"])
-            case "finished":
-                self._listener.job_done(job, None)
+            case "done" | "finished":
+                return Ended(job, result.get("seconds"))
             case "elsewhere":
                 self._held.append(job)
                 self._holder = result.get("holder")
+                return None
             case "unwritable":
-                raise Unwritable(result["error"])
-            case _:
-                self._try_again(job, result["error"], result["traceback"])
-
-    def _try_again(self, job: Job, error: str, traceback: str = "") -> None:
+                raise ConfigError(result["error"])
         self._attempts[job.key] += 1
-        if self._attempts[job.key] <= self._retries:
-            self._waiting.append(job)
-        else:
-            self._listener.job_failed(job, Failure(error, traceback, self._attempts[job.key]))
+        if self._attempts[job.key] > self.retries:
+            return Ended(job, None, result["error"], result["traceback"], self._attempts[job.key])
+        self._waiting.append(job)
+        return None
 
-    def _wake_held(self) -> None:
+    def _done_elsewhere(self) -> Iterator[Ended]:
         """Count what other runners have finished, and try to take what they may have left."""
         now = time.monotonic()
         if not self._held or now < self._look_at_held:
             return
         self._look_at_held = now + HELD_SECONDS
-        finished = self._is_finished([job.key for job in self._held])
-        for job in self._held:
-            if job.key in finished:
-                self._listener.job_done(job, None)
-            else:
-                self._waiting.append(job)
-        self._held = []
+        held, self._held = self._held, []
+        finished = self.is_finished([job.key for job in held])
+        self._waiting.extend(job for job in held if job.key not in finished)
+        yield from (Ended(job) for job in held if job.key in finished)
 
     def _say_who_is_waited_for(self) -> None:
         """Once: a run that seems to do nothing should not be a riddle."""
-        if self._note is not None and self._held:
+        if self._held and not self._has_told:
             n_held = len(self._held)
             what = "1 job is" if n_held == 1 else f"{n_held} jobs are"
             whose = f" ({self._holder})" if self._holder else ""
-            self._note(f"the last {what} being done by another run of this study{whose}; waiting")
-            self._note = None
+            self.note(f"the last {what} being done by another run of this study{whose}; waiting")
+            self._has_told = True
 
     def _restart(self, error: BaseException) -> None:
         """Go on with new workers; none of the jobs is to blame as far as anybody knows."""
@@ -229,14 +201,15 @@ class Supervisor:
             ) from None
         self._waiting.extendleft(reversed(self._running.values()))
         self._running = {}
-        self._executor.restart()
+        self.executor.restart()
 
 
 def _death(error: BaseException) -> str:
     """What became of a worker, in words."""
-    code = getattr(error, "exitcode", None)
-    if type(error).__name__ == "ProcessExpired":
-        return f"its process died (exit code {code}); was it out of memory?"
-    if type(error).__name__ == "KilledWorker":
-        return "its workers died, one after the other; were they out of memory?"
-    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+    match type(error).__name__:
+        case "ProcessExpired":
+            return f"its process died (exit code {getattr(error, 'exitcode', None)}); was it out of memory?"
+        case "KilledWorker":
+            return "its workers died, one after the other; were they out of memory?"
+        case name:
+            return " ".join(f"{name}: {error}".split()).rstrip(": ")

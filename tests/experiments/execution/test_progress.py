@@ -4,10 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from emjax.cli import study_progress as module
 from emjax.cli.console import Console
-from emjax.experiments.execution import progress as module
-from emjax.experiments.execution.progress import Tracker, duration, in_words, shown
-from emjax.experiments.execution.supervise import Failure
+from emjax.cli.study_progress import shown
+from emjax.experiments.execution.progress import StudyProgress, Tracker, duration, in_words
+from emjax.experiments.execution.supervise import Ended
 
 
 def job(key, method="em", n_results=10):
@@ -30,36 +31,30 @@ def test_durations_have_two_units(seconds, words):
 
 
 def test_results_are_counted_and_the_time_left_follows_from_each_method():
-    told = []
     jobs = [job("a"), job("b"), job("c", "hmc"), job("d", "hmc"), job("e", "hmc"), job("f", "em", 5)]
-    tracker = Tracker(jobs, {"f"}, n_workers=2, tell=told.append, give_up=lambda job, failure: None)
+    tracker = Tracker(jobs, {"f"}, n_workers=2)
     assert (tracker.now().done, tracker.now().total) == (5, 55)
     assert tracker.now().seconds_left is None
-    tracker.job_done(jobs[0], 1.0)
-    tracker.job_done(jobs[2], 9.0)
-    now = told[-1]
+    tracker.add(Ended(jobs[0], 1.0))
+    now = tracker.add(Ended(jobs[2], 9.0))
     assert (now.done, now.total, now.n_failed, now.n_own) == (25, 55, 0, 20)
     assert now.methods == {"em": (15, 25), "hmc": (10, 30)}
     # Ten results of em at 0.1 s and twenty of hmc at 0.9 s, on two workers.
     assert now.seconds_left == pytest.approx((1.0 + 18.0) / 2)
-    tracker.job_done(jobs[3], None)
-    assert told[-1].n_own == 20
+    assert tracker.add(Ended(jobs[3])).n_own == 20
 
 
-def test_failures_are_written_down_and_counted():
-    given_up, told = [], []
+def test_failures_are_counted():
     jobs = [job("a"), job("b")]
-    tracker = Tracker(jobs, set(), 1, told.append, lambda job, failure: given_up.append((job.key, failure.error)))
-    tracker.job_failed(jobs[1], Failure("ValueError: no", "", 2))
-    assert given_up == [("b", "ValueError: no")]
-    assert (told[-1].n_failed, told[-1].done) == (10, 0)
-    assert "10 failed" in in_words(told[-1])
+    now = Tracker(jobs, set(), 1).add(Ended(jobs[1], None, "ValueError: no", "", 2))
+    assert (now.n_failed, now.done) == (10, 0)
+    assert "10 failed" in in_words(now)
 
 
 def test_without_a_terminal_there_is_a_line_now_and_then(monkeypatch, capsys):
     clock = iter([0.0, 1.0, 31.0, 32.0, 62.0])
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    progress = module.StudyProgress(5, 20, 0, 5, 2.0, 80.0, {"em": (5, 20)})
+    progress = StudyProgress(5, 20, 0, 5, 2.0, 80.0, {"em": (5, 20)})
     with shown(Console()) as show:
         for _ in range(4):
             show(progress)
@@ -72,5 +67,5 @@ def test_without_a_terminal_there_is_a_line_now_and_then(monkeypatch, capsys):
 def test_who_wants_none_gets_none(monkeypatch, capsys, settings):
     monkeypatch.setattr(module, "LINE_SECONDS", 0.0)
     with shown(Console(**settings)) as show:
-        show(module.StudyProgress(5, 20, 0, 5, 2.0, 80.0, {"em": (5, 20)}))
+        show(StudyProgress(5, 20, 0, 5, 2.0, 80.0, {"em": (5, 20)}))
     assert capsys.readouterr().err == ""

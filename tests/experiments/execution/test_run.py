@@ -258,7 +258,7 @@ def test_damaged_jobs_are_named_and_done_again(tmp_path, small_study, comparable
     (rotten / "rows.parquet").write_bytes(content)
     (torn / "job.json").write_text("{")
     told = []
-    run_study(study, folder=folder, workers=1, console=Console(), on_progress=told.append)
+    run_study(study, folder=folder, workers=1, listener=Console(), on_progress=told.append)
     said = " ".join(capsys.readouterr().err.split())
     assert f"2 jobs are damaged and are done again: {rotten.name}, {torn.name}" in said
     assert told[-1].n_own == 4

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 from pebble import ProcessExpired
 
-from emjax.errors import EmjaxError
+from emjax.errors import ConfigError, EmjaxError
 from emjax.experiments.execution import supervise
 from emjax.experiments.execution.interrupts import StopWish
-from emjax.experiments.execution.supervise import Supervisor, Unwritable
+from emjax.experiments.execution.supervise import Supervisor
 
 
 def job(key):
@@ -52,18 +52,6 @@ class ScriptedExecutor:
         self.restarts += 1
 
 
-class Heard:
-    def __init__(self):
-        self.done, self.failures = {}, {}
-
-    def job_done(self, job, seconds):
-        assert job.key not in self.done
-        self.done[job.key] = seconds
-
-    def job_failed(self, job, failure):
-        self.failures[job.key] = failure
-
-
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch):
     monkeypatch.setattr(supervise, "LOOK_SECONDS", 0.001)
@@ -71,13 +59,14 @@ def _fast(monkeypatch):
 
 
 def supervised(executor, *keys, retries=1, finished=lambda keys: set(), wish=None, time_limit=None):
-    heard = Heard()
-    heard.notes = []
+    notes = []
     wish = StopWish() if wish is None else wish
-    settings = {"retries": retries, "time_limit": time_limit, "note": heard.notes.append}
-    supervisor = Supervisor("/study", executor, finished, heard, wish, **settings)
-    heard.completed = supervisor.run([job(key) for key in keys])
-    return heard
+    supervisor = Supervisor("/study", executor, finished, wish, notes.append, time_limit, retries)
+    ended = list(supervisor.run([job(key) for key in keys]))
+    assert len({one.job.key for one in ended}) == len(ended)
+    done = {one.job.key: one.seconds for one in ended if not one.error}
+    failures = {one.job.key: one for one in ended if one.error}
+    return SimpleNamespace(done=done, failures=failures, notes=notes, completed=len(ended) == len(keys))
 
 
 def test_all_jobs_are_done_once():
@@ -149,7 +138,7 @@ def test_a_job_that_was_finished_meanwhile_counts_as_done():
 
 def test_a_folder_that_cannot_be_written_ends_the_run():
     full = {"state": "unwritable", "key": "b", "error": "/study/jobs: no space left"}
-    with pytest.raises(Unwritable, match="no space left"):
+    with pytest.raises(ConfigError, match="no space left"):
         supervised(ScriptedExecutor(a=["done"], b=[full], c=["done"]), *"abc")
 
 
