@@ -29,8 +29,9 @@ from emjax.experiments.archive.door import (
     read_toml,
 )
 from emjax.experiments.archive.shapes import Declaration
+from emjax.experiments.config.parts import PARTS, PATHS, GeneratorData
 from emjax.experiments.config.refusals import refusal
-from emjax.experiments.config.schema import Study
+from emjax.experiments.config.schema import Study, StudySource
 from emjax.experiments.config.single import is_path
 from emjax.experiments.plan.jobs import Plan, located_nowhere
 from emjax.jsonable import digest, to_json
@@ -38,7 +39,6 @@ from emjax.wording import printable
 
 TOML, JSON = "study.toml", "study.json"
 FORMAT = 1
-_PATHS = ("data.source", "model.file")
 
 
 def write_declaration(folder: Path, study: Study, plan: Plan) -> None:
@@ -101,13 +101,15 @@ def resolved(study: Study) -> dict[str, Any]:
     Raises ConfigError for a swept value that TOML has no form for.
     """
     tree = study.model_dump(mode="json", exclude_none=True, exclude={"output"})
-    for section, key in (path.split(".") for path in _PATHS):
+    for section, key in (path.split(".") for path in PATHS):
         table = tree.get(section, {})
         if isinstance(table, dict) and key in table:
             table[key] = _absolute(table[key])
+    for part in (part for section in PARTS for part in tree.get(section, []) if "file" in part):
+        part["file"] = _absolute(part["file"])
     for swept in ("grid", "zip"):
         values = tree["sweep"].get(swept, {})
-        values.update({key: [_absolute(value) for value in values[key]] for key in _PATHS if key in values})
+        values.update({key: [_absolute(value) for value in values[key]] for key in PATHS if key in values})
         for key in values:
             if _holds_none(values[key]):
                 raise ConfigError(f"sweep.{swept}.{printable(key)}: null is no value; leave it out or give a number")
@@ -144,7 +146,7 @@ def _document(study: Study, plan: Plan) -> dict[str, Any]:
         "question": study.question,
         "seed": study.seed,
         "level": study.level,
-        "data": "simulated" if study.data.kind == "simulate" else os.path.basename(study.data.source),
+        "data": data_in_a_word(study),
         "n_components": study.model.n_components,
         "methods": [method.label for method in study.methods],
         "sweep": list(keys),
@@ -158,6 +160,14 @@ def _document(study: Study, plan: Plan) -> dict[str, Any]:
         ],
         "provenance": provenance(clock.now()),
     }
+
+
+def data_in_a_word(study: Study) -> str:
+    """``simulated``, or the name of the source or the generator."""
+    data = study.data
+    if isinstance(data, GeneratorData):
+        return os.path.basename(data.generator)
+    return os.path.basename(data.source) if isinstance(data, StudySource) else "simulated"
 
 
 def subjects_of(plan: Plan) -> dict[str, str]:

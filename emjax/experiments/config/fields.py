@@ -1,9 +1,10 @@
 """The kinds of values that a config holds: numbers with their limits, and one row or matrix per component."""
 
+import json
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from emjax.bounds import BOUNDS, LARGEST, LONGEST_SECONDS
 from emjax.catalogue import SAMPLERS, samplers_where
@@ -59,6 +60,18 @@ def _without_nul(path: str) -> str:
 
 
 PathText = Annotated[Text, AfterValidator(_without_nul)]
+
+
+def _finite(arguments: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(arguments, allow_nan=False)
+    except ValueError:
+        raise ValueError("every number among the arguments has to be finite") from None
+    return arguments
+
+
+Arguments = Annotated[dict[Text, JsonValue], AfterValidator(_finite)]
+"""What a function in a Python file is called with, by name."""
 
 
 def _as_rows(value: Any) -> Any:

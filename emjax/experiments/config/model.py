@@ -1,9 +1,8 @@
 """The model section of a config: a mixture that it declares, or a file that builds one; and its prior."""
 
-import json
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, JsonValue, Tag, field_validator, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from emjax.catalogue import (
     DEFAULT_FAMILY,
@@ -17,7 +16,7 @@ from emjax.catalogue import (
     family_list,
     is_structured,
 )
-from emjax.experiments.config.fields import Misplaced, PathText, Positive, Section, Text, bounded
+from emjax.experiments.config.fields import Arguments, Misplaced, PathText, Positive, Section, bounded
 from emjax.nearest import nearest, suggestion
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -188,17 +187,8 @@ class FileModel(Section):
     """
 
     file: PathText = Field(description="the path of a Python file whose function build() returns an emjax.Mixture")
-    arguments: dict[Text, JsonValue] = Field(default_factory=dict, description="what build() is called with")
+    arguments: Arguments = Field(default_factory=dict, description="what build() is called with")
     prior: PriorSetting | None = Field(default=None, description=_PRIOR + "; left out: the prior of the mixture built")
-
-    @field_validator("arguments")
-    @classmethod
-    def _finite(cls, arguments: dict[str, Any]) -> dict[str, Any]:
-        try:
-            json.dumps(arguments, allow_nan=False)
-        except ValueError:
-            raise ValueError("every number among the arguments has to be finite") from None
-        return arguments
 
     @model_validator(mode="after")
     def _is_a_python_file(self) -> "FileModel":

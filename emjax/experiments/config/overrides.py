@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emjax.errors import ConfigError
+from emjax.experiments.config.parts import own_label
 from emjax.experiments.config.positions import Location, read_toml
 from emjax.wording import printable
 
@@ -55,10 +56,10 @@ def locate(tree: Mapping[str, Any], names: list[str]) -> Location:
 
 
 def method_label(method: Any) -> str | None:
-    """The name of a method in a tree: its own, or its kind."""
+    """The name of a method in a tree: its own, or its kind, or that of the user's own part."""
     if not isinstance(method, dict):
         return None
-    label = method.get("name") or method.get("kind")
+    label = method.get("name") or (own_label(method) if method.get("kind", "own") == "own" else method["kind"])
     return label if isinstance(label, str) else None
 
 

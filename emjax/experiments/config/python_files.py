@@ -8,17 +8,23 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from emjax.errors import ConfigError
 from emjax.files import read_regular, user_path
 from emjax.jsonable import canonical
+from emjax.nearest import suggestion
 from emjax.wording import printable
 
 if TYPE_CHECKING:
     from emjax.mixture import Mixture
+
+GROUPS = {"generator": "emjax.generators", "method": "emjax.methods", "measure": "emjax.measures"}
+"""The groups of entry points under which packages offer parts of studies."""
+
+_KEYS = {"model": "model.file", "generator": "data.generator", "method": "methods.file", "measure": "measures.file"}
 
 _MOST_BYTES = 2**20
 """The largest file that is run."""
@@ -40,22 +46,97 @@ def build_from_file(file: str, arguments: Mapping[str, Any]) -> Mixture:
 def _build(file: str, sha256: str, content: bytes, arguments: str) -> Mixture:
     from emjax.mixture import Mixture
 
-    build = getattr(_module(file, sha256, content), "build", None)
-    if not callable(build):
-        raise ConfigError(f"{printable(file)}: has no function build(); define one that returns an emjax.Mixture")
-    try:
-        built = build(**json.loads(arguments))
-    except (Exception, SystemExit) as error:
-        raise ConfigError(f"{_place(file, error)}: build() failed: {_reason(error)}") from None
+    build = _function(file, sha256, content, "build", "define one that returns an emjax.Mixture")
+    built = called(build, file, **json.loads(arguments))
     if not isinstance(built, Mixture):
         raise ConfigError(f"{printable(file)}: build() returned a {type(built).__name__}, not an emjax.Mixture")
     return built
 
 
+def resolved_part(part: Any) -> dict[str, str]:
+    """Which function a part means and what it is, as it stands in the spec of a job.
+
+    ``file`` (its absolute path) or ``entry_point``, with ``function`` or what the entry point names, and ``sha256`` of
+    the content of the file that the function stands in. Nothing is run.
+
+    Raises ConfigError where there is no such file or no such name.
+    """
+    if part.file is not None:
+        sha256 = content_of(part.file, part.what)[1]
+        return {"file": absolute(part.file), "function": part.function or part.default_function, "sha256": sha256}
+    from importlib.util import find_spec
+
+    offered = _entry_point(part.entry_point, part.what)
+
+    try:
+        home = find_spec(offered.module)
+    except (ImportError, ValueError):
+        home = None
+    if home is None or home.origin is None or not os.path.isfile(home.origin):
+        raise ConfigError(f"{part.what} {printable(part.entry_point)!r}: its module {offered.module} is not there")
+    return {
+        "entry_point": part.entry_point,
+        "function": offered.value,
+        "sha256": content_of(home.origin, part.what)[1],
+    }
+
+
+def function_of(section: Mapping[str, Any], what: str) -> tuple[Callable[..., Any], str]:
+    """The function that a section of a spec names (see `resolved_part`), and the file that errors are told of.
+
+    Raises ConfigError where it cannot be had, and where its file has changed since the study was planned.
+    """
+    if "entry_point" in section:
+        name = section["entry_point"]
+        try:
+            function = _entry_point(name, what).load()
+        except (Exception, SystemExit) as error:
+            raise ConfigError(f"{what} {printable(name)!r} cannot be loaded: {_reason(error)}") from None
+        code = getattr(function, "__code__", None)
+        return function, printable(name) if code is None else code.co_filename
+    content, sha256 = content_of(section["file"], what)
+    if sha256 != section.get("sha256", sha256):
+        raise ConfigError(f"{printable(section['file'])}: has changed since the study was planned; run it again")
+    file = absolute(section["file"])
+    return _function(file, sha256, content, section["function"], "define it, or name another with function"), file
+
+
+def _entry_point(name: str, what: str) -> Any:
+    from importlib.metadata import entry_points
+
+    group = GROUPS[what]
+    offered = entry_points(group=group)
+    for entry in offered:
+        if entry.name == name:
+            return entry
+    names = sorted(entry.name for entry in offered)
+    raise ConfigError(
+        f"{printable(name)!r}: no installed package offers it in {group}"
+        + (f" ({suggestion(name, names)})" if names else "; a file's name ends in .py")
+    )
+
+
+def _function(file: str, sha256: str, content: bytes, name: str, remedy: str) -> Callable[..., Any]:
+    function = getattr(_module(file, sha256, content), name, None)
+    if not callable(function):
+        raise ConfigError(f"{printable(file)}: has no function {printable(name)}(); {remedy}")
+    found: Callable[..., Any] = function
+    return found
+
+
+def called(function: Callable[..., Any], file: str, *given: Any, **arguments: Any) -> Any:
+    """What a user's function returns. Raises ConfigError with the file, the line and the reason where it fails."""
+    try:
+        return function(*given, **arguments)
+    except (Exception, SystemExit) as error:
+        name = getattr(function, "__name__", "it")
+        raise ConfigError(f"{_place(file, error)}: {name}() failed: {_reason(error)}") from None
+
+
 @functools.lru_cache(maxsize=64)
 def _module(file: str, sha256: str, content: bytes) -> ModuleType:
-    """Run a model file. What it holds is registered under a name of its own, which dataclasses need."""
-    module = ModuleType(f"emjax_model_file_{sha256[:16]}")
+    """Run a file. What it holds is registered under a name of its own, which dataclasses need."""
+    module = ModuleType(f"emjax_file_{sha256[:16]}")
     module.__file__ = file
     sys.modules[module.__name__] = module
     try:
@@ -66,13 +147,13 @@ def _module(file: str, sha256: str, content: bytes) -> ModuleType:
     return module
 
 
-def content_of(file: str) -> tuple[bytes, str]:
-    """The bytes of a model file and their SHA-256."""
+def content_of(file: str, what: str = "model") -> tuple[bytes, str]:
+    """The bytes of a file and their SHA-256; ``what`` is in it, for the message where there is none."""
     shown = printable(file)
     try:
         content = read_regular(absolute(file), _MOST_BYTES)
     except FileNotFoundError:
-        raise ConfigError(f"{shown}: no such model file; check model.file") from None
+        raise ConfigError(f"{shown}: no such {what} file; check {_KEYS.get(what, what)}") from None
     except OSError as error:
         raise ConfigError(f"{shown}: cannot be read: {error.strerror}") from None
     return content, hashlib.sha256(content).hexdigest()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from emjax.errors import ConfigError
 from emjax.experiments.config.model import model_kind
 from emjax.experiments.config.overrides import apply_override, dotted, shown
+from emjax.experiments.config.parts import PARTS, PATHS
 from emjax.experiments.config.positions import MOST_PARTS, Location, read_toml, toml_lines
 from emjax.experiments.config.refusals import one_line, quoted
 from emjax.experiments.config.single import data_kind, is_path
@@ -266,18 +267,24 @@ def _anchored(tree: dict[str, Any], folder: str) -> dict[str, Any]:
             return value  # the schema refuses it
         if key == "data.source" and not is_path(value, folder):
             return value
+        if key == "data.generator" and not value.endswith(".py"):
+            return value  # the name that a package offers it by
         return os.path.join(folder, os.path.expanduser(value))
 
     result = dict(tree)
-    for table, name in (("data", "source"), ("model", "file"), ("output", "dir")):
+    for table, name in (*(key.split(".") for key in PATHS), ("output", "dir")):
         section = result.get(table)
         if isinstance(section, dict) and name in section:
             result[table] = {**section, name: anchor(f"{table}.{name}", section[name])}
+    for table in PARTS:
+        if isinstance(result.get(table), list):
+            result[table] = [
+                {**part, "file": anchor("file", part["file"])} if isinstance(part, dict) and "file" in part else part
+                for part in result[table]
+            ]
     for kind, swept in _sweeps(result):
         anchored = {
-            key: [anchor(key, value) for value in values]
-            if key in ("data.source", "model.file") and isinstance(values, list)
-            else values
+            key: [anchor(key, value) for value in values] if key in PATHS and isinstance(values, list) else values
             for key, values in swept.items()
         }
         result["sweep"] = {**result["sweep"], kind: anchored}

@@ -38,6 +38,7 @@ from emjax.experiments.config.fields import (
     check_sampler,
 )
 from emjax.experiments.config.model import Model, ModelSetting
+from emjax.experiments.config.parts import GeneratorData, Measures, MethodOrFunction, OwnMethod, own_label
 from emjax.experiments.config.single import (
     MIN_DRAWS_TO_COMPARE,
     Output,
@@ -134,7 +135,10 @@ class StudySimulation(SimulatedData):
 
 
 StudyData = Annotated[
-    Annotated[StudySource, Tag("source")] | Annotated[StudySimulation, Tag("simulate")], Discriminator(data_kind)
+    Annotated[StudySource, Tag("source")]
+    | Annotated[StudySimulation, Tag("simulate")]
+    | Annotated[GeneratorData, Tag("generator")],
+    Discriminator(data_kind),
 ]
 
 
@@ -249,6 +253,8 @@ class SklearnMethod(MethodBase):
 
 
 def _method_kind(method: Any) -> str | None:
+    if isinstance(method, dict) and "kind" not in method and own_label(method) is not None:
+        return "own"
     kind = method.get("kind") if isinstance(method, dict) else getattr(method, "kind", None)
     if not isinstance(kind, str):
         return None
@@ -259,8 +265,10 @@ Method = Annotated[
     Annotated[EmMethod, Tag("em")]
     | Annotated[MapMethod, Tag("map")]
     | Annotated[SamplerMethod, Tag("sampler")]
-    | Annotated[SklearnMethod, Tag("sklearn")],
+    | Annotated[SklearnMethod, Tag("sklearn")]
+    | Annotated[OwnMethod, Tag("own")],
     Discriminator(_method_kind),
+    MethodOrFunction,
 ]
 
 
@@ -322,6 +330,7 @@ class Study(Section):
     data: StudyData = Field(description="the data of a replicate, from a source or drawn from a mixture")
     model: ModelSetting = Field(description="the mixture that all methods fit: declared, or built by a file")
     methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=1000)] = Field(description="what is compared")
+    measures: Measures = Field(default=(), description="what is measured besides: functions of the user's own")
     level: Share = Field(default=0.9, description="probability of all intervals")
     sweep: Sweep = Sweep()
     execution: Execution = Execution()

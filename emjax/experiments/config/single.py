@@ -169,8 +169,9 @@ class SimulatedData(Section):
 
 
 def data_kind(data: Any) -> str:
-    """The variant that a ``data`` table declares by its ``kind``; a table without one names a source."""
-    kind = data.get("kind", "source") if isinstance(data, dict) else getattr(data, "kind", "source")
+    """The variant that a ``data`` table declares by its ``kind``, or by the generator or the source that it names."""
+    default = "generator" if isinstance(data, dict) and "generator" in data else "source"
+    kind = data.get("kind", default) if isinstance(data, dict) else getattr(data, "kind", default)
     return kind if isinstance(kind, str) else "source"
 
 

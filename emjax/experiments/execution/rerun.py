@@ -123,14 +123,19 @@ def _study_of(spec: Mapping[str, Any], folder: Path) -> "Study":
     """The study of one job alone, for the checks that a config passes through."""
     from pydantic import ValidationError
 
+    from emjax.experiments.config.parts import declared_part
     from emjax.experiments.config.refusals import refusal
     from emjax.experiments.config.schema import Study
 
     model = spec["model"]
     if "file" in model:  # the spec has what was built too
         model = {name: model[name] for name in ("file", "arguments", "prior") if name in model}
-    data = {name: value for name, value in spec["data"].items() if name != "sha256"}
-    tree = {"seed": spec["seed"], "level": spec["level"], "data": data, "model": model, "methods": [spec["method"]]}
+    data = declared_part(spec["data"])
+    if data.get("kind") == "generator":
+        data["generator"] = data.pop("file", None) or data.pop("entry_point", None)
+    tree = {"seed": spec["seed"], "level": spec["level"], "data": data, "model": model}
+    tree["methods"] = [declared_part(spec["method"])]
+    tree["measures"] = [declared_part(measure) for measure in spec.get("measures", [])]
     try:
         return Study.model_validate(tree)
     except ValidationError as error:
@@ -139,10 +144,11 @@ def _study_of(spec: Mapping[str, Any], folder: Path) -> "Study":
 
 def _intention(task: str, declared: Sequence[Any], folder: Path, jobs: tuple[str, ...] = ()) -> Intention:
     """The files that configs or studies name, which have to be there."""
+    from emjax.experiments.config.parts import python_files_of
     from emjax.experiments.config.single import is_path
 
     data = dict.fromkeys(entry.data.source for entry in declared if entry.data.kind == "source")
-    models = dict.fromkeys(entry.model.file for entry in declared if hasattr(entry.model, "file"))
+    models = dict.fromkeys(file for entry in declared for file in python_files_of(entry))
     for source in (*models, *filter(is_path, data)):
         if not is_file(user_path(source)):
             raise ConfigError(f"{printable(folder)}: needs the file {printable(source)}, which is not there")

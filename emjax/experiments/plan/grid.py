@@ -16,7 +16,9 @@ from emjax.catalogue import SAMPLERS, has_peer
 from emjax.errors import ConfigError, DataError, EmjaxError
 from emjax.experiments.config.mixtures import check_prior, resolved_model
 from emjax.experiments.config.overrides import locate, put
+from emjax.experiments.config.parts import GeneratorData, OwnMethod
 from emjax.experiments.config.positions import Location
+from emjax.experiments.config.python_files import resolved_part
 from emjax.experiments.config.refusals import Refusal, one_line, quoted, refusal
 from emjax.experiments.config.schema import Study, Sweep
 from emjax.experiments.config.single import SourceData, is_path
@@ -31,15 +33,16 @@ MOST_JOBS = 200_000
 """A plan is held in memory, and every job gets a folder of its own."""
 
 OF_SAMPLERS, OF_OTHERS = 5, 50
-"""Replicates of a job where a study does not say: sampling one takes seconds, fitting one milliseconds."""
+"""Replicates of a job where a study does not say: sampling one takes seconds (a user's own method may), fitting one
+milliseconds."""
 
-_ORDER = (*sorted(SAMPLERS, key=lambda name: -SAMPLERS[name].cost), "map", "em", "sklearn")
+_ORDER = (*sorted(SAMPLERS, key=lambda name: -SAMPLERS[name].cost), "own", "map", "em", "sklearn")
 """Methods by what they cost: a long job that is begun last keeps everybody waiting."""
 
 Where = Callable[[Location], str]
 
-_Resolved = tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]], float]
-"""Data, model, methods and level of a cell."""
+_Resolved = tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]], dict[str, Any]]
+"""Data, model and methods of a cell, and the rest of the specs of its jobs: level, and measures of the user's own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,10 +108,10 @@ def _resolved(study: Study) -> list[tuple[Cell, _Resolved]]:
     for index, point in enumerate(_points(study.sweep, tree, _in_study)):
         alone = _validated(_filled(tree, point, _in_study), point, _in_study)
         resolved = sections.of(alone)
-        data, model, _, level = resolved
+        data, model, _, rest = resolved
         # Of the methods what is swept, and not more: a method that is added leaves the cells as they are.
         swept = {entry.key: entry.value for entry in point if entry.key.startswith("methods.")}
-        key = digest([located_nowhere(data), located_nowhere(model), level, swept], 12)
+        key = digest([located_nowhere(data), located_nowhere(model), rest["level"], swept], 12)
         settings = {entry.key: entry.value for entry in point}
         if key in found:
             same = f"{_said(found[key][0].settings)} and {_said(settings)}"
@@ -240,10 +243,10 @@ def make_plan(study: Study, known: Iterable[Mapping[str, Any]] = ()) -> Plan:
     for earlier_job in known:
         before[earlier_job["cell"], earlier_job["method"]].append(earlier_job)
     jobs: list[tuple[tuple[int, int, int, int], Job]] = []
-    for cell, (data, model, methods, level) in cells:
+    for cell, (data, model, methods, rest) in cells:
         for position, method in enumerate(methods):
             parts = {"format": FORMAT, "seed": study.seed, "data": data, "model": model, "method": method}
-            shared = {**parts, "level": level, "cell": cell.key}
+            shared = {**parts, **rest, "cell": cell.key}
             earlier = before[cell.key, method["name"]]
             for first, stop in _blocks(shared, _batch(study, method["kind"]), study.sweep.replicates, earlier):
                 spec = {**shared, "first": first, "stop": stop}
@@ -255,7 +258,7 @@ def make_plan(study: Study, known: Iterable[Mapping[str, Any]] = ()) -> Plan:
 
 def _batch(study: Study, kind: str) -> int:
     """The replicates of a job of a method of this kind."""
-    return study.execution.batch or (OF_SAMPLERS if kind in SAMPLERS else OF_OTHERS)
+    return study.execution.batch or (OF_SAMPLERS if kind in SAMPLERS or kind == "own" else OF_OTHERS)
 
 
 def _check_number(study: Study, n_cells: int) -> None:
@@ -293,22 +296,41 @@ def _blocks(
 class _Sections:
     """The resolved sections of cells; files that several cells share are read once."""
 
+    def __init__(self) -> None:
+        self._parts: dict[tuple[str | None, ...], dict[str, str]] = {}
+
     def of(self, study: Study) -> _Resolved:
-        """Data, model, methods and level of a cell, as they stand in the specs of its jobs."""
-        methods = [
-            {**method.model_dump(mode="json", exclude_none=True), "name": method.label} for method in study.methods
-        ]
+        """The sections of a cell, as they stand in the specs of its jobs."""
+        methods = [self._method(method) for method in study.methods]
         data, n_features = self._data(study)
         model = resolved_model(study.model)
-        check_prior(model, n_features)
+        if n_features is not None:
+            check_prior(model, n_features)
         for method in methods:
             _check_method(method, model, data)
-        return data, model, methods, study.level
+        rest: dict[str, Any] = {"level": study.level}
+        if study.measures:
+            # What the page says of them changes no row.
+            rest["measures"] = [{**self._part(part), "arguments": part.arguments} for part in study.measures]
+        return data, model, methods, rest
 
-    def _data(self, study: Study) -> tuple[dict[str, Any], int]:
-        """The data section, and the number of features."""
+    def _method(self, method: Any) -> dict[str, Any]:
+        tree = {**method.model_dump(mode="json", exclude_none=True), "name": method.label}
+        return {**tree, **self._part(method)} if isinstance(method, OwnMethod) else tree
+
+    def _part(self, part: Any) -> dict[str, str]:
+        # A file is read once for all cells, so that all of them mean the same content.
+        at = (part.what, part.file, part.entry_point, part.function)
+        if at not in self._parts:
+            self._parts[at] = resolved_part(part)
+        return self._parts[at]
+
+    def _data(self, study: Study) -> tuple[dict[str, Any], int | None]:
+        """The data section, and the number of features where it is known before data are made."""
         data = study.data
-        tree = data.model_dump(mode="json", exclude_none=True)
+        tree = data.model_dump(mode="json", exclude_none=True, exclude={"generator"})
+        if isinstance(data, GeneratorData):
+            return {**tree, **self._part(data)}, None
         if not isinstance(data, SourceData):
             return tree, data.n_features
         if is_path(data.source):

@@ -61,7 +61,8 @@ class Job(Shown):
         Its replicates.
     spec
         All that its rows depend on, as plain JSON values: ``format``, ``seed``, ``data`` (with ``sha256`` of a file's
-        content), ``model``, ``method`` (its name included, because rows carry it), ``level``, ``cell``, ``first``,
+        content), ``model``, ``method`` (its name included, because rows carry it), ``measures`` (those of
+        the user's own, where there are any), ``level``, ``cell``, ``first``,
         ``stop``.
     """
 
@@ -88,19 +89,25 @@ class Plan(Shown):
 
 
 def located_nowhere(section: Mapping[str, Any]) -> dict[str, Any]:
-    """A data or model section of a spec without the path of its file, for which the hash of its content stands.
+    """A section of a spec without the path of its file, for which the hash of its content stands.
 
     So the same study on another machine, or from another folder, has the same seeds and the same jobs. A bundled name
     is no path, and stays.
     """
     if "sha256" not in section:
         return dict(section)
-    return {key: value for key, value in section.items() if key not in ("source", "file") or not os.path.isabs(value)}
+    return {key: value for key, value in section.items() if key not in _PLACES or not os.path.isabs(value)}
+
+
+_PLACES = ("source", "file")
 
 
 def job_key(spec: Mapping[str, Any]) -> str:
     """The key of a job: the hash of all that its rows depend on, so not of where files lie."""
-    return digest({**spec, "data": located_nowhere(spec["data"]), "model": located_nowhere(spec["model"])}, 16)
+    nowhere: dict[str, Any] = {name: located_nowhere(spec[name]) for name in ("data", "model", "method")}
+    if "measures" in spec:
+        nowhere["measures"] = [located_nowhere(measure) for measure in spec["measures"]]
+    return digest({**spec, **nowhere}, 16)
 
 
 def derived_seed(*parts: Any) -> int:
@@ -116,6 +123,6 @@ def data_seed(spec: Mapping[str, Any], replicate: int) -> int:
 def method_seed(spec: Mapping[str, Any], replicate: int) -> int:
     """The seed of a method on a replicate of a job; its name, its budget and what is kept of it do not matter."""
     aside = ("name", "budget", "verdict", "keep_draws")
-    settings = {key: value for key, value in spec["method"].items() if key not in aside}
+    settings = {key: value for key, value in located_nowhere(spec["method"]).items() if key not in aside}
     sections = (located_nowhere(spec["data"]), located_nowhere(spec["model"]))
     return derived_seed("method", spec["seed"], *sections, settings, replicate)

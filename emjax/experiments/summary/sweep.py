@@ -281,7 +281,7 @@ def assemble(
             for key, found in failures.items()
             if key in jobs and key not in finished
         ),
-        has_truth=study.data.kind == "simulate",
+        has_truth=study.data.kind != "source",
         provenance=tuple(provenance),
     )
 

@@ -58,7 +58,8 @@ def assignment_of(replicate: Replicate, outcome: Outcome) -> Assignment | None:
         return None
     kept = np.arange(len(values)) if labels is None else np.flatnonzero(labels >= 0)
     responsibilities, labels = responsibilities[kept], None if labels is None else labels[kept]
-    truth = None if replicate.truth is None else replicate.truth.responsibilities(values[kept])
+    rule = None if replicate.truth is None else replicate.truth.responsibilities
+    truth = None if rule is None else np.asarray(rule(values[kept]), np.float64)
     reference = truth if truth is not None else _one_hot(labels)
     n_components = responsibilities.shape[1]
     if reference is None or len(kept) == 0 or reference.shape[1] != n_components:

@@ -6,6 +6,7 @@ out the settings of the last two: a study that sweeps the contamination, or adds
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -45,6 +46,10 @@ def make_replicate(spec: Mapping[str, Any], number: int) -> Replicate:
     data = spec["data"]
     if data.get("kind") == "simulate":
         return _simulated(spec, data, number)
+    if data.get("kind") == "generator":
+        from emjax.experiments.work.own import generated
+
+        return generated(spec, number)
     return _sourced(spec, data, number)
 
 
@@ -73,7 +78,7 @@ def _simulated(spec: Mapping[str, Any], data: Mapping[str, Any], number: int) ->
         rows, row_labels = law.sample(data["holdout"], _stream(spec, number, _HOLDOUT))
         holdout = _drawn(rows, row_labels, law.parameters, "held out")
     return Replicate(
-        number=number, data=_drawn(values, labels, law.parameters, "drawn"), holdout=holdout, truth=Truth(law)
+        number=number, data=_drawn(values, labels, law.parameters, "drawn"), holdout=holdout, truth=Truth.of(law)
     )
 
 
@@ -167,16 +172,8 @@ def _split(n_samples: int, share: float, rng: np.random.Generator) -> tuple[np.n
 
 
 def _rows_of(whole: Dataset, rows: np.ndarray) -> Dataset:
-    return Dataset(
-        values=whole.values[rows],
-        feature_names=whole.feature_names,
-        name=whole.name,
-        source=whole.source,
-        license=whole.license,
-        description=whole.description,
-        labels=None if whole.labels is None else np.asarray(whole.labels)[rows],
-        truth=None,
-        weights=None if whole.weights is None else whole.weights[rows],
-        partial_labels=None if whole.partial_labels is None else whole.partial_labels[rows],
-        level_names=whole.level_names,
-    )
+    of_rows = {name: getattr(whole, name) for name in ("labels", "weights", "partial_labels")}
+    chosen: dict[str, Any] = {
+        name: None if column is None else np.asarray(column)[rows] for name, column in of_rows.items()
+    }
+    return dataclasses.replace(whole, values=whole.values[rows], truth=None, **chosen)

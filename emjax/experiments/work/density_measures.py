@@ -15,10 +15,11 @@ from emjax.datasets.laws import LocationScaleLaw, MixtureLaw, normal_law
 from emjax.datasets.overlap import line_nodes
 from emjax.errors import DataError
 from emjax.experiments.work.outcome import Outcome, Replicate, Truth
-from emjax.metrics import distances_from_draws, distances_on_counts, distances_on_line, log_score
+from emjax.metrics import Estimate, distances_from_draws, distances_on_counts, distances_on_line, log_score
 
 N_POINTS = 2048
 N_NODES = 301
+FEWEST_DRAWS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,57 +35,61 @@ def density_rows(replicate: Replicate, outcome: Outcome) -> list[tuple[str, str,
 
     The scores are means per row that was held out, in nats; the loss is the truth's less the method's on the same rows,
     so that its standard error is that of the differences. Nothing is compared with the truth where one is a density
-    and the other a probability of counts.
+    and the other a probability of counts. Of a truth that is known by its density alone, the distances are estimated
+    from the rows that were held out, if there are `FEWEST_DRAWS` of them.
     """
     if outcome.log_density is None:
         return []
     truth = replicate.truth if comparable(replicate.truth, outcome) else None
     held = replicate.data.values[:0] if replicate.holdout is None else replicate.holdout.values
-    points = None if truth is None else _points(truth, outcome)
+    points = None if truth is None or truth.law is None else _points(truth.law, outcome)
     # One call for all rows: every further shape would be a program to build.
     everywhere = held if points is None else np.concatenate([held, points.rows])
     if len(everywhere) == 0:
         return []
     log_q = np.asarray(outcome.log_density(everywhere), np.float64)
-    rows = _score_rows(log_q[: len(held)], held, truth) if len(held) else []
-    if truth is not None and points is not None:
-        rows += _distance_rows(log_q[len(held) :], points, truth)
-    return rows
-
-
-def _score_rows(log_q: np.ndarray, held: np.ndarray, truth: Truth | None) -> list[tuple[str, str, float]]:
-    rows = [("log_score", "", log_score(log_q).value)]
-    if truth is not None:
-        loss = log_score(truth.log_density(held) - log_q)
+    of_held = log_q[: len(held)]
+    rows = [("log_score", "", log_score(of_held).value)] if len(held) else []
+    if truth is None or truth.log_density is None:
+        return rows
+    if len(held):
+        log_p = np.asarray(truth.log_density(held), np.float64)
+        loss = log_score(log_p - of_held)
         rows += [("log_score_loss", "", loss.value), ("log_score_loss_se", "", loss.standard_error)]
-    return rows
+    if points is not None and truth.law is not None:
+        distances = _distances(log_q[len(held) :], points, truth.law)
+    elif len(held) >= FEWEST_DRAWS:
+        distances = _values(distances_from_draws(log_p, of_held, log_p))
+    else:
+        return rows
+    return [*rows, ("total_variation", "", distances[0]), ("hellinger", "", distances[1])]
 
 
-def _distance_rows(log_q: np.ndarray, points: _Points, truth: Truth) -> list[tuple[str, str, float]]:
-    log_p = truth.log_density(points.rows)
+def _values(estimates: tuple[Estimate, Estimate]) -> tuple[float, float]:
+    return estimates[0].value, estimates[1].value
+
+
+def _distances(log_q: np.ndarray, points: _Points, law: MixtureLaw) -> tuple[float, float]:
+    """Total variation and Hellinger distance."""
+    log_p = law.log_density(points.rows)
     if points.wider is not None:
         log_m = np.logaddexp(log_p, points.wider.log_density(points.rows)) - np.log(2.0)
-        total_variation, hellinger = (found.value for found in distances_from_draws(log_p, log_q, log_m))
-    elif truth.law.discrete:
-        total_variation, hellinger = distances_on_counts(log_p, log_q)
-    else:
-        total_variation, hellinger = distances_on_line(log_p, log_q, points.rows[:, 0])
-    return [("total_variation", "", total_variation), ("hellinger", "", hellinger)]
+        return _values(distances_from_draws(log_p, log_q, log_m))
+    return distances_on_counts(log_p, log_q) if law.discrete else distances_on_line(log_p, log_q, points.rows[:, 0])
 
 
 def comparable(truth: Truth | None, outcome: Outcome) -> bool:
     """Whether there is a truth, of the kind (density or probabilities of whole numbers) of the outcome."""
-    return truth is not None and truth.law.discrete == outcome.discrete
+    return truth is not None and truth.discrete == outcome.discrete
 
 
-def _points(truth: Truth, outcome: Outcome) -> _Points:
-    law = truth.law
+def _points(law: MixtureLaw, outcome: Outcome) -> _Points:
     if law.n_features == 1:
         nodes = _counts(law) if law.discrete else _nodes(law, outcome)
         # Other families may refuse rows that the law never draws.
         return _Points(nodes[np.isfinite(law.log_density(nodes))] if law.family else nodes)
     wider = _wider(law, outcome)
-    drawn, _ = truth.sample(N_POINTS, 0)
+    drawn, _ = law.sample(N_POINTS, np.random.default_rng(0))
     others, _ = wider.sample(N_POINTS, np.random.default_rng(1))
     return _Points(np.concatenate([drawn, others]), wider)
 

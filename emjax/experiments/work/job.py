@@ -13,7 +13,7 @@ from emjax.experiments.work.data import make_replicate
 from emjax.experiments.work.measures import measure
 from emjax.experiments.work.methods import iterate_method
 from emjax.experiments.work.methods.shared import TimeLimitReached, check_deadline, label
-from emjax.experiments.work.outcome import Outcome, Replicate
+from emjax.experiments.work.outcome import NOT_RUN, Outcome, Replicate
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,7 +70,7 @@ def run_job(
         check_deadline(deadline, done, len(replicates))
         table.add(replicate, outcome)
         statuses[outcome.status] = statuses.get(outcome.status, 0) + 1
-        if outcome.status == "failed":
+        if outcome.status in NOT_RUN:
             failures[str(replicate.number)] = outcome.message
         compile_seconds += _or_zero(outcome.compile_seconds)
         run_seconds += _or_zero(outcome.run_seconds)
@@ -118,7 +118,7 @@ class _Table:
     """The rows of a job, column by column, in the order of replicates and, within one, of its measures."""
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
-        self._cell, self._method, self._level = spec["cell"], label(spec), spec["level"]
+        self._spec = spec
         self._columns: dict[str, list[Any]] = {
             name: [] for name in ("replicate", "quantity", "parameter", "value", "status")
         }
@@ -130,7 +130,9 @@ class _Table:
 
     def add(self, replicate: Replicate, outcome: Outcome) -> None:
         """Measure an outcome."""
-        for quantity, parameter, value in measure(replicate, outcome, self._level):
+        for quantity, parameter, value in measure(
+            replicate, outcome, self._spec["level"], self._spec.get("measures", ())
+        ):
             row = (replicate.number, quantity, parameter, float(value), outcome.status)
             for column, entry in zip(self._columns.values(), row, strict=True):
                 column.append(entry)
@@ -140,7 +142,8 @@ class _Table:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        columns = {**self._columns, "cell": [self._cell] * self.n_rows, "method": [self._method] * self.n_rows}
+        same = {"cell": self._spec["cell"], "method": label(self._spec)}
+        columns = {**self._columns, **{name: [text] * self.n_rows for name, text in same.items()}}
         table = pa.table({name: columns[name] for name in row_schema().names}, schema=row_schema())
         texts = [field.name for field in row_schema() if field.type == pa.string()]
         pq.write_table(table, path, compression="zstd", use_dictionary=texts)

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from emjax import align
 from emjax.experiments.work.assignment_measures import Assignment, assignment_of, assignment_rows
 from emjax.experiments.work.density_measures import comparable, density_rows
-from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate, Truth
+from emjax.experiments.work.outcome import NOT_RUN, Outcome, ParameterEstimate, Replicate, Truth
 from emjax.metrics import interval_score
 from emjax.naming import scalar_parameters
 
@@ -28,7 +29,7 @@ COST = frozenset({"compile_seconds", "run_seconds"})
 """The quantities that may differ between two runs of one job."""
 
 
-def measure(replicate: Replicate, outcome: Outcome, level: float) -> list[Row]:
+def measure(replicate: Replicate, outcome: Outcome, level: float, own: Sequence[Mapping[str, Any]] = ()) -> list[Row]:
     """All rows of one outcome; what cannot be measured has none.
 
     Parameters
@@ -39,19 +40,26 @@ def measure(replicate: Replicate, outcome: Outcome, level: float) -> list[Row]:
         Of a method on these data; a failed one gives ``trusted`` and its cost.
     level
         The probability of the outcome's intervals.
+    own
+        The measures of the user's own, as they stand in a spec.
 
     Returns
     -------
     list of (quantity, parameter, value)
-        Per parameter ``estimate``, ``error``, ``se``, ``covered``, ``width``, ``interval_score``; then densities,
-        assignments, and what the method says of itself. No value is NaN. ``log_score`` may be -inf, where a row that
-        was held out has density 0, and ``log_score_loss`` then is +inf.
+        Per parameter ``estimate``, ``error``, ``se``, ``covered``, ``width``, ``interval_score``; then ranks,
+        densities, assignments, what the method says of itself, and the user's own. No value is NaN. ``log_score`` may
+        be -inf, where a row that was held out has density 0, and ``log_score_loss`` then is +inf.
     """
     assignment = assignment_of(replicate, outcome)
     rows = _parameter_rows(replicate, outcome, assignment, level)
+    rows += _rank_rows(replicate, outcome)
     rows += density_rows(replicate, outcome)
     rows += assignment_rows(assignment)
     rows += [(name, "", float(value)) for name, value in outcome.numbers.items()]
+    if own and outcome.status not in NOT_RUN:
+        from emjax.experiments.work.own import own_rows
+
+        rows += own_rows(own, replicate, outcome)
     rows.append(("trusted", "", float(outcome.trusted)))
     rows += [(name, "", float(getattr(outcome, name))) for name in sorted(COST)]
     if outcome.verdict is not None:
@@ -65,9 +73,9 @@ def _parameter_rows(replicate: Replicate, outcome: Outcome, assignment: Assignme
     table = scalar_parameters(outcome.named, replicate.data.feature_names, outcome.levels)
     places = {scalar.name: scalar for scalar in table}
     names = {(scalar.variable, scalar.index): scalar.name for scalar in table}
-    new_label = np.argsort(_order(outcome, assignment))
-    aligned = replicate.truth is not None and assignment is not None and assignment.aligned
-    truth = _true_parameters(replicate.truth, outcome) if replicate.truth is not None and aligned else {}
+    truth = {} if replicate.truth is None else _true_parameters(replicate.truth, outcome)
+    order, aligned = _order(outcome, assignment, truth)
+    new_label, truth = np.argsort(order), truth if aligned else {}
     found: dict[str, list[Row]] = {}
     for parameter in outcome.parameters:
         old = places[parameter.name]
@@ -79,10 +87,46 @@ def _parameter_rows(replicate: Replicate, outcome: Outcome, assignment: Assignme
     return [row for scalar in table for row in found.get(scalar.name, [])]
 
 
-def _true_parameters(truth: Truth, outcome: Outcome) -> Mapping[str, np.ndarray]:
-    """What the outcome's parameters should be: a rate of one family is not that of another."""
-    same = comparable(truth, outcome) and truth.law.family in ("", outcome.family)
-    return truth.named if same else {"weights": truth.named["weights"]}
+def _true_parameters(truth: Truth, outcome: Outcome) -> dict[str, np.ndarray]:
+    """What the outcome's parameters should be, of those that both have: a rate of one family is not that of another."""
+    same = comparable(truth, outcome) and truth.family in ("", outcome.family)
+    return {
+        name: value
+        for name, value in truth.named.items()
+        if (same or name == "weights") and name in outcome.named and outcome.named[name].shape == np.shape(value)
+    }
+
+
+def _rank_rows(replicate: Replicate, outcome: Outcome) -> list[Row]:
+    r"""``rank`` of each true parameter among the draws, and ``rank_spread``, how far it is from the middle.
+
+    With :math:`n` draws, :math:`b` of them below the truth, the rank is :math:`(b + 1/2) / (n + 1)`; it is uniform
+    where truth and posterior follow from one prior (Talts et al. 2018, arXiv:1804.06788). So are ranks of any function
+    of the parameters, such as these: components in ascending order of their first parameter, in truth and draws alike.
+    The spread is :math:`|2 rank - 1|`, with mean 1/2: more where the posterior is too narrow, less where too wide.
+    """
+    truth, draws = replicate.truth, outcome.draws
+    if truth is None or not truth.drawn or not draws:
+        return []
+    true = {name: value for name, value in _true_parameters(truth, outcome).items() if name in draws}
+    if not true:
+        return []
+    first = next((name for name in true if name != "weights"), "weights")
+    n_components = len(true[first])
+    orders = [
+        np.argsort(values.reshape(len(values), n_components, -1)[:, :, 0], axis=1)
+        for values in (draws[first], true[first][np.newaxis])
+    ]
+    ranks = {}
+    for name, value in true.items():
+        drawn, known = align.apply(orders[0], draws[name], 1), align.apply(orders[1], value[np.newaxis], 1)
+        below = (drawn < known).sum(axis=0) + 0.5 * (drawn == known).sum(axis=0)
+        ranks[name] = (below + 0.5) / (len(drawn) + 1.0)
+    found = []
+    for scalar in scalar_parameters(ranks, replicate.data.feature_names, outcome.levels):
+        rank = float(ranks[scalar.variable][scalar.index])
+        found += [("rank", scalar.name, rank), ("rank_spread", scalar.name, abs(2.0 * rank - 1.0))]
+    return found
 
 
 def _rows_of(parameter: ParameterEstimate, name: str, truth: float, level: float) -> list[Row]:
@@ -98,9 +142,24 @@ def _rows_of(parameter: ParameterEstimate, name: str, truth: float, level: float
     return rows
 
 
-def _order(outcome: Outcome, assignment: Assignment | None) -> np.ndarray:
-    """The outcome's component that takes each place, ``(n_components,)``."""
-    if assignment is not None and assignment.aligned:
-        return assignment.order
+def _order(outcome: Outcome, assignment: Assignment | None, truth: Mapping[str, np.ndarray]) -> tuple[np.ndarray, bool]:
+    """The outcome's component that takes each place, ``(n_components,)``, and whether that is the truth's place.
+
+    Where nothing assigns the data, components take the places of the nearest true ones.
+    """
+    if assignment is not None:
+        if assignment.aligned:
+            return assignment.order, True
+    elif outcome.responsibilities is None:
+        names = [name for name in truth if name != "weights"] or list(truth)
+        if names:
+            sides = (np.concatenate([_flat(side[name]) for name in names], axis=1) for side in (truth, outcome.named))
+            return align.match(*sides), True
     first = next(values for name, values in outcome.named.items() if name != "weights" or len(outcome.named) == 1)
-    return align.ordering(np.asarray(first, np.float64).reshape(1, len(first), -1)[:, :, 0])[0]
+    return align.ordering(_flat(first)[np.newaxis, :, 0])[0], False
+
+
+def _flat(values: np.ndarray) -> np.ndarray:
+    """One row of numbers for each component."""
+    values = np.asarray(values, np.float64)
+    return values.reshape(len(values), -1)

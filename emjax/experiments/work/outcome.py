@@ -11,6 +11,24 @@ import numpy as np
 from emjax.datasets.dataset import Dataset
 from emjax.datasets.laws import MixtureLaw
 
+NOT_RUN = ("failed", "skipped")
+"""The statuses of outcomes that hold nothing but their message; ``skipped``: the method cannot run here at all."""
+
+MEASURED = frozenset((
+    "estimate", "error", "se", "covered", "width", "interval_score", "rank", "rank_spread",
+    "log_score", "log_score_loss", "log_score_loss_se", "total_variation", "hellinger",
+    "ari", "co_clustering_error", "calibration_error", "brier",
+    "trusted", "compile_seconds", "run_seconds", "verdict",
+))  # fmt: skip
+"""The quantities that emjax measures: a number of the user's own has another name."""
+
+TOLD = frozenset((
+    "log_likelihood", "log_evidence", "bic", "n_iter", "n_evaluations", "n_optima", "max_rhat", "min_ess",
+    "divergences", "pareto_k", "n_modes", "alignment_trust", "spurious", "intervals_withheld", "intervals_rough",
+    "budget_used", "draws", "n_starts", "max_iter",
+))  # fmt: skip
+"""What emjax's methods tell of themselves; a method of the user's own may tell it too, and anything else."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ParameterEstimate:
@@ -30,7 +48,7 @@ class Outcome:
     Attributes
     ----------
     status, message
-        ``converged``, ``max_iter``, ``not_converged``, ... as the method says, or ``failed``; and why, in one line.
+        ``converged``, ``max_iter``, ... as the method says, or one of `NOT_RUN`; and why, in one line.
     trusted
         Whether the method itself says that its numbers may be used.
     named
@@ -42,10 +60,7 @@ class Outcome:
     responsibilities
         Assignment probabilities of rows ``(n, d) -> (n, K)``, averaged over draws for posteriors; None if it failed.
     numbers
-        Further quantities by name: ``log_likelihood``, ``log_evidence``, ``bic``, ``n_iter``, ``n_evaluations``,
-        ``n_optima``, ``max_rhat``, ``min_ess``, ``divergences``, ``pareto_k``, ``n_modes``, ``alignment_trust``,
-        ``spurious``, ``intervals_withheld``, ``intervals_rough``, and under a budget ``budget_used``, ``draws``,
-        ``n_starts``, ``max_iter``.
+        Further quantities by name: those of `TOLD` that it knows, and of a method of the user's own any others.
     compile_seconds, run_seconds
         What it took; a batch's seconds are shared out evenly over its replicates.
     verdict
@@ -60,6 +75,8 @@ class Outcome:
         The names of the levels of each feature where features are of categories, else None.
     moments
         The components' means ``(K, d)`` and covariance matrices ``(K, d, d)``; None where nothing is said of them.
+    draws
+        Of a posterior, by name, ``(n_draws, K, ...)``, in which ranks are taken; empty where there are none.
     """
 
     status: str
@@ -78,36 +95,43 @@ class Outcome:
     discrete: bool = False
     levels: Sequence[Sequence[str]] | None = None
     moments: tuple[np.ndarray, np.ndarray] | None = None
+    draws: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
-    """What the data of a replicate were drawn from.
+    """What the data of a replicate were drawn from, as far as it is known.
 
     Attributes
     ----------
+    named
+        The parameters by name, as `Outcome.named`.
+    log_density
+        The log density of rows ``(n, d) -> (n,)``, without the contamination; None where it is not known.
+    responsibilities
+        The assignment probabilities of the best possible rule, ``(n, d) -> (n, K)``; None where they are not known.
+    family
+        The only family whose parameters mean the same; empty where names say enough.
+    discrete
+        Whether ``log_density`` is that of whole numbers, a probability.
     law
-        The mixture, without the contamination.
+        The mixture itself, where it is one of emjax's: then densities can be compared everywhere.
+    drawn
+        Whether the parameters are themselves drawn anew for every replicate, so that ranks among draws say something.
     """
 
-    law: MixtureLaw
+    named: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    log_density: Callable[[np.ndarray], Any] | None = None
+    responsibilities: Callable[[np.ndarray], Any] | None = None
+    family: str = ""
+    discrete: bool = False
+    law: MixtureLaw | None = None
+    drawn: bool = False
 
-    @property
-    def named(self) -> Mapping[str, np.ndarray]:
-        """The parameters by name, as `Outcome.named`."""
-        return self.law.parameters
-
-    def log_density(self, rows: np.ndarray) -> np.ndarray:
-        """The log density of rows, ``(n, d) -> (n,)``."""
-        return self.law.log_density(rows)
-
-    def responsibilities(self, rows: np.ndarray) -> np.ndarray:
-        """The assignment probabilities of the best possible rule, ``(n, d) -> (n, K)``."""
-        return self.law.responsibilities(rows)
-
-    def sample(self, n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows ``(n, d)`` and their components ``(n,)``."""
-        return self.law.sample(n_samples, np.random.default_rng(seed))
+    @classmethod
+    def of(cls, law: MixtureLaw, *, drawn: bool = False) -> Truth:
+        """All that a law says."""
+        return cls(law.parameters, law.log_density, law.responsibilities, law.family, law.discrete, law, drawn)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from emjax.errors import ConfigError
+from emjax.experiments.config import reading
 from emjax.experiments.config.positions import toml_lines
 from emjax.experiments.config.reading import is_study, read_study, read_tree
 from emjax.experiments.config.settings import load_config
-from emjax.experiments.config.single import reading
 from emjax.files import read_regular
 
 STUDY = """\

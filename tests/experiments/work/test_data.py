@@ -91,7 +91,7 @@ def test_the_truth_names_the_parameters_and_knows_its_density():
     truth = replicate.truth
     assert list(truth.named) == ["weights", "mean", "scale", "covariance", "correlation"]
     assert truth.named["correlation"][0, 1, 0] == pytest.approx(0.5 / np.sqrt(2))
-    rows, labels = truth.sample(5, 1)
+    rows, labels = truth.law.sample(5, np.random.default_rng(1))
     assert (rows.shape, labels.shape) == ((5, 2), (5,))
     each = [stats.multivariate_normal([0.0, 0.0], covariance[0]), stats.multivariate_normal([3.0, 1.0], covariance[1])]
     joint = np.stack([0.4 * each[0].pdf(rows), 0.6 * each[1].pdf(rows)], axis=1)

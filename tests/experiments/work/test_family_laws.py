@@ -67,7 +67,7 @@ def test_parameters_are_measured_against_those_of_their_own_family(family, known
         "converged", named=named, family=family, log_density=law.log_density, responsibilities=law.responsibilities,
         parameters=(ParameterEstimate("weights[0]", 0.4), ParameterEstimate("rate[1, x]", 2.5)),
     )  # fmt: skip
-    found = measure(Replicate(0, data, None, Truth(law)), outcome, 0.9)
+    found = measure(Replicate(0, data, None, Truth.of(law)), outcome, 0.9)
     rows = {(quantity, name): value for quantity, name, value in found}
     assert rows["error", "weights[0]"] == 0.0
     assert rows.get(("error", "rate[1, x]")) == (0.5 if known else None)

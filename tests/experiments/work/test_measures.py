@@ -27,7 +27,7 @@ def drawn(law, n_samples=400, n_held=1000, seed=0):
     held, _ = law.sample(n_held, np.random.default_rng(seed + 1))
     names = ("x",) if law.n_features == 1 else tuple(f"x{j}" for j in range(law.n_features))
     data = datasets.Dataset(values=values, feature_names=names, labels=labels)
-    return Replicate(0, data, datasets.Dataset(values=held, feature_names=names), Truth(law))
+    return Replicate(0, data, datasets.Dataset(values=held, feature_names=names), Truth.of(law))
 
 
 def outcome_of(law, replicate, width=1.0, **changes):

@@ -5,6 +5,7 @@
 | ``em.py`` | ``em``, ``map``: all replicates of a job at once |
 | ``samplers.py`` | the samplers of `emjax.catalogue`: one replicate after the other |
 | ``peers.py`` | ``sklearn`` |
+| ``../own.py`` | functions of the user's own |
 | ``budgets.py`` | what ``budget`` leaves of iterations, starts and draws |
 | ``shared.py`` | failures that stay with their replicate, keys, the time limit |
 """
@@ -19,7 +20,13 @@ from emjax.catalogue import SAMPLERS
 from emjax.errors import ConfigError
 from emjax.experiments.work.outcome import Outcome, Replicate
 
-_FILES = {"em": "em", "map": "em", **dict.fromkeys(SAMPLERS, "samplers"), "sklearn": "peers"}
+_FILES = {
+    "em": "methods.em",
+    "map": "methods.em",
+    **dict.fromkeys(SAMPLERS, "methods.samplers"),
+    "sklearn": "methods.peers",
+    "own": "own",
+}
 
 
 def iterate_method(
@@ -52,5 +59,5 @@ def iterate_method(
     if kind not in _FILES:
         raise ConfigError(f"methods: kind = {kind!r} is not one of {', '.join(map(repr, _FILES))}")
     # A peer needs no JAX, and EM no sampler: each file is imported by the jobs that need it.
-    module = importlib.import_module(f"{__name__}.{_FILES[kind]}")
+    module = importlib.import_module(f"emjax.experiments.work.{_FILES[kind]}")
     yield from module.outcomes(spec, replicates, deadline=deadline)

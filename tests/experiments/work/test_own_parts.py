@@ -1,0 +1,266 @@
+"""Generators, methods and measures of the user's own, in NumPy alone: no program is compiled here."""
+
+import importlib.metadata
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from emjax.errors import ConfigError
+from emjax.experiments import make_plan, read_study
+from emjax.experiments.config.schema import Study
+from emjax.experiments.work.job import run_job
+
+PARTS = """
+import numpy as np
+
+CENTRES = np.array([[-3.0], [3.0]])
+
+
+def generate(key, n_samples=40):
+    rng = np.random.default_rng(key)
+    centres = CENTRES + rng.normal(scale=0.1, size=(2, 1))
+    labels = rng.integers(2, size=n_samples)
+    held = rng.integers(2, size=200)
+
+    def log_joint(rows):
+        return -0.5 * (rows - centres.T) ** 2 - 0.5 * np.log(2 * np.pi) - np.log(2.0)
+
+    return {
+        "rows": rng.normal(centres[labels]),
+        "labels": labels,
+        "holdout": rng.normal(centres[held]),
+        "parameters": {"mean": centres},
+        "log_density": lambda rows: np.logaddexp(*log_joint(rows).T),
+    }
+
+
+def estimate(data, key, step=0.0):
+    rows = np.asarray(data)
+    assert data.labels is None and data.truth is None
+    right = rows[:, 0] > 0
+    mean = np.array([rows[right].mean(axis=0), rows[~right].mean(axis=0)]) + step
+    spread = np.array([[0.3], [0.3]])
+    return {
+        "estimate": {"mean": mean},
+        "se": {"mean": spread},
+        "intervals": {"mean": (mean - 2 * spread, mean + 2 * spread)},
+        "labels": np.where(right, 0, 1),
+        "log_density": lambda x: np.logaddexp(*(-0.5 * (x - mean.T) ** 2).T) - 0.5 * np.log(2 * np.pi) - np.log(2.0),
+        "numbers": {"n_iter": 1, "smallest": float(min(right.sum(), (~right).sum()))},
+    }
+
+
+def sample(data, key):
+    draws = np.random.default_rng(key).normal(CENTRES, 0.1, size=(99, 2, 1))
+    return {"draws": {"mean": draws}}
+
+
+def measure(outcome, replicate, factor=1.0):
+    return {"gap": factor * abs(float(np.ptp(outcome.named["mean"]))), "rows": len(replicate.data)}
+"""
+
+CONFIG = """
+[data]
+generator = "parts.py"
+
+[model]
+n_components = 2
+
+[[methods]]
+name = "cut"
+file = "parts.py"
+arguments = { step = 0.5 }
+
+[[methods]]
+file = "parts.py"
+function = "sample"
+
+[[measures]]
+file = "parts.py"
+arguments = { factor = 2 }
+words.gap = { title = "Gap of the means", better = "more" }
+
+[sweep]
+replicates = 3
+grid."data.arguments.n_samples" = [40, 80]
+"""
+
+
+@pytest.fixture
+def study_file(tmp_path):
+    (tmp_path / "parts.py").write_text(PARTS)
+    (tmp_path / "config.toml").write_text(CONFIG)
+    return tmp_path / "config.toml"
+
+
+def rows_of(job, folder):
+    folder.mkdir(exist_ok=True)
+    run_job(job.spec, folder)
+    return pq.read_table(folder / "rows.parquet").to_pandas()
+
+
+def values(rows, quantity, replicate=0):
+    chosen = rows[(rows["quantity"] == quantity) & (rows["replicate"] == replicate)]
+    return dict(zip(chosen["parameter"], chosen["value"], strict=True))
+
+
+def test_a_study_of_parts_of_ones_own(study_file, tmp_path):
+    plan = make_plan(read_study(study_file))
+    assert [(job.method, job.first, job.stop) for job in plan.jobs] == [("cut", 0, 3)] * 2 + [("sample", 0, 3)] * 2
+    rows = rows_of(plan.jobs[0], tmp_path / "rows")
+    assert set(rows["status"]) == {"converged"}
+    # Components take the places of the true ones: the method's are the other way round, and half a unit too large.
+    errors = values(rows, "error")
+    assert len(errors) == 2
+    assert all(0.0 < error < 1.2 for error in errors.values())
+    assert len(values(rows, "covered")) == len(values(rows, "se")) == 2
+    assert values(rows, "ari")[""] > 0.8
+    assert 0.0 < values(rows, "total_variation")[""] < 0.6
+    assert values(rows, "log_score_loss")[""] > 0.0
+    assert values(rows, "rows")[""] == 40
+    assert values(rows, "smallest")[""] < 40
+    assert values(rows, "gap")[""] == pytest.approx(2 * np.ptp(list(values(rows, "estimate").values())))
+
+
+def test_ranks_of_a_truth_that_is_drawn_are_uniform(study_file, tmp_path):
+    spec = next(job.spec for job in make_plan(read_study(study_file)).jobs if job.method == "sample")
+    run_job({**spec, "stop": 200}, tmp_path)
+    rows = pq.read_table(tmp_path / "rows.parquet").to_pandas()
+    ranks = rows[rows["quantity"] == "rank"]["value"]
+    assert len(ranks) == 400
+    assert abs(ranks.mean() - 0.5) < 0.06
+    assert abs(rows[rows["quantity"] == "rank_spread"]["value"].mean() - 0.5) < 0.06
+
+
+def test_what_is_in_a_file_is_part_of_what_is_run(study_file, tmp_path):
+    before = [job.key for job in make_plan(read_study(study_file)).jobs]
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for name in ("parts.py", "config.toml"):
+        (moved / name).write_text((tmp_path / name).read_text())
+    assert [job.key for job in make_plan(read_study(moved / "config.toml")).jobs] == before
+    plan = make_plan(read_study(study_file))
+    (tmp_path / "parts.py").write_text(PARTS + "\n# changed\n")
+    with pytest.raises(ConfigError, match="has changed since the study was planned"):
+        run_job(plan.jobs[0].spec, tmp_path)
+    assert not {job.key for job in make_plan(read_study(study_file)).jobs} & set(before)
+
+
+def outcome_of(study_file, function, text):
+    """The rows' statuses and failures of a method that is written into the file of parts."""
+    file = study_file.parent / "parts.py"
+    file.write_text(PARTS + "\n\n" + text)
+    jobs = make_plan(read_study(study_file, [f"methods.cut.function={function}", "methods.cut.arguments={}"])).jobs
+    return run_job(jobs[0].spec, study_file.parent)
+
+
+def test_what_a_method_of_ones_own_fails_with_is_told_with_its_line(study_file):
+    summary = outcome_of(study_file, "bad", "def bad(data, key):\n    return 1 / 0\n")
+    line = len(PARTS.splitlines()) + 4
+    assert summary["statuses"] == {"failed": 3}
+    assert f"parts.py, line {line}: bad() failed: ZeroDivisionError: division by zero" in summary["failures"]["0"]
+
+
+def test_a_method_that_cannot_run_says_why(study_file):
+    text = "def absent(data, key):\n    return {'status': 'skipped', 'message': 'Rscript is not installed'}\n"
+    summary = outcome_of(study_file, "absent", text)
+    assert summary["statuses"] == {"skipped": 3}
+    assert summary["failures"]["2"] == "Rscript is not installed"
+
+
+@pytest.mark.parametrize(
+    ("returned", "problem"),
+    [
+        ("3", "a int; expected a dictionary with any of estimate, se, intervals, draws, labels"),
+        ("{'labels': [0, 1]}", "expected labels or responsibilities of 40 rows, and there are 2"),
+        ("{'label': [0, 1]}", "label: Extra inputs are not permitted"),
+        ("{'estimate': {'mean': ['a', 'b']}}", "estimate.mean: expected numbers"),
+        ("{'estimate': {'mean': [1, 2], 'weights': [1]}}", "lead with the same number of components"),
+        ("{'estimate': {'mean': [[1, 2, 3], [1, 2, 3]]}}", "of shape (K,), (K, 1) or (K, 1, 1), and it is (2, 3)"),
+        ("{'estimate': {'mean': [1, 2]}, 'se': {'mean': [1]}}", "of the shape of its estimate"),
+        ("{'numbers': {'ari': 1.0}}", "'ari' is what emjax measures"),
+        ("{'log_density': lambda rows: 1.0}", "a log_density that gives an array of shape (); expected (200,)"),
+    ],
+)
+def test_a_bad_return_says_what_was_expected(study_file, returned, problem):
+    with pytest.raises(ConfigError) as caught:
+        outcome_of(study_file, "bad", f"def bad(data, key):\n    return {returned}\n")
+    assert "parts.py: bad() returned" in str(caught.value)
+    assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_part_that_is_not_there_is_refused_before_anything_runs(study_file):
+    for change, problem in {
+        "data.generator='absent.py'": "absent.py: no such generator file; check data.generator",
+        "data.generator='absent'": "'absent': no installed package offers it in emjax.generators",
+        "methods.cut.file='absent.py'": "absent.py: no such method file; check methods.file",
+        "methods.cut.file='parts.txt'": "'parts.txt' is not a Python file",
+    }.items():
+        with pytest.raises(ConfigError, match=problem.replace("(", r"\(")):
+            make_plan(read_study(study_file, [change]))
+    job = make_plan(read_study(study_file, ["methods.cut.function=absent"])).jobs[0]
+    with pytest.raises(ConfigError, match=r"has no function absent\(\); define it, or name another"):
+        run_job(job.spec, study_file.parent)
+
+
+def importable(tmp_path, monkeypatch):
+    (tmp_path / "own_parts_of_a_package.py").write_text(PARTS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "own_parts_of_a_package", raising=False)
+
+
+def test_functions_given_in_python_are_known_by_their_file(study_file, tmp_path, monkeypatch):
+    importable(tmp_path, monkeypatch)
+    import own_parts_of_a_package as parts
+
+    study = Study(
+        data={"generator": parts.generate},
+        model={"n_components": 2},
+        methods=[parts.sample, {"file": parts.estimate, "name": "cut"}],
+        measures=[parts.measure],
+    )
+    assert [method.label for method in study.methods] == ["sample", "cut"]
+    plan = make_plan(study)
+    assert {"gap", "rank"} <= set(rows_of(plan.jobs[0], tmp_path / "rows")["quantity"])
+    with pytest.raises(ValueError, match="write it into one, and import it or name the file"):
+        Study(data={"generator": lambda key: {}}, model={"n_components": 2}, methods=[parts.sample])
+
+
+def test_packages_bring_parts_by_name(study_file, tmp_path, monkeypatch):
+    importable(tmp_path, monkeypatch)
+
+    def offered(group):
+        name = group.removeprefix("emjax.").removesuffix("s")
+        function = {"generator": "generate", "method": "estimate", "measure": "measure"}[name]
+        return [importlib.metadata.EntryPoint("theirs", f"own_parts_of_a_package:{function}", group)]
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: offered(group))
+    study = Study(
+        data={"generator": "theirs"},
+        model={"n_components": 2},
+        methods=[{"entry_point": "theirs"}],
+        measures=[{"entry_point": "theirs"}],
+    )
+    rows = rows_of(make_plan(study).jobs[0], tmp_path / "rows")
+    assert {"gap", "error", "ari"} <= set(rows["quantity"])
+    with pytest.raises(
+        ConfigError, match=r"'there': no installed package offers it in emjax.methods .did you mean 'theirs'"
+    ):
+        make_plan(study.model_copy(update={"methods": (type(study.methods[0])(entry_point="there"),)}))
+
+
+def test_mclust_as_in_the_docs_is_skipped_in_words_where_there_is_no_r(study_file, monkeypatch):
+    page = (Path(__file__).resolve().parents[3] / "docs" / "own_parts.md").read_text(encoding="utf-8")
+    (example,) = (block for block in re.findall(r"^```python\n(.*?)^```", page, re.M | re.S) if "Rscript" in block)
+    (study_file.parent / "mclust.py").write_text(example)
+    monkeypatch.chdir(study_file.parent)
+    plan = make_plan(read_study(study_file, ["methods.cut.file='mclust.py'", "methods.cut.arguments={}"]))
+    monkeypatch.setenv("PATH", "")
+    summary = run_job(plan.jobs[0].spec, study_file.parent)
+    assert summary["failures"]["0"] == "Rscript is not installed"
+    assert pq.read_table(study_file.parent / "rows.parquet").to_pandas()["status"].unique() == ["skipped"]
