@@ -9,10 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from emjax.em.fit import fit as fit_by_em
-from emjax.families.normal import Normal
-from emjax.mixture import Mixture
-from emjax.result import Status
 from emjax.sklearn.starts import Parameters
 
 if TYPE_CHECKING:
@@ -51,13 +47,18 @@ def run(X: np.ndarray, start: Parameters, *, settings: Settings, recent: list[fl
     """EM from one start. Plain EM: a step of an accelerated one would be none of the iterations that are counted."""
     import jax
 
+    from emjax.em.fit import fit
+    from emjax.families.normal import Normal
+    from emjax.mixture import Mixture
+    from emjax.result import Status
+
     talk.begin()
     if settings.max_iter == 0:
         return Run(start, [], [], 0, converged=False, sound=True, advice="")
     family = Normal(settings.covariance_type)
     mixture = Mixture(family, settings.n_components)
     components = {"mean": start.means, family.structure.site: start.covariances}
-    fit = fit_by_em(
+    found = fit(
         mixture,
         X,
         key=jax.random.key(0),
@@ -71,26 +72,26 @@ def run(X: np.ndarray, start: Parameters, *, settings: Settings, recent: list[fl
         log_every=settings.verbose_interval if settings.verbose else 0,
         on_progress=talk.iterated(len(X)) if settings.verbose else None,
     )
-    if fit.status == "interrupted":
+    if found.status == "interrupted":
         # An interrupt is for the whole program: neither the next start nor the next fit of a search may begin.
         raise KeyboardInterrupt
-    trace = [float(value) / len(X) for value in fit.trace]
+    trace = [float(value) / len(X) for value in found.trace]
     # Where a warm start goes on with the same data, the bounds that led to it belong to the series.
     series = recent[:-1] + trace if recent and np.isclose(recent[-1], trace[0], rtol=1e-5, atol=1e-5) else trace
-    running = fit.status is Status.MAX_ITER
+    running = found.status is Status.MAX_ITER
     at_rest = running and settings.tol > 0 and gain_to_come(series, float(np.finfo(X.dtype).eps)) <= settings.tol
     ended = Run(
-        parameters=Parameters(fit.params.weights, fit.params.mean, fit.params[family.structure.site]),
+        parameters=Parameters(found.params.weights, found.params.mean, found.params[family.structure.site]),
         # scikit-learn's bound of an iteration is that of its E-step, which comes before its M-step.
         bounds=trace[:-1] or trace,
         recent=series[-_RECENT:],
-        n_iter=fit.n_iter,
-        converged=fit.converged or at_rest,
-        sound=fit.converged or running,
+        n_iter=found.n_iter,
+        converged=found.converged or at_rest,
+        sound=found.converged or running,
         advice=(
             "Try different init parameters, or increase max_iter, tol, or check for degenerate data."
             if running
-            else fit.message
+            else found.message
         ),
     )
     talk.end(ended.bounds[-1], ended.converged)

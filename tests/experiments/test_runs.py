@@ -1,5 +1,6 @@
 """Runs from the command to the folder: what is written, what is printed, what is left when they fail."""
 
+import importlib
 import json
 import os
 import signal
@@ -273,7 +274,7 @@ def test_nothing_is_left_when_a_run_fails(emjax_command, workplace, monkeypatch,
     def failing(*arguments, **options):
         raise error("in the middle")
 
-    monkeypatch.setattr("emjax.em.fit.fit", failing)
+    monkeypatch.setattr(importlib.import_module("emjax.em.fit"), "fit", failing)
     result = emjax_command("fit", "faithful", "-k", "2")
     assert result.code == (130 if error is KeyboardInterrupt else 2)
     assert result.err.startswith("emjax: error: ")
@@ -285,7 +286,7 @@ def test_an_unexpected_error_is_not_hidden(emjax_command, workplace, monkeypatch
     def failing(*arguments, **options):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("emjax.em.fit.fit", failing)
+    monkeypatch.setattr(importlib.import_module("emjax.em.fit"), "fit", failing)
     with pytest.raises(ZeroDivisionError):
         emjax_command("fit", "faithful", "-k", "2")
     assert names_in(workplace) == []

@@ -6,16 +6,9 @@ import pytest
 from rich.console import Console
 
 from emjax.bayes.progress import ChainProgress
-from emjax.cli.console import ChainBars
-from emjax.cli.terminal import (
-    comparison_view,
-    fit_view,
-    interval_text,
-    modes_text,
-    optima_text,
-    posterior_view,
-    with_error,
-)
+from emjax.cli.terminal import comparison_view, fit_view, modes_text, optima_text, posterior_view
+from emjax.experiments.execution.listener import ChainBars
+from emjax.wording import interval_text, with_error
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """A run that is ended early keeps the stages that it had done, and the same command goes on from them."""
 
+import importlib
 import json
 
 import pytest
 
-import emjax
 from emjax.errors import ConfigError, RunExistsError
 from emjax.experiments.archive import store
 from emjax.experiments.archive.listing import list_runs
@@ -20,6 +20,12 @@ SETTINGS = {
     "compare": {"loo": False},
 }
 
+PROGRAMS = {
+    stage: importlib.import_module(module)
+    for stage, module in {"fit": "emjax.em.fit", "sample": "emjax.bayes.sample", "compare": "emjax.comparison"}.items()
+}
+"""Where what each stage runs is looked up when it begins."""
+
 
 def config(**changes):
     return build_config({**SETTINGS, **changes}, place="here")
@@ -32,7 +38,7 @@ def interrupt(*arguments, **more):
 def end_in(monkeypatch, stage, **changes):
     declared = config(**changes)
     with monkeypatch.context() as patch:
-        patch.setattr(emjax, stage, interrupt)
+        patch.setattr(PROGRAMS[stage], stage, interrupt)
         with pytest.raises(KeyboardInterrupt):
             runner.run(declared)
 
@@ -62,8 +68,8 @@ def test_a_run_goes_on_from_what_it_had_done_with_the_same_numbers(workplace, mo
     with pytest.raises(RunExistsError, match="an unfinished run of other settings"):
         runner.run(config(seed=1, output={"dir": str(folder)}))
     with monkeypatch.context() as patch:
-        patch.setattr("emjax.em.fit.fit", interrupt)
-        patch.setattr("emjax.bayes.sample.sample", interrupt)
+        patch.setattr(PROGRAMS["fit"], "fit", interrupt)
+        patch.setattr(PROGRAMS["sample"], "sample", interrupt)
         again = runner.run(config()).folder
     assert again.resolve() == folder
     assert {path.name for path in folder.iterdir()} == {path.name for path in whole.iterdir()}

@@ -8,10 +8,10 @@ from emjax.report.drawing.style import compact, power_of_ten
 from emjax.wording import elided, fixed, number, printable
 
 
-def test_characters_without_a_shape_are_replaced():
+def test_characters_without_a_shape_are_written_as_escapes():
     assert printable("two  lines\nof plain\ttext") == "two lines of plain text"
-    assert printable("a\x1bb") == "a\ufffdb"
-    assert printable("a\x00b\n\tc\ud800\u202e") == "a\ufffdb c\ufffd\ufffd"
+    assert printable("a\x1bb") == "a\\x1bb"
+    assert printable("a\x00b\n\tc\ud800\u202e") == "a\\x00b c\\ud800\\u202e"
     assert elided("x" * 200, 20) == "x" * 12 + "…" + "x" * 6
     assert elided("数" * 20, 12) == "数" * 3 + "…" + "数"
 

@@ -303,7 +303,7 @@ def test_an_interrupt_ends_all_starts(x, monkeypatch):
         asked.append(settings)
         return SimpleNamespace(status="interrupted")
 
-    monkeypatch.setattr("emjax.sklearn.run.fit_by_em", interrupted)
+    monkeypatch.setattr(importlib.import_module("emjax.em.fit"), "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         GaussianMixture(3, n_init=5, random_state=0).fit(x)
     assert len(asked) == 1
