@@ -61,7 +61,7 @@ def single_numbers(folder: Path) -> Any:
     """All numbers of a single run but for seconds."""
     from emjax.experiments.archive.single import open_single_run
 
-    return list(open_single_run(folder).values())
+    return open_single_run(folder).numbers().to_csv(index=False)
 
 
 def study_numbers(folder: Path) -> Any:

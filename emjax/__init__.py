@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from emjax.errors import DataError as DataError
     from emjax.errors import EmjaxError as EmjaxError
     from emjax.errors import FitError as FitError
-    from emjax.experiments.archive.differences import open_run as open_run
+    from emjax.experiments.results import open_run as open_run
     from emjax.families import laws as laws
     from emjax.families.base import Family as Family
     from emjax.families.bernoulli import Bernoulli as Bernoulli
@@ -71,7 +71,7 @@ _HOMES = {
     "fit": "emjax.em.fit",
     "load": "emjax.storage",
     "laws": "emjax.families",
-    "open_run": "emjax.experiments.archive.differences",
+    "open_run": "emjax.experiments.results",
     "plots": "",
     "sample": "emjax.bayes.sample",
     "to_numpyro": "emjax.bayes.bridge",

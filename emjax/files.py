@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -44,6 +45,12 @@ def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
         if len(content) <= most:
             return content
     raise OSError(errno.EFBIG, f"it is larger than {most / 2**20:g} MiB")
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def user_path(path: str | os.PathLike[str], error: type[EmjaxError] = ConfigError) -> Path:

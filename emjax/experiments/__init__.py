@@ -1,7 +1,7 @@
 """Runs and studies from config files: what the command `emjax` does, as functions.
 
-`run` does one run and `run_study` a study; `open_study` reads its folder, `list_runs`, `open_run`, `difference` and the
-two `repeat_...` look at what was run, `init_experiment` makes a new one.
+`run` does one run and `run_study` a study; `open_study` reads its folder, `list_runs`, `open_run`, `difference` and
+`repeat` look at what was run, `init_experiment` makes a new one.
 """
 
 import importlib
@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emjax.experiments.archive.differences import difference as difference
-    from emjax.experiments.archive.differences import open_run as open_run
     from emjax.experiments.archive.listing import list_runs as list_runs
     from emjax.experiments.config.reading import read_study as read_study
     from emjax.experiments.config.settings import load_config as load_config
-    from emjax.experiments.execution.rerun import repeat_single as repeat_single
-    from emjax.experiments.execution.rerun import repeat_study as repeat_study
+    from emjax.experiments.execution.rerun import repeat as repeat
     from emjax.experiments.execution.run import run_study as run_study
     from emjax.experiments.execution.single import run as run
     from emjax.experiments.pages import write_study_report as write_study_report
     from emjax.experiments.plan.grid import make_plan as make_plan
     from emjax.experiments.results import StudyResult as StudyResult
+    from emjax.experiments.results import open_run as open_run
     from emjax.experiments.results import open_study as open_study
     from emjax.experiments.starter import init_experiment as init_experiment
 
@@ -31,11 +30,10 @@ _HOMES = {
     "list_runs": "archive.listing",
     "load_config": "config.settings",
     "make_plan": "plan.grid",
-    "open_run": "archive.differences",
+    "open_run": "results",
     "open_study": "results",
     "read_study": "config.reading",
-    "repeat_single": "execution.rerun",
-    "repeat_study": "execution.rerun",
+    "repeat": "execution.rerun",
     "run": "execution.single",
     "run_study": "execution.run",
     "write_study_report": "pages",
@@ -51,8 +49,7 @@ __all__ = [
     "open_run",
     "open_study",
     "read_study",
-    "repeat_single",
-    "repeat_study",
+    "repeat",
     "run",
     "run_study",
     "write_study_report",

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emjax.errors import ConfigError
+from emjax.experiments.archive.declaration import JSON, comparable
+from emjax.experiments.archive.differences import comparable_rows, flattened, job_versions
+from emjax.experiments.archive.door import looking
 from emjax.experiments.archive.folder import Archive
+from emjax.experiments.archive.single import SingleRun, is_single_run, open_single_run
 from emjax.experiments.summary.overview import CAPTION, MAIN, main_means, overview_table, trusted_counts
+from emjax.files import user_path
+from emjax.jsonable import canonical
 from emjax.shown import Card, Pictured
 from emjax.table import Table
+from emjax.wording import printable
 
 if TYPE_CHECKING:
     import pandas
@@ -138,6 +148,43 @@ class StudyResult(Pictured):
         ``status``."""
         return self.archive.rows()
 
+    def listed(self) -> dict[str, Any]:
+        """What a list of runs says of it: what it is about, and how far it is in jobs."""
+
+        def swept(key: str, name: str) -> Any:
+            """What the study declares, or the swept values joined by commas."""
+            default = self.declaration.get(name)
+            found = dict.fromkeys(str(cell["settings"].get(key, default)) for cell in self.declaration["cells"])
+            return default if len(found) < 2 else ", ".join(map(os.path.basename, found))
+
+        return {
+            "kind": "study",
+            "started": self.declaration["provenance"].get("started"),
+            "data": swept("data.source", "data"),
+            "n_components": swept("model.n_components", "n_components"),
+            "status": str(self.progress),
+            "title": self.title,
+            "n_cells": len(self.declaration["cells"]),
+            **dataclasses.asdict(self.progress),
+        }
+
+    def settings_by_key(self) -> dict[str, Any]:
+        """The settings by dotted key, methods by their label; without those that no number depends on."""
+        tree = comparable(self.study)
+        methods = {method.label: entry for method, entry in zip(self.study.methods, tree["methods"], strict=True)}
+        return flattened({**tree, "methods": methods})
+
+    def versions(self) -> dict[str, Any]:
+        """The versions that some fifty of the jobs were done with, joined by commas where they differ."""
+        keys = sorted(self.finished)
+        found = (self.archive.record(key) for key in keys[:: max(1, math.ceil(len(keys) / 50))])
+        return job_versions(record for record in found if record is not None)
+
+    def numbers(self) -> "pandas.DataFrame":
+        """The rows less costs, with the status as ``word``; a cell is what was swept, whatever else it depends on."""
+        settings = {cell["key"]: canonical(cell["settings"]) for cell in self.declaration["cells"]}
+        return comparable_rows(self.rows.assign(cell=self.rows["cell"].map(settings)))
+
     def summary(self, *quantities: str) -> "pandas.DataFrame":
         """Means over replicates with Monte-Carlo standard errors, per cell, method, quantity and parameter.
 
@@ -214,3 +261,33 @@ def open_study(path: str | Path) -> StudyResult:
     Raises ConfigError where the folder is no study's, or damaged.
     """
     return StudyResult(path)
+
+
+def open_run(path: str | Path) -> SingleRun | StudyResult:
+    """Open the folder of a run and get back what it held; nothing is run, or computed anew.
+
+    Parameters
+    ----------
+    path
+        The folder that ``emjax compare``, ``fit``, ``sample`` or ``run`` has written.
+
+    Returns
+    -------
+    SingleRun or StudyResult
+        Of a single run ``fit``, ``posterior`` and ``comparison`` to the last bit (None where its task has none),
+        ``data``, ``config`` and ``document``; of a study what `emjax.experiments.open_study` returns.
+
+    Raises
+    ------
+    ConfigError
+        The folder is neither, or damaged.
+    """
+    folder = user_path(path)
+    with looking(folder):
+        if not folder.is_dir():
+            raise ConfigError(f"{printable(folder)}: no such folder; see what there is with: emjax ls")
+        if os.path.lexists(folder / JSON):
+            return open_study(folder)
+        if is_single_run(folder):
+            return open_single_run(folder)
+    raise ConfigError(f"{printable(folder)}: neither a study nor a single run; see what there is with: emjax ls")

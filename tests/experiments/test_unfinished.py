@@ -45,7 +45,7 @@ def end_in(monkeypatch, stage, **changes):
 
 def numbers(folder):
     run = open_single_run(folder)
-    return list(run.values()), run.posterior.params.weights.tobytes()
+    return run.numbers().to_csv(), run.posterior.params.weights.tobytes()
 
 
 def test_a_run_goes_on_from_what_it_had_done_with_the_same_numbers(workplace, monkeypatch):

@@ -10,7 +10,7 @@ from emjax import datasets
 from emjax.clock import now
 from emjax.environment import describe_run, fingerprint_of
 from emjax.errors import ConfigError, DataError
-from emjax.experiments.archive.contents import read_data
+from emjax.experiments.archive.single import read_data
 from emjax.experiments.config.schema import Study
 from emjax.experiments.config.settings import build_config
 from emjax.experiments.plan.grid import make_plan

@@ -65,7 +65,7 @@ def show_command(run: RunArgument, json: Json = False) -> int:
 
 def opened_run(run: Path, console: Console) -> "SingleRun | StudyResult":
     """Open a folder, with a warning where a newer emjax wrote it."""
-    from emjax.experiments.archive.differences import open_run
+    from emjax.experiments.results import open_run
 
     opened = open_run(run)
     if opened.newer is not None:
@@ -111,39 +111,27 @@ def rerun_command(
     Runs the Python file of the run's model, if it names one. With --dry-run nothing is run.
     """
     from emjax.cli import terminal_study
-    from emjax.errors import ConfigError
-    from emjax.experiments.archive.differences import open_run
-    from emjax.experiments.archive.single import SingleRun
     from emjax.experiments.execution import rerun, runtime
+    from emjax.experiments.results import open_run
 
     console = Console(json=json, progress=progress)
     opened = open_run(run)
-    if isinstance(opened, SingleRun):
-        if sample is not None or job:
-            raise ConfigError("--sample and --job are for studies, and this is a single run: leave them out")
-        intention = rerun.intend_single(opened)
-    else:
-        intention = rerun.intend_study(opened, jobs=job or (), sample=sample)
+    intention = rerun.intend(opened, jobs=job or (), sample=sample)
     if dry_run:
         console.show(*terminal_study.intention_view(intention))
         console.document({"run": str(run), **dataclasses.asdict(intention)})
         return EXIT_OK
     for file in intention.model_files:
         console.note(f"runs the model file {file}, which {run} names")
+    if not intention.jobs:
+        runtime.one_line_warnings(show=True)
+        runtime.configure(cache=not no_cache)
     with console.bars() as bars:
-        if isinstance(opened, SingleRun):
-            runtime.one_line_warnings(show=True)
-            runtime.configure(cache=not no_cache)
-            bars.update("run", 0, None, "computed anew")
-            repetition = rerun.repeat_single(opened)
-        else:
-            repetition = rerun.repeat_study(
-                opened,
-                jobs=job or (),
-                sample=sample,
-                cache=not no_cache,
-                on_job=lambda done, total: bars.update("jobs", done, total, "computed anew"),
-            )
+
+        def on_job(done: int, total: int) -> None:
+            bars.update("jobs", done, total, "computed anew")
+
+        repetition = rerun.repeat(opened, jobs=job or (), sample=sample, cache=not no_cache, on_job=on_job)
     console.show(*terminal_study.repetition_view(repetition))
     console.document({"same": repetition.same, "run": str(run), **dataclasses.asdict(repetition)})
     return EXIT_OK if repetition.same else EXIT_DIFFERENT

@@ -5,24 +5,16 @@ otherwise. Costs (seconds) are never compared.
 """
 
 import dataclasses
-import math
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from emjax.errors import ConfigError
-from emjax.experiments.archive.door import looking
-from emjax.experiments.archive.single import SingleRun, is_single_run, open_single_run
-from emjax.files import user_path
-from emjax.jsonable import canonical
 from emjax.shown import Shown
 from emjax.wording import printable
 
 if TYPE_CHECKING:
     import pandas
-
-    from emjax.experiments.results import StudyResult
 
 ROUNDING = 1e-9
 """Two numbers agree within rounding if they differ by at most this share of the larger, or by `NOTHING`."""
@@ -79,92 +71,44 @@ class Difference(Shown):
         return not self.settings and self.numbers.same and self.numbers.n_only_first == self.numbers.n_only_second == 0
 
 
-def open_run(path: str | Path) -> "SingleRun | StudyResult":
-    """Open the folder of a run and get back what it held; nothing is run, or computed anew.
+class Run(Protocol):
+    """What is compared of a run, a single one or a study."""
 
-    Parameters
-    ----------
-    path
-        The folder that ``emjax compare``, ``fit``, ``sample`` or ``run`` has written.
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
 
-    Returns
-    -------
-    SingleRun or StudyResult
-        Of a single run ``fit``, ``posterior`` and ``comparison`` to the last bit (None where its task has none),
-        ``data``, ``config`` and ``document``; of a study what `emjax.experiments.open_study` returns.
+    def settings_by_key(self) -> dict[str, Any]:
+        """Its settings by dotted key; methods of a study by their label."""
 
-    Raises
-    ------
-    ConfigError
-        The folder is neither, or damaged.
-    """
-    from emjax.experiments.archive.declaration import JSON
-    from emjax.experiments.results import open_study
+    def versions(self) -> dict[str, Any]:
+        """The versions that its numbers were made with; of a study those of its jobs, joined where they differ."""
 
-    folder = user_path(path)
-    with looking(folder):
-        if not folder.is_dir():
-            raise ConfigError(f"{printable(folder)}: no such folder; see what there is with: emjax ls")
-        if os.path.lexists(folder / JSON):
-            return open_study(folder)
-        if is_single_run(folder):
-            return open_single_run(folder)
-    raise ConfigError(f"{printable(folder)}: neither a study nor a single run; see what there is with: emjax ls")
+    def numbers(self) -> "pandas.DataFrame":
+        """Its numbers: columns that name them, ``value`` (NaN for a word) and ``word`` (a status or verdict)."""
 
 
-def difference(first: "SingleRun | StudyResult", second: "SingleRun | StudyResult") -> Difference:
+def difference(first: Run, second: Run) -> Difference:
     """Compare two runs of the same kind. Raises ConfigError for a study beside a single run."""
-    if isinstance(first, SingleRun) != isinstance(second, SingleRun):
+    if type(first) is not type(second):
         raise ConfigError(
             f"{printable(first.folder)} and {printable(second.folder)}: a study and a single run have nothing to "
             "compare; name two of one kind"
         )
     return Difference(
-        settings=differing(settings_of(first), settings_of(second)),
-        versions=differing(versions_of(first), versions_of(second)),
-        numbers=compare_numbers(numbers_of(first), numbers_of(second)),
+        settings=differing(first.settings_by_key(), second.settings_by_key()),
+        versions=differing(first.versions(), second.versions()),
+        numbers=compare_numbers(first.numbers(), second.numbers()),
     )
 
 
-def settings_of(run: "SingleRun | StudyResult") -> dict[str, Any]:
-    """The settings by dotted key; methods of a study by their label."""
-    from emjax.experiments.archive.declaration import comparable
-
-    if isinstance(run, SingleRun):
-        return flattened(run.config)
-    tree = comparable(run.study)
-    methods = {method.label: entry for method, entry in zip(run.study.methods, tree["methods"], strict=True)}
-    return flattened({**tree, "methods": methods})
-
-
-def versions_of(run: "SingleRun | StudyResult") -> dict[str, Any]:
-    """The versions that the numbers were made with; of a study those of its jobs, joined where they differ."""
-    if isinstance(run, SingleRun):
-        return dict(run.environment.get("versions", {}))
-    return job_versions(run.archive.record(key) for key in _some(sorted(run.finished)))
-
-
-def job_versions(records: Iterable[Mapping[str, Any] | None]) -> dict[str, str | None]:
+def job_versions(records: Iterable[Mapping[str, Any]]) -> dict[str, str | None]:
     """The versions in the provenance of some jobs; several of one package are joined by a comma."""
     found: dict[str, set[str]] = {}
     for record in records:
-        for package, version in (record or {}).get("provenance", {}).get("versions", {}).items():
+        for package, version in record["provenance"].get("versions", {}).items():
             found.setdefault(package, set()).update([version] if version else [])
     return {package: ", ".join(sorted(versions)) or None for package, versions in found.items()}
-
-
-def numbers_of(run: "SingleRun | StudyResult") -> "pandas.DataFrame":
-    """The numbers of a run: columns that name them, ``value`` (NaN for a word) and ``word`` (a status or verdict)."""
-    import pandas
-
-    if isinstance(run, SingleRun):
-        return pandas.DataFrame(
-            [(file, place, math.nan if value is None else value, word) for file, place, value, word in run.values()],
-            columns=["file", "place", "value", "word"],
-        ).astype({"file": str, "place": str, "value": float, "word": str})
-    # Cells of two studies belong together by what was swept, whatever else differs.
-    settings = {cell["key"]: canonical(cell["settings"]) for cell in run.declaration["cells"]}
-    return comparable_rows(run.rows.assign(cell=run.rows["cell"].map(settings)))
 
 
 def comparable_rows(rows: "pandas.DataFrame") -> "pandas.DataFrame":
@@ -176,7 +120,7 @@ def comparable_rows(rows: "pandas.DataFrame") -> "pandas.DataFrame":
 
 
 def compare_numbers(first: "pandas.DataFrame", second: "pandas.DataFrame") -> NumberComparison:
-    """Compare two tables of numbers with the columns of `numbers_of`; of what is named alike the first counts."""
+    """Compare two tables of numbers with the columns of `Run.numbers`; of what is named alike the first counts."""
     import numpy as np
 
     names = [name for name in first.columns if name not in ("value", "word")]
@@ -238,9 +182,3 @@ def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, 
     names = dict.fromkeys([*first, *second])
     pairs = {name: (first.get(name), second.get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def _some(keys: list[str], most: int = 50) -> list[str]:
-    """At most ``most`` of some keys, evenly spread."""
-    step = max(1, math.ceil(len(keys) / most))
-    return keys[::step]

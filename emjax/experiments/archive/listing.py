@@ -3,14 +3,15 @@
 import datetime
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from emjax.errors import ConfigError
 from emjax.experiments.archive.declaration import JSON as DECLARATION
 from emjax.experiments.archive.door import looking
-from emjax.experiments.archive.single import is_single_run, open_single_run, stages_done
+from emjax.experiments.archive.single import UnfinishedError, is_single_run
+from emjax.experiments.results import open_run
 from emjax.files import user_path
 from emjax.wording import printable
 
@@ -72,53 +73,15 @@ def _described(folder: Path, problem: str | None) -> dict[str, Any]:
         return {**unknown, "status": f"cannot be read: {problem}"}
     try:
         with looking(folder):
-            if os.path.lexists(folder / DECLARATION):
-                return {**unknown, "kind": "study", **_study(folder)}
-            return {**unknown, **_single(folder)}
+            run = open_run(folder)
+            found = {**unknown, **run.listed()}
+            note = " (written by a newer emjax)" if run.newer else ""
+            return {**found, "status": f"{found['status']}{note}"}
+    except UnfinishedError as error:
+        return {**unknown, "status": f"unfinished: {error.done} done"}
     except ConfigError as error:
-        return {**unknown, "status": f"damaged: {str(error).replace(': damaged: ', ': ', 1)}"}
-
-
-def _study(folder: Path) -> dict[str, Any]:
-    from emjax.experiments.results import open_study
-
-    result = open_study(folder)
-    declaration, progress = result.declaration, result.progress
-    return {
-        "started": declaration["provenance"].get("started"),
-        "data": _swept(declaration, "data.source", "data"),
-        "n_components": _swept(declaration, "model.n_components", "n_components"),
-        "status": _with_note(str(progress), result.newer),
-        "title": result.title,
-        "n_cells": len(declaration["cells"]),
-        "n_jobs": progress.n_jobs,
-        "n_done": progress.n_done,
-        "n_failed": progress.n_failed,
-    }
-
-
-def _swept(declaration: Mapping[str, Any], key: str, name: str) -> Any:
-    """What a study declares, or the swept values joined by commas."""
-    values = dict.fromkeys(str(cell["settings"].get(key, declaration.get(name))) for cell in declaration["cells"])
-    return declaration.get(name) if len(values) < 2 else ", ".join(os.path.basename(value) for value in values)
-
-
-def _single(folder: Path) -> dict[str, Any]:
-    done = stages_done(folder)
-    if done is not None:
-        return {"status": f"unfinished: {' and '.join(map(printable, done))} done"}
-    run = open_single_run(folder)
-    return {
-        "kind": run.task,
-        "started": run.environment.get("started"),
-        "data": run.data_name,
-        "n_components": run.model["n_components"],
-        "status": _with_note(run.ended, run.newer),
-    }
-
-
-def _with_note(status: str, newer: str | None) -> str:
-    return f"{status} (written by a newer emjax)" if newer else status
+        kind = "study" if os.path.lexists(folder / DECLARATION) else "?"
+        return {**unknown, "kind": kind, "status": f"damaged: {str(error).replace(': damaged: ', ': ', 1)}"}
 
 
 def local_time(started: str | None) -> str:

@@ -10,7 +10,6 @@ folder is read, and a lost index costs nothing but that reading.
 
 import dataclasses
 import functools
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -25,7 +24,7 @@ from emjax.environment import provenance
 from emjax.experiments.archive.door import DamagedError, checked, newer_note, read_json
 from emjax.experiments.archive.shapes import FileName, JobKey, Record, Whole
 from emjax.experiments.plan.jobs import job_key
-from emjax.files import regular_size
+from emjax.files import regular_size, sha256_of
 from emjax.jsonable import canonical, digest, to_json, to_jsonable
 
 RECORD, ROWS, INDEX = "job.json", "rows.parquet", "index.json"
@@ -136,12 +135,6 @@ def _entry(folder: Path, stamp: tuple[int, int]) -> Entry | None:
 def listed(path: Path) -> dict[str, Any]:
     """What a record says of a file."""
     return {"size": path.stat().st_size, "sha256": sha256_of(path)}
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Index:

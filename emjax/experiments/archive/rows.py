@@ -13,7 +13,8 @@ from typing import Any
 
 from emjax.atomic import StorageError, replacing
 from emjax.experiments.archive.door import is_file
-from emjax.experiments.archive.records import ROWS, Entry, sha256_of
+from emjax.experiments.archive.records import ROWS, Entry
+from emjax.files import sha256_of
 from emjax.jsonable import canonical, digest
 from emjax.wording import printable
 

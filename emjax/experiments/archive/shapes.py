@@ -171,6 +171,7 @@ Record = _table(
         data=dict[str, Any],
         model=dict[str, Any],
         method=_table(name=Label, kind=str, budget=(dict[str, Any], {})),
+        measures=(list[dict[str, Any]], []),
         level=float,
         cell=CellKey,
         first=Whole,

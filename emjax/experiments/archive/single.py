@@ -1,50 +1,75 @@
 """Folders of single runs (`emjax compare`, `fit`, `sample`), opened for reading.
 
 They hold ``config.toml``, ``environment.json`` and, as the task has them, ``comparison.json``, ``em.json`` and
-``posterior.json``; and ``data.parquet`` where the data came through a pipe and lie nowhere else.
+``posterior.json``; `FILE` and `TREE`, from which fit, posterior and comparison come back to the last bit; and
+``data.parquet`` where the data came through a pipe and lie nowhere else.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
+import math
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from emjax.environment import FORMAT
-from emjax.errors import ConfigError
+from emjax.errors import ConfigError, DataError, DataWarning
 from emjax.experiments.archive import shapes
+from emjax.experiments.archive.differences import flattened
 from emjax.experiments.archive.door import (
     DamagedError,
     MissingError,
     NewerError,
     checked,
+    damaged,
     is_file,
     newer_note,
+    read_bytes,
     read_json,
     read_toml,
 )
-from emjax.files import user_path
+from emjax.plain import equal_array, from_plain, to_plain
 from emjax.shown import Shown
 from emjax.wording import printable
 
 if TYPE_CHECKING:
+    import pandas
+    import xarray as xr
+
     from emjax.bayes.posterior import Posterior
     from emjax.comparison import Comparison
     from emjax.datasets import Dataset
     from emjax.result import Fit
 
 CONFIG, ENVIRONMENT, DATA = "config.toml", "environment.json", "data.parquet"
+FILE, TREE, FILE_FORMAT = "objects.json", "posterior.nc", 2
 UNFINISHED = "unfinished.json"
 """In the folder of a run that was ended early: its ``key``, and the stages that are ``done``."""
 
-_SHAPES: dict[str, type[shapes.Shape]] = {
-    "compare": shapes.ComparisonDocument,
-    "fit": shapes.EmDocument,
-    "sample": shapes.PosteriorDocument,
+_DOCUMENTS: dict[str, tuple[str, type[shapes.Shape]]] = {
+    "compare": ("comparison.json", shapes.ComparisonDocument),
+    "fit": ("em.json", shapes.EmDocument),
+    "sample": ("posterior.json", shapes.PosteriorDocument),
 }
-_MAIN = {"compare": "comparison.json", "fit": "em.json", "sample": "posterior.json"}
-_NUMBERS = ("comparison.json", "em.json", "posterior.json")
 _WORDS = {"status", "verdict", "method", "prior", "converged"}
+_LEFT_OUT = ("samples.Samples.values", "bayes.posterior.Posterior.sampled")
+"""Fields that lie elsewhere: the data, and the tree."""
+
+_MOST_BYTES_TREE = 2**34
+
+
+class UnfinishedError(ConfigError):
+    """A run was ended early; ``done`` says how far it came."""
+
+    def __init__(self, message: str, done: str) -> None:
+        super().__init__(message)
+        self.done = done
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -64,8 +89,8 @@ class SingleRun(Shown):
         What its command prints with ``--json``: the comparison, the fit or the posterior.
     newer
         A sentence where the folder says that a newer emjax wrote it, else None.
-    numbers
-        The documents whose numbers a repetition should find again, by file.
+    documents
+        All documents with numbers, by file.
     """
 
     folder: Path
@@ -73,7 +98,7 @@ class SingleRun(Shown):
     environment: Mapping[str, Any]
     document: Mapping[str, Any]
     newer: str | None
-    numbers: Mapping[str, Any]
+    documents: Mapping[str, Any]
 
     @property
     def task(self) -> str:
@@ -81,14 +106,12 @@ class SingleRun(Shown):
         return str(self.config["task"])
 
     @functools.cached_property
-    def data(self) -> "Dataset":
+    def data(self) -> Dataset:
         """The data, read or drawn again. Raises DataError where they are gone, or not those of the run any more."""
-        from emjax.experiments.archive.contents import read_data
-
         return read_data(self.settings["data"], self.environment, self.folder / CONFIG)
 
     @property
-    def fit(self) -> "Fit":
+    def fit(self) -> Fit:
         """EM's fit as it was, with nothing computed anew; for ``sample`` the posterior mode.
 
         Raises DataError as `data` does, ConfigError where a file is missing or damaged, or of an older emjax.
@@ -96,19 +119,17 @@ class SingleRun(Shown):
         return self._held["fit"]
 
     @property
-    def posterior(self) -> "Posterior | None":
+    def posterior(self) -> Posterior | None:
         """The posterior as it was, None for ``fit``; raises as `fit` does."""
         return self._held["posterior"]
 
     @property
-    def comparison(self) -> "Comparison | None":
+    def comparison(self) -> Comparison | None:
         """The comparison as it was, None but for ``compare``; raises as `fit` does."""
         return self._held["comparison"]
 
     @functools.cached_property
     def _held(self) -> Mapping[str, Any]:
-        from emjax.experiments.archive.contents import read_objects
-
         if self.newer is not None:
             raise NewerError(self.newer)
         return read_objects(self.folder, self.environment, self.data)
@@ -120,7 +141,7 @@ class SingleRun(Shown):
     def settings(self) -> Mapping[str, Any]:
         """`config`, with the file of data that the run itself keeps named by its path."""
         data = self.config["data"]
-        if isinstance(data, Mapping) and data.get("source") == DATA:
+        if data.get("source") == DATA:
             return {**self.config, "data": {**data, "source": str((self.folder / DATA).absolute())}}
         return self.config
 
@@ -128,8 +149,7 @@ class SingleRun(Shown):
     def ended(self) -> str:
         """The verdict of a comparison, the status of anything else; ``spurious`` where EM found nothing but that."""
         if self.task == "fit" and self.document["status"] == "converged":
-            optima = self.document.get("optima") or [{}]
-            return "spurious" if optima[0].get("spurious") else "converged"
+            return "spurious" if any(optimum["spurious"] for optimum in self.document["optima"][:1]) else "converged"
         return str(self.document["verdict" if self.task == "compare" else "status"])
 
     @property
@@ -146,17 +166,40 @@ class SingleRun(Shown):
         """The data in a word."""
         return str(self.environment["data"]["name"])
 
-    def values(self) -> Iterator[tuple[str, str, float | None, str]]:
-        """Yield ``(file, path in it, number, word)`` of all that a repetition should find again.
+    def listed(self) -> dict[str, Any]:
+        """What a list of runs says of it: ``kind``, ``started``, ``data``, ``n_components``, ``status``."""
+        return {
+            "kind": self.task,
+            "started": self.environment.get("started"),
+            "data": self.data_name,
+            "n_components": self.model["n_components"],
+            "status": self.ended,
+        }
 
-        Numbers have the word ``""``; statuses and verdicts have the number None. Seconds and sentences are left out.
+    def settings_by_key(self) -> dict[str, Any]:
+        """The settings by dotted key."""
+        return flattened(self.config)
+
+    def versions(self) -> dict[str, Any]:
+        """The versions that the numbers were made with."""
+        return dict(self.environment.get("versions", {}))
+
+    def numbers(self) -> pandas.DataFrame:
+        """All that a repetition should find again: ``file``, ``place`` in it, ``value`` and ``word``.
+
+        Numbers have the word ``""``; statuses and verdicts have the value NaN. Seconds and sentences are left out.
         """
-        for name, content in self.numbers.items():
+        import pandas
+
+        rows = []
+        for name, content in self.documents.items():
             for place, value in _leaves(content, ""):
                 if isinstance(value, bool) or place.rpartition(".")[2] in _WORDS:
-                    yield name, place, None, str(value)
+                    rows.append((name, place, math.nan, str(value)))
                 elif isinstance(value, int | float):
-                    yield name, place, float(value), ""
+                    rows.append((name, place, float(value), ""))
+        columns = {"file": str, "place": str, "value": float, "word": str}
+        return pandas.DataFrame(rows, columns=list(columns)).astype(columns)
 
 
 def is_single_run(folder: Path) -> bool:
@@ -164,43 +207,35 @@ def is_single_run(folder: Path) -> bool:
     return is_file(folder / CONFIG) and is_file(folder / ENVIRONMENT)
 
 
-def stages_done(folder: Path) -> tuple[str, ...] | None:
-    """What an unfinished run has done, None for one that is finished."""
-    if not is_file(folder / UNFINISHED):
-        return None
-    path = folder / UNFINISHED
-    return tuple(checked(read_json(path), shapes.Unfinished, path)["done"])
-
-
-def open_single_run(path: str | Path) -> SingleRun:
+def open_single_run(folder: Path) -> SingleRun:
     """Open a single run; nothing is run.
 
-    Raises ConfigError for one that was ended early, and where a file is missing or damaged.
+    Raises UnfinishedError for one that was ended early, and ConfigError where a file is missing or damaged.
     """
-    folder = user_path(path)
-    done = stages_done(folder)
-    if done is not None:
+    if is_file(folder / UNFINISHED):
+        path = folder / UNFINISHED
+        done = " and ".join(checked(read_json(path), shapes.Unfinished, path)["done"])
         again = f"emjax run {printable(folder / CONFIG)} --out {printable(folder)}"
-        raise ConfigError(f"{printable(folder)}: unfinished: {' and '.join(done)} done; go on with: {again}")
+        raise UnfinishedError(f"{printable(folder)}: unfinished: {done} done; go on with: {again}", done)
     environment = read_json(folder / ENVIRONMENT)
     newer = newer_note(folder / ENVIRONMENT, environment, FORMAT)
     try:
         checked(environment, shapes.Environment, folder / ENVIRONMENT)
         config = checked(read_toml(folder / CONFIG), shapes.RunConfig, folder / CONFIG)
-        main = folder / _MAIN[config["task"]]
-        document = checked(read_json(main), _SHAPES[config["task"]], main)
-        numbers = {name: content for name in _NUMBERS if (content := _numbers(folder / name)) is not None}
+        name, shape = _DOCUMENTS[config["task"]]
+        document = checked(read_json(folder / name), shape, folder / name)
+        documents = {name: found for name, _ in _DOCUMENTS.values() if (found := _read(folder / name)) is not None}
     except DamagedError as error:
         raise NewerError(newer) if newer else error from None
     if config["task"] == "fit":
         document = document.get("mle") or document.get("map")
         if not document:
-            raise DamagedError(f"{printable(main)}: damaged: holds no fit")
-    return SingleRun(folder, config, environment, document, newer, numbers)
+            raise DamagedError(f"{printable(folder / name)}: damaged: holds no fit")
+    return SingleRun(folder, config, environment, document, newer, documents)
 
 
-def _numbers(path: Path) -> Any:
-    """A document whose numbers are compared; None where the task has none."""
+def _read(path: Path) -> Any:
+    """A document, None where the task has none."""
     try:
         return read_json(path)
     except MissingError:
@@ -219,3 +254,98 @@ def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
             yield from _leaves(entry, f"{place}[{name}]")
     else:
         yield place, value
+
+
+# -- what a run held
+
+
+def read_data(declared: Any, environment: Mapping[str, Any], config: Path) -> Dataset:
+    """The data of a run, read or drawn again as its ``config`` declares them.
+
+    Raises DataError where they are gone, or not those of the run any more.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from emjax.environment import fingerprint_of
+    from emjax.experiments.config.single import Data
+    from emjax.experiments.work.loading import load_data
+
+    try:
+        data = TypeAdapter(Data).validate_python(declared)
+    except ValidationError:
+        raise damaged(config, "data") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # it was said when the run was made
+        dataset = load_data(data)
+    if fingerprint_of(dataset) != environment["data"].get("sha256"):
+        raise DataError(
+            f"{printable(config.parent)}: its data ({printable(environment['data'].get('source', ''))}) have changed "
+            "since: put them back, or run it again"
+        )
+    return dataset
+
+
+def written_objects(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What `read_objects` gives back, as `FILE` holds it; raises `emjax.plain.UnknownTypeError`.
+
+    The data are not written, for the config says where they are, and neither are draws, which `TREE` holds.
+    """
+    posterior = found["posterior"]
+    draws = {} if posterior is None else _draws_of(posterior.sampled)
+    plain = to_plain(dict(found), lambda array, place: equal_array(array, draws), left_out=_LEFT_OUT)
+    return {"format": FILE_FORMAT, "objects": plain}
+
+
+def read_objects(folder: Path, environment: Mapping[str, Any], data: Dataset) -> Mapping[str, Any]:
+    """``fit``, ``posterior`` and ``comparison`` of a run, None where its task has none.
+
+    Raises ConfigError where a file is missing or damaged, or the run is one of an older emjax.
+    """
+    path, again = folder / FILE, f"run it again, emjax run {printable(folder / CONFIG)}"
+    content = _content(path, environment)
+    if content is None:
+        raise ConfigError(
+            f"{printable(folder)}: holds no {FILE}, because an older emjax wrote it or its family is one of a "
+            f"model file: {again}"
+        )
+    document = read_json(path, content)
+    newer = newer_note(path, document, FILE_FORMAT)
+    if newer is not None:
+        raise ConfigError(newer)
+    if isinstance(document, Mapping) and document.get("format") == 1:
+        raise ConfigError(f"{printable(path)}: written by an older emjax: {again}")
+    tree = _tree(folder / TREE, environment)
+    try:
+        elsewhere = dict(zip(_LEFT_OUT, (data.values, tree), strict=True))
+        found = from_plain(document["objects"], {} if tree is None else _draws_of(tree), left_out=elsewhere)
+        return {name: found.get(name) for name in ("fit", "posterior", "comparison")}
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+        raise damaged(path, error) from None
+
+
+def _draws_of(tree: xr.DataTree) -> dict[str, np.ndarray]:
+    from emjax.bayes.tree import draws_of
+
+    return draws_of(tree)
+
+
+def _tree(path: Path, environment: Mapping[str, Any]) -> xr.DataTree | None:
+    from emjax.bayes.tree import load_tree
+
+    content = _content(path, environment)
+    try:
+        return None if content is None else load_tree(content)
+    except DataError as error:
+        raise damaged(path, error) from None
+
+
+def _content(path: Path, environment: Mapping[str, Any]) -> bytes | None:
+    """The bytes of a file whose hash the run has written down, or None where it has not written one."""
+    files = environment.get("files")
+    expected = files.get(path.name) if isinstance(files, Mapping) else None
+    if expected is None:
+        return None
+    content = read_bytes(path, _MOST_BYTES_TREE)
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise DamagedError(f"{printable(path)}: damaged: its bytes have changed since it was written")
+    return content

@@ -1,7 +1,7 @@
 """Does a finished run give the same numbers again? Jobs of a study, or a single run, computed anew and compared.
 
 Nothing is written but to a temporary folder. Computing runs the model file that a run names, if it names one;
-`intend_single` and `intend_study` check everything up to there, and run nothing.
+`intend` checks everything up to there, and runs nothing.
 """
 
 import dataclasses
@@ -17,8 +17,6 @@ from emjax.experiments.archive.differences import (
     compare_numbers,
     differing,
     job_versions,
-    numbers_of,
-    versions_of,
 )
 from emjax.experiments.archive.door import is_file
 from emjax.experiments.archive.single import CONFIG, SingleRun, open_single_run
@@ -27,11 +25,32 @@ from emjax.shown import Shown
 from emjax.wording import printable
 
 if TYPE_CHECKING:
+    from emjax.experiments.archive.folder import Archive
     from emjax.experiments.config.schema import Study
     from emjax.experiments.config.single import Config
     from emjax.experiments.results import StudyResult
 
-OnJob = Callable[[int, int], None]
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Intention(Shown):
+    """What a repetition would compute.
+
+    Attributes
+    ----------
+    task
+        ``compare``, ``fit``, ``sample``, or ``study``.
+    data
+        The bundled names and the files that it would read; empty for simulated data.
+    model_files
+        The Python files that it would run.
+    jobs
+        The keys of the jobs of a study.
+    """
+
+    task: str
+    data: tuple[str, ...]
+    model_files: tuple[str, ...]
+    jobs: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -68,55 +87,123 @@ class Repetition(Shown):
         return self.numbers.same and not lacking and not self.errors
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
-class Intention(Shown):
-    """What a repetition would compute.
+def intend(run: "SingleRun | StudyResult", *, jobs: Sequence[str] = (), sample: int | None = None) -> Intention:
+    """What `repeat` would do with the same arguments. Raises ConfigError where it would refuse."""
+    from emjax.experiments.config.parts import python_files_of
+    from emjax.experiments.config.single import is_path
 
-    Attributes
+    if isinstance(run, SingleRun) and (sample is not None or jobs):
+        raise ConfigError("--sample and --job are for studies, and this is a single run: leave them out")
+    if run.newer is not None:
+        raise ConfigError(run.newer)
+    task, keys, declared = "study", [], []  # type: str, list[str], list[Any]
+    if isinstance(run, SingleRun):
+        task, declared = run.task, [_config(run)]
+    else:
+        keys = _chosen(run, jobs, sample)
+        declared = [_study_of(_record(run.archive, key)["spec"], run.folder / "jobs" / key) for key in keys]
+    data = dict.fromkeys(entry.data.source for entry in declared if entry.data.kind == "source")
+    models = dict.fromkeys(file for entry in declared for file in python_files_of(entry))
+    for source in (*models, *filter(is_path, data)):
+        if not is_file(user_path(source)):
+            raise ConfigError(f"{printable(run.folder)}: needs the file {printable(source)}, which is not there")
+    return Intention(task, tuple(data), tuple(models), tuple(keys))
+
+
+def repeat(
+    run: "SingleRun | StudyResult",
+    *,
+    jobs: Sequence[str] = (),
+    sample: int | None = None,
+    cache: bool = True,
+    on_job: Callable[[int, int], None] = lambda done, total: None,
+) -> Repetition:
+    """Compute a single run anew from its ``config.toml``, finished jobs of a study from the spec in their ``job.json``.
+
+    Parameters
     ----------
-    task
-        ``compare``, ``fit``, ``sample``, or ``study``.
-    data
-        The bundled names and the files that it would read; empty for simulated data.
-    model_files
-        The Python files that it would run.
+    run
+        What `emjax.open_run` has opened.
     jobs
-        The keys of the jobs of a study.
+        Keys, or beginnings of keys, of a study's jobs to repeat; default: all that are finished.
+    sample
+        Repeat at most so many of them, spread evenly over the sweep.
+    cache
+        Whether the workers of a study keep compiled programs between processes.
+    on_job
+        Called with (jobs done, jobs in all).
+
+    Raises
+    ------
+    ConfigError
+        No finished job is called so, or none is finished, or what is to be computed is wrong, or data are gone.
     """
-
-    task: str
-    data: tuple[str, ...]
-    model_files: tuple[str, ...]
-    jobs: tuple[str, ...] = ()
-
-
-def intend_single(run: SingleRun) -> Intention:
-    """What `repeat_single` would do. Raises ConfigError where it would refuse."""
-    return _intention(run.task, [_config(run)], run.folder)
+    keys = intend(run, jobs=jobs, sample=sample).jobs
+    with tempfile.TemporaryDirectory(prefix="emjax-rerun-") as folder:
+        if isinstance(run, SingleRun):
+            return _repeat_single(run, Path(folder) / "run")
+        return _repeat_jobs(run, keys, folder, cache, on_job)
 
 
-def intend_study(result: "StudyResult", *, jobs: Sequence[str] = (), sample: int | None = None) -> Intention:
-    """What `repeat_study` would do with the same arguments. Raises ConfigError where it would refuse."""
-    if result.newer is not None:
-        raise ConfigError(result.newer)
-    keys = _chosen(result, jobs, sample)
-    studies = [_study_of(_spec(result, key), result.folder / "jobs" / key) for key in keys]
-    return _intention("study", studies, result.folder, tuple(keys))
+def _repeat_single(run: SingleRun, target: Path) -> Repetition:
+    from emjax.experiments.config.settings import with_output
+    from emjax.experiments.execution import single
+
+    single.run(with_output(_config(run), target))
+    again = open_single_run(target)
+    return Repetition(
+        numbers=compare_numbers(run.numbers(), again.numbers()),
+        versions=differing(run.versions(), again.versions()),
+        devices=differing(_devices([run.environment]), _devices([again.environment])),
+    )
+
+
+def _repeat_jobs(
+    result: "StudyResult", keys: tuple[str, ...], folder: str, cache: bool, on_job: Callable[[int, int], None]
+) -> Repetition:
+    from emjax.experiments.archive.folder import Archive
+    from emjax.experiments.archive.rows import read_job_rows
+    from emjax.experiments.execution.worker import do_job
+
+    records, again = {key: _record(result.archive, key) for key in keys}, Archive(folder)
+    errors: dict[str, str] = {}
+    for done, (key, record) in enumerate(records.items()):
+        on_job(done, len(keys))
+        ended = do_job(folder, record["spec"], None, cache=cache)
+        if ended["state"] != "done":
+            errors[key] = ended.get("error", ended["state"])
+    repeated = [key for key in keys if key not in errors]
+    if not repeated:
+        key, error = next(iter(errors.items()))
+        raise ConfigError(f"{printable(result.folder)}: no job could be repeated; {key}: {printable(error)}")
+    before, after = (
+        comparable_rows(read_job_rows(archive.path, archive.entries(repeated)).to_pandas())
+        for archive in (result.archive, again)
+    )
+    stored, fresh = [records[key] for key in repeated], [_record(again, key) for key in repeated]
+    then, now = ([record["provenance"] for record in found] for found in (stored, fresh))
+    methods = [record["spec"]["method"] for record in records.values()]
+    return Repetition(
+        numbers=compare_numbers(before, after),
+        versions=differing(job_versions(stored), job_versions(fresh)),
+        devices=differing(_devices(then), _devices(now)),
+        jobs=keys,
+        errors=errors,
+        timed=tuple(dict.fromkeys(m["name"] for m in methods if (m.get("budget") or {}).get("seconds") is not None)),
+    )
 
 
 def _config(run: SingleRun) -> "Config":
     from emjax.experiments.config.settings import build_config
 
-    if run.newer is not None:
-        raise ConfigError(run.newer)
     return build_config(run.settings, place=str(run.folder / CONFIG))
 
 
-def _spec(result: "StudyResult", key: str) -> Mapping[str, Any]:
-    record = result.archive.record(key)
+def _record(archive: "Archive", key: str) -> Mapping[str, Any]:
+    record = archive.record(key)
     if record is None:  # it was there a moment ago
-        raise ConfigError(f"{printable(result.folder / 'jobs' / key)}: is gone or damaged; run the study again")
-    return record["spec"]
+        raise ConfigError(f"{printable(archive.path / 'jobs' / key)}: is gone or damaged; run the study again")
+    return record
 
 
 def _study_of(spec: Mapping[str, Any], folder: Path) -> "Study":
@@ -142,101 +229,6 @@ def _study_of(spec: Mapping[str, Any], folder: Path) -> "Study":
         raise ConfigError(refusal(error, Study).message(printable(folder / "job.json"))) from None
 
 
-def _intention(task: str, declared: Sequence[Any], folder: Path, jobs: tuple[str, ...] = ()) -> Intention:
-    """The files that configs or studies name, which have to be there."""
-    from emjax.experiments.config.parts import python_files_of
-    from emjax.experiments.config.single import is_path
-
-    data = dict.fromkeys(entry.data.source for entry in declared if entry.data.kind == "source")
-    models = dict.fromkeys(file for entry in declared for file in python_files_of(entry))
-    for source in (*models, *filter(is_path, data)):
-        if not is_file(user_path(source)):
-            raise ConfigError(f"{printable(folder)}: needs the file {printable(source)}, which is not there")
-    return Intention(task, tuple(data), tuple(models), jobs)
-
-
-def repeat_study(
-    result: "StudyResult",
-    *,
-    jobs: Sequence[str] = (),
-    sample: int | None = None,
-    cache: bool = True,
-    on_job: OnJob | None = None,
-) -> Repetition:
-    """Compute finished jobs of a study anew, from the spec in their ``job.json``.
-
-    Parameters
-    ----------
-    result
-        The study.
-    jobs
-        Keys, or beginnings of keys, of the jobs to repeat; default: all that are finished.
-    sample
-        Repeat at most so many of them, spread evenly over the sweep.
-    cache
-        Whether compiled programs are kept between processes.
-    on_job
-        Called with (jobs done, jobs in all).
-
-    Raises
-    ------
-    ConfigError
-        No finished job is called so, or none is finished, or what one computes is no valid study.
-    """
-    from emjax.experiments.archive.folder import Archive
-    from emjax.experiments.archive.rows import read_job_rows
-    from emjax.experiments.execution.worker import do_job
-
-    keys = intend_study(result, jobs=jobs, sample=sample).jobs
-    records = {key: result.archive.record(key) for key in keys}
-    errors: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="emjax-rerun-") as folder:
-        again = Archive(folder)
-        for done, key in enumerate(keys):
-            if on_job is not None:
-                on_job(done, len(keys))
-            record = records[key]
-            assert record is not None
-            ended = do_job(folder, record["spec"], None, cache=cache)
-            if ended["state"] != "done":
-                errors[key] = ended.get("error", ended["state"])
-        repeated = [key for key in keys if key not in errors]
-        if not repeated:
-            key, error = next(iter(errors.items()))
-            raise ConfigError(f"{printable(result.folder)}: no job could be repeated; {key}: {printable(error)}")
-        before, after = (
-            comparable_rows(read_job_rows(archive.path, archive.entries(repeated)).to_pandas())
-            for archive in (result.archive, again)
-        )
-        fresh = [again.record(key) for key in repeated]
-    stored = [records[key] for key in repeated]
-    specs = [record["spec"] for record in records.values() if record is not None]
-    return Repetition(
-        numbers=compare_numbers(before, after),
-        versions=differing(job_versions(stored), job_versions(fresh)),
-        devices=differing(_devices(stored), _devices(fresh)),
-        jobs=keys,
-        errors=errors,
-        timed=tuple(dict.fromkeys(spec["method"]["name"] for spec in specs if _is_timed(spec))),
-    )
-
-
-def repeat_single(run: SingleRun) -> Repetition:
-    """Compute a single run anew from its ``config.toml``. Raises ConfigError where that is wrong, or data are gone."""
-    from emjax.experiments.config.settings import with_output
-    from emjax.experiments.execution import single as runner
-
-    intend_single(run)
-    with tempfile.TemporaryDirectory(prefix="emjax-rerun-") as folder:
-        target = Path(folder) / "run"
-        config = with_output(_config(run), target)
-        runner.run(config)
-        again = open_single_run(target)
-        numbers = compare_numbers(numbers_of(run), numbers_of(again))
-    devices = differing({"devices": _kinds(run.environment)}, {"devices": _kinds(again.environment)})
-    return Repetition(numbers, differing(versions_of(run), versions_of(again)), devices)
-
-
 def _chosen(result: "StudyResult", wanted: Sequence[str], sample: int | None) -> list[str]:
     from emjax.experiments.archive.rows import in_order
 
@@ -249,21 +241,13 @@ def _chosen(result: "StudyResult", wanted: Sequence[str], sample: int | None) ->
                 f"{printable(result.folder)}: no finished job is called {printable(text)!r}; the folders under "
                 f"{printable(result.folder / 'jobs')} are their names"
             )
-    keys = [key for key in finished if any(key.startswith(text) for text in wanted)] if wanted else finished
+    keys = [key for key in finished if key.startswith(tuple(wanted))] if wanted else finished
     if sample is None or sample >= len(keys):
         return keys
     # The middle of each of `sample` equal stretches.
     return [keys[(2 * place + 1) * len(keys) // (2 * sample)] for place in range(sample)]
 
 
-def _is_timed(spec: Mapping[str, Any]) -> bool:
-    return (spec["method"].get("budget") or {}).get("seconds") is not None
-
-
-def _devices(records: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
-    found = dict.fromkeys(_kinds((record or {}).get("provenance", {})) for record in records)
-    return {"devices": ", ".join(filter(None, found)) or None}
-
-
-def _kinds(provenance: Mapping[str, Any]) -> str:
-    return ", ".join(f"{device['platform']} {device['kind']}" for device in provenance.get("devices") or [])
+def _devices(provenance: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    each = [[f"{device['platform']} {device['kind']}" for device in one.get("devices") or []] for one in provenance]
+    return {"devices": ", ".join(dict.fromkeys(", ".join(kinds) for kinds in each if kinds)) or None}

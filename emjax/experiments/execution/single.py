@@ -16,14 +16,14 @@ from emjax.datasets.readers import STANDARD_INPUT
 from emjax.environment import describe_run
 from emjax.errors import ConfigError, EmjaxError
 from emjax.experiments.archive.assignments import write_assignments
-from emjax.experiments.archive.contents import FILE, TREE, file_hash, read_objects, written_objects
 from emjax.experiments.archive.documents import fit_document, parameter_line, posterior_document
 from emjax.experiments.archive.door import read_json
-from emjax.experiments.archive.single import DATA
+from emjax.experiments.archive.single import DATA, FILE, TREE, read_objects, written_objects
 from emjax.experiments.archive.store import RunFolder, run_folder
 from emjax.experiments.config.single import Config
 from emjax.experiments.execution.listener import Bars, ChainBars, Listener
 from emjax.experiments.work.loading import columns_of, data_name, load_data
+from emjax.files import sha256_of
 from emjax.jsonable import digest
 from emjax.plain import UnknownTypeError
 from emjax.samples import Samples, as_samples
@@ -259,7 +259,7 @@ class _Run:
     def _write_environment(self, folder: RunFolder) -> dict[str, Any]:
         environment = dict(self._described)
         written = [folder.partial / name for name in (FILE, TREE)]
-        environment["files"] = {path.name: file_hash(path) for path in written if path.exists()}
+        environment["files"] = {path.name: sha256_of(path) for path in written if path.exists()}
         folder.write_json("environment.json", environment)
         return environment
 

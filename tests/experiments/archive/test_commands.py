@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 from emjax.cli import terminal_study
 from emjax.cli.app import EmjaxGroup
 from emjax.cli.commands import archive as cli_archive
-from emjax.experiments.archive.differences import compare_numbers, numbers_of, open_run
+from emjax.experiments.archive.differences import compare_numbers
 from emjax.experiments.archive.single import open_single_run
 from emjax.experiments.plan.grid import make_plan
+from emjax.experiments.results import open_run
 from emjax.jsonable import to_json
 
 FIT = {
@@ -215,7 +216,7 @@ def test_diff_needs_two_of_a_kind(command, workplace, study, fill, single):
 
 def test_numbers_that_are_missing_or_not_finite(workplace, single):
     single("a")
-    first = numbers_of(open_single_run(workplace / "runs" / "a"))
+    first = open_single_run(workplace / "runs" / "a").numbers()
     second = first.copy()
     place = second.index[second["place"] == "mle.bic"][0]
     second.loc[place, "value"] = float("nan")
@@ -230,15 +231,13 @@ def test_numbers_that_are_missing_or_not_finite(workplace, single):
 
 
 def test_versions_of_a_study_are_those_of_its_jobs(workplace, study, plan, fill):
-    from emjax.experiments.archive.differences import versions_of
-
     archive = fill(workplace / "s", study)
     record = archive.path / "jobs" / plan.jobs[0].key / "job.json"
     document = json.loads(record.read_text())
     now = document["provenance"]["versions"]["numpy"]
     document["provenance"]["versions"]["numpy"] = "1.0"
     record.write_text(json.dumps(document))
-    assert versions_of(open_run(workplace / "s"))["numpy"] == f"1.0, {now}"
+    assert open_run(workplace / "s").versions()["numpy"] == f"1.0, {now}"
 
 
 def test_merged_jobs_are_shown(command, workplace, declare, fill):

@@ -107,7 +107,7 @@ def test_no_looking_function_runs_a_model_file(with_model_file):
     assert archive.finished(verify=True) == result.finished
     assert list_runs(run.parent)[0]["status"] == "8 of 8 jobs done"
     assert difference(open_run(run), StudyResult(run)).same
-    assert rerun.intend_study(result).jobs
+    assert rerun.intend(result).jobs
     assert len(read_sweep(run).cells) == 2
     assert result.report(figures=False).exists()
 

@@ -8,11 +8,11 @@ import pytest
 
 from emjax.errors import ConfigError
 from emjax.experiments.archive.folder import Archive
-from emjax.experiments.archive.records import sha256_of
 from emjax.experiments.execution import rerun
 from emjax.experiments.plan.grid import make_plan
 from emjax.experiments.results import open_study
 from emjax.experiments.work.job import run_job
+from emjax.files import sha256_of
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def result(tmp_path, declare):
 
 def test_a_study_gives_its_numbers_again(result):
     seen = []
-    repetition = rerun.repeat_study(result, cache=False, on_job=lambda *counts: seen.append(counts))
+    repetition = rerun.repeat(result, cache=False, on_job=lambda *counts: seen.append(counts))
     assert repetition.same
     assert repetition.numbers.state == "identical"
     assert len(repetition.jobs) == 4
@@ -65,7 +65,7 @@ def test_a_number_that_is_not_found_again_is_named(result):
     document["files"]["rows.parquet"] = {"size": path.stat().st_size, "sha256": sha256_of(path)}
     document["provenance"]["versions"]["numpy"] = "1.0"
     record.write_text(json.dumps(document))
-    repetition = rerun.repeat_study(open_study(result.folder), jobs=[key[:8]], cache=False)
+    repetition = rerun.repeat(open_study(result.folder), jobs=[key[:8]], cache=False)
     assert not repetition.same
     assert repetition.jobs == (key,)
     assert repetition.numbers.n_different == 1
@@ -76,14 +76,14 @@ def test_a_number_that_is_not_found_again_is_named(result):
 
 
 def test_samples_are_spread_over_the_sweep(result):
-    chosen = rerun.repeat_study(result, sample=2, cache=False).jobs
+    chosen = rerun.repeat(result, sample=2, cache=False).jobs
     cells = [result.archive.record(key)["spec"]["data"]["n_samples"] for key in chosen]
     assert cells == [50, 100]
 
 
 def test_what_cannot_be_repeated_is_said(result, tmp_path, study, fill):
     with pytest.raises(ConfigError, match="no finished job is called 'zz'"):
-        rerun.repeat_study(result, jobs=["zz"], cache=False)
+        rerun.repeat(result, jobs=["zz"], cache=False)
     empty = open_study(fill(tmp_path / "empty", study, keys=set()).path)
     with pytest.raises(ConfigError, match="no job is finished"):
-        rerun.repeat_study(empty, cache=False)
+        rerun.repeat(empty, cache=False)
