@@ -29,12 +29,12 @@ from emjax.experiments.archive.door import (
     read_toml,
 )
 from emjax.experiments.archive.shapes import Declaration
-from emjax.experiments.config.parts import PARTS, PATHS, GeneratorData
+from emjax.experiments.config.parts import PARTS, PATHS, GeneratorData, with_files
 from emjax.experiments.config.refusals import refusal
 from emjax.experiments.config.schema import Study, StudySource
 from emjax.experiments.config.single import is_path
-from emjax.experiments.plan.jobs import Plan, located_nowhere
-from emjax.jsonable import digest, to_json
+from emjax.experiments.plan.jobs import Plan
+from emjax.jsonable import to_json
 from emjax.wording import printable
 
 TOML, JSON = "study.toml", "study.json"
@@ -105,8 +105,8 @@ def resolved(study: Study) -> dict[str, Any]:
         table = tree.get(section, {})
         if isinstance(table, dict) and key in table:
             table[key] = _absolute(table[key])
-    for part in (part for section in PARTS for part in tree.get(section, []) if "file" in part):
-        part["file"] = _absolute(part["file"])
+    for section in PARTS:
+        tree[section] = [with_files(part, _absolute) for part in tree[section]]
     for swept in ("grid", "zip"):
         values = tree["sweep"].get(swept, {})
         values.update({key: [_absolute(value) for value in values[key]] for key in PATHS if key in values})
@@ -138,7 +138,6 @@ def _holds_none(value: Any) -> bool:
 
 
 def _document(study: Study, plan: Plan) -> dict[str, Any]:
-    subjects = subjects_of(plan)
     keys = dict.fromkeys(key for cell in plan.cells for key in cell.settings)
     return {
         "format": FORMAT,
@@ -151,7 +150,7 @@ def _document(study: Study, plan: Plan) -> dict[str, Any]:
         "methods": [method.label for method in study.methods],
         "sweep": list(keys),
         "cells": [
-            {"index": cell.index, "key": cell.key, "settings": cell.settings, "subject": subjects.get(cell.key)}
+            {"index": cell.index, "key": cell.key, "settings": cell.settings, "subject": cell.subject}
             for cell in plan.cells
         ],
         "jobs": [
@@ -170,16 +169,7 @@ def data_in_a_word(study: Study) -> str:
     return os.path.basename(data.source) if isinstance(data, StudySource) else "simulated"
 
 
-def subjects_of(plan: Plan) -> dict[str, str]:
-    """What each cell's jobs work on, by the cell's key: the hash of its seed, data and model."""
-    return {job.cell: _subject(job.spec) for job in plan.jobs}
-
-
-def _subject(spec: Mapping[str, Any]) -> str:
-    return digest([spec["seed"], located_nowhere(spec["data"]), located_nowhere(spec["model"])], 16)
-
-
 def is_another_study(document: Mapping[str, Any], plan: Plan) -> bool:
     """Whether no cell of ``plan`` works on what any cell of a declared study works on."""
     declared = {cell.get("subject") for cell in document["cells"]}
-    return declared.isdisjoint(subjects_of(plan).values())
+    return declared.isdisjoint(cell.subject for cell in plan.cells)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
 
 from emjax.catalogue import (
     DEFAULT_FAMILY,
@@ -229,3 +229,42 @@ def model_kind(model: Any) -> str:
 ModelSetting = Annotated[
     Annotated[Model, Tag("declared")] | Annotated[FileModel, Tag("file")], Discriminator(model_kind)
 ]
+
+
+class ModelChange(Section):
+    """What a method fits in place of the study's model: its keys are those of ``[model]``, and stand before them.
+
+    Where the family or the file is another one, only the number of components is taken from ``[model]``.
+    """
+
+    family: FamilyName | None = Field(default=None, description="as in [model]")
+    covariance: StructureName | None = Field(default=None, description="as in [model]")
+    n_components: Annotated[int, bounded("n_components")] | None = Field(default=None, description="as in [model]")
+    prior: PriorSetting | None = Field(default=None, description="as in [model]")
+    file: PathText | None = Field(default=None, description="as in [model]")
+    arguments: Arguments | None = Field(default=None, description="as in [model]")
+
+    def applied(self, model: Model | FileModel) -> Model | FileModel:
+        """The model with what is given here in place. Raises Misplaced, ``at`` the key in this table."""
+        given = self.model_dump(exclude_none=True)
+        below = model.model_dump(exclude_unset=True, exclude_none=True)
+        if "file" in given:
+            kept = {}
+        elif "family" in given and (isinstance(model, FileModel) or given["family"] != model.family):
+            kept = {} if isinstance(model, FileModel) else {"n_components": model.n_components}
+        else:
+            kept = below
+        for key in {**kept, **given} if "file" in {**kept, **given} else ():
+            if key not in FileModel.model_fields:
+                raise Misplaced(f"{key} does not go with a file, whose build() decides it: leave it out", key)
+        try:
+            merged: Model | FileModel = _MODEL.validate_python({**kept, **given})
+        except ValidationError as error:
+            found = error.errors(include_url=False)[0]
+            cause = found.get("ctx", {}).get("error")
+            at = cause.at if isinstance(cause, Misplaced) else found["loc"][1:]
+            raise Misplaced(str(cause or f"{'.'.join(map(str, at))}: {found['msg']}"), *at) from None
+        return merged
+
+
+_MODEL: TypeAdapter[Model | FileModel] = TypeAdapter(ModelSetting)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from emjax.experiments.config.fields import Arguments, Misplaced, PathText, Section, Text
+from emjax.experiments.config.model import ModelChange
 
 PATHS = ("data.source", "data.generator", "model.file")
 """The settings that may be the path of a file, relative to the config that they stand in."""
@@ -86,6 +87,7 @@ class OwnMethod(Part):
 
     kind: Literal["own"] = "own"
     name: Text | None = Field(default=None, description="how reports call it; default: the file's name, or its own")
+    model: ModelChange | None = Field(default=None, description="what it is told to fit in place of the study's model")
 
     @property
     def label(self) -> str:
@@ -156,9 +158,19 @@ MethodOrFunction = BeforeValidator(as_table)
 Measures = Annotated[tuple[OwnMeasure, ...], Field(max_length=100)]
 
 
+def with_files(part: Any, changed: Callable[[Any], Any]) -> Any:
+    """A table of `PARTS` with its file, and that of its model, changed."""
+    if not isinstance(part, dict):
+        return part
+    below = {"model": with_files(part["model"], changed)} if "model" in part else {}
+    return {**part, **({"file": changed(part["file"])} if "file" in part else {}), **below}
+
+
 def python_files_of(config: Any) -> list[str]:
     """The Python files that a config names, which what it declares would run."""
-    parts = (config.model, config.data, *getattr(config, "methods", ()), *getattr(config, "measures", ()))
+    methods = getattr(config, "methods", ())
+    models = (config.model, *(method.model for method in methods))
+    parts = (*models, config.data, *methods, *getattr(config, "measures", ()))
     return [part.file for part in parts if getattr(part, "file", None) is not None]
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from emjax.errors import ConfigError
 from emjax.experiments.config.model import model_kind
 from emjax.experiments.config.overrides import apply_override, dotted, shown
-from emjax.experiments.config.parts import PARTS, PATHS
+from emjax.experiments.config.parts import PARTS, PATHS, with_files
 from emjax.experiments.config.positions import MOST_PARTS, Location, read_toml, toml_lines
 from emjax.experiments.config.refusals import one_line, quoted
 from emjax.experiments.config.single import data_kind, is_path
@@ -278,10 +278,7 @@ def _anchored(tree: dict[str, Any], folder: str) -> dict[str, Any]:
             result[table] = {**section, name: anchor(f"{table}.{name}", section[name])}
     for table in PARTS:
         if isinstance(result.get(table), list):
-            result[table] = [
-                {**part, "file": anchor("file", part["file"])} if isinstance(part, dict) and "file" in part else part
-                for part in result[table]
-            ]
+            result[table] = [with_files(part, lambda file: anchor("file", file)) for part in result[table]]
     for kind, swept in _sweeps(result):
         anchored = {
             key: [anchor(key, value) for value in values] if key in PATHS and isinstance(values, list) else values

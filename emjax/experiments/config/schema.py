@@ -37,7 +37,7 @@ from emjax.experiments.config.fields import (
     bounded,
     check_sampler,
 )
-from emjax.experiments.config.model import Model, ModelSetting
+from emjax.experiments.config.model import FileModel, Model, ModelChange, ModelSetting
 from emjax.experiments.config.parts import GeneratorData, Measures, MethodOrFunction, OwnMethod, own_label
 from emjax.experiments.config.single import (
     MIN_DRAWS_TO_COMPARE,
@@ -162,6 +162,7 @@ class MethodBase(Section):
 
     name: Text | None = Field(default=None, description="how reports call it; default: its kind")
     budget: Budget | None = Field(default=None, description="what it may spend on one data set; default: no limit")
+    model: ModelChange | None = Field(default=None, description="what it fits in place of the study's model")
 
     @property
     def label(self) -> str:
@@ -336,12 +337,22 @@ class Study(Section):
     execution: Execution = Execution()
     output: Output = Output()
 
+    def model_of(self, method: Method) -> Model | FileModel:
+        """The model that a method fits. Raises Misplaced where its own does not go with the study's."""
+        return self.model if method.model is None else method.model.applied(self.model)
+
     @model_validator(mode="after")
-    def _prior_for_those_who_need_one(self) -> Study:
-        for method in self.methods:
-            if self.model.prior == "none" and isinstance(method, MapMethod | SamplerMethod):
+    def _models_of_the_methods(self) -> Study:
+        for place, method in enumerate(self.methods):
+            own: tuple[str | int, ...] = () if method.model is None else ("methods", place)
+            try:
+                model = self.model_of(method)
+            except Misplaced as error:
+                raise Misplaced(f"methods.{method.label}.model: {error}", *own, "model", *error.at) from None
+            if model.prior == "none" and isinstance(method, MapMethod | SamplerMethod):
                 problem = f"model.prior = 'none' leaves method {method.label!r} without a posterior"
-                raise Misplaced(problem, "model", "prior")
+                raise Misplaced(problem, *own, "model", "prior")
+            self._check_data_for(model, *own, "model", "family")
         return self
 
     @model_validator(mode="after")
@@ -349,20 +360,17 @@ class Study(Section):
         object.__setattr__(self, "data", with_texts(self.data, self.model))
         return self
 
-    @model_validator(mode="after")
-    def _data_for_the_family(self) -> Study:
+    def _check_data_for(self, model: Model | FileModel, *at: str | int) -> None:
         """Normal components draw real numbers, which no other data are."""
-        if isinstance(self.model, Model) and isinstance(self.data, StudySimulation):
-            family, drawn = self.model.family, self.data.drawn_family
+        if isinstance(model, Model) and isinstance(self.data, StudySimulation):
+            family, drawn = model.family, self.data.drawn_family
             if is_structured(drawn) and not is_structured(family):
                 data = FAMILY_ENTRIES[family].data
                 raise Misplaced(
                     f"model.family = {family!r} is for {data}, and {in_words(drawn)} components draw none: give "
                     "data.family and its parameters, or a file of data",
-                    "model",
-                    "family",
+                    *at,
                 )
-        return self
 
     @model_validator(mode="after")
     def _distinct_names(self) -> Study:

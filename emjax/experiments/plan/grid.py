@@ -42,7 +42,8 @@ _ORDER = (*sorted(SAMPLERS, key=lambda name: -SAMPLERS[name].cost), "own", "map"
 Where = Callable[[Location], str]
 
 _Resolved = tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]], dict[str, Any]]
-"""Data, model and methods of a cell, and the rest of the specs of its jobs: level, and measures of the user's own."""
+"""Data, model and methods (each with the model that it fits) of a cell, and the rest of the specs of its jobs: level,
+and measures of the user's own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +117,8 @@ def _resolved(study: Study) -> list[tuple[Cell, _Resolved]]:
         if key in found:
             same = f"{_said(found[key][0].settings)} and {_said(settings)}"
             raise ConfigError(one_line(f"study: two cells are the same: {same}"))
-        found[key] = Cell(index=index, key=key, settings=settings, study=alone), resolved
+        subject = digest([study.seed, located_nowhere(data), located_nowhere(model)], 16)
+        found[key] = Cell(index=index, key=key, settings=settings, study=alone, subject=subject), resolved
     return list(found.values())
 
 
@@ -243,9 +245,13 @@ def make_plan(study: Study, known: Iterable[Mapping[str, Any]] = ()) -> Plan:
     for earlier_job in known:
         before[earlier_job["cell"], earlier_job["method"]].append(earlier_job)
     jobs: list[tuple[tuple[int, int, int, int], Job]] = []
-    for cell, (data, model, methods, rest) in cells:
+    for cell, (data, _, methods, rest) in cells:
         for position, method in enumerate(methods):
-            parts = {"format": FORMAT, "seed": study.seed, "data": data, "model": model, "method": method}
+            own = {
+                "method": {name: value for name, value in method.items() if name != "model"},
+                "model": method["model"],
+            }
+            parts = {"format": FORMAT, "seed": study.seed, "data": data, **own}
             shared = {**parts, **rest, "cell": cell.key}
             earlier = before[cell.key, method["name"]]
             for first, stop in _blocks(shared, _batch(study, method["kind"]), study.sweep.replicates, earlier):
@@ -301,21 +307,22 @@ class _Sections:
 
     def of(self, study: Study) -> _Resolved:
         """The sections of a cell, as they stand in the specs of its jobs."""
-        methods = [self._method(method) for method in study.methods]
+        methods = [self._method(study, method) for method in study.methods]
         data, n_features = self._data(study)
         model = resolved_model(study.model)
-        if n_features is not None:
-            check_prior(model, n_features)
         for method in methods:
-            _check_method(method, model, data)
+            if n_features is not None:
+                check_prior(method["model"], n_features)
+            _check_method(method, method["model"], data)
         rest: dict[str, Any] = {"level": study.level}
         if study.measures:
             # What the page says of them changes no row.
             rest["measures"] = [{**self._part(part), "arguments": part.arguments} for part in study.measures]
         return data, model, methods, rest
 
-    def _method(self, method: Any) -> dict[str, Any]:
+    def _method(self, study: Study, method: Any) -> dict[str, Any]:
         tree = {**method.model_dump(mode="json", exclude_none=True), "name": method.label}
+        tree["model"] = resolved_model(study.model_of(method))
         return {**tree, **self._part(method)} if isinstance(method, OwnMethod) else tree
 
     def _part(self, part: Any) -> dict[str, str]:

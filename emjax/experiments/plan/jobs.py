@@ -37,12 +37,15 @@ class Cell(Shown):
         The swept values by dotted key, in the order of the sweep.
     study
         The study of this cell alone: `settings` put in place, nothing left to sweep.
+    subject
+        What its jobs work on, by which a study is known: the hash of its seed, its data and its model.
     """
 
     index: int
     key: str
     settings: Mapping[str, Any]
     study: Study
+    subject: str
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

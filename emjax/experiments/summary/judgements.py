@@ -38,8 +38,8 @@ def verdict_record(rows: pd.DataFrame, study: Study) -> pd.DataFrame:
     rows
         The study's rows; a swept ``level`` is read from their column of that name.
     study
-        Its methods and its level. EM is the first method of kind ``em``. A verdict itself is about a fit of its
-        own with EM's default settings, so that method should have them too.
+        Its methods and its level. EM is the first method of kind ``em`` that fits the sampler's model. A verdict itself
+        is about a fit of its own with EM's default settings, so that method should have them too.
 
     Returns
     -------
@@ -53,19 +53,26 @@ def verdict_record(rows: pd.DataFrame, study: Study) -> pd.DataFrame:
     """
     import pandas as pd
 
-    em = next((method.label for method in study.methods if isinstance(method, EmMethod)), None)
-    samplers = [method.label for method in study.methods if isinstance(method, SamplerMethod)]
+    samplers = {
+        method.label: next((em.label for em in study.methods if _of_same_model(study, em, method)), None)
+        for method in study.methods
+        if isinstance(method, SamplerMethod)
+    }
     verdicts = rows[(rows["quantity"] == "verdict") & rows["method"].isin(samplers)]
     records = []
     for cell in verdicts["cell"].drop_duplicates():
         here = rows[rows["cell"] == cell]
         level = float(here["level"].iloc[0]) if "level" in here else study.level
-        for method in samplers:
+        for method, em in samplers.items():
             said = here[(here["quantity"] == "verdict") & (here["method"] == method)]
             if len(said):
                 records.append(_record(here, said["parameter"].astype(str), str(method), em, str(cell), level))
     # As objects, so that True, False and None stay what they are, whichever of them occur.
     return pd.DataFrame.from_records(records, columns=_COLUMNS).astype({"em_good_enough": object})
+
+
+def _of_same_model(study: Study, em: object, sampler: SamplerMethod) -> bool:
+    return isinstance(em, EmMethod) and study.model_of(em) == study.model_of(sampler)
 
 
 _COLUMNS = [

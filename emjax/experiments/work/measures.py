@@ -88,12 +88,18 @@ def _parameter_rows(replicate: Replicate, outcome: Outcome, assignment: Assignme
 
 
 def _true_parameters(truth: Truth, outcome: Outcome) -> dict[str, np.ndarray]:
-    """What the outcome's parameters should be, of those that both have: a rate of one family is not that of another."""
-    same = comparable(truth, outcome) and truth.family in ("", outcome.family)
+    """What the outcome's parameters should be, of those that both have.
+
+    A rate of one family is not that of another, nor a scale of Student t components a standard deviation; weights and
+    means are what they are in all of them.
+    """
+    same = comparable(truth, outcome) and (truth.family == outcome.family or "" in (truth.family, outcome.family))
     return {
         name: value
         for name, value in truth.named.items()
-        if (same or name == "weights") and name in outcome.named and outcome.named[name].shape == np.shape(value)
+        if (same or name in ("weights", "mean"))
+        and name in outcome.named
+        and outcome.named[name].shape == np.shape(value)
     }
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from emjax.catalogue import DEFAULT_FAMILY
 from emjax.datasets.dataset import Dataset
-from emjax.datasets.laws import MixtureLaw
+from emjax.datasets.laws import LocationScaleLaw, MixtureLaw
 
 NOT_RUN = ("failed", "skipped")
 """The statuses of outcomes that hold nothing but their message; ``skipped``: the method cannot run here at all."""
@@ -130,8 +131,9 @@ class Truth:
 
     @classmethod
     def of(cls, law: MixtureLaw, *, drawn: bool = False) -> Truth:
-        """All that a law says."""
-        return cls(law.parameters, law.log_density, law.responsibilities, law.family, law.discrete, law, drawn)
+        """All that a law says; its means and covariances are what normal components have, whatever its shape."""
+        family = law.family or (DEFAULT_FAMILY if isinstance(law, LocationScaleLaw) else "")
+        return cls(law.parameters, law.log_density, law.responsibilities, family, law.discrete, law, drawn)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from emjax.catalogue import has_peer
+from emjax.catalogue import DEFAULT_FAMILY, has_peer
 from emjax.errors import ConfigError
 from emjax.experiments.plan.jobs import derived_seed, method_seed
 from emjax.experiments.work.methods.budgets import allowance, check_budget, in_rounds, sklearn_iterations
@@ -113,6 +113,7 @@ def _outcome(estimator: Any, covariance: str, values: np.ndarray, feature_names:
             "n_iter": float(estimator.n_iter_),
         },
         compile_seconds=0.0,
+        family=DEFAULT_FAMILY,
     )
 
 
