@@ -16,7 +16,7 @@ from emjax.wording import printable
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """The errors of a disk, a quota or a file size that is used up."""
 
-_PARTIAL = re.compile(r"\.(.+)\.(?:partial|torn|old)-[0-9]+-[0-9a-f]{8}")
+_PARTIAL = re.compile(r"\.(.+)\.(partial|torn|old)-[0-9]+-[0-9a-f]{8}")
 _FULL_WORDS = ("no space left on device", "disk quota exceeded", "file too large")
 
 
@@ -88,6 +88,12 @@ def owner_of(path: Path) -> str | None:
     """The name beside which `partial_name` made ``path``, None for any other name."""
     found = _PARTIAL.fullmatch(path.name)
     return found[1] if found else None
+
+
+def role_of(path: Path) -> str | None:
+    """The role for which `partial_name` made ``path``, None for any other name."""
+    found = _PARTIAL.fullmatch(path.name)
+    return found[2] if found else None
 
 
 @contextmanager

@@ -19,9 +19,9 @@ from emjax.experiments.execution.interrupts import STOPPING
 
 def write_run(target, **options) -> Path:
     with run_folder(target, **options) as folder:
-        folder.write_toml("config.toml", {"seed": 1})
-        folder.write_json("em.json", {"value": np.float64(0.1)})
-        folder.write_json("environment.json", {"format": 1, "versions": {"emjax": "0.1.0"}})
+        folder.write("config.toml", {"seed": 1})
+        folder.write("em.json", {"value": np.float64(0.1)})
+        folder.write("environment.json", {"format": 1, "versions": {"emjax": "0.1.0"}})
         return folder.publish()
 
 
@@ -34,7 +34,7 @@ def names_in(folder: Path) -> list[str]:
 
 def test_a_run_appears_whole_with_all_its_files(tmp_path):
     with run_folder(tmp_path / "runs" / "a") as folder:
-        folder.write_json("em.json", {"x": 1})
+        folder.write("em.json", {"x": 1})
         assert names_in(tmp_path / "runs") == [folder.partial.name]
         assert folder.partial.name.startswith(f".a.partial-{os.getpid()}-")
         folder.publish()
@@ -46,7 +46,7 @@ def test_a_run_appears_whole_with_all_its_files(tmp_path):
 def test_a_failure_in_the_middle_leaves_nothing(tmp_path, error):
     def fail():
         with run_folder(tmp_path / "runs" / "a") as folder:
-            folder.write_json("em.json", {})
+            folder.write("em.json", {})
             raise error
 
     with pytest.raises(error):
@@ -64,7 +64,7 @@ def test_a_failure_leaves_the_folders_that_were_there(tmp_path):
 
 def test_a_run_that_was_not_published_leaves_nothing(tmp_path):
     with run_folder(tmp_path / "a") as folder:
-        folder.write_json("em.json", {})
+        folder.write("em.json", {})
     assert names_in(tmp_path) == []
 
 
@@ -82,7 +82,7 @@ def test_an_existing_run_is_refused_before_anything_is_done(tmp_path):
 
 def test_a_run_that_appears_meanwhile_is_not_overwritten(tmp_path):
     with run_folder(tmp_path / "a") as folder:
-        folder.write_json("em.json", {})
+        folder.write("em.json", {})
         (tmp_path / "a").mkdir()
         (tmp_path / "a" / "other").write_text("mine")
         with pytest.raises(RunExistsError):
@@ -210,7 +210,7 @@ def test_a_rename_that_fails_brings_the_old_run_back(tmp_path, monkeypatch):
 
 def test_what_is_open_can_be_dropped_at_once(tmp_path):
     with run_folder(tmp_path / "runs" / "a") as folder:
-        folder.write_json("em.json", {})
+        folder.write("em.json", {})
         assert store.discard_open()
         assert names_in(tmp_path) == []
     assert not store.discard_open()
@@ -228,7 +228,7 @@ def test_a_numbered_run_moves_on_when_its_name_is_taken_meanwhile(tmp_path, monk
     with run_folder(None, default="a") as folder:
         (tmp_path / "runs" / "a").mkdir()
         (tmp_path / "runs" / "a" / "other").write_text("mine")
-        folder.write_json("em.json", {})
+        folder.write("em.json", {})
         assert folder.publish() == Path("runs/a-2")
     assert names_in(tmp_path / "runs") == ["a", "a-2"]
 
@@ -249,7 +249,7 @@ def kill(source, target):
     rename(source, target)
 os.rename = kill
 with store.run_folder(sys.argv[1], overwrite=True) as folder:
-    folder.write_toml("config.toml", {"seed": 2})
+    folder.write("config.toml", {"seed": 2})
     folder.publish()
 """
 
@@ -269,7 +269,7 @@ def test_a_killed_run_is_swept_by_the_next_and_an_older_one_is_not_lost(tmp_path
 
 def test_what_a_live_run_writes_is_left_alone(tmp_path):
     with run_folder(tmp_path / "a") as folder:
-        folder.write_json("em.json", {})
+        folder.write("em.json", {})
         write_run(tmp_path / "b")
         folder.publish()
     assert names_in(tmp_path) == ["a", "b"]

@@ -39,13 +39,13 @@ def write_assignments(folder: RunFolder, fit: Any) -> tuple[str, str]:
     component = np.argmax(shares, axis=1)
     if n_samples > MOST_ROWS_AS_TEXT:
         columns = {"row": np.arange(n_samples), "component": component}
-        folder.write_columns(PARQUET, columns | {_name(k): shares[:, k] for k in range(n_components)})
+        folder.write(PARQUET, columns | {_name(k): shares[:, k] for k in range(n_components)})
         return PARQUET, ""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(["row", "component", *map(_name, range(n_components))])
     lines.writerows([row, k, *values] for row, (k, values) in enumerate(zip(component, shares.tolist(), strict=True)))
-    folder.write_text(CSV, text.getvalue())
+    folder.write(CSV, text.getvalue())
     return CSV, ""
 
 

@@ -12,6 +12,7 @@ Several processes, on one machine or on many that share a file system, may work 
 machines are merged by copying ``jobs/*``.
 """
 
+import dataclasses
 import json
 import os
 import platform
@@ -37,20 +38,12 @@ from emjax.wording import printable
 _OURS = {"jobs", "failed", "locks", INDEX, records.ROWS}
 
 
+@dataclasses.dataclass
 class Draft:
-    """A job's folder while it is written. Made by `Archive.writing`.
+    """A job's folder while it is written. Made by `Archive.writing`."""
 
-    Attributes
-    ----------
-    path
-        Where the job's files go.
-    summary
-        What ``job.json`` is to say about them: the result of ``run_job``.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.summary: Mapping[str, Any] = {}
+    path: Path  # where the job's files go
+    summary: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # what `run_job` has returned, for the record
 
 
 class Archive:

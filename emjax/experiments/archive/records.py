@@ -38,30 +38,18 @@ _KEY = re.compile(r"[0-9a-f]{16}")
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """What the index keeps of a finished job.
-
-    Attributes
-    ----------
-    stamp
-        Size in bytes and time of change in nanoseconds of its ``job.json``; where they differ, the record is read anew.
-    files
-        Size in bytes and SHA-256 of each file, by name.
-    cell, method, first, stop
-        As in its spec.
-    n_rows, statuses, seconds
-        Of its summary and provenance: rows, outcomes by status, wall seconds.
-    """
+    """What the index keeps of a finished job, as its record says it."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    stamp: tuple[Whole, int]
-    files: dict[FileName, tuple[Whole, str]]
+    stamp: tuple[Whole, int]  # bytes and nanoseconds of change of its record, which is read anew where they differ
+    files: dict[FileName, tuple[Whole, str]]  # bytes and SHA-256 of each
     cell: str
     method: str
     first: int
     stop: int
     n_rows: int
-    statuses: dict[str, int]
+    statuses: dict[str, int]  # outcomes by status
     seconds: float
 
 

@@ -5,7 +5,6 @@ are in the order of the sweep: by cell, method (as declared) and replicate.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,6 @@ from emjax.wording import printable
 
 COLUMNS = ("cell", "replicate", "method", "quantity", "parameter", "value", "status")
 _JOBS_AT_ONCE = 512
-_LARGEST_INTEGER = 2**63 - 1
 
 
 def job_schema() -> Any:
@@ -149,22 +147,12 @@ def column(values: Iterable[Any]) -> Any:
     import pyarrow
 
     values = list(values)
-    present = [value for value in values if value is not None]
-    match {type(value) for value in present}:
-        case kinds if kinds <= {bool}:
-            return pyarrow.array(values, pyarrow.bool_())
-        case kinds if kinds <= {int} and all(abs(value) <= _LARGEST_INTEGER for value in present):
-            return pyarrow.array(values, pyarrow.int64())
-        case kinds if float in kinds and kinds <= {int, float}:
-            return pyarrow.array([None if value is None else float(value) for value in values], pyarrow.float64())
-        case kinds if kinds <= {str}:
-            return pyarrow.array(values, pyarrow.string())
-    texts = [value if value is None or isinstance(value, str) else _text(value) for value in values]
+    with suppress(pyarrow.ArrowException, OverflowError):
+        array = pyarrow.array(values)
+        if not pyarrow.types.is_nested(array.type):
+            return array if any(value is not None for value in values) else array.cast(pyarrow.bool_())
+    texts = [value if value is None or isinstance(value, str) else canonical(value) for value in values]
     return pyarrow.array(texts, pyarrow.string())
-
-
-def _text(value: Any) -> str:
-    return canonical(json.loads(json.dumps(value)))
 
 
 def _with_settings(table: Any, declaration: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:

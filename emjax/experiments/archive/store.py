@@ -1,12 +1,13 @@
-"""Run folders: written beside their place under a temporary name and renamed when whole.
+"""Folders of single runs: written beside their place under a temporary name and renamed when whole.
 
 A run that is ended early keeps the stages that it has marked as done (`RunFolder.mark`): its folder then gets its name
 as it is, with `UNFINISHED` in it, at once or, where the process was killed, when the next run looks. A run of the same
 key goes on from there.
 """
 
+import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,28 +19,16 @@ from emjax.atomic import NOTHING_WRITTEN
 from emjax.environment import FORMAT
 from emjax.errors import ConfigError, RunExistsError
 from emjax.experiments.archive import door
-from emjax.experiments.archive.single import UNFINISHED
+from emjax.experiments.archive.single import CONFIG, ENVIRONMENT, UNFINISHED
 from emjax.experiments.execution.interrupts import held_back
 from emjax.files import user_path
 from emjax.jsonable import to_json
 from emjax.wording import printable
 
-FILES = frozenset(
-    {
-        "assignments.csv",
-        "assignments.parquet",
-        "config.toml",
-        "data.parquet",
-        "environment.json",
-        "em.json",
-        "objects.json",
-        "posterior.json",
-        "posterior.nc",
-        "comparison.json",
-        "report.html",
-        UNFINISHED,
-    }
-)
+FILES = {
+    *(CONFIG, ENVIRONMENT, "em.json", "posterior.json", "comparison.json", "objects.json", "posterior.nc"),
+    *("data.parquet", "assignments.csv", "assignments.parquet", "report.html", UNFINISHED),
+}
 """All that a single run writes. A folder that holds anything else is not replaced."""
 
 _open: dict[Path, list[Path]] = {}
@@ -49,56 +38,38 @@ kept: list[Path] = []
 """Where unfinished runs of this process lie."""
 
 
+@dataclasses.dataclass
 class RunFolder:
-    """A run folder while it is being written. Made by :func:`run_folder`.
+    """A run folder while it is being written. Made by :func:`run_folder`."""
 
-    Attributes:
-        target: where the folder will lie; final only once it is published.
-        partial: where its files are written until then.
-        begun: whether an earlier run of the same key has left the stages there that it had done.
-    """
+    target: Path  # where it will lie; final only once it is published
+    partial: Path  # where its files are written until then
+    begun: bool  # whether an earlier run of the same key has left the stages there that it had done
+    key: str
+    overwrite: bool
+    next_name: Callable[[], Path] | None  # what to call it where the target is taken meanwhile, None: an error
 
-    def __init__(
-        self,
-        target: Path,
-        partial: Path,
-        *,
-        overwrite: bool,
-        next_name: Callable[[], Path] | None,
-        key: str,
-        begun: bool,
-    ) -> None:
-        self.target = target
-        self.partial = partial
-        self.begun = begun
-        self._key = key
-        self._overwrite = overwrite
-        self._next_name = next_name
+    def write(self, name: str, content: Any) -> None:
+        """Write a file: a text in UTF-8 as it is; anything else as what the name says.
 
-    def write_json(self, name: str, value: Any) -> None:
-        """Write ``value`` as strict JSON: NaN and the infinities become null, floats keep every digit."""
-        self.write_text(name, to_json(value) + "\n")
-
-    def write_toml(self, name: str, tree: dict[str, Any]) -> None:
-        """Write a tree of plain values as TOML."""
-        self.write_text(name, tomli_w.dumps(tree))
-
-    def write_text(self, name: str, text: str) -> None:
-        """Write a text file in UTF-8."""
+        That is a tree of plain values as TOML; arrays ``(n_rows,)`` by name as Parquet; any value as strict JSON, where
+        NaN and the infinities become null and floats keep every digit.
+        """
+        path = self.partial / name
         with atomic.storage(self.target.parent, NOTHING_WRITTEN):
-            (self.partial / name).write_bytes(text.encode("utf-8", errors="replace"))
+            if path.suffix == ".parquet":
+                import pyarrow
+                from pyarrow import parquet
 
-    def write_columns(self, name: str, columns: Mapping[str, Any]) -> None:
-        """Write arrays ``(n_rows,)`` by name as Parquet."""
-        import pyarrow
-        from pyarrow import parquet
-
-        with atomic.storage(self.target.parent, NOTHING_WRITTEN):
-            parquet.write_table(pyarrow.table(dict(columns)), self.partial / name)
+                parquet.write_table(pyarrow.table(dict(content)), path)
+            else:
+                if not isinstance(content, str):
+                    content = tomli_w.dumps(content) if path.suffix == ".toml" else to_json(content) + "\n"
+                path.write_bytes(content.encode("utf-8", errors="replace"))
 
     def mark(self, *done: str) -> None:
         """Have these stages kept, whatever ends the run from now on; the run of the same key goes on from them."""
-        atomic.write_atomically(self.partial / UNFINISHED, to_json({"key": self._key, "done": list(done)}) + "\n")
+        atomic.write_atomically(self.partial / UNFINISHED, to_json({"key": self.key, "done": list(done)}) + "\n")
 
     def publish(self) -> Path:
         """Bring every byte to the disk, then give the folder its name.
@@ -110,7 +81,7 @@ class RunFolder:
             atomic.sync_tree(self.partial)
             with held_back():
                 (self.partial / UNFINISHED).unlink(missing_ok=True)
-                if self._overwrite:
+                if self.overwrite:
                     self._replace()
                 else:
                     self._rename()
@@ -118,29 +89,28 @@ class RunFolder:
         return self.target
 
     def _rename(self) -> None:
-        while True:
-            # os.rename replaces an empty folder and fails on any other, so nothing can be lost in between.
-            if not _taken(self.target):
-                with suppress(FileExistsError, NotADirectoryError):
-                    return _rename(self.partial, self.target)
-            if self._next_name is None:
+        # os.rename replaces an empty folder and fails on any other, so nothing can be lost in between.
+        while _taken(self.target) or not _renamed(self.partial, self.target):
+            if self.next_name is None:
                 raise _exists(self.target)
-            self.target = self._next_name()
+            self.target = self.next_name()
 
     def _replace(self) -> None:
-        old = _old_name(self.partial)
-        try:
-            os.rename(self.target, old)
-        except FileNotFoundError:
-            return _rename(self.partial, self.target)
-        with ExitStack() as otherwise:
-            otherwise.callback(os.rename, old, self.target)
-            # Looked at only now that nobody else knows its name: it had hours to fill.
-            _refuse_others(old, self.target)
-            os.rename(self.partial, self.target)
-            otherwise.pop_all()
-        _remove_run(old)
-        return None
+        old = atomic.partial_name(self.target, "old")
+        # Locked, the old run is nothing that an ended process has left.
+        with atomic.seized(self.target):
+            try:
+                os.rename(self.target, old)
+            except FileNotFoundError:
+                os.rename(self.partial, self.target)
+                return
+            with ExitStack() as otherwise:
+                otherwise.callback(os.rename, old, self.target)
+                # Looked at only now that nobody else knows its name: it had hours to fill.
+                _refuse_others(old, self.target)
+                os.rename(self.partial, self.target)
+                otherwise.pop_all()
+            _remove_run(old)
 
 
 @contextmanager
@@ -162,36 +132,36 @@ def run_folder(
     Raises RunExistsError when the run is there, ConfigError when its parent folder cannot be written or the
     disk is full.
     """
-    next_name = None
+    path = Path("runs") / default if target is None else user_path(target)
+    if path.name in ("", ".."):
+        path = path.resolve()
+    _sweep(path.parent)
+    next_name = None if target is not None else lambda: _first_free(Path("runs") / default)
     if target is None:
-
-        def next_name() -> Path:
-            return _first_free(Path("runs") / default)
-
-        _sweep(Path("runs"))
-        path = _first_free(Path("runs") / default, "" if overwrite else key)
-    else:
-        path = user_path(target)
-        path = path if path.name not in ("", "..") else path.resolve()
-        _sweep(path.parent)
+        path = _first_free(path, "" if overwrite else key)
     begun = not overwrite and _is_of(path, key)
     if not overwrite and not begun and _taken(path):
         raise _exists(path)
     if overwrite and os.path.lexists(path):
         _refuse_others(path, path)
     made = _make_parents(path.parent)
+
+    def begin(partial: Path) -> None:
+        _open[partial] = made
+        if begun:
+            os.rename(path, partial)
+        else:
+            partial.mkdir()
+
     with ExitStack() as stack:
         try:
-            partial = stack.enter_context(
-                atomic.held(path, lambda partial: _begin(partial, made, path if begun else None))
-            )
+            partial = stack.enter_context(atomic.held(path, begin))
         except OSError as error:
             _remove_parents(made)
             raise atomic.storage_error(error, path.parent, NOTHING_WRITTEN) from None
         stack.callback(_discard, partial)
-        folder = RunFolder(path, partial, overwrite=overwrite, next_name=next_name, key=key, begun=begun)
         with atomic.room(path.parent, NOTHING_WRITTEN):
-            yield folder
+            yield RunFolder(path, partial, begun, key, overwrite, next_name)
 
 
 def discard_open() -> bool:
@@ -207,14 +177,6 @@ def interrupted() -> str:
     if not kept:
         return "interrupted; nothing was written"
     return f"interrupted; {printable(kept[-1])} keeps what is done, and the same command goes on from there"
-
-
-def _begin(partial: Path, parents: list[Path], unfinished: Path | None) -> None:
-    _open[partial] = parents
-    if unfinished is None:
-        partial.mkdir()
-    else:
-        os.rename(unfinished, partial)
 
 
 def _discard(partial: Path) -> None:
@@ -236,11 +198,23 @@ def _settle(partial: Path) -> Path | None:
     if name is None or not (partial / UNFINISHED).is_file():
         return None
     target = _first_free(partial.with_name(name))
-    try:
-        os.rename(partial, target)
-    except OSError:
-        return None
-    return target
+    return target if _renamed(partial, target) else None
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what killed runs have left in a folder; a run that one was about to replace gets its name back."""
+    with suppress(OSError):
+        for path in parent.iterdir():
+            name = atomic.owner_of(path)
+            if name is None or path.is_symlink() or not path.is_dir():
+                continue
+            with atomic.seized(path) as free:
+                if free and atomic.role_of(path) == "old":
+                    target = path.with_name(name)
+                    if _taken(target) or not _renamed(path, target):
+                        _remove_run(path)
+                elif free and _settle(path) is None:
+                    atomic.remove(path)
 
 
 def _is_of(path: Path, key: str) -> bool:
@@ -254,53 +228,18 @@ def _is_of(path: Path, key: str) -> bool:
     return isinstance(found, dict) and found.get("key") == key and _not_a_run(path) is None
 
 
-def _remove_parents(made: list[Path]) -> None:
-    for parent in made:
-        with suppress(OSError):
-            parent.rmdir()
-
-
-def _sweep(parent: Path) -> None:
-    """Remove what killed runs have left in a folder; a run that one was about to replace gets its name back."""
-    with suppress(OSError):
-        for path in parent.iterdir():
-            name = atomic.owner_of(path)
-            if name is None or path.is_symlink() or not path.is_dir():
-                continue
-            target, old = path.with_name(name), _old_name(path)
-            if path != old:
-                with atomic.seized(path) as free:
-                    if free:
-                        _bring_back(old, target)
-                        if _settle(path) is None:
-                            atomic.remove(path)
-            elif not path.with_name(path.name.replace(".old-", ".partial-")).exists():
-                # It was replaced, or is being removed just now.
-                _bring_back(path, target)
-
-
-def _bring_back(old: Path, target: Path) -> None:
-    """Give a run its name back where nothing has taken it, else remove it."""
-    if not old.exists():
-        return
-    if _taken(target):
-        _remove_run(old)
-    else:
-        _rename(old, target)
-
-
 def _remove_run(folder: Path) -> None:
     """Remove the files of a single run and their folder, and not what somebody has put there besides."""
     for name in FILES:
         with suppress(OSError):
             (folder / name).unlink()
-    with suppress(OSError):
-        folder.rmdir()
+    _remove_parents([folder])
 
 
-def _old_name(partial: Path) -> Path:
-    """The name that a run has while the one in ``partial`` takes its place."""
-    return partial.with_name(partial.name.replace(".partial-", ".old-"))
+def _remove_parents(made: list[Path]) -> None:
+    for parent in made:
+        with suppress(OSError):
+            parent.rmdir()
 
 
 def _make_parents(folder: Path) -> list[Path]:
@@ -336,6 +275,17 @@ def _taken(path: Path) -> bool:
     return any(path.iterdir())
 
 
+def _renamed(source: Path, target: Path) -> bool:
+    """Rename a folder; False where something has taken the name meanwhile. Raises OSError for anything else."""
+    try:
+        os.rename(source, target)
+    except OSError:
+        if _taken(target):
+            return False
+        raise
+    return True
+
+
 def _refuse_others(path: Path, shown: Path) -> None:
     """Refuse to replace what lies at ``path``, unless it is an empty folder or one that a single run has written.
 
@@ -353,16 +303,15 @@ def _not_a_run(path: Path) -> str | None:
     if path.is_symlink() or not path.is_dir():
         return "not a run folder"
     try:
-        with os.scandir(path) as listed:
-            entries = sorted(listed, key=lambda entry: entry.name)
+        entries = sorted(path.iterdir())
         if not entries:
             return None
         for entry in entries:
-            if entry.name not in FILES or not entry.is_file(follow_symlinks=False):
+            if entry.name not in FILES or entry.is_symlink() or not entry.is_file():
                 return f"not a run folder: it holds {printable(entry.name)!r}, which no single run writes"
-        if not (path / "config.toml").exists():
+        if path / CONFIG not in entries:
             return "not a run folder: it holds no config.toml"
-        environment = door.read_json(path / "environment.json")
+        environment = door.read_json(path / ENVIRONMENT)
     except door.DamagedError as error:
         return f"not a run folder ({str(error).replace(printable(path), '', 1).lstrip('/')})"
     except OSError as error:
@@ -381,13 +330,3 @@ def _exists(path: Path) -> RunExistsError:
     return RunExistsError(
         f"{printable(path)}: {what} and was not touched; choose another name with --out, or replace it with --overwrite"
     )
-
-
-def _rename(source: Path, target: Path) -> None:
-    try:
-        os.rename(source, target)
-    except OSError as error:
-        # A full folder at the target is ENOTEMPTY on Linux and EEXIST elsewhere: one meaning, one exception.
-        if _taken(target):
-            raise FileExistsError(error.errno, error.strerror, str(target)) from None
-        raise

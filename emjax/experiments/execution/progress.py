@@ -40,17 +40,7 @@ class StudyProgress:
 
 
 class Tracker:
-    """Counts the results of a run by method.
-
-    Parameters
-    ----------
-    jobs
-        All jobs of this run.
-    finished
-        The keys of those that were done before.
-    n_workers
-        How many jobs run at a time.
-    """
+    """Counts the results of a run by method: of all its jobs, of which ``finished`` are the keys done before."""
 
     def __init__(self, jobs: Iterable[Job], finished: Iterable[str], n_workers: int) -> None:
         jobs, before = tuple(jobs), set(finished)

@@ -95,7 +95,7 @@ class _Run:
         task = {"fit": self._fit, "sample": self._sample, "compare": self._compare}[config.task]
         key = self._identity()
         with run_folder(config.output.dir, default=default, overwrite=self.overwrite, key=key) as folder:
-            folder.write_toml("config.toml", self._settings(folder))
+            folder.write("config.toml", self._settings(folder))
             if folder.begun:
                 self._held = self._done_before(folder)
             result = task(folder)
@@ -132,7 +132,7 @@ class _Run:
         if posterior is None:
             key = "mle" if fit.mixture.prior is None else "map"
             waits = left_out(fit, self.config.compare.level, "The run has not come to the intervals.")
-            folder.write_json("em.json", {"mle": None, "map": None, key: fit_document(fit, waits)})
+            folder.write("em.json", {"mle": None, "map": None, key: fit_document(fit, waits)})
         else:
             _write_posterior(folder, posterior, posterior_document(posterior, self.config.compare.level))
         _write_objects(folder, fit, posterior)
@@ -144,7 +144,7 @@ class _Run:
         tree = self.config.resolved()
         if self.dataset.source == STANDARD_INPUT:
             columns, roles = columns_of(self.dataset)
-            folder.write_columns(DATA, columns)
+            folder.write(DATA, columns)
             tree["data"] = {"kind": "source", "source": DATA, **roles}
         return tree
 
@@ -157,7 +157,7 @@ class _Run:
         with _beside(_import_figures):
             intervals = self._intervals(fit)
         document = fit_document(fit, intervals)
-        folder.write_json("em.json", {"mle": None, "map": None, key: document})
+        folder.write("em.json", {"mle": None, "map": None, key: document})
         _write_objects(folder, fit)
         written, why_not = write_assignments(folder, fit)
         if why_not:
@@ -165,14 +165,14 @@ class _Run:
         provenance = self._write_environment(folder)
         command = shlex.join(provenance["command"])
         page = render_fit(fit, intervals, provenance=provenance, command=command, assignments_file=written)
-        folder.write_text(PAGE, page)
+        folder.write(PAGE, page)
         asked_for = self.config.em.iterations is not None and str(fit.status) == "max_iter"
         return RunResult(folder.target, document, fit.converged or asked_for, fit)
 
     def _sample(self, folder: RunFolder) -> RunResult:
         with self.listener.bars(self.config.em.log_every == 0) as bars:
             fit, posterior = self._fit_and_draws(folder, "default", bars)
-        folder.write_json("em.json", {"mle": None, "map": fit_document(fit, self._intervals(fit))})
+        folder.write("em.json", {"mle": None, "map": fit_document(fit, self._intervals(fit))})
         document = posterior_document(posterior, self.config.compare.level)
         self._write_environment(folder)
         return RunResult(folder.target, document, document["status"] == "converged", fit, posterior)
@@ -233,13 +233,13 @@ class _Run:
             given = fit_document(comparison.given, comparison.intervals_of["em"])
             mle = given if self.config.em_prior == "none" else None
             map_intervals = comparison.intervals_of.get("map") or self._intervals(posterior.map_fit)
-            folder.write_json("em.json", {"mle": mle, "map": fit_document(posterior.map_fit, map_intervals)})
-            folder.write_json("comparison.json", comparison.to_dict())
+            folder.write("em.json", {"mle": mle, "map": fit_document(posterior.map_fit, map_intervals)})
+            folder.write("comparison.json", comparison.to_dict())
             _write_objects(folder, fit, posterior, comparison)
             bars.update("comparison", parts + 1, parts + 2, "report")
             provenance = self._write_environment(folder)
             page = render_report(comparison, provenance=provenance, command=shlex.join(provenance["command"]))
-            folder.write_text(PAGE, page)
+            folder.write(PAGE, page)
         document = json.loads((folder.partial / "comparison.json").read_text(encoding="utf-8"))
         trustworthy = fit.converged and str(posterior.status) == "converged"
         return RunResult(folder.target, document, trustworthy, fit, posterior, comparison)
@@ -260,7 +260,7 @@ class _Run:
         environment = dict(self._described)
         written = [folder.partial / name for name in (FILE, TREE)]
         environment["files"] = {path.name: sha256_of(path) for path in written if path.exists()}
-        folder.write_json("environment.json", environment)
+        folder.write("environment.json", environment)
         return environment
 
     def _model(self) -> dict[str, Any]:
@@ -379,11 +379,11 @@ def _beside(work: Callable[[], None]) -> Iterator[None]:
 def _write_posterior(folder: RunFolder, posterior: Any, document: dict[str, Any]) -> None:
     from emjax.bayes.tree import save_tree
 
-    folder.write_json("posterior.json", document)
+    folder.write("posterior.json", document)
     save_tree(posterior.sampled, folder.partial / TREE)
 
 
 def _write_objects(folder: RunFolder, fit: Any, posterior: Any = None, comparison: Any = None) -> None:
     """Write what `emjax.open_run` gives back; nothing where a family of the user's own is no part of emjax."""
     with suppress(UnknownTypeError):
-        folder.write_json(FILE, written_objects({"fit": fit, "posterior": posterior, "comparison": comparison}))
+        folder.write(FILE, written_objects({"fit": fit, "posterior": posterior, "comparison": comparison}))

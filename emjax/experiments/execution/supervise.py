@@ -46,53 +46,27 @@ class Executor(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Ended:
-    """How a job of a run ended.
-
-    Attributes
-    ----------
-    job
-        The job.
-    seconds
-        What it took, None where another runner did it or where it was given up.
-    error, traceback, attempts
-        Why it was given up, in one line and with all that is known, and how often it was tried; empty if it is done.
-    """
+    """How a job of a run ended: done, or given up with an error."""
 
     job: Job
-    seconds: float | None = None
-    error: str = ""
+    seconds: float | None = None  # None where another runner did it, or nobody
+    error: str = ""  # in one line
     traceback: str = ""
     attempts: int = 0
 
 
 @dataclasses.dataclass(eq=False)
 class Supervisor:
-    """One run over some jobs of a study.
+    """One run over some jobs of a study."""
 
-    Parameters
-    ----------
-    folder
-        The study's folder, absolute.
-    executor
-        The workers.
-    is_finished
-        Which of some keys are finished, as the archive sees them.
-    wish
-        Looked at every `LOOK_SECONDS`; once it is made, no further job is begun.
-    note
-        Called with a line for the user.
-    time_limit, retries, cache
-        As in the config's ``execution``, and whether compiled programs are kept.
-    """
-
-    folder: str
+    folder: str  # the study's, absolute
     executor: Executor
-    is_finished: Callable[[Iterable[str]], set[str]]
-    wish: StopWish
-    note: Callable[[str], None]
-    time_limit: float | None = None
+    is_finished: Callable[[Iterable[str]], set[str]]  # which of some keys are, as the archive sees them
+    wish: StopWish  # once it is made, no further job is begun
+    note: Callable[[str], None]  # called with a line for the user
+    time_limit: float | None = None  # as in the config's `execution`
     retries: int = 1
-    cache: bool = True
+    cache: bool = True  # whether compiled programs are kept
 
     def __post_init__(self) -> None:
         self._waiting: deque[Job] = deque()

@@ -89,7 +89,7 @@ def test_a_posterior_that_does_not_fit_is_an_error_and_no_crash(tmp_path):
 
     def write() -> None:
         with run_folder(tmp_path / "a" / "b" / "new") as folder:
-            folder.write_toml("config.toml", {})
+            folder.write("config.toml", {})
             save_tree(tree, folder.partial / "posterior.nc")
 
     with files_of_at_most(10_000), pytest.raises(StorageError, match=r"a/b: no space left; .* nothing was written"):
