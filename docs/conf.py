@@ -19,7 +19,6 @@ from sphinx.application import Sphinx
 
 import emjax
 from emjax.experiments.config.schema import Study
-from emjax.experiments.config.single import Config
 
 sys.path.insert(0, str(Path(__file__).parent))
 gallery = importlib.import_module("gallery")
@@ -107,11 +106,11 @@ def config_table(heading: str, table: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def config_tables(schema: type[BaseModel], known: frozenset[str] = frozenset()) -> str:
-    """The tables of a whole config: its top level, then its sections in their order, less those that are known."""
+def config_tables(schema: type[BaseModel]) -> str:
+    """The tables of a whole config: its top level, then its sections in their order."""
     tree = schema.model_json_schema()
     tables = [config_table("Top level", tree)]
-    seen = set(known)
+    seen: set[str] = set()
 
     def add(place: str, field: dict[str, Any]) -> None:
         for name in dict.fromkeys(re.findall(r"#/\$defs/(\w+)", json.dumps(field))):
@@ -152,15 +151,13 @@ def write_from_code(app: Sphinx, page: str, source: list[str]) -> None:
         if mark[1] == "api":
             return "\n\n".join(api_entry(name) for name in emjax.__all__)
         if mark[1] == "config":
-            return config_tables(Config)
-        if mark[1] == "study":
-            return config_tables(Study, frozenset(Config.model_json_schema()["$defs"]))
+            return config_tables(Study)
         if mark[1] in gallery.SECTIONS:
             return gallery.SECTIONS[mark[1]](Path(app.srcdir))
         return terminal(mark[1])
 
     source[0] = re.sub(
-        r"^<!-- (api|config|study|(?:objects|gallery) [a-z]+|emjax [a-z -]+) -->$", fill, source[0], flags=re.MULTILINE
+        r"^<!-- (api|config|(?:objects|gallery) [a-z]+|emjax [a-z -]+) -->$", fill, source[0], flags=re.MULTILINE
     )
 
 

@@ -48,7 +48,7 @@ def test_the_guide_names_everything_a_family_must_write_and_may_override():
 def test_poisson_stands_where_the_guide_says():
     import emjax
     from emjax.catalogue import FAMILY_ENTRIES, is_structured
-    from emjax.experiments.config.single import Model
+    from emjax.experiments.config.model import Model
     from emjax.families import FAMILIES
 
     assert set(get_args(Model.model_fields["family"].annotation)) == set(FAMILY_ENTRIES) == set(FAMILIES)

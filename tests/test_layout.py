@@ -234,7 +234,7 @@ NAMES_A_FAMILY = {
     "summary.py": "mclust's word for the number of free parameters",
     "experiments/archive/single.py": _STRUCTURE,
     "cli/options.py": _STRUCTURE,
-    "experiments/config/single.py": _SIMULATION,
+    "experiments/config/data.py": _SIMULATION,
     "experiments/archive/documents.py": _RATE,
     "experiments/execution/single.py": _STRUCTURE,
     "experiments/config/mixtures.py": _STRUCTURE,

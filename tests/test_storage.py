@@ -325,7 +325,7 @@ def test_a_file_of_a_newer_emjax_says_so(saved):
         7, "Fit", [], {}, {"dict": {}},
         {"type": "os.system", "fields": {}},
         {"type": "__main__.app", "fields": {}},
-        {"type": "experiments.config.Config", "fields": {}},
+        {"type": "experiments.config.Study", "fields": {}},
         {"type": "families..Normal", "fields": {}},
         {"type": "families.nowhere.Normal", "fields": {}},
         {"type": "families.base.Family", "fields": {}},

@@ -17,6 +17,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from emjax.bounds import one_of
+from emjax.catalogue import DEFAULT_SAMPLER
 from emjax.cli.commands import archive as cli_archive
 from emjax.cli.commands import init as cli_init
 from emjax.cli.commands import report as cli_report
@@ -30,7 +32,10 @@ from emjax.cli.exits import (
     Explained,
 )
 from emjax.cli.options import (
+    EM,
     OPTION_KEYS,
+    SAMPLER,
+    VALUES,
     Acceptance,
     Bars,
     Chains,
@@ -261,11 +266,12 @@ def run(
 
     Runs the Python file that the config names as its model, if it names one.
     """
-    from emjax.experiments.config.reading import is_study, read_tree
-    from emjax.experiments.config.settings import load_config, with_output
+    from emjax.experiments.config.reading import read_study
+    from emjax.experiments.config.schema import single_task
 
     console = Console(quiet=quiet, json=json, progress=progress)
-    if is_study(read_tree(config, set_ or ()).tree):
+    study = read_study(config, set_ or ())
+    if single_task(study) is None:
         from emjax.cli.commands import study as command
 
         if overwrite:
@@ -275,8 +281,8 @@ def run(
             )
         options = command.StudyOptions(out, workers, scheduler, shard)
         if dry_run:
-            return command.show_plan(config, set_ or (), options, console=console)
-        return command.run(config, set_ or (), options, console=console, cache=not no_cache)
+            return command.show_plan(study, config, options, console=console)
+        return command.run(study, config, options, console=console, cache=not no_cache)
     for name, value in {
         "--workers": workers,
         "--scheduler": scheduler,
@@ -284,11 +290,8 @@ def run(
         "--dry-run": dry_run or None,
     }.items():
         if value is not None:
-            raise ConfigError(f"{name} is for studies, and {printable(config)} declares none: it has no [[methods]]")
-    declared = load_config(config, set_ or ())
-    if out is not None:
-        declared = with_output(declared, out)
-    return _execute(declared, console, overwrite=overwrite, cache=not no_cache)
+            raise ConfigError(f"{name} is for studies, and {printable(config)} is a single run: it has no [sweep]")
+    return _execute(study if out is None else study.written_to(out), console, overwrite=overwrite, cache=not no_cache)
 
 
 cli_report.register(app)
@@ -322,14 +325,12 @@ def doctor(json: Json = False) -> int:
 
 
 @app.command()
-def schema(
-    study: Annotated[bool, typer.Option("--study", metavar="", help="That of a study, not of a single run.")] = False,
-) -> int:
+def schema() -> int:
     """Print the JSON Schema of the config file, for editors."""
-    from emjax.experiments.config.json_schema import config_schema, study_schema
+    from emjax.experiments.config.json_schema import config_schema
     from emjax.jsonable import to_json
 
-    typer.echo(to_json(study_schema() if study else config_schema()))
+    typer.echo(to_json(config_schema()))
     return EXIT_OK
 
 
@@ -355,39 +356,47 @@ def _storage_trouble(error: OSError) -> int:
     return EXIT_BAD_INPUT
 
 
-def _run_options(context: typer.Context, task: str) -> int:
+METHODS: dict[str, list[dict[str, Any]]] = {
+    "compare": [{"kind": "em"}, {"kind": DEFAULT_SAMPLER, "verdict": True}],
+    "fit": [{"kind": "em"}],
+    "sample": [{"kind": "map"}, {"kind": DEFAULT_SAMPLER}],
+}
+"""The methods of the commands that run what their options declare."""
+
+
+def _run_options(context: typer.Context, command: str) -> int:
     """Run what the options of a command declare."""
     from emjax.datasets.columns import split_columns
+    from emjax.experiments.config.overrides import dotted, put
     from emjax.experiments.config.reading import Declared, overridden
-    from emjax.experiments.config.settings import build_config
+    from emjax.experiments.plan.cells import checked_study
 
     given = context.params
-    tree: dict[str, Any] = {"task": task, "model": {}}
+    shown = {parameter.name: parameter.opts[0] for parameter in context.command.params} | {"data": "DATA"}
+    tree: dict[str, Any] = {"model": {}, "methods": [dict(method) for method in METHODS[command]]}
+    display = {}
     for option, key in OPTION_KEYS.items():
-        value = given.get(option)
+        if option not in given:
+            continue
+        section, _, name = key.rpartition(".")
+        place = {EM: ("methods", 0), SAMPLER: ("methods", len(tree["methods"]) - 1), "": ()}.get(section, (section,))
+        display[dotted((*place, name))] = shown[option]
+        value = given[option]
         if value is None:
             continue
-        if option == "columns":
+        if option in VALUES:
+            value = VALUES[option][one_of(shown[option], value, VALUES[option]) if isinstance(value, str) else value]
+        elif option == "columns":
             value = split_columns(value)
-        elif option == "missing":
-            value = "keep"
-        elif option.startswith("no_"):
-            value = not value
-        section, _, name = key.rpartition(".")
-        table = tree.setdefault(section, {}) if section else tree
-        table[name] = str(value) if isinstance(value, Path) else value
-    declared = overridden(Declared(tree, f"emjax {task}"), given["set_"] or ())
-    display = {
-        OPTION_KEYS[parameter.name]: parameter.opts[0] if parameter.name != "data" else "DATA"
-        for parameter in context.command.params
-        if parameter.name in OPTION_KEYS
-    }
-    config = build_config(declared.tree, place=declared.path, display=display, where=declared.where)
+        tree = put(tree, (*place, name), str(value) if isinstance(value, Path) else value)
+    # Maximum likelihood, unless the options or `--set model.prior` say otherwise.
+    declared = Declared(tree, f"emjax {command}", em_follows_prior=command != "sample" and given["prior"] is None)
+    study = checked_study(overridden(declared, given["set_"] or ()), display)
     console = Console(quiet=given["quiet"], json=given["json"], progress=given["progress"])
-    return _execute(config, console, overwrite=given["overwrite"], cache=not given["no_cache"])
+    return _execute(study, console, overwrite=given["overwrite"], cache=not given["no_cache"])
 
 
-def _execute(config: Any, console: Console, *, overwrite: bool, cache: bool) -> int:
+def _execute(study: Any, console: Console, *, overwrite: bool, cache: bool) -> int:
     from emjax.experiments.execution import runtime
 
     runtime.one_line_warnings(show=not console.quiet)
@@ -397,12 +406,12 @@ def _execute(config: Any, console: Console, *, overwrite: bool, cache: bool) -> 
     from emjax.cli.terminal import comparison_view, fit_view, posterior_view, subject
     from emjax.experiments.execution import single as runner
 
-    result = runner.run(config, listener=console, overwrite=overwrite)
-    view = {"fit": fit_view, "sample": posterior_view, "compare": comparison_view}[config.task]
-    name = "" if config.task == "sample" else runner.PAGE
+    result = runner.run(study, listener=console, overwrite=overwrite)
+    view = {"fit": fit_view, "sample": posterior_view, "compare": comparison_view}[result.task]
+    name = "" if result.task == "sample" else runner.PAGE
     console.show(*view(result.document, subject(**result.about), [str(result.folder / name)]))
     console.document(result.document)
-    return EXIT_OK if result.trustworthy or config.task == "compare" else EXIT_NOT_CONVERGED
+    return EXIT_OK if result.trustworthy or result.task == "compare" else EXIT_NOT_CONVERGED
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -3,22 +3,26 @@
 `emjax --install-completion` writes the script for the user's shell. Where nothing is offered, shells go on with files.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 
-def choices(key: str) -> Callable[[str], list[str]]:
-    """The completer of an option: the values that the config's schema allows for its key, such as ``mcmc.method``."""
+def choices(key: str, among: Container[str] | None = None) -> Callable[[str], list[str]]:
+    """The completer of an option: the values that the schema allows for its key, such as ``model.family``.
+
+    The key of a method is ``methods.<key>``, whatever its kind; ``among`` leaves out what is not in it.
+    """
 
     def complete(incomplete: str) -> list[str]:
         from emjax.experiments.config.json_schema import config_schema
 
         schema = config_schema()
-        nodes: list[dict[str, Any]] = [{"$ref": "#/$defs/Config"}]
+        nodes: list[dict[str, Any]] = [schema]
         for name in key.split("."):
             nodes = [found for node in nodes for found in _properties(node, name, schema)]
         allowed = [value for node in nodes for part in _branches(node, schema) for value in part.get("enum", [])]
-        return [value for value in dict.fromkeys(allowed) if str(value).startswith(incomplete)]
+        kept = [value for value in dict.fromkeys(allowed) if among is None or value in among]
+        return [value for value in kept if str(value).startswith(incomplete)]
 
     return complete
 
@@ -37,10 +41,12 @@ def _properties(node: dict[str, Any], name: str, schema: dict[str, Any]) -> Iter
 
 
 def _branches(node: dict[str, Any], schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A node of a JSON Schema and what it refers to, each of its alternatives."""
+    """A node of a JSON Schema and what it refers to, each of its alternatives and the entries of a list."""
     if "$ref" in node:
         yield from _branches(schema["$defs"][node["$ref"].rpartition("/")[2]], schema)
     for kind in ("anyOf", "oneOf", "allOf"):
         for choice in node.get(kind, []):
             yield from _branches(choice, schema)
+    if isinstance(node.get("items"), dict):
+        yield from _branches(node["items"], schema)
     yield node

@@ -1,12 +1,15 @@
 """The options of the command line: what each takes, where help shows it, and the config key behind it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from emjax.catalogue import DEFAULT_FAMILY, DEFAULT_SAMPLER, FAMILY_ENTRIES, NAMED_SAMPLERS
+from emjax.catalogue import DEFAULT_FAMILY, DEFAULT_SAMPLER, FAMILY_ENTRIES, NAMED_SAMPLERS, SAMPLERS
 from emjax.cli.completion import choices, data_names
+
+EM, SAMPLER = "em", "sampler"
+"""What stands in a key for the method of a command that is EM, or that samples."""
 
 OPTION_KEYS = {
     "data": "data.source",
@@ -18,9 +21,9 @@ OPTION_KEYS = {
     "components": "model.n_components",
     "family": "model.family",
     "covariance": "model.covariance",
-    "prior": "model.prior",
+    "prior": "em.kind",
     "seed": "seed",
-    "precision": "precision",
+    "precision": "em.precision",
     "n_init": "em.n_init",
     "starts": "em.starts",
     "max_iter": "em.max_iter",
@@ -28,16 +31,24 @@ OPTION_KEYS = {
     "iterations": "em.iterations",
     "log_every": "em.log_every",
     "no_intervals": "em.intervals",
-    "no_loo": "compare.loo",
-    "method": "mcmc.method",
-    "chains": "mcmc.chains",
-    "warmup": "mcmc.warmup",
-    "draws": "mcmc.draws",
-    "target_accept_prob": "mcmc.target_accept_prob",
-    "level": "compare.level",
+    "method": "sampler.kind",
+    "no_loo": "sampler.loo",
+    "chains": "sampler.chains",
+    "warmup": "sampler.warmup",
+    "draws": "sampler.draws",
+    "target_accept_prob": "sampler.target_accept_prob",
+    "level": "level",
     "out": "output.dir",
 }
 """The config key behind every option; an option that is not given leaves the config's default."""
+
+VALUES: dict[str, dict[Any, Any]] = {
+    "missing": {True: "keep"},
+    "no_intervals": {True: "none"},
+    "no_loo": {True: False},
+    "prior": {"none": "em", "default": "map"},
+}
+"""What the config says for what is given on the command line, where these are not the same."""
 
 _OTHERS = [name for name in FAMILY_ENTRIES if name != DEFAULT_FAMILY]
 _MODEL, _EM, _MCMC, _RUN, _STUDY = "Model", "EM", "MCMC", "Run", "Study"
@@ -84,7 +95,7 @@ PriorName = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        autocompletion=choices("model.prior"),
+        autocompletion=lambda incomplete: [name for name in VALUES["prior"] if name.startswith(incomplete)],
         help="EM: likelihood (none) or MAP (default).",
         rich_help_panel=_MODEL,
     ),
@@ -93,7 +104,7 @@ Precision = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        autocompletion=choices("precision"),
+        autocompletion=choices("methods.precision"),
         help="float64 (default) or float32.",
         rich_help_panel=_MODEL,
     ),
@@ -103,7 +114,7 @@ Starts = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        autocompletion=choices("em.starts"),
+        autocompletion=choices("methods.starts"),
         help="mixed (default), kmeans++, random, responsibilities, hierarchical or short_em.",
         rich_help_panel=_EM,
     ),
@@ -122,7 +133,7 @@ Method = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        autocompletion=choices("mcmc.method"),
+        autocompletion=choices("methods.kind", SAMPLERS),
         help=f"{DEFAULT_SAMPLER} (default), {', '.join(NAMED_SAMPLERS)}.",
         rich_help_panel=_MCMC,
     ),

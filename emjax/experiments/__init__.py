@@ -1,7 +1,7 @@
 """Runs and studies from config files: what the command `emjax` does, as functions.
 
-`run` does one run and `run_study` a study; `open_study` reads its folder, `list_runs`, `open_run`, `difference` and
-`repeat` look at what was run, `init_experiment` makes a new one.
+`read_study` reads a config; `run` does a single run and `run_study` a study; `open_study` reads its folder,
+`list_runs`, `open_run`, `difference` and `repeat` look at what was run, `init_experiment` makes a new one.
 """
 
 import importlib
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from emjax.experiments.archive.differences import difference as difference
     from emjax.experiments.archive.listing import list_runs as list_runs
     from emjax.experiments.config.reading import read_study as read_study
-    from emjax.experiments.config.settings import load_config as load_config
     from emjax.experiments.execution.rerun import repeat as repeat
     from emjax.experiments.execution.run import run_study as run_study
     from emjax.experiments.execution.single import run as run
@@ -28,7 +27,6 @@ _HOMES = {
     "difference": "archive.differences",
     "init_experiment": "starter",
     "list_runs": "archive.listing",
-    "load_config": "config.settings",
     "make_plan": "plan.grid",
     "open_run": "results",
     "open_study": "results",
@@ -44,7 +42,6 @@ __all__ = [
     "difference",
     "init_experiment",
     "list_runs",
-    "load_config",
     "make_plan",
     "open_run",
     "open_study",

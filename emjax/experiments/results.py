@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emjax.errors import ConfigError
-from emjax.experiments.archive.declaration import JSON, comparable
+from emjax.experiments.archive.declaration import JSON
 from emjax.experiments.archive.differences import comparable_rows, flattened, job_versions
 from emjax.experiments.archive.door import looking
 from emjax.experiments.archive.folder import Archive
 from emjax.experiments.archive.single import SingleRun, is_single_run, open_single_run
+from emjax.experiments.config.schema import comparable
 from emjax.experiments.summary.overview import CAPTION, MAIN, main_means, overview_table, trusted_counts
 from emjax.files import user_path
 from emjax.jsonable import canonical

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-STUDIES = sorted(path.parent.name for path in EXPERIMENTS.glob("*/config.toml") if "[[methods]]" in path.read_text())
+STUDIES = sorted(path.parent.name for path in EXPERIMENTS.glob("*/config.toml") if "[sweep" in path.read_text())
 SVG = "{http://www.w3.org/2000/svg}"
 
 

@@ -10,14 +10,14 @@ import emjax
 from emjax import laws
 from emjax.errors import ConfigError
 from emjax.experiments.config.mixtures import mixture_for, resolved_model
-from emjax.experiments.config.settings import load_config
-from emjax.experiments.config.single import Config
+from emjax.experiments.config.reading import read_study
+from emjax.experiments.config.schema import Study, resolved
 
 X = emjax.datasets.load("faithful")
 
 
 def declared(**model):
-    return Config.model_validate({"data": {"source": "faithful"}, "model": {"n_components": 2, **model}})
+    return Study.model_validate({"data": {"source": "faithful"}, "model": {"n_components": 2, **model}})
 
 
 def same(one, other):
@@ -79,7 +79,7 @@ def test_the_prior_is_that_of_python(model, given):
     python = emjax.Mixture(found.family.declared_as, 2, prior=given)
     assert same(found.prior, python.resolved_prior(X))
     # What is written beside the results is read back as it is.
-    assert Config.model_validate(json.loads(json.dumps(config.resolved()))).model == declared(**tree).model
+    assert Study.model_validate(json.loads(json.dumps(resolved(config)))).model == declared(**tree).model
 
 
 def test_what_no_law_is_given_for_keeps_its_numbers():
@@ -121,7 +121,7 @@ def test_what_is_wrong_is_named_in_one_line(tmp_path, prior, expected):
     numbers = [line for line in lines if line.startswith("prior.")]
     path.write_text("\n".join([*lines[:4], *numbers, *(line for line in lines[4:] if line not in numbers)]) + "\n")
     with pytest.raises(ConfigError) as refused:
-        load_config(path)
+        read_study(path)
     message = str(refused.value)
     assert expected in message
     assert "\n" not in message
@@ -143,7 +143,7 @@ def test_a_law_that_does_not_fit_the_data_is_refused(prior, expected):
 def test_a_run_is_that_of_python_to_the_last_bit(tmp_path, emjax_command):
     path = tmp_path / "config.toml"
     path.write_text(
-        'task = "fit"\nseed = 5\n[data]\nsource = "faithful"\n[model]\nn_components = 2\n[em]\nn_init = 2\n'
+        'seed = 5\n[data]\nsource = "faithful"\n[model]\nn_components = 2\n[[methods]]\nkind = "map"\nn_init = 2\n'
         '[model.prior.mean]\nlaw = "normal"\nmean = [3, 70]\nscale = 10\n'
     )
     result = emjax_command("run", str(path), "--out", str(tmp_path / "run"), "--json", "--quiet")

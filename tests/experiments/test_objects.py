@@ -24,7 +24,7 @@ from emjax.datasets.dataset import Dataset
 from emjax.errors import ConfigError
 from emjax.experiments import make_plan, open_run, open_study
 from emjax.experiments.archive.documents import posterior_rows
-from emjax.experiments.config.single import Config
+from emjax.experiments.config.schema import Study
 from emjax.experiments.summary.sweep import read_sweep
 from emjax.families import FAMILIES
 from emjax.metrics.side import rows_of
@@ -117,7 +117,7 @@ def test_every_object_has_a_short_repr(comparison, large, study):
     roots += [kind() for kind in FAMILIES.values()]
     roots += [
         comparison.posterior.labelled_draws(),
-        Config.model_validate({"data": {"source": HOSTILE}, "model": {"n_components": 2}}),
+        Study.model_validate({"data": {"source": HOSTILE}, "model": {"n_components": 2}}),
     ]
     seen: dict[int, Any] = {}
     found = [one for root in roots for one in reachable(root, seen)]

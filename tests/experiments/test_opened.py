@@ -14,14 +14,14 @@ from bits import same
 import emjax
 from emjax.datasets import packed
 from emjax.errors import ConfigError, DataError
-from emjax.experiments.config.settings import build_config
+from emjax.experiments.config.schema import Study
 from emjax.experiments.execution import single as runner
 from emjax.plain import to_plain
 
-EM = {"n_init": 2}
+EM = {"kind": "em", "n_init": 2}
 VALUES = "samples.Samples.values"
 STRUCTURES = ("full", "tied", "diag", "spherical")
-MCMC = {"method": "hmc", "chains": 2, "warmup": 100, "draws": 100}
+SAMPLER = {"kind": "hmc", "verdict": True, "chains": 2, "warmup": 100, "draws": 100}
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +33,11 @@ def made(tmp_path_factory):
     tree = {
         "data": {"source": str(folder / "eruptions.csv"), "columns": ["x1", "x0"]},
         "model": {"n_components": 2, "covariance": "diag"},
-        "em": EM,
-        "mcmc": MCMC,
+        "methods": [EM, SAMPLER],
         "output": {"dir": str(folder / "run")},
     }
     with jax.numpy_rank_promotion("allow"):
-        return runner.run(build_config(tree, place="test"))
+        return runner.run(Study.model_validate(tree))
 
 
 @pytest.fixture
@@ -114,7 +113,7 @@ def test_changed_bytes_are_refused(copied, file):
         {"stowed": "none"},
         {"left_out": "none"},
         {"type": "__main__.main", "fields": {}},
-        {"type": "experiments.config.Config", "fields": {}},
+        {"type": "experiments.config.Study", "fields": {}},
         {"type": "families.missing.Family", "fields": {}},
         {"same": 3},
         {"float": "x"},

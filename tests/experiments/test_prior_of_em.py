@@ -4,8 +4,10 @@ import json
 
 import numpy as np
 import pytest
+import tomli_w
 
-from emjax.experiments.config.single import Config
+from emjax.experiments.config.reading import read_study
+from emjax.experiments.config.schema import Study, resolved
 
 DATA = {"source": "faithful"}
 
@@ -26,23 +28,28 @@ def run(emjax_command, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("task", "model", "em", "expected"),
+    ("tree", "kinds"),
     [
-        ("fit", {}, {}, "none"),
-        ("fit", {"prior": "default"}, {}, "default"),
-        ("compare", {}, {}, "none"),
-        ("compare", {"prior": "default"}, {}, "default"),
-        ("compare", {"prior": {"concentration": 2.0}}, {}, "default"),
-        ("compare", {"prior": "default"}, {"prior": "none"}, "none"),
-        ("sample", {}, {}, "default"),
+        ({}, ["em", "auto"]),
+        ({"prior": "default"}, ["map", "auto"]),
+        ({"prior": {"concentration": 2.0}}, ["map", "auto"]),
+        ({"file": "flat.py", "arguments": {}}, ["em", "auto"]),
+        ({"file": "prior.py", "arguments": {}}, ["map", "auto"]),
+        ({"file": "prior.py", "arguments": {}, "methods": [{"kind": "em"}]}, ["em"]),
+        ({"prior": "default", "methods": [{"kind": "em"}]}, ["em"]),
     ],
 )
-def test_the_prior_of_em_is_the_one_that_is_declared(task, model, em, expected):
-    config = Config.model_validate({"task": task, "data": DATA, "model": {"n_components": 2, **model}, "em": em})
-    assert config.em_prior == expected
-    again = Config.model_validate(config.resolved())
-    assert again.em_prior == expected
-    assert again.prior == config.prior
+def test_em_follows_a_prior_where_nobody_says_which_em_is_meant(tree, kinds, tmp_path):
+    for name, prior in (("flat.py", None), ("prior.py", "default")):
+        text = f"import emjax\ndef build():\n    return emjax.Mixture(emjax.Normal(), 2, {prior!r})\n"
+        (tmp_path / name).write_text(text)
+    methods = {"methods": tree.pop("methods")} if "methods" in tree else {}
+    model = tree if "file" in tree else {"n_components": 2, **tree}
+    path = tmp_path / "config.toml"
+    path.write_text(tomli_w.dumps({"data": DATA, "model": model, **methods}))
+    study = read_study(path)
+    assert [method.kind for method in study.methods] == kinds
+    assert Study.model_validate(resolved(study)).methods == study.methods, "written out"
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ import tomli_w
 import emjax
 from emjax import matrix, samples
 from emjax.errors import DataWarning
-from emjax.experiments.config.settings import load_config
+from emjax.experiments.config.reading import read_study
 from emjax.experiments.execution import single as runner
 
 SMALL = ("--method", "hmc", "--chains", "2", "--warmup", "150", "--draws", "150", "--n-init", "2")
@@ -249,8 +249,6 @@ def test_what_auto_decides_is_said_at_once_and_kept(emjax_command, workplace):
 
 def test_a_simulation_is_declared_in_a_config(emjax_command, workplace):
     config = {
-        "task": "fit",
-        "precision": "float32",
         "data": {
             "kind": "simulate",
             "weights": [0.4, 0.6],
@@ -259,7 +257,7 @@ def test_a_simulation_is_declared_in_a_config(emjax_command, workplace):
             "n_samples": 2000,
         },
         "model": {"n_components": 2},
-        "em": {"tol": 1e-3},
+        "methods": [{"kind": "em", "precision": "float32", "tol": 1e-3}],
     }
     (workplace / "config.toml").write_text(tomli_w.dumps(config))
     result = emjax_command("run", "config.toml", "--json")
@@ -308,8 +306,9 @@ def test_bars_go_to_stderr_when_forced_and_never_into_the_document(emjax_command
 
 
 def test_the_library_runs_a_config_without_a_word(workplace, capsys):
-    (workplace / "c.toml").write_text('task = "fit"\n[data]\nsource = "faithful"\n[model]\nn_components = 2\n')
-    result = runner.run(load_config("c.toml", ["em.n_init=2"]))
+    text = '[data]\nsource = "faithful"\n[model]\nn_components = 2\n[[methods]]\nkind = "em"\n'
+    (workplace / "c.toml").write_text(text)
+    result = runner.run(read_study("c.toml", ["methods.em.n_init=2"]))
     assert result.trustworthy
     assert result.fit.converged
     assert result.folder.is_dir()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from emjax.experiments.config.settings import load_config
+from emjax.experiments.config.reading import read_study
 from emjax.experiments.execution.run import run_study
 from emjax.experiments.execution.single import run
 from emjax.experiments.results import StudyResult
@@ -22,7 +22,7 @@ def _run(name: str, folder: Path) -> tuple[dict, dict, dict]:
     """What the folder expects, and the run's em.json and comparison.json (empty where there is none)."""
     expected = json.loads((EXPERIMENTS / name / "expected.json").read_text(encoding="utf-8"))
     out = folder / name
-    run(load_config(EXPERIMENTS / name / "config.toml", [f"output.dir={json.dumps(str(out))}"]))
+    run(read_study(EXPERIMENTS / name / "config.toml", [f"output.dir={json.dumps(str(out))}"]))
     comparison = out / "comparison.json"
     return (
         expected,
@@ -75,7 +75,7 @@ def test_galaxies(tmp_path):
         assert lower <= value <= upper, name
 
 
-STUDIES = sorted(path.parent.name for path in EXPERIMENTS.glob("*/config.toml") if "[[methods]]" in path.read_text())
+STUDIES = sorted(path.parent.name for path in EXPERIMENTS.glob("*/config.toml") if "[sweep" in path.read_text())
 
 
 def wrong_claims(result: StudyResult, expected: dict) -> dict[str, str]:

@@ -8,7 +8,7 @@ from emjax import datasets
 from emjax.datasets.dataset import Dataset
 from emjax.environment import fingerprint_of
 from emjax.errors import ConfigError, DataError
-from emjax.experiments.config.single import Config
+from emjax.experiments.config.schema import Study, resolved
 from emjax.experiments.work.loading import columns_of
 
 ROWS = ["colour,smokes,count", "red,true,0", "blue,false,2", "red,,1", "green,true,1", "blue,false,0"]
@@ -76,12 +76,12 @@ def test_later_data_have_the_levels_of_the_estimate(survey):
 
 def test_a_config_reads_texts_where_its_family_is_of_levels(survey):
     data = {"source": str(survey), "missing": "keep"}
-    config = Config.model_validate({"data": data, "model": {"family": "categorical", "n_components": 2}})
+    config = Study.model_validate({"data": data, "model": {"family": "categorical", "n_components": 2}})
     assert config.data.texts == "levels"
-    assert config.resolved()["data"]["texts"] == "levels"
-    assert Config.model_validate({"data": data, "model": {"n_components": 2}}).data.texts is None
+    assert resolved(config)["data"]["texts"] == "levels"
+    assert Study.model_validate({"data": data, "model": {"n_components": 2}}).data.texts is None
     with pytest.raises(ValueError, match="is for families of levels"):
-        Config.model_validate({"data": {**data, "texts": "levels"}, "model": {"n_components": 2}})
+        Study.model_validate({"data": {**data, "texts": "levels"}, "model": {"n_components": 2}})
 
 
 @pytest.mark.parametrize("command", ["fit", pytest.param("compare", marks=pytest.mark.slow)])

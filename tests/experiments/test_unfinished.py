@@ -9,16 +9,17 @@ from emjax.errors import ConfigError, RunExistsError
 from emjax.experiments.archive import store
 from emjax.experiments.archive.listing import list_runs
 from emjax.experiments.archive.single import open_single_run
-from emjax.experiments.config.settings import build_config
+from emjax.experiments.config.schema import Study
 from emjax.experiments.execution import single as runner
 
 SETTINGS = {
     "data": {"source": "faithful", "columns": ["eruptions"]},
     "model": {"n_components": 1},
-    "em": {"n_init": 2},
-    "mcmc": {"method": "laplace", "draws": 100},
-    "compare": {"loo": False},
 }
+EM = {"kind": "em", "n_init": 2}
+SAMPLER = {"kind": "laplace", "draws": 100}
+COMPARED = [EM, {**SAMPLER, "verdict": True, "loo": False}]
+SAMPLED = [{**EM, "kind": "map"}, SAMPLER]
 
 PROGRAMS = {
     stage: importlib.import_module(module)
@@ -27,8 +28,8 @@ PROGRAMS = {
 """Where what each stage runs is looked up when it begins."""
 
 
-def config(**changes):
-    return build_config({**SETTINGS, **changes}, place="here")
+def config(methods=COMPARED, **changes):
+    return Study.model_validate({**SETTINGS, "methods": methods, **changes})
 
 
 def interrupt(*arguments, **more):
@@ -77,12 +78,12 @@ def test_a_run_goes_on_from_what_it_had_done_with_the_same_numbers(workplace, mo
 
 
 def test_what_a_killed_process_has_left_gets_its_name_when_the_next_run_looks(workplace, monkeypatch):
-    end_in(monkeypatch, "sample", task="sample")
+    end_in(monkeypatch, "sample", methods=SAMPLED)
     folder = workplace / "runs" / "faithful-k1-sample"
     hidden = store.atomic.partial_name(folder)
     folder.rename(hidden)
     (hidden / "objects.json").write_text("{")
-    result = runner.run(config(task="sample"))
+    result = runner.run(config(methods=SAMPLED))
     assert result.folder.resolve() == folder, "damaged, so all was done anew"
     assert result.posterior is not None
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]

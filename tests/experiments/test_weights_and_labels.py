@@ -11,8 +11,9 @@ from emjax.clock import now
 from emjax.environment import describe_run, fingerprint_of
 from emjax.errors import ConfigError, DataError
 from emjax.experiments.archive.single import read_data
-from emjax.experiments.config.schema import Study
-from emjax.experiments.config.settings import build_config
+from emjax.experiments.config.overrides import Declared
+from emjax.experiments.config.schema import Study, resolved
+from emjax.experiments.plan.cells import checked_study
 from emjax.experiments.plan.grid import make_plan
 from emjax.experiments.plan.jobs import Plan
 from emjax.experiments.work.data import make_replicate
@@ -69,7 +70,7 @@ def test_options_end_in_the_config_and_the_run_is_opened_with_them(emjax_command
     declared = tomllib.loads((folder / "config.toml").read_text())["data"]
     assert declared == {
         "kind": "source", "source": str(workplace / "data.csv"), "columns": ["a", "b"],
-        "weights": "w", "labels": "3", "missing": "keep",
+        "weights": "w", "labels": "3", "missing": "keep", "holdout": 0.0, "resample": "none",
     }  # fmt: skip
     run = emjax.open_run(folder)
     assert run.data.feature_names == ("a", "b")
@@ -85,13 +86,13 @@ def test_help_names_the_options(emjax_command, command):
 
 
 def config(**data):
-    return build_config({"data": data, "model": {"n_components": 2}}, place="c.toml")
+    return checked_study(Declared({"data": data, "model": {"n_components": 2}}, "c.toml"))
 
 
 def test_a_config_names_columns_by_name_or_position():
     section = config(source="a.csv", weights=3, labels="g", missing="keep").data
     assert (section.weights, section.labels, section.missing) == ("3", "g", "keep")
-    assert config(source="a.csv").resolved()["data"].keys() == {"kind", "source"}
+    assert resolved(config(source="a.csv"))["data"].keys() == {"kind", "source", "holdout", "resample"}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.text import Text
 from emjax.cli.console import Console, print_error
 from emjax.cli.exits import EXIT_NOT_CONVERGED, EXIT_OK, Explained
 from emjax.cli.study_progress import shown
+from emjax.experiments.config.schema import Study
 from emjax.experiments.execution.interrupts import StudyInterrupted
 from emjax.experiments.execution.progress import StudyProgress
 from emjax.experiments.execution.run import check_workers, folder_of, run_study, shard_of
@@ -32,15 +33,13 @@ class StudyOptions:
     shard: str | None = None
 
 
-def run(config: Path, overrides: Iterable[str], options: StudyOptions, *, console: Console, cache: bool) -> int:
+def run(study: Study, config: Path, options: StudyOptions, *, console: Console, cache: bool) -> int:
     """Run the study of a config file and say what came of it; return the exit code."""
     from emjax.cli.terminal_study import study_view
-    from emjax.experiments.config.reading import read_study
     from emjax.experiments.execution.runtime import one_line_warnings
 
     one_line_warnings(show=not console.quiet)
-    study = read_study(config, overrides)
-    target = folder_of(config if study.output.dir is None else study, options.folder)
+    target = folder_of(study, options.folder, config)
     heard: deque[StudyProgress] = deque(maxlen=1)
 
     def tell(progress: StudyProgress) -> None:
@@ -89,15 +88,13 @@ def run(config: Path, overrides: Iterable[str], options: StudyOptions, *, consol
     return EXIT_NOT_CONVERGED if failed or n_missing else EXIT_OK
 
 
-def show_plan(config: Path, overrides: Iterable[str], options: StudyOptions, *, console: Console) -> int:
+def show_plan(study: Study, config: Path, options: StudyOptions, *, console: Console) -> int:
     """Say what a run would do, and write nothing; return the exit code."""
     from emjax.experiments.archive.folder import Archive
-    from emjax.experiments.config.reading import read_study
     from emjax.experiments.plan.grid import make_plan
 
-    study = read_study(config, overrides)
     check_workers(options.workers, options.scheduler)
-    target = folder_of(config if study.output.dir is None else study, options.folder)
+    target = folder_of(study, options.folder, config)
     archive = Archive(target)
     plan = make_plan(study, archive.known_jobs())
     jobs = shard_of(plan.jobs, options.shard)

@@ -17,7 +17,6 @@ from pydantic import ValidationError
 from emjax import clock
 from emjax.atomic import write_atomically
 from emjax.environment import provenance
-from emjax.errors import ConfigError
 from emjax.experiments.archive.door import (
     DamagedError,
     MissingError,
@@ -29,10 +28,10 @@ from emjax.experiments.archive.door import (
     read_toml,
 )
 from emjax.experiments.archive.shapes import Declaration
-from emjax.experiments.config.parts import PARTS, PATHS, GeneratorData, with_files
+from emjax.experiments.config.data import SourceData
+from emjax.experiments.config.parts import GeneratorData
 from emjax.experiments.config.refusals import refusal
-from emjax.experiments.config.schema import Study, StudySource
-from emjax.experiments.config.single import is_path
+from emjax.experiments.config.schema import Study, resolved
 from emjax.experiments.plan.jobs import Plan
 from emjax.jsonable import to_json
 from emjax.wording import printable
@@ -95,48 +94,6 @@ def read_back(folder: Path) -> Study:
         raise DamagedError(refusal(error, Study).message(printable(path))) from None
 
 
-def resolved(study: Study) -> dict[str, Any]:
-    """Every setting in force as plain TOML types; files by absolute path, and without the output's folder.
-
-    Raises ConfigError for a swept value that TOML has no form for.
-    """
-    tree = study.model_dump(mode="json", exclude_none=True, exclude={"output"})
-    for section, key in (path.split(".") for path in PATHS):
-        table = tree.get(section, {})
-        if isinstance(table, dict) and key in table:
-            table[key] = _absolute(table[key])
-    for section in PARTS:
-        tree[section] = [with_files(part, _absolute) for part in tree[section]]
-    for swept in ("grid", "zip"):
-        values = tree["sweep"].get(swept, {})
-        values.update({key: [_absolute(value) for value in values[key]] for key in PATHS if key in values})
-        for key in values:
-            if _holds_none(values[key]):
-                raise ConfigError(f"sweep.{swept}.{printable(key)}: null is no value; leave it out or give a number")
-    return tree
-
-
-WORDS = ("title", "question", "answered_by", "task")
-"""Settings of a study that no number depends on, only its page."""
-
-
-def comparable(study: Study) -> dict[str, Any]:
-    """The settings that numbers follow from, or that say how they came about: `resolved` less `WORDS`."""
-    return {key: value for key, value in resolved(study).items() if key not in WORDS}
-
-
-def _absolute(value: Any) -> Any:
-    return os.path.abspath(os.path.expanduser(value)) if isinstance(value, str) and is_path(value) else value
-
-
-def _holds_none(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_holds_none, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(_holds_none, value))
-    return value is None
-
-
 def _document(study: Study, plan: Plan) -> dict[str, Any]:
     keys = dict.fromkeys(key for cell in plan.cells for key in cell.settings)
     return {
@@ -166,7 +123,7 @@ def data_in_a_word(study: Study) -> str:
     data = study.data
     if isinstance(data, GeneratorData):
         return os.path.basename(data.generator)
-    return os.path.basename(data.source) if isinstance(data, StudySource) else "simulated"
+    return os.path.basename(data.source) if isinstance(data, SourceData) else "simulated"
 
 
 def is_another_study(document: Mapping[str, Any], plan: Plan) -> bool:

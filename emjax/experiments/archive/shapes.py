@@ -51,15 +51,16 @@ _PROVENANCE: dict[str, Any] = {
 # -- single runs
 
 RunConfig = _table(
-    task=Literal["compare", "fit", "sample"],
     seed=(int, 0),
     data=_table(kind=(str, ""), source=(str, "")),
     model=_table(family=(str, ""), covariance=(str, ""), n_components=(int, 0), file=(str, "")),
+    methods=_rows(kind=str, name=(str | None, None)),
 )
 
 Environment = _table(
     **_PROVENANCE,
     format=(Format, 1),
+    task=Literal["compare", "fit", "sample"],
     data=_table(name=str, n_samples=int, n_features=int),
     model=(_table(family=str, covariance=str | None, n_components=int) | None, None),
 )

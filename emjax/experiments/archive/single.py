@@ -103,7 +103,7 @@ class SingleRun(Shown):
     @property
     def task(self) -> str:
         """``compare``, ``fit`` or ``sample``."""
-        return str(self.config["task"])
+        return str(self.environment["task"])
 
     @functools.cached_property
     def data(self) -> Dataset:
@@ -177,8 +177,9 @@ class SingleRun(Shown):
         }
 
     def settings_by_key(self) -> dict[str, Any]:
-        """The settings by dotted key."""
-        return flattened(self.config)
+        """The settings by dotted key, methods by their label."""
+        methods = {method.get("name") or method["kind"]: method for method in self.config["methods"]}
+        return flattened({**self.config, "methods": methods})
 
     def versions(self) -> dict[str, Any]:
         """The versions that the numbers were made with."""
@@ -222,12 +223,13 @@ def open_single_run(folder: Path) -> SingleRun:
     try:
         checked(environment, shapes.Environment, folder / ENVIRONMENT)
         config = checked(read_toml(folder / CONFIG), shapes.RunConfig, folder / CONFIG)
-        name, shape = _DOCUMENTS[config["task"]]
+        task = environment["task"]
+        name, shape = _DOCUMENTS[task]
         document = checked(read_json(folder / name), shape, folder / name)
         documents = {name: found for name, _ in _DOCUMENTS.values() if (found := _read(folder / name)) is not None}
     except DamagedError as error:
         raise NewerError(newer) if newer else error from None
-    if config["task"] == "fit":
+    if task == "fit":
         document = document.get("mle") or document.get("map")
         if not document:
             raise DamagedError(f"{printable(folder / name)}: damaged: holds no fit")
@@ -267,13 +269,15 @@ def read_data(declared: Any, environment: Mapping[str, Any], config: Path) -> Da
     from pydantic import TypeAdapter, ValidationError
 
     from emjax.environment import fingerprint_of
-    from emjax.experiments.config.single import Data
+    from emjax.experiments.config.data import Data, GeneratorData
     from emjax.experiments.work.loading import load_data
 
     try:
         data = TypeAdapter(Data).validate_python(declared)
     except ValidationError:
         raise damaged(config, "data") from None
+    if isinstance(data, GeneratorData):  # no single run has one, and nothing is run here
+        raise damaged(config, "data")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # it was said when the run was made
         dataset = load_data(data)

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from emjax.bounds import BOUNDS, LARGEST, LONGEST_SECONDS
-from emjax.catalogue import SAMPLERS, samplers_where
 from emjax.shown import Shown
 
 
@@ -25,31 +24,13 @@ def bounded(name: str) -> Any:
     return Field(strict=True, ge=least, le=most)
 
 
-STARTS_IN_WORDS = "how starts are drawn; mixed: k-means++, random points, and hard clusters"
-_SINGLE = " and ".join(samplers_where("float32"))
-PRECISION_OF_SAMPLERS = f"precision of {_SINGLE}; the others work in float64 only"
-
-
-def check_sampler(sampler: str, settings: Any) -> None:
-    """Raise `Misplaced` where a setting is not for a sampler: ``dtype``, ``target_accept_prob`` or ``warmup``."""
-    entry = SAMPLERS[sampler]
-    if settings.dtype == "float32" and not entry.float32:
-        raise Misplaced(f"dtype = 'float32' is for {_SINGLE}; {sampler} works in float64 only", "dtype")
-    if settings.target_accept_prob is not None and not entry.target_accept_prob:
-        tuned = " and ".join(samplers_where("target_accept_prob"))
-        problem = f"target_accept_prob is for {tuned}; {sampler} tunes no steps: leave it out"
-        raise Misplaced(problem, "target_accept_prob")
-    if settings.warmup is not None and entry.weighted:
-        problem = f"warmup is for samplers with chains; draws of {sampler} are independent: leave it out"
-        raise Misplaced(problem, "warmup")
-
-
 Position = Annotated[int, Field(strict=True, ge=0)]
 Seed = Annotated[int, bounded("seed")]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
 Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=LARGEST)]
 NotNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=LARGEST)]
 Seconds = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=LONGEST_SECONDS)]
+Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 
 

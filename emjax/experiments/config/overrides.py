@@ -1,5 +1,6 @@
-"""Values put into a tree by their dotted keys: for ``--set``, and for the cells of a sweep."""
+"""A config as it was written, and values put into it by their dotted keys: ``--set``, and the cells of a sweep."""
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
 from typing import Any
@@ -10,10 +11,42 @@ from emjax.experiments.config.positions import Location, read_toml
 from emjax.wording import printable
 
 
+@dataclasses.dataclass(frozen=True)
+class Declared:
+    """A config as it was written: plain values, checked by no schema yet.
+
+    Attributes
+    ----------
+    tree
+        Tables and lists of texts, finite numbers and truth values; ``extends`` is worked in. Swept settings stand
+        under their dotted keys, however they were written.
+    path
+        The config file, as it was named.
+    lines
+        Where each value was written: a file and a line, or an override and None.
+    em_follows_prior
+        Whether nobody has said which kind of EM the first method is: MAP where the model has a prior of its own.
+    """
+
+    tree: dict[str, Any]
+    path: str
+    lines: Mapping[Location, tuple[str, int | None]] = dataclasses.field(default_factory=dict)
+    em_follows_prior: bool = False
+
+    def where(self, location: Location) -> str:
+        """The file and line, or the override, of a value; of the table around it where it is missing."""
+        for length in range(len(location), 0, -1):
+            found = self.lines.get(location[:length])
+            if found is not None:
+                place, line = found
+                return place if line is None else f"{place}, line {line}"
+        return printable(self.path)
+
+
 def apply_override(tree: Mapping[str, Any], override: str) -> tuple[dict[str, Any], Location]:
     """A copy of ``tree`` with ``"a.b=value"`` set, and the place of it; value is read as TOML, else as a string.
 
-    A method of a study is named by its label, as in ``"methods.em.n_init=5"``.
+    A method is named by its name or its kind, as in ``"methods.em.n_init=5"``.
 
     Raises ConfigError for an override without a key or that needs a table where there is a value.
     """
@@ -35,7 +68,7 @@ def shown(override: str) -> str:
 
 
 def locate(tree: Mapping[str, Any], names: list[str]) -> Location:
-    """The place that a dotted key means: the label of a method becomes its position in ``methods``.
+    """The place that a dotted key means: the name of a method, or a kind that only one has, becomes its position.
 
     Raises LookupError where there is no such method.
     """
@@ -43,11 +76,13 @@ def locate(tree: Mapping[str, Any], names: list[str]) -> Location:
     if names[0] != "methods" or not isinstance(methods, list) or len(names) == 1:
         return tuple(names)
     labels = [method_label(method) for method in methods]
-    # A label may hold dots itself: the longest that fits is meant.
-    for stop in range(len(names) - 1, 0, -1):
-        label = ".".join(names[1 : stop + 1])
-        if label in labels and stop + 1 < len(names):
-            return ("methods", labels.index(label), *names[stop + 1 :])
+    kinds = [method.get("kind") if isinstance(method, dict) else None for method in methods]
+    # A name may hold dots itself: the longest that fits is meant.
+    for stop in range(len(names) - 1, 1, -1):
+        label = ".".join(names[1:stop])
+        for called in (labels, kinds):
+            if label in called and (called is labels or called.count(label) == 1):
+                return ("methods", called.index(label), *names[stop:])
     allowed = ", ".join(repr(label) for label in labels if label)
     raise LookupError(
         f"no method has a setting {printable('.'.join(names))!r}; write methods.<name>.<setting>"

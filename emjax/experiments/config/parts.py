@@ -89,6 +89,10 @@ class OwnMethod(Part):
     name: Text | None = Field(default=None, description="how reports call it; default: the file's name, or its own")
     model: ModelChange | None = Field(default=None, description="what it is told to fit in place of the study's model")
 
+    def of_job(self) -> dict[str, Any]:
+        """The settings in force as plain JSON values."""
+        return {**self.model_dump(mode="json", exclude_none=True), "name": self.label}
+
     @property
     def label(self) -> str:
         """The name in force."""

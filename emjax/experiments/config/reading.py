@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emjax.errors import ConfigError
+from emjax.experiments.config.data import data_kind, is_path
+from emjax.experiments.config.methods import COMPARED
 from emjax.experiments.config.model import model_kind
-from emjax.experiments.config.overrides import apply_override, dotted, shown
+from emjax.experiments.config.overrides import Declared, apply_override, dotted, shown
 from emjax.experiments.config.parts import PARTS, PATHS, with_files
 from emjax.experiments.config.positions import MOST_PARTS, Location, read_toml, toml_lines
 from emjax.experiments.config.refusals import one_line, quoted
-from emjax.experiments.config.single import data_kind, is_path
 from emjax.files import read_regular, user_path
 from emjax.wording import printable
 
@@ -42,35 +43,6 @@ _YAML = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Declared:
-    """A config as it was written: plain values, checked by no schema yet.
-
-    Attributes
-    ----------
-    tree
-        Tables and lists of texts, finite numbers and truth values; ``extends`` is worked in. Swept settings stand
-        under their dotted keys, however they were written.
-    path
-        The config file, as it was named.
-    lines
-        Where each value was written: a file and a line, or an override and None.
-    """
-
-    tree: dict[str, Any]
-    path: str
-    lines: Mapping[Location, tuple[str, int | None]] = dataclasses.field(default_factory=dict)
-
-    def where(self, location: Location) -> str:
-        """The file and line, or the override, of a value; of the table around it where it is missing."""
-        for length in range(len(location), 0, -1):
-            found = self.lines.get(location[:length])
-            if found is not None:
-                place, line = found
-                return place if line is None else f"{place}, line {line}"
-        return printable(self.path)
-
-
 def read_tree(path: str | Path, overrides: Iterable[str] = ()) -> Declared:
     """Read a config file, which is TOML.
 
@@ -79,15 +51,21 @@ def read_tree(path: str | Path, overrides: Iterable[str] = ()) -> Declared:
     its kind. Paths (``data.source``, ``model.file``, ``output.dir``) are relative to the file that they stand in, paths
     in an override to the current folder.
 
+    Where no file lists methods, they are those of `emjax compare`.
+
     Raises ConfigError when a file cannot be read, or is no valid TOML, or extends itself; also where the files are
     larger together than a config is, or more than 32 extend one another.
     """
-    return overridden(dataclasses.replace(_Files().read(user_path(path), ()), path=str(path)), overrides)
+    declared = dataclasses.replace(_Files().read(user_path(path), ()), path=str(path))
+    if "methods" not in declared.tree:
+        tree = {**declared.tree, "methods": [dict(method) for method in COMPARED]}
+        declared = dataclasses.replace(declared, tree=tree, em_follows_prior=True)
+    return overridden(declared, overrides)
 
 
 def overridden(declared: Declared, overrides: Iterable[str]) -> Declared:
     """A config with each ``"a.b=value"`` put on top; raises ConfigError for one that does not fit."""
-    tree, lines = declared.tree, dict(declared.lines)
+    tree, lines, follows = declared.tree, dict(declared.lines), declared.em_follows_prior
     for override in overrides:
         tree, location = apply_override(tree, override)
         place = shown(override)
@@ -96,7 +74,8 @@ def overridden(declared: Declared, overrides: Iterable[str]) -> Declared:
         if location[0] == "sweep":
             tree, moved = _flattened(tree, {location: 0}, place, later_wins=True)
             lines.update(dict.fromkeys(moved, (place, None)))
-    return Declared(tree, declared.path, lines)
+        follows = follows and location not in (("methods",), ("methods", 0, "kind"))
+    return Declared(tree, declared.path, lines, follows)
 
 
 def read_study(path: str | Path, overrides: Iterable[str] = ()) -> Study:
@@ -104,16 +83,9 @@ def read_study(path: str | Path, overrides: Iterable[str] = ()) -> Study:
 
     Raises ConfigError as `read_tree` does, and for an unknown key, a bad value, or a cell that would have one.
     """
-    from emjax.experiments.plan.grid import checked_study
+    from emjax.experiments.plan.cells import checked_study
 
-    declared = read_tree(path, overrides)
-    return checked_study(declared.tree, declared.where)
-
-
-def is_study(config: Declared | Mapping[str, Any]) -> bool:
-    """Whether a config, or its tree, declares a study, not a single run: it lists methods, or sweeps something."""
-    tree = config.tree if isinstance(config, Declared) else config
-    return "methods" in tree or "sweep" in tree or tree.get("task") == "study"
+    return checked_study(read_tree(path, overrides))
 
 
 # -- one file and those that it extends

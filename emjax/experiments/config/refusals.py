@@ -21,6 +21,15 @@ LONGEST = 399
 _PLAIN_BRANCHES: dict[Location, tuple[str, ...]] = {("model", "prior"): ("name",)}
 """The branches of unions that are no tables."""
 
+_MOVED = {
+    "em": 'a method: [[methods]] with kind = "em" (or "map", under the prior) and its settings below',
+    "mcmc": 'a method: [[methods]] with kind = "auto" (or the name of a sampler) and its settings below',
+    "compare": "level at the top, and loo as a setting of the sampler under [[methods]]",
+    "task": '[[methods]], of kind "em" for a fit, of a sampler for a sample; without it both are compared',
+    "precision": "a setting of the methods: precision of em and map, dtype of samplers",
+}
+"""How keys of configs that emjax 0.1.0 has read are written now."""
+
 _HINTS = {"data": 'say which data, as in [data] source = "faithful"', "model": "add [model] n_components = K"}
 
 
@@ -51,6 +60,9 @@ def refusal(error: ValidationError, root: type[BaseModel], display: Mapping[str,
     """
     # Unknown keys first: a mistyped key is what makes the right one "missing".
     problems = sorted(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden")
+    # A list is not too short beside what is wrong in it.
+    wrong = {item["loc"][: len(short["loc"])] for short in problems for item in problems if item is not short}
+    problems = [item for item in problems if item["type"] != "too_short" or item["loc"] not in wrong]
     place = _Place(root, problems[0]["loc"])
     text = _describe(dict(problems[0]), place, display or {})
     below: Location = ("kind",) if problems[0]["type"] == "union_tag_invalid" else ()
@@ -92,7 +104,7 @@ class _Place:
 
 def _describe(problem: dict[str, Any], place: _Place, display: Mapping[str, str]) -> str:
     key = _key(place.location)
-    shown = f"{display[key]} ({key})" if key in display else key
+    shown = _named(key, display)
     given = f"{shown} = {quoted(problem['input'])}"
     match problem["type"]:
         case "extra_forbidden":
@@ -108,7 +120,7 @@ def _describe(problem: dict[str, Any], place: _Place, display: Mapping[str, str]
         case "model_type" | "model_attributes_type" | "dict_type" if place.tags.get(place.location) != "table":
             return f"{given} is not a table; write [{key}] and its keys below it"
         case "union_tag_invalid" | "union_tag_not_found":
-            return _unknown_kind(problem["input"], shown, place)
+            return _unknown_kind(problem["input"], shown, _named(f"{key}.kind", display), place)
         case "tuple_type":
             return f"{given} is not allowed; write a list"
         case "too_short":
@@ -124,17 +136,24 @@ def _unknown(key: str, place: _Place) -> str:
             return f"{key!r} does not go with model.file, whose build() decides it: leave one of them out"
         kinds = [kind for owner in owners for kind in _kinds(place.variants[owner])]
         return f"unknown key {key!r} for kind {tag!r}; it is for kind {', '.join(kinds)}"
+    if len(place.location) == 1 and place.name in _MOVED:
+        return f"unknown key {key!r}; it is written as {_MOVED[place.name]}"
     return f"unknown key {key!r}; {suggestion(key, _candidates(place))}"
 
 
-def _unknown_kind(table: Any, shown: str, place: _Place) -> str:
+def _named(key: str, display: Mapping[str, str]) -> str:
+    """A key, behind the name under which the user wrote it."""
+    return f"{display[key]} ({key})" if key in display else key
+
+
+def _unknown_kind(table: Any, shown: str, kind: str, place: _Place) -> str:
     variants = place.tables.get(_pattern(place.location), {})
     kinds = [kind for model in variants.values() for kind in _kinds(model)]
     if not isinstance(table, dict):
         return f"{shown} = {quoted(table)} is not a table; write its keys, and first kind = {kinds[0]!r}"
     if "kind" not in table:
-        return f"{shown}.kind is missing; {_one_of('', kinds)}"
-    return f"{shown}.kind = {quoted(table['kind'])} is not allowed; {_one_of(table['kind'], kinds)}"
+        return f"{kind} is missing; {_one_of('', kinds)}"
+    return f"{kind} = {quoted(table['kind'])} is not allowed; {_one_of(table['kind'], kinds)}"
 
 
 def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
@@ -167,9 +186,9 @@ def _candidates(place: _Place) -> list[str]:
     """The dotted keys to suggest for an unknown one: the same name elsewhere, else the keys of its table."""
     own = [f"{_key(place.table)}.{field}".lstrip(".") for model in place.models for field in model.model_fields]
     elsewhere = [
-        f"{'.'.join(table)}.{place.name}".lstrip(".")
+        f"{'.'.join(table)}.{place.name}".lstrip(".").replace("[]", "<name>")
         for table, variants in place.tables.items()
-        if "[]" not in table and any(place.name in model.model_fields for model in variants.values())
+        if any(place.name in model.model_fields for model in variants.values())
     ]
     return elsewhere or list(dict.fromkeys(own)) or list(_top(place.tables))
 

@@ -1,276 +1,27 @@
-"""The declaration of a study: data, model, a list of methods, and a sweep over any of their settings.
+"""The one declaration of a config: methods on data, for every cell of a sweep and every replicate.
 
-A study is what `emjax run` does with a config that has ``[[methods]]``. It shares the sections ``data``, ``model`` and
-``output`` with the config of a single run (`emjax.experiments.config.single`) and widens them.
+A config is checked whole before anything is computed. It can never execute code, but for the one file that it may name
+as its model: every other value is a number, a text or a list of them. A single run is a study of one cell and one
+replicate: `single_task` says which studies are one.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import os
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 
-from emjax.bounds import LARGEST
-from emjax.catalogue import (
-    DEFAULT_FAMILY,
-    DEFAULT_SAMPLER,
-    DEFAULT_START,
-    FAMILY_ENTRIES,
-    NAMED_SAMPLERS,
-    SAMPLERS,
-    SamplerName,
-    StartName,
-    fewest_chains,
-    in_words,
-    is_structured,
-)
-from emjax.experiments.config.fields import (
-    PRECISION_OF_SAMPLERS,
-    STARTS_IN_WORDS,
-    Misplaced,
-    NotNegative,
-    Positive,
-    Seconds,
-    Section,
-    Seed,
-    Text,
-    bounded,
-    check_sampler,
-)
-from emjax.experiments.config.model import FileModel, Model, ModelChange, ModelSetting
-from emjax.experiments.config.parts import GeneratorData, Measures, MethodOrFunction, OwnMethod, own_label
-from emjax.experiments.config.single import (
-    MIN_DRAWS_TO_COMPARE,
-    Output,
-    SimulatedData,
-    SourceData,
-    data_kind,
-    with_texts,
-)
-
-Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
-
-
-class Contamination(Section):
-    """Rows that no component of the mixture has drawn: each row is replaced with probability ``share``."""
-
-    share: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(
-        description="the probability that a row is replaced"
-    )
-    kind: Literal["uniform", "normal"] = Field(
-        default="uniform",
-        description="uniform: over the box of the data, widened `spread` times about its centre; normal: about the "
-        "centre of the data, with `spread` times its standard deviations",
-    )
-    spread: Positive = Field(default=2.0, description="how wide the contamination is, in widths of the data")
-
-
-class Misspecification(Section):
-    """Components of another shape than the model's, with the same means and covariances."""
-
-    kind: Literal["student_t", "skew_normal", "uniform"] = Field(description="the shape of every component")
-    degrees_of_freedom: Annotated[float, Field(strict=True, allow_inf_nan=False, gt=2, le=LARGEST)] | None = Field(
-        default=None, description="student_t: default 5"
-    )
-    skewness: Annotated[float, Field(strict=True, gt=-1, lt=1)] | None = Field(
-        default=None, description="skew_normal: delta, between -1 and 1; default 0.9"
-    )
-
-    @model_validator(mode="after")
-    def _settings_belong(self) -> Misspecification:
-        if self.kind != "student_t" and self.degrees_of_freedom is not None:
-            raise Misplaced(
-                f"degrees_of_freedom is for kind 'student_t', not {self.kind!r}: leave it out", "degrees_of_freedom"
-            )
-        if self.kind != "skew_normal" and self.skewness is not None:
-            raise Misplaced(f"skewness is for kind 'skew_normal', not {self.kind!r}: leave it out", "skewness")
-        return self
-
-
-class StudySource(SourceData):
-    """Data that lie somewhere; replicates differ by their split, or are bootstrap samples."""
-
-    holdout: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(
-        default=0.0, description="the share of the rows that is set aside for the log score, drawn anew per replicate"
-    )
-    resample: Literal["none", "bootstrap"] = Field(
-        default="none", description="bootstrap: every replicate draws as many rows with replacement"
-    )
-
-    @model_validator(mode="after")
-    def _read_more_than_once(self) -> StudySource:
-        if self.source == "-":
-            raise ValueError(
-                "source '-' is standard input, which is read once, and a study reads its data again and "
-                "again: save them as a file"
-            )
-        return self
-
-
-class StudySimulation(SimulatedData):
-    """Data drawn from a mixture that is written here, anew for every replicate."""
-
-    overlap: Share | None = Field(
-        default=None,
-        description="the share of rows that the best possible rule assigns wrongly; means are moved apart or together "
-        "about their common centre until it is met",
-    )
-    contamination: Contamination | None = Field(default=None, description="rows that no component has drawn")
-    misspecification: Misspecification | None = Field(
-        default=None, description="components of another shape than the model's"
-    )
-    holdout: Annotated[int, bounded("holdout")] = Field(
-        default=0, description="further rows drawn for the log score, never contaminated"
-    )
-
-    @model_validator(mode="after")
-    def _normal_only(self) -> StudySimulation:
-        for name in ("overlap", "contamination", "misspecification"):
-            if self.drawn_family != DEFAULT_FAMILY and getattr(self, name) is not None:
-                others = in_words(self.drawn_family)
-                raise Misplaced(f"{name} is for normal components, and these are {others}: leave it out", name)
-        if self.overlap is not None and len(self.weights) < 2:
-            raise Misplaced("overlap needs at least two components", "overlap")
-        return self
-
-
-StudyData = Annotated[
-    Annotated[StudySource, Tag("source")]
-    | Annotated[StudySimulation, Tag("simulate")]
-    | Annotated[GeneratorData, Tag("generator")],
-    Discriminator(data_kind),
-]
-
-
-class Budget(Section):
-    """What a method may spend on one data set, so that accuracy is compared at equal cost."""
-
-    seconds: Seconds | None = Field(default=None, description="run seconds, compilation not counted")
-    evaluations: Annotated[int, bounded("evaluations")] | None = Field(
-        default=None, description="passes over the data: E-steps of all starts, density evaluations of all chains"
-    )
-
-    @model_validator(mode="after")
-    def _one_unit(self) -> Budget:
-        if (self.seconds is None) == (self.evaluations is None):
-            raise ValueError("give either seconds or evaluations")
-        return self
-
-
-class MethodBase(Section):
-    """What every method has."""
-
-    name: Text | None = Field(default=None, description="how reports call it; default: its kind")
-    budget: Budget | None = Field(default=None, description="what it may spend on one data set; default: no limit")
-    model: ModelChange | None = Field(default=None, description="what it fits in place of the study's model")
-
-    @property
-    def label(self) -> str:
-        """The name in force."""
-        return self.name or str(getattr(self, "kind"))  # noqa: B009  (declared by the variants)
-
-
-class EmSettings(MethodBase):
-    """What both estimates by EM have."""
-
-    n_init: Annotated[int, bounded("n_init")] = Field(default=20, description="number of starts; the best is kept")
-    starts: StartName = Field(default=DEFAULT_START, description=STARTS_IN_WORDS)
-    accelerate: Literal["auto", "none", "squarem", "anderson"] = Field(
-        default="auto", description="auto: Anderson acceleration; none: plain EM"
-    )
-    max_iter: Annotated[int, bounded("max_iter")] = Field(default=10_000, description="most iterations of one start")
-    tol: NotNegative = Field(
-        default=1e-6, description="stop when the estimated distance to the limit is below this; 0: never"
-    )
-    precision: Literal["float64", "float32"] = Field(default="float64", description="precision of EM")
-    intervals: Literal["information", "none"] = Field(
-        default="information", description="information: from the observed information; none: estimates alone"
-    )
-
-
-class EmMethod(EmSettings):
-    """Maximum likelihood by EM."""
-
-    kind: Literal["em"]
-
-
-class MapMethod(EmSettings):
-    """The posterior mode by EM, under the model's prior."""
-
-    kind: Literal["map"]
-
-
-class SamplerMethod(MethodBase):
-    """A posterior by one of the library's samplers, or by the one that ``auto`` chooses."""
-
-    kind: SamplerName = Field(description="the sampler, as `mcmc.method` of a single run")
-    chains: Annotated[int, bounded("chains")] | None = Field(
-        default=None, description="chains; default: the sampler's own"
-    )
-    warmup: Annotated[int, bounded("warmup")] | None = Field(
-        default=None, description="steps of each chain that are not kept; default: the sampler's own"
-    )
-    draws: Annotated[int, bounded("draws")] | None = Field(
-        default=None, description="draws kept of each chain; default: the sampler's own"
-    )
-    target_accept_prob: Share | None = Field(
-        default=None, description="acceptance probability that steps are tuned to; default: the sampler's own"
-    )
-    dtype: Literal["float64", "float32"] = Field(default="float64", description=PRECISION_OF_SAMPLERS)
-    verdict: bool = Field(
-        default=False, description="also compare with EM and record what `emjax compare` would have said"
-    )
-    keep_draws: bool = Field(default=False, description="write every posterior as NetCDF beside its rows")
-
-    @model_validator(mode="after")
-    def _settings_go_with_kind(self) -> SamplerMethod:
-        check_sampler(self.kind, self)
-        if self.kind == DEFAULT_SAMPLER and self.budget is not None:
-            others = " or ".join(NAMED_SAMPLERS)
-            raise Misplaced(f"auto goes on until its draws suffice: for a budget name {others}", "budget")
-        n_draws = (self.chains or fewest_chains(self.kind)) * (self.draws or MIN_DRAWS_TO_COMPARE)
-        if self.verdict and n_draws < MIN_DRAWS_TO_COMPARE:
-            problem = f"chains x draws = {n_draws}: a verdict needs at least {MIN_DRAWS_TO_COMPARE} draws"
-            raise Misplaced(problem, "draws")
-        return self
-
-
-class SklearnMethod(MethodBase):
-    """scikit-learn's mixtures, as peers; they need scikit-learn (extra `sklearn`)."""
-
-    kind: Literal["sklearn"]
-    estimator: Literal["GaussianMixture", "BayesianGaussianMixture"] = Field(
-        default="GaussianMixture", description="EM, or variational inference"
-    )
-    n_init: Annotated[int, bounded("n_init")] = Field(default=1, description="number of starts; the best is kept")
-    init_params: Literal["kmeans", "k-means++", "random", "random_from_data"] = Field(
-        default="kmeans", description="how starts are drawn"
-    )
-    max_iter: Annotated[int, bounded("max_iter")] = Field(default=100, description="most iterations of one start")
-    tol: NotNegative = Field(
-        default=1e-3, description="stop when the mean log-likelihood of a row (or its bound) gains less than this"
-    )
-    reg_covar: NotNegative = Field(default=1e-6, description="added to the variances of every component")
-
-
-def _method_kind(method: Any) -> str | None:
-    if isinstance(method, dict) and "kind" not in method and own_label(method) is not None:
-        return "own"
-    kind = method.get("kind") if isinstance(method, dict) else getattr(method, "kind", None)
-    if not isinstance(kind, str):
-        return None
-    return "sampler" if kind in SAMPLERS else kind
-
-
-Method = Annotated[
-    Annotated[EmMethod, Tag("em")]
-    | Annotated[MapMethod, Tag("map")]
-    | Annotated[SamplerMethod, Tag("sampler")]
-    | Annotated[SklearnMethod, Tag("sklearn")]
-    | Annotated[OwnMethod, Tag("own")],
-    Discriminator(_method_kind),
-    MethodOrFunction,
-]
+from emjax.catalogue import FAMILY_ENTRIES, in_words, is_structured
+from emjax.errors import ConfigError
+from emjax.experiments.config.data import Data, SimulatedData, SourceData, is_path
+from emjax.experiments.config.fields import Misplaced, PathText, Seconds, Section, Seed, Share, Text, bounded
+from emjax.experiments.config.methods import COMPARED, EmMethod, MapMethod, Method, SamplerMethod
+from emjax.experiments.config.model import FileModel, Model, ModelSetting
+from emjax.experiments.config.parts import PARTS, PATHS, GeneratorData, Measures, with_files
+from emjax.wording import printable
 
 
 class Sweep(Section):
@@ -301,6 +52,15 @@ class Execution(Section):
     retries: Annotated[int, bounded("retries")] = Field(default=1, description="how often a failed job is tried again")
 
 
+class Output(Section):
+    """Where the results are written."""
+
+    dir: PathText | None = Field(
+        default=None,
+        description="the folder; default: runs/<data>-k<K> for a single run, runs/<name of the config> for a study",
+    )
+
+
 Answer = Literal[
     "verdict",
     "coverage",
@@ -318,9 +78,8 @@ Answer = Literal[
 
 
 class Study(Section):
-    """A study: methods on the data of every cell and replicate."""
+    """Methods on the data of every cell and replicate; one cell and one replicate are a single run."""
 
-    task: Literal["study"] = "study"
     title: Text | None = Field(default=None, description="the title of the report")
     question: Text | None = Field(default=None, description="the first line of the report")
     answered_by: Answer | None = Field(
@@ -328,14 +87,21 @@ class Study(Section):
         description="what the report's answer is about; default: the verdict where a method records one, else coverage",
     )
     seed: Seed = Field(default=0, description="all random numbers follow from it, and from what they are for")
-    data: StudyData = Field(description="the data of a replicate, from a source or drawn from a mixture")
+    data: Data = Field(description="the data of a replicate, from a source or drawn from a mixture")
     model: ModelSetting = Field(description="the mixture that all methods fit: declared, or built by a file")
-    methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=1000)] = Field(description="what is compared")
+    methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=1000)] = Field(
+        default=(), description="what is done; default: what `emjax compare` does, em and auto with a verdict"
+    )
     measures: Measures = Field(default=(), description="what is measured besides: functions of the user's own")
     level: Share = Field(default=0.9, description="probability of all intervals")
     sweep: Sweep = Sweep()
     execution: Execution = Execution()
     output: Output = Output()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _methods_of_compare(cls, tree: Any) -> Any:
+        return {**tree, "methods": list(COMPARED)} if isinstance(tree, dict) and "methods" not in tree else tree
 
     def model_of(self, method: Method) -> Model | FileModel:
         """The model that a method fits. Raises Misplaced where its own does not go with the study's."""
@@ -357,12 +123,20 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _texts_fit_family(self) -> Study:
-        object.__setattr__(self, "data", with_texts(self.data, self.model))
+        """Texts are levels where the declared family is of levels."""
+        data = self.data
+        if isinstance(data, SourceData) and isinstance(self.model, Model):
+            of_levels = FAMILY_ENTRIES[self.model.family].of_levels
+            if data.texts == "levels" and not of_levels:
+                problem = f"texts = 'levels' is for families of levels, and {self.model.family!r} is none: leave it out"
+                raise Misplaced(problem, "data", "texts")
+            if of_levels and data.texts is None:
+                object.__setattr__(self, "data", data.model_copy(update={"texts": "levels"}))
         return self
 
     def _check_data_for(self, model: Model | FileModel, *at: str | int) -> None:
         """Normal components draw real numbers, which no other data are."""
-        if isinstance(model, Model) and isinstance(self.data, StudySimulation):
+        if isinstance(model, Model) and isinstance(self.data, SimulatedData):
             family, drawn = model.family, self.data.drawn_family
             if is_structured(drawn) and not is_structured(family):
                 data = FAMILY_ENTRIES[family].data
@@ -381,3 +155,110 @@ class Study(Section):
                 raise Misplaced(problem, "methods", place, "name")
             seen.add(method.label)
         return self
+
+    def written_to(self, folder: str | Path) -> Study:
+        """The same study, to be written to ``folder`` (relative to the current one)."""
+        return self.model_copy(update={"output": Output(dir=str(folder))})
+
+
+WORDS = ("title", "question", "answered_by")
+"""Settings of a study that no number depends on, only its page."""
+
+
+# -- single runs
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a single run does.
+
+    Attributes
+    ----------
+    kind
+        ``compare``: EM, the posterior, and whether EM is enough; ``fit`` or ``sample``: one of them alone.
+    data
+        The data.
+    em
+        How EM is run; for ``sample``, whose chains start at EM's modes, `MapMethod`.
+    sampler
+        How the posterior is sampled; None for ``fit``.
+    """
+
+    kind: Literal["compare", "fit", "sample"]
+    data: SourceData | SimulatedData
+    em: EmMethod | MapMethod
+    sampler: SamplerMethod | None = None
+
+
+def single_task(study: Study) -> Task | None:
+    """What a study comes to as a single run; None where it is more than that.
+
+    A single run is one cell and one replicate, on data as they are, of ``em`` or ``map`` (a fit), of a sampler, with
+    ``map`` for its starts or without (a sample), or of a sampler with a verdict and what that is on (a comparison).
+
+    Raises ConfigError for a comparison with an EM that has no intervals.
+    """
+    ems = [method for method in study.methods if isinstance(method, EmMethod | MapMethod)]
+    samplers = [method for method in study.methods if isinstance(method, SamplerMethod)]
+    if len(ems) > 1 or len(samplers) > 1 or len(ems) + len(samplers) < len(study.methods):
+        return None
+    data = study.data
+    if study.sweep != Sweep() or study.measures or isinstance(data, GeneratorData) or not data.plain:
+        return None
+    if any(method.budget or method.model for method in (*ems, *samplers)) or any(one.keep_draws for one in samplers):
+        return None
+    if not samplers:
+        return Task("fit", data, ems[0])
+    if samplers[0].verdict:
+        em = ems[0] if ems else EmMethod(kind="em")
+        if em.intervals == "none":
+            problem = "intervals = 'none' is for a fit or a sample: a comparison judges EM by its intervals"
+            raise ConfigError(f"methods.{printable(em.label)}: {problem}")
+        return Task("compare", data, em, samplers[0])
+    start = ems[0] if ems else MapMethod(kind="map")
+    return Task("sample", data, start, samplers[0]) if isinstance(start, MapMethod) else None
+
+
+# -- what is written down
+
+
+def resolved(study: Study) -> dict[str, Any]:
+    """Every setting in force as plain TOML types; files by absolute path, and without the output's folder.
+
+    What is left to a sampler (``chains``, ``warmup``, ``draws``, ``target_accept_prob``) stays out, because ``auto``
+    may come to another one than it began with, and a number would bind them all.
+
+    Raises ConfigError for a swept value that TOML has no form for.
+    """
+    tree = study.model_dump(mode="json", exclude_none=True, exclude={"output"})
+    swept = (*study.sweep.grid, *study.sweep.zip)
+    if isinstance(study.model, Model) and study.model.structure and not any(key.startswith("model") for key in swept):
+        tree["model"]["covariance"] = study.model.structure
+    for section, key in (path.split(".") for path in PATHS):
+        if key in tree[section]:
+            tree[section][key] = _absolute(tree[section][key])
+    for section in PARTS:
+        tree[section] = [with_files(part, _absolute) for part in tree[section]]
+    for values in (tree["sweep"][table] for table in ("grid", "zip")):
+        values.update({key: [_absolute(value) for value in values[key]] for key in PATHS if key in values})
+    for table in ("grid", "zip"):
+        for key, values in tree["sweep"][table].items():
+            if _holds_none(values):
+                raise ConfigError(f"sweep.{table}.{printable(key)}: null is no value; leave it out or give a number")
+    tree["sweep"] = {key: value for key, value in tree["sweep"].items() if value}
+    return tree
+
+
+def comparable(study: Study) -> dict[str, Any]:
+    """The settings that numbers follow from, or that say how they came about: `resolved` less `WORDS`."""
+    return {key: value for key, value in resolved(study).items() if key not in WORDS}
+
+
+def _absolute(value: Any) -> Any:
+    return os.path.abspath(os.path.expanduser(value)) if isinstance(value, str) and is_path(value) else value
+
+
+def _holds_none(value: Any) -> bool:
+    if isinstance(value, dict | list | tuple):
+        return any(map(_holds_none, value.values() if isinstance(value, dict) else value))
+    return value is None

@@ -27,7 +27,6 @@ from emjax.wording import printable
 if TYPE_CHECKING:
     from emjax.experiments.archive.folder import Archive
     from emjax.experiments.config.schema import Study
-    from emjax.experiments.config.single import Config
     from emjax.experiments.results import StudyResult
 
 
@@ -89,8 +88,8 @@ class Repetition(Shown):
 
 def intend(run: "SingleRun | StudyResult", *, jobs: Sequence[str] = (), sample: int | None = None) -> Intention:
     """What `repeat` would do with the same arguments. Raises ConfigError where it would refuse."""
+    from emjax.experiments.config.data import is_path
     from emjax.experiments.config.parts import python_files_of
-    from emjax.experiments.config.single import is_path
 
     if isinstance(run, SingleRun) and (sample is not None or jobs):
         raise ConfigError("--sample and --job are for studies, and this is a single run: leave them out")
@@ -98,7 +97,7 @@ def intend(run: "SingleRun | StudyResult", *, jobs: Sequence[str] = (), sample: 
         raise ConfigError(run.newer)
     task, keys, declared = "study", [], []  # type: str, list[str], list[Any]
     if isinstance(run, SingleRun):
-        task, declared = run.task, [_config(run)]
+        task, declared = run.task, [_single_study(run)]
     else:
         keys = _chosen(run, jobs, sample)
         declared = [_study_of(_record(run.archive, key)["spec"], run.folder / "jobs" / key) for key in keys]
@@ -146,10 +145,9 @@ def repeat(
 
 
 def _repeat_single(run: SingleRun, target: Path) -> Repetition:
-    from emjax.experiments.config.settings import with_output
     from emjax.experiments.execution import single
 
-    single.run(with_output(_config(run), target))
+    single.run(_single_study(run).written_to(target))
     again = open_single_run(target)
     return Repetition(
         numbers=compare_numbers(run.numbers(), again.numbers()),
@@ -193,10 +191,11 @@ def _repeat_jobs(
     )
 
 
-def _config(run: SingleRun) -> "Config":
-    from emjax.experiments.config.settings import build_config
+def _single_study(run: SingleRun) -> "Study":
+    from emjax.experiments.config.overrides import Declared
+    from emjax.experiments.plan.cells import checked_study
 
-    return build_config(run.settings, place=str(run.folder / CONFIG))
+    return checked_study(Declared(dict(run.settings), str(run.folder / CONFIG)))
 
 
 def _record(archive: "Archive", key: str) -> Mapping[str, Any]:

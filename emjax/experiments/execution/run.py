@@ -78,11 +78,13 @@ def run_study(
     StudyInterrupted
         After Ctrl-C, SIGTERM or SIGHUP (a KeyboardInterrupt); what was done stays.
     """
+    from emjax.experiments.config.reading import read_study
     from emjax.experiments.plan.grid import make_plan
     from emjax.experiments.results import open_study
 
-    target = folder_of(study, folder)
-    study = _read(study)
+    config = None if isinstance(study, Study) else Path(study)
+    study = study if isinstance(study, Study) else read_study(study)
+    target = folder_of(study, folder, config)
     count = check_workers(workers, scheduler)
     archive = Archive(target)
     plan = make_plan(study, archive.known_jobs())
@@ -101,14 +103,14 @@ def run_study(
     return open_study(target)
 
 
-def folder_of(study: Study | str | Path, folder: str | Path | None = None) -> Path:
-    """The absolute path of the folder in which a study's results are kept; see `run_study`."""
+def folder_of(study: Study, folder: str | Path | None = None, config: Path | None = None) -> Path:
+    """The absolute path of the folder in which the results of a study, of a config file or of none, are kept."""
     if folder is None:
-        folder = _read(study).output.dir
+        folder = study.output.dir
     if folder is None:
-        if isinstance(study, Study):
+        if config is None:
             raise ConfigError("run_study: name the folder of the results, as in folder='runs/mine'")
-        path = Path(study).absolute()
+        path = config.absolute()
         folder = Path("runs") / (path.parent.name if path.stem == "config" else path.stem)
     # Workers may have another current folder.
     return Path(os.path.abspath(user_path(folder)))
@@ -138,14 +140,6 @@ def check_workers(workers: int | None, scheduler: str | None) -> int | None:
                 "there are; leave --workers out"
             )
     return workers
-
-
-def _read(study: Study | str | Path) -> Study:
-    if isinstance(study, Study):
-        return study
-    from emjax.experiments.config.reading import read_study
-
-    return read_study(study)
 
 
 def _damaged(archive: Archive, jobs: Sequence[Job], listener: Listener) -> set[str]:

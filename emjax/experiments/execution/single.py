@@ -20,7 +20,8 @@ from emjax.experiments.archive.documents import fit_document, parameter_line, po
 from emjax.experiments.archive.door import read_json
 from emjax.experiments.archive.single import DATA, FILE, TREE, read_objects, written_objects
 from emjax.experiments.archive.store import RunFolder, run_folder
-from emjax.experiments.config.single import Config
+from emjax.experiments.config.methods import SamplerMethod
+from emjax.experiments.config.schema import Study, Task, comparable, resolved, single_task
 from emjax.experiments.execution.listener import Bars, ChainBars, Listener
 from emjax.experiments.work.loading import columns_of, data_name, load_data
 from emjax.files import sha256_of
@@ -53,6 +54,7 @@ class RunResult(Shown):
         posterior: the posterior, None for ``fit``.
         comparison: the comparison, None but for ``compare``.
         about: ``name`` and ``shape`` of the data, the ``model`` in words, the ``roles`` of rows.
+        task: ``compare``, ``fit`` or ``sample``.
     """
 
     folder: Path
@@ -62,39 +64,46 @@ class RunResult(Shown):
     posterior: Any = None
     comparison: Any = None
     about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    task: str = ""
 
 
-def run(config: Config, *, listener: Listener | None = None, overwrite: bool = False) -> RunResult:
-    """Run what a config declares and write its folder.
+def run(study: Study, *, listener: Listener | None = None, overwrite: bool = False) -> RunResult:
+    """Run a study that is a single run (`single_task`) and write its folder.
 
     One that fails or is interrupted leaves the stages behind that it had done, EM and sampling, and the same config
     goes on from there, with the same numbers in the end. See `archive.store` for the folder's name and
     ``overwrite``.
 
-    Raises DataError for data that cannot be used, RunExistsError when the folder is there.
+    Raises DataError for data that cannot be used, RunExistsError when the folder is there, ConfigError for a study that
+    is more than a single run.
     """
-    return _Run(config, listener or Listener(), overwrite).execute()
+    task = single_task(study)
+    if task is None:
+        raise ConfigError("run: this is a study of more than one run: use run_study, or `emjax run CONFIG.toml`")
+    return _Run(study, task, listener or Listener(), overwrite).execute()
 
 
 class _Run:
     """The parts of a run share the config, the data and where progress is shown."""
 
-    def __init__(self, config: Config, listener: Listener, overwrite: bool) -> None:
-        self.config = config
+    def __init__(self, study: Study, task: Task, listener: Listener, overwrite: bool) -> None:
+        self.study = study
+        self.task = task
+        self.em = task.em
         self.listener = listener
         self.overwrite = overwrite
         self.started = clock.now()
-        self.dataset = load_data(config.data)
+        self.dataset = load_data(task.data)
         self.samples = self._samples()
         self._held: Mapping[str, Any] = {}
 
     def execute(self) -> RunResult:
-        config = self.config
-        suffix = "" if config.task == "compare" else f"-{config.task}"
-        default = f"{data_name(config)}-k{config.model.n_components}{suffix}"
-        task = {"fit": self._fit, "sample": self._sample, "compare": self._compare}[config.task]
+        study, kind = self.study, self.task.kind
+        suffix = "" if kind == "compare" else f"-{kind}"
+        default = f"{data_name(self.task.data)}-k{study.model.n_components}{suffix}"
+        task = {"fit": self._fit, "sample": self._sample, "compare": self._compare}[kind]
         key = self._identity()
-        with run_folder(config.output.dir, default=default, overwrite=self.overwrite, key=key) as folder:
+        with run_folder(study.output.dir, default=default, overwrite=self.overwrite, key=key) as folder:
             folder.write("config.toml", self._settings(folder))
             if folder.begun:
                 self._held = self._done_before(folder)
@@ -106,13 +115,14 @@ class _Run:
             "model": self._model(),
             "roles": self.samples.roles,
         }
-        return dataclasses.replace(result, folder=path, document={**result.document, "run": str(path)}, about=about)
+        document = {**result.document, "run": str(path)}
+        return dataclasses.replace(result, folder=path, document=document, about=about, task=kind)
 
     def _identity(self) -> str:
         """What the numbers of the run depend on, as a hash."""
         found = self._described
         parts = {name: found[name] for name in ("versions", "machine", "devices")}
-        return digest([self.config.resolved(), found["data"]["sha256"], parts], 16)
+        return digest([comparable(self.study), found["data"]["sha256"], parts], 16)
 
     def _done_before(self, folder: RunFolder) -> Mapping[str, Any]:
         """The fit and the posterior that an earlier run has left, as far as they are whole."""
@@ -131,17 +141,17 @@ class _Run:
 
         if posterior is None:
             key = "mle" if fit.mixture.prior is None else "map"
-            waits = left_out(fit, self.config.compare.level, "The run has not come to the intervals.")
+            waits = left_out(fit, self.study.level, "The run has not come to the intervals.")
             folder.write("em.json", {"mle": None, "map": None, key: fit_document(fit, waits)})
         else:
-            _write_posterior(folder, posterior, posterior_document(posterior, self.config.compare.level))
+            _write_posterior(folder, posterior, posterior_document(posterior, self.study.level))
         _write_objects(folder, fit, posterior)
         self._write_environment(folder)
         folder.mark(*(name for stage, name in _STAGES.items() if stage == "fit" or posterior is not None))
 
     def _settings(self, folder: RunFolder) -> dict[str, Any]:
         """Every setting in force; data that came through a pipe are written down, so that the run can be repeated."""
-        tree = self.config.resolved()
+        tree = resolved(self.study)
         if self.dataset.source == STANDARD_INPUT:
             columns, roles = columns_of(self.dataset)
             folder.write(DATA, columns)
@@ -151,9 +161,9 @@ class _Run:
     def _fit(self, folder: RunFolder) -> RunResult:
         from emjax.report.fit_page import render_fit
 
-        with self.listener.bars(self.config.em.log_every == 0) as bars:
-            fit = self._em(self.config.em_prior, bars)
-        key = "mle" if self.config.em_prior == "none" else "map"
+        with self.listener.bars(self.em.log_every == 0) as bars:
+            fit = self._em(bars)
+        key = self._estimate
         with _beside(_import_figures):
             intervals = self._intervals(fit)
         document = fit_document(fit, intervals)
@@ -166,26 +176,26 @@ class _Run:
         command = shlex.join(provenance["command"])
         page = render_fit(fit, intervals, provenance=provenance, command=command, assignments_file=written)
         folder.write(PAGE, page)
-        asked_for = self.config.em.iterations is not None and str(fit.status) == "max_iter"
+        asked_for = self.em.iterations is not None and str(fit.status) == "max_iter"
         return RunResult(folder.target, document, fit.converged or asked_for, fit)
 
     def _sample(self, folder: RunFolder) -> RunResult:
-        with self.listener.bars(self.config.em.log_every == 0) as bars:
-            fit, posterior = self._fit_and_draws(folder, "default", bars)
+        with self.listener.bars(self.em.log_every == 0) as bars:
+            fit, posterior = self._fit_and_draws(folder, bars)
         folder.write("em.json", {"mle": None, "map": fit_document(fit, self._intervals(fit))})
-        document = posterior_document(posterior, self.config.compare.level)
+        document = posterior_document(posterior, self.study.level)
         self._write_environment(folder)
         return RunResult(folder.target, document, document["status"] == "converged", fit, posterior)
 
-    def _fit_and_draws(self, folder: RunFolder, prior: str, bars: Bars) -> tuple[Any, Any]:
+    def _fit_and_draws(self, folder: RunFolder, bars: Bars) -> tuple[Any, Any]:
         """The fit and the posterior, as far as they are not there, each kept as soon as it is."""
         fit, posterior = (self._held.get(stage) for stage in _STAGES)
         if fit is None:
             self._begin_compiling()
-            fit = self._em(prior, bars)
+            fit = self._em(bars)
             self._keep(folder, fit)
         if posterior is None:
-            with _building_ahead(fit, self.config.compare.level) if self.config.task == "compare" else nullcontext():
+            with _building_ahead(fit, self.study.level) if self.task.kind == "compare" else nullcontext():
                 posterior = self._mcmc(fit, bars)
             self._keep(folder, fit, posterior)
         return fit, posterior
@@ -193,30 +203,30 @@ class _Run:
     def _intervals(self, fit: Any) -> Any:
         from emjax.uncertainty.information import left_out
 
-        level = self.config.compare.level
-        return fit.intervals(level=level) if self.config.em.intervals else left_out(fit, level)
+        level = self.study.level
+        return fit.intervals(level=level) if self.em.intervals != "none" else left_out(fit, level)
 
     def _begin_compiling(self) -> None:
         """Let the sampler's programs be built while EM's are, on another core if there is one."""
         from emjax.bayes.handoff import compile_ahead
 
-        mcmc = self.config.mcmc
-        own = SAMPLERS[mcmc.method]
+        sampler = self._sampler
+        own = SAMPLERS[sampler.kind]
         if own.library == "numpyro":
             # NumPyro's import changes what JAX keys its programs by: built before it, they would be built twice.
             import emjax.bayes.bridge  # noqa: F401
-        elif own.compiled_ahead and mcmc.chains is None and mcmc.dtype == "float64":
+        elif own.compiled_ahead and sampler.chains is None and sampler.dtype == "float64":
             # Data that cannot be used are refused by EM, which says so better.
             with suppress(EmjaxError, ValueError):
-                compile_ahead(self._mixture("default"), self.samples)
+                compile_ahead(self._mixture(with_prior=True), self.samples)
 
     def _compare(self, folder: RunFolder) -> RunResult:
         from emjax.comparison import compare
         from emjax.report.page import render_report
 
-        level = self.config.compare.level
-        with self.listener.bars(self.config.em.log_every == 0) as bars:
-            fit, posterior = self._fit_and_draws(folder, self.config.em_prior, bars)
+        level = self.study.level
+        with self.listener.bars(self.em.log_every == 0) as bars:
+            fit, posterior = self._fit_and_draws(folder, bars)
             parts = 0
 
             def on_progress(what: str, done: int, total: int) -> None:
@@ -224,14 +234,14 @@ class _Run:
                 parts = total
                 bars.update("comparison", done, total + 2, what)
 
-            loo = self.config.compare.loo
+            loo = self._sampler.loo
             comparison = compare(
                 fit, posterior, self.samples, level=level, key=self._key(2), loo=loo, on_progress=on_progress
             )
             bars.update("comparison", parts, parts + 2, "files")
             # The comparison's fit has its components in the posterior's order: all files name them alike.
             given = fit_document(comparison.given, comparison.intervals_of["em"])
-            mle = given if self.config.em_prior == "none" else None
+            mle = given if self._estimate == "mle" else None
             map_intervals = comparison.intervals_of.get("map") or self._intervals(posterior.map_fit)
             folder.write("em.json", {"mle": mle, "map": fit_document(posterior.map_fit, map_intervals)})
             folder.write("comparison.json", comparison.to_dict())
@@ -246,15 +256,15 @@ class _Run:
 
     @functools.cached_property
     def _described(self) -> dict[str, Any]:
-        precision, seed = self.config.precision, self.config.seed
-        return describe_run(
+        described = describe_run(
             self.dataset,
             model=self._model(),
-            precision=precision,
-            seed=seed,
+            precision=self.em.precision,
+            seed=self.study.seed,
             started=self.started,
             roles=self.samples.roles,
         )
+        return {**described, "task": self.task.kind}
 
     def _write_environment(self, folder: RunFolder) -> dict[str, Any]:
         environment = dict(self._described)
@@ -265,15 +275,25 @@ class _Run:
 
     def _model(self) -> dict[str, Any]:
         """What is fitted, in words; of a model file this asks the mixture that it has built."""
-        model = self.config.model
+        model = self.study.model
         return {"family": model.family, "covariance": model.structure, "n_components": model.n_components}
 
-    def _em(self, prior: str, bars: Bars) -> Any:
+    @property
+    def _estimate(self) -> str:
+        """Where the fit stands in ``em.json``."""
+        return "mle" if self.em.kind == "em" else "map"
+
+    @property
+    def _sampler(self) -> SamplerMethod:
+        assert self.task.sampler is not None, "no fit comes here"
+        return self.task.sampler
+
+    def _em(self, bars: Bars) -> Any:
         from emjax.em.fit import fit as fit_by_em
 
-        em = self.config.em
-        mixture = self._mixture(prior)
-        stage = "EM" if prior == "none" else "EM (MAP)"
+        em = self.em
+        mixture = self._mixture(with_prior=em.kind == "map")
+        stage = "EM" if em.kind == "em" else "EM (MAP)"
 
         def on_progress(progress: "Progress") -> None:
             if em.log_every and progress.n_iter % em.log_every == 0:
@@ -286,17 +306,17 @@ class _Run:
             mixture,
             self.samples,
             key=self._key(0),
-            n_init=self.config.n_init,
+            n_init=em.fixed_n_init,
             max_iter=em.iterations or em.max_iter,
             tol=0.0 if em.iterations else em.tol,
             starts=em.starts,
             accelerate=em.accelerate,
-            dtype=self.config.precision,
+            dtype=em.precision,
             log_every=em.log_every,
             on_progress=on_progress,
         )
         bars.finish(stage, str(fit.status))
-        if fit.status == "interrupted" and self.config.task != "fit":
+        if fit.status == "interrupted" and self.task.kind != "fit":
             # What comes next would work with an estimate that nobody has waited for.
             raise KeyboardInterrupt
         return fit
@@ -304,19 +324,19 @@ class _Run:
     def _mcmc(self, fit: Any, bars: Bars) -> Any:
         from emjax.bayes.sample import sample
 
-        mcmc = self.config.mcmc
+        sampler = self._sampler
         bars.update(MODES, 0, None, "EM's optima, and compiling")
         posterior = sample(
-            self._mixture("default"),
+            self._mixture(with_prior=True),
             self.samples,
             key=self._key(1),
             init=fit,
-            method=mcmc.method,
-            chains=mcmc.chains,
-            warmup=mcmc.warmup,
-            draws=mcmc.draws,
-            target_accept_prob=mcmc.target_accept_prob,
-            dtype=mcmc.dtype,
+            method=sampler.kind,
+            chains=sampler.chains,
+            warmup=sampler.warmup,
+            draws=sampler.draws,
+            target_accept_prob=sampler.target_accept_prob,
+            dtype=sampler.dtype,
             on_progress=ChainBars(bars),
             on_decision=self.listener.note,
         )
@@ -328,20 +348,20 @@ class _Run:
 
         levels = None
         if self.dataset.level_names is not None:
-            levels = mixture_of(resolved_model(self.config.model), with_prior=False).family.levels
-        n_components = self.config.model.n_components
+            levels = mixture_of(resolved_model(self.study.model), with_prior=False).family.levels
+        n_components = self.study.model.n_components
         return as_samples(self.dataset, n_components=n_components, missing=True, levels=levels)
 
-    def _mixture(self, prior: str) -> Any:
+    def _mixture(self, *, with_prior: bool) -> Any:
         from emjax.experiments.config.mixtures import mixture_for, resolved_model
 
-        return mixture_for(resolved_model(self.config.model), self.samples, with_prior=prior != "none")
+        return mixture_for(resolved_model(self.study.model), self.samples, with_prior=with_prior)
 
     def _key(self, stage: int) -> Any:
         """A random key per stage, so that the draws do not depend on how EM used its own."""
         import jax
 
-        return jax.random.fold_in(jax.random.key(self.config.seed), stage)
+        return jax.random.fold_in(jax.random.key(self.study.seed), stage)
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emjax.experiments.config.schema import EmMethod, SamplerMethod, Study
+from emjax.experiments.config.methods import EmMethod, SamplerMethod
+from emjax.experiments.config.schema import Study
 from emjax.verdict import EM_IS_ENOUGH, Verdict
 
 if TYPE_CHECKING:

@@ -251,10 +251,7 @@ def assemble(
         Pairs of a label and a text.
     """
     cells = tuple(CellView(cell["index"], cell["key"], cell["settings"]) for cell in declared["cells"])
-    methods = tuple(
-        MethodView(method.label, method.kind, method.model_dump(mode="json", exclude_none=True))
-        for method in study.methods
-    )
+    methods = tuple(MethodView(method.label, method.kind, method.of_job()) for method in study.methods)
     jobs = {
         job["key"]: JobView(job["key"], job["cell"], job["method"], job["first"], job["stop"])
         for job in declared["jobs"]

@@ -6,7 +6,7 @@ import numpy as np
 
 from emjax.catalogue import in_words
 from emjax.datasets.readers import STANDARD_INPUT
-from emjax.experiments.config.single import Config, SimulatedData, SourceData
+from emjax.experiments.config.data import SimulatedData, SourceData
 from emjax.levels import texts_of
 
 
@@ -47,13 +47,13 @@ def columns_of(dataset: Any) -> tuple[dict[str, Any], dict[str, str]]:
     return columns, roles
 
 
-def data_name(config: Config) -> str:
+def data_name(declared: SourceData | SimulatedData) -> str:
     """Return a short name for the data, fit for a folder: the bundled name, or the file's without suffix."""
-    if isinstance(config.data, SimulatedData):
+    if isinstance(declared, SimulatedData):
         return "simulated"
-    if config.data.source == STANDARD_INPUT:
+    if declared.source == STANDARD_INPUT:
         return "stdin"
-    stem = config.data.source.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    stem = declared.source.replace("\\", "/").rstrip("/").rpartition("/")[2]
     stem = stem.rpartition(".")[0] or stem
     safe = "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in stem).strip("-")
     return safe[:60] or "data"

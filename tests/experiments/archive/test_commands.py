@@ -42,6 +42,7 @@ ENVIRONMENT = {
     "devices": [{"id": 0, "platform": "cpu", "kind": "cpu"}],
     "data": {"name": "faithful", "n_samples": 272, "n_features": 2},
     "format": 1,
+    "task": "fit",
     "model": {"family": "normal", "covariance": "full", "n_components": 2},
 }
 
@@ -66,8 +67,8 @@ def single(workplace):
     def write(name: str, *, jax: str = "0.12.0", tol: float = 1e-6, **changed) -> None:
         folder = workplace / "runs" / name
         folder.mkdir(parents=True)
-        config = {"task": "fit", "seed": 0, "data": {"source": "faithful"}, "model": {"n_components": 2}}
-        (folder / "config.toml").write_text(tomli_w.dumps({**config, "em": {"tol": tol}}))
+        config = {"seed": 0, "data": {"source": "faithful"}, "model": {"n_components": 2}}
+        (folder / "config.toml").write_text(tomli_w.dumps({**config, "methods": [{"kind": "em", "tol": tol}]}))
         environment = {**ENVIRONMENT, "versions": {"emjax": "0.1.0", "jax": jax}}
         (folder / "environment.json").write_text(to_json(environment))
         (folder / "em.json").write_text(to_json({"mle": {**FIT, **changed}, "map": None}))
@@ -141,7 +142,7 @@ def test_show_a_single_run(command, single):
 def test_show_refuses_in_one_line(command, workplace, single):
     (workplace / "empty").mkdir()
     single("damaged")
-    (workplace / "runs" / "damaged" / "config.toml").write_text("task = ")
+    (workplace / "runs" / "damaged" / "config.toml").write_text("seed = ")
     for name, words in (("nowhere", "no such folder"), ("empty", "neither a study"), ("runs/damaged", "damaged")):
         ended = command("show", name)
         assert ended.code == 2

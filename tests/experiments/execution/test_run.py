@@ -205,13 +205,12 @@ def test_without_dask_the_option_says_what_to_install(tmp_path, small_study, mon
         run_study(small_study(), folder=tmp_path / "a", scheduler="local:2")
 
 
-def test_the_default_folder_is_named_after_the_config(tmp_path, study_tree, monkeypatch):
+def test_the_default_folder_is_named_after_the_config(tmp_path, small_study, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("config.toml", "wide.toml"):
-        (tmp_path / name).write_text(tomli_w.dumps(study_tree()))
-    assert folder_of(tmp_path / "config.toml") == tmp_path / "runs" / tmp_path.name
-    assert folder_of("wide.toml") == tmp_path / "runs" / "wide"
-    assert folder_of("wide.toml", "here") == tmp_path / "here"
+    study = small_study()
+    assert folder_of(study, None, tmp_path / "config.toml") == tmp_path / "runs" / tmp_path.name
+    assert folder_of(study, None, Path("wide.toml")) == tmp_path / "runs" / "wide"
+    assert folder_of(study, "here", Path("wide.toml")) == tmp_path / "here"
 
 
 @pytest.mark.parametrize("number", STOPPING)
@@ -405,9 +404,9 @@ def test_wrong_options_of_the_command_are_one_line(emjax_command, workplace, stu
 
 
 def test_options_of_studies_are_refused_for_a_single_run(emjax_command, workplace):
-    (workplace / "one.toml").write_text('task = "fit"\n[data]\nsource = "faithful"\n[model]\nn_components = 2\n')
+    (workplace / "one.toml").write_text('[data]\nsource = "faithful"\n[model]\nn_components = 2\n')
     for option in (("--workers", "2"), ("--scheduler", "local"), ("--shard", "1/2"), ("--dry-run",)):
         result = emjax_command("run", "one.toml", *option)
         assert result.code == 2
         assert option[0] in result.err
-        assert "[[methods]]" in result.err
+        assert "[sweep]" in result.err

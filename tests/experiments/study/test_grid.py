@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from emjax.errors import ConfigError, DataError
+from emjax.experiments.config.overrides import Declared
 from emjax.experiments.config.schema import Study
-from emjax.experiments.plan import grid
-from emjax.experiments.plan.grid import checked_study, expand, make_plan
+from emjax.experiments.plan import cells
+from emjax.experiments.plan.cells import checked_study
+from emjax.experiments.plan.grid import expand, make_plan
 from emjax.experiments.plan.jobs import Plan, data_seed, job_key, method_seed
 from emjax.jsonable import canonical, digest
 
@@ -25,7 +27,7 @@ TREE: dict[str, Any] = {
 
 def study(sweep: dict[str, Any] | None = None, **changes: Any) -> Study:
     tree = copy.deepcopy({**TREE, **changes, "sweep": sweep or {}})
-    return checked_study(tree, lambda location: "here")
+    return checked_study(Declared(tree, "here"))
 
 
 def refused(sweep: dict[str, Any], **changes: Any) -> str:
@@ -246,7 +248,7 @@ def test_a_prior_needs_enough_degrees_of_freedom_for_the_data():
 
 
 def test_the_largest_plans_are_counted_before_they_are_made(monkeypatch):
-    monkeypatch.setattr(grid, "MOST_JOBS", 5)
+    monkeypatch.setattr(cells, "MOST_JOBS", 5)
     assert "come to 24 jobs, and 5 are the most" in refused({"replicates": 100})
 
 

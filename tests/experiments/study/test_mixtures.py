@@ -11,7 +11,7 @@ from emjax.errors import ConfigError
 from emjax.experiments.config.mixtures import mixture_for, mixture_of, prior_of, resolved_model
 from emjax.experiments.config.model import FileModel, Model
 from emjax.experiments.config.reading import read_study
-from emjax.experiments.config.settings import load_config
+from emjax.experiments.config.schema import resolved
 from emjax.experiments.plan.grid import make_plan
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -177,16 +177,9 @@ def test_arguments_of_a_model_file_can_be_swept(tmp_path):
 def test_a_single_run_reads_the_model_from_its_file(tmp_path):
     (tmp_path / "m.py").write_text(GOOD)
     path = tmp_path / "config.toml"
-    path.write_text(
-        'task = "fit"\n[data]\nsource = "galaxies"\n[model]\nfile = "m.py"\narguments = {n_components = 3}\n'
-    )
-    config = load_config(path)
-    assert (config.model.family, config.model.structure, config.model.n_components, config.prior) == (
-        "normal",
-        "diag",
-        3,
-        "none",
-    )
-    assert config.resolved()["model"] == {"file": str(tmp_path / "m.py"), "arguments": {"n_components": 3}}
-    mixture = mixture_for(config.resolved()["model"], np.ones((3, 1)), with_prior=False)
+    path.write_text('[data]\nsource = "galaxies"\n[model]\nfile = "m.py"\narguments = {n_components = 3}\n')
+    study = read_study(path)
+    assert (study.model.family, study.model.structure, study.model.n_components) == ("normal", "diag", 3)
+    assert resolved(study)["model"] == {"file": str(tmp_path / "m.py"), "arguments": {"n_components": 3}}
+    mixture = mixture_for(resolved(study)["model"], np.ones((3, 1)), with_prior=False)
     assert mixture == dataclasses.replace(emjax.Mixture(emjax.Normal("diag"), 3), prior=None)

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from emjax.errors import ConfigError, DataError
-from emjax.experiments.config.reading import is_study, read_study, read_tree
-from emjax.experiments.config.settings import build_config
-from emjax.experiments.config.single import Config
-from emjax.experiments.plan import grid
+from emjax.experiments.config.reading import read_study
+from emjax.experiments.config.schema import Task, single_task
+from emjax.experiments.plan import cells
+from emjax.experiments.plan.grid import make_plan
 from emjax.experiments.plan.jobs import Plan
 
 MODEL_FILE = "import emjax\n\n\ndef build(n_components=2):\n    return emjax.Mixture(emjax.Normal(), n_components)\n"
@@ -54,11 +54,9 @@ BASES: list[dict[str, Any]] = [
         "sweep": {"zip": {"data.contamination.kind": ["uniform", "normal"]}},
     },
     {
-        "task": "fit",
         "data": {"source": "x.csv", "columns": ["a", 1]},
         "model": {"n_components": 2, "covariance": "diag"},
-        "em": {"n_init": 3, "iterations": 10},
-        "mcmc": {"method": "nuts", "draws": 500},
+        "methods": [{"kind": "em", "n_init": 3, "iterations": 10}, {"kind": "nuts", "draws": 500, "verdict": True}],
         "output": {"dir": "out"},
     },
 ]
@@ -199,23 +197,21 @@ def folder() -> Iterator[Path]:
         os.chdir(before)
 
 
-def outcome(path: Path, overrides: list[str]) -> Plan | Config | str:
+def outcome(path: Path, overrides: list[str]) -> Plan | Task | str:
     """What becomes of a config: a plan, a run, or what is said against it."""
     try:
-        declared = read_tree(path, overrides)
-        if is_study(declared):
-            return grid.make_plan(read_study(path, overrides))
-        return build_config(declared.tree, place=str(path), where=declared.where)
+        study = read_study(path, overrides)
+        return single_task(study) or make_plan(study)
     except (ConfigError, DataError) as error:
         return str(error)
 
 
-def check(folder: Path, only_reading: Any, config: tuple[bytes, list[str]]) -> Plan | Config | str:
+def check(folder: Path, only_reading: Any, config: tuple[bytes, list[str]]) -> Plan | Task | str:
     text, overrides = config
     path = folder / "config.toml"
     path.write_bytes(text)
     # A large plan takes its time; what is refused is refused before any is made.
-    with mock.patch.object(grid, "MOST_JOBS", 200), mock.patch.object(grid, "MOST_CELLS", 100), only_reading():
+    with mock.patch.object(cells, "MOST_JOBS", 200), mock.patch.object(cells, "MOST_CELLS", 100), only_reading():
         result = outcome(path, overrides)
     if isinstance(result, str):
         assert result.isprintable()

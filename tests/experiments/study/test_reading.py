@@ -11,8 +11,7 @@ import pytest
 from emjax.errors import ConfigError
 from emjax.experiments.config import reading
 from emjax.experiments.config.positions import toml_lines
-from emjax.experiments.config.reading import is_study, read_study, read_tree
-from emjax.experiments.config.settings import load_config
+from emjax.experiments.config.reading import read_study, read_tree
 from emjax.files import read_regular
 
 STUDY = """\
@@ -158,12 +157,6 @@ def test_what_is_wrong_is_said_with_its_line(files, old, new, expected):
     assert old in STUDY
     files(c_toml=STUDY.replace(old, new, 1))
     assert expected in refused("c.toml")
-
-
-def test_a_single_run_has_lines_too(files):
-    files(c_toml='[data]\nsource = "faithful"\n\n[model]\nn_components = 0\n')
-    with pytest.raises(ConfigError, match=r"^c.toml, line 5: model.n_components = 0 is not allowed"):
-        load_config("c.toml")
 
 
 def test_every_way_of_writing_toml_is_found_in_its_line():
@@ -373,11 +366,3 @@ def test_overrides_reach_methods_by_their_names_and_the_sweep(files):
 def test_a_wrong_override_is_named(files, override, expected):
     files(c_toml=STUDY)
     assert expected in refused("c.toml", [override])
-
-
-def test_methods_make_a_study(files):
-    files(c_toml=STUDY, d_toml='[data]\nsource = "faithful"\n[model]\nn_components = 2\n', e_toml='task = "study"\n')
-    assert is_study(read_tree("c.toml"))
-    assert is_study(read_tree("c.toml").tree)
-    assert not is_study(read_tree("d.toml"))
-    assert is_study(read_tree("e.toml"))

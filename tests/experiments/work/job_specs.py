@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from emjax.experiments.config.schema import Method, StudyData
+from emjax.experiments.config.data import Data
+from emjax.experiments.config.methods import Method
 
 DATA = {
     "kind": "simulate",
@@ -22,13 +23,13 @@ def job_spec(
 ) -> dict[str, Any]:
     """The spec of a job with one method on replicates 0 to ``stop - 1``."""
     method = TypeAdapter(Method).validate_python({"kind": kind, **settings})
-    section = TypeAdapter(StudyData).validate_python(data)
+    section = TypeAdapter(Data).validate_python(data)
     return {
         "format": 1,
         "seed": 3,
         "data": section.model_dump(mode="json", exclude_none=True),
         "model": dict(model),
-        "method": {**method.model_dump(mode="json", exclude_none=True), "name": method.label},
+        "method": method.of_job(),
         "level": 0.9,
         "cell": "0123456789ab",
         "first": 0,

@@ -7,19 +7,19 @@ from scipy import stats
 from emjax import datasets
 from emjax.environment import fingerprint
 from emjax.errors import DataError
-from emjax.experiments.config.schema import StudySimulation, StudySource
+from emjax.experiments.config.data import SimulatedData, SourceData
 from emjax.experiments.work.data import make_replicate
 
 MIXTURE = {"kind": "simulate", "weights": [0.4, 0.6], "mean": [[-2.0], [2.0]], "scale": [[1.0], [0.5]]}
 
 
 def simulated(number=0, seed=7, **settings):
-    data = StudySimulation(**{**MIXTURE, "n_samples": 300, **settings})
+    data = SimulatedData(**{**MIXTURE, "n_samples": 300, **settings})
     return make_replicate({"seed": seed, "data": data.model_dump(mode="json", exclude_none=True)}, number)
 
 
 def sourced(number=0, seed=7, sha256=None, **settings):
-    data = StudySource(source="iris", **settings).model_dump(mode="json", exclude_none=True)
+    data = SourceData(source="iris", **settings).model_dump(mode="json", exclude_none=True)
     return make_replicate({"seed": seed, "data": data if sha256 is None else {**data, "sha256": sha256}}, number)
 
 

@@ -7,7 +7,7 @@ from scipy import stats
 from emjax import datasets
 from emjax.catalogue import FAMILY_ENTRIES
 from emjax.errors import DataError
-from emjax.experiments.config.single import SimulatedData
+from emjax.experiments.config.data import SimulatedData
 from emjax.experiments.work.loading import load_data
 from emjax.experiments.work.measures import measure
 from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate, Truth

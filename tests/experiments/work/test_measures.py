@@ -11,7 +11,7 @@ import emjax
 from emjax import datasets
 from emjax.datasets.laws import normal_law, poisson_law
 from emjax.datasets.shapes import Uniform
-from emjax.experiments.config.schema import StudySimulation
+from emjax.experiments.config.data import SimulatedData
 from emjax.experiments.work.data import make_replicate
 from emjax.experiments.work.measures import COST, measure
 from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate, Truth
@@ -227,7 +227,7 @@ def test_another_number_of_components_has_the_invariant_quantities_only():
 
 def test_contaminated_rows_choose_no_labels_and_count_in_no_assignment():
     data = {"kind": "simulate", "weights": [0.4, 0.6], "mean": [-2.0, 2.0], "scale": [1.0, 0.5], "n_samples": 200}
-    section = StudySimulation(**data, contamination={"share": 0.3, "spread": 50.0})
+    section = SimulatedData(**data, contamination={"share": 0.3, "spread": 50.0})
     replicate = make_replicate({"seed": 1, "data": section.model_dump(mode="json", exclude_none=True)}, 0)
     clean = replicate.data.labels >= 0
     seen = outcome_of(TWO, replicate)

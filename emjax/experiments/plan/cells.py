@@ -1,0 +1,174 @@
+"""From the sweep of a config to its cells: the settings of each, and the study that it is alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+
+from emjax.errors import ConfigError
+from emjax.experiments.config.methods import MapMethod
+from emjax.experiments.config.model import FileModel
+from emjax.experiments.config.overrides import Declared, locate, put
+from emjax.experiments.config.positions import Location
+from emjax.experiments.config.refusals import Refusal, one_line, quoted, refusal
+from emjax.experiments.config.schema import Study, Sweep
+from emjax.nearest import suggestion
+from emjax.wording import printable
+
+MOST_CELLS = 100_000
+MOST_JOBS = 200_000
+"""A plan is held in memory, and every job gets a folder of its own."""
+
+Where = Callable[[Location], str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One value of a swept setting: ``sweep.<table>."<key>"[index]``."""
+
+    table: str
+    key: str
+    index: int
+    value: Any
+
+    @property
+    def location(self) -> Location:
+        return ("sweep", self.table, self.key, self.index)
+
+    def __str__(self) -> str:
+        return f'sweep.{self.table}."{printable(self.key)}"[{self.index}] = {quoted(self.value)}'
+
+
+def checked_study(declared: Declared, display: Mapping[str, str] | None = None) -> Study:
+    """The study of a config as it was written, with every cell of its sweep checked.
+
+    A setting that the sweep gives may be missing elsewhere: the study then has that of the first cell. ``display``
+    gives the name under which the user wrote a dotted key, such as ``{"model.n_components": "-k"}``.
+
+    Raises ConfigError, which begins with the place of what is wrong.
+    """
+    tree, where = declared.tree, declared.where
+    try:
+        sweep = Sweep.model_validate(tree.get("sweep", {}))
+    except ValidationError:
+        sweep = Sweep()
+    cells = points(sweep, tree, where)
+    first = next(cells)
+    study = cell_study(tree, first, where, display)
+    # Without the sweep itself, which would be checked once more for every cell.
+    alone = {key: value for key, value in tree.items() if key != "sweep"}
+    for point in cells:
+        cell_study(alone, point, where)
+    return _with_map(study) if declared.em_follows_prior else study
+
+
+def _with_map(study: Study) -> Study:
+    """The study with MAP in place of maximum likelihood where its model has a prior of its own."""
+    model = study.model
+    given = model.built.prior if isinstance(model, FileModel) and model.prior is None else model.prior
+    if given in (None, "none"):
+        return study
+    first, *others = study.methods
+    settings = first.model_dump(exclude_unset=True, exclude={"kind"})
+    return study.model_copy(update={"methods": (MapMethod(kind="map", **settings), *others)})
+
+
+def points(sweep: Sweep, tree: Mapping[str, Any], where: Where) -> Iterator[tuple[Entry, ...]]:
+    """The settings of every cell, one cell without settings where nothing is swept."""
+    for table in ("grid", "zip"):
+        for key in getattr(sweep, table):
+            _check_key(key, ("sweep", table, key), tree, where)
+    both = [key for key in sweep.grid if key in sweep.zip]
+    if both:
+        _fail(("sweep", "zip", both[0]), f"{quoted(both[0])} is in sweep.grid and in sweep.zip: leave one out", where)
+    lengths = {key: len(values) for key, values in sweep.zip.items()}
+    for key, length in lengths.items():
+        first = next(iter(lengths))
+        if length != lengths[first]:
+            problem = (
+                f"sweep.zip runs in step: {quoted(first)} has {lengths[first]} values and {quoted(key)} has {length}"
+            )
+            _fail(("sweep", "zip", key), problem, where)
+    n_cells = next(iter(lengths.values()), 1)
+    for values in sweep.grid.values():
+        n_cells *= len(values)
+        # Before the next factor: a product of thousands of them has more digits than Python writes.
+        if n_cells > MOST_CELLS:
+            _fail(("sweep",), f"the sweep has {n_cells:,} cells or more, and {MOST_CELLS:,} are the most", where)
+    n_methods = len(tree["methods"]) if isinstance(tree.get("methods"), list) else 1
+    if n_cells * n_methods > MOST_JOBS:
+        problem = f"{n_cells:,} cells and {n_methods:,} methods come to more jobs than {MOST_JOBS:,}, the most"
+        _fail(("sweep",), problem, where)
+    axes: list[list[tuple[Entry, ...]]] = [
+        [(Entry("grid", key, *value),) for value in enumerate(values)] for key, values in sweep.grid.items()
+    ]
+    if sweep.zip:
+        steps = zip(*sweep.zip.values(), strict=True)
+        axes.append(
+            [
+                tuple(Entry("zip", key, at, value) for key, value in zip(lengths, step, strict=True))
+                for at, step in enumerate(steps)
+            ]
+        )
+    return (tuple(itertools.chain(*point)) for point in itertools.product(*axes))
+
+
+def _check_key(key: str, location: Location, tree: Mapping[str, Any], where: Where) -> None:
+    section, _, rest = key.partition(".")
+    if key == "level" or (section in ("data", "model") and rest):
+        return
+    if section == "methods" and rest:
+        try:
+            place = locate(tree, key.split("."))
+        except LookupError as error:
+            _fail(location, str(error.args[0]), where)
+        if place[2:] in (("name",), ("kind",)):
+            _fail(location, f"{quoted(key)} cannot be swept: list the methods one by one under [[methods]]", where)
+        return
+    if section in ("execution", "output", "title", "question", "answered_by"):
+        _fail(location, f"{quoted(key)} cannot be swept: no number depends on it", where)
+    if section in ("seed", "sweep"):
+        _fail(location, f"{quoted(key)} cannot be swept: say with sweep.replicates how many data sets to draw", where)
+    allowed = ["data", "model", "methods", "level"]
+    problem = f"{quoted(key)} cannot be swept; write data.<key>, model.<key>, methods.<name>.<key> or level"
+    near = suggestion(section, allowed)
+    _fail(location, problem + (f" ({near})" if near.startswith("did") and section not in allowed else ""), where)
+
+
+def cell_study(
+    tree: Mapping[str, Any], point: tuple[Entry, ...], where: Where, display: Mapping[str, str] | None = None
+) -> Study:
+    """The study of a tree with the settings of a cell in place. Raises ConfigError."""
+    for entry in point:
+        try:
+            tree = put(tree, locate(tree, entry.key.split(".")), entry.value)
+        except LookupError as error:
+            _fail(entry.location, f"{entry}: {error.args[0]}", where)
+    try:
+        return Study.model_validate(tree)
+    except ValidationError as error:
+        found = refusal(error, Study, display)
+    # What the sweep has put there is the sweep's fault, and so is what does not go together with it.
+    at_fault = [entry for entry in point if _touches(locate(tree, entry.key.split(".")), found.location)]
+    if at_fault:
+        text = f"{', '.join(map(str, at_fault))}: {found.text}"
+        found = Refusal(at_fault[0].location, text, found.n_others)
+    raise ConfigError(found.message(where(found.location)))
+
+
+def _touches(swept: Location, wrong: Location) -> bool:
+    length = min(len(swept), len(wrong))
+    return length > 0 and swept[:length] == wrong[:length]
+
+
+def said(settings: Mapping[str, Any]) -> str:
+    """The settings of a cell as messages write them."""
+    return ", ".join(f"{printable(key)} = {quoted(value)}" for key, value in settings.items()) or "no settings"
+
+
+def _fail(location: Location, problem: str, where: Where) -> NoReturn:
+    raise ConfigError(one_line(f"{where(location)}: {problem}"))
