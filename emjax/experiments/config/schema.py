@@ -233,7 +233,8 @@ def resolved(study: Study) -> dict[str, Any]:
     tree = study.model_dump(mode="json", exclude_none=True, exclude={"output"})
     swept = (*study.sweep.grid, *study.sweep.zip)
     if isinstance(study.model, Model) and study.model.structure and not any(key.startswith("model") for key in swept):
-        tree["model"]["covariance"] = study.model.structure
+        known = {**tree["model"], "covariance": study.model.structure}
+        tree["model"] = {name: known[name] for name in Model.model_fields if name in known}
     for section, key in (path.split(".") for path in PATHS):
         if key in tree[section]:
             tree[section][key] = _absolute(tree[section][key])
