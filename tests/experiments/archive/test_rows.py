@@ -62,7 +62,6 @@ def test_rows_are_those_of_the_plan(tmp_path, declare, fill):
     plan = make_plan(less)
     archive.begin(less, plan)
     assert sorted(archive.rows()["replicate"].unique()) == [0, 1]
-    assert archive.rows(plan).equals(archive.rows())
 
 
 def test_every_kind_of_setting_has_a_column(tmp_path, declare, fill):
