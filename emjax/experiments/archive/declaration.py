@@ -119,11 +119,13 @@ def _document(study: Study, plan: Plan) -> dict[str, Any]:
 
 
 def data_in_a_word(study: Study) -> str:
-    """``simulated``, or the name of the source or the generator."""
+    """The name of the source or the generator, or how they are drawn."""
     data = study.data
     if isinstance(data, GeneratorData):
         return os.path.basename(data.generator)
-    return os.path.basename(data.source) if isinstance(data, SourceData) else "simulated"
+    if isinstance(data, SourceData):
+        return os.path.basename(data.source)
+    return "drawn from the prior" if data.kind == "prior" else "simulated"
 
 
 def is_another_study(document: Mapping[str, Any], plan: Plan) -> bool:

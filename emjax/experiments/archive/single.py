@@ -268,14 +268,14 @@ def read_data(declared: Any, environment: Mapping[str, Any], config: Path) -> Da
     from pydantic import TypeAdapter, ValidationError
 
     from emjax.environment import fingerprint_of
-    from emjax.experiments.config.data import Data, GeneratorData
+    from emjax.experiments.config.data import Data, SimulatedData, SourceData
     from emjax.experiments.work.loading import load_data
 
     try:
         data = TypeAdapter(Data).validate_python(declared)
     except ValidationError:
         raise damaged(config, "data") from None
-    if isinstance(data, GeneratorData):  # no single run has one, and nothing is run here
+    if not isinstance(data, SourceData | SimulatedData):  # no single run has others, and nothing is run here
         raise damaged(config, "data")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # it was said when the run was made

@@ -29,6 +29,7 @@ from emjax.experiments.config.fields import (
     names,
 )
 from emjax.experiments.config.parts import GeneratorData
+from emjax.experiments.config.prior_data import PriorData
 
 
 class SourceData(Section):
@@ -225,7 +226,8 @@ def data_kind(data: Any) -> str:
 Data = Annotated[
     Annotated[SourceData, Tag("source")]
     | Annotated[SimulatedData, Tag("simulate")]
-    | Annotated[GeneratorData, Tag("generator")],
+    | Annotated[GeneratorData, Tag("generator")]
+    | Annotated[PriorData, Tag("prior")],
     Discriminator(data_kind),
 ]
 

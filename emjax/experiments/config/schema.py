@@ -21,6 +21,7 @@ from emjax.experiments.config.fields import Misplaced, PathText, Seconds, Sectio
 from emjax.experiments.config.methods import COMPARED, EmMethod, MapMethod, Method, SamplerMethod
 from emjax.experiments.config.model import FileModel, Model, ModelSetting
 from emjax.experiments.config.parts import PARTS, PATHS, GeneratorData, Measures, with_files
+from emjax.experiments.config.prior_data import PriorData
 from emjax.wording import printable
 
 
@@ -135,7 +136,13 @@ class Study(Section):
         return self
 
     def _check_data_for(self, model: Model | FileModel, *at: str | int) -> None:
-        """Normal components draw real numbers, which no other data are."""
+        """Normal components draw real numbers, which no other data are; a truth is drawn from a prior that exists."""
+        if isinstance(self.data, PriorData):
+            if model.prior == "none":
+                raise Misplaced("data.kind = 'prior' draws from the model's prior, and it is 'none'", *at[:-1], "prior")
+            if self.data.scaled_by is None and isinstance(model, Model) and not is_structured(model.family):
+                problem = f"data of kind 'prior' and family {model.family!r} need data.scaled_by, a bundled data set"
+                raise Misplaced(problem, "data")
         if isinstance(model, Model) and isinstance(self.data, SimulatedData):
             family, drawn = model.family, self.data.drawn_family
             if is_structured(drawn) and not is_structured(family):
@@ -203,7 +210,7 @@ def single_task(study: Study) -> Task | None:
     if len(ems) > 1 or len(samplers) > 1 or len(ems) + len(samplers) < len(study.methods):
         return None
     data = study.data
-    if study.sweep != Sweep() or study.measures or isinstance(data, GeneratorData) or not data.plain:
+    if study.sweep != Sweep() or study.measures or isinstance(data, GeneratorData | PriorData) or not data.plain:
         return None
     if any(method.budget or method.model for method in (*ems, *samplers)) or any(one.keep_draws for one in samplers):
         return None

@@ -217,6 +217,7 @@ def _study_of(spec: Mapping[str, Any], folder: Path) -> "Study":
     if "file" in model:  # the spec has what was built too
         model = {name: model[name] for name in ("file", "arguments", "prior") if name in model}
     data = declared_part(spec["data"])
+    data.pop("model", None)  # what a truth is drawn from
     if data.get("kind") == "generator":
         data["generator"] = data.pop("file", None) or data.pop("entry_point", None)
     tree = {"seed": spec["seed"], "level": spec["level"], "data": data, "model": model}

@@ -15,6 +15,7 @@ from emjax.experiments.config.data import SourceData, is_path
 from emjax.experiments.config.mixtures import check_prior, resolved_model
 from emjax.experiments.config.overrides import Declared
 from emjax.experiments.config.parts import GeneratorData, OwnMethod
+from emjax.experiments.config.prior_data import PriorData
 from emjax.experiments.config.python_files import resolved_part
 from emjax.experiments.config.refusals import one_line
 from emjax.experiments.config.schema import Study
@@ -186,6 +187,10 @@ class _Sections:
         tree = data.model_dump(mode="json", exclude_none=True, exclude={"generator"})
         if isinstance(data, GeneratorData):
             return {**tree, **self._part(data)}, None
+        if isinstance(data, PriorData):
+            bundled = None if data.scaled_by is None else SourceData(source=data.scaled_by)
+            n_features = data.n_features if bundled is None else self._content(bundled)[1]
+            return {**tree, "n_features": n_features, "model": resolved_model(study.model)}, n_features
         if not isinstance(data, SourceData):
             return tree, data.n_features
         if data.source == STANDARD_INPUT:

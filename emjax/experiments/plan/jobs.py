@@ -97,6 +97,8 @@ def located_nowhere(section: Mapping[str, Any]) -> dict[str, Any]:
     So the same study on another machine, or from another folder, has the same seeds and the same jobs. A bundled name
     is no path, and stays.
     """
+    if "model" in section:  # what a truth is drawn from
+        section = {**section, "model": located_nowhere(section["model"])}
     if "sha256" not in section:
         return dict(section)
     return {key: value for key, value in section.items() if key not in _PLACES or not os.path.isabs(value)}

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from emjax.datasets.dataset import Dataset
+from emjax.datasets.laws import MixtureLaw
 from emjax.datasets.readers import read
 from emjax.datasets.roles import Request
 from emjax.errors import DataError
@@ -25,7 +26,7 @@ from emjax.matrix import default_feature_names
 CONTAMINATED = -1
 """The label of a row that no component has drawn."""
 
-_ROWS, _CONTAMINATION, _HOLDOUT, _SPLIT, _BOOTSTRAP = range(5)
+_ROWS, _CONTAMINATION, _HOLDOUT, _SPLIT, _BOOTSTRAP, _PARAMETERS = range(6)
 
 
 def make_replicate(spec: Mapping[str, Any], number: int) -> Replicate:
@@ -45,7 +46,11 @@ def make_replicate(spec: Mapping[str, Any], number: int) -> Replicate:
     """
     data = spec["data"]
     if data.get("kind") == "simulate":
-        return _simulated(spec, data, number)
+        return _simulated(spec, data, number, law_of(data), drawn=False)
+    if data.get("kind") == "prior":
+        from emjax.experiments.work.prior_truth import law_of_prior
+
+        return _simulated(spec, data, number, law_of_prior(data, _stream(spec, number, _PARAMETERS)), drawn=True)
     if data.get("kind") == "generator":
         from emjax.experiments.work.own import generated
 
@@ -67,8 +72,9 @@ def _stream(spec: Mapping[str, Any], number: int, which: int) -> np.random.Gener
 # --- simulated data -------------------------------------------------------------------------------------
 
 
-def _simulated(spec: Mapping[str, Any], data: Mapping[str, Any], number: int) -> Replicate:
-    law = law_of(data)
+def _simulated(
+    spec: Mapping[str, Any], data: Mapping[str, Any], number: int, law: MixtureLaw, *, drawn: bool
+) -> Replicate:
     values, labels = law.sample(data["n_samples"], _stream(spec, number, _ROWS))
     if data.get("contamination") is not None:
         rng = _stream(spec, number, _CONTAMINATION)
@@ -78,7 +84,10 @@ def _simulated(spec: Mapping[str, Any], data: Mapping[str, Any], number: int) ->
         rows, row_labels = law.sample(data["holdout"], _stream(spec, number, _HOLDOUT))
         holdout = _drawn(rows, row_labels, law.parameters, "held out")
     return Replicate(
-        number=number, data=_drawn(values, labels, law.parameters, "drawn"), holdout=holdout, truth=Truth.of(law)
+        number=number,
+        data=_drawn(values, labels, law.parameters, "drawn"),
+        holdout=holdout,
+        truth=Truth.of(law, drawn=drawn),
     )
 
 

@@ -73,7 +73,7 @@ def _parameter_rows(replicate: Replicate, outcome: Outcome, assignment: Assignme
     table = scalar_parameters(outcome.named, replicate.data.feature_names, outcome.levels)
     places = {scalar.name: scalar for scalar in table}
     names = {(scalar.variable, scalar.index): scalar.name for scalar in table}
-    truth = {} if replicate.truth is None else _true_parameters(replicate.truth, outcome)
+    truth = {} if replicate.truth is None else _true_parameters(replicate.truth, outcome, outcome.named)
     order, aligned = _order(outcome, assignment, truth)
     new_label, truth = np.argsort(order), truth if aligned else {}
     found: dict[str, list[Row]] = {}
@@ -87,8 +87,8 @@ def _parameter_rows(replicate: Replicate, outcome: Outcome, assignment: Assignme
     return [row for scalar in table for row in found.get(scalar.name, [])]
 
 
-def _true_parameters(truth: Truth, outcome: Outcome) -> dict[str, np.ndarray]:
-    """What the outcome's parameters should be, of those that both have.
+def _true_parameters(truth: Truth, outcome: Outcome, named: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What an outcome's ``named`` parameters should be, of those that both have.
 
     A rate of one family is not that of another, nor a scale of Student t components a standard deviation; weights and
     means are what they are in all of them.
@@ -97,9 +97,7 @@ def _true_parameters(truth: Truth, outcome: Outcome) -> dict[str, np.ndarray]:
     return {
         name: value
         for name, value in truth.named.items()
-        if (same or name in ("weights", "mean"))
-        and name in outcome.named
-        and outcome.named[name].shape == np.shape(value)
+        if (same or name in ("weights", "mean")) and name in named and named[name].shape == np.shape(value)
     }
 
 
@@ -114,7 +112,7 @@ def _rank_rows(replicate: Replicate, outcome: Outcome) -> list[Row]:
     truth, draws = replicate.truth, outcome.draws
     if truth is None or not truth.drawn or not draws:
         return []
-    true = {name: value for name, value in _true_parameters(truth, outcome).items() if name in draws}
+    true = _true_parameters(truth, outcome, {name: values[0] for name, values in draws.items()})
     if not true:
         return []
     first = next((name for name in true if name != "weights"), "weights")

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from emjax.align import TRUST_LOW
-from emjax.bayes.posterior import Posterior, mean_log_density, mean_responsibilities
+from emjax.bayes.posterior import Posterior, mean_log_density, mean_responsibilities, thinning
 from emjax.bayes.sample import sample
 from emjax.bayes.tree import stored_draws
 from emjax.catalogue import SAMPLERS
@@ -41,6 +41,7 @@ from emjax.scope import computing
 
 _PREDICTIVE_DRAWS = 1000
 _RESPONSIBILITY_DRAWS = 400
+_RANKED_DRAWS = 99
 
 _PILOT_DRAWS = 50
 _LONGER_PILOT_DRAWS = 400
@@ -74,7 +75,10 @@ def _run(spec: Mapping[str, Any], mixture: Mixture, replicate: Replicate) -> Out
     else:
         posterior, numbers = sampler.draw(method.get("warmup"), method.get("draws")), {}
     outcome = _outcome(posterior, spec["level"], keep=method["keep_draws"])
-    outcome = dataclasses.replace(outcome, numbers={**outcome.numbers, **numbers})
+    ranked = replicate.truth is not None and replicate.truth.drawn
+    outcome = dataclasses.replace(
+        outcome, numbers={**outcome.numbers, **numbers}, draws=_draws(posterior) if ranked else {}
+    )
     if method["verdict"]:
         verdict, problem = _verdict(posterior, replicate, jax.random.fold_in(key, 1), spec["level"])
         outcome = dataclasses.replace(outcome, verdict=verdict, message=f"{outcome.message} {problem}".strip())
@@ -250,6 +254,13 @@ def _labelled(posterior: Posterior, level: float) -> tuple[dict[str, np.ndarray]
         sd = float(values.std(ddof=1))
         parameters.append(ParameterEstimate(parameter.name, float(values.mean()), sd, float(lower), float(upper)))
     return named, tuple(parameters)
+
+
+def _draws(posterior: Posterior) -> dict[str, np.ndarray]:
+    """Evenly spaced draws by name, so few that they depend on one another little."""
+    drawn = stored_draws(posterior.sampled["posterior"])
+    rows = thinning(posterior.n_draws, _RANKED_DRAWS)
+    return {name: values.reshape(-1, *values.shape[2:])[rows] for name, values in drawn.items()}
 
 
 def _log_density(posterior: Posterior) -> Callable[[np.ndarray], np.ndarray]:

@@ -73,10 +73,19 @@ def declared_mixture(spec: Mapping[str, Any], *, with_prior: bool) -> Mixture:
 
 
 def with_prior_of(spec: Mapping[str, Any], mixture: Mixture, data: Any) -> Mixture:
-    """The mixture with the prior that the model section means on these data."""
+    """The mixture with the prior that the model section means on these data.
+
+    Where the truth is drawn from a prior it is one and the same on all data, which do not scale it.
+    """
     from emjax.experiments.config.mixtures import prior_of
 
-    return dataclasses.replace(mixture, prior=prior_of(spec["model"], mixture, data))
+    if spec["data"].get("kind") != "prior":
+        return dataclasses.replace(mixture, prior=prior_of(spec["model"], mixture, data))
+    from emjax.experiments.work.prior_truth import scaled_by
+
+    scale = scaled_by(spec["data"])
+    fixed = dataclasses.replace(mixture, prior=prior_of(spec["model"], mixture, scale))
+    return dataclasses.replace(fixed, prior=fixed.resolved_prior(scale))
 
 
 def point_estimates(
