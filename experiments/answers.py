@@ -13,6 +13,7 @@ where a measure is one of the page's, a verdict (its share), or a quantity of th
 """
 
 import json
+import math
 import re
 import shutil
 import sys
@@ -21,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from emjax.experiments.pages.build import write_pages
-from emjax.experiments.summary.estimates import summarize
-from emjax.experiments.summary.measures import MEASURE, summarize_measures
-from emjax.experiments.summary.phrases import measure_words
-from emjax.experiments.summary.sweep import Sweep, read_sweep, value_text
+from emjax.experiments.summary.estimates import points
+from emjax.experiments.summary.measures import MEASURE
 from emjax.experiments.summary.verdicts import VERDICTS, cell_verdicts
+from emjax.experiments.summary.view import StudyView, read_view
+from emjax.experiments.summary.words import value_text
 from emjax.wording import decimals_for, fixed, number, percent
 
 HERE = Path(__file__).parent
@@ -48,38 +49,31 @@ def picture(text: str) -> str:
     return found[1]
 
 
-def measured(sweep: Sweep, wanted: list[dict[str, str]]) -> list[dict[str, Any]]:
+def measured(view: StudyView, wanted: list[dict[str, str]]) -> list[dict[str, Any]]:
     """The value of every wanted column in every cell that has it, with its Monte-Carlo standard error."""
-    summary = summarize_measures(sweep.rows, sweep.good)
-    of_page = {tuple(line[:4]): line[4:] for line in summary.itertuples(index=False)}
-    of_rows = {
-        (line.cell, line.method, line.quantity, line.parameter): (line.mean, line.mcse)
-        for line in summarize(sweep.good).itertuples(index=False)
+    known = {
+        (point.cell, point.method, point.measure, point.group): (point.value, point.mcse)
+        for point in points(view.summary)
     }
-    verdicts = {
-        (record.cell, record.method, name, ""): (record.counts[name] / record.n, None)
-        for record in cell_verdicts(sweep)
-        for name in VERDICTS
-    }
+    for record in cell_verdicts(view):
+        for name, n in record.counts.items():
+            known[record.cell, record.method, name, ""] = (n / record.n, math.nan)
     found = []
-    for cell in sweep.cells:
+    for cell in view.cells:
+        settings = {axis.key: value_text(cell.settings[axis.key]) for axis in view.axes}
         for column in wanted:
-            key = (cell.key, column["method"], column["measure"], column["group"])
-            value, error = (of_page.get(key) or verdicts.get(key) or of_rows.get(key) or (None, None))[:2]
+            value, error = known.get((cell.key, column["method"], column["measure"], column["group"]), (None, None))
             if value is not None:
-                settings = {axis.key: value_text(cell.settings[axis.key]) for axis in sweep.axes}
-                found.append({"settings": settings, **column, "value": float(value), "mcse": _finite(error)})
+                found.append(
+                    {"settings": settings, **column, "value": value, "mcse": None if error != error else error}
+                )
     return found
-
-
-def _finite(error: Any) -> float | None:
-    return float(error) if error is not None and error == error else None
 
 
 def text_of(entry: dict[str, Any]) -> str:
     """A measured value as the table shows it."""
     measure = MEASURE.get(entry["measure"])
-    if entry["measure"] in VERDICTS or (measure is not None and measure.form == "share"):
+    if entry["measure"] in VERDICTS or (measure is not None and measure.pooled == "share"):
         return percent(entry["value"], 0)
     if measure is not None and measure.name == "run_seconds":
         return f"{number(entry['value'], 2)} s"
@@ -90,8 +84,8 @@ def text_of(entry: dict[str, Any]) -> str:
 def head_of(column: dict[str, str]) -> str:
     """``coverage, EM``."""
     measure = MEASURE.get(column["measure"])
-    if measure is not None:
-        return f"{measure_words(measure, column['group'])}, {column['method']}"
+    if measure is not None and measure.name != "estimate":
+        return f"{measure.label(column['group'])}, {column['method']}"
     what = f"`{column['measure']}`" if column["measure"] in VERDICTS else f"`{column['group'] or column['measure']}`"
     return f"{what}, {column['method']}"
 
@@ -115,16 +109,16 @@ def write(name: str, folder: Path) -> None:
     here = HERE / name
     readme, expected = here / "README.md", here / "expected.json"
     text, document = readme.read_text(encoding="utf-8"), json.loads(expected.read_text(encoding="utf-8"))
-    sweep = read_sweep(folder)
+    view = read_view(folder)
     figure = picture(text)
     wanted = columns(text)
-    entries = measured(sweep, wanted)
-    drawn = [{"measure": figure, "group": "", "method": method.name} for method in sweep.methods]
+    entries = measured(view, wanted)
+    drawn = [{"measure": figure, "group": "", "method": method.label} for method in view.methods]
     with tempfile.TemporaryDirectory() as pages:
-        written = write_pages(sweep, Path(pages))
+        written = write_pages(view, Path(pages))
         shutil.copy(Path(pages) / "figures" / f"{figure}.svg", here / "answer.svg")
     document["headline"] = written.answer
-    document["measured"] = [*entries, *(entry for entry in measured(sweep, drawn) if entry not in entries)]
+    document["measured"] = [*entries, *(entry for entry in measured(view, drawn) if entry not in entries)]
     expected.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     body = f"> {written.answer}\n\n{table(wanted, entries)}"
     block = BLOCK.search(text)

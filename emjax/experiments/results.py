@@ -17,11 +17,9 @@ from emjax.experiments.archive.door import looking
 from emjax.experiments.archive.folder import Archive
 from emjax.experiments.archive.single import SingleRun, is_single_run, open_single_run
 from emjax.experiments.config.schema import comparable
-from emjax.experiments.summary.overview import CAPTION, MAIN, main_means, overview_table, trusted_counts
 from emjax.files import user_path
 from emjax.jsonable import canonical
 from emjax.shown import Card, Pictured
-from emjax.table import Table
 from emjax.wording import printable
 
 if TYPE_CHECKING:
@@ -29,7 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from emjax.experiments.config.schema import Study
-    from emjax.experiments.pages.pictures import StudyPicture
+    from emjax.experiments.pages.picture import StudyPicture
+    from emjax.experiments.summary.view import StudyView
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,41 +185,39 @@ class StudyResult(Pictured):
         settings = {cell["key"]: canonical(cell["settings"]) for cell in self.declaration["cells"]}
         return comparable_rows(self.rows.assign(cell=self.rows["cell"].map(settings)))
 
-    def summary(self, *quantities: str) -> "pandas.DataFrame":
-        """Means over replicates with Monte-Carlo standard errors, per cell, method, quantity and parameter.
+    @functools.cached_property
+    def view(self) -> StudyView:
+        """The study as pages and terminals see it: axes, outcomes, and the summary over replicates."""
+        from emjax.experiments.summary.view import view_of
 
-        All outcomes count, trusted or not; see `overview` for the trusted ones.
+        return view_of(self.archive, self.rows)
+
+    def summary(self, *measures: str, trusted: bool = True) -> "pandas.DataFrame":
+        """Every measure over the replicates with its Monte-Carlo error, by cell, method and group of parameters.
 
         Parameters
         ----------
-        quantities
-            The quantities to keep, such as ``"bias"`` or ``"coverage"``; default: all that
-            `emjax.experiments.summary.estimates.summarize` gives.
+        measures
+            The measures to keep, such as ``"bias"`` or ``"coverage"`` (`emjax.experiments.summary.measures.MEASURES`);
+            default: all that the rows hold.
+        trusted
+            Whether outcomes that their method does not trust are left out; what they cost counts in any case.
+
+        Returns
+        -------
+        DataFrame
+            ``cell``, the swept keys, and the columns of `emjax.experiments.summary.estimates.summarize`.
         """
-        from emjax.experiments.summary.estimates import summarize
+        from emjax.experiments.summary.tables import summary_frame
 
-        found = summarize(self.rows, by=["cell", *self.swept, "method"])
-        return found[found["quantity"].isin(quantities)].reset_index(drop=True) if quantities else found
-
-    def overview(self, quantities: tuple[str, ...] = MAIN) -> "pandas.DataFrame":
-        """One row per cell, method and quantity, over those outcomes that their method trusts.
-
-        A quantity with several parameters is averaged over them within each replicate. Columns: ``cell``, ``method``,
-        ``quantity``, ``n`` (trusted replicates that have it), ``mean``, ``mcse`` (the replicates' standard deviation
-        over sqrt(n), NaN for one), in the order of the sweep, of the methods and of ``quantities``.
-        """
-        cells = [cell["key"] for cell in self.declaration["cells"]]
-        return main_means(self.rows, cells, self.methods, quantities)
-
-    def trusted(self) -> "pandas.DataFrame":
-        """How many outcomes there are and how many their method trusts: ``cell``, ``method``, ``n``, ``n_trusted``."""
-        return trusted_counts(self.rows)
+        found = summary_frame(self.view, self.view.summary if trusted else self.view.summary_of_all)
+        return found[found["measure"].isin(measures)].reset_index(drop=True) if measures else found
 
     def verdicts(self) -> "pandas.DataFrame":
-        """Per cell how often each verdict was given and whether it was right (`work.verdicts.verdict_record`)."""
-        from emjax.experiments.summary.judgements import verdict_record
+        """Per cell how often each verdict was given and whether it was right (`summary.verdicts.verdict_frame`)."""
+        from emjax.experiments.summary.verdicts import cell_verdicts, verdict_frame
 
-        return verdict_record(self.rows, self.study)
+        return verdict_frame(cell_verdicts(self.view))
 
     def report(self, **options: Any) -> Path:
         """Write the study's page and return its path (`emjax.experiments.pages.write_study_report`)."""
@@ -235,23 +232,23 @@ class StudyResult(Pictured):
         yield "progress", str(self.progress)
 
     def _card(self) -> Card:
-        table = overview_table(self) if self.finished else None
+        from emjax.experiments.summary.tables import main_table
+
         return Card(
             f"{self.title}: {self.progress}",
-            alerts=() if table else ("No job is done yet.",),
-            lines=(*((self.question,) if self.question else ()), *((CAPTION,) if table else ())),
-            table=Table(table.header, table.rows) if table else None,
-            rest="see .overview()",
+            alerts=() if self.finished else ("No job is done yet.",),
+            lines=(self.question,) if self.question else (),
+            table=main_table(self.view) if self.finished else None,
+            rest="see .summary()",
         )
 
     def _figures(self) -> Mapping[str, Callable[..., Figure]]:
-        from emjax.experiments.pages.pictures import study_pictures
-        from emjax.experiments.summary.sweep import read_sweep
+        from emjax.experiments.pages.build import study_pictures
 
         def of(picture: StudyPicture) -> Callable[..., Figure]:
             return lambda _, width=7.0: picture.draw(width)
 
-        found = {picture.name: of(picture) for picture in study_pictures(read_sweep(self.folder))}
+        found = {picture.name: of(picture) for picture in study_pictures(self.view)}
         # One panel, and what most studies are about: it fits a notebook.
         return {name: found[name] for name in sorted(found, key=lambda name: name != "coverage")}
 

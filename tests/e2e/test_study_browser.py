@@ -9,8 +9,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from emjax.experiments.pages.build import write_pages
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "experiments" / "sweep_report"))
-from synthetic_study import declaration, declare, draw_rows, sweep_of
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "experiments" / "pages"))
+from synthetic_study import declaration, declare, draw_rows, view_of
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
@@ -21,7 +21,7 @@ def study_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     methods = ({"kind": "em"}, {"kind": "hmc", "name": HOSTILE, "verdict": True})
     study = declare({"data.n_samples": (1000, 200)}, 12, methods, title=HOSTILE)
     rows = draw_rows(study, declaration(study), untrusted=0.1)
-    return write_pages(sweep_of(study, rows, failed=1), tmp_path_factory.mktemp("study"), figures=False).page
+    return write_pages(view_of(study, rows, failed=1), tmp_path_factory.mktemp("study"), figures=False).page
 
 
 def opened(browser: Browser, path: Path, width: int = 1280, scheme: str = "light", script: bool = True) -> tuple:

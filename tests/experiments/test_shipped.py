@@ -3,15 +3,13 @@
 import json
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from emjax.experiments.config.reading import read_study
 from emjax.experiments.execution.run import run_study
 from emjax.experiments.execution.single import run
 from emjax.experiments.results import StudyResult
-from emjax.experiments.summary.estimates import summarize
-from emjax.experiments.summary.measures import MEASURES, outcomes, trusted_rows
+from emjax.experiments.summary.words import value_text
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
@@ -81,29 +79,29 @@ STUDIES = sorted(path.parent.name for path in EXPERIMENTS.glob("*/config.toml") 
 def wrong_claims(result: StudyResult, expected: dict) -> dict[str, str]:
     """The claims that do not hold, with what was found.
 
-    A claim names a quantity, a method, and the settings of the cells it is about; where several parameters or cells
-    fit, it holds for the mean over all of them. As on the page it is about the outcomes that can be trusted, unless it
-    is about trust or cost.
+    A claim names a measure, a method, and the settings of the cells it is about; where several cells fit, it holds for
+    the mean over all of them.
     """
-    by = [*expected["settings"], "method"]
-    of_all = {"failure_rate", *(measure.quantity for measure in MEASURES if measure.of_all)}
-    everything, good = (
-        summarize(rows, by=by) for rows in (result.rows, trusted_rows(result.rows, outcomes(result.rows)))
-    )
-    summary = pd.concat([everything[everything["quantity"].isin(of_all)], good[~good["quantity"].isin(of_all)]])
+    summary = result.summary()
     wrong = {}
     for claim in expected["claims"]:
-        chosen = summary[(summary["quantity"] == claim["quantity"]) & (summary["method"] == claim["method"])]
+        chosen = summary[(summary["measure"] == claim["measure"]) & (summary["method"] == claim["method"])]
+        chosen = chosen[chosen["group"] == claim.get("group", "")]
         for key, value in claim.get("cells", {}).items():
-            chosen = chosen[chosen[key] == value]
-        if "parameter" in claim:
-            chosen = chosen[chosen["parameter"] == claim["parameter"]]
+            chosen = chosen[chosen[key].map(_plain) == _plain(value)]
         assert len(chosen), claim["claim"]
         lower, upper = claim["between"]
-        found = float(chosen["mean"].mean())
+        found = float(chosen["value"].mean())
         if not lower <= found <= upper:
             wrong[claim["claim"]] = f"{found:.6g} is not in [{lower}, {upper}]"
     return wrong
+
+
+def _plain(value):
+    """A setting that is a list or a table is written in words in a summary, and as JSON in a claim."""
+    if isinstance(value, str) and value[:1] in "[{":
+        value = json.loads(value)
+    return value_text(value)
 
 
 @pytest.mark.parametrize("name", STUDIES)

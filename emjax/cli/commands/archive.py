@@ -12,6 +12,7 @@ import typer
 
 from emjax.cli.console import Console
 from emjax.cli.exits import EXIT_DIFFERENT, EXIT_OK
+from emjax.wording import printable
 
 if TYPE_CHECKING:
     from emjax.experiments.archive.single import SingleRun
@@ -76,6 +77,9 @@ def opened_run(run: Path, console: Console) -> "SingleRun | StudyResult":
 def diff_command(
     first: Annotated[Path, typer.Argument(metavar="A", help="The folder of a study or of a single run.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another of the same kind.")],
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also a page of what changed, measures side by side.")
+    ] = None,
     json: Json = False,
 ) -> int:
     """Tell what differs between two runs: settings, versions, numbers. Runs nothing."""
@@ -83,9 +87,16 @@ def diff_command(
     from emjax.experiments.archive.differences import difference
 
     console = Console(json=json)
-    found = difference(opened_run(first, console), opened_run(second, console))
+    runs = opened_run(first, console), opened_run(second, console)
+    found = difference(*runs)
     console.show(*terminal_study.difference_view(found, ("A", "B")))
-    console.document({"same": found.same, "first": str(first), "second": str(second), **dataclasses.asdict(found)})
+    document = {"same": found.same, "first": str(first), "second": str(second), **dataclasses.asdict(found)}
+    if page is not None:
+        from emjax.experiments.pages.difference_page import write_difference
+
+        document["page"] = str(write_difference(found, *runs, page))
+        console.show(f"\n{printable(page)}")
+    console.document(document)
     return EXIT_OK if found.same else EXIT_DIFFERENT
 
 
@@ -138,7 +149,7 @@ def rerun_command(
 
 
 def _study_document(result: "StudyResult") -> dict[str, Any]:
-    declaration, progress = result.declaration, result.progress
+    declaration, progress, summary = result.declaration, result.progress, result.summary()
     return {
         "kind": "study",
         "run": str(result.folder),
@@ -150,8 +161,7 @@ def _study_document(result: "StudyResult") -> dict[str, Any]:
         "sweep": result.swept,
         "progress": {**dataclasses.asdict(progress), "n_missing": progress.n_missing},
         "cells": result.cells.to_dict("records"),
-        "outcomes": result.trusted().to_dict("records"),
-        "overview": result.overview().to_dict("records"),
+        "summary": summary[~summary["group"].str.contains("[", regex=False)].to_dict("records"),
         "failures": result.failures,
         "newer": result.newer,
         "provenance": declaration["provenance"],

@@ -4,6 +4,8 @@ Exit codes: 0 where every page was written (or lies there already, for a single 
 study's nor a run's, or where nothing can be written; 1 for what nobody expected.
 """
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,42 +36,33 @@ def report_command(
     json: Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.")] = False,
 ) -> int:
     """Write the page of a study: its table, its curves, its cells. Runs nothing."""
-    console = Console(json=json)
-    documents, pages = _write_all(runs, out, figures, console)
-    if len(pages) > 1:
-        documents.append(_write_index(pages, out, runs, console))
-    console.document({"reports": documents})
-    return EXIT_OK
-
-
-def _write_all(runs: list[Path], out: Path | None, figures: bool, console: Console) -> tuple[list[Any], list[Any]]:
-    """Write the page of every study; what is a document of each run, and what was written for studies."""
     from emjax.cli.commands.archive import opened_run
     from emjax.experiments.archive.single import SingleRun
+    from emjax.experiments.pages.build import write_index, write_pages
 
-    opened = [
-        opened_run(run, console) for run in runs
-    ]  # before anything is written: a wrong folder leaves nothing behind
-    targets = _targets(runs, out)
-    documents: list[Any] = []
-    pages: list[Any] = []
-    for run, found, target in zip(runs, opened, targets, strict=True):
+    console = Console(json=json)
+    # Before anything is written: a wrong folder leaves nothing behind.
+    opened = [opened_run(run, console) for run in runs]
+    documents: list[dict[str, Any]] = []
+    pages = []
+    for run, found, target in zip(runs, opened, _targets(runs, out), strict=True):
         if isinstance(found, SingleRun):
             documents.append({"run": str(run), "kind": "single", "page": str(_single_page(run, console)), "files": []})
             continue
-        written = _write(run, target, figures)
+        written = _tried(target, write_pages, found.view, target, figures=figures)
         pages.append(written)
         console.show(printable(written.page), written.answer)
-        documents.append(
-            {
-                "run": str(run),
-                "kind": "study",
-                "page": str(written.page),
-                "answer": written.answer,
-                "files": [str(path) for path in written.files],
-            }
-        )
-    return documents, pages
+        files = [str(path) for path in written.files]
+        page = {"page": str(written.page), "answer": written.answer, "files": files}
+        documents.append({"run": str(run), "kind": "study", **page})
+    if len(pages) > 1:
+        # Beside the pages: in --out, or in the folder that holds all of them.
+        folder = out if out is not None else Path(os.path.commonpath([run.resolve().parent for run in runs]))
+        index = _tried(folder, write_index, pages, folder / INDEX)
+        console.show(f"{printable(index)}: links all of them")
+        documents.append({"run": None, "kind": "index", "page": str(index), "files": []})
+    console.document({"reports": documents})
+    return EXIT_OK
 
 
 def _targets(runs: list[Path], out: Path | None) -> list[Path]:
@@ -85,16 +78,12 @@ def _targets(runs: list[Path], out: Path | None) -> list[Path]:
     return [out / name for name in names]
 
 
-def _write(run: Path, target: Path, figures: bool) -> Any:
-    from emjax.experiments.pages.build import write_pages
-    from emjax.experiments.summary.sweep import read_sweep
-
-    sweep = read_sweep(run)
+def _tried(folder: Path, write: Callable[..., Any], *given: Any, **options: Any) -> Any:
     try:
-        return write_pages(sweep, target, figures=figures)
+        return write(*given, **options)
     except OSError as error:
         raise ConfigError(
-            f"{printable(target)}: {error.strerror or error}; choose another folder with --out"
+            f"{printable(folder)}: {error.strerror or error}; choose another folder with --out"
         ) from error
 
 
@@ -107,20 +96,3 @@ def _single_page(run: Path, console: Console) -> Path:
         )
     console.show(f"{printable(page)}: the page of a single run, written when it ran")
     return page
-
-
-def _write_index(pages: list[Any], out: Path | None, runs: list[Path], console: Console) -> Any:
-    """The page that links the others: in ``out``, or in the folder that holds all of them."""
-    import os
-
-    from emjax.experiments.pages.build import write_index
-
-    folder = out if out is not None else Path(os.path.commonpath([run.resolve().parent for run in runs]))
-    try:
-        path = write_index(pages, folder / INDEX)
-    except OSError as error:
-        raise ConfigError(
-            f"{printable(folder)}: {error.strerror or error}; choose another folder with --out"
-        ) from error
-    console.show(f"{printable(path)}: links all of them")
-    return {"run": None, "kind": "index", "page": str(path), "files": []}

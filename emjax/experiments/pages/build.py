@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,18 +14,21 @@ from emjax.atomic import UNTOUCHED, write_atomically
 from emjax.atomic import sweep as sweep_folder
 from emjax.errors import ConfigError
 from emjax.files import user_path
-from emjax.wording import count, elided, percent, printable
-from emjax.wording import printable as shown_path
+from emjax.wording import count, elided, printable
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
-
-    from emjax.experiments.summary.sweep import Sweep
+    from emjax.experiments.pages.picture import StudyPicture
+    from emjax.experiments.summary.findings import Findings
+    from emjax.experiments.summary.verdicts import CellVerdicts
+    from emjax.experiments.summary.view import StudyView
+    from emjax.table import Table
 
 PAGE = "report.html"
 FOLDERS = ("cells", "tables", "figures")
+_PACKAGE = "emjax.experiments.pages"
 _MOST_FAILURES = 50
-_NO_SCRIPT = "'none'"
+_MOST_FILTERED = 60
+"""Values of a setting that a filter of the table offers."""
 
 
 def write_study_report(
@@ -47,7 +50,7 @@ def write_study_report(
     -----
     Every page holds what it shows and asks for nothing; its only script sorts and filters the table, and is named by
     its hash in the page's content security policy. Numbers are means over the outcomes that can be trusted, with
-    Monte-Carlo standard errors (`emjax.experiments.summary.measures`).
+    Monte-Carlo standard errors (`emjax.experiments.summary.estimates`).
 
     Raises
     ------
@@ -56,9 +59,9 @@ def write_study_report(
     OSError
         If a folder cannot be made.
     """
-    from emjax.experiments.summary.sweep import read_sweep
+    from emjax.experiments.summary.view import read_view
 
-    return write_pages(read_sweep(folder), user_path(folder if target is None else target), figures=figures).page
+    return write_pages(read_view(folder), user_path(folder if target is None else target), figures=figures).page
 
 
 class Written:
@@ -68,42 +71,47 @@ class Written:
         self.page, self.title, self.answer, self.files = page, title, answer, tuple(files)
 
 
-def write_pages(sweep: Sweep, target: Path, *, figures: bool = True) -> Written:
-    """Write everything for a sweep into a folder."""
-    from emjax.experiments.pages.cell_page import cell_content, cell_subject
-    from emjax.experiments.pages.tables import write_tables
-    from emjax.experiments.summary.measures import kinds_in, summarize_measures
+def study_pictures(view: StudyView, records: Sequence[CellVerdicts] | None = None) -> list[StudyPicture]:
+    """All figures of a study, in the order of its page; they are drawn when they are looked at."""
+    from emjax.experiments.pages.curves import curve_pictures
+    from emjax.experiments.pages.frontier import frontier_picture
+    from emjax.experiments.pages.verdict_bars import verdict_picture
+    from emjax.experiments.summary.verdicts import cell_verdicts
+
+    records = cell_verdicts(view) if records is None else records
+    return [*curve_pictures(view), *filter(None, (frontier_picture(view), verdict_picture(view, records)))]
+
+
+def write_pages(view: StudyView, target: Path, *, figures: bool = True) -> Written:
+    """Write everything for a study into a folder."""
+    from emjax.experiments.pages.cell_page import cell_content
+    from emjax.experiments.summary.findings import find
+    from emjax.experiments.summary.tables import main_table, summary_frame, verdict_tables
+    from emjax.experiments.summary.verdicts import cell_verdicts
 
     refuse_links(target)  # before anything is worked out
-    summary = summarize_measures(sweep.rows, sweep.good)
-    kinds = kinds_in(sweep.good)
-    environment = _environment()
     for folder in (target, *(target / name for name in FOLDERS)):
         sweep_folder(folder)
-    content = _content(sweep, summary, kinds)
-    pictures = [*content["curves"], *filter(None, (content["frontier"], content["verdict_picture"]))]
+    records = cell_verdicts(view)
+    found = find(view, records)
+    matrix, by_cell = verdict_tables(view, records)
+    pictures = study_pictures(view, records)
     for name in FOLDERS[: None if figures and pictures else -1]:
         (target / name).mkdir(parents=True, exist_ok=True)
-    page = target / PAGE
-    files = [_write(page, _page(environment, "study.html.j2", files=figures, **content))]
-    for place, cell in enumerate(sweep.cells):
-        context = {
-            "title": sweep.cell_label(cell, width=120) if cell.settings else "The only cell",
-            "subject": cell_subject(sweep, cell),
-            "study_title": sweep.title,
-            "key": cell.key,
-            "level": f"{sweep.level_of(cell):.0%}",
-            "has_truth": sweep.has_truth,
-            "folder": shown_path(sweep.folder),
-            "before": sweep.cells[place - 1].key if place else None,
-            "after": sweep.cells[place + 1].key if place + 1 < len(sweep.cells) else None,
-            **cell_content(sweep, cell, summary),
-        }
-        files.append(_write(target / "cells" / f"{cell.key}.html", _page(environment, "cell.html.j2", **context)))
-    files += write_tables(sweep, summary, kinds, target / "tables")
+    content = _content(view, found, pictures)
+    content |= {"matrix": matrix, "by_cell": by_cell, "files": figures}
+    files = [write_page(target / PAGE, "study.html.j2", script="study.js", **content)]
+    for cell in view.cells:
+        files.append(write_page(target / "cells" / f"{cell.key}.html", "cell.html.j2", **cell_content(view, cell)))
+    summary = for_spreadsheets(summary_frame(view)).to_csv(index=False, lineterminator="\n")
+    files.append(_write(target / "tables" / "summary.csv", summary))
+    for name, table in {"table": main_table(view), "verdicts": matrix}.items():
+        if table:
+            files.append(_write(target / "tables" / f"{name}.csv", table.to_csv()))
+            files.append(_write(target / "tables" / f"{name}.tex", table.to_latex()))
     for picture in pictures if figures else ():
         files += picture.write(target / "figures")
-    return Written(page, sweep.title, content["answer"], files)
+    return Written(target / PAGE, view.title, found.answer, files)
 
 
 def write_index(written: Sequence[Written], target: Path) -> Path:
@@ -116,53 +124,39 @@ def write_index(written: Sequence[Written], target: Path) -> Path:
         }
         for entry in written
     ]
-    return _write(
-        target,
-        _page(
-            _environment(),
-            "studies.html.j2",
-            title=count(len(studies), "study", "studies"),
-            subject="",
-            studies=studies,
-        ),
+    return write_page(
+        target, "studies.html.j2", title=count(len(studies), "study", "studies"), subject="", studies=studies
     )
 
 
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def write_page(path: Path, template: str, *, script: str = "", **content: Any) -> Path:
+    """Write a page from one of the templates here, in the style of all reports, with a script of ours or none."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     def shown(value: Any) -> Any:
         return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
-    return Environment(
-        loader=PackageLoader("emjax.experiments.pages", "."),
+    def ours(package: str, file: str) -> str:
+        return resources.files(package).joinpath(file).read_text(encoding="utf-8")
+
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(_PACKAGE, "."), PackageLoader("emjax.report", ".")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=shown,
     )
-
-
-def _page(environment: Environment, name: str, **context: Any) -> str:
-    from markupsafe import Markup
-
-    # Our own files, no data in them.
-    style = "".join(
-        resources.files(package).joinpath(file).read_text(encoding="utf-8")
-        for package, file in (
-            ("emjax.report", "report.css"),
-            ("emjax.experiments.pages", "study.css"),
-        )
+    text = ours(_PACKAGE, script) if script else ""
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    page = environment.get_template(template).render(
+        style=Markup(ours("emjax.report", "report.css") + ours(_PACKAGE, "study.css")),  # no data in them
+        script=Markup(text),
+        script_source=Markup(f"'sha256-{digest}'" if script else "'none'"),
+        **content,
     )
-    script, source = "", _NO_SCRIPT
-    if name == "study.html.j2":
-        script = resources.files("emjax.experiments.pages").joinpath("study.js").read_text(encoding="utf-8")
-        source = "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
-    return environment.get_template(name).render(
-        style=Markup(style), script=Markup(script), script_source=Markup(source), **context
-    )
+    return _write(path, page)
 
 
 def refuse_links(target: Path) -> None:
@@ -170,80 +164,85 @@ def refuse_links(target: Path) -> None:
     for name in FOLDERS:
         if (target / name).is_symlink():
             raise ConfigError(
-                f"{shown_path(target / name)}: is a link, and links are not followed for writing; remove it, or choose "
+                f"{printable(target / name)}: is a link, and links are not followed for writing; remove it, or choose "
                 "another folder with --out"
             )
 
 
-def _write(path: Path, page: str) -> Path:
-    write_atomically(path, page, UNTOUCHED)
+def _write(path: Path, text: str) -> Path:
+    write_atomically(path, text, UNTOUCHED)
     return path
 
 
-def _content(sweep: Sweep, summary: Any, kinds: Sequence[str]) -> dict[str, Any]:
-    from emjax.experiments.pages import pictures, tables
-    from emjax.experiments.summary import findings, measures
-    from emjax.experiments.summary.verdicts import cell_verdicts, verdict_tables
-    from emjax.report.drawing.style import drawing
+def for_spreadsheets(table: Any) -> Any:
+    """A frame with an apostrophe before each text, heads too, that a spreadsheet would take for a formula."""
+    import pandas as pd
 
-    records = cell_verdicts(sweep)
-    found = findings.find(sweep, summary, kinds, records)
-    with drawing():
-        curves = list(pictures.curve_pictures(sweep, summary, kinds))
-        frontier = pictures.frontier_picture(sweep, summary, kinds)
-        verdict_picture = pictures.verdict_picture(sweep, records)
-    table = tables.sweep_table(sweep, summary, kinds)
-    axes = pictures.best_axes(sweep)
+    from emjax.table import for_spreadsheets as safe
+
+    texts = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
+    columns = {
+        name: [safe(value) if isinstance(value, str) else value for value in table[name].astype(object)]
+        for name in texts
+    }
+    return table.assign(**columns).rename(columns=safe)
+
+
+def _content(view: StudyView, found: Findings, pictures: Sequence[StudyPicture]) -> dict[str, Any]:
+    from emjax.experiments.summary.findings import CLAIM
+    from emjax.experiments.summary.tables import main_table
+    from emjax.experiments.summary.verdicts import DEFINITION
+    from emjax.experiments.summary.words import value_text
+
+    names = {picture.name: picture for picture in pictures}
+    single = {name: names.pop(name, None) for name in ("frontier", "verdicts")}
+    swept = ", ".join(elided(axis.label, 40) for axis in view.axes)
+    methods = ", ".join(elided(name, 40) for name in view.names)
+    axes = [(axis.label, place, axis.values) for place, axis in enumerate(view.axes, start=1)]
+    table = main_table(view, linked=True)
     return {
-        "title": sweep.title,
-        "subject": _subject(sweep),
-        "question": sweep.question,
-        "answer": found.answer,
-        "further": found.further,
-        "alerts": found.alerts,
-        "claim": f"{findings.CLAIM:g}",
-        "progress": _progress(sweep),
+        "title": view.title,
+        "subject": f"{count(len(view.cells), 'cell')}{f' ({swept})' if swept else ''}, "
+        f"{count(view.n_replicates, 'replicate')} each, {count(len(view.methods), 'method')}: {methods}",
+        "question": view.question,
+        "found": found,
+        "claim": f"{CLAIM:g}",
+        "progress": _progress(len(view.finished), len(view.failures), len(view.jobs)),
         "table": table,
-        "enough": percent(measures.ENOUGH, 0),
-        "meanings": table.heads,
-        "places": {cell.key: cell.index + 1 for cell in sweep.cells},
-        "curves": curves,
-        "curves_title": "What changes with the settings" if axes else "The methods side by side",
-        "frontier": frontier,
-        "verdicts": verdict_tables(sweep, records),
-        "verdict_picture": verdict_picture,
-        "cells": _cells(sweep),
-        "failures": _failures(sweep),
-        "n_failures": len(sweep.failures),
-        "provenance": [*_declared(sweep), *sweep.provenance],
-        "folder": shown_path(sweep.folder),
+        "filters": [
+            (label, place, [elided(value_text(value), 40) for value in values])
+            for label, place, values in [("Method", len(axes) + 1, view.names), *axes]
+            if 1 < len(values) <= _MOST_FILTERED
+        ],
+        "meanings": [(head.name, head.meaning) for head in table.header if head.meaning],
+        "curves": list(names.values()),
+        "curves_title": "What changes with the settings" if view.axes else "The methods side by side",
+        **single,
+        "definition": DEFINITION,
+        "cells": [
+            (cell.key, view.cell_label(cell, width=90), cell.index + 1, _done(view, cell.key)) for cell in view.cells
+        ],
+        "failures": _failures(view),
+        "provenance": [*_declared(view), *view.provenance],
+        "folder": printable(view.folder),
     }
 
 
-def _subject(sweep: Sweep) -> str:
-    swept = ", ".join(elided(axis.label, 40) for axis in sweep.axes)
-    names = ", ".join(elided(method.name, 40) for method in sweep.methods)
-    return (
-        f"{count(len(sweep.cells), 'cell')}{f' ({swept})' if swept else ''}, "
-        f"{count(sweep.n_replicates, 'replicate')} each, {count(len(sweep.methods), 'method')}: {names}"
-    )
-
-
-def _declared(sweep: Sweep) -> list[tuple[str, str]]:
+def _declared(view: StudyView) -> list[tuple[str, str]]:
     """What all cells share, as far as it is not swept."""
-    from emjax.experiments.summary.sweep import value_text
+    from emjax.experiments.summary.words import settings_text
 
-    swept = {axis.key for axis in sweep.axes}
-    rows = [("Seed", f"{sweep.seed}"), ("Level of all intervals", f"{sweep.level:.0%}")]
-    for label, section in (("Data", "data"), ("Model", "model")):
-        settings = getattr(sweep.study, section).model_dump(mode="json", exclude_none=True)
-        parts = [f"{key} = {value_text(value)}" for key, value in settings.items() if f"{section}.{key}" not in swept]
-        rows.append((label, elided(", ".join(parts), 600)))
-    return [row for row in rows if row[0] != "Level of all intervals" or "level" not in swept]
+    swept = {axis.key for axis in view.axes}
+    rows = [("Seed", f"{view.study.seed}")]
+    rows += [("Level of all intervals", f"{view.study.level:.0%}")] if "level" not in swept else []
+    for section in ("data", "model"):
+        settings = getattr(view.study, section).model_dump(mode="json", exclude_none=True)
+        own = {key: value for key, value in settings.items() if f"{section}.{key}" not in swept}
+        rows.append((section.capitalize(), elided(settings_text(own), 600)))
+    return rows
 
 
-def _progress(sweep: Sweep) -> dict[str, Any]:
-    n, n_done, n_failed = len(sweep.jobs), len(sweep.finished), len(sweep.failures)
+def _progress(n_done: int, n_failed: int, n: int) -> dict[str, Any]:
     parts = [f"{n_done:,} of {count(n, 'job')} done"]
     parts += [f"{n_failed:,} failed"] if n_failed else []
     parts += [f"{n - n_done - n_failed:,} to do"] if n > n_done + n_failed else []
@@ -251,31 +250,25 @@ def _progress(sweep: Sweep) -> dict[str, Any]:
     return {"text": ", ".join(parts), "done": round(share * n_done, 2), "failed": round(share * n_failed, 2)}
 
 
-def _cells(sweep: Sweep) -> list[dict[str, Any]]:
-    return [
-        {
-            "key": cell.key,
-            "label": sweep.cell_label(cell, width=90),
-            "place": cell.index + 1,
-            "progress": _cell_progress([job.key in sweep.finished for job in sweep.jobs if job.cell == cell.key]),
-        }
-        for cell in sweep.cells
-    ]
-
-
-def _cell_progress(done: Sequence[bool]) -> str:
+def _done(view: StudyView, cell: str) -> str:
+    done = [job.key in view.finished for job in view.jobs.values() if job.cell == cell]
     return "all done" if all(done) else f"{sum(done)} of {count(len(done), 'job')} done"
 
 
-def _failures(sweep: Sweep) -> list[Mapping[str, str]]:
-    cells = {cell.key: cell for cell in sweep.cells}
-    return [
-        {
-            "cell": sweep.cell_label(cells[failure.job.cell]),
-            "method": failure.job.method,
-            "replicates": f"{failure.job.first} to {failure.job.stop - 1}",
-            "attempts": f"{failure.attempts}",
-            "error": elided(failure.error, 300),
-        }
-        for failure in sweep.failures[:_MOST_FAILURES]
+def _failures(view: StudyView) -> Table:
+    from emjax.table import Cell, Column, Table
+
+    rows = [
+        [
+            Cell(view.cell_label(view.cell[job.cell]), link=f"cells/{job.cell}.html"),
+            job.method,
+            f"{job.first} to {job.stop - 1}",
+            f"{attempts}",
+            elided(error, 300),
+        ]
+        for job, error, attempts in view.failures[:_MOST_FAILURES]
     ]
+    n = len(view.failures)
+    notes = [f"The first {_MOST_FAILURES} of {n}."] if n > _MOST_FAILURES else []
+    heads = [("cell", "word"), ("method", "word"), ("replicates", "number"), ("attempts", "number"), ("error", "name")]
+    return Table([Column(*head) for head in heads], rows, notes)

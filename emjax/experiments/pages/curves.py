@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,29 +12,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from emjax.experiments.pages.lanes import Panel
-from emjax.experiments.pages.marks import Mark
-from emjax.experiments.pages.panels import draw_key, hollow, key_rows, log_ticks
-from emjax.experiments.summary.sweep import Axis, value_text
+from emjax.experiments.pages.lanes import Lanes, Panel, best_axes, lanes, place_of
+from emjax.experiments.pages.marks import Mark, Room, draw_points, log_ticks, method_marks, panel_axes
+from emjax.experiments.pages.picture import HOLLOW, StudyPicture
+from emjax.experiments.summary.estimates import expected_band
+from emjax.experiments.summary.measures import KIND, PARAMETER, Measure
+from emjax.experiments.summary.view import Axis, StudyView
+from emjax.experiments.summary.words import value_text
 from emjax.report.drawing import style
-from emjax.wording import elided
+from emjax.wording import elided, number, percent
+
+DRAWN = ("rmse", "bias", "coverage", "width", "log_score_loss", "total_variation", "ari", "run_seconds")
+WITHOUT_TRUTH = ("log_score", "log_evidence", "max_rhat", "min_ess", "run_seconds")
+_AGAIN = ("rmse", "coverage", "log_score")
+"""What is drawn against the second setting too: the panels of the first figures show it already."""
 
 _NARROW = 5.0
+_MOST_BIASES = 6
 _MOST_LINES = 2
 """Of the name of a value below the axis."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Curve:
-    """One panel: its title, and a frame per method with ``place, value, lower, upper, doubtful``."""
-
-    title: str
-    points: Mapping[str, pd.DataFrame]
-
-
-@dataclasses.dataclass(frozen=True)
 class Curves:
-    """A figure of curves.
+    """A figure of curves: by panel its title, and a frame per method with ``place, value, lower, upper, doubtful``.
 
     Attributes
     ----------
@@ -44,47 +43,121 @@ class Curves:
         What runs along; None where there is one cell.
     panels
         Side by side, with one vertical scale unless ``own_scales``.
-    ylabel
-        What is measured.
-    logarithmic
-        Whether the vertical axis may be logarithmic.
+    measure, ylabel
+        What is measured, and what stands beside the axis.
     level, band
         Nominal level and the band around it, for coverage.
-    zero
-        Whether 0 is marked.
     own_scales
         Whether every panel has a vertical scale of its own.
     """
 
     axis: Axis | None
-    panels: tuple[Curve, ...]
+    panels: tuple[tuple[str, Mapping[str, pd.DataFrame]], ...]
+    measure: Measure
     ylabel: str
-    logarithmic: bool = False
     level: float | None = None
     band: tuple[float, float] | None = None
-    zero: bool = False
     own_scales: bool = False
 
 
-def curve(title: str, panel: Panel, axis: Axis | None, found: pd.DataFrame, methods: Sequence[str]) -> Curve:
-    """The points of a panel: ``found`` holds one measure's summary, and which points are doubtful."""
-    places = {cell.key: _place(axis, cell.settings, 0) for cell in panel.cells}
+def curve_pictures(view: StudyView) -> Iterator[StudyPicture]:
+    """The curves of every measure against the settings that deserve it; dots where there is no order."""
+    marks = method_marks(view.methods)
+    axes: list[Axis | None] = [*best_axes(view)] or [None]
+    names = [*(DRAWN if view.has_truth else WITHOUT_TRUTH), *(measure.name for measure in view.own_measures)]
+    if view.answered_by in view.measures and view.answered_by not in names:
+        names.insert(0, view.answered_by)
+    for place, axis in enumerate(axes):
+        layout = lanes(view, axis)
+        for name in names if place == 0 else [name for name in names if name in _AGAIN]:
+            found = view.summary[(view.summary["measure"] == name) & np.isfinite(view.summary["value"])]
+            # What was spent was spent, whether or not an outcome can be trusted.
+            pairs = zip(found["cell"], found["method"], strict=True)
+            found = found.assign(doubtful=[pair in view.doubtful and not view.measures[name].of_all for pair in pairs])
+            drawn = _curves(view, layout, found, view.measures[name])
+            if drawn.panels:
+                yield _picture(f"{name}{f'_by_{place + 1}' if place else ''}", drawn, layout, found, marks)
+
+
+def _curves(view: StudyView, layout: Lanes, found: pd.DataFrame, measure: Measure) -> Curves:
+    groups = _groups(found, measure, view.kinds)
+    single = len(layout.panels) == 1
+    chosen = groups if single else groups[:1]
+    panels = [
+        (group if single else panel.title, _points(panel, layout.axis, found[found["group"] == group], view.names))
+        for group in chosen
+        for panel in layout.panels
+    ]
+    several = single and len(groups) > 1
+    what = measure.label("" if several or not chosen else chosen[0])
+    levels = {view.level_of(cell) for cell in view.cells}
+    level = levels.pop() if measure.name == "coverage" and len(levels) == 1 and len(found) else None
+    return Curves(
+        layout.axis,
+        tuple(panel for panel in panels if panel[1]),
+        measure,
+        what + (" of the parameter" if measure.name == "bias" and several else ""),
+        level,
+        expected_band(level, int(found["n"].median())) if level is not None else None,
+        several,
+    )
+
+
+def _points(panel: Panel, axis: Axis | None, found: pd.DataFrame, methods: Sequence[str]) -> dict[str, pd.DataFrame]:
+    places = {cell.key: place_of(cell, axis) if axis is not None else 0.0 for cell in panel.cells}
     points = {}
     for method in methods:
         own = found[(found["method"] == method) & found["cell"].isin(places)]
         own = own.assign(place=own["cell"].map(places)).sort_values("place")
         if len(own):
             points[method] = own[["place", "value", "lower", "upper", "doubtful"]]
-    return Curve(title, points)
+    return points
 
 
-def _place(axis: Axis | None, settings: Mapping[str, Any], default: float) -> float:
-    if axis is None:
-        return default
-    value = settings[axis.key]
-    if axis.numeric:
-        return float(value)
-    return float([value_text(other) for other in axis.values].index(value_text(value)))
+def _groups(found: pd.DataFrame, measure: Measure, kinds: Sequence[str]) -> list[str]:
+    """All parameters together, or their kinds, or the parameters that stand out most from their errors."""
+    there = list(dict.fromkeys(found["group"]))
+    if "" in there:
+        return [""]
+    if KIND in measure.per:
+        return [kind for kind in kinds if kind in there][:4]
+    distance = (found["value"] / found["mcse"]).abs().groupby(found["group"], sort=False).max().fillna(0)
+    return sorted(there, key=lambda group: -distance[group])[:_MOST_BIASES]
+
+
+def _picture(name: str, drawn: Curves, layout: Lanes, found: pd.DataFrame, marks: Mapping[str, Mark]) -> StudyPicture:
+    measure = drawn.measure
+    title = measure.short[:1].upper() + measure.short[1:]
+    title += f" against {layout.axis.label}" if layout.axis is not None else ""
+    caption = f"{measure.words[:1].upper()}{measure.words[1:]}. Bands and bars: 95% by Monte-Carlo error."
+    if drawn.level is not None and drawn.band is not None:
+        low, high = map(percent, drawn.band)
+        caption += (
+            f" Line: the nominal {drawn.level:.0%}. Grey: where a correct interval of one parameter lies in 95% of"
+        )
+        caption += f" such studies ({low} to {high})."
+    if measure.per == (PARAMETER,) and len(drawn.panels) > 1:
+        caption += f" The parameters whose {measure.short} stands out most from its error."
+    if measure.name == "rmse" and drawn.own_scales:
+        caption += " Averaged over the components and features of each kind of parameter."
+    caption += HOLLOW if found["doubtful"].any() else ""
+    caption += f" {layout.note}" if layout.note else ""
+    text = f"{title}. {_in_words(drawn)}"
+    return StudyPicture(name, lambda width: draw_curves(drawn, marks, width), title, text, caption)
+
+
+def _in_words(drawn: Curves) -> str:
+    parts = []
+    for title, methods in drawn.panels[:4]:
+        for method, points in list(methods.items())[:4]:
+            values = points["value"].to_numpy(float)
+            where = f" ({elided(title, 40)})" if title else ""
+            span = f"{number(values[0], 3)} to {number(values[-1], 3)}" if len(values) > 1 else number(values[0], 3)
+            parts.append(f"{elided(method, 40)}{where}: {span}")
+    return "From the first to the last value: " + "; ".join(parts) + "."
+
+
+# -- drawing
 
 
 @style.drawn
@@ -92,48 +165,46 @@ def draw_curves(curves: Curves, marks: Mapping[str, Mark], width: float) -> Figu
     """All panels, the key of the methods above them."""
     n_panels = len(curves.panels)
     n_columns = 1 if width < _NARROW else {1: 1, 2: 2, 4: 2}.get(n_panels, 3)
-    n_rows = math.ceil(n_panels / n_columns)
-    methods = [name for name in marks if any(name in panel.points for panel in curves.panels)]
-    n_keys = key_rows(methods, width)
-    left, right, gap_x, gap_y = 0.72, 0.12, 0.62 if curves.own_scales else 0.2, 0.5
-    bottom = 0.48 + 0.13 * (_MOST_LINES - 1) * (not curves.axis.numeric) if curves.axis is not None else 0.18
-    top = 0.12 + 0.22 * n_keys + (0.22 if any(panel.title for panel in curves.panels) else 0.0)
-    each = (width - left - right - (n_columns - 1) * gap_x) / n_columns
-    tall = min(max(0.62 * each, 1.45), 2.3)
-    height = top + bottom + n_rows * tall + (n_rows - 1) * gap_y
-    figure = style.Picture(figsize=(width, height))
-    limits = None if curves.own_scales else _limits(curves, curves.panels)
-    for place, panel in enumerate(curves.panels):
-        row, column = divmod(place, n_columns)
-        x, y = left + column * (each + gap_x), height - top - (row + 1) * tall - row * gap_y
-        axes = figure.add_axes((x / width, y / height, each / width, tall / height))
-        _draw_panel(axes, curves, panel, marks, limits or _limits(curves, (panel,)))
-        last_row = place + n_columns >= n_panels
+    names = 0.13 * (_MOST_LINES - 1) if curves.axis is not None and not curves.axis.numeric else 0.0
+    room = Room(
+        right=0.12,
+        bottom=0.48 + names if curves.axis is not None else 0.18,
+        top=0.12 + (0.22 if any(title for title, _ in curves.panels) else 0.0),
+        gap_x=0.62 if curves.own_scales else 0.2,
+        gap_y=0.5,
+        share=0.62,
+        tallest=2.3,
+        least=1.45,
+    )
+    there = {name: mark for name, mark in marks.items() if any(name in methods for _, methods in curves.panels)}
+    figure, places = panel_axes(width, n_panels, n_columns, room, there)
+    common = _limits(curves, [frame for _, methods in curves.panels for frame in methods.values()])
+    for place, (axes, (title, methods)) in enumerate(zip(places, curves.panels, strict=True)):
+        limits = _limits(curves, list(methods.values())) if curves.own_scales else common
+        _draw_panel(axes, curves, methods, marks, limits)
+        last_row, first_column = place + n_columns >= n_panels, place % n_columns == 0
         axes.set_xlabel(curves.axis.label if curves.axis and last_row else "")
-        axes.set_ylabel(curves.ylabel if column == 0 else "")
-        if not last_row and not curves.own_scales:
-            axes.tick_params(labelbottom=False)
-        if column and not curves.own_scales:
-            axes.tick_params(labelleft=False)
-        axes.set_title(elided(panel.title, int(11 * each)), color=style.MUTED, pad=4)
-    draw_key(figure, methods, marks, n_keys)
+        axes.set_ylabel(curves.ylabel if first_column else "")
+        if not curves.own_scales:
+            axes.tick_params(labelbottom=last_row, labelleft=first_column)
+        axes.set_title(elided(title, int(11 * axes.get_position().width * width)), color=style.MUTED, pad=4)
     return figure
 
 
-def _limits(curves: Curves, panels: Sequence[Curve]) -> tuple[str, float, float]:
+def _limits(curves: Curves, frames: Sequence[pd.DataFrame]) -> tuple[str, float, float]:
     """The vertical scale and its ends, so that all points and bands fit in."""
-    frames = [points for panel in panels for points in panel.points.values()]
-    values = np.concatenate([frame["value"].to_numpy(float) for frame in frames]) if frames else np.zeros(1)
-    ends = [frame[side].to_numpy(float) for frame in frames for side in ("lower", "upper")]
-    everything = np.concatenate([values, *ends])
+    joined = pd.concat(frames)
+    values = joined["value"].to_numpy(float)
+    everything = joined[["value", "lower", "upper"]].to_numpy(float).ravel()
     everything = everything[np.isfinite(everything)]
-    if curves.logarithmic and (values > 0).all() and values.max() / values.min() > 4:
-        # The lower end of a band may lie below zero, which a logarithmic axis has no place for.
+    # A logarithmic axis has no place for the loss of a method that is, by chance, ahead of the truth.
+    if curves.measure.logarithmic and (values > 0).all() and values.max() / values.min() > 4:
+        # The lower end of a band may lie below zero.
         above = everything[everything > values.min() / 4]
         return "log", above.min() / 1.15, above.max() * 1.15
-    if curves.level is not None and curves.band is not None:
+    if curves.band is not None:
         everything = np.append(everything, [*curves.band])
-    if curves.zero or curves.logarithmic:
+    if curves.measure.name == "bias" or curves.measure.logarithmic:
         everything = np.append(everything, 0.0)
     low, high = everything.min(), everything.max()
     room = 0.06 * (high - low) or 0.05 * max(abs(high), 1.0)
@@ -141,36 +212,36 @@ def _limits(curves: Curves, panels: Sequence[Curve]) -> tuple[str, float, float]
 
 
 def _draw_panel(
-    axes: Axes, curves: Curves, panel: Curve, marks: Mapping[str, Mark], limits: tuple[str, float, float]
+    axes: Axes,
+    curves: Curves,
+    methods: Mapping[str, pd.DataFrame],
+    marks: Mapping[str, Mark],
+    limits: tuple[str, float, float],
 ) -> None:
     axes.set_yscale(limits[0])
     if curves.axis is not None and curves.axis.logarithmic:
         axes.set_xscale("log")
-    if curves.level is not None:
-        if curves.band is not None:
-            axes.axhspan(*curves.band, color=style.DATA_FILL, linewidth=0, alpha=0.75, zorder=0)
-        axes.axhline(curves.level, color=style.MUTED, linewidth=1, zorder=1)
-    if curves.zero:
-        axes.axhline(0, color=style.MUTED, linewidth=1, zorder=1)
+    if curves.band is not None:
+        axes.axhspan(*curves.band, color=style.DATA_FILL, linewidth=0, alpha=0.75, zorder=0)
+    line = 0.0 if curves.measure.name == "bias" else curves.level
+    if line is not None:
+        axes.axhline(line, color=style.MUTED, linewidth=1, zorder=1)
     joined = curves.axis is not None and curves.axis.numeric and len(curves.axis.values) > 1
-    n_methods = len(marks)
     for order, (method, mark) in enumerate(marks.items()):
-        if method not in panel.points:
+        if method not in methods:
             continue
-        points = panel.points[method]
-        x = points["place"].to_numpy(float)
-        lower, upper = (_clipped(points[side].to_numpy(float), limits) for side in ("lower", "upper"))
-        value = points["value"].to_numpy(float)
+        points = methods[method]
+        x, value = points["place"].to_numpy(float), points["value"].to_numpy(float)
+        lower, upper = (points[side].to_numpy(float) for side in ("lower", "upper"))
+        if limits[0] == "log":  # which cannot hold the lower end of every band
+            lower, upper = np.maximum(lower, limits[1]), np.maximum(upper, limits[1])
         if joined:
-            axes.fill_between(x, lower, upper, color=mark.color, alpha=0.16 if n_methods < 5 else 0.08, linewidth=0)
-            axes.plot(x, value, markersize=4.5, zorder=3, gid=name_of(method), **mark.options)
-            hollow(axes, x, value, points["doubtful"], mark, 4.5)
+            axes.fill_between(x, lower, upper, color=mark.color, alpha=0.16 if len(marks) < 5 else 0.08, linewidth=0)
+            axes.plot(x, value, zorder=3, color=mark.color, linestyle=mark.line, linewidth=1.5)
         else:
-            shifted = x + 0.5 * ((order + 0.5) / n_methods - 0.5)
-            axes.vlines(shifted, lower, upper, color=mark.color, linewidth=1.4)
-            look: Any = {"color": mark.color, "linestyle": "none", "marker": mark.marker, "markersize": 5.5}
-            axes.plot(shifted, value, zorder=3, gid=name_of(method), **look)
-            hollow(axes, shifted, value, points["doubtful"], mark, 5.5)
+            x = x + 0.5 * ((order + 0.5) / len(marks) - 0.5)
+            axes.vlines(x, lower, upper, color=mark.color, linewidth=1.4)
+        draw_points(axes, x, value, mark, 4.5 if joined else 5.5, points["doubtful"], name_of(method))
     axes.grid(axis="y")
     _ticks(axes, curves.axis)
     axes.set_ylim(limits[1], limits[2])
@@ -181,11 +252,6 @@ def _draw_panel(
 def name_of(method: str) -> str:
     """The name that the points of a method have in an SVG file."""
     return f"points of {method}"
-
-
-def _clipped(ends: np.ndarray, limits: tuple[str, float, float]) -> np.ndarray:
-    """Ends of bands inside the axes, where a logarithmic one cannot hold them."""
-    return np.maximum(ends, limits[1]) if limits[0] == "log" else ends
 
 
 def fitted(names: Sequence[str], width: int) -> list[str]:
@@ -207,17 +273,13 @@ def _ticks(axes: Axes, axis: Axis | None) -> None:
         axes.set_xticks([])
         axes.set_xlim(-0.6, 0.6)
         return
-    places = (
-        [float(value) for value in axis.values] if axis.numeric else [float(place) for place in range(len(axis.values))]
-    )
+    places = [float(value) for value in axis.values] if axis.numeric else [*map(float, range(len(axis.values)))]
     names = [style.compact(value) if axis.numeric else value_text(value) for value in axis.values]
     width = axes.get_window_extent().width / axes.figure.dpi
     if not axis.numeric or len(places) == 1:
-        axes.set_xlim(
-            min(places) - 0.6 * (1 if not axis.numeric else max(abs(places[0]), 1)),
-            max(places) + 0.6 * (1 if not axis.numeric else max(abs(places[0]), 1)),
-        )
-        names = fitted([str(name) for name in names], max(4, int(12 * width / len(names))))
+        beside = 0.6 * (max(abs(places[0]), 1) if axis.numeric else 1)
+        axes.set_xlim(min(places) - beside, max(places) + beside)
+        names = fitted(names, max(4, int(12 * width / len(names))))
     else:
         where = np.log10(places) if axis.logarithmic else np.asarray(places)
         where = (where - where[0]) / (where[-1] - where[0]) * width * 0.9

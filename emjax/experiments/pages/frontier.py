@@ -10,31 +10,61 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emjax.experiments.pages.marks import Mark
-from emjax.experiments.pages.panels import draw_key, hollow, key_rows, log_ticks
+from emjax.experiments.pages.marks import Mark, Room, draw_points, log_ticks, method_marks, panel_axes
+from emjax.experiments.pages.picture import HOLLOW, StudyPicture
+from emjax.experiments.summary.measures import MEASURE, Measure
+from emjax.experiments.summary.view import StudyView
 from emjax.report.drawing import style
+from emjax.wording import elided, listed
 
 
 @dataclasses.dataclass(frozen=True)
 class Frontier:
-    """A frame of points, one per cell and method.
+    """A panel: its measure, what stands beside its axis, and a point per cell and method.
 
-    Attributes
-    ----------
-    title
-        What is measured.
-    ylabel
-        With its direction.
-    better
-        -1 where less is better, 1 where more is.
-    points
-        Columns ``cell, method, seconds, value, lower, upper, best, doubtful``.
+    ``points`` has columns ``cell, method, seconds, value, lower, upper, best, doubtful``.
     """
 
-    title: str
+    measure: Measure
     ylabel: str
-    better: int
     points: pd.DataFrame
+
+
+def frontier_picture(view: StudyView) -> StudyPicture | None:
+    """Accuracy against seconds; None where one of them is not known."""
+    wished = [*(("rmse", kind) for kind in view.kinds[:1]), ("log_score_loss", ""), ("total_variation", "")]
+    found = [_panel(view, MEASURE[name], group) for name, group in (wished if view.has_truth else [("log_score", "")])]
+    panels = [panel for panel in found if panel is not None][:2]
+    if not panels:
+        return None
+    marks = method_marks(view.methods)
+    best = panels[0].points
+    shares = best.groupby("method", sort=False, observed=True)["best"].agg(["sum", "size"])
+    words = [f"{elided(str(line[0]), 40)} in {line[1]} of {line[2]} cells" for line in shares.itertuples()]
+    title = panels[0].measure.label()
+    return StudyPicture(
+        "frontier",
+        lambda width: draw_frontier(panels, marks, width),
+        "Accuracy against seconds",
+        f"{title[:1].upper()}{title[1:]} against seconds per data set. Unbeaten: {listed(words)}.",
+        "One point per cell and method; both axes are logarithmic where values allow. A ring marks what is on the "
+        "frontier of its cell: by point estimates, no other method is both faster and more accurate there. Grey lines "
+        "join the rings of a cell. Seconds are those of running, without compilation, shared out over the replicates "
+        "of a job; bars hold 95% by Monte-Carlo error." + (HOLLOW if best["doubtful"].any() else ""),
+    )
+
+
+def _panel(view: StudyView, measure: Measure, group: str) -> Frontier | None:
+    lines = view.summary
+    seconds = lines.loc[(lines["measure"] == "run_seconds") & (lines["value"] > 0), ["cell", "method", "value"]]
+    found = lines[(lines["measure"] == measure.name) & (lines["group"] == group) & np.isfinite(lines["value"])]
+    points = found.merge(seconds.rename(columns={"value": "seconds"}), on=["cell", "method"])
+    if points["method"].nunique() < 2:
+        return None
+    doubtful = [pair in view.doubtful for pair in zip(points["cell"], points["method"], strict=True)]
+    direction = "more is better" if measure.better > 0 else "less is better"
+    points = points.assign(doubtful=doubtful, best=unbeaten(points, measure.better))
+    return Frontier(measure, f"{measure.label(group)} ({direction})", points)
 
 
 def unbeaten(points: pd.DataFrame, better: int) -> pd.Series:
@@ -51,20 +81,11 @@ def unbeaten(points: pd.DataFrame, better: int) -> pd.Series:
 @style.drawn
 def draw_frontier(panels: list[Frontier], marks: Mapping[str, Mark], width: float) -> Figure:
     """One panel per measure; seconds are logarithmic, a ring marks what is unbeaten in its cell."""
-    n_columns = 1 if width < 5 else len(panels)
-    n_rows = -(-len(panels) // n_columns)
-    methods = [name for name in marks if any((panel.points["method"] == name).any() for panel in panels)]
-    n_keys = key_rows(methods, width)
-    left, right, bottom, gap_x, gap_y, top = 0.72, 0.14, 0.52, 0.75, 0.6, 0.18 + 0.22 * n_keys
-    each = (width - left - right - (n_columns - 1) * gap_x) / n_columns
-    tall = min(0.8 * each, 3.0)
-    height = top + bottom + n_rows * tall + (n_rows - 1) * gap_y
-    figure = style.Picture(figsize=(width, height))
-    for place, panel in enumerate(panels):
-        row, column = divmod(place, n_columns)
-        x, y = left + column * (each + gap_x), height - top - (row + 1) * tall - row * gap_y
-        _draw_panel(figure.add_axes((x / width, y / height, each / width, tall / height)), panel, marks)
-    draw_key(figure, methods, marks, n_keys)
+    room = Room(right=0.14, bottom=0.52, top=0.18, gap_x=0.75, gap_y=0.6, share=0.8, tallest=3.0)
+    there = {name: mark for name, mark in marks.items() if any((own.points["method"] == name).any() for own in panels)}
+    figure, places = panel_axes(width, len(panels), 1 if width < 5 else len(panels), room, there)
+    for axes, panel in zip(places, panels, strict=True):
+        _draw_panel(axes, panel, marks)
     return figure
 
 
@@ -72,11 +93,12 @@ def _draw_panel(axes: Axes, panel: Frontier, marks: Mapping[str, Mark]) -> None:
     points = panel.points
     axes.set_xscale("log")
     values = points["value"].to_numpy(float)
-    logarithmic = panel.better < 0 and bool((values > 0).all())
+    logarithmic = panel.measure.better < 0 and bool((values > 0).all())
     if logarithmic:
         axes.set_yscale("log")
     floor = values.min() / 3 if logarithmic else -np.inf
-    for _, rings in points[points["best"]].sort_values("seconds").groupby("cell", sort=False, observed=True):
+    best = points[points["best"]]
+    for _, rings in best.sort_values("seconds").groupby("cell", sort=False, observed=True):
         axes.plot(rings["seconds"], rings["value"], color=style.DATA, linewidth=0.9, zorder=1)
     for method, mark in marks.items():
         own = points[points["method"] == method]
@@ -84,20 +106,8 @@ def _draw_panel(axes: Axes, panel: Frontier, marks: Mapping[str, Mark]) -> None:
             continue
         x, y = own["seconds"].to_numpy(float), own["value"].to_numpy(float)
         axes.vlines(x, np.maximum(own["lower"], floor), own["upper"], color=mark.color, linewidth=1, alpha=0.7)
-        axes.plot(x, y, color=mark.color, linestyle="none", marker=mark.marker, markersize=5, zorder=3)
-        hollow(axes, x, y, own["doubtful"], mark, 5)
-        best = own["best"].to_numpy(bool)
-        axes.plot(
-            x[best],
-            y[best],
-            linestyle="none",
-            marker="o",
-            markersize=10,
-            markerfacecolor="none",
-            markeredgecolor=style.INK,
-            markeredgewidth=0.9,
-            zorder=4,
-        )
+        draw_points(axes, x, y, mark, 5, own["doubtful"])
+    axes.scatter(best["seconds"], best["value"], s=100, facecolor="none", edgecolor=style.INK, linewidth=0.9, zorder=4)
     axes.grid()
     style.finish(axes, "seconds per data set", panel.ylabel)
     low, high = axes.get_xlim()

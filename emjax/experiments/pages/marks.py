@@ -1,18 +1,25 @@
-"""How methods look: a colour, a line and a marker each, so that no two are told apart by colour alone."""
+"""What figures of several panels share: the look and the key of methods, where panels stand, and logarithmic ticks."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from emjax.experiments.summary.sweep import MethodView
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
 from emjax.report.drawing import style
+from emjax.wording import elided
 
 
 @dataclasses.dataclass(frozen=True)
 class Mark:
-    """The look of a method."""
+    """The look of a method: a colour, a line and a marker, so that no two are told apart by colour alone."""
 
     color: str
     line: Any
@@ -41,14 +48,104 @@ _FURTHER = (
 )
 
 
-def method_marks(methods: Sequence[MethodView]) -> dict[str, Mark]:
+def method_marks(methods: Sequence[Any]) -> dict[str, Mark]:
     """The look of every method: EM is orange and dashed, the first sampler blue and solid, as in all reports."""
     marks: dict[str, Mark] = {}
     n_further = 0
     for method in methods:
-        mark = _FIRST.get(method.kind if method.kind in _FIRST else "sampler")
-        if mark is None or mark in marks.values():
+        mark = _FIRST.get(method.kind, _FIRST["sampler"])
+        if mark in marks.values():
             mark = _FURTHER[n_further % len(_FURTHER)]
             n_further += 1
-        marks[method.name] = mark
+        marks[method.label] = mark
     return marks
+
+
+@dataclasses.dataclass(frozen=True)
+class Room:
+    """The room around panels and between them, in inches; a panel is ``share`` of its width tall, within bounds."""
+
+    right: float
+    bottom: float
+    top: float
+    gap_x: float
+    gap_y: float
+    share: float
+    tallest: float
+    least: float = 0.0
+    left: float = 0.72
+
+
+def panel_axes(
+    width: float, n_panels: int, n_columns: int, room: Room, marks: Mapping[str, Mark]
+) -> tuple[Figure, list[Axes]]:
+    """A figure with its panels row by row, and the key of the methods in ``marks`` above them."""
+    n_keys, n_rows = _key_rows(list(marks), width), math.ceil(n_panels / n_columns)
+    top = room.top + 0.22 * n_keys
+    each = (width - room.left - room.right - (n_columns - 1) * room.gap_x) / n_columns
+    tall = min(max(room.share * each, room.least), room.tallest)
+    height = top + room.bottom + n_rows * tall + (n_rows - 1) * room.gap_y
+    figure = style.Picture(figsize=(width, height))
+    found = []
+    for place in range(n_panels):
+        row, column = divmod(place, n_columns)
+        x = room.left + column * (each + room.gap_x)
+        y = height - top - (row + 1) * tall - row * room.gap_y
+        found.append(figure.add_axes((x / width, y / height, each / width, tall / height)))
+    figure.legend(
+        [Line2D([], [], markersize=4.5, **mark.options) for mark in marks.values()],
+        [elided(method, 30) for method in marks],
+        loc="upper left",
+        bbox_to_anchor=(0.62 / width, 1 - 0.03 / height),
+        ncols=math.ceil(len(marks) / n_keys) or 1,
+        handlelength=2.6,
+        columnspacing=1.4,
+        labelcolor=style.INK,
+    )
+    return figure, found
+
+
+def _key_rows(methods: Sequence[str], width: float) -> int:
+    """How many lines the key of the methods takes at a width in inches."""
+    room, rows, used = width - 0.8, 1, 0.0
+    for method in methods:
+        need = 0.6 + 0.075 * min(len(method), 30)
+        if used and used + need > room:
+            rows, used = rows + 1, 0.0
+        used += need
+    return rows
+
+
+def draw_points(
+    axes: Axes, x: np.ndarray, y: np.ndarray, mark: Mark, size: float, doubtful: Iterable[bool], name: str | None = None
+) -> None:
+    """Markers, empty where few trusted outcomes stand behind them; ``name`` is theirs in an SVG file."""
+    look: dict[str, Any] = {"linestyle": "none", "marker": mark.marker, "markersize": size}
+    axes.plot(x, y, color=mark.color, zorder=3, gid=name, **look)
+    chosen = np.fromiter(doubtful, bool)
+    if chosen.any():
+        look |= {"markerfacecolor": style.ON_MARK, "markeredgecolor": mark.color}
+        axes.plot(x[chosen], y[chosen], zorder=3.5, **look)
+
+
+def log_ticks(axes: Axes, *, along: str = "y") -> None:
+    """Few labelled ticks on a logarithmic axis, in plain text; 1, 2 and 5 where it spans less than two decades."""
+    axis, ends = (axes.yaxis, axes.get_ylim()) if along == "y" else (axes.xaxis, axes.get_xlim())
+    low, high = (math.log10(end) for end in ends)
+    leading = (1, 2, 5) if high - low < 2 else (1,)
+    step = max(1, math.ceil((high - low) / 6))
+    powers = range(math.floor(low), math.ceil(high) + 1, step)
+    places = [first * 10.0**power for power in powers for first in leading]
+    places = [place for place in places if ends[0] <= place <= ends[1]]
+    if len(places) < 2:
+        places = [ends[0] * (ends[1] / ends[0]) ** share for share in (0.15, 0.5, 0.85)]
+        places = [float(f"{place:.1g}") for place in places]
+    axis.set_major_locator(FixedLocator(sorted(set(places))))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(_plain) if high < 6 and low > -4 else style.POWERS)
+
+
+def _plain(value: float, _position: float = 0) -> str:
+    if value >= 1e4 or value < 1e-3:
+        return style.compact(float(f"{value:.2g}"))
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,7 +1,7 @@
 "use strict";
 // Sorting and filtering of the table; without this script the page is the same page with a plain table.
 (() => {
-  const table = document.getElementById("results");
+  const table = document.querySelector("#results table");
   if (!table) return;
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];

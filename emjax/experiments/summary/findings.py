@@ -1,8 +1,8 @@
-"""What was found, in sentences with numbers.
+"""What was found, in sentences with numbers: the first answers what the study asks.
 
 A difference between methods, or between a coverage and its level, is claimed only where it exceeds `CLAIM` Monte-Carlo
 standard errors of at least `FEW` replicates. Methods of one cell see the same data, so their differences are taken
-replicate by replicate.
+replicate by replicate. Of a method that is mostly not trusted in a cell nothing is said there but that.
 """
 
 from __future__ import annotations
@@ -13,26 +13,30 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from emjax.experiments.summary.headline import enough_sentences, silence_sentences, silent, span_sentences
-from emjax.experiments.summary.measures import (
+from emjax.experiments.summary.estimates import (
     FEW,
-    MEASURE,
-    MEASURES,
-    Measure,
     Point,
     falls_short,
     paired_difference,
     per_replicate,
     points,
-    summary_of,
+    pooled,
 )
-from emjax.experiments.summary.phrases import cell_words, measure_words, plus_minus, share_text
-from emjax.experiments.summary.sweep import CellView, Sweep
+from emjax.experiments.summary.measures import ALL, KIND, MEASURE, Measure
 from emjax.experiments.summary.verdicts import CellVerdicts
+from emjax.experiments.summary.view import CellView, StudyView
+from emjax.experiments.summary.words import point_text, value_text
+from emjax.verdict import Verdict
 from emjax.wording import count, elided, listed, number, percent
 
 CLAIM = 3.0
 """Monte-Carlo standard errors beyond which a difference is called one."""
+
+MOSTLY = 0.9
+"""The share of verdicts from which on a cell counts as one where EM is enough."""
+
+SPEAKS = 0.5
+"""The share of trusted outcomes below which nothing is said of a method: the few may be the easy ones."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,182 +48,246 @@ class Findings:
     alerts: tuple[tuple[str, str], ...]
 
 
-def find(sweep: Sweep, summary: pd.DataFrame, kinds: Sequence[str], verdicts: Sequence[CellVerdicts]) -> Findings:
-    """The findings of a sweep, from its `summarize_measures`; the first one is about what the study asks for."""
-    out = silent(sweep)
-    of_all = summary["measure"].isin([measure.name for measure in MEASURES if measure.of_all])
-    heard = summary[of_all | ~_among(summary, out)]
+def find(view: StudyView, verdicts: Sequence[CellVerdicts]) -> Findings:
+    """The findings of a study; the first one is about what it asks for."""
+    silent = view.below(SPEAKS)
+    of_all = view.summary["measure"].isin([name for name, measure in view.measures.items() if measure.of_all])
+    heard = view.summary[of_all | ~_among(view.summary, silent)]
     by_measure = {
-        "verdict": enough_sentences(sweep, [record for record in verdicts if record.n]),
-        "coverage": coverage_sentences(sweep, heard),
-        **accuracy_sentences(sweep, kinds, out),
-        "run_seconds": cost_sentences(sweep, summary),
+        "verdict": enough_sentences(view, verdicts),
+        "coverage": coverage_sentences(view, points(heard, "coverage", "")),
+        **accuracy_sentences(view, view.good[~_among(view.good, silent)]),
+        "run_seconds": cost_sentences(view.summary),
     }
-    asked = sweep.answered_by
-    if asked is not None and not by_measure.get(asked):
-        by_measure[asked] = span_sentences(sweep, heard, MEASURE[asked]) if asked in MEASURE else []
-    first = by_measure.pop(asked, []) if asked is not None else []
+    asked = view.answered_by or ""
+    if asked in view.measures and not by_measure.get(asked):
+        by_measure[asked] = span_sentences(view, heard, view.measures[asked])
+    first = by_measure.pop(asked, [])
     sentences = [*first, *(sentence for found in by_measure.values() for sentence in found)]
-    sentences += [*silence_sentences(sweep), *verdict_sentences(verdicts)]
-    if sweep.rows.empty or not sentences:
-        sentences = [_nothing(sweep)]
-    return Findings(sentences[0], tuple(sentences[1:]), tuple(alerts(sweep)))
+    sentences += [*silence_sentences(view, silent), *verdict_sentences(verdicts)]
+    if view.rows.empty:
+        sentences = ["Nothing has been computed yet."]
+    elif not sentences:
+        methods, cells = count(len(view.methods), "method"), count(len(view.cells), "cell")
+        sentences = [f"{methods} in {cells}: the numbers are below."]
+    return Findings(sentences[0], tuple(sentences[1:]), tuple(alerts(view)))
 
 
 def _among(lines: pd.DataFrame, pairs: frozenset[tuple[str, str]]) -> pd.Series:
     """Which lines are of one of these cells and methods."""
-    return pd.Series(
-        [(str(cell), str(method)) in pairs for cell, method in zip(lines["cell"], lines["method"], strict=True)],
-        index=lines.index,
-        dtype=bool,
-    )
+    found = [(str(cell), str(method)) in pairs for cell, method in zip(lines["cell"], lines["method"], strict=True)]
+    return pd.Series(found, index=lines.index, dtype=bool)
 
 
-def _nothing(sweep: Sweep) -> str:
-    if sweep.rows.empty:
-        return "Nothing has been computed yet."
-    return f"{count(len(sweep.methods), 'method')} in {count(len(sweep.cells), 'cell')}: the numbers are below."
+def _at(view: StudyView, cell: CellView) -> str:
+    """`` at overlap = 0.12``; empty where nothing is swept."""
+    return f" at {view.cell_label(cell, width=80)}" if cell.settings else ""
 
 
-def alerts(sweep: Sweep) -> list[tuple[str, str]]:
+def alerts(view: StudyView) -> list[tuple[str, str]]:
     """Jobs that failed or are missing, and outcomes that cannot be trusted, with counts."""
     found = []
-    n_jobs, n_failed = len(sweep.jobs), len(sweep.failures)
-    n_missing = n_jobs - len(sweep.finished) - n_failed
+    n_jobs, n_failed = len(view.jobs), len(view.failures)
+    n_missing = n_jobs - len(view.finished) - n_failed
     if n_failed:
-        reasons = ", ".join(dict.fromkeys(elided(failure.error, 90) for failure in sweep.failures[:2]))
-        found.append(
-            (f"{count(n_failed, 'job')} of {n_jobs:,} failed", f"Their data sets are missing below. {reasons}")
-        )
+        reasons = ", ".join(dict.fromkeys(elided(failure.error, 90) for failure in view.failures[:2]))
+        what = f"{count(n_failed, 'job')} of {n_jobs:,} failed"
+        found.append((what, f"Their data sets are missing below. {reasons}"))
     if n_missing:
-        found.append(
-            (
-                f"{count(n_missing, 'job')} of {n_jobs:,} {'is' if n_missing == 1 else 'are'} not done",
-                "What is shown rests on the others. Run the same command again to go on.",
-            )
-        )
-    ended = sweep.outcomes
-    bad = ended[~ended["trusted"]]
+        what = f"{count(n_missing, 'job')} of {n_jobs:,} {'is' if n_missing == 1 else 'are'} not done"
+        found.append((what, "What is shown rests on the others. Run the same command again to go on."))
+    bad = view.outcomes[~view.outcomes["trusted"]]
     if len(bad):
-        parts = [
-            f"{elided(str(method), 40)} {len(own):,} ({', '.join(_statuses(own))})"
-            for method, own in bad.groupby("method", sort=False, observed=True)
-        ]
-        found.append(
-            (
-                f"{count(len(bad), 'outcome')} of {len(ended):,} cannot be trusted",
-                f"{'; '.join(parts)}. They are left out of every number but shares of outcomes and seconds.",
-            )
-        )
+        parts = []
+        for method, own in bad.groupby("method", sort=False, observed=True):
+            statuses = ", ".join(f"{status} {n:,}" for status, n in own["status"].value_counts().items() if n)
+            parts.append(f"{elided(str(method), 40)} {len(own):,} ({statuses})")
+        left_out = "They are left out of every number but shares of outcomes and seconds."
+        what = f"{count(len(bad), 'outcome')} of {len(view.outcomes):,} cannot be trusted"
+        found.append((what, f"{'; '.join(parts)}. {left_out}"))
     return found
 
 
-def _statuses(outcome: pd.DataFrame) -> list[str]:
-    return [f"{status} {n:,}" for status, n in outcome["status"].value_counts().items() if n]
+def silence_sentences(view: StudyView, silent: frozenset[tuple[str, str]]) -> list[str]:
+    """Which methods are left out of the sentences, with how few of their outcomes can be trusted there."""
+    found = []
+    for method in view.names:
+        own = [view.counts[pair] for pair in silent if pair[1] == method]
+        if own:
+            where = f" in {len(own)} of {len(view.cells)} cells" if len(view.cells) > 1 else ""
+            trusted = f"{sum(n for n, _ in own)} of {sum(n for _, n in own)} outcomes can be trusted there."
+            found.append(f"Nothing is said of {elided(method, 40)}{where}: {trusted}")
+    return found
 
 
-def coverage_sentences(sweep: Sweep, summary: pd.DataFrame) -> list[str]:
+# -- where EM is enough by the verdict
+
+
+def enough_sentences(view: StudyView, verdicts: Sequence[CellVerdicts]) -> list[str]:
+    """Where the verdict of each method is that EM is enough, and where it is so least often."""
+    methods = dict.fromkeys(record.method for record in verdicts)
+    return [
+        f"By the verdict{f' of {elided(method, 40)}' if len(methods) > 1 else ''} "
+        + _enough(view, [record for record in verdicts if record.method == method])
+        for method in methods
+    ]
+
+
+def _enough(view: StudyView, records: Sequence[CellVerdicts]) -> str:
+    if len(records) < 2:
+        return f"EM is enough {_shares(records[0])}."
+    shares = [record.enough / record.n for record in records]
+    least, most = records[shares.index(min(shares))], records[shares.index(max(shares))]
+    fewest = f"least often{_at(view, view.cell[least.cell])}: {_shares(least)}"
+    where = f"{_at(view, view.cell[most.cell])}: {_shares(most)}"
+    if min(record.n for record in records) < FEW:
+        return f"EM is enough most often{where}; {fewest}."
+    clear = [view.cell[record.cell] for record, share in zip(records, shares, strict=True) if share >= MOSTLY]
+    if len(clear) == len(records):
+        return f"EM is enough in at least {percent(min(shares), 0)} of the data sets of each cell."
+    if clear:
+        cells = _where(view, clear, [view.cell[record.cell] for record in records])
+        return f"EM is enough in at least {MOSTLY:.0%} of the data sets {cells}; {fewest}."
+    none = f"there is no cell in which EM is enough for {MOSTLY:.0%} of the data sets"
+    return f"{none}; most often it is{where}; {fewest}."
+
+
+def _shares(record: CellVerdicts) -> str:
+    """``in 20% (MCMC is needed in 22%, inconclusive 58%)``; as counts where they are few."""
+    needed, open_ = record.counts[Verdict.MCMC_NEEDED], record.inconclusive
+    if record.n < 2 * FEW:
+        return (
+            f"in {record.enough} of {count(record.n, 'comparison')} (MCMC is needed in {needed}, {open_} inconclusive)"
+        )
+    enough, needed_share, open_share = (percent(n / record.n, 0) for n in (record.enough, needed, open_))
+    return f"in {enough} (MCMC is needed in {needed_share}, inconclusive {open_share})"
+
+
+def _where(view: StudyView, chosen: Sequence[CellView], cells: Sequence[CellView]) -> str:
+    """``up to overlap = 0.04``, ``from n_samples = 1,600 on``, or how many cells."""
+    if len(view.axes) == 1 and view.axes[0].numeric:
+        axis, n = view.axes[0], len(chosen)
+        ordered = sorted(cells, key=lambda cell: cell.settings[axis.key])
+        keys = {cell.key for cell in chosen}
+        if keys == {cell.key for cell in ordered[:n]}:
+            return f"up to {axis.label} = {value_text(ordered[n - 1].settings[axis.key])}"
+        if keys == {cell.key for cell in ordered[-n:]}:
+            return f"from {axis.label} = {value_text(ordered[-n].settings[axis.key])} on"
+    if len(chosen) <= 2:
+        return "at " + listed([view.cell_label(cell, width=60) for cell in chosen])
+    return f"in {len(chosen)} of {len(cells)} cells"
+
+
+def verdict_sentences(verdicts: Sequence[CellVerdicts]) -> list[str]:
+    """How often the verdict was right."""
+    known = [record for record in verdicts if record.em_good is not None]
+    n = sum(record.n for record in known)
+    if not n:
+        return []
+    right, wrong = (
+        percent(sum(found) / n, 0) for found in zip(*((own.right, own.wrong) for own in known), strict=True)
+    )
+    return [f"The verdict was right in {right} of {n:,} comparisons, wrong in {wrong} and inconclusive in the rest."]
+
+
+# -- coverage
+
+
+def coverage_sentences(view: StudyView, found: Sequence[Point]) -> list[str]:
     """Where the intervals of each method hold the truth least often, worst method first."""
-    found = [point for point in points(summary, "coverage", "") if point.n > 1]
-    cells = {cell.key: cell for cell in sweep.cells}
+
+    def beyond(point: Point) -> float:
+        return point.value - view.level_of(view.cell[point.cell])
+
     short, kept = [], []
-    for method in sweep.methods:
-        own = [point for point in found if point.method == method.name]
-        if not own:
+    for method in view.names:
+        own = [point for point in found if point.method == method and point.n > 1]
+        low = [point for point in own if falls_short(view.level_of(view.cell[point.cell]), point, CLAIM)]
+        if not low:
+            kept += [min(own, key=beyond)] if own else []
             continue
-        low = [point for point in own if falls_short(sweep.level_of(cells[point.cell]), point, CLAIM)]
-        worst = min(low or own, key=lambda point: point.value - sweep.level_of(cells[point.cell]))
-        level = sweep.level_of(cells[worst.cell])
-        if low:
-            among = f"; fewer than they should in {len(low)} of {len(own)} cells" if len(own) > 1 else ""
-            where = cell_words(sweep, cells[worst.cell]) + _few_trusted(sweep, worst)
-            name = elided(method.name, 40)
-            short.append(
-                (worst.value - level, f"{name}'s {level:.0%} intervals cover {share_text(worst)}{where}{among}.")
-            )
-        else:
-            kept.append((elided(method.name, 40), worst))
+        worst = min(low, key=beyond)
+        among = f"; fewer than they should in {len(low)} of {len(own)} cells" if len(own) > 1 else ""
+        level = view.level_of(view.cell[worst.cell])
+        text = f"{elided(method, 40)}'s {level:.0%} intervals cover {_covered(view, worst)}{among}."
+        short.append((beyond(worst), text))
     sentences = [text for _, text in sorted(short)]
     if kept:
-        names = listed([f"{name}'s" for name, _ in kept])
-        least = min((worst for _, worst in kept), key=lambda point: point.value - sweep.level_of(cells[point.cell]))
-        where = " in any cell" if len(sweep.cells) > 1 else ""
+        names = listed([f"{elided(point.method, 40)}'s" for point in kept])
+        where = " in any cell" if len(view.cells) > 1 else ""
         sentences.append(
             f"{names} intervals do not fall short of their level{where} beyond Monte-Carlo error; the least is "
-            f"{share_text(least)}{cell_words(sweep, cells[least.cell])}{_few_trusted(sweep, least)}."
+            f"{_covered(view, min(kept, key=beyond))}."
         )
     return sentences
 
 
-def _few_trusted(sweep: Sweep, point: Point) -> str:
-    """How few outcomes a number rests on, where many of them cannot be trusted."""
-    own = sweep.outcomes[(sweep.outcomes["cell"] == point.cell) & (sweep.outcomes["method"] == point.method)]
-    few = (point.cell, point.method) in sweep.doubtful
-    return f" ({elided(point.method, 40)}, {int(own['trusted'].sum())} of {len(own)} outcomes trusted)" if few else ""
+def _covered(view: StudyView, point: Point) -> str:
+    """A coverage with its cell, and how few outcomes it rests on where many of them cannot be trusted."""
+    text = point_text(point, MEASURE["coverage"]) + _at(view, view.cell[point.cell])
+    if (point.cell, point.method) not in view.doubtful:
+        return text
+    n_trusted, n = view.counts[point.cell, point.method]
+    return f"{text} ({elided(point.method, 40)}, {n_trusted} of {n} outcomes trusted)"
 
 
-def accuracy_sentences(sweep: Sweep, kinds: Sequence[str], out: frozenset[tuple[str, str]]) -> dict[str, list[str]]:
-    """By measure: which method is nearest, in how many cells, and by how much where it matters most.
+# -- accuracy and cost
 
-    Cells and methods in ``out`` are left out.
-    """
-    if len(sweep.methods) < 2:
+
+def accuracy_sentences(view: StudyView, heard: pd.DataFrame) -> dict[str, list[str]]:
+    """By measure: which method is nearest, in how many cells, and by how much where it matters most."""
+    if len(view.methods) < 2:
         return {}
-    wished = [("rmse", kind) for kind in kinds[:1]] + [("log_score_loss", "")]
-    if not sweep.has_truth:
-        wished = [("log_score", "")]
-    if sweep.n_replicates < FEW:
-        few = f"{count(sweep.n_replicates, 'replicate')} per cell cannot tell the methods apart; {FEW} are the least."
+    if view.n_replicates < FEW:
+        few = f"{count(view.n_replicates, 'replicate')} per cell cannot tell the methods apart; {FEW} are the least."
         return {"rmse": [few]}
-    heard = sweep.good[~_among(sweep.good, out)]
-    found = {name: _best_sentence(sweep, heard, MEASURE[name], group) for name, group in wished}
-    return {name: [sentence] for name, sentence in found.items() if sentence}
+    wished = [*(("rmse", kind) for kind in view.kinds[:1]), ("log_score_loss", "")]
+    found = {}
+    for name, group in wished if view.has_truth else [("log_score", "")]:
+        values = per_replicate(heard, MEASURE[name], KIND if group else ALL)
+        found[name] = _best(view, values[values["group"] == group], MEASURE[name], group)
+    return found
 
 
-def _best_sentence(sweep: Sweep, heard: pd.DataFrame, measure: Measure, group: str) -> str:
-    values = per_replicate(heard, measure, group)
+def _best(view: StudyView, values: pd.DataFrame, measure: Measure, group: str) -> list[str]:
     wins: dict[str, list[CellView]] = {}
     behind: dict[str, int] = {}
     n_cells = 0
-    for cell in sweep.cells:
+    for cell in view.cells:
         means = values[values["cell"] == cell.key].groupby("method", observed=True)["value"].mean()
         if len(means) < 2:
             continue
         n_cells += 1
         best = str(means.idxmax() if measure.better > 0 else means.idxmin())
-        others = [str(method) for method in means.index if method != best]
-        beaten = [other for other in others if _ahead(values, cell.key, best, other, measure)]
+        beaten = [str(other) for other in means.index if _ahead(values, cell.key, best, str(other), measure)]
         if len(beaten) == len(means) - 1:
             wins.setdefault(best, []).append(cell)
         for method in beaten:
             behind[method] = behind.get(method, 0) + 1
     if not n_cells:
-        return ""
-    what, among = measure_words(measure, group), f" of {n_cells} cells" if n_cells > 1 else ""
+        return []
+    what, among = measure.label(group), f" of {n_cells} cells" if n_cells > 1 else ""
     if not behind:
-        where = f" in any{among}" if n_cells > 1 else ""
-        return f"The methods do not differ in {what}{where} beyond Monte-Carlo error."
+        where = f" in any{among}" if among else ""
+        return [f"The methods do not differ in {what}{where} beyond Monte-Carlo error."]
     if not wins:
         parts = [f"{elided(name, 40)}{f' in {n}{among}' if among else ''}" for name, n in behind.items()]
-        return f"In {what} no method stands alone, but these are behind the best: {listed(parts)}."
+        return [f"In {what} no method stands alone, but these are behind the best: {listed(parts)}."]
     most = max(wins, key=lambda name: len(wins[name]))
     head = f"{elided(most, 40)} has the {'largest' if measure.better > 0 else 'smallest'} {what}"
     head += f" in {len(wins[most])}{among}" if among else ""
     n_open = n_cells - sum(map(len, wins.values()))
     rest = [f"{elided(name, 40)} in {len(cells)}" for name, cells in wins.items() if name != most]
     rest += [f"no method alone in {n_open}"] if n_open else []
-    detail = _detail(sweep, values, measure, group, wins[most], most)
-    return f"{head}{detail}{' (' + ', '.join(rest) + ')' if rest else ''}."
+    return [f"{head}: {_contrast(view, values, measure, wins[most], most)}{f' ({", ".join(rest)})' if rest else ''}."]
 
 
 def _ahead(values: pd.DataFrame, cell: str, best: str, other: str, measure: Measure) -> bool:
     difference, error, n = paired_difference(values, cell, best, other)
-    return n >= FEW and measure.better * difference > CLAIM * error
+    return other != best and n >= FEW and measure.better * difference > CLAIM * error
 
 
-def _detail(
-    sweep: Sweep, values: pd.DataFrame, measure: Measure, group: str, cells: Sequence[CellView], method: str
-) -> str:
+def _contrast(view: StudyView, values: pd.DataFrame, measure: Measure, cells: Sequence[CellView], method: str) -> str:
     """The cell in which a method is furthest ahead of another, with both numbers over the data sets of both."""
     contrasts = []
     for cell in cells:
@@ -227,17 +295,16 @@ def _detail(
         for other in [name for name in dict.fromkeys(here["method"].astype(str)) if name != method]:
             pair = here[here["method"].isin([method, other])]
             pair = pair[pair.groupby("replicate")["value"].transform("count") == 2]
-            both = summary_of(pair, measure.form, ["cell", "method"]).assign(measure=measure.name, group=group)
-            found = {point.method: point for point in points(both, measure.name, group)}
+            found = {point.method: point for point in points(pooled(pair, measure))}
             apart = abs(found[other].value - found[method].value)
-            contrasts.append((apart, -cell.index, found[method], found[other], cell))
-    _, _, own, worst, cell = max(contrasts, key=lambda contrast: contrast[:2])
-    among = f" (on the {own.n} data sets on which both can be trusted)" if own.n < sweep.n_replicates else ""
-    against = f"{plus_minus(own)} against {plus_minus(worst)} of {elided(worst.method, 40)}"
-    return f": {against}{cell_words(sweep, cell)}{among}"
+            contrasts.append((apart, -cell.index, found[method], found[other]))
+    _, _, own, worst = max(contrasts, key=lambda contrast: contrast[:2])
+    among = f" (on the {own.n} data sets on which both can be trusted)" if own.n < view.n_replicates else ""
+    against = f"{point_text(own, measure)} against {point_text(worst, measure)} of {elided(worst.method, 40)}"
+    return f"{against}{_at(view, view.cell[own.cell])}{among}"
 
 
-def cost_sentences(sweep: Sweep, summary: pd.DataFrame) -> list[str]:
+def cost_sentences(summary: pd.DataFrame) -> list[str]:
     """How many times the seconds of the fastest method each other one takes."""
     found = summary[summary["measure"] == "run_seconds"]
     if found["method"].nunique() < 2:
@@ -248,27 +315,38 @@ def cost_sentences(sweep: Sweep, summary: pd.DataFrame) -> list[str]:
     parts = [f"{elided(str(method), 40)} {times(ratio)}" for method, ratio in ratios.items() if math.isfinite(ratio)]
     if not parts:
         return []
-    seconds = number(float(by_cell[fastest].median()), 2)
+    seconds = f"{number(float(by_cell[fastest].median()), 2)} s per data set"
     each = "median of the cells, " if len(by_cell) > 1 else ""
     others = " and ".join(parts)
-    return [f"{elided(fastest, 40)} is fastest with {seconds} s per data set ({each}without compilation); {others}."]
+    return [f"{elided(fastest, 40)} is fastest with {seconds} ({each}without compilation); {others}."]
 
 
 def times(ratio: float) -> str:
     """``takes 12 times as long``, or ``takes as long``."""
-    if 1 / 1.05 < ratio < 1.05:
-        return "takes as long"
-    return f"takes {number(ratio, 2)} times as long"
+    return "takes as long" if 1 / 1.05 < ratio < 1.05 else f"takes {number(ratio, 2)} times as long"
 
 
-def verdict_sentences(verdicts: Sequence[CellVerdicts]) -> list[str]:
-    """How often the verdict was right."""
-    known = [record for record in verdicts if record.em_good is not None]
-    n = sum(record.n for record in known)
-    if not n:
-        return []
-    right, wrong = sum(record.right for record in known), sum(record.wrong for record in known)
-    return [
-        f"The verdict was right in {percent(right / n, 0)} of {n:,} comparisons, wrong in {percent(wrong / n, 0)} and "
-        f"inconclusive in the rest."
-    ]
+# -- any other measure
+
+
+def span_sentences(view: StudyView, heard: pd.DataFrame, measure: Measure) -> list[str]:
+    """From where to where a measure runs over the cells, method by method."""
+    found = points(heard, measure.name, "") or points(heard, measure.name)
+    group = found[0].group if found else ""
+    parts = []
+    for method in view.names:
+        own = [point for point in found if (point.method, point.group) == (method, group)]
+        own = [point for point in own if not math.isnan(point.value)]
+        if own:
+            parts.append(f"{_span(view, own, measure)} ({elided(method, 40)})")
+    what = measure.label(group)
+    return [f"{what[:1].upper()}{what[1:]}: {'; '.join(parts)}."] if parts else []
+
+
+def _span(view: StudyView, own: Sequence[Point], measure: Measure) -> str:
+    least, most = min(own, key=lambda point: point.value), max(own, key=lambda point: point.value)
+    if least.value == most.value:
+        text = point_text(least, measure)
+        return text + (" in every cell" if len(own) > 1 else _at(view, view.cell[least.cell]))
+    ends = sorted((least, most), key=lambda point: view.cell[point.cell].index)
+    return " to ".join(f"{point_text(point, measure)}{_at(view, view.cell[point.cell])}" for point in ends)

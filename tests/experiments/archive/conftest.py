@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -131,10 +131,13 @@ def without_drawing() -> Callable[[], AbstractContextManager[Any]]:
     """A context in which the figures of a study are left blank: drawing them takes seconds."""
     from matplotlib.figure import Figure
 
-    from emjax.experiments.pages import pictures
+    from emjax.experiments.pages import curves, frontier, verdict_bars
 
-    def undrawn(name: str, draw: Any, title: str, text: str, caption: str) -> pictures.StudyPicture:
-        return real(name, lambda width: Figure(), title, text, caption)
+    @contextmanager
+    def blank() -> Iterator[None]:
+        with ExitStack() as stack:
+            for room, name in ((curves, "curves"), (frontier, "frontier"), (verdict_bars, "verdicts")):
+                stack.enter_context(mock.patch.object(room, f"draw_{name}", return_value=Figure()))
+            yield
 
-    real = pictures.StudyPicture
-    return lambda: mock.patch.object(pictures, "StudyPicture", undrawn)
+    return blank

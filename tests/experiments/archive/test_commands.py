@@ -109,7 +109,7 @@ def test_show_a_study(command, workplace, study, plan, fill):
     archive.record_failure(plan.jobs[0], "ValueError: \x1b[31mno luck", 2)
     shown = command("show", "s")
     assert shown.code == 0
-    for part in ("A <b>study</b>", "Is 1 < 2?", "7 of 8 jobs done, 1 failed", "n_samples", "coverage", "0.50 ± 0.29"):
+    for part in ("A <b>study</b>", "Is 1 < 2?", "7 of 8 jobs done, 1 failed", "n_samples", "coverage", "50.0% ± 28.9%"):
         assert part in shown.out
     assert f"ValueError: \\x1b[31mno luck ({plan.jobs[0].key})" in " ".join(shown.out.split())
     assert "\x1b" not in shown.out
@@ -118,7 +118,7 @@ def test_show_a_study(command, workplace, study, plan, fill):
     assert document["progress"] == {"n_jobs": 8, "n_done": 7, "n_failed": 1, "n_missing": 0}
     assert [cell["data.n_samples"] for cell in document["cells"]] == [50, 100]
     assert document["failures"][plan.jobs[0].key]["attempts"] == 2
-    assert {row["quantity"] for row in document["overview"]} == {"covered", "log_score_loss", "run_seconds"}
+    assert {row["measure"] for row in document["summary"]} == {"trusted", "coverage", "log_score_loss", "run_seconds"}
 
 
 def test_show_counts_verdicts(workplace, study, fill):
@@ -172,8 +172,13 @@ def test_diff_of_numbers(command, workplace, study, fill, shift, state, code):
     largest = numbers["largest"][0]
     assert (largest["quantity"], largest["cell"]) == ("estimate", '{"data.n_samples":50}')
     assert largest["second"] - largest["first"] == pytest.approx(shift, rel=1e-3)
-    shown = command("diff", "a", "b")
+    shown = command("diff", "a", "b", "--page", "changed.html")
     assert ("16 of 80 differ beyond rounding" in shown.out) == (code == 3)
+    page = (workplace / "changed.html").read_text()
+    assert ("Different numbers" in page) == (code == 3)
+    assert "Measures, those that moved most first" in page
+    assert "mean estimate" not in page, "single parameters are in the summaries of both"
+    assert "script-src 'none'" in page
 
 
 def test_diff_of_settings(command, workplace, declare, fill):

@@ -22,9 +22,9 @@ from emjax.experiments.archive.folder import Archive
 from emjax.experiments.archive.listing import list_runs
 from emjax.experiments.execution import rerun
 from emjax.experiments.pages import write_study_report
-from emjax.experiments.pages.tables import for_spreadsheets
+from emjax.experiments.pages.build import for_spreadsheets
 from emjax.experiments.results import StudyResult
-from emjax.experiments.summary.sweep import read_sweep
+from emjax.experiments.summary.view import read_view
 
 FOLDERS = Path(__file__).resolve().parents[2] / "reference" / "folders"
 KINDS = ("fit", "sample", "compare", "study")
@@ -99,7 +99,7 @@ def test_no_looking_function_runs_a_model_file(with_model_file):
     result = open_study(run)
     assert result.study.model.file.endswith("model.py")
     assert len(result.rows) > 0
-    for look in (result.summary, result.overview, result.trusted, result.verdicts, result._repr_html_, repr):
+    for look in (result.summary, result.verdicts, result._repr_html_, repr):
         look(result) if look is repr else look()
     assert (len(result.cells), len(result.failures), result.progress.complete) == (2, 0, True)
     archive = Archive(run)
@@ -108,7 +108,7 @@ def test_no_looking_function_runs_a_model_file(with_model_file):
     assert list_runs(run.parent)[0]["status"] == "8 of 8 jobs done"
     assert difference(open_run(run), StudyResult(run)).same
     assert rerun.intend(result).jobs
-    assert len(read_sweep(run).cells) == 2
+    assert len(read_view(run).cells) == 2
     assert result.report(figures=False).exists()
 
 

@@ -38,36 +38,28 @@ def test_cells_have_settings_and_progress(result):
     assert set(result.rows["cell"]) <= set(result.cells["cell"])
 
 
-def test_the_overview_counts_replicates(result):
+def test_the_summary_counts_replicates(result):
     """Coverage is averaged over parameters first: replicates are independent, parameters are not."""
-    overview = result.overview().set_index(["cell", "method", "quantity"])
-    first = result.cells["cell"][0]
-    row = overview.loc[(first, "km", "covered")]
+    lines = result.summary("coverage")
+    assert "data.n_samples" in lines.columns
+    own = (lines["cell"] == result.cells["cell"][0]) & (lines["method"] == "km") & (lines["group"] == "")
+    (row,) = lines[own].to_dict("records")
     # Replicates 0, 1, 2, 3 cover in 0, 1, 0, 1 of both parameters.
-    assert (row["n"], row["mean"]) == (4, 0.5)
+    assert (row["n"], row["value"]) == (4, 0.5)
     assert row["mcse"] == pytest.approx(math.sqrt(1 / 3) / 2)
-    assert list(dict.fromkeys(result.overview()["quantity"])) == ["covered", "log_score_loss", "run_seconds"]
+    assert len(result.summary()) > len(lines)
+    assert len(result.verdicts()) == 0, "no method gives verdicts"
 
 
-def test_the_overview_leaves_out_what_its_method_does_not_trust(result):
+def test_the_summary_leaves_out_what_its_method_does_not_trust(result):
     rows = result.rows
     rows.loc[(rows["quantity"] == "trusted") & (rows["replicate"] > 0), "value"] = 0.0
-    counts = result.trusted()
-    assert (counts["n_trusted"] < counts["n"]).any()
-    overview = result.overview()
-    assert (overview["n"] == 1).all()
-    assert overview["mcse"].isna().all()
-    assert overview.loc[overview["quantity"] == "covered", "mean"].eq(0.0).all()
-
-
-def test_summaries_are_those_of_the_work(result):
-    summary = result.summary("coverage", "log_score_loss")
-    assert set(summary["quantity"]) == {"coverage", "log_score_loss"}
-    assert "data.n_samples" in summary.columns
-    coverage = summary[(summary["quantity"] == "coverage") & (summary["method"] == "km")]
-    assert coverage["mean"].eq(0.5).all()
-    assert len(result.summary()) > len(summary)
-    assert len(result.verdicts()) == 0, "no method gives verdicts"
+    coverage = result.summary("coverage")
+    assert (coverage["n"] == 1).all()
+    assert coverage["mcse"].isna().all()
+    assert coverage["value"].eq(0.0).all()
+    assert result.summary("coverage", trusted=False)["n"].eq(4).any()
+    assert (result.summary("run_seconds")["n"] > 1).all(), "what was spent was spent"
 
 
 def test_a_notebook_shows_an_escaped_table(result):
@@ -75,16 +67,16 @@ def test_a_notebook_shows_an_escaped_table(result):
     assert "A &lt;b&gt;study&lt;/b&gt;" in page
     assert "Is 1 &lt; 2?" in page
     assert "<b>" not in page
-    assert page.count("<tr>") == 1 + len(result.trusted())
+    assert page.count("<tr>") == 1 + len(result.summary("trusted"))
     assert "coverage" in page
-    assert "0.50 ± 0.29" in page
+    assert "50.0% ± 28.9%" in page
 
 
 def test_a_study_without_results_shows_so(tmp_path, study, fill):
     result = open_study(fill(tmp_path / "s", study, keys=set()).path)
     assert "No job is done yet" in result._repr_html_()
     assert len(result.rows) == 0
-    assert len(result.overview()) == 0
+    assert len(result.summary()) == 0
     assert result.progress.n_missing == 8
 
 

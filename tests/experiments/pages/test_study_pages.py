@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import typer
-from synthetic_study import declaration, declare, draw_rows, sweep_of
+from synthetic_study import declaration, declare, draw_rows, view_of
 from typer.testing import CliRunner
 
 from emjax.cli.app import EmjaxGroup
@@ -19,8 +19,8 @@ from emjax.cli.commands import report as cli_report
 from emjax.experiments.config.schema import Study
 from emjax.experiments.pages import write_study_report
 from emjax.experiments.pages.build import write_index, write_pages
-from emjax.experiments.pages.tables import escaped
-from emjax.experiments.summary.measures import points, summarize_measures
+from emjax.experiments.summary.estimates import points
+from emjax.table import escaped
 from emjax.wording import fixed, percent
 
 HOSTILE = "<img src=x onerror=alert(1)> $x_1$ & 50%"
@@ -69,11 +69,10 @@ def written(tmp_path_factory) -> SimpleNamespace:
         {"data.n_samples": (100, 1000)}, 24, METHODS, title=HOSTILE, question=HOSTILE, execution={"batch": 8}
     )
     declared = declaration(study)
-    sweep = sweep_of(study, draw_rows(study, declared, untrusted=0.15), folder=HOSTILE, failed=1, lost=1)
+    view = view_of(study, draw_rows(study, declared, untrusted=0.15), folder=HOSTILE, failed=1, lost=1)
     folder = tmp_path_factory.mktemp("study")
-    result = write_pages(sweep, folder)
-    summary = summarize_measures(sweep.rows, sweep.good)
-    return SimpleNamespace(sweep=sweep, folder=folder, result=result, summary=summary, page=Outline(result.page))
+    result = write_pages(view, folder)
+    return SimpleNamespace(view=view, folder=folder, result=result, summary=view.summary, page=Outline(result.page))
 
 
 def test_pages_are_whole_and_say_what_is_missing(written):
@@ -82,7 +81,7 @@ def test_pages_are_whole_and_say_what_is_missing(written):
     assert text.index("1 job of 12 failed") < text.index("cannot be trusted") < text.index('id="table"')
     assert "1 job of 12 is not done" in text
     assert written.result.page.stat().st_size < 2_000_000
-    for cell in written.sweep.cells:
+    for cell in written.view.cells:
         outline = Outline(written.folder / "cells" / f"{cell.key}.html")
         assert outline.open == []
         assert f"{cell.settings['data.n_samples']:,}" in outline.text
@@ -124,10 +123,10 @@ def table_rows(page: Outline) -> list[list[tuple[dict, str]]]:
 
 def test_the_tables_numbers_are_those_of_the_frame(written):
     rows = table_rows(written.page)
-    assert len(rows) == len(written.sweep.cells) * len(written.sweep.methods)
+    assert len(rows) == len(written.view.cells) * len(written.view.methods)
     heads = [text.strip() for _, text in next(row for row in written.page.fields if len(row) > 8)]
     for place, row in enumerate(rows):
-        cell, method = divmod(place, len(written.sweep.methods))
+        cell, method = divmod(place, len(written.view.methods))
         shown = {
             head: (attrs["data-sort"], text)
             for head, (attrs, text) in zip(heads, row, strict=True)
@@ -136,7 +135,7 @@ def test_the_tables_numbers_are_those_of_the_frame(written):
         own = {
             (point.measure, point.group): point
             for point in points(written.summary)
-            if (point.cell, point.method) == (written.sweep.cells[cell].key, written.sweep.methods[method].name)
+            if (point.cell, point.method) == (written.view.cells[cell].key, written.view.names[method])
         }
         rmse, coverage = own["rmse", "mean"], own["coverage", ""]
         assert float(shown["RMSE of mean"][0]) == rmse.value
@@ -169,10 +168,10 @@ def test_csv_holds_the_summary(written):
 
 def test_latex_has_as_many_fields_as_columns(written):
     lines = (written.folder / "tables" / "table.tex").read_text(encoding="utf-8").splitlines()
-    columns = re.fullmatch(r"\\begin\{tabular\}\{([lr]+)\}", lines[2])
+    columns = re.fullmatch(r"\\begin\{tabular\}\{([lr]+)\}", lines[1])
     assert columns is not None
     body = [line for line in lines if line.endswith(" \\\\")]
-    assert len(body) == 1 + len(written.sweep.cells) * len(written.sweep.methods)
+    assert len(body) == 1 + len(written.view.cells) * len(written.view.methods)
     assert {len(re.split(r"(?<!\\)&", line)) for line in body} == {len(columns[1])}
     assert escaped(HOSTILE) == "$<$img src=x onerror=alert(1)$>$ \\$x\\_1\\$ \\& 50\\%"
     assert sum(escaped(HOSTILE) in line for line in body) == 2
@@ -180,18 +179,19 @@ def test_latex_has_as_many_fields_as_columns(written):
 
 def test_the_cells_page_names_the_data_sets_worth_a_look(written):
     page = (written.folder / "cells" / "000000000001.html").read_text(encoding="utf-8")
-    rows = written.sweep.outcomes
+    rows = written.view.outcomes
     bad = rows[(rows["cell"] == "000000000001") & (rows["method"] == "em") & ~rows["trusted"]]
     assert len(bad)
     first = bad["replicate"].min()
-    job = next(job.key for job in written.sweep.jobs_of("000000000001", "em") if job.first <= first < job.stop)
-    assert re.search(rf'<th scope="row">{first}</th><td class="word">not_converged</td>.*--job {job}', page)
+    job = next(job.key for job in written.view.jobs_of("000000000001", "em") if job.first <= first < job.stop)
+    head = f'<th scope="row" class="word">{first}</th>'
+    assert re.search(rf'{head}<td class="word">not_converged</td>.*--job {job}', page)
     assert page.count("<svg") == 12, "six parameters of two methods have a strip of errors each"
 
 
 def test_without_rows_there_is_a_page_without_figures(tmp_path):
-    sweep = sweep_of(declare({"data.n_samples": (100, 200)}, 4), lost=6)
-    page = Outline(write_pages(sweep, tmp_path).page)
+    view = view_of(declare({"data.n_samples": (100, 200)}, 4), lost=6)
+    page = Outline(write_pages(view, tmp_path).page)
     assert page.open == []
     assert page.all("img") == []
     assert "Nothing has been computed yet." in page.text
@@ -210,7 +210,7 @@ def test_without_a_truth_nothing_about_errors_is_shown(tmp_path):
     declared = declaration(study)
     rows = draw_rows(study, declared)
     rows = rows[rows["quantity"].isin(["estimate", "se", "width", "trusted", "run_seconds"])]
-    page = Outline(write_pages(sweep_of(study, rows), tmp_path, figures=False).page)
+    page = Outline(write_pages(view_of(study, rows), tmp_path, figures=False).page)
     assert [attrs["id"] for attrs in page.all("figure")] == ["run_seconds"]
     assert not any(word in page.text for word in ("coverage", "RMSE", "truth"))
     assert not (tmp_path / "figures").exists()

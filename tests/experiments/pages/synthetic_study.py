@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from emjax.experiments.config.schema import Study
-from emjax.experiments.summary.sweep import Sweep, assemble
+from emjax.experiments.summary.view import StudyView
 
 VERDICTS = ("em_sufficient", "em_with_intervals", "mcmc_needed", "inconclusive")
 TRUTH = {
@@ -101,10 +101,10 @@ def draw_outcome(
     return [(cell, replicate, method.label, quantity, name, value, status) for quantity, name, value in found]
 
 
-def sweep_of(
+def view_of(
     study: Study, rows: pd.DataFrame | None = None, *, folder: str = "runs/separation", lost: int = 0, failed: int = 0
-) -> Sweep:
-    """The sweep of a study with drawn rows; the first jobs of the plan are ``failed``, the next ``lost``."""
+) -> StudyView:
+    """The view of a study with drawn rows; the first jobs of the plan are ``failed``, the next ``lost``."""
     declared = declaration(study)
     rows = draw_rows(study, declared) if rows is None else rows
     keys = [job["key"] for job in declared["jobs"]]
@@ -112,12 +112,12 @@ def sweep_of(
     for job in declared["jobs"][: failed + lost]:
         gone = (rows["cell"] == job["cell"]) & (rows["method"] == job["method"])
         rows = rows[~(gone & rows["replicate"].between(job["first"], job["stop"] - 1))]
-    return assemble(
+    return StudyView(
         study,
         declared,
         rows,
-        folder=folder,
-        finished=set(keys) - {*missing.failed, *missing.lost},
-        failures={key: {"error": "MemoryError: <b>no</b> memory", "attempts": 2} for key in missing.failed},
-        provenance=[("Versions", "emjax 0.1.0"), ("Machine", "Python 3.12")],
+        folder,
+        frozenset(keys) - {*missing.failed, *missing.lost},
+        {key: {"error": "MemoryError: <b>no</b> memory", "attempts": 2} for key in missing.failed},
+        [("Versions", "emjax 0.1.0"), ("Machine", "Python 3.12")],
     )

@@ -1,27 +1,25 @@
 """Which settings become axes and panels, and what is claimed in words."""
 
 import pytest
-from synthetic_study import METHODS, VERDICTS, declaration, declare, draw_rows, sweep_of
+from synthetic_study import METHODS, VERDICTS, declaration, declare, draw_rows, view_of
 
-from emjax.experiments.pages.curves import fitted
+from emjax.experiments.pages.curves import curve_pictures, fitted
 from emjax.experiments.pages.frontier import unbeaten
 from emjax.experiments.pages.lanes import best_axes, lanes
-from emjax.experiments.pages.pictures import curve_pictures
 from emjax.experiments.summary.findings import find
-from emjax.experiments.summary.measures import kinds_in, summarize_measures
-from emjax.experiments.summary.sweep import CellView, Sweep, find_axes, value_text
 from emjax.experiments.summary.verdicts import cell_verdicts
+from emjax.experiments.summary.view import StudyView
+from emjax.experiments.summary.words import value_text
 
 
-def bare(*settings: dict) -> Sweep:
-    """A sweep of cells without rows."""
+def bare(*settings: dict) -> StudyView:
+    """A study of cells without rows."""
     study = declare({}, 1)
-    cells = tuple(CellView(place, f"{place:012x}", own) for place, own in enumerate(settings))
-    rows = draw_rows(study, declaration(study)).head(0)
-    return Sweep(study, "t", None, 0.9, 0, 1, "f", cells, find_axes(cells), (), rows, (), frozenset(), (), True, ())
+    cells = [{"index": place, "key": f"{place:012x}", "settings": own} for place, own in enumerate(settings)]
+    return StudyView(study, {"cells": cells, "jobs": []}, draw_rows(study, declaration(study)).head(0), "f")
 
 
-def crossed(**axes: tuple) -> Sweep:
+def crossed(**axes: tuple) -> StudyView:
     settings: list[dict] = [{}]
     for key, values in axes.items():
         settings = [{**cell, key.replace("__", "."): value} for cell in settings for value in values]
@@ -29,25 +27,25 @@ def crossed(**axes: tuple) -> Sweep:
 
 
 def test_numbers_run_along_and_names_make_panels():
-    sweep = crossed(model__covariance=("full", "diag"), data__n_samples=(1000, 100, 300))
-    (axis,) = best_axes(sweep)
-    layout = lanes(sweep, axis)
+    view = crossed(model__covariance=("full", "diag"), data__n_samples=(1000, 100, 300))
+    (axis,) = best_axes(view)
+    layout = lanes(view, axis)
     assert (axis.key, axis.values, axis.logarithmic) == ("data.n_samples", (100, 300, 1000), True)
     assert [panel.title for panel in layout.panels] == ["covariance = full", "covariance = diag"]
     assert [cell.settings["data.n_samples"] for cell in layout.panels[0].cells] == [100, 300, 1000]
 
 
 def test_settings_in_step_make_no_panels():
-    sweep = bare({"data.n_samples": 100, "methods.em.n_init": 5}, {"data.n_samples": 200, "methods.em.n_init": 9})
-    (axis,) = best_axes(sweep)
-    layout = lanes(sweep, axis)
+    view = bare({"data.n_samples": 100, "methods.em.n_init": 5}, {"data.n_samples": 200, "methods.em.n_init": 9})
+    (axis,) = best_axes(view)
+    layout = lanes(view, axis)
     assert (axis.key, len(layout.panels), len(layout.panels[0].cells)) == ("data.n_samples", 1, 2)
 
 
 def test_what_is_not_drawn_is_said():
-    sweep = crossed(data__n_samples=(1, 2, 3, 4, 5, 6), data__overlap=(0.1, 0.2, 0.3, 0.4, 0.5), level=(0.8, 0.9))
-    first, second = best_axes(sweep)
-    layout = lanes(sweep, first)
+    view = crossed(data__n_samples=(1, 2, 3, 4, 5, 6), data__overlap=(0.1, 0.2, 0.3, 0.4, 0.5), level=(0.8, 0.9))
+    first, second = best_axes(view)
+    layout = lanes(view, first)
     assert [panel.title.split()[-1] for panel in layout.panels] == ["0.1", "0.2", "0.4", "0.5"]
     assert all(cell.settings["level"] == 0.8 for panel in layout.panels for cell in panel.cells)
     assert "Of 5 values of overlap, 4 are drawn" in layout.note
@@ -56,8 +54,8 @@ def test_what_is_not_drawn_is_said():
 
 
 def test_labels_stay_unambiguous():
-    sweep = crossed(data__seed=(1, 2), model__seed=(1, 2))
-    assert [axis.label for axis in sweep.axes] == ["data.seed", "model.seed"]
+    view = crossed(data__seed=(1, 2), model__seed=(1, 2))
+    assert [axis.label for axis in view.axes] == ["data.seed", "model.seed"]
     assert [value_text(value) for value in (True, 1000, 0.1, 1e-7, "x", [[1, 2]])] == [
         "yes", "1,000", "0.1", "1e−07", "x", "[[1, 2]]",
     ]  # fmt: skip
@@ -71,13 +69,12 @@ def test_unbeaten_is_decided_cell_by_cell():
     assert unbeaten(points, 1).tolist() == [True, True, False, True, False]
 
 
-def found(sweep):
-    summary = summarize_measures(sweep.rows, sweep.good)
-    return find(sweep, summary, kinds_in(sweep.good), cell_verdicts(sweep))
+def found(view):
+    return find(view, cell_verdicts(view))
 
 
 def test_the_first_sentence_names_the_worst_coverage_in_numbers():
-    answer = found(sweep_of(declare({"data.overlap": (0.05, 0.4)}, 100, answered_by="coverage"))).answer
+    answer = found(view_of(declare({"data.overlap": (0.05, 0.4)}, 100, answered_by="coverage"))).answer
     assert answer.startswith("em's 90% intervals cover 7")
     assert "at overlap = 0.4" in answer
     assert "in 1 of 2 cells" in answer
@@ -91,7 +88,7 @@ def verdicts_of(overlap: tuple[float, ...], **given: list[int]) -> tuple[str, ..
     for cell, counts in given.items():
         names = [name for name, n in zip(VERDICTS, counts, strict=True) for _ in range(n)]
         rows.loc[said & (rows["cell"] == f"{int(cell[1:]):012x}"), "parameter"] = names
-    sentences = found(sweep_of(study, rows))
+    sentences = found(view_of(study, rows))
     return sentences.answer, *sentences.further
 
 
@@ -112,20 +109,18 @@ def test_where_a_verdict_is_recorded_the_answer_is_where_em_is_enough():
 
 
 def test_three_verdicts_make_no_nine_tenths():
-    answer = found(sweep_of(declare({"data.n_samples": (100, 1000)}, 3))).answer
+    answer = found(view_of(declare({"data.n_samples": (100, 1000)}, 3))).answer
     assert "%" not in answer
     assert "3 comparisons" in answer
 
 
 def test_the_answer_is_about_what_the_study_asks_for():
     study = {"data.overlap": (0.05, 0.4)}
-    assert "RMSE of mean" in found(sweep_of(declare(study, 100, answered_by="rmse"))).answer
-    answer = found(sweep_of(declare(study, 100, answered_by="ari"))).answer
+    assert "RMSE of mean" in found(view_of(declare(study, 100, answered_by="rmse"))).answer
+    answer = found(view_of(declare(study, 100, answered_by="ari"))).answer
     assert answer.startswith("ARI: 0.9000 at overlap = 0.05 to 0.2000 at overlap = 0.4 (em); ")
     names = [
-        picture.name
-        for sweep in [sweep_of(declare(study, 12, answered_by="ari"))]
-        for picture in curve_pictures(sweep, summarize_measures(sweep.rows, sweep.good), ["mean"])
+        picture.name for view in [view_of(declare(study, 12, answered_by="ari"))] for picture in curve_pictures(view)
     ]
     assert "ari" in names, "and so is a figure"
 
@@ -135,7 +130,7 @@ def test_nobody_speaks_for_a_method_that_is_mostly_not_trusted():
     rows = draw_rows(study, declaration(study), untrusted=0.0)
     lost = (rows["quantity"] == "trusted") & (rows["method"] == "hmc") & (rows["replicate"] >= 2)
     rows.loc[lost, "value"] = 0.0
-    sentences = found(sweep_of(study, rows))
+    sentences = found(view_of(study, rows))
     about = [text for text in (sentences.answer, *sentences.further) if "hmc" in text]
     assert about[-1] == "Nothing is said of hmc: 2 of 20 outcomes can be trusted there."
     assert not any("interval" in text or "RMSE" in text or "loss" in text for text in about)
@@ -152,7 +147,7 @@ def test_names_below_an_axis_stay_apart():
 
 def test_equal_methods_are_not_told_apart():
     methods = ({"kind": "map", "name": "A"}, {"kind": "map", "name": "B"})
-    sentences = found(sweep_of(declare({"data.n_samples": (100, 1000)}, 60, methods)))
+    sentences = found(view_of(declare({"data.n_samples": (100, 1000)}, 60, methods)))
     text = " ".join((sentences.answer, *sentences.further))
     assert "do not differ in RMSE of mean in any of 2 cells beyond Monte-Carlo error" in text
     assert "A's and B's intervals do not fall short of their level in any cell" in text
@@ -163,31 +158,31 @@ def test_a_clear_difference_is_claimed_with_both_numbers():
     rows = draw_rows(study, declaration(study))
     worse = (rows["method"] != "hmc") & rows["quantity"].isin(["error"])
     rows.loc[worse, "value"] *= 5
-    text = " ".join(found(sweep_of(study, rows)).further)
+    text = " ".join(found(view_of(study, rows)).further)
     assert "hmc has the smallest RMSE of mean: 0." in text
     assert "against" in text
     assert "of em" in text or "of MAP" in text
 
 
 def test_few_replicates_claim_nothing():
-    sentences = found(sweep_of(declare({"data.n_samples": (100, 1000)}, 3)))
+    sentences = found(view_of(declare({"data.n_samples": (100, 1000)}, 3)))
     text = " ".join((sentences.answer, *sentences.further))
     assert "3 replicates per cell cannot tell the methods apart" in text
     assert "has the smallest" not in text
 
 
 def test_what_cannot_be_trusted_comes_first_with_counts():
-    sweep = sweep_of(declare({"data.n_samples": (100, 1000)}, 60), failed=2, lost=1)
-    titles = [title for title, _ in found(sweep).alerts]
+    view = view_of(declare({"data.n_samples": (100, 1000)}, 60), failed=2, lost=1)
+    titles = [title for title, _ in found(view).alerts]
     assert titles[:2] == ["2 jobs of 12 failed", "1 job of 12 is not done"]
-    bad = int((~sweep.outcomes["trusted"]).sum())
-    assert titles[2] == f"{bad} outcomes of {len(sweep.outcomes)} cannot be trusted"
+    bad = int((~view.outcomes["trusted"]).sum())
+    assert titles[2] == f"{bad} outcomes of {len(view.outcomes)} cannot be trusted"
 
 
 @pytest.mark.parametrize("methods", [METHODS, METHODS[1:]])
 def test_verdicts_are_right_where_em_was_good_enough(methods):
     study = declare({"data.overlap": (0.01, 0.4), "data.n_samples": (3000, 100)}, 80, methods)
-    records = cell_verdicts(sweep_of(study))
+    records = cell_verdicts(view_of(study))
     assert [record.n for record in records] == [80] * 4
     if len(methods) == 2:  # without EM nobody knows what is right
         assert {(record.em_good, record.right, record.wrong) for record in records} == {(None, 0, 0)}
@@ -204,11 +199,7 @@ def test_numbers_of_few_trusted_outcomes_are_marked():
     rows = draw_rows(study, declaration(study), untrusted=0.0)
     lost = (rows["quantity"] == "trusted") & (rows["cell"] == "000000000001") & (rows["replicate"] < 3)
     rows.loc[lost, "value"] = 0.0
-    sweep = sweep_of(study, rows)
-    assert sweep.doubtful == {("000000000001", "em")}
-    (drawn,) = [
-        picture
-        for picture in curve_pictures(sweep, summarize_measures(sweep.rows, sweep.good), ["mean"])
-        if picture.name == "coverage"
-    ]
+    view = view_of(study, rows)
+    assert view.doubtful == {("000000000001", "em")}
+    (drawn,) = [picture for picture in curve_pictures(view) if picture.name == "coverage"]
     assert "Hollow: of trusted outcomes, which are fewer than 95%" in drawn.caption
