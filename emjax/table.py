@@ -71,7 +71,8 @@ class Column:
     """A column: its heading, whether it holds names, words or numbers, and a sentence of what these mean.
 
     ``files`` are the headings in files where a cell is written there as two numbers, by default the name and ``se``.
-    ``of`` is a class of the page's style sheet, as ``em`` and ``posterior``.
+    ``of`` is a class of the page's style sheet, as ``em`` and ``posterior``. What is ``wide`` stands in pages and files
+    alone (`Table.brief`).
     """
 
     name: str
@@ -79,6 +80,7 @@ class Column:
     meaning: str = ""
     files: tuple[str, ...] = ()
     of: str = ""
+    wide: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,10 +126,10 @@ class Table:
     def __bool__(self) -> bool:
         return bool(self.rows)
 
-    def only(self, *names: str) -> Table:
-        """The columns of these names, in this order."""
-        places = [[head.name for head in self.header].index(name) for name in names]
-        return self._picked(places)
+    @property
+    def brief(self) -> Table:
+        """The table without its wide columns, for terminals and notebooks."""
+        return self._picked(place for place, head in enumerate(self.header) if not head.wide)
 
     def first(self, n_rows: int, rest: str = "") -> Table:
         """The first rows; of more a note says how many, and ``rest`` where they are."""

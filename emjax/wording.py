@@ -73,6 +73,13 @@ def fixed(value: Any, decimals: int | None) -> str:
     return _minus(f"{round(value, decimals):,.{max(0, decimals)}f}")
 
 
+def signed(value: Any, unit: str = "", decimals: int = 2) -> str:
+    """A difference with its sign, which a rounded nothing has not: ``+1.00 sd``."""
+    text = fixed(value, decimals)
+    plus = value is not None and value > 0 and text.strip("0.,")
+    return text if text == MISSING else f"{'+' if plus else ''}{text}{unit}"
+
+
 def interval(lower: Any, upper: Any, decimals: int | None) -> str:
     """Two ends as ``1.2 to 3.4``; one dash where either is missing."""
     if any(end is None or not math.isfinite(end) for end in (lower, upper)):
@@ -122,16 +129,6 @@ def with_error(value: float | None, error: float | None) -> str:
     if error is None or not math.isfinite(error):
         return f"{value:.4g}"
     return f"{value:.4g} ± {error:.2g}" if decimals is None else f"{value:.{decimals}f} ± {error:.{decimals}f}"
-
-
-def interval_text(lower: float | None, upper: float | None, error: float | None) -> str:
-    """Return ``lower to upper`` with the decimals of :func:`with_error`."""
-    if lower is None or upper is None or not math.isfinite(lower) or not math.isfinite(upper):
-        return "-"
-    decimals = _decimals(error, lower, upper)
-    if decimals is None:
-        return f"{lower:.4g} to {upper:.4g}"
-    return f"{lower:.{decimals}f} to {upper:.{decimals}f}"
 
 
 def _decimals(error: float | None, *values: float) -> int | None:

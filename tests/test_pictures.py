@@ -9,13 +9,13 @@ from matplotlib.path import Path
 
 import emjax
 from emjax import plots
-from emjax.report import tables
-from emjax.report.drawing import of_comparison as figures
-from emjax.report.drawing.assignments import certainty
+from emjax.plots import FIGURES
+from emjax.report.drawing.assignments import assignment_pictures, by_certainty
+from emjax.report.drawing.density import density_picture
 from emjax.report.drawing.outlines import OUTLINE_MASS, em_outlines
 from emjax.report.drawing.profile import profile_levels
 from emjax.report.drawing.view import as_view, curves
-from emjax.report.figures import FIGURES
+from emjax.report.provenance import provenance_rows
 
 N = 120
 
@@ -75,7 +75,7 @@ def test_every_picture_of_a_fit_is_drawn(fits, name):
     fit = fits(name)
     for kind in FIGURES["Fit"]:
         fit.plot(kind).canvas.draw()
-    words = [figures.em_density_picture(fit), *figures.assignment_pictures(fit)]
+    words = [density_picture(fit), *assignment_pictures(fit)]
     assert not any("nan" in f"{one.text} {one.caption}" for one in words)
 
 
@@ -120,9 +120,7 @@ def test_a_scatter_says_how_many_rows_it_lacks(fits):
     drawn = np.ma.filled(points.get_offsets(), np.nan)
     assert np.isfinite(drawn).all(axis=1).sum() == (counting & complete).sum()
     n_left_out = int((counting & ~complete).sum())
-    assert (
-        f"{n_left_out} rows with cells that were not seen cannot be drawn." in figures.em_density_picture(fit).caption
-    )
+    assert f"{n_left_out} rows with cells that were not seen cannot be drawn." in density_picture(fit).caption
 
 
 def test_densities_of_positive_data_are_drawn_on_their_support(fits):
@@ -174,21 +172,21 @@ def test_a_profile_has_the_probabilities_of_every_level(fits):
 
 def test_certainty_counts_rows_by_their_weight():
     shares = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
-    chance, place = certainty(shares, np.array([1.0, 2.0, 1.0]))
+    chance, place = by_certainty(shares, np.array([1.0, 2.0, 1.0]))
     np.testing.assert_allclose(chance, [0.6, 0.8, 0.9])
     np.testing.assert_allclose(place, [25.0, 62.5, 87.5])
 
 
 def test_the_data_of_a_report_have_their_weights_gaps_and_labels(fits):
     fit = fits("gamma")
-    found = dict(tables.provenance_rows(fit, None, None))
+    found = dict(provenance_rows(fit, None, None))
     assert found["Cells not seen"] == str(int(np.isnan(fit.data).sum()))
     assert float(found["Total weight of the observations"]) == fit.samples.weights.sum()
     assert found["Rows of a known component"] == "4"
     x, known = data_of("gamma")
     for other in ({**known, "weights": known["weights"] + 1.0}, {**known, "labels": None}):
         again = emjax.fit(fit.mixture.likelihood, x, key=0, n_init=1, max_iter=1, **other)
-        assert dict(tables.provenance_rows(again, None, None))["SHA-256 of the data"] != found["SHA-256 of the data"]
+        assert dict(provenance_rows(again, None, None))["SHA-256 of the data"] != found["SHA-256 of the data"]
 
 
 def test_names_follow_the_declaration(fits):

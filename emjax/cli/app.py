@@ -315,11 +315,10 @@ def datasets(json: Json = False) -> int:
 def doctor(json: Json = False) -> int:
     """Show versions, devices, precision and the compilation cache."""
     from emjax.cli import doctor as examination
-    from emjax.cli import terminal
 
     console = Console(json=json)
     findings = examination.examine()
-    console.show(*terminal.doctor_table(findings))
+    console.show(*examination.findings_table(findings))
     console.document(findings)
     return EXIT_OK
 

@@ -2,9 +2,13 @@
 
 from typing import Any
 
+from rich.console import RenderableType
+
 from emjax import compilation_cache as cache
+from emjax.cli.tables import terminal_table
 from emjax.environment import PACKAGES, devices, machine, versions
 from emjax.experiments.execution import runtime
+from emjax.table import Cell, Column, Table
 
 
 def examine() -> dict[str, Any]:
@@ -29,6 +33,27 @@ def examine() -> dict[str, Any]:
             "problem": problem,
         },
     }
+
+
+def findings_table(findings: dict[str, Any]) -> list[RenderableType]:
+    """Return what ``doctor`` prints."""
+    machine, precision, cache = findings["machine"], findings["precision"], findings["cache"]
+    usable = [name for name in ("float64", "float32") if precision[name]]
+    state = "on" if cache["enabled"] else cache["problem"] or "off (EMJAX_NO_CACHE)"
+    versions = [
+        (package, Cell("not installed", mark="bad") if version is None else version)
+        for package, version in findings["versions"].items()
+    ]
+    rows = [
+        *versions,
+        ("python", f"{machine['python']} ({machine['implementation']})"),
+        ("system", f"{machine['system']} {machine['processor']}, {machine['cpus']} cpus"),
+        *(("device", f"{one['platform']}:{one['id']}  {one['kind']}") for one in findings["devices"]),
+        ("precision", f"{precision['default']} by default; {' and '.join(usable)} work here"),
+        ("cache", f"{state}; {cache['files']} files, {cache['bytes'] / 1e6:.1f} MB"),
+        ("", cache["folder"]),
+    ]
+    return terminal_table(Table(("what", Column("found", "word")), rows), header=False)
 
 
 def _computes(dtype: str) -> bool:

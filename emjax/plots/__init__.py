@@ -13,22 +13,21 @@ A figure belongs to nobody: no pyplot, no global setting and no backend is touch
 posterior blue and solid; draws that have not converged are grey. Where colours tell components apart, symbols do too.
 """
 
-from emjax.report.figures import (
-    FIGURES,
-    assignments,
-    certainty,
-    chains,
-    classification,
-    density,
-    density_band,
-    em_trace,
-    forest,
-    intervals,
-    labels,
-    modes,
-    ranks,
-    uncertainty,
-)
+from collections.abc import Callable
+
+from matplotlib.figure import Figure
+
+from emjax.report.drawing.assignments import assignments, certainty
+from emjax.report.drawing.band import density_band
+from emjax.report.drawing.chains import chains
+from emjax.report.drawing.classification import classification, uncertainty
+from emjax.report.drawing.density import density
+from emjax.report.drawing.em_trace import em_trace
+from emjax.report.drawing.forest import forest
+from emjax.report.drawing.intervals import intervals
+from emjax.report.drawing.labels import labels
+from emjax.report.drawing.modes import modes
+from emjax.report.drawing.ranks import ranks
 from emjax.report.notebook import thumbnail as thumbnail
 
 __all__ = [
@@ -47,3 +46,17 @@ __all__ = [
     "ranks",
     "uncertainty",
 ]
+
+_OF_BOTH = (density, density_band, classification, uncertainty, assignments, certainty)
+_OF_DRAWS = (chains, ranks, modes, labels)
+
+FIGURES: dict[str, dict[str, Callable[..., Figure]]] = {
+    name: {draw.__name__: draw for draw in figures}
+    for name, figures in {
+        "Fit": (classification, uncertainty, density, density_band, assignments, certainty, em_trace, intervals),
+        "Posterior": (*_OF_BOTH, *_OF_DRAWS),
+        "Comparison": (density, forest, *_OF_BOTH[1:], em_trace, intervals, *_OF_DRAWS),
+        "Intervals": (intervals,),
+    }.items()
+}
+"""What can be drawn of each kind of object, by the names of its class and of the figure, the default first."""

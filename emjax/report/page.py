@@ -1,7 +1,8 @@
-"""From a comparison to `report.html`: one page, no script, nothing loaded from anywhere."""
+"""From a fit or a comparison to `report.html`: one page, no script, nothing loaded from anywhere."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from importlib import resources
@@ -11,11 +12,18 @@ from typing import TYPE_CHECKING, Any
 from emjax.atomic import write_atomically
 from emjax.catalogue import SAMPLERS, in_words
 from emjax.files import user_path
-from emjax.wording import count, elided, listed, printable
+from emjax.wording import count, elided, listed, number, printable
 
 if TYPE_CHECKING:
     from emjax.comparison import Comparison
     from emjax.result import Fit
+    from emjax.uncertainty.information import Intervals
+
+_ON_PAGE = {
+    "posterior": "What was drawn is shown in grey and is not a posterior.",
+    "labels": "Whatever names a component is greyed out below.",
+}
+"""What a page does about numbers that cannot be trusted, by what the alert is about."""
 
 
 def write_report(
@@ -67,14 +75,98 @@ def render_report(
     command: str | None = None,
 ) -> str:
     """The page of `write_report` as text."""
-    content = {**_heading(comparison, title, provenance), **_content(comparison, provenance, command)}
-    return render("report.html.j2", content)
+    from emjax.metrics.diagnostics import diagnostics_of
+    from emjax.report import evidence, tables
+    from emjax.report.provenance import provenance_rows
+
+    fit, posterior, intervals = comparison.fit, comparison.posterior, comparison.intervals
+    found = diagnostics_of(fit, posterior, intervals)
+    alerts = evidence.alerts(found, comparison.verdict, comparison.thresholds.trust)
+    data = (provenance or {}).get("data")
+    name = data.get("name") if isinstance(data, Mapping) else None
+    counts = evidence.intervals_count(found, comparison.verdict)
+    parameters = tables.parameter_table(
+        [vars(row) for row in comparison.rows], comparison.level,
+        trusted=posterior.converged, intervals=counts, prior=fit.mixture.prior is not None,
+    )  # fmt: skip
+    content = {
+        "title": title or (f"Is EM enough for {elided(name, 60)}?" if name else "Is EM enough for this mixture?"),
+        "kicker": "EM against MCMC",
+        "trusted": posterior.converged,
+        "unlabelled": any(alert.about == "labels" for alert in alerts),
+        "alerts": [
+            dataclasses.replace(alert, text=f"{alert.text} {_ON_PAGE.get(alert.about, '')}".strip()) for alert in alerts
+        ],
+        "verdict": {
+            "name": comparison.verdict.value,
+            "word": evidence.word_of(comparison),
+            "sentence": comparison.sentence,
+            "reasons": comparison.reasons,
+            "gauges": evidence.gauges(comparison),
+            "judged": fit.converged and posterior.converged,
+        },
+        "invariants": tables.invariant_table(comparison.invariants, trusted=posterior.converged),
+        "way": f"{fit.message} It took {count(fit.n_iter, 'iteration')}.",
+        "posterior_message": posterior.message,
+        "checks": tables.check_table(posterior, comparison.thresholds.trust),
+        "quantities": tables.quantity_table(posterior).first(tables.MOST_ROWS),
+        "seconds": comparison.cost,
+        "cost": tables.cost_table(comparison.cost),
+        "parameters": parameters.first(tables.MOST_ROWS, "comparison.json"),
+        "intervals_count": counts,
+        "interval_message": intervals.message,
+        "provenance": [*_rests_on(comparison), *provenance_rows(fit, provenance, command)],
+        **_pictures(comparison),
+    }
+    return _render(fit, content)
 
 
-def render(template: str, content: Mapping[str, Any]) -> str:
-    """A page from one of the templates here, in the style that they share."""
+def render_fit(
+    fit: Fit, intervals: Intervals, *, provenance: Mapping[str, Any], command: str, assignments_file: str = ""
+) -> str:
+    """The page of a fit alone as text; ``assignments_file`` names what lies beside it."""
+    from emjax.report import evidence, tables
+    from emjax.report.provenance import provenance_rows
+
+    word, good = evidence.ended(fit.status.value, fit.n_iter, as_asked=fit.exact_iterations, spurious=fit.spurious)
+    counts = intervals.status.value == "ok"
+    rows, prior = [vars(row) for row in intervals.rows], fit.mixture.prior is not None
+    parameters = tables.interval_table(rows, intervals.level, good=counts, prior=prior)
+    results = [
+        ("Log-likelihood", number(fit.log_likelihood, 8)),
+        ("Log prior", number(fit.log_prior, 6) if prior else ""),
+        ("BIC (the lower the better)", number(fit.bic(), 8)),
+        ("Starts that ended here", f"{fit.optima[0].count:,} of {sum(each.count for each in fit.optima):,}"),
+    ]
+    content = {
+        "title": f"What EM found in {elided(provenance['data']['name'], 60)}",
+        "kicker": "EM alone",
+        "trusted": True,
+        "unlabelled": False,
+        "alerts": [] if good else [evidence.Alert("This is no estimate yet.", fit.message, "em")],
+        "verdict": None,
+        "status": {"word": word, "message": fit.message if good else "", "facts": results},
+        "assignments_file": assignments_file,
+        "way": f"It took {count(fit.n_iter, 'iteration')}.",
+        "parameters": parameters.first(tables.MOST_ROWS, "em.json"),
+        "intervals_count": counts,
+        "interval_message": intervals.status.message,
+        "provenance": [
+            ("EM's estimate", _em_space(fit)),
+            ("Standard errors are taken in the space", intervals.space),
+            *provenance_rows(fit, provenance, command),
+        ],
+        **_pictures(fit),
+    }
+    return _render(fit, content)
+
+
+def _render(fit: Fit, content: Mapping[str, Any]) -> str:
+    """The page from its template, in the style that pages share."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
+
+    from emjax.report import tables
 
     def shown(value: Any) -> Any:
         return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
@@ -88,26 +180,16 @@ def render(template: str, content: Mapping[str, Any]) -> str:
         finalize=shown,
     )
     css = (resources.files("emjax.report") / "report.css").read_text(encoding="utf-8")
-    return environment.get_template(template).render(style=Markup(css), **content)  # our own file, no data in it
-
-
-def _heading(comparison: Comparison, title: str | None, provenance: Mapping[str, Any] | None) -> dict[str, Any]:
-    from emjax.report.evidence import word_of
-
-    data = (provenance or {}).get("data")
-    name = data.get("name") if isinstance(data, Mapping) else None
-    asked = f"Is EM enough for {elided(name, 60)}?" if name else "Is EM enough for this mixture?"
-    return {
-        "title": title or asked,
-        "subject": subject(comparison.fit),
-        "verdict": comparison.verdict.value,
-        "verdict_word": word_of(comparison),
-        "verdict_sentence": comparison.sentence,
-        "reasons": comparison.reasons,
+    shared = {
+        "style": Markup(css),  # our own file, no data in it
+        "subject": _subject(fit),
+        "optima": tables.optima_table(fit.optima).first(tables.MOST_OPTIMA),
+        "assignments_file": "",
     }
+    return environment.get_template("report.html.j2").render({**shared, **content})
 
 
-def subject(fit: Fit) -> str:
+def _subject(fit: Fit) -> str:
     """What was fitted to what, in words."""
     mixture = fit.mixture
     structure = mixture.family.structured
@@ -118,68 +200,51 @@ def subject(fit: Fit) -> str:
     )
 
 
-def _content(comparison: Comparison, provenance: Mapping[str, Any] | None, command: str | None) -> dict[str, Any]:
-    from emjax.report import evidence, tables
-    from emjax.report.drawing import of_comparison as figures
-    from emjax.report.drawing import of_posterior as posterior_figures
+def _pictures(source: Comparison | Fit) -> dict[str, Any]:
+    """The figures of the page; those of draws where there are some."""
+    from emjax.report.drawing import assignments, band, chains, density, em_trace, forest, labels, modes, ranks
     from emjax.report.drawing.style import drawing
+    from emjax.result import Fit
 
-    posterior = comparison.posterior
     with drawing():
-        pictures = {
-            "density": figures.density_picture(comparison),
-            "density_band": posterior_figures.band_picture(comparison),
-            "forest": figures.forest_picture(comparison),
-            "assignments": list(figures.assignment_pictures(comparison)),
-            "em_trace": figures.em_trace_picture(comparison.fit),
-            "modes": posterior_figures.modes_picture(comparison),
-            "labels": posterior_figures.labels_picture(comparison),
-            "chains": list(figures.chain_pictures(comparison)),
-            "ranks": posterior_figures.ranks_picture(comparison),
+        found: dict[str, Any] = {
+            "densities": [density.density_picture(source)],
+            "assignments": list(assignments.assignment_pictures(source)),
+            "em_trace": em_trace.em_trace_picture(source if isinstance(source, Fit) else source.fit),
         }
-    return {
-        **pictures,
-        "alerts": evidence.alerts(comparison),
-        "gauges": evidence.gauges(comparison),
-        "judged": comparison.fit.converged and posterior.converged,
-        "trusted": posterior.converged,
-        "identified": evidence.labels_identified(comparison),
-        "posterior_status": posterior.status.value,
-        "posterior_message": posterior.message,
-        "n_components": comparison.fit.mixture.n_components,
-        "parameters": tables.parameter_table(comparison),
-        "checks": tables.diagnostic_checks(comparison),
-        "quantities": tables.quantity_table(comparison),
-        "optima": tables.optima_table(comparison.fit),
-        "invariants": tables.invariant_list(comparison),
-        "cost": tables.cost_bars(comparison),
-        "facts": _facts(comparison),
-        "provenance": tables.provenance_rows(comparison.fit, provenance, command),
-    }
+        if isinstance(source, Fit):
+            return found
+        posterior = source.posterior
+        found["densities"] += filter(None, [band.band_picture(source)])
+        return {
+            **found,
+            "forest": forest.forest_picture(source),
+            "modes": modes.modes_picture(posterior),
+            "labels": labels.labels_picture(posterior),
+            "chains": list(chains.chain_pictures(posterior)),
+            "ranks": ranks.ranks_picture(posterior),
+        }
 
 
-def _facts(comparison: Comparison) -> dict[str, str]:
-    """The sentences about the prior, the spaces, the starts and the labels."""
-    found, posterior = comparison.diagnostics, comparison.posterior
-    n_chains, n_draws = found["posterior"]["n_chains"], found["posterior"]["n_draws"]
-    sampler = SAMPLERS[posterior.method].in_full
-    return {
-        "em": f"{found['em']['message']} It took {count(comparison.fit.n_iter, 'iteration')}.",
-        "em_space": em_space(comparison.fit),
-        "map_space": found["map"]["space"],
-        "interval_space": found["em"]["intervals"]["space"],
-        "interval_message": found["em"]["intervals"]["message"],
-        "prior": found["posterior"]["prior"],
-        "starts": found["posterior"]["starts"],
-        "sampler": f"{sampler}, {count(n_chains, 'chain')} of {count(n_draws, 'draw')} after warm-up",
-        "decision": " ".join(posterior.decision),
-        "labels": posterior.alignment.note,
-    }
-
-
-def em_space(fit: Fit) -> str:
+def _em_space(fit: Fit) -> str:
     """Which maximum the estimate is."""
     if fit.mixture.prior is None:
         return "The maximum of the likelihood, which is the same in every space"
-    space = fit.space
-    return f"The mode of the posterior density in the space {space}; in another space it would lie elsewhere"
+    return f"The mode of the posterior density in the space {fit.space}; in another space it would lie elsewhere"
+
+
+def _rests_on(comparison: Comparison) -> list[tuple[str, str]]:
+    """The sentences about the prior, the spaces, the starts and the labels."""
+    posterior, intervals = comparison.posterior, comparison.intervals
+    found = posterior.diagnostics
+    sampler = SAMPLERS[posterior.method].in_full
+    draws = f"{count(found.n_chains, 'chain')} of {count(found.n_draws, 'draw')}"
+    return [
+        ("Prior of the sampler and of the MAP", posterior.prior_note),
+        ("EM's estimate", _em_space(comparison.fit)),
+        ("The MAP is a mode in the space", f"{posterior.map_fit.space}; in another space it would lie elsewhere"),
+        ("Standard errors are taken in the space", f"{intervals.space}. {intervals.message}"),
+        ("Sampler", f"{sampler}, {draws} after warm-up; {posterior.starts_note}"),
+        ("How the sampler was chosen", " ".join(posterior.decision)),
+        ("Labels", posterior.alignment.note),
+    ]

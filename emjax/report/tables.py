@@ -1,287 +1,300 @@
-"""The tables of a report, as texts: parameters, diagnostics, optima, invariants, cost, provenance."""
+"""The tables of fits, posteriors and comparisons, for pages, the terminal, notebooks and files alike.
+
+Most are made of plain rows, as `Comparison.to_dict` and the documents of a run have them, so that what is read from a
+folder is shown as what was just computed. A number of draws that are no posterior is stale: a page crosses it out, and
+everything else leaves it out (`emjax.table.Cell`); so is what rests on intervals that cannot be trusted.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import platform
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from emjax.catalogue import SAMPLERS
-from emjax.comparison import Comparison, ParameterRow
-from emjax.environment import fingerprint, machine, versions
-from emjax.report.evidence import thresholds_of
-from emjax.result import Fit
-from emjax.wording import (
-    MISSING,
-    count,
-    decimals_for,
-    fixed,
-    interval,
-    listed,
-    number,
-    percent,
-    seconds,
-)
+from emjax.naming import of_pairs
+from emjax.table import Cell, Column, Table, of_estimate, of_interval, of_number, of_share
+from emjax.wording import MISSING, count, decimals_for, fixed, number, percent, seconds, signed
 
+if TYPE_CHECKING:
+    from emjax.bayes.posterior import Posterior
+    from emjax.comparison import Comparison
+
+Row = Mapping[str, Any]
 MOST_ROWS = 1000
-"""Of more parameters than this the first are listed."""
+"""Of more rows than this a page shows the first."""
+
+MOST_OPTIMA = 30
 
 
-def parameter_table(comparison: Comparison) -> dict[str, Any]:
-    """Every number of the mixture by both sides; as many decimals as its uncertainty gives sense to."""
-    rows = [_parameter(row) for row in comparison.rows[:MOST_ROWS]]
-    return {"rows": rows, "n_rows": len(comparison.rows), "level": f"{comparison.level:.0%}"}
+def without_pairs(rows: Iterable[Row]) -> list[Row]:
+    """The rows of parameters less those of pairs of features, of which there may be very many."""
+    return [row for row in rows if not of_pairs(row["name"])]
 
 
-def _parameter(row: ParameterRow) -> dict[str, str]:
-    decimals = decimals_for(row.sd) if row.sd > 0 else decimals_for(row.se)
-    return {
-        "name": row.name,
-        "em": fixed(row.em, decimals),
-        "se": number(row.se, 2),
-        "em_interval": interval(row.em_lower, row.em_upper, decimals),
-        "map": fixed(row.map, decimals),
-        "mean": fixed(row.mean, decimals),
-        "sd": number(row.sd, 2),
-        "interval": interval(row.lower, row.upper, decimals),
-        "difference": number(row.difference_in_sd, 2),
-        "ratio": number(row.width_ratio, 3),
-        "mass": percent(row.mass_in_em_interval),
-    }
+def _stale_unless(cells: Sequence[Cell], good: bool) -> list[Cell]:
+    return list(cells) if good else [cell.marked("stale") for cell in cells]
 
 
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """One line of the diagnostics: what, its value, what is asked, and whether it is met (None: not judged)."""
+def parameter_table(
+    rows: Iterable[Row], level: float, *, trusted: bool = True, intervals: bool = True, prior: bool = False
+) -> Table:
+    """Every number of the mixture by EM and by the posterior.
 
-    what: str
-    value: str
-    where: str
-    asked: str
-    passed: bool | None
+    Parameters
+    ----------
+    rows
+        As ``parameters`` of `Comparison.to_dict`.
+    level
+        That of the intervals.
+    trusted, intervals
+        Whether the draws are a posterior, and whether EM's intervals may be read.
+    prior
+        Whether EM's estimate is a mode of the posterior.
+    """
+    em, posterior = "MAP" if prior else "EM", "posterior" if trusted else "not converged"
+    header = (
+        "parameter",
+        Column(f"{em} ± se" if intervals else em, of="em", files=(em, "se")),
+        Column(f"{em}'s {level:.0%} interval", of="em", files=(f"{em} lower", f"{em} upper"), wide=True),
+        Column("mode (MAP)", meaning="EM under the sampler's prior", of="em", wide=True),
+        Column(f"{posterior} ± sd", of="posterior", files=("posterior mean", "posterior sd")),
+        Column(f"{level:.0%} interval", of="posterior", files=("posterior lower", "posterior upper"), wide=True),
+        Column("apart by", meaning="EM's estimate less the posterior mean, in posterior standard deviations"),
+        Column("width ratio", meaning="EM's interval over the posterior's"),
+        Column(f"mass in {em}'s", meaning="the posterior's mass inside EM's interval", wide=True),
+    )
 
+    def cells(row: Row) -> Iterable[str | Cell]:
+        error = row["sd"] if (row["sd"] or 0.0) > 0 else row["se"]
+        estimate = of_estimate(row["em"], row["se"])
+        yield row["name"]
+        yield estimate if intervals else of_number(row["em"])
+        yield from _stale_unless([of_interval(row["em_lower"], row["em_upper"], error)], intervals)
+        yield Cell(fixed(row["map"], decimals_for(error)), values=(row["map"],))
+        yield from _stale_unless(
+            [
+                of_estimate(row["mean"], row["sd"]),
+                of_interval(row["lower"], row["upper"], error),
+                Cell(signed(row["difference_in_sd"], " sd"), values=(row["difference_in_sd"],)),
+                of_number(row["width_ratio"], 3),
+                of_share(row["mass_in_em_interval"]),
+            ],
+            trusted,
+        )
 
-def diagnostic_checks(comparison: Comparison) -> list[Check]:
-    """The sampler's and the alignment's diagnostics against what is asked of them."""
-    found = comparison.posterior.diagnostics
-    limits = found.thresholds
-    bfmi = min(found.bfmi, key=lambda value: (not math.isnan(value), value), default=math.nan)
-    trust = comparison.posterior.alignment.trust
-    needed = thresholds_of(comparison).trust
-    divergent = f"{found.n_divergent:,} ({percent(found.divergent_share, 2)})"
-    few = found.divergent_share <= limits.max_divergent_share if found.divergences_judged else None
-    rhat, bulk, tail = found.max_rhat, found.min_ess_bulk, found.min_ess_tail
-    ess, energy, asked = limits.min_ess, limits.min_bfmi, f"≤ {limits.max_divergent_share:.0%}"
-    return [
-        Check("Largest R-hat", number(rhat), found.max_rhat_name, f"≤ {limits.max_rhat:g}", rhat <= limits.max_rhat),
-        Check("Smallest bulk ESS", _whole(bulk), found.min_ess_bulk_name, f"≥ {ess:g}", bulk >= ess),
-        Check("Smallest tail ESS", _whole(tail), found.min_ess_tail_name, f"≥ {ess:g}", tail >= ess),
-        Check(
-            "Smallest ESS of an sd",
-            _whole(found.min_ess_sd),
-            found.min_ess_sd_name,
-            f"≥ {ess:g}",
-            found.min_ess_sd >= ess,
-        ),
-        Check(
-            "Divergent transitions",
-            divergent,
-            "" if found.divergences_judged else "not judged: chains jump",
-            asked,
-            few,
-        ),
-        Check("Smallest E-BFMI", number(bfmi, 3), "", f"≥ {energy:g}", bfmi >= energy if found.bfmi else None),
-        Check("Alignment trust", f"{trust:.2f}", "", f"≥ {needed:g}", trust >= needed),
-    ]
-
-
-def _whole(value: float) -> str:
-    return f"{value:,.0f}" if math.isfinite(value) else MISSING
-
-
-def quantity_table(comparison: Comparison) -> dict[str, Any]:
-    """R-hat and effective sample sizes of every quantity."""
-    quantities = comparison.posterior.diagnostics.quantities
-    rows = [
-        {
-            "name": row.name,
-            "rhat": number(row.rhat),
-            "bulk": _whole(row.ess_bulk),
-            "tail": _whole(row.ess_tail),
-            "mcse": number(row.mcse_mean, 2),
-        }
-        for row in quantities[:MOST_ROWS]
-    ]
-    return {"rows": rows, "n_rows": len(quantities)}
+    return Table(header, map(cells, rows), title="Parameters", of="parameters")
 
 
-def optima_table(fit: Fit) -> list[dict[str, str]]:
-    """The distinct end points of EM's starts, the best first."""
-    return [
-        {
-            "log_likelihood": f"{number(optimum.log_likelihood, 7)}",
-            "below": number(fit.objective - optimum.objective, 3),
-            "starts": f"{optimum.count:,}",
-            "status": optimum.status.value,
-            "flag": "spurious" if optimum.spurious else "",
-            "sizes": " / ".join(number(size, 3) for size in optimum.effective_counts),
-        }
-        for optimum in fit.optima
-    ]
+def interval_table(rows: Iterable[Row], level: float, *, good: bool = True, prior: bool = False) -> Table:
+    """EM's estimates with their intervals, of rows as `Intervals` has them; ``good``: whether these may be read."""
+    name = "MAP" if prior else "EM"
+    header = (
+        "parameter",
+        Column(f"{name} ± se" if good else name, files=(name, "se")),
+        Column(f"{level:.0%} interval", files=("lower", "upper")),
+    )
+
+    def cells(row: Row) -> Iterable[str | Cell]:
+        yield row["name"]
+        yield of_estimate(row["estimate"], row["se"]) if good else of_number(row["estimate"])
+        yield from _stale_unless([of_interval(row["lower"], row["upper"], row["se"])], good)
+
+    return Table(header, map(cells, rows), title="Parameters", of="parameters")
 
 
-@dataclasses.dataclass(frozen=True)
-class Invariant:
-    """A quantity that labels do not touch: its value, and what it means."""
+def posterior_table(rows: Iterable[Row], level: float, *, trusted: bool = True) -> Table:
+    """Means and intervals of the draws, of rows as ``parameters`` of a posterior's document."""
+    header = (
+        "parameter",
+        Column("mean ± sd", files=("mean", "sd")),
+        Column(f"{level:.0%} interval", files=("lower", "upper")),
+        "ESS",
+        "R-hat",
+    )
 
-    name: str
-    value: str
-    meaning: str
+    def cells(row: Row) -> Iterable[str | Cell]:
+        numbers = [of_estimate(row["mean"], row["sd"]), of_interval(row["lower"], row["upper"], row["sd"])]
+        yield row["name"]
+        yield from _stale_unless(numbers, trusted)
+        yield from (_whole(row["ess"]), _rhat(row["r_hat"]))
+
+    return Table(header, map(cells, rows), title="Parameters", of="parameters")
 
 
-def invariant_list(comparison: Comparison) -> list[Invariant]:
-    """The label-invariant quantities, each with a sentence of what it asks."""
-    found = comparison.invariants
+def invariant_table(found: Row, *, trusted: bool = True) -> Table:
+    """The quantities that labels do not touch, each with a sentence of what it asks."""
     distance, pairs, score, loo = (found[key] for key in ("total_variation", "co_clustering", "log_score", "elpd_loo"))
-    ahead, largest = number(score["difference"], 2), percent(pairs["largest_difference"])
-    return [
-        Invariant(
-            "Total variation",
-            f"{percent(distance['value'])} ± {percent(distance['standard_error'], 2)}",
+    largest, nothing = percent(pairs.get("largest_difference")), Cell("")
+    rows: list[tuple[str, Cell, Cell, Cell, str]] = [
+        (
+            "density (total variation)",
+            nothing,
+            nothing,
+            of_share(distance["value"], distance.get("standard_error")),
             "The most by which EM's density and the posterior predictive can differ in the probability of anything: "
             "0 if they are equal, 100% if they do not overlap.",
         ),
-        Invariant(
-            "Co-clustering difference",
-            percent(pairs["mean_difference"]),
+        (
+            "shared components, on average",
+            nothing,
+            nothing,
+            of_share(pairs["mean_difference"]),
             "How much the chance that two observations share a component changes when it is averaged over the "
-            f"posterior; mean over all pairs of {count(pairs['n_rows'], 'observation')}, at most {largest}.",
+            f"posterior; mean over all pairs{_of(pairs)}, at most {largest}.",
         ),
-        Invariant(
-            "Log score",
-            f"{number(score['em'])} against {number(score['posterior_predictive'])}",
+        (
+            "log score per datum",
+            of_number(score["em"]),
+            of_number(score["posterior_predictive"]),
+            Cell(signed(score["difference"], "", 4), values=(score["difference"],)),
             "Mean log density of the data in nats, by EM and by the posterior predictive; the higher the better. "
-            f"The difference is that of {count(score['n_rows'], 'observation')}: EM less posterior is {ahead}; on the "
-            "data it was fitted to, EM has an advantage.",
+            f"The difference is that{_of(score)}; on the data it was fitted to, EM has an advantage.",
         ),
         *([] if loo is None else [_left_out(loo)]),
-        Invariant(
+        (
             "BIC",
-            f"{number(found['bic'], 6)} (−BIC/2 = {number(-found['bic'] / 2, 6)})",
-            "EM's criterion for the number of components, the lower the better. Compare models by BIC or by LOO, "
-            "each with its own kind: −BIC/2 approximates the evidence, LOO the prediction.",
+            of_number(found["bic"], 6),
+            nothing,
+            nothing,
+            "EM's criterion for the number of components, the lower the better. Compare models by BIC or by LOO, each "
+            "with its own kind: −BIC/2 approximates the evidence, LOO the prediction.",
         ),
     ]
-
-
-def _left_out(loo: Mapping[str, Any]) -> Invariant:
-    return Invariant(
-        "PSIS-LOO",
-        f"{number(loo['value'], 6)} ± {number(loo['standard_error'], 3)}",
-        f"Expected log density of new data, estimated by leaving out each observation (elpd){_sampled(loo)}, with "
-        f"{number(loo['effective_parameters'], 3)} effective parameters. {_reliability(loo)}",
+    header = (
+        Column("without labels", "word"),
+        Column("EM", of="em"),
+        Column("posterior", of="posterior"),
+        "apart by",
+        Column("what it says", "word", wide=True),
     )
-
-
-def _sampled(loo: Mapping[str, Any]) -> str:
-    """How many observations were left out for it where they were not all."""
-    if loo["n_rows"] is None:
-        return ""
-    error = number(loo["subsampling_error"], 2)
-    return f" of {loo['n_rows']:,} of them, drawn at random, which alone makes for a standard error of {error}"
-
-
-def _reliability(loo: Mapping[str, Any]) -> str:
-    high = loo["n_pareto_k_high"]
-    if high == 0:
-        return "All its Pareto shapes are low, so the estimate is reliable."
-    largest = number(loo["largest_pareto_k"], 3)
-    return f"For {count(high, 'observation')} the Pareto shape is high (at most {largest}): a rough estimate there."
-
-
-def cost_bars(comparison: Comparison) -> list[dict[str, Any]]:
-    """Compile and run seconds of both sides, and their shares of the longer one."""
-    method = SAMPLERS[comparison.posterior.method].in_tables
-    sides = [
-        ("EM", "em", comparison.cost["em"]),
-        (f"MCMC ({method})" if method else "MCMC", "mcmc", comparison.cost["mcmc"]),
+    of_draws = [
+        (name, em, *_stale_unless((posterior, apart), trusted), words) for name, em, posterior, apart, words in rows
     ]
-    longest = max([side["total_seconds"] for *_, side in sides] + [1e-9])
+    return Table(header, of_draws, title="What does not depend on labels", of="invariants")
+
+
+def _of(found: Row) -> str:
+    return f" of {count(found['n_rows'], 'observation')}" if found.get("n_rows") else ""
+
+
+def _left_out(loo: Row) -> tuple[str, Cell, Cell, Cell, str]:
+    words = "Expected log density of new data, estimated by leaving out each observation (elpd)"
+    if loo.get("n_rows") is not None:
+        error = number(loo["subsampling_error"], 2)
+        words += f" of {loo['n_rows']:,} of them, drawn at random, which alone makes for a standard error of {error}"
+    if loo.get("effective_parameters") is not None:
+        words += f", with {number(loo['effective_parameters'], 3)} effective parameters"
+    high = loo.get("n_pareto_k_high", 0)
+    largest = number(loo.get("largest_pareto_k"), 3)
+    words += (
+        f". For {count(high, 'observation')} the Pareto shape is high (at most {largest}): a rough estimate there."
+        if high
+        else ". All its Pareto shapes are low, so the estimate is reliable."
+    )
+    return "PSIS-LOO", Cell(""), of_estimate(loo["value"], loo["standard_error"]), Cell(""), words
+
+
+def check_table(posterior: Posterior, needed_trust: float) -> Table:
+    """The sampler's and the alignment's diagnostics against what is asked of them."""
+    found = posterior.diagnostics
+    limits = found.thresholds
+    bfmi = min(found.bfmi, key=lambda value: (not math.isnan(value), value), default=math.nan)
+    divergent = Cell(f"{found.n_divergent:,} ({percent(found.divergent_share, 2)})", values=(float(found.n_divergent),))
+    few = found.divergent_share <= limits.max_divergent_share if found.divergences_judged else None
+    jumps, trust = "" if found.divergences_judged else "not judged: chains jump", posterior.alignment.trust
+    ess = [
+        (f"smallest {word} ESS", _whole(value), f"≥ {limits.min_ess:g}", value >= limits.min_ess, name)
+        for word, value, name in (
+            ("bulk", found.min_ess_bulk, found.min_ess_bulk_name),
+            ("tail", found.min_ess_tail, found.min_ess_tail_name),
+            ("sd", found.min_ess_sd, found.min_ess_sd_name),
+        )
+    ]
+    rhat, energy = found.max_rhat <= limits.max_rhat, bfmi >= limits.min_bfmi if found.bfmi else None
+    rows = [
+        ("largest R-hat", _rhat(found.max_rhat), f"≤ {limits.max_rhat:g}", rhat, found.max_rhat_name),
+        *ess,
+        ("divergent transitions", divergent, f"≤ {limits.max_divergent_share:.0%}", few, jumps),
+        ("smallest E-BFMI", of_number(bfmi, 3), f"≥ {limits.min_bfmi:g}", energy, ""),
+        ("alignment trust", of_number(trust, 2), f"≥ {needed_trust:g}", trust >= needed_trust, ""),
+    ]
+    met = {None: Cell("not judged"), True: Cell("✓ yes", mark="good"), False: Cell("✗ no", mark="bad")}
+    header = (
+        Column("diagnostic", "word"), "value", Column("asked", "word"), Column("met", "word"), Column("where", "name"),
+    )  # fmt: skip
+    judged = [(what, value, asked, met[passed], where) for what, value, asked, passed, where in rows]
+    return Table(header, judged, title="Diagnostics", of="diagnostics")
+
+
+def quantity_table(posterior: Posterior) -> Table:
+    """R-hat and effective sample sizes of every quantity."""
+    rows = [
+        (row.name, _rhat(row.rhat), _whole(row.ess_bulk), _whole(row.ess_tail), of_number(row.mcse_mean, 2))
+        for row in posterior.diagnostics.quantities
+    ]
+    header = ("quantity", "R-hat", "bulk ESS", "tail ESS", "MCSE of mean")
+    return Table(header, rows, title="R-hat and effective sample sizes", of="quantities")
+
+
+def _rhat(value: float | None) -> Cell:
+    return Cell(fixed(value, 3), values=(value,))
+
+
+def _whole(value: float | None) -> Cell:
+    return Cell(f"{value:,.0f}" if value is not None and math.isfinite(value) else MISSING, values=(value,))
+
+
+def optima_table(optima: Sequence[Any]) -> Table:
+    """The distinct end points of EM's starts, the best first."""
+    best = optima[0].objective
+
+    def cells(optimum: Any) -> Iterable[str | Cell]:
+        yield of_number(optimum.log_likelihood, 7)
+        yield of_number(best - optimum.objective, 3)
+        yield f"{optimum.count:,}"
+        spurious = optimum.spurious
+        yield Cell(f"{optimum.status.value}, spurious" if spurious else optimum.status.value, mark="fair" * spurious)
+        yield " / ".join(number(size, 3) for size in optimum.effective_counts)
+
+    header = (Column("log-likelihood"), "below best", "starts", Column("ended", "word"), "observations per component")
+    return Table(header, map(cells, optima), title="Where the starts ended", of="optima")
+
+
+def cost_table(cost: Row) -> Table:
+    """What both sides cost: compiling and running, and what a second of running gives."""
+    rows = [
+        (
+            side_name(key, side.get("method")),
+            *(
+                Cell(seconds(side[name]), values=(side[name],))
+                for name in ("compile_seconds", "run_seconds", "total_seconds")
+            ),
+            of_number(side["effective_draws_per_second"] or None, 3),
+        )
+        for key, side in cost.items()
+    ]
+    header = ("", "compile", "run", "both", "effective draws per second")
+    return Table(header, rows, title="Cost", of="cost")
+
+
+def side_name(key: str, method: str | None) -> str:
+    """``EM`` or ``MCMC (NUTS)``."""
+    if key == "em":
+        return "EM"
+    words = SAMPLERS[method].in_tables if method in SAMPLERS else method
+    return f"MCMC ({words})" if words else "MCMC"
+
+
+def tables_of(comparison: Comparison) -> list[Table]:
+    """All tables of a comparison."""
+    content = comparison.to_dict()
+    trusted = comparison.posterior.converged
     return [
-        {
-            "name": name,
-            "kind": kind,
-            "compile": seconds(side["compile_seconds"]),
-            "run": seconds(side["run_seconds"]),
-            "total": seconds(side["total_seconds"]),
-            "compile_share": round(100 * side["compile_seconds"] / longest, 2),
-            "run_share": round(100 * side["run_seconds"] / longest, 2),
-            "per_second": number(side["effective_draws_per_second"], 3) if side["effective_draws_per_second"] else "",
-        }
-        for name, kind, side in sides
+        parameter_table(content["parameters"], comparison.level, trusted=trusted),
+        invariant_table(content["invariants"], trusted=trusted),
+        check_table(comparison.posterior, comparison.thresholds.trust),
+        quantity_table(comparison.posterior),
+        optima_table(comparison.fit.optima),
+        cost_table(content["cost"]),
     ]
-
-
-def provenance_rows(fit: Fit, provenance: Mapping[str, Any] | None, command: str | None) -> list[tuple[str, str]]:
-    """What the run rests on. Without ``provenance``: versions, platform and a fingerprint of the data."""
-    given = dict(provenance or {})
-    if not given:
-        given = {
-            "versions": versions(),
-            "machine": {**machine(), "cpus": None, "release": None, "system": platform.system()},
-            "data": {
-                "n_samples": fit.n_samples,
-                "feature_names": list(fit.feature_names),
-                **fit.samples.roles,
-                "sha256": fingerprint(fit.data, fit.samples.weights, fit.samples.labels),
-            },
-        }
-    command = command or _command(given.pop("command", None))
-    for name in ("command", "files", "format", "model"):  # the page's subject says what the model is
-        given.pop(name, None)
-    rows = [("Command", command)] if command else []
-    data = given.pop("data", None)
-    if isinstance(data, Mapping):
-        rows += _data_rows(dict(data))
-        data = None
-    if data:
-        rows.append(("Data", str(data)))
-    return rows + [(_label(str(key)), _flat(value)) for key, value in given.items() if _flat(value)]
-
-
-def _command(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
-
-
-def _data_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
-    names = {
-        "name": "Data",
-        "source": "Source of the data",
-        "license": "Licence of the data",
-        "n_samples": "Observations",
-        "missing_cells": "Cells not seen",
-        "unseen_rows": "Rows without any cell",
-        "total_weight": "Total weight of the observations",
-        "labelled_rows": "Rows of a known component",
-        "sha256": "SHA-256 of the data",
-    }
-    rows = [(label, _flat(data[key])) for key, label in names.items() if data.get(key)]
-    features = data.get("feature_names")
-    return [*rows, ("Features", listed([str(name) for name in features], 12))] if features else rows
-
-
-def _label(key: str) -> str:
-    return key.replace("_", " ").capitalize()
-
-
-def _flat(value: Any) -> str:
-    """A value of any shape on one line."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_flat(inner)}" for key, inner in value.items() if inner not in (None, ""))
-    if isinstance(value, list | tuple):
-        return "; ".join(_flat(inner) for inner in value)
-    if isinstance(value, float):
-        return number(value)
-    return "" if value is None else str(value)

@@ -16,7 +16,8 @@ from emjax.bayes import handoff as handoff_module
 from emjax.bayes.handoff import Handoff, hand_off
 from emjax.bayes.jumps import exchanged, labelling_jumps
 from emjax.bayes.problem import Problem, prepare
-from emjax.report.drawing import of_posterior as posterior_figures
+from emjax.report.drawing.labels import labels_picture
+from emjax.report.drawing.ranks import aligned_note
 
 CLUSTERS = np.array([2.0, 3.0, 4.0, 3.0, 30.0, 33.0])[:, None]
 LIKELY = np.where(np.arange(6)[:, None] == 5, [0.4, 0.6], np.nan)
@@ -186,8 +187,8 @@ def test_nothing_is_said_of_labels_that_were_not_aligned(weighted):
     said = " ".join([found.sentence, *found.reasons, weighted.alignment.note])
     assert "apart: nothing was moved" in said
     assert not any(word in said.lower() for word in ("switch", "trust", "align", "cannot be told"))
-    assert posterior_figures.labels_picture(found) is None
-    assert "aligned" not in posterior_figures.aligned_note(weighted)
+    assert labels_picture(found.posterior) is None
+    assert "aligned" not in aligned_note(weighted)
     with pytest.raises(ValueError, match="nothing was aligned"):
         weighted.plot("labels")
 

@@ -19,11 +19,12 @@ from emjax.bayes.tree import to_tree
 from emjax.bayes.visits import PosteriorMode, PosteriorModes
 from emjax.comparison import Comparison
 from emjax.naming import scalar_parameters
-from emjax.report.drawing import of_posterior as posterior_figures
 from emjax.report.drawing import style
+from emjax.report.drawing.band import band_picture
 from emjax.report.drawing.chains import NAMED_CHAINS, chain_lines, rank_deviations
-from emjax.report.drawing.labels import pair_gaps, permutation_shares
-from emjax.report.drawing.ranks import find_ranks
+from emjax.report.drawing.labels import labels_picture, pair_gaps, permutation_shares
+from emjax.report.drawing.modes import modes_picture
+from emjax.report.drawing.ranks import aligned_note, find_ranks, ranks_picture
 from emjax.report.svg import svg_text
 from emjax.verdict import DEFAULT_THRESHOLDS, Verdict
 
@@ -110,7 +111,7 @@ def uses(figure, color: str) -> bool:
 
 
 def test_modes_are_told_in_numbers_and_the_unvisited_one_is_named(separate):
-    found = posterior_figures.modes_picture(separate)
+    found = modes_picture(separate.posterior)
     assert "Laplace mass 62.0%, corrected 55.0%, 93.8% of the draws, by chain from 25.0% to 100.0%" in found.text
     assert found.text.count("although its mass is not negligible") == 1
     assert "EM found 3 modes, up to labels; 3 hold 1% or more." in found.caption
@@ -124,7 +125,7 @@ def test_an_unvisited_mode_is_red_and_others_are_not(separate):
     assert uses(plots.modes(separate), style.WARNING)
     visited = dataclasses.replace(separate.posterior.modes, modes=separate.posterior.modes.modes[:2])
     assert not uses(plots.modes(changed(separate, modes=visited)), style.WARNING)
-    assert "red" not in posterior_figures.modes_picture(changed(separate, modes=visited)).caption
+    assert "red" not in modes_picture(changed(separate, modes=visited).posterior).caption
 
 
 @pytest.mark.parametrize(
@@ -137,17 +138,17 @@ def test_an_unvisited_mode_is_red_and_others_are_not(separate):
 )
 def test_pareto_k_is_explained(separate, method, shape, words):
     modes = dataclasses.replace(separate.posterior.modes, pareto_k=shape)
-    assert re.search(words, posterior_figures.modes_picture(changed(separate, modes=modes, method=method)).caption)
+    assert re.search(words, modes_picture(changed(separate, modes=modes, method=method).posterior).caption)
 
 
 def test_of_many_modes_the_largest_are_drawn(separate):
     known = separate.posterior.modes
     many = dataclasses.replace(known, modes=known.modes[:1] * 11)
-    found = posterior_figures.modes_picture(changed(separate, modes=many))
+    found = modes_picture(changed(separate, modes=many).posterior)
     assert "The 8 with the largest mass are drawn." in found.caption
     assert found.text.count("Mode ") == 8
     nothing = changed(separate, modes=dataclasses.replace(known, modes=()))
-    assert posterior_figures.modes_picture(nothing) is None
+    assert modes_picture(nothing.posterior) is None
     with pytest.raises(ValueError, match="knows of no mode"):
         plots.modes(nothing)
 
@@ -168,22 +169,22 @@ def test_the_gaps_that_are_drawn_give_the_separation_of_the_alignment(case, requ
 def test_permutations_are_counted_and_told(separate):
     shares = dict(permutation_shares(separate.posterior))
     assert shares == {(0, 1): pytest.approx(1 - FLIPPED.mean()), (1, 0): pytest.approx(FLIPPED.mean())}
-    found = posterior_figures.labels_picture(separate)
+    found = labels_picture(separate.posterior)
     assert f"1 0 for {100 * FLIPPED.mean():.1f}%" in found.text
     assert "labels are identified, and numbers" in found.caption
 
 
 def test_labels_without_trust_say_so(overlapping):
     assert overlapping.posterior.alignment.trust < 0.5
-    found = posterior_figures.labels_picture(overlapping)
+    found = labels_picture(overlapping.posterior)
     assert f"Trust {overlapping.posterior.alignment.trust:.2f}: labels are not identified" in found.caption
-    assert "too low for single components" in posterior_figures.ranks_picture(overlapping).caption
+    assert "too low for single components" in ranks_picture(overlapping.posterior).caption
 
 
 def test_a_single_component_has_no_labels(separate):
     single = changed(separate, mixture=emjax.Mixture(emjax.Normal("diag"), 1))
-    assert posterior_figures.labels_picture(single) is None
-    assert posterior_figures.aligned_note(single.posterior) == ""
+    assert labels_picture(single.posterior) is None
+    assert aligned_note(single.posterior) == ""
     with pytest.raises(ValueError, match="one component has no labels"):
         plots.labels(single)
 
@@ -219,7 +220,7 @@ def test_the_ranks_of_all_parameters_point_at_the_chain_that_is_off(separate):
     assert found.n_quantities == len(names)
     assert STUCK in found.named
     assert found.worst[1] == STUCK
-    picture = posterior_figures.ranks_picture(separate)
+    picture = ranks_picture(separate.posterior)
     assert f"chain {STUCK} in {found.worst[0]}" in picture.text
     assert "Labels were aligned before ranking (trust 1.00)." in picture.caption
     assert "Of 12 chains," in picture.caption
@@ -243,14 +244,14 @@ def test_figures_of_64_chains_show_the_others_as_a_range(separate):
 
 
 def test_the_band_says_where_em_leaves_it(separate, overlapping):
-    inside = posterior_figures.band_picture(separate)
+    inside = band_picture(separate)
     assert "90% band" in inside.text
     params = separate.fit.params
     away = dataclasses.replace(separate.fit, params=params.replace(mean=params.mean + np.array([0.0, 15.0])))
-    found = posterior_figures.band_picture(dataclasses.replace(separate, fit=away)).text
+    found = band_picture(dataclasses.replace(separate, fit=away)).text
     share = float(re.search(r"over ([\d.]+)% of its mass at most for waiting", found)[1])
     assert share > 50
-    assert posterior_figures.band_picture(overlapping) is None, "the density of one feature is drawn already"
+    assert band_picture(overlapping) is None, "the density of one feature is drawn already"
 
 
 @pytest.mark.parametrize("draw", [plots.modes, plots.labels, plots.ranks, plots.density_band])

@@ -11,7 +11,7 @@ import pytest
 import emjax
 from emjax.experiments.archive import assignments
 from emjax.experiments.archive.store import run_folder
-from emjax.report.fit_page import render_fit
+from emjax.report.page import render_fit
 from emjax.result import Status
 
 PROVENANCE = {"data": {"name": "<b>x</b>"}, "versions": {"emjax": "0.1.0"}, "files": {"objects.json": "abc"}}
@@ -31,11 +31,11 @@ def page(fit):
 
 
 def test_the_page_says_what_was_found(fit, page):
-    assert '<h2 id="status-word">EM: converged</h2>' in page
+    assert '<h2 id="answer">EM: converged</h2>' in page
     assert "What EM found in &lt;b&gt;x&lt;/b&gt;" in page
     assert "A mixture of 2 normal components with diag covariance, 60 observations of a, &lt;script&gt; and c" in page
     assert page.count("<figure") == 3
-    assert len(re.findall(r"<tr><th scope=\"row\" class=\"name", page)) == len(fit.intervals().rows)
+    assert page.count('<tr><th scope="row" class="name') == len(fit.intervals().rows)
     assert "<code>a.csv</code>" in page
     assert "<code>emjax fit x</code>" in page
     assert "verdict" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
@@ -54,7 +54,7 @@ def test_a_fit_that_is_no_estimate_says_so_first(fit, change):
         change = {"optima": (dataclasses.replace(fit.optima[0], **change),)}
     other = dataclasses.replace(fit, **change)
     page = render_fit(other, fit.intervals(), provenance=PROVENANCE, command="")
-    assert page.index("This is no estimate yet.") < page.index('id="status-word"')
+    assert page.index("This is no estimate yet.") < page.index('id="answer"')
     assert other.message.split(";")[0] in page
     assert "EM: converged" not in page
 

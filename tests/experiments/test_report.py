@@ -241,11 +241,12 @@ def test_controls_and_surrogates_do_not_break_the_page(eruptions, tmp_path):
 def test_draws_that_have_not_converged_lead_and_are_no_posterior(page_of):
     found = page_of("doubtful")
     verdict = found.raw.index('id="verdict"')
-    alert = found.raw.index("MCMC has not converged (not_converged)")
-    assert verdict < alert < found.raw.index('id="verdict-word">No verdict yet')
+    alert = found.raw.index("MCMC cannot be trusted yet (not converged)")
+    assert verdict < alert < found.raw.index('id="answer">No verdict yet')
     assert "R-hat of lp is 1.400" in found.text
     assert {"class": "untrusted"} in found.all("body")
-    assert '<s>Posterior</s> <span class="not">not converged</span>' in found.raw
+    assert "not converged ± sd" in found.text
+    assert '<td class="stale"' in found.raw
     assert "unjudged" in found.raw
     for picture in found.figures():
         style, drawing = picture.split("</style>", 1)
@@ -269,7 +270,7 @@ def test_a_posterior_has_its_colour_and_em_too(page_of):
 def test_em_that_has_not_converged_leads(eruptions, tmp_path):
     fit = dataclasses.replace(eruptions.fit, status=emjax.Status.DEGENERATE)
     found = page(dataclasses.replace(eruptions, fit=fit, verdict=Verdict.INCONCLUSIVE), tmp_path)
-    assert found.raw.index("EM has not converged (degenerate)") < found.raw.index('id="verdict-word">No verdict yet')
+    assert found.raw.index("EM cannot be trusted yet (degenerate)") < found.raw.index('id="answer">No verdict yet')
     assert fit.message in found.text
 
 
@@ -278,7 +279,7 @@ def test_labels_that_cannot_be_trusted_lead(eruptions, tmp_path):
     posterior = dataclasses.replace(eruptions.posterior, alignment=alignment)
     found = page(dataclasses.replace(eruptions, posterior=posterior), tmp_path)
     alert = found.raw.index("Labels are not identified (alignment trust 0.12)")
-    assert alert < found.raw.index('id="verdict-word"')
+    assert alert < found.raw.index('id="answer"')
     assert {"class": "trusted unlabelled"} in found.all("body")
     sections = found.raw.split("<section ")
     warned = [part.split('"')[1] for part in sections if 'class="not-identified"' in part]
@@ -303,8 +304,7 @@ def test_missing_numbers_are_dashes(eruptions, tmp_path):
     found = page(dataclasses.replace(eruptions, rows=rows), tmp_path)
     table = found.raw[found.raw.index('<table class="parameters">') :]
     table = table[: table.index("</table>")]
-    assert table.count("<td>—</td>") == 2 * len(rows)
-    assert table.count('<td class="of-posterior">—</td>') == 2 * len(rows)
+    assert table.count(">—</td>") == 3 * len(rows)
     assert not re.search(r"\bnan\b", found.text, flags=re.IGNORECASE)
     assert [gauge.zone for gauge in gauges(dataclasses.replace(eruptions, rows=rows))][3:] == ["unknown", "unknown"]
 

@@ -1,6 +1,4 @@
-"""Numbers as a person reads them: two digits of the error decide the decimals."""
-
-import math
+"""What the commands print: what cannot be trusted first, and no number that means nothing."""
 
 import pytest
 from rich.console import Console
@@ -8,41 +6,6 @@ from rich.console import Console
 from emjax.bayes.progress import ChainProgress
 from emjax.cli.terminal import comparison_view, fit_view, modes_text, optima_text, posterior_view
 from emjax.experiments.execution.listener import ChainBars
-from emjax.wording import interval_text, with_error
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "expected"),
-    [
-        (54.47851, 0.6978, "54.48 ± 0.70"),
-        (0.355872, 0.0297, "0.356 ± 0.030"),
-        (-1234.5678, 12.3, "-1235 ± 12"),
-        (203456789.1, 12345.0, "203456789 ± 12345"),
-        (1e12, 1.0, "1e+12 ± 1"),
-        (1e-12, 1e-13, "1e-12 ± 1e-13"),
-        (1.23456, None, "1.235"),
-        (1.23456, math.nan, "1.235"),
-        (1.23456, 0.0, "1.235 ± 0"),
-        (None, None, "-"),
-        (math.nan, 1.0, "-"),
-    ],
-)
-def test_a_value_with_its_error(value, error, expected):
-    assert with_error(value, error) == expected
-
-
-@pytest.mark.parametrize(
-    ("lower", "upper", "error", "expected"),
-    [
-        (0.30812, 0.40798, 0.029, "0.308 to 0.408"),
-        (53.4, 55.51, 0.62, "53.40 to 55.51"),
-        (1e-12, 3e-12, 1e-12, "1e-12 to 3e-12"),
-        (None, 1.0, 0.1, "-"),
-        (math.nan, math.nan, math.nan, "-"),
-    ],
-)
-def test_an_interval(lower, upper, error, expected):
-    assert interval_text(lower, upper, error) == expected
 
 
 def optimum(objective: float, count: int, spurious: bool = False, status: str = "converged") -> dict:
@@ -75,59 +38,10 @@ def test_the_starts_are_counted(optima, expected):
 
 
 CONVERGED = {"posterior": {"status": "converged"}}
-
-
-def test_a_posterior_that_has_not_converged_is_not_printed():
-    row = {"name": "weights[0]", "em": 0.25, "se": 0.1, "mean": 0.75, "sd": 0.2, "width_ratio": 3.0}
-    document = {
-        "verdict": "inconclusive",
-        "reasons": ["the chains disagree"],
-        "parameters": [{**row, "difference_in_sd": -2.5}],
-        "diagnostics": {"posterior": {"status": "not_converged"}},
-    }
-    console = Console(width=80, markup=False)
-    with console.capture() as captured:
-        for part in comparison_view(document, "data", []):
-            console.print(part)
-    printed = captured.get()
-    assert "0.25 ± 0.10" in printed
-    assert not any(number in printed for number in ("0.75", "0.20", "-2.50", "3.00"))
-    assert "The draws are not a posterior yet" in printed
-
-
-def test_a_long_table_says_what_it_leaves_out():
-    row = dict.fromkeys(("em", "se", "mean", "sd", "difference_in_sd", "width_ratio"), 0.5)
-    document = {
-        "verdict": "mcmc_needed",
-        "reasons": ["a reason that goes on " * 8],
-        "parameters": [{"name": f"mean[{i}, a rather long feature name]", **row} for i in range(50)],
-        "diagnostics": CONVERGED,
-    }
-    console = Console(width=80, markup=False)
-    with console.capture() as captured:
-        for part in comparison_view(document, "data", ["runs/a/report.html"]):
-            console.print(part)
-    lines = captured.get().splitlines()
-    assert lines[0].startswith("Use MCMC: ")
-    assert max(map(len, lines)) <= 80
-    assert "... and 10 more rows in the run's folder" in lines
-    assert lines[-1] == "runs/a/report.html"
-
-
-@pytest.mark.parametrize(
-    ("apart", "expected"), [(-0.001, " 0.00 sd"), (0.001, " 0.00 sd"), (-0.51, "-0.51 sd"), (1.0, "+1.00 sd")]
-)
-def test_a_difference_that_rounds_to_nothing_has_no_sign(apart, expected):
-    row = {"name": "weights[0]", "em": 0.5, "se": 0.1, "mean": 0.5, "sd": 0.1, "width_ratio": 1.0}
-    rows = [{**row, "difference_in_sd": apart}]
-    document = {"verdict": "em_sufficient", "reasons": [], "parameters": rows, "diagnostics": CONVERGED}
-    console = Console(width=80, markup=False)
-    with console.capture() as captured:
-        for part in comparison_view(document, "data", []):
-            console.print(part)
-    assert expected in captured.get()
-
-
+ROW = {
+    "name": "weights[0]", "em": 0.25, "se": 0.1, "em_lower": 0.1, "em_upper": 0.4, "map": 0.25, "mean": 0.75, "sd": 0.2,
+    "lower": 0.4, "upper": 0.9, "difference_in_sd": -2.5, "width_ratio": 3.0, "mass_in_em_interval": 0.1,
+}  # fmt: skip
 INVARIANTS = {
     "total_variation": {"value": 0.043, "standard_error": 0.001},
     "co_clustering": {"mean_difference": 0.45, "largest_difference": 0.8, "n_rows": 300},
@@ -137,23 +51,55 @@ INVARIANTS = {
 }
 
 
-def printed(view, document: dict) -> str:
+def printed(view, document: dict, files: list[str] | None = None) -> str:
     console = Console(width=80, markup=False)
     with console.capture() as captured:
-        for part in view(document, "data", []):
+        for part in view(document, "data", files or []):
             console.print(part)
     return captured.get()
 
 
-def comparison_document(**diagnostics: object) -> dict:
-    row = {"name": "weights[0]", "em": 0.25, "se": 0.1, "mean": 0.75, "sd": 0.2, "width_ratio": 3.0}
+def comparison_document(rows=(ROW,), **diagnostics: object) -> dict:
     return {
         "verdict": "mcmc_needed",
         "reasons": ["The posterior cannot be trusted: Use more draws. R-hat of lp is 1.4."],
-        "parameters": [{**row, "difference_in_sd": -2.5}],
+        "parameters": rows,
+        "level": 0.9,
         "invariants": INVARIANTS,
         "diagnostics": {**CONVERGED, "em": {"status": "converged"}, **diagnostics},
     }
+
+
+def test_a_posterior_that_has_not_converged_is_not_printed():
+    text = printed(comparison_view, comparison_document(posterior={"status": "not_converged"}))
+    assert "0.25 ± 0.10" in text
+    assert not any(number in text for number in ("0.75", "0.20", "-2.50", "3.00"))
+    assert "The draws are not a posterior yet" in text
+
+
+def test_a_long_table_says_what_it_leaves_out():
+    rows = [{**ROW, "name": f"mean[{i}, a rather long feature name]"} for i in range(50)]
+    document = {**comparison_document(rows), "reasons": ["a reason that goes on " * 8]}
+    lines = printed(comparison_view, document, ["runs/a/report.html"]).splitlines()
+    assert lines[0].startswith("Use MCMC: ")
+    assert max(map(len, lines)) <= 80
+    assert "… and 10 more: the run's folder has all" in lines
+    assert lines[-1] == "runs/a/report.html"
+
+
+@pytest.mark.parametrize(
+    ("apart", "expected"), [(-0.001, " 0.00 sd"), (0.001, " 0.00 sd"), (-0.51, "-0.51 sd"), (1.0, "+1.00 sd")]
+)
+def test_a_difference_that_rounds_to_nothing_has_no_sign(apart, expected):
+    assert expected in printed(comparison_view, comparison_document([{**ROW, "difference_in_sd": apart}]))
+
+
+def test_intervals_that_are_rough_are_left_out_unless_the_posterior_bears_them_out():
+    em = {"status": "converged", "intervals": {"status": "rough", "message": "Rough."}}
+    text = printed(comparison_view, comparison_document(em=em))
+    assert text.startswith("EM's intervals cannot be trusted (rough): Rough.")
+    assert "0.25 ± 0.10" not in text
+    assert "0.25 ± 0.10" in printed(comparison_view, {**comparison_document(em=em), "verdict": "em_with_intervals"})
 
 
 def test_a_status_other_than_converged_leads_with_the_remedy():
@@ -236,7 +182,7 @@ def test_sample_says_what_was_decided_and_the_modes():
     assert "auto: hmc, because of one mode." in text
     assert "one mode that EM knows of; log evidence -560.51 (Pareto k 0.20)." in " ".join(text.split())
     assert "weights[0]" in text
-    assert "MCMC by hmc 1.0 s (+ 2.0 s compiling)" in text
+    assert "MCMC (HMC) 1.00 s (+ 2.00 s compiling)" in text
 
 
 def test_sample_leaves_out_rows_without_labels():
@@ -261,7 +207,7 @@ def test_sample_leaves_out_rows_without_labels():
             [0.6, 0.4],
             2,
             None,
-            "The posterior has 2 modes that EM knows of, with 60% and 40% of it; log evidence -5.00 (Pareto k -, so "
+            "The posterior has 2 modes that EM knows of, with 60% and 40% of it; log evidence -5.00 (Pareto k —, so "
             "masses and evidence are rough).",
         ),
     ],

@@ -97,16 +97,28 @@ PosteriorDocument = _table(
 )
 
 _SECONDS = _table(method=(Word | None, None), **_numbers("compile_seconds", "run_seconds"))
+_MAYBE: Any = (Number, None)
+_ROWS: Any = (Whole | None, None)
 
 ComparisonDocument = _table(
     verdict=Literal["em_sufficient", "em_with_intervals", "mcmc_needed", "inconclusive"],
     reasons=list[str],
-    parameters=_rows(name=str, **_numbers("em", "se", "mean", "sd", "difference_in_sd", "width_ratio")),
+    level=float,
+    parameters=_rows(
+        name=str,
+        **_numbers("em", "se", "em_lower", "em_upper", "map", "mean", "sd", "lower", "upper"),
+        **_numbers("difference_in_sd", "width_ratio", "mass_in_em_interval"),
+    ),
     invariants=_table(
-        total_variation=_table(value=Number),
-        co_clustering=_table(mean_difference=Number),
-        log_score=_table(**_numbers("em", "posterior_predictive", "difference")),
-        elpd_loo=_table(**_numbers("value", "standard_error")) | None,
+        total_variation=_table(value=Number, standard_error=_MAYBE),
+        co_clustering=_table(mean_difference=Number, largest_difference=_MAYBE, n_rows=_ROWS),
+        log_score=_table(**_numbers("em", "posterior_predictive", "difference"), n_rows=_ROWS),
+        elpd_loo=_table(
+            **_numbers("value", "standard_error"),
+            **dict.fromkeys(("subsampling_error", "effective_parameters", "largest_pareto_k"), _MAYBE),
+            **dict.fromkeys(("n_rows", "n_pareto_k_high"), _ROWS),
+        )
+        | None,
         bic=Number,
     ),
     diagnostics=_table(

@@ -159,7 +159,7 @@ class _Run:
         return tree
 
     def _fit(self, folder: RunFolder) -> RunResult:
-        from emjax.report.fit_page import render_fit
+        from emjax.report.page import render_fit
 
         with self.listener.bars(self.em.log_every == 0) as bars:
             fit = self._em(bars)
@@ -385,7 +385,7 @@ def _building_ahead(fit: Any, level: float) -> Iterator[None]:
 
 
 def _import_figures() -> None:
-    import emjax.report.drawing.of_comparison  # noqa: F401  (matplotlib's import takes a second)
+    import emjax.plots  # noqa: F401  (matplotlib's import takes a second)
 
 
 @contextmanager

@@ -2,21 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from emjax.bayes.posterior import Posterior
+from emjax.comparison import Comparison
 from emjax.report.drawing import style
-from emjax.report.drawing.view import View, curves, entropy, shares_of_data
-from emjax.wording import elided
+from emjax.report.drawing.picture import Picture, picture
+from emjax.report.drawing.view import View, as_view, curves, entropy, shares_of_data
+from emjax.result import Fit
+from emjax.wording import elided, number, percent
 
 # From the grey of data to a colour that stands out on a light page and on a dark one.
 DOUBT = LinearSegmentedColormap.from_list("doubt", ["#9aa3ad", "#d6279a"])
 
 
 @style.drawn
-def draw_along(view: View, width: float) -> Figure:
+def assignments(source: Comparison | Fit | Posterior | View, *, width: float = 4.4) -> Figure:
+    """Which component a datum comes from: along one feature, or as a map of entropy over two.
+
+    Beyond two features this is `certainty`, which needs no axes of the data.
+
+    Raises
+    ------
+    ValueError
+        For a mixture of a single component, whose assignments are certain.
+    """
+    view = several_components(source)
+    return {1: _along, 2: _map}.get(view.n_features, _certainty)(view, width)
+
+
+@style.drawn
+def certainty(source: Comparison | Fit | Posterior | View, *, width: float = 4.4) -> Figure:
+    """The chance of the likeliest component over the data, the least certain first.
+
+    Raises
+    ------
+    ValueError
+        For a mixture of a single component.
+    """
+    return _certainty(several_components(source), width)
+
+
+def several_components(source: Comparison | Fit | Posterior | View) -> View:
+    """The view of a mixture of several components. Raises ValueError for a single one."""
+    view = as_view(source)
+    if view.n_components < 2:
+        raise ValueError("a mixture of one component has no assignments to draw; use n_components=2 or more")
+    return view
+
+
+def _along(view: View, width: float) -> Figure:
     """The chance of each component along the only feature."""
     figure, axes = style.single(width, 0.68 * width)
     found = curves(view)
@@ -82,8 +122,7 @@ def _rug(axes: Axes, view: View) -> None:
     )
 
 
-@style.drawn
-def draw_map(view: View, width: float) -> Figure:
+def _map(view: View, width: float) -> Figure:
     """Two features with the entropy of each assignment as colour and size."""
     em, posterior = shares_of_data(view)
     shares = posterior if posterior is not None else em
@@ -122,7 +161,7 @@ def _scale(figure: Figure, points: object) -> None:
     bar.ax.set_title("entropy", loc="center", fontsize=8.5)
 
 
-def certainty(shares: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def by_certainty(shares: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The largest chance of any component for each datum, the least certain datum first; and its place, in percent.
 
     A datum stands in the middle of its share of all, which is by ``weights (n,)``.
@@ -133,12 +172,11 @@ def certainty(shares: np.ndarray, weights: np.ndarray | None = None) -> tuple[np
     return chance[order], 100 * (np.cumsum(widths) - 0.5 * widths) / widths.sum()
 
 
-@style.drawn
-def draw_certainty(view: View, width: float) -> Figure:
+def _certainty(view: View, width: float) -> Figure:
     """The chance of the likeliest component, over the data from the least to the most certain."""
     figure, axes = style.single(width, 0.8 * width if view.n_features == 2 else 0.68 * width)
     weights = view.samples.take(view.rows).weights
-    em, posterior = (None if shares is None else certainty(shares, weights) for shares in shares_of_data(view))
+    em, posterior = (None if shares is None else by_certainty(shares, weights) for shares in shares_of_data(view))
     sides = [(posterior, view.posterior_color, "-", view.posterior_name), (em, style.EM, style.EM_LINE, view.em_name)]
     doubtful = 0.0
     for found, color, line, name in sides:
@@ -153,3 +191,53 @@ def draw_certainty(view: View, width: float) -> Figure:
     style.legend(axes)
     style.finish(axes, "% of the data, least certain first", "chance of the likeliest component")
     return figure
+
+
+# -- in words
+
+
+def assignment_pictures(source: Comparison | Fit) -> Iterator[Picture]:
+    """Who belongs where, and how surely; nothing for a single component."""
+    view = as_view(source)
+    if view.n_components < 2:
+        return
+    em, posterior = shares_of_data(view)
+    assert em is not None
+    numbers = f"The likeliest component has a chance below 90% for {_unsure(em)} of the data by EM"
+    if posterior is None:
+        name, shares, numbers = "by EM", em, f"{numbers}."
+    else:
+        name = "averaged over the posterior" if view.trusted else "averaged over draws that have not converged"
+        shares, numbers = posterior, f"{numbers} and for {_unsure(posterior)} {name}."
+    if view.n_features == 1:
+        yield picture(
+            "along",
+            lambda width: assignments(view, width=width),
+            title="Which component, along the data",
+            text=f"Curves of the chance of each of {view.n_components} components along the data. {numbers}",
+            caption="The chance that a value belongs to each component, numbered."
+            + ("" if view.discrete else " The ticks below are the data."),
+        )
+    if view.n_features == 2:
+        doubt = entropy(shares)
+        yield picture(
+            "map",
+            lambda width: assignments(view, width=width),
+            title="Where assignments are unsure",
+            text=(
+                f"Scatter plot of the data coloured by the entropy of their assignment, {name}: on average "
+                f"{number(doubt.mean(), 2)} of the largest possible, at most {number(doubt.max(), 2)}. {numbers}"
+            ),
+            caption="Entropy of each assignment, " + name + ": 0 is certain, 1 is no idea. Unsure data are larger.",
+        )
+    yield picture(
+        "certainty",
+        lambda width: certainty(view, width=width),
+        title="How sure the assignments are",
+        text=f"Curves of the chance of the likeliest component over the data, from the least certain. {numbers}",
+        caption=numbers,
+    )
+
+
+def _unsure(shares: np.ndarray) -> str:
+    return percent(float((shares.max(axis=1) < 0.9).mean()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,9 +20,12 @@ from emjax.bayes.diagnostics import QuantityDiagnostics
 from emjax.bayes.draws import anchor_rows, invariants_of_weights
 from emjax.bayes.posterior import Posterior
 from emjax.bayes.tree import stored_draws
+from emjax.comparison import Comparison
 from emjax.naming import scalar_parameters
 from emjax.report.drawing import style
-from emjax.wording import elided, number
+from emjax.report.drawing.picture import Picture, picture
+from emjax.report.drawing.view import posterior_of
+from emjax.wording import count, elided, listed, number
 
 MOST_QUANTITIES = 4
 NAMED_CHAINS = 3
@@ -90,7 +94,32 @@ def _anchors(posterior: Posterior) -> dict[str, np.ndarray]:
 
 
 @style.drawn
-def draw_chains(chains: Chains, width: float) -> Figure:
+def chains(source: Comparison | Posterior, quantity: str | None = None, *, width: float = 4.4) -> Figure:
+    """Trace and rank plot of one quantity, by default the one whose chains agree least; labels are aligned.
+
+    With more than four chains the three whose ranks are furthest from flat are coloured.
+
+    Parameters
+    ----------
+    source
+        A comparison or a posterior.
+    quantity
+        Such as ``"mean[0, waiting]"``.
+
+    Raises
+    ------
+    ValueError
+        If there is no quantity of that name, or none that varies.
+    """
+    posterior = posterior_of(source)
+    found = find_chains(posterior, quantity) if quantity is not None else next(iter(worst_chains(posterior, 1)), None)
+    if found is None:
+        raise ValueError(f"there is no quantity {quantity!r} to draw; a name looks like 'weights[0]'")
+    return _chains(found, width)
+
+
+@style.drawn
+def _chains(chains: Chains, width: float) -> Figure:
     """The trace above, the rank plot below."""
     height, left, right, gap = 0.86 * width, 0.68, 0.2, 0.5
     figure = style.Picture(figsize=(width, height))
@@ -100,7 +129,9 @@ def draw_chains(chains: Chains, width: float) -> Figure:
     ranks = figure.add_axes((left / width, 0.46 / height, *box))
     lines = chain_lines(rank_deviations(chains.values))
     _trace(trace, chains.values, lines)
-    _ranks(ranks, chains.values, lines)
+    rank_plot(ranks, chains.values, lines)
+    style.finish(ranks, "rank among all draws, %", "draws", n_x=5, n_y=3)
+    style.legend(ranks)
     trace.set_title(elided(chains.name, 26) + _numbers(chains.found), fontsize=9)
     return figure
 
@@ -176,7 +207,8 @@ def rank_band(n_draws: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _ranks(axes: Axes, values: np.ndarray, lines: list[ChainLine]) -> None:
+def rank_plot(axes: Axes, values: np.ndarray, lines: list[ChainLine]) -> None:
+    """How often each range of rank among all draws holds one of each chain, with the band of chains that agree."""
     n_bins = rank_bins(values.shape[1])
     counts = rank_counts(values, n_bins)
     low, high = rank_band(values.shape[1])
@@ -203,5 +235,44 @@ def _ranks(axes: Axes, values: np.ndarray, lines: list[ChainLine]) -> None:
             )
     axes.set_xlim(0, 100)
     axes.set_ylim(0, 1.12 * max(high, counts.max()))
-    style.finish(axes, "rank among all draws, %", "draws", n_x=5, n_y=3)
-    style.legend(axes)
+
+
+# -- in words
+
+
+def chain_pictures(posterior: Posterior) -> Iterator[Picture]:
+    """Trace and ranks of the quantities whose chains agree least."""
+    for place, chains in enumerate(worst_chains(posterior)):
+        aligned = posterior.mixture.n_components > 1 and posterior.alignment.needed
+        yield _chain_picture(place, chains, aligned=aligned)
+
+
+def _chain_picture(place: int, chains: Chains, *, aligned: bool) -> Picture:
+    variable = chains.name.partition("[")[0]
+    found = chains.found
+    numbers = (
+        ""
+        if found is None
+        else f" R-hat {number(found.rhat)}, bulk ESS {number(found.ess_bulk)}, tail ESS {number(found.ess_tail)}."
+    )
+    means = listed([number(value) for value in chains.values.mean(axis=1)], 8)
+    n_chains, n_draws = chains.values.shape
+    return picture(
+        f"chains-{place}",
+        lambda width: _chains(chains, width),
+        title=elided(chains.name, 40),
+        text=(
+            f"Trace and rank plot of {elided(chains.name, 60)} in {count(n_chains, 'chain')} of "
+            f"{count(n_draws, 'draw')}.{numbers} Means of the chains: {means}."
+        ),
+        caption=_QUANTITIES.get(variable, "Labels were aligned first." if aligned else ""),
+    )
+
+
+_QUANTITIES = {
+    "lp": "The log density of the draws themselves.",
+    "log_density": "The log density of one datum, which the numbering of components does not touch.",
+    "weight_entropy": "The entropy of the weights, which the numbering of components does not touch.",
+    "largest_weight": "The largest of the weights, whichever component has it.",
+    "smallest_weight": "The smallest of the weights, whichever component has it.",
+}

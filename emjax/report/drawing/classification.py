@@ -17,9 +17,13 @@ from matplotlib.lines import Line2D
 from scipy.linalg import eigh
 from scipy.stats import norm
 
+from emjax.bayes.posterior import Posterior
+from emjax.comparison import Comparison
 from emjax.report.drawing import style
+from emjax.report.drawing.assignments import several_components
 from emjax.report.drawing.outlines import OUTLINE_MASS, em_outlines, outlines
-from emjax.report.drawing.view import GRID_POINTS, View, curves, ellipses, moments, shares_of_data
+from emjax.report.drawing.view import GRID_POINTS, View, as_view, curves, ellipses, moments, shares_of_data
+from emjax.result import Fit
 from emjax.wording import count, elided
 
 MOST_PAIRED = {True: 5, False: 3}
@@ -125,8 +129,16 @@ def scene(view: View, width: float) -> Scene:
 
 
 @style.drawn
-def draw_classification(view: View, width: float) -> Figure:
-    """The data by their likeliest component, with the components."""
+def classification(source: Comparison | Fit | Posterior, *, width: float = 7.0) -> Figure:
+    """The data by their likeliest component, with the components; as ``plot(what="classification")`` of mclust.
+
+    One feature: the weighted densities, and the data in strips below. Two: a scatter with ellipses that hold 90% of
+    each component. Up to five (three below a width of 5 inches): all pairs. More: the two directions that tell the
+    components apart best, or of levels, which have no directions, the first features. The key has how many data each
+    component has, by weight, and how many rows are left out for cells that were not seen. Components have symbols as
+    well as colours. Of more than 10,000 data a random subset is drawn. Of a comparison this is EM's classification.
+    """
+    view = as_view(source)
     found = scene(view, width)
     if len(found.names) == 1:
         return _strips(view, found, width)
@@ -134,8 +146,17 @@ def draw_classification(view: View, width: float) -> Figure:
 
 
 @style.drawn
-def draw_uncertainty(view: View, width: float) -> Figure:
-    """The same, the less certain the larger."""
+def uncertainty(source: Comparison | Fit | Posterior, *, width: float = 7.0) -> Figure:
+    """The same with the uncertainty of each datum, one less the chance of its likeliest component, as its size.
+
+    One feature: a line as high as the uncertainty at each datum. (``plot(what="uncertainty")`` of mclust.)
+
+    Raises
+    ------
+    ValueError
+        For a mixture of a single component, whose assignments are certain.
+    """
+    view = several_components(source)
     found = scene(view, width)
     if len(found.names) == 1:
         return _spikes(view, found, width)

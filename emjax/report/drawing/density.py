@@ -5,15 +5,19 @@ Several features of levels have no scatter that says anything: they are drawn as
 
 from __future__ import annotations
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from emjax.bayes.posterior import Posterior
+from emjax.comparison import Comparison
 from emjax.report.drawing import style
-from emjax.report.drawing.outlines import draw_outlines, draw_points
-from emjax.report.drawing.profile import draw_profile
-from emjax.report.drawing.view import RASTER_POINTS, Curves, View, curves
-from emjax.wording import elided
+from emjax.report.drawing.margin import height_name, level_ticks, margin
+from emjax.report.drawing.outlines import OUTLINE_MASS, contoured, draw_outlines, draw_points
+from emjax.report.drawing.picture import Picture, picture
+from emjax.report.drawing.profile import draw_profile, profile_features
+from emjax.report.drawing.view import BAND_DRAWS, RASTER_POINTS, View, as_view, moments
+from emjax.result import Fit
+from emjax.wording import count, elided, listed, number, percent
 
 MOST_FEATURES = 5
 """Of more features than this the first are drawn against each other."""
@@ -23,135 +27,31 @@ _SHEAF_OF_PAIRS = 120
 
 
 @style.drawn
-def draw_density(view: View, width: float) -> Figure:
-    """The figure that fits the number of features."""
+def density(source: Comparison | Fit | Posterior | View, *, width: float = 7.0) -> Figure:
+    """The fitted density over the data, with its posterior band.
+
+    One feature: a histogram (bars for counts and levels). Two: a scatter with outlines that hold 90% of each component,
+    ellipses or, for positive data, contours. More: all pairs of the first five features. Several features of levels, or
+    of 0 and 1: how likely each level is in each component, with the intervals of the draws. Histograms and bars are
+    weighted; a row is left out of a scatter where it lacks a cell. ``width`` is in inches, as everywhere here.
+    """
+    view = as_view(source)
     if view.n_features == 1:
-        return _one_feature(view, width)
+        return one_feature(view, width)
     if view.nominal:
         return draw_profile(view, width)
-    if view.n_features == 2:
-        return _two_features(view, width)
-    return _pairs(view, width)
+    return _two_features(view, width) if view.n_features == 2 else _pairs(view, width)
 
 
-def _one_feature(view: View, width: float) -> Figure:
+def one_feature(view: View, width: float) -> Figure:
+    """The density of the only feature."""
     figure, axes = style.single(width, min(0.62 * width, 4.1) if width > 5 else 3.5, left=0.62)
-    _margin(axes, view, 0, linewidth=1.9, names=True)
+    margin(axes, view, 0, linewidth=1.9, names=True)
     axes.grid(axis="y")
     style.legend(axes)
-    style.finish(axes, elided(view.feature_names[0], 60), _height_name(view, 0))
-    _level_ticks(axes, view, 0)
+    style.finish(axes, elided(view.feature_names[0], 60), height_name(view, 0))
+    level_ticks(axes, view, 0)
     return figure
-
-
-def _margin(axes: Axes, view: View, feature: int, *, linewidth: float, names: bool = False) -> None:
-    """The data of one feature, and its densities."""
-    found = curves(view, feature)
-    if view.bars(feature):
-        _counts(axes, view, found, feature)
-        total = view.cells(feature)[1].sum()
-    else:
-        tallest = _histogram(axes, view, feature)
-        _curves(axes, view, found, linewidth=linewidth)
-        total = 1.0
-    axes.set_ylim(bottom=0)
-    if not view.discrete and view.mixture.family.support != "real":
-        # A density that is infinite at zero would leave the rest flat.
-        axes.set_ylim(top=min(axes.get_ylim()[1], 1.5 * tallest))
-    if names:
-        _name_components(axes, found, factor=total)
-
-
-def _height_name(view: View, feature: int) -> str:
-    if not view.bars(feature):
-        return "density"
-    return "observations" if view.samples.weights is None else "weight of observations"
-
-
-def _level_ticks(axes: Axes, view: View, feature: int, letters: int = 40) -> None:
-    """The names of levels in place of their numbers."""
-    if view.nominal:
-        names = view.level_names(feature)
-        axes.set_xticks(range(len(names)), [elided(name, max(letters // len(names), 3)) for name in names])
-
-
-def _counts(axes: Axes, view: View, found: Curves, feature: int) -> None:
-    """Bars of how often each number was seen, and how often it is expected."""
-    grid, (column, weights) = found.grid, view.cells(feature)
-    n_samples = weights.sum()
-    seen = [weights[column == value].sum() for value in grid]
-    axes.bar(grid, seen, width=0.86, color=style.DATA_FILL, label="data")
-    # There is nothing between two levels.
-    line, dotted, mark = ("none", "none", "_") if view.nominal else (style.EM_LINE, ":", "")
-    band = found.band(view.level)
-    if band is not None:
-        lower, upper = (end * n_samples for end in band)
-        axes.vlines(
-            grid,
-            lower,
-            upper,
-            color=view.posterior_color,
-            linewidth=3.2,
-            label=view.band_name(),
-        )
-    if found.em_density is not None:
-        axes.plot(
-            grid,
-            found.em_density * n_samples,
-            color=style.EM,
-            linestyle=line,
-            linewidth=1.2,
-            marker="o",
-            markersize=4.2,
-            label=view.em_name,
-        )
-        for component in found.parts:
-            axes.plot(grid, component * n_samples, color=style.EM, linewidth=1.0, linestyle=dotted, marker=mark)
-
-
-def _histogram(axes: Axes, view: View, feature: int) -> float:
-    """The weighted histogram of what was seen of a feature; returns its tallest bar."""
-    column, weights = view.cells(feature)
-    # Half of Freedman and Diaconis' width: it is made for one hump, a mixture has several narrower ones.
-    n_narrow = 2 * (len(np.histogram_bin_edges(column, bins="fd")) - 1)
-    n_bins = int(np.clip(n_narrow, np.clip(np.sqrt(len(column)), 8, 30), 60))
-    edges = np.linspace(column.min(), column.max(), n_bins + 1)
-    heights, _, _ = axes.hist(
-        column, bins=edges.tolist(), weights=weights, density=True, histtype="stepfilled", color=style.DATA_FILL,
-        label="data",
-    )  # fmt: skip
-    return float(np.max(heights))
-
-
-def _curves(axes: Axes, view: View, found: Curves, *, linewidth: float = 1.9) -> None:
-    """Posterior band and predictive, EM's density on top, and EM's components."""
-    band = found.band(view.level)
-    if band is not None and found.predictive is not None:
-        color = view.posterior_color
-        axes.fill_between(found.grid, *band, color=color, alpha=0.28, linewidth=0)
-        label = view.band_name("band")
-        axes.plot(found.grid, found.predictive, color=color, linewidth=linewidth, label=label)
-    if found.em_density is not None:
-        axes.plot(
-            found.grid,
-            found.em_density,
-            color=style.EM,
-            linewidth=linewidth,
-            linestyle=style.EM_LINE,
-            label=view.em_name,
-        )
-        for component in found.parts:
-            axes.plot(found.grid, component, color=style.EM, linestyle=":", linewidth=1.0)
-
-
-def _name_components(axes: Axes, found: Curves, factor: float = 1.0) -> None:
-    """The number of each component at its own peak."""
-    if found.em is None or len(found.em) < 2:
-        return
-    grid = found.grid
-    for k, component in enumerate(found.em):
-        peak = int(np.where(np.isfinite(component), component, -1.0).argmax())
-        style.number_mark(axes, k, grid[peak], min(component[peak] * factor, 0.97 * axes.get_ylim()[1]))
 
 
 def _two_features(view: View, width: float) -> Figure:
@@ -160,35 +60,6 @@ def _two_features(view: View, width: float) -> Figure:
     draw_outlines(axes, view, 0, 1, n_draws=_SHEAF, names=True)
     style.legend(axes)
     style.finish(axes, *(elided(name, 44) for name in view.feature_names))
-    return figure
-
-
-@style.drawn
-def draw_density_band(view: View, width: float) -> Figure:
-    """The density of each feature by itself: the data, EM's curve, and the posterior's with its band."""
-    shown = min(view.n_features, MOST_FEATURES)
-    if shown == 1:
-        return _one_feature(view, width)
-    n_columns = min(shown, 1 if width <= 4.2 else 2 if width < 6 or shown in (2, 4) else 3)
-    n_rows = -(-shown // n_columns)
-    left, right, bottom, top, beside, between = 0.62, 0.12, 0.47, 0.3, 0.5, 0.55
-    cell = (width - left - right - beside * (n_columns - 1)) / n_columns
-    tall = 0.7 * cell if n_columns > 1 else 0.56 * cell
-    height = top + bottom + n_rows * tall + (n_rows - 1) * between
-    figure = style.Picture(figsize=(width, height))
-    for feature in range(shown):
-        row, column = divmod(feature, n_columns)
-        x, y = left + column * (cell + beside), height - top - (row + 1) * tall - row * between
-        axes = figure.add_axes((x / width, y / height, cell / width, tall / height))
-        _margin(axes, view, feature, linewidth=1.5)
-        axes.grid(axis="y")
-        name = elided(view.feature_names[feature], int(cell / 0.085))
-        style.finish(axes, name, _height_name(view, feature) if column == 0 else "", n_x=5, n_y=4)
-        _level_ticks(axes, view, feature, int(cell / 0.085))
-    figure.legend(
-        *figure.axes[0].get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0.5 / width, 1.0), ncols=3,
-        columnspacing=1.0, handletextpad=0.5, labelcolor=style.INK,
-    )  # fmt: skip
     return figure
 
 
@@ -230,7 +101,7 @@ def _pair_axes(axes: Axes, below: str, beside: str, *, numbered: bool, small: bo
 
 def _pair(axes: Axes, view: View, row: int, column: int, *, small: bool) -> None:
     if row == column:
-        _margin(axes, view, row, linewidth=1.3)
+        margin(axes, view, row, linewidth=1.3)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         return
@@ -238,3 +109,106 @@ def _pair(axes: Axes, view: View, row: int, column: int, *, small: bool) -> None
     pixels = len(view.rows) * n_pairs > RASTER_POINTS
     draw_points(axes, view, column, row, size=3 if small else 6, rasterized=pixels)
     draw_outlines(axes, view, column, row, n_draws=_SHEAF_OF_PAIRS // n_pairs, names=False)
+
+
+# -- in words
+
+
+def density_picture(source: Comparison | Fit) -> Picture:
+    """The fitted density over the data, of EM alone or with the draws."""
+    view = as_view(source)
+    caption = _one_feature_words(view) if view.n_features == 1 else _features_words(view)
+    return picture(
+        "density",
+        lambda width: density(view, width=width),
+        title="The fitted density over the data",
+        text=f"{_data_words(view)} {_component_words(view)} {_distance_words(source)}".strip(),
+        caption=caption,
+        wide=True,
+    )
+
+
+def _draws_words(view: View) -> str:
+    """How many draws there are in the figure; empty for EM alone."""
+    return "" if view.posterior is None else f"{min(BAND_DRAWS, view.posterior.n_draws)} draws"
+
+
+def _posterior_word(view: View) -> str:
+    return "Blue" if view.trusted else "Grey, because the chains have not converged"
+
+
+def _one_feature_words(view: View) -> str:
+    seen = "Bars count how often each value was seen" if view.bars() else "The histogram is the data"
+    parts = ", dotted its components, numbered" if view.n_components > 1 else ""
+    mean = "posterior predictive" if view.trusted else "mean of the draws"
+    band = f"{view.level:.0%} band of {_draws_words(view)}"
+    band = band if view.bars() else f"{mean} and the {band}, each point on its own"
+    of_draws = f" {_posterior_word(view)}: the {band}." if view.posterior else ""
+    return f"{seen}. Dashed orange: EM's mixture{parts}.{of_draws}"
+
+
+def _features_words(view: View) -> str:
+    if view.nominal:
+        color = "in the component's colour" if view.trusted else "grey, because the chains have not converged"
+        lines = f" Lines, {color}: the {view.level:.0%} interval of {_draws_words(view)}, with a tick at their mean."
+        shown = profile_features(view)
+        return (
+            "How likely each level is in each component: bars are the shares of levels among the data, symbols are "
+            f"EM's estimates.{lines if view.posterior else ''}{left_out(shown, view.n_features)}"
+        )
+    near = ", approximately," if view.discrete else ""
+    outline = f"Each {'outline' if contoured(view) else 'ellipse'} holds{near} {OUTLINE_MASS:.0%} of one component."
+    sheaf = (
+        f" Dashed orange: EM. {_posterior_word(view)}: single draws; the wider their sheaf, the less the data say "
+        "about the component."
+    )
+    shown = min(view.n_features, MOST_FEATURES)
+    pairs = f"Every pair of features, and each by itself on the diagonal.{left_out(shown, view.n_features)} "
+    return f"{pairs if view.n_features > 2 else ''}{outline}{sheaf if view.posterior else ''}{view.sampled_note()}"
+
+
+def left_out(shown: int, n_features: int) -> str:
+    """That only the first features are drawn, in words; empty where all are."""
+    return f" The first {shown} of {n_features} features." if shown < n_features else ""
+
+
+def _data_words(view: View) -> str:
+    ranges = [
+        f"{elided(name, 40)} from {number(low)} to {number(high)}"
+        for name, low, high in zip(
+            view.feature_names[:MOST_FEATURES],
+            view.samples.summary.minimum,
+            view.samples.summary.maximum,
+            strict=False,
+        )
+    ]
+    kind = {1: "Histogram", 2: "Scatter plot"}.get(view.n_features, "Matrix of scatter plots")
+    about = f"of {count(len(view.values), 'observation')}"
+    if view.nominal:
+        return f"{'Bars' if view.n_features == 1 else 'Profile'} {about}: levels of {listed(view.feature_names, 5)}."
+    return f"{kind} {about}: {listed(ranges)}."
+
+
+def _component_words(view: View) -> str:
+    stored = view.em or {}
+    centre = moments(view.mixture, stored)[0][0]
+    if view.nominal:
+        weights = listed([f"{k} with weight {number(weight, 2)}" for k, weight in enumerate(stored["weights"][0])], 4)
+        return f"EM's components: {weights}."
+    places = [" / ".join(number(value, 3) for value in place[:MOST_FEATURES]) for place in centre]
+    parts = [
+        f"component {k} with weight {number(weight, 2)} at {place}"
+        for k, (weight, place) in enumerate(zip(stored["weights"][0], places, strict=True))
+    ]
+    return (
+        f"EM puts {listed(parts, 4)}." if len(parts) > 1 else f"EM's only component lies at {number(centre[0, 0], 3)}."
+    )
+
+
+def _distance_words(source: Comparison | Fit) -> str:
+    if isinstance(source, Fit):
+        return ""
+    if not source.posterior.converged:
+        return "The draws have not converged, so their spread is not a posterior."
+    distance = source.invariants["total_variation"]["value"]
+    return f"EM's density and the posterior predictive differ by {percent(distance)} in total variation."

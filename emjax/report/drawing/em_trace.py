@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from emjax.comparison import Comparison
 from emjax.report.drawing import style
+from emjax.report.drawing.picture import Picture, picture
 from emjax.result import Fit
+from emjax.wording import count, number
 
 
 def distances(fit: Fit) -> np.ndarray:
@@ -20,8 +23,9 @@ def distances(fit: Fit) -> np.ndarray:
 
 
 @style.drawn
-def draw_em_trace(fit: Fit, width: float) -> Figure:
-    """The objective above, and its distance to the best value on a logarithmic scale below."""
+def em_trace(source: Comparison | Fit, *, width: float = 4.4) -> Figure:
+    """EM's objective by iteration, and its distance to the best on a logarithmic scale."""
+    fit = source.fit if isinstance(source, Comparison) else source
     height, left, right, gap = 0.92 * width, 0.86, 0.16, 0.2
     figure = style.Picture(figsize=(width, height))
     half = (height - 0.52 - 0.2 - gap) / 2
@@ -49,3 +53,23 @@ def draw_em_trace(fit: Fit, width: float) -> Figure:
     lower.grid(axis="y")
     style.finish(lower, "iteration", "distance to best", whole_x=True)
     return figure
+
+
+def em_trace_picture(fit: Fit) -> Picture:
+    """EM's way to its optimum."""
+    gap = distances(fit)
+    seen = gap[np.isfinite(gap)]
+    first = f", {number(seen[0], 3)} nats below the best" if seen.size else ""
+    return picture(
+        "em-trace",
+        lambda width: em_trace(fit, width=width),
+        title="EM's iterations",
+        text=(
+            f"EM's objective over {count(fit.n_iter, 'iteration')}: it starts at {number(fit.trace[0], 6)}{first}, and "
+            f"ends at {number(fit.objective, 6)}. Status: {fit.status.value}{', spurious' if fit.spurious else ''}."
+        ),
+        caption=(
+            "The best start. Below, the distance to the best value on a logarithmic scale: a straight line means that "
+            "EM gains the same factor each time, and the flatter it is, the more the components overlap."
+        ),
+    )

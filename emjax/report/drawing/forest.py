@@ -12,8 +12,9 @@ from emjax.comparison import Comparison, ParameterRow
 from emjax.metrics.parameter import ROUNDING
 from emjax.naming import inner_names, scalar_parameters
 from emjax.report.drawing import style
+from emjax.report.drawing.picture import Picture, picture
 from emjax.report.drawing.view import View, as_view
-from emjax.wording import columns, elided, number
+from emjax.wording import columns, count, elided, number
 
 MOST_ROWS = 36
 """Of more rows than this the ones that differ most are drawn."""
@@ -39,8 +40,11 @@ def _size(value: float) -> float:
 
 
 @style.drawn
-def draw_forest(comparison: Comparison, width: float) -> Figure:
-    """Posterior mean at 0, one posterior standard deviation to the unit."""
+def forest(comparison: Comparison, *, width: float = 7.0) -> Figure:
+    """Estimates and intervals of EM and the posterior, each row in units of its posterior standard deviation.
+
+    Of more than 36 rows those that differ most are drawn.
+    """
     rows, _ = forest_rows(comparison)
     places, groups, length = _places(rows)
     names = _labels(comparison, 34 if width > 5 else 20)
@@ -166,3 +170,34 @@ def _key(axes: Axes, view: View) -> None:
     )
     axes.plot([], [], color=view.posterior_color, linewidth=2.2, marker="s", markersize=4.6, label=view.posterior_name)
     style.legend(axes)
+
+
+def forest_picture(comparison: Comparison) -> Picture | None:
+    """EM beside the posterior, parameter by parameter; None where no number can move."""
+    rows, n_rows = forest_rows(comparison)
+    if not rows:
+        return None
+    worst = max(rows, key=lambda row: abs(row.difference_in_sd) if np.isfinite(row.difference_in_sd) else np.inf)
+    trusted = comparison.posterior.converged
+    posterior, mean = ("posterior", "posterior mean") if trusted else ("draws that have not converged", "draws' mean")
+    text = (
+        f"{count(len(rows), 'parameter')}: EM's estimate and {comparison.level:.0%} interval above the mean and "
+        f"interval of the {posterior}. The largest distance is that of {elided(worst.name, 60)}: EM "
+        f"{number(worst.em)}, {mean} {number(worst.mean)}, {number(abs(worst.difference_in_sd), 2)} of its standard "
+        "deviations apart."
+    )
+    left_out = f" Of {n_rows} rows the {len(rows)} that differ most; the table below holds all."
+    caption = (
+        f"Estimates with {comparison.level:.0%} intervals. Every row has its own scale: 0 is the {mean}, 1 one of "
+        "its standard deviations, so that rows can be compared. The first number in a row's name is the component. "
+        "The diamond is EM under the sampler's prior (MAP): its distance to the circle is what the prior does."
+        f"{left_out if len(rows) < n_rows else ''}"
+    )
+    return picture(
+        "forest",
+        lambda width: forest(comparison, width=width),
+        title=f"EM beside the {posterior}",
+        text=text,
+        caption=caption,
+        wide=True,
+    )

@@ -16,14 +16,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from emjax.align import TRUST_HIGH, TRUST_LOW
 from emjax.bayes.posterior import Posterior
+from emjax.comparison import Comparison
 from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams
 from emjax.programs import filled_up, padded_rows
 from emjax.report.drawing import style
-from emjax.report.drawing.view import View
+from emjax.report.drawing.picture import Picture, picture
+from emjax.report.drawing.view import View, posterior_of
 from emjax.scope import computing
-from emjax.wording import percent
+from emjax.wording import fixed, listed, percent
 
 BORDER, TYPICAL_END = 0.5, 1.5
 """Where the border zone ends and the typical zone begins, and where the latter ends, in medians."""
@@ -101,11 +104,24 @@ def permutation_shares(posterior: Posterior) -> list[tuple[tuple[int, ...], floa
 
 
 @style.drawn
-def draw_labels(posterior: Posterior, width: float) -> Figure:
-    """The gaps of the worst pair as a histogram with both zones; how often each permutation was chosen.
+def labels(source: Comparison | Posterior, *, width: float = 4.4) -> Figure:
+    """How far labels can be trusted: what exchanging two labels would cost each draw, and the permutations chosen.
 
-    The bars stand beside the histogram where there is room, else below it.
+    The histogram is that of the pair of labels that is separated worst, in medians of the draws: 0 is the border
+    between two numberings. `emjax.align.separation` compares the density in the border zone below 1/2 with that from
+    1/2 to 3/2.
+
+    Raises
+    ------
+    ValueError
+        For a mixture of a single component, which has no labels, and where the prior or labels of rows tell components
+        apart, so that nothing was aligned.
     """
+    posterior = posterior_of(source)
+    if posterior.mixture.n_components < 2:
+        raise ValueError("a mixture of one component has no labels to draw; use n_components=2 or more")
+    if not posterior.alignment.needed:
+        raise ValueError("the prior or labels of rows tell these components apart: nothing was aligned; draw 'ranks'")
     shares = permutation_shares(posterior)
     n_bars = min(len(shares), _MOST_PERMUTATIONS) + (len(shares) > _MOST_PERMUTATIONS)
     left, right, bottom, top = 0.56, 0.14, 0.47, 0.3
@@ -191,3 +207,48 @@ def _permutations(axes: Axes, shares: list[tuple[tuple[int, ...], float]], color
     axes.set_ylim(len(named) - 0.5, -0.5)
     axes.set_xlim(0, 100)
     axes.set_xlabel("draws of each permutation, %")
+
+
+def labels_picture(posterior: Posterior) -> Picture | None:
+    """How far draws are from the border between two numberings of the components; None where none was to be chosen."""
+    pairs = pair_gaps(posterior)
+    if not pairs:
+        return None
+    return picture(
+        "labels",
+        lambda width: labels(posterior, width=width),
+        title="How far labels can be trusted",
+        text=_labels_text(posterior, pairs[0]),
+        caption=_labels_caption(posterior, pairs[0]),
+        wide=True,
+    )
+
+
+def _labels_text(posterior: Posterior, worst: PairGaps) -> str:
+    alignment = posterior.alignment
+    shares = [f"{' '.join(map(str, order))} for {percent(share)}" for order, share in permutation_shares(posterior)]
+    return (
+        f"Histogram of what exchanging labels {worst.pair[0]} and {worst.pair[1]} would cost each draw, in medians: "
+        f"{percent(worst.border / 2)} of the draws lie in the border zone below 0.5 and {percent(worst.typical)} "
+        f"between 0.5 and 1.5. Separation {fixed(alignment.separation, 2)}, agreement of two methods "
+        f"{percent(alignment.agreement)}, trust {fixed(alignment.trust, 2)}. Bars of the permutations that were "
+        f"chosen: {listed(shares)} of the draws."
+    )
+
+
+def _labels_caption(posterior: Posterior, worst: PairGaps) -> str:
+    alignment = posterior.alignment
+    if alignment.trust >= TRUST_HIGH:
+        meaning = "labels are identified, and numbers of single components have a meaning"
+    elif alignment.trust >= TRUST_LOW:
+        meaning = "labels are identified in part; read single components with care"
+    else:
+        meaning = "labels are not identified; read only what does not depend on them"
+    return (
+        f"Trust {fixed(alignment.trust, 2)}: {meaning}. Histogram: what it would cost each draw to exchange labels "
+        f"{worst.pair[0]} and {worst.pair[1]}, the pair that is separated worst; 0 is the border between two "
+        "numberings. Separation, 1 less the density in the red zone over that in the grey one, is "
+        f"{fixed(worst.separation, 2)}; two methods of relabelling agree on {percent(alignment.agreement)} of draws. "
+        "Bars: how often each permutation was chosen (which component of the draw got label 0, 1, ...): a sampler that "
+        "visits several numberings is no fault."
+    )

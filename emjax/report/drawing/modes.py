@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,9 +11,12 @@ from matplotlib.figure import Figure
 
 from emjax.bayes.posterior import Posterior
 from emjax.bayes.visits import PosteriorMode
+from emjax.catalogue import SAMPLERS
+from emjax.comparison import Comparison
 from emjax.report.drawing import style
-from emjax.report.drawing.view import View
-from emjax.wording import count, number
+from emjax.report.drawing.picture import Picture, picture
+from emjax.report.drawing.view import View, posterior_of
+from emjax.wording import count, fixed, number, percent
 
 MOST_MODES = 8
 """Of more modes than this those with the largest mass are drawn."""
@@ -30,8 +34,20 @@ def shown_modes(posterior: Posterior) -> tuple[PosteriorMode, ...]:
 
 
 @style.drawn
-def draw_modes(posterior: Posterior, width: float) -> Figure:
-    """A row for each mode: bar and dots of its share of the posterior, and beside them the share of each chain."""
+def modes(source: Comparison | Posterior, *, width: float = 7.0) -> Figure:
+    """The modes of the posterior and their mass: by Laplace, corrected by importance sampling, and as drawn.
+
+    The columns beside a mode are the shares of the single chains. A mode of non-negligible mass in which no draw lies
+    is named in red. Of more than eight modes those with the largest mass are drawn.
+
+    Raises
+    ------
+    ValueError
+        If the posterior knows of no mode.
+    """
+    posterior = posterior_of(source)
+    if not posterior.modes.modes:
+        raise ValueError("this posterior knows of no mode to draw")
     modes, unvisited = shown_modes(posterior), posterior.modes.unvisited
     view = View(None, posterior)
     height = len(modes) * _ROW + 0.95
@@ -138,3 +154,88 @@ def _key(axes: Axes, view: View) -> None:
     )  # fmt: skip
     axes.plot([], [], linestyle="none", marker="D", markersize=4, color=style.EM, label="corrected")
     style.legend(axes)
+
+
+_SPREAD = 0.1
+"""Chains whose shares of a mode differ by more than this are said to differ."""
+
+
+def modes_picture(posterior: Posterior) -> Picture | None:
+    """The modes, the mass of each by three accounts, and what each chain drew of it; None where none is known."""
+    if not posterior.modes.modes:
+        return None
+    return picture(
+        "modes",
+        lambda width: modes(posterior, width=width),
+        title="The posterior's modes and their mass",
+        text=_modes_text(posterior),
+        caption=_modes_caption(posterior),
+        wide=True,
+    )
+
+
+def _modes_text(posterior: Posterior) -> str:
+    shown = shown_modes(posterior)
+    rows = [
+        f"{_what(mode, place)}: log density {number(mode.log_density, 6)}, EM's objective {number(mode.objective, 6)}, "
+        f"Laplace mass {percent(mode.laplace_mass)}, corrected {percent(mode.mass)}, {percent(mode.visited)} of the "
+        f"draws, by chain from {percent(min(mode.visited_by_chain))} to {percent(max(mode.visited_by_chain))}"
+        f"{_unvisited_word(posterior, place)}."
+        for place, mode in enumerate(shown)
+    ]
+    known = count(len(posterior.modes.modes), "mode")
+    return f"Bars and dots of the mass of {known} of the posterior, up to labels. {' '.join(rows)}"
+
+
+def _what(mode: PosteriorMode, place: int) -> str:
+    return f"Place {place}, {mode.words}" if mode.n_empty else f"Mode {place}"
+
+
+def _unvisited_word(posterior: Posterior, place: int) -> str:
+    return ", although its mass is not negligible" if place in posterior.modes.unvisited else ""
+
+
+def _modes_caption(posterior: Posterior) -> str:
+    modes = posterior.modes.modes
+    shown = shown_modes(posterior)
+    proper = [mode for mode in modes if not mode.n_empty]
+    first = "EM found one mode, up to labels"
+    if len(proper) > 1:
+        large = sum(max(mode.mass, mode.visited) >= 0.01 for mode in proper)
+        first = f"EM found {len(proper)} modes, up to labels; {count(large, 'holds', 'hold')} 1% or more"
+    first += "".join(f"; {mode.words} in {percent(mode.mass)}" for mode in modes if mode.n_empty) + "."
+    if len(shown) < len(modes):
+        first += f" The {len(shown)} with the largest mass are drawn."
+    missed = posterior.modes.unvisited
+    warning = ""
+    if missed:
+        mass = sum(modes[place].mass for place in missed)
+        red = "the red one" if len(missed) == 1 else "the red ones"
+        warning = f" No draw lies in {red}, with about {percent(mass)} of the posterior."
+    return (
+        f"{first}{warning} Beside its number stand the log density in each mode and the objective of the optimum of EM "
+        "that it grew from. Circle: the mass of each mode's Laplace approximation. Diamond: corrected by importance "
+        f"sampling. Bar: the draws nearest to it, on the right chain by chain.{_chains_differ(posterior)} "
+        f"{_pareto_words(posterior)} Log evidence {number(posterior.modes.log_evidence, 6)}."
+    )
+
+
+def _chains_differ(posterior: Posterior) -> str:
+    spread = max(max(mode.visited_by_chain) - min(mode.visited_by_chain) for mode in posterior.modes.modes)
+    if not spread > _SPREAD:
+        return ""
+    return f" The chains differ by up to {percent(spread, 0)} of their draws in one mode."
+
+
+def _pareto_words(posterior: Posterior) -> str:
+    shape = posterior.modes.pareto_k
+    value = "−∞" if shape == -math.inf else "∞" if shape == math.inf else fixed(shape, 2)
+    limit = fixed(posterior.modes.good_pareto_k, 2)
+    if posterior.modes.believable:
+        return f"Pareto k is {value}, up to {limit}: masses and evidence can be believed."
+    resting = SAMPLERS[posterior.method].weighted
+    rest = "and so are the draws, which rest on them" if resting else "the draws do not rest on them"
+    return (
+        f"Pareto k is {value}, above {limit}: the modes' normal approximations are rough, and so are masses "
+        f"and evidence; {rest}."
+    )

@@ -1,4 +1,4 @@
-"""Rank plots of all parameters after alignment, as small multiples; see `drawing.chains` for what a rank plot is."""
+"""Rank plots of all parameters after alignment, as small multiples; `drawing.chains` says what a rank plot is."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import dataclasses
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
+from emjax.align import TRUST_LOW
 from emjax.bayes.posterior import Posterior
+from emjax.comparison import Comparison
 from emjax.naming import CORRELATION
 from emjax.report.drawing import style
 from emjax.report.drawing.chains import (
-    MOST_GREY,
     NAMED_CHAINS,
     ChainLine,
     Chains,
     chain_lines,
     draws_by_name,
-    rank_band,
-    rank_bins,
-    rank_counts,
     rank_deviations,
+    rank_plot,
 )
-from emjax.wording import elided, number
+from emjax.report.drawing.picture import Picture, picture
+from emjax.report.drawing.view import posterior_of
+from emjax.wording import count, elided, fixed, listed, number
 
 MOST_PANELS = 24
 """Of more quantities than this those whose ranks are furthest from flat are drawn."""
@@ -80,111 +80,121 @@ def find_ranks(posterior: Posterior, most: int = MOST_PANELS) -> Ranks:
     return Ranks(tuple(found[place] for place in kept), deviations[kept], len(found))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Box:
-    """Where a panel lies, in inches from the lower left corner of the figure."""
+@style.drawn
+def ranks(source: Comparison | Posterior, *, most: int = 24, width: float = 7.0) -> Figure:
+    """Rank plots of all quantities in one figure: log density, density at five data, each parameter after alignment.
 
-    left: float
-    bottom: float
-    width: float
+    A rank plot counts, for each chain, how its draws rank among those of all chains; chains that agree are flat
+    (Vehtari et al., Bayesian Analysis 16, 2021). The numbers are R-hat, the grey band holds 99% of the counts of
+    independent draws that agree.
 
-    def points(self, shares: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Places of shares of the width and of the height."""
-        return self.left + self.width * shares, self.bottom + _PANEL_HEIGHT * heights
+    Parameters
+    ----------
+    source
+        A comparison or a posterior.
+    most
+        Of more quantities than this, 24 by default, those whose ranks are furthest from flat are drawn.
+    width
+        In inches.
+
+    Raises
+    ------
+    ValueError
+        If no quantity varies, or ``most`` is below 1.
+    """
+    if most < 1:
+        raise ValueError(f"most={most} must be at least 1")
+    found = find_ranks(posterior_of(source), most)
+    if not found.panels:
+        raise ValueError("no quantity of this posterior varies, so there are no ranks to draw")
+    return _panels(found, width)
 
 
 @style.drawn
-def draw_rank_panels(ranks: Ranks, width: float) -> Figure:
-    """One small rank plot for each quantity.
-
-    All panels share one pair of axes in inches: as many axes as panels would take Matplotlib seconds.
-    """
+def _panels(ranks: Ranks, width: float) -> Figure:
+    """One small rank plot for each quantity."""
     left, right, bottom, top, beside, between = 0.12, 0.12, 0.5, 0.5, 0.14, 0.34
     n_columns = max(1, min(len(ranks.panels), int((width - left - right + beside) / (_PANEL_WIDTH + beside))))
     n_rows = -(-len(ranks.panels) // n_columns)
     cell = (width - left - right - beside * (n_columns - 1)) / n_columns
     height = top + bottom + n_rows * _PANEL_HEIGHT + (n_rows - 1) * between
     figure = style.Picture(figsize=(width, height))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    boxes = []
     for place, panel in enumerate(ranks.panels):
         row, column = divmod(place, n_columns)
-        y = height - top - (row + 1) * _PANEL_HEIGHT - row * between
-        boxes.append(_Box(left + column * (cell + beside), y, cell))
-        _words(axes, boxes[-1], panel, numbered=place + n_columns >= len(ranks.panels))
-    _lines(axes, boxes, ranks)
-    axes.set_xlim(0, width)
-    axes.set_ylim(0, height)
-    axes.legend(
-        loc="upper left",
-        bbox_to_anchor=(left / width, 1 - 0.06 / height),
-        ncols=NAMED_CHAINS + 1,
-        columnspacing=1.0,
-        handletextpad=0.5,
-        labelcolor=style.INK,
-    )
-    axes.text(width / 2, 0.1, "rank among all draws, %", ha="center", fontsize=9)
+        x, y = left + column * (cell + beside), height - top - (row + 1) * _PANEL_HEIGHT - row * between
+        axes = figure.add_axes((x / width, y / height, cell / width, _PANEL_HEIGHT / height))
+        rank_plot(axes, panel.values, ranks.lines)
+        _words(axes, cell, panel, numbered=place + n_columns >= len(ranks.panels))
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(), loc="upper left", ncols=NAMED_CHAINS + 1, columnspacing=1.0,
+        bbox_to_anchor=(left / width, 1 - 0.06 / height), handletextpad=0.5, labelcolor=style.INK,
+    )  # fmt: skip
+    figure.text(0.5, 0.1 / height, "rank among all draws, %", ha="center", fontsize=9)
     return figure
 
 
-def _words(axes: Axes, box: _Box, panel: Chains, *, numbered: bool) -> None:
+def _words(axes: Axes, width: float, panel: Chains, *, numbered: bool) -> None:
     """Name and R-hat above the panel, numbers below it where nothing stands under it."""
-    above = box.bottom + _PANEL_HEIGHT + 0.05
     room = 0.42 if panel.found is not None else 0.0
-    name = elided(panel.name.replace(CORRELATION, "corr"), int((box.width - room) / 0.073))
-    axes.text(box.left, above, name, fontsize=8.5)
+    axes.set_title(elided(panel.name.replace(CORRELATION, "corr"), int((width - room) / 0.073)), fontsize=8.5, pad=3)
     if panel.found is not None:
-        rhat = number(panel.found.rhat)
-        axes.text(box.left + box.width, above, rhat, fontsize=8, ha="right", color=style.MUTED)
-    for share, side in ((0.0, "left"), (0.5, "center"), (1.0, "right")) if numbered else ():
-        x = box.left + share * box.width
-        axes.text(x, box.bottom - 0.05, f"{100 * share:.0f}", fontsize=7.5, ha=side, va="top", color=style.MUTED)
+        axes.set_title(number(panel.found.rhat), fontsize=8, loc="right", color=style.MUTED, pad=3)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_visible(side == "bottom")
+    axes.set_yticks([])
+    axes.set_xticks([0, 50, 100] if numbered else [], ["0", "50", "100"] if numbered else [])
+    axes.tick_params(length=0, labelsize=7.5)
 
 
-def _lines(axes: Axes, boxes: list[_Box], ranks: Ranks) -> None:
-    """The bands, the other chains and the named ones of all panels, an artist for each."""
-    n_chains, n_draws = ranks.panels[0].values.shape
-    n_bins = rank_bins(n_draws)
-    low, high = rank_band(n_draws)
-    shares = np.repeat(np.linspace(0, 1, n_bins + 1), 2)[1:-1]
-    corners = np.array([0.0, 1.0, 1.0, 0.0])
-    bands, ranges, frames = [], [], []
-    steps: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {chain: [] for chain in range(n_chains)}
-    lines = ranks.lines
-    grey = [line.chain for line in lines if not line.named]
-    for box, panel in zip(boxes, ranks.panels, strict=True):
-        counts = rank_counts(panel.values, n_bins)
-        scaled = np.repeat(counts, 2, axis=1) / (1.05 * max(high, counts.max()))
-        edges = np.array([low, low, high, high]) / (1.05 * max(high, counts.max()))
-        bands.append(box.points(corners, edges))
-        frames.append(box.points(np.array([0.0, 1.0]), np.zeros(2)))
-        for chain in range(n_chains):
-            steps[chain].append(box.points(shares, scaled[chain]))
-        if len(grey) > MOST_GREY:
-            outline = np.concatenate([scaled[grey].min(axis=0), scaled[grey].max(axis=0)[::-1]])
-            ranges.append(box.points(np.concatenate([shares, shares[::-1]]), outline))
-    _fill(axes, bands, style.DATA_FILL, 0.6)
-    if ranges:
-        _fill(axes, ranges, style.UNTRUSTED, 0.35, label="all others")
-        borders = [(x[ends], y[ends]) for x, y in bands for ends in ([0, 1], [2, 3])]
-        axes.plot(*_joined(borders), color=style.MUTED, linewidth=0.6, linestyle=":")
-    elif grey:
-        places = [place for chain in grey for place in steps[chain]]
-        axes.plot(*_joined(places), color=style.UNTRUSTED, linewidth=0.6, alpha=0.8, label="others")
-    for line in lines:
-        if line.named:
-            axes.plot(*_joined(steps[line.chain]), color=line.color, linewidth=1.1, label=f"chain {line.chain}")
-    axes.plot(*_joined(frames), color=style.MUTED, linewidth=0.7)
+# -- in words
 
 
-def _fill(axes: Axes, outlines: list[tuple[np.ndarray, np.ndarray]], color: str, alpha: float, label: str = "") -> None:
-    polygons = [np.stack(outline, axis=1) for outline in outlines]
-    axes.add_collection(PolyCollection(polygons, facecolor=color, alpha=alpha, linewidth=0, label=label or None))
+def ranks_picture(posterior: Posterior) -> Picture | None:
+    """Rank plots of all quantities that vary; None where none does."""
+    found = find_ranks(posterior)
+    if not found.panels:
+        return None
+    name, chain, deviation = found.worst
+    n_chains = found.deviations.shape[1]
+    text = (
+        f"Rank plots of {count(len(found.panels), 'quantity', 'quantities')} in {count(n_chains, 'chain')}. Furthest "
+        f"from flat is chain {chain} in {elided(name, 60)}: its counts are {number(deviation, 3)} times as far from "
+        "flat as those of independent draws."
+    )
+    return picture(
+        "ranks",
+        lambda width: _panels(found, width),
+        title="Ranks, quantity by quantity",
+        text=text,
+        caption=_ranks_caption(posterior, found),
+        wide=True,
+    )
 
 
-def _joined(places: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Several lines as one, with gaps between them."""
-    gap = np.array([np.nan])
-    x, y = ([part for place in places for part in (place[side], gap)] for side in (0, 1))
-    return np.concatenate(x), np.concatenate(y)
+def _ranks_caption(posterior: Posterior, found: Ranks) -> str:
+    n_chains = found.deviations.shape[1]
+    left_out = ""
+    if len(found.panels) < found.n_quantities:
+        left_out = f" Of {found.n_quantities} quantities the {len(found.panels)} furthest from flat."
+    coloured = ""
+    if len(found.named) < n_chains:
+        named = listed([str(chain) for chain in found.named])
+        coloured = f" Of {n_chains} chains, {named} are coloured: those furthest from flat in any quantity."
+    return (
+        f"How the draws of each chain rank among all draws, quantity by quantity.{left_out} Chains that agree are "
+        f"flat, inside the band up to their autocorrelation. The number is R-hat.{coloured} {aligned_note(posterior)}"
+    )
+
+
+def aligned_note(posterior: Posterior) -> str:
+    """What a rank plot rests on: whether labels were aligned, and how far that can be trusted."""
+    if posterior.mixture.n_components < 2:
+        return ""
+    if not posterior.alignment.needed:
+        return posterior.alignment.note
+    trust = f"Labels were aligned before ranking (trust {fixed(posterior.alignment.trust, 2)})"
+    if posterior.alignment.trust >= TRUST_LOW:
+        return f"{trust}."
+    return (
+        f"{trust}, which is too low for single components: their ranks say little; lp and log_density need no labels."
+    )

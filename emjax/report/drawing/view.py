@@ -223,6 +223,11 @@ def as_view(source: Comparison | Fit | Posterior | View) -> View:
     return View(source.fit, source.posterior, source.level)
 
 
+def posterior_of(source: Comparison | Posterior) -> Posterior:
+    """The posterior of anything that has one."""
+    return source.posterior if isinstance(source, Comparison) else source
+
+
 # -- densities ---------------------------------------------------------------------------------------------
 
 

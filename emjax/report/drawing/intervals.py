@@ -8,7 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from emjax.comparison import Comparison
 from emjax.report.drawing import style
+from emjax.result import Fit
 from emjax.uncertainty.information import IntervalRow, Intervals, IntervalStatus
 from emjax.wording import elided
 
@@ -28,9 +30,15 @@ def groups(rows: Sequence[IntervalRow]) -> dict[str, list[tuple[str, IntervalRow
 
 
 @style.drawn
-def draw_intervals(intervals: Intervals, width: float) -> Figure:
-    """EM's estimates and intervals; dots alone where intervals are withheld, grey where they are rough."""
-    found = list(groups(intervals.rows).items())
+def intervals(source: Intervals | Fit | Comparison, *, width: float = 7.0) -> Figure:
+    """EM's estimates with their intervals, a panel for each parameter and unit, a line for each component.
+
+    Rough intervals are grey; where they are withheld there are only the estimates. The first nine parameters and twelve
+    components are drawn. A fit's own intervals are those for 90%.
+    """
+    known = source.intervals if isinstance(source, Comparison) else source
+    known = known.intervals() if isinstance(known, Fit) else known
+    found = list(groups(known.rows).items())
     shown = found[:MOST_PANELS]
     n_columns = min(len(shown), 3 if width >= 4 else 2)
     n_rows = -(-len(shown) // n_columns)
@@ -44,10 +52,10 @@ def draw_intervals(intervals: Intervals, width: float) -> Figure:
         row, column = divmod(place, n_columns)
         x, y = left + column * (wide + 0.3), height - top - (row + 1) * tall - row * between - 0.2
         axes = figure.add_axes((x / width, y / height, wide / width, tall / height))
-        _panel(axes, elided(name, int(wide / 0.066)), rows[:MOST_LINES], intervals.status)
+        _panel(axes, elided(name, int(wide / 0.066)), rows[:MOST_LINES], known.status)
     hidden = len(found) - len(shown)
     figure.text(
-        0.06 / width, 1 - 0.08 / height, elided(_title(intervals, hidden, len(found)), int(width / 0.068)),
+        0.06 / width, 1 - 0.08 / height, elided(_title(known, hidden, len(found)), int(width / 0.068)),
         ha="left", va="top", color=style.MUTED,
     )  # fmt: skip
     return figure
