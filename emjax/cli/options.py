@@ -179,11 +179,13 @@ NoCache = Annotated[bool, typer.Option("--no-cache", metavar="", help="Compile e
 Workers = Annotated[int | None, typer.Option(metavar="N", help="Processes (one per core).", rich_help_panel=_STUDY)]
 Scheduler = Annotated[
     str | None,
-    typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://HOST:PORT; or local:N.", rich_help_panel=_STUDY),
+    typer.Option(
+        metavar="ADDRESS", help="A Dask scheduler, tcp://HOST:PORT, or local:N; or slurm:N.", rich_help_panel=_STUDY
+    ),
 ]
 Shard = Annotated[
     str | None,
-    typer.Option(metavar="I/N", help="Every N-th job from the I-th on, for job arrays.", rich_help_panel=_STUDY),
+    typer.Option(metavar="I/N", help="Every N-th job from the I-th on, or array.", rich_help_panel=_STUDY),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", metavar="", help="Print the plan; write nothing.", rich_help_panel=_STUDY)

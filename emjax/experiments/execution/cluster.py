@@ -28,8 +28,8 @@ def check_scheduler(scheduler: str) -> None:
         whole("workers", int(embedded[1]), shown="the N of --scheduler local:N")
     if not (_ADDRESS.fullmatch(scheduler) or embedded):
         raise ConfigError(
-            f"--scheduler {printable(scheduler)}: write tcp://HOST:PORT of a Dask scheduler, local, or local:N for N "
-            "processes of this machine"
+            f"--scheduler {printable(scheduler)}: write tcp://HOST:PORT of a Dask scheduler, slurm, slurm:N for N jobs "
+            "at a time, local, or local:N for N processes of this machine"
         )
 
 

@@ -16,6 +16,7 @@ from emjax.experiments.config.schema import Study
 from emjax.experiments.execution.interrupts import StopWish, StudyInterrupted, stop_signals
 from emjax.experiments.execution.listener import Listener
 from emjax.experiments.execution.progress import StudyProgress, Tracker
+from emjax.experiments.execution.slurm import SlurmExecutor, is_slurm
 from emjax.experiments.execution.supervise import Executor, Supervisor
 from emjax.experiments.plan.jobs import Job
 from emjax.files import user_path
@@ -56,6 +57,7 @@ def run_study(
         Number of processes; default: one per core that this process may use, and no more than there are jobs.
     scheduler
         A Dask scheduler (``tcp://HOST:PORT``), or ``local`` or ``local:N`` for an embedded one with N processes;
+        ``slurm`` or ``slurm:N`` for jobs of a SLURM cluster, N at a time;
         default: processes of this machine, without Dask.
     shard
         ``"i/n"`` for every n-th job from the i-th on, i from 1: a share for one of n machines or array tasks.
@@ -97,7 +99,7 @@ def run_study(
             listener.note(f"{n_done} of {len(jobs)} jobs are done already; going on from there")
         on_progress = on_progress or (lambda progress: None)
         with stop_signals() as wish:
-            executor = _workers(scheduler, count, len(jobs) - n_done, cache=cache)
+            executor = _workers(scheduler, count, len(jobs) - n_done, archive.path, cache=cache)
             _do(archive, study, jobs, finished, executor, wish, cache=cache, listener=listener, on_progress=on_progress)
     archive.collect()
     return open_study(target)
@@ -117,13 +119,38 @@ def folder_of(study: Study, folder: str | Path | None = None, config: Path | Non
 
 
 def shard_of[Item](jobs: Sequence[Item], shard: str | None) -> Sequence[Item]:
-    """Shard ``"i/n"`` of a plan's jobs: every n-th from the i-th on; all for None. Raises ConfigError."""
+    """Shard ``"i/n"`` of a plan's jobs: every n-th from the i-th on; all for None. Raises ConfigError.
+
+    ``"array"`` is the share of this task of a job array, by the variables of SLURM, PBS or Grid Engine.
+    """
     if shard is None:
         return jobs
+    if shard == "array":
+        shard = _task_of_array()
     found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", shard)
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise ConfigError(f"--shard {printable(shard)}: write i/n with i from 1 to n, as in 2/8")
+        raise ConfigError(
+            f"--shard {printable(shard)}: write i/n with i from 1 to n, as in 2/8, or array in a job array"
+        )
     return jobs[int(found[1]) - 1 :: int(found[2])]
+
+
+def _task_of_array() -> str:
+    """``i/n`` of this process among the tasks of its job array. Raises ConfigError outside one."""
+    for index, first, last in _ARRAYS:
+        if os.environ.get(index, "").isdecimal():
+            least, most = int(os.environ.get(first, "1")), int(os.environ.get(last, "0"))
+            return f"{int(os.environ[index]) - least + 1}/{most - least + 1}"
+    names = ", ".join(index for index, *_ in _ARRAYS)
+    raise ConfigError(f"--shard array: this is no task of a job array (none of {names} is set); write i/n, as in 2/8")
+
+
+_ARRAYS = (
+    ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_MAX"),
+    ("SGE_TASK_ID", "SGE_TASK_FIRST", "SGE_TASK_LAST"),
+    ("PBS_ARRAY_INDEX", "PBS_ARRAY_FIRST", "PBS_ARRAY_LAST"),
+)
+"""How clusters number the tasks of an array: this one, the first, the last. PBS tells the index alone."""
 
 
 def check_workers(workers: int | None, scheduler: str | None) -> int | None:
@@ -133,7 +160,8 @@ def check_workers(workers: int | None, scheduler: str | None) -> int | None:
     if scheduler is not None:
         from emjax.experiments.execution.cluster import check_scheduler
 
-        check_scheduler(scheduler)
+        if not is_slurm(scheduler):
+            check_scheduler(scheduler)
         if workers is not None and scheduler != "local":
             raise ConfigError(
                 f"--workers {workers} and --scheduler {printable(scheduler)}: the scheduler says how many workers "
@@ -183,10 +211,12 @@ def _do(
         )
 
 
-def _workers(scheduler: str | None, n_workers: int | None, n_jobs: int, *, cache: bool) -> Executor:
+def _workers(scheduler: str | None, n_workers: int | None, n_jobs: int, folder: Path, *, cache: bool) -> Executor:
     from emjax.experiments.execution.local import LocalExecutor, usable_cores
 
     n_workers = n_workers or usable_cores()
+    if scheduler is not None and is_slurm(scheduler):
+        return SlurmExecutor(scheduler, folder)
     if scheduler is not None:
         from emjax.experiments.execution.cluster import DaskExecutor
 
