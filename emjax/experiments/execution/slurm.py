@@ -107,4 +107,13 @@ class SlurmExecutor:
                 if error is None:
                     future.set_result(job.result())
                 else:
-                    future.set_exception(error)
+                    future.set_exception(ChildProcessError(_reason(error, job)))
+
+
+def _reason(error: Exception, job: Any) -> str:
+    """Why a job of the cluster has no result, in one line: submitit's has the traceback and both logs in it."""
+    where = f"what it printed: {job.paths.stderr}"
+    if type(error).__name__ == "UncompletedJobError":
+        return f"job {job.job_id} of the cluster ended without a result; {where}"
+    raised = [line for line in str(error).splitlines() if line.partition(":")[0].endswith(("Error", "Exception"))]
+    return f"job {job.job_id} of the cluster failed: {raised[-1] if raised else 'no traceback'}; {where}"
