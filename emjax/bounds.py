@@ -32,6 +32,7 @@ BOUNDS: Mapping[str, tuple[int, int]] = {
     "max_tree_depth": (1, 20),
     "evaluations": (1, 10**15),
     "replicates": (1, 10**6),
+    "points": (1, 100_000),
     "batch": (1, 10**6),
     "retries": (0, 1000),
     "workers": (1, 1024),

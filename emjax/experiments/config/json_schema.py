@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from emjax.experiments.config.schema import Study
+from emjax.experiments.config.sweeps import TABLES
 
 _PATHS = {"type": "array", "items": {"type": "string", "minLength": 1}}
 _EXTENDS = {
@@ -28,7 +29,7 @@ def config_schema() -> dict[str, Any]:
     # Without quotes `data.n_samples = [..]` is a table in a table.
     swept = {"anyOf": [_SWEPT_VALUES, {"$ref": "#/$defs/SweptTable"}]}
     definitions["SweptTable"] = {"title": "SweptTable", "type": "object", "additionalProperties": swept}
-    for table in ("grid", "zip"):
+    for table in TABLES:
         definitions["Sweep"]["properties"][table]["additionalProperties"] = swept
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "emjax config"}
 

@@ -258,7 +258,7 @@ class ModelChange(Section):
             if key not in FileModel.model_fields:
                 raise Misplaced(f"{key} does not go with a file, whose build() decides it: leave it out", key)
         try:
-            merged: Model | FileModel = _MODEL.validate_python({**kept, **given})
+            merged: Model | FileModel = MODEL.validate_python({**kept, **given})
         except ValidationError as error:
             found = error.errors(include_url=False)[0]
             cause = found.get("ctx", {}).get("error")
@@ -267,4 +267,4 @@ class ModelChange(Section):
         return merged
 
 
-_MODEL: TypeAdapter[Model | FileModel] = TypeAdapter(ModelSetting)
+MODEL: TypeAdapter[Model | FileModel] = TypeAdapter(ModelSetting)

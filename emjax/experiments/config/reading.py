@@ -24,6 +24,7 @@ from emjax.experiments.config.overrides import Declared, apply_override, dotted,
 from emjax.experiments.config.parts import PARTS, PATHS, with_files
 from emjax.experiments.config.positions import MOST_PARTS, Location, read_toml, toml_lines
 from emjax.experiments.config.refusals import one_line, quoted
+from emjax.experiments.config.sweeps import TABLES
 from emjax.files import read_regular, user_path
 from emjax.wording import printable
 
@@ -262,7 +263,7 @@ def _anchored(tree: dict[str, Any], folder: str) -> dict[str, Any]:
 
 def _sweeps(tree: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The tables of a sweep, where there are any."""
-    for kind in ("grid", "zip"):
+    for kind in TABLES:
         sweep = tree.get("sweep")
         if isinstance(sweep, dict) and isinstance(sweep.get(kind), dict):
             yield kind, sweep[kind]
@@ -283,7 +284,7 @@ def _flattened(
     moved: dict[Location, int] = {}
     for location, line in line_of.items():
         names = [part for part in location[2:] if isinstance(part, str)]
-        if location[:1] == ("sweep",) and location[1:2] in (("grid",), ("zip",)) and names:
+        if location[:1] == ("sweep",) and location[1:2] and location[1] in TABLES and names:
             entries = location[2 + len(names) :]
             moved[(*location[:2], ".".join(names), *entries)] = line
         else:

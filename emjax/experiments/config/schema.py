@@ -22,23 +22,8 @@ from emjax.experiments.config.methods import COMPARED, EmMethod, MapMethod, Meth
 from emjax.experiments.config.model import FileModel, Model, ModelSetting
 from emjax.experiments.config.parts import PARTS, PATHS, GeneratorData, Measures, with_files
 from emjax.experiments.config.prior_data import PriorData
+from emjax.experiments.config.sweeps import TABLES, Sweep
 from emjax.wording import printable
-
-
-class Sweep(Section):
-    """Which settings vary, and how often each cell is repeated.
-
-    The values of ``grid`` are crossed, those of ``zip`` run in step; both are tables of dotted keys, such as
-    ``"data.n_samples" = [100, 1000]``.
-    """
-
-    replicates: Annotated[int, bounded("replicates")] = Field(default=1, description="data sets per cell")
-    grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
-        default_factory=dict, description="settings whose values are crossed, by dotted key, each with a list of values"
-    )
-    zip: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
-        default_factory=dict, description="settings whose values run in step: lists of equal length, by dotted key"
-    )
 
 
 class Execution(Section):
@@ -238,7 +223,7 @@ def resolved(study: Study) -> dict[str, Any]:
     Raises ConfigError for a swept value that TOML has no form for.
     """
     tree = study.model_dump(mode="json", exclude_none=True, exclude={"output"})
-    swept = (*study.sweep.grid, *study.sweep.zip)
+    swept = [key for table in TABLES for key in getattr(study.sweep, table)]
     if isinstance(study.model, Model) and study.model.structure and not any(key.startswith("model") for key in swept):
         known = {**tree["model"], "covariance": study.model.structure}
         tree["model"] = {name: known[name] for name in Model.model_fields if name in known}
@@ -247,13 +232,15 @@ def resolved(study: Study) -> dict[str, Any]:
             tree[section][key] = _absolute(tree[section][key])
     for section in PARTS:
         tree[section] = [with_files(part, _absolute) for part in tree[section]]
-    for values in (tree["sweep"][table] for table in ("grid", "zip")):
+    for values in (tree["sweep"][table] for table in TABLES):
         values.update({key: [_absolute(value) for value in values[key]] for key in PATHS if key in values})
-    for table in ("grid", "zip"):
+    for table in TABLES:
         for key, values in tree["sweep"][table].items():
             if _holds_none(values):
                 raise ConfigError(f"sweep.{table}.{printable(key)}: null is no value; leave it out or give a number")
     tree["sweep"] = {key: value for key, value in tree["sweep"].items() if value}
+    if not study.sweep.ranges:
+        tree["sweep"] = {key: value for key, value in tree["sweep"].items() if key not in ("design", "points")}
     return tree
 
 

@@ -9,13 +9,15 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
-from emjax.errors import ConfigError
+from emjax.errors import ConfigError, EmjaxError
 from emjax.experiments.config.methods import MapMethod
-from emjax.experiments.config.model import FileModel
+from emjax.experiments.config.model import MODEL, FileModel
 from emjax.experiments.config.overrides import Declared, locate, put
 from emjax.experiments.config.positions import Location
 from emjax.experiments.config.refusals import Refusal, one_line, quoted, refusal
-from emjax.experiments.config.schema import Study, Sweep
+from emjax.experiments.config.schema import Study
+from emjax.experiments.config.sweeps import BUNDLED, TABLES, Sweep
+from emjax.experiments.plan.jobs import derived_seed
 from emjax.nearest import suggestion
 from emjax.wording import printable
 
@@ -79,23 +81,21 @@ def _with_map(study: Study) -> Study:
 
 def points(sweep: Sweep, tree: Mapping[str, Any], where: Where) -> Iterator[tuple[Entry, ...]]:
     """The settings of every cell, one cell without settings where nothing is swept."""
-    for table in ("grid", "zip"):
+    seen: dict[str, str] = {}
+    for table in TABLES:
         for key in getattr(sweep, table):
             _check_key(key, ("sweep", table, key), tree, where)
-    both = [key for key in sweep.grid if key in sweep.zip]
-    if both:
-        _fail(("sweep", "zip", both[0]), f"{quoted(both[0])} is in sweep.grid and in sweep.zip: leave one out", where)
-    lengths = {key: len(values) for key, values in sweep.zip.items()}
-    for key, length in lengths.items():
-        first = next(iter(lengths))
-        if length != lengths[first]:
-            problem = (
-                f"sweep.zip runs in step: {quoted(first)} has {lengths[first]} values and {quoted(key)} has {length}"
-            )
-            _fail(("sweep", "zip", key), problem, where)
-    n_cells = next(iter(lengths.values()), 1)
-    for values in sweep.grid.values():
-        n_cells *= len(values)
+            if key in seen:
+                problem = f"{quoted(key)} is in sweep.{seen[key]} and in sweep.{table}: leave one out"
+                _fail(("sweep", table, key), problem, where)
+            seen[key] = table
+    axes: list[list[tuple[Entry, ...]]] = [
+        [(Entry("grid", key, *value),) for value in enumerate(_sources(key, values, tree))]
+        for key, values in sweep.grid.items()
+    ]
+    n_cells = 1
+    for steps in (*axes, _in_step(sweep, where), _drawn(sweep, tree)):
+        n_cells *= max(len(steps), 1)
         # Before the next factor: a product of thousands of them has more digits than Python writes.
         if n_cells > MOST_CELLS:
             _fail(("sweep",), f"the sweep has {n_cells:,} cells or more, and {MOST_CELLS:,} are the most", where)
@@ -103,18 +103,82 @@ def points(sweep: Sweep, tree: Mapping[str, Any], where: Where) -> Iterator[tupl
     if n_cells * n_methods > MOST_JOBS:
         problem = f"{n_cells:,} cells and {n_methods:,} methods come to more jobs than {MOST_JOBS:,}, the most"
         _fail(("sweep",), problem, where)
-    axes: list[list[tuple[Entry, ...]]] = [
-        [(Entry("grid", key, *value),) for value in enumerate(values)] for key, values in sweep.grid.items()
-    ]
-    if sweep.zip:
-        steps = zip(*sweep.zip.values(), strict=True)
-        axes.append(
-            [
-                tuple(Entry("zip", key, at, value) for key, value in zip(lengths, step, strict=True))
-                for at, step in enumerate(steps)
-            ]
-        )
+    axes += [steps for steps in (_in_step(sweep, where), _drawn(sweep, tree)) if steps]
     return (tuple(itertools.chain(*point)) for point in itertools.product(*axes))
+
+
+def _in_step(sweep: Sweep, where: Where) -> list[tuple[Entry, ...]]:
+    """The steps of ``sweep.zip``."""
+    lengths = {key: len(values) for key, values in sweep.zip.items()}
+    first = next(iter(lengths), "")
+    for key, length in lengths.items():
+        if length != lengths[first]:
+            problem = (
+                f"sweep.zip runs in step: {quoted(first)} has {lengths[first]} values and {quoted(key)} has {length}"
+            )
+            _fail(("sweep", "zip", key), problem, where)
+    steps = zip(*sweep.zip.values(), strict=True)
+    return [
+        tuple(Entry("zip", key, at, value) for key, value in zip(lengths, step, strict=True))
+        for at, step in enumerate(steps)
+    ]
+
+
+def _drawn(sweep: Sweep, tree: Mapping[str, Any]) -> list[tuple[Entry, ...]]:
+    """The points of ``sweep.ranges``, as far as whole numbers leave them distinct."""
+    if not sweep.ranges:
+        return []
+    import numpy as np
+    from scipy.stats import qmc
+
+    seed = tree.get("seed", 0)
+    rng = np.random.default_rng(derived_seed("design", seed if isinstance(seed, int) else 0, list(sweep.ranges)))
+    shape = sweep.points, len(sweep.ranges)
+    hypercube = sweep.design == "latin_hypercube"
+    shares = qmc.LatinHypercube(shape[1], rng=rng).random(shape[0]) if hypercube else rng.random(shape)
+    steps = [
+        tuple(_within(entries, float(share)) for entries, share in zip(sweep.ranges.values(), row, strict=True))
+        for row in shares
+    ]
+    return [
+        tuple(Entry("ranges", key, at, value) for at, (key, value) in enumerate(zip(sweep.ranges, step, strict=True)))
+        for step in dict.fromkeys(steps)
+    ]
+
+
+def _within(entries: tuple[Any, ...], share: float) -> int | float:
+    """The value at a share of a range, to six digits."""
+    low, high = entries[:2]
+    value = low * (high / low) ** share if len(entries) == 3 else low + (high - low) * share
+    whole = isinstance(low, int) and isinstance(high, int)
+    return min(max(round(value), low), high) if whole else float(f"{value:.6g}")
+
+
+def _sources(key: str, values: tuple[Any, ...], tree: Mapping[str, Any]) -> list[Any]:
+    """The values of a setting; ``bundled`` among sources is all bundled sets that the model takes."""
+    if key != "data.source" or BUNDLED not in values:
+        return list(values)
+    from emjax.datasets.bundled import CATALOGUE
+
+    found: list[Any] = []
+    for value in values:
+        found += [name for name in CATALOGUE if _takes(tree, name)] if value == BUNDLED else [value]
+    return list(dict.fromkeys(found))
+
+
+def _takes(tree: Mapping[str, Any], name: str) -> bool:
+    """Whether the model of a tree takes a bundled data set; a model that is wrong is refused elsewhere."""
+    from emjax.datasets import load
+    from emjax.experiments.config.mixtures import mixture_of, resolved_model
+
+    model = tree.get("model")
+    try:
+        given = {"n_components": 1, **model} if isinstance(model, dict) and "file" not in model else model
+        mixture = mixture_of(resolved_model(MODEL.validate_python(given)), with_prior=False)
+        mixture.family.check(mixture.samples(load(name)))
+    except (EmjaxError, ValueError):
+        return False
+    return True
 
 
 def _check_key(key: str, location: Location, tree: Mapping[str, Any], where: Where) -> None:

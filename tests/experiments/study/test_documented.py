@@ -29,7 +29,7 @@ def test_every_config_of_the_page_can_be_read(block, tmp_path):
 
 
 def test_the_study_of_the_page_has_the_size_that_is_said(tmp_path):
-    (text,) = (block for block in BLOCKS if "[sweep]" in block)
+    (text,) = (block for block in BLOCKS if "[sweep.grid]" in block)
     (tmp_path / "config.toml").write_text(text)
     plan = make_plan(read_study(tmp_path / "config.toml"))
     assert (len(plan.cells), plan.n_results) == (6, 6 * 200 * 3)
