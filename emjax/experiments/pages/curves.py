@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from emjax.experiments.pages.lanes import Lanes, Panel, best_axes, lanes, place_of
-from emjax.experiments.pages.marks import Mark, Room, draw_points, log_ticks, method_marks, panel_axes
+from emjax.experiments.pages.marks import Mark, draw_points, log_ticks, method_marks, panel_axes
 from emjax.experiments.pages.picture import HOLLOW, StudyPicture
 from emjax.experiments.summary.estimates import expected_band
 from emjax.experiments.summary.measures import KIND, PARAMETER, Measure
@@ -165,29 +165,21 @@ def draw_curves(curves: Curves, marks: Mapping[str, Mark], width: float) -> Figu
     """All panels, the key of the methods above them."""
     n_panels = len(curves.panels)
     n_columns = 1 if width < _NARROW else {1: 1, 2: 2, 4: 2}.get(n_panels, 3)
-    names = 0.13 * (_MOST_LINES - 1) if curves.axis is not None and not curves.axis.numeric else 0.0
-    room = Room(
-        right=0.12,
-        bottom=0.48 + names if curves.axis is not None else 0.18,
-        top=0.12 + (0.22 if any(title for title, _ in curves.panels) else 0.0),
-        gap_x=0.62 if curves.own_scales else 0.2,
-        gap_y=0.5,
-        share=0.62,
-        tallest=2.3,
-        least=1.45,
-    )
     there = {name: mark for name, mark in marks.items() if any(name in methods for _, methods in curves.panels)}
-    figure, places = panel_axes(width, n_panels, n_columns, room, there)
+    gap = 0.62 if curves.own_scales else 0.2
+    each = (width - 0.86) / n_columns - gap
+    figure, places = panel_axes(width, n_panels, n_columns, min(max(0.62 * each, 1.45), 2.3), gap, there)
     common = _limits(curves, [frame for _, methods in curves.panels for frame in methods.values()])
     for place, (axes, (title, methods)) in enumerate(zip(places, curves.panels, strict=True)):
         limits = _limits(curves, list(methods.values())) if curves.own_scales else common
         _draw_panel(axes, curves, methods, marks, limits)
+        _ticks(axes, curves.axis, each)
         last_row, first_column = place + n_columns >= n_panels, place % n_columns == 0
         axes.set_xlabel(curves.axis.label if curves.axis and last_row else "")
         axes.set_ylabel(curves.ylabel if first_column else "")
         if not curves.own_scales:
             axes.tick_params(labelbottom=last_row, labelleft=first_column)
-        axes.set_title(elided(title, int(11 * axes.get_position().width * width)), color=style.MUTED, pad=4)
+        axes.set_title(elided(title, int(11 * each)), color=style.MUTED, pad=4)
     return figure
 
 
@@ -243,7 +235,7 @@ def _draw_panel(
             axes.vlines(x, lower, upper, color=mark.color, linewidth=1.4)
         draw_points(axes, x, value, mark, 4.5 if joined else 5.5, points["doubtful"], name_of(method))
     axes.grid(axis="y")
-    _ticks(axes, curves.axis)
+    style.finish(axes, n_y=5)
     axes.set_ylim(limits[1], limits[2])
     if limits[0] == "log":
         log_ticks(axes)
@@ -266,16 +258,14 @@ def fitted(names: Sequence[str], width: int) -> list[str]:
     return [f"{place}: {elided(name, max(width - 3, 1))}" for place, name in enumerate(names, start=1)]
 
 
-def _ticks(axes: Axes, axis: Axis | None) -> None:
-    """The values of the sweep themselves as ticks, thinned where they would touch."""
-    style.finish(axes, n_y=5)
+def _ticks(axes: Axes, axis: Axis | None, width: float) -> None:
+    """The values of the sweep themselves as ticks, thinned where they would touch; axes are ``width`` inches wide."""
     if axis is None:
         axes.set_xticks([])
         axes.set_xlim(-0.6, 0.6)
         return
     places = [float(value) for value in axis.values] if axis.numeric else [*map(float, range(len(axis.values)))]
     names = [style.compact(value) if axis.numeric else value_text(value) for value in axis.values]
-    width = axes.get_window_extent().width / axes.figure.dpi
     if not axis.numeric or len(places) == 1:
         beside = 0.6 * (max(abs(places[0]), 1) if axis.numeric else 1)
         axes.set_xlim(min(places) - beside, max(places) + beside)

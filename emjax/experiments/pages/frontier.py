@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emjax.experiments.pages.marks import Mark, Room, draw_points, log_ticks, method_marks, panel_axes
+from emjax.experiments.pages.marks import Mark, draw_points, log_ticks, method_marks, panel_axes
 from emjax.experiments.pages.picture import HOLLOW, StudyPicture
 from emjax.experiments.summary.measures import MEASURE, Measure
 from emjax.experiments.summary.view import StudyView
@@ -81,9 +81,9 @@ def unbeaten(points: pd.DataFrame, better: int) -> pd.Series:
 @style.drawn
 def draw_frontier(panels: list[Frontier], marks: Mapping[str, Mark], width: float) -> Figure:
     """One panel per measure; seconds are logarithmic, a ring marks what is unbeaten in its cell."""
-    room = Room(right=0.14, bottom=0.52, top=0.18, gap_x=0.75, gap_y=0.6, share=0.8, tallest=3.0)
     there = {name: mark for name, mark in marks.items() if any((own.points["method"] == name).any() for own in panels)}
-    figure, places = panel_axes(width, len(panels), 1 if width < 5 else len(panels), room, there)
+    n_columns = 1 if width < 5 else len(panels)
+    figure, places = panel_axes(width, len(panels), n_columns, min(0.6 * width / n_columns, 3.0), 0.75, there)
     for axes, panel in zip(places, panels, strict=True):
         _draw_panel(axes, panel, marks)
     return figure

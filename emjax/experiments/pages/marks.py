@@ -61,59 +61,25 @@ def method_marks(methods: Sequence[Any]) -> dict[str, Mark]:
     return marks
 
 
-@dataclasses.dataclass(frozen=True)
-class Room:
-    """The room around panels and between them, in inches; a panel is ``share`` of its width tall, within bounds."""
-
-    right: float
-    bottom: float
-    top: float
-    gap_x: float
-    gap_y: float
-    share: float
-    tallest: float
-    least: float = 0.0
-    left: float = 0.72
-
-
 def panel_axes(
-    width: float, n_panels: int, n_columns: int, room: Room, marks: Mapping[str, Mark]
+    width: float, n_panels: int, n_columns: int, tall: float, gap: float, marks: Mapping[str, Mark]
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with its panels row by row, and the key of the methods in ``marks`` above them."""
-    n_keys, n_rows = _key_rows(list(marks), width), math.ceil(n_panels / n_columns)
-    top = room.top + 0.22 * n_keys
-    each = (width - room.left - room.right - (n_columns - 1) * room.gap_x) / n_columns
-    tall = min(max(room.share * each, room.least), room.tallest)
-    height = top + room.bottom + n_rows * tall + (n_rows - 1) * room.gap_y
+    """A figure with its panels row by row, each ``tall`` inches and ``gap`` inches apart, below the key of methods."""
+    names, n_rows = [elided(method, 30) for method in marks], math.ceil(n_panels / n_columns)
+    n_keys = max(1, min(len(names), int((width - 0.5) / (0.75 + 0.075 * max(map(len, names), default=0)))))
+    left, right, bottom, above, below = 0.72, 0.14, 0.54, 0.3 + 0.22 * math.ceil(len(names) / n_keys), 0.5
+    each = (width - left - right - (n_columns - 1) * gap) / n_columns
+    height = above + bottom + n_rows * tall + (n_rows - 1) * below
     figure = style.Picture(figsize=(width, height))
-    found = []
-    for place in range(n_panels):
-        row, column = divmod(place, n_columns)
-        x = room.left + column * (each + room.gap_x)
-        y = height - top - (row + 1) * tall - row * room.gap_y
-        found.append(figure.add_axes((x / width, y / height, each / width, tall / height)))
-    figure.legend(
-        [Line2D([], [], markersize=4.5, **mark.options) for mark in marks.values()],
-        [elided(method, 30) for method in marks],
-        loc="upper left",
-        bbox_to_anchor=(0.62 / width, 1 - 0.03 / height),
-        ncols=math.ceil(len(marks) / n_keys) or 1,
-        handlelength=2.6,
-        columnspacing=1.4,
-        labelcolor=style.INK,
-    )
-    return figure, found
-
-
-def _key_rows(methods: Sequence[str], width: float) -> int:
-    """How many lines the key of the methods takes at a width in inches."""
-    room, rows, used = width - 0.8, 1, 0.0
-    for method in methods:
-        need = 0.6 + 0.075 * min(len(method), 30)
-        if used and used + need > room:
-            rows, used = rows + 1, 0.0
-        used += need
-    return rows
+    edges = {"left": left / width, "right": 1 - right / width, "bottom": bottom / height, "top": 1 - above / height}
+    spaces = {**edges, "wspace": gap / each, "hspace": below / tall}
+    found = list(figure.subplots(n_rows, n_columns, squeeze=False, gridspec_kw=spaces).flat)
+    for spare in found[n_panels:]:
+        spare.remove()
+    handles = [Line2D([], [], markersize=4.5, **mark.options) for mark in marks.values()]
+    look: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.62 / width, 1 - 0.03 / height)}
+    figure.legend(handles, names, ncols=n_keys, handlelength=2.6, columnspacing=1.4, labelcolor=style.INK, **look)
+    return figure, found[:n_panels]
 
 
 def draw_points(

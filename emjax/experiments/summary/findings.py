@@ -90,7 +90,7 @@ def alerts(view: StudyView) -> list[tuple[str, str]]:
     n_jobs, n_failed = len(view.jobs), len(view.failures)
     n_missing = n_jobs - len(view.finished) - n_failed
     if n_failed:
-        reasons = ", ".join(dict.fromkeys(elided(failure.error, 90) for failure in view.failures[:2]))
+        reasons = ", ".join(dict.fromkeys(elided(error, 90) for _, error, _ in view.failures[:2]))
         what = f"{count(n_failed, 'job')} of {n_jobs:,} failed"
         found.append((what, f"Their data sets are missing below. {reasons}"))
     if n_missing:

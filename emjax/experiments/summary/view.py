@@ -68,14 +68,6 @@ class JobView(NamedTuple):
     stop: int
 
 
-class Failure(NamedTuple):
-    """A job that ended in an error, after so many attempts."""
-
-    job: JobView
-    error: str
-    attempts: int
-
-
 @dataclasses.dataclass(frozen=True, repr=False)
 class StudyView(Shown):
     """A study to be shown; what follows from the fields is worked out when it is first asked for.
@@ -181,10 +173,10 @@ class StudyView(Shown):
         return frozenset(self.done) & frozenset(self.jobs)
 
     @functools.cached_property
-    def failures(self) -> tuple[Failure, ...]:
-        """The plan's jobs that failed and were not done since."""
+    def failures(self) -> tuple[tuple[JobView, str, int], ...]:
+        """The plan's jobs that failed and were not done since, each with its error and its attempts."""
         return tuple(
-            Failure(self.jobs[key], str(found.get("error", "")), int(found.get("attempts", 1)))
+            (self.jobs[key], str(found.get("error", "")), int(found.get("attempts", 1)))
             for key, found in self.failed.items()
             if key in self.jobs and key not in self.finished
         )
