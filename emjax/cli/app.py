@@ -402,15 +402,13 @@ def _execute(study: Any, console: Console, *, overwrite: bool, cache: bool) -> i
     problem = runtime.configure(cache=cache)
     if problem is not None:
         console.warn(problem)
-    from emjax.cli.terminal import comparison_view, fit_view, posterior_view, subject
+    from emjax.cli.terminal_study import single_view
     from emjax.experiments.execution import single as runner
 
-    result = runner.run(study, listener=console, overwrite=overwrite)
-    view = {"fit": fit_view, "sample": posterior_view, "compare": comparison_view}[result.task]
-    name = "" if result.task == "sample" else runner.PAGE
-    console.show(*view(result.document, subject(**result.about), [str(result.folder / name)]))
-    console.document(result.document)
-    return EXIT_OK if result.trustworthy or result.task == "compare" else EXIT_NOT_CONVERGED
+    done = runner.run(study, listener=console, overwrite=overwrite)
+    console.show(*single_view(done))
+    console.document({**done.document, "run": str(done.folder)})
+    return EXIT_OK if done.trustworthy or done.task == "compare" else EXIT_NOT_CONVERGED
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -66,15 +66,21 @@ def study_view(result: "StudyResult", width: int = 80) -> list[RenderableType]:
 
 
 def single_view(run: "SingleRun") -> list[RenderableType]:
-    """Return what ``show`` prints of a single run: what its command printed, and where it was made."""
+    """Return what a single run comes to, for the command that has made it and for ``show``."""
     from emjax.cli.terminal import comparison_view, fit_view, posterior_view, subject
+    from emjax.experiments.archive.door import is_file
+    from emjax.experiments.archive.single import PAGE
 
     data = run.environment["data"]
     about = subject(run.data_name, (data["n_samples"], data["n_features"]), run.model, data)
     view = {"fit": fit_view, "sample": posterior_view, "compare": comparison_view}[run.task]
-    name = "report.html" if run.task == "compare" else ""
-    made = f"\n{_made(run.environment)}; seed {run.config.get('seed', '?')}"
-    return [*view(run.document, about, [str(run.folder / name)]), Text(made, style="dim")]
+    page = run.folder / PAGE
+    return view(run.document, about, [str(page if is_file(page) else run.folder)])
+
+
+def where_made(run: "SingleRun") -> RenderableType:
+    """Return when and with what a single run was made."""
+    return Text(f"\n{_made(run.environment)}; seed {run.config.get('seed', '?')}", style="dim")
 
 
 def difference_view(difference: "Difference", names: tuple[str, str]) -> list[RenderableType]:

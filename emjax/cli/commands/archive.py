@@ -53,7 +53,7 @@ def show_command(run: RunArgument, json: Json = False) -> int:
     console = Console(json=json)
     opened = opened_run(run, console)
     if isinstance(opened, SingleRun):
-        console.show(*terminal_study.single_view(opened))
+        console.show(*terminal_study.single_view(opened), terminal_study.where_made(opened))
         if json:
             parts = {name: getattr(opened, name) for name in ("folder", "config", "environment", "document", "newer")}
             console.document({"kind": opened.task, "run": str(opened.folder), **parts})

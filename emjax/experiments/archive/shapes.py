@@ -24,7 +24,7 @@ Number = float | None
 class Shape(BaseModel):
     """A table: what is named has to be of its type, exactly; anything else may be there."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow", strict=True, defer_build=True)  # most are never read
 
 
 def _table(**columns: Any) -> Any:

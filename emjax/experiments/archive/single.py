@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from emjax.datasets import Dataset
     from emjax.result import Fit
 
-CONFIG, ENVIRONMENT, DATA = "config.toml", "environment.json", "data.parquet"
+CONFIG, ENVIRONMENT, DATA, PAGE = "config.toml", "environment.json", "data.parquet", "report.html"
 FILE, TREE, FILE_FORMAT = "objects.json", "posterior.nc", 2
 UNFINISHED = "unfinished.json"
 """In the folder of a run that was ended early: its ``key``, and the stages that are ``done``."""
@@ -109,6 +109,11 @@ class SingleRun(Shown):
         """The data, read or drawn again. Raises DataError where they are gone, or not those of the run any more."""
         return read_data(self.settings["data"], self.environment, self.folder / CONFIG)
 
+    def holding(self, data: Dataset, objects: Mapping[str, Any]) -> SingleRun:
+        """The same, with what it held still in memory: nothing of that is read."""
+        vars(self).update(data=data, _held=objects)
+        return self
+
     @property
     def fit(self) -> Fit:
         """EM's fit as it was, with nothing computed anew; for ``sample`` the posterior mode.
@@ -150,6 +155,19 @@ class SingleRun(Shown):
         if self.task == "fit" and self.document["status"] == "converged":
             return "spurious" if any(optimum["spurious"] for optimum in self.document["optima"][:1]) else "converged"
         return str(self.document["verdict" if self.task == "compare" else "status"])
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether EM and the sampler, as far as it has them, report ``converged``.
+
+        Exactly so many iterations of EM as were asked for are as they should be.
+        """
+        document = self.document
+        if self.task == "compare":
+            ends = [document["diagnostics"].get(part) for part in ("em", "posterior")]
+            return all(end["status"] == "converged" for end in ends if end is not None)
+        exact = self.task == "fit" and document["exact_iterations"] and document["status"] == "max_iter"
+        return bool(exact or document["status"] == "converged")
 
     @property
     def model(self) -> Mapping[str, Any]:

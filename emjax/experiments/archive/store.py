@@ -19,7 +19,7 @@ from emjax.atomic import NOTHING_WRITTEN
 from emjax.environment import FORMAT
 from emjax.errors import ConfigError, RunExistsError
 from emjax.experiments.archive import door
-from emjax.experiments.archive.single import CONFIG, ENVIRONMENT, UNFINISHED
+from emjax.experiments.archive.single import CONFIG, ENVIRONMENT, PAGE, UNFINISHED
 from emjax.experiments.execution.interrupts import held_back
 from emjax.files import user_path
 from emjax.jsonable import to_json
@@ -27,7 +27,7 @@ from emjax.wording import printable
 
 FILES = {
     *(CONFIG, ENVIRONMENT, "em.json", "posterior.json", "comparison.json", "objects.json", "posterior.nc"),
-    *("data.parquet", "assignments.csv", "assignments.parquet", "report.html", UNFINISHED),
+    *("data.parquet", "assignments.csv", "assignments.parquet", PAGE, UNFINISHED),
 }
 """All that a single run writes. A folder that holds anything else is not replaced."""
 

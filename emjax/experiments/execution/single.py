@@ -1,13 +1,10 @@
 """One run from a config to its folder: data, EM, MCMC, comparison, files."""
 
-import dataclasses
 import functools
-import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from emjax import clock
@@ -18,7 +15,18 @@ from emjax.errors import ConfigError, EmjaxError
 from emjax.experiments.archive.assignments import write_assignments
 from emjax.experiments.archive.documents import fit_document, parameter_line, posterior_document
 from emjax.experiments.archive.door import read_json
-from emjax.experiments.archive.single import DATA, FILE, TREE, read_objects, written_objects
+from emjax.experiments.archive.single import (
+    CONFIG,
+    DATA,
+    ENVIRONMENT,
+    FILE,
+    PAGE,
+    TREE,
+    SingleRun,
+    open_single_run,
+    read_objects,
+    written_objects,
+)
 from emjax.experiments.archive.store import RunFolder, run_folder
 from emjax.experiments.config.methods import SamplerMethod
 from emjax.experiments.config.schema import Study, Task, comparable, resolved, single_task
@@ -28,12 +36,10 @@ from emjax.files import sha256_of
 from emjax.jsonable import digest
 from emjax.plain import UnknownTypeError
 from emjax.samples import Samples, as_samples
-from emjax.shown import Shown
 
 if TYPE_CHECKING:
     from emjax.em.fit import Progress
 
-PAGE = "report.html"
 _STAGES = {"fit": "EM", "posterior": "sampling"}
 """What is kept of a run that is ended early, in the order of its stages."""
 
@@ -41,34 +47,8 @@ MODES = "modes"
 """The stage of a run before its chains move: nobody knows yet how many there will be."""
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
-class RunResult(Shown):
-    """What a run came to.
-
-    Attributes:
-        folder: where it was written.
-        document: what the command prints with ``--json``.
-        trustworthy: whether it ended as it should: EM and, where there is one, the sampler report
-            ``converged``. Exactly n iterations of EM, as asked for, are as it should be.
-        fit: the EM fit; the posterior mode for ``sample`` and where ``model.prior`` is given, else maximum likelihood.
-        posterior: the posterior, None for ``fit``.
-        comparison: the comparison, None but for ``compare``.
-        about: ``name`` and ``shape`` of the data, the ``model`` in words, the ``roles`` of rows.
-        task: ``compare``, ``fit`` or ``sample``.
-    """
-
-    folder: Path
-    document: dict[str, Any]
-    trustworthy: bool
-    fit: Any
-    posterior: Any = None
-    comparison: Any = None
-    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    task: str = ""
-
-
-def run(study: Study, *, listener: Listener | None = None, overwrite: bool = False) -> RunResult:
-    """Run a study that is a single run (`single_task`) and write its folder.
+def run(study: Study, *, listener: Listener | None = None, overwrite: bool = False) -> SingleRun:
+    """Run a study that is a single run (`single_task`), write its folder and return it opened.
 
     One that fails or is interrupted leaves the stages behind that it had done, EM and sampling, and the same config
     goes on from there, with the same numbers in the end. See `archive.store` for the folder's name and
@@ -80,74 +60,81 @@ def run(study: Study, *, listener: Listener | None = None, overwrite: bool = Fal
     task = single_task(study)
     if task is None:
         raise ConfigError("run: this is a study of more than one run: use run_study, or `emjax run CONFIG.toml`")
-    return _Run(study, task, listener or Listener(), overwrite).execute()
+    work = _Run(study, task, listener or Listener())
+    suffix = "" if task.kind == "compare" else f"-{task.kind}"
+    default = f"{data_name(task.data)}-k{study.model.n_components}{suffix}"
+    with run_folder(study.output.dir, default=default, overwrite=overwrite, key=work.identity()) as folder:
+        work.fill(folder)
+        path = folder.publish()
+    return open_single_run(path).holding(work.dataset, work.done)
 
 
 class _Run:
-    """The parts of a run share the config, the data and where progress is shown."""
+    """The parts of a run share the config, the data and where progress is shown; ``done`` has what they came to."""
 
-    def __init__(self, study: Study, task: Task, listener: Listener, overwrite: bool) -> None:
+    def __init__(self, study: Study, task: Task, listener: Listener) -> None:
         self.study = study
         self.task = task
         self.em = task.em
         self.listener = listener
-        self.overwrite = overwrite
         self.started = clock.now()
         self.dataset = load_data(task.data)
         self.samples = self._samples()
-        self._held: Mapping[str, Any] = {}
+        self.done: dict[str, Any] = {"fit": None, "posterior": None, "comparison": None}
 
-    def execute(self) -> RunResult:
-        study, kind = self.study, self.task.kind
-        suffix = "" if kind == "compare" else f"-{kind}"
-        default = f"{data_name(self.task.data)}-k{study.model.n_components}{suffix}"
-        task = {"fit": self._fit, "sample": self._sample, "compare": self._compare}[kind]
-        key = self._identity()
-        with run_folder(study.output.dir, default=default, overwrite=self.overwrite, key=key) as folder:
-            folder.write("config.toml", self._settings(folder))
-            if folder.begun:
-                self._held = self._done_before(folder)
-            result = task(folder)
-            path = folder.publish()
-        about = {
-            "name": self.dataset.name,
-            "shape": self.dataset.shape,
-            "model": self._model(),
-            "roles": self.samples.roles,
-        }
-        document = {**result.document, "run": str(path)}
-        return dataclasses.replace(result, folder=path, document=document, about=about, task=kind)
-
-    def _identity(self) -> str:
+    def identity(self) -> str:
         """What the numbers of the run depend on, as a hash."""
         found = self._described
         parts = {name: found[name] for name in ("versions", "machine", "devices")}
         return digest([comparable(self.study), found["data"]["sha256"], parts], 16)
 
-    def _done_before(self, folder: RunFolder) -> Mapping[str, Any]:
-        """The fit and the posterior that an earlier run has left, as far as they are whole."""
-        try:
-            environment = read_json(folder.partial / "environment.json")
-            found = {name: one for name, one in read_objects(folder.partial, environment, self.dataset).items() if one}
-        except ConfigError:
-            return {}
-        done = " and ".join(name for stage, name in _STAGES.items() if stage in found)
-        self.listener.note(f"{folder.target} is unfinished; going on after {done}")
-        return found
+    def fill(self, folder: RunFolder) -> None:
+        """Do what is not done yet, and write all files of the run."""
+        done, kind = self.done, self.task.kind
+        folder.write(CONFIG, self._settings(folder))
+        if folder.begun:
+            self._take_up(folder)
+        with self.listener.bars(self.em.log_every == 0) as bars:
+            if done["fit"] is None:
+                if kind != "fit":
+                    self._begin_compiling()
+                done["fit"] = self._em(bars)
+                if kind != "fit":
+                    self._keep(folder)
+            if done["posterior"] is None and kind != "fit":
+                with _beside(self._build_ahead if kind == "compare" else None):
+                    done["posterior"] = self._mcmc(bars)
+                self._keep(folder)
+            if kind == "compare":
+                self._compare(folder, bars)
+        if kind == "fit":
+            self._finish_fit(folder)
+        elif kind == "sample":
+            fit = done["fit"]
+            folder.write("em.json", {"mle": None, "map": fit_document(fit, self._intervals(fit))})
 
-    def _keep(self, folder: RunFolder, fit: Any, posterior: Any = None) -> None:
+    def _take_up(self, folder: RunFolder) -> None:
+        """The fit and the posterior that an earlier run has left, as far as they are whole."""
+        with suppress(ConfigError):
+            environment = read_json(folder.partial / ENVIRONMENT)
+            self.done |= read_objects(folder.partial, environment, self.dataset)
+            done = " and ".join(name for stage, name in _STAGES.items() if self.done[stage] is not None)
+            self.listener.note(f"{folder.target} is unfinished; going on after {done}")
+
+    def _keep(self, folder: RunFolder) -> None:
         """Write what is done, for whoever looks, and for a run that goes on from it."""
+        from emjax.bayes.tree import save_tree
         from emjax.uncertainty.information import left_out
 
+        fit, posterior, level = self.done["fit"], self.done["posterior"], self.study.level
         if posterior is None:
-            key = "mle" if fit.mixture.prior is None else "map"
-            waits = left_out(fit, self.study.level, "The run has not come to the intervals.")
-            folder.write("em.json", {"mle": None, "map": None, key: fit_document(fit, waits)})
+            waits = left_out(fit, level, "The run has not come to the intervals.")
+            folder.write("em.json", {"mle": None, "map": None, self._estimate: fit_document(fit, waits)})
         else:
-            _write_posterior(folder, posterior, posterior_document(posterior, self.study.level))
-        _write_objects(folder, fit, posterior)
-        self._write_environment(folder)
-        folder.mark(*(name for stage, name in _STAGES.items() if stage == "fit" or posterior is not None))
+            folder.write("posterior.json", posterior_document(posterior, level))
+            save_tree(posterior.sampled, folder.partial / TREE)
+        self._write_objects(folder)
+        folder.mark(*(name for stage, name in _STAGES.items() if self.done[stage] is not None))
 
     def _settings(self, folder: RunFolder) -> dict[str, Any]:
         """Every setting in force; data that came through a pipe are written down, so that the run can be repeated."""
@@ -158,53 +145,93 @@ class _Run:
             tree["data"] = {"kind": "source", "source": DATA, **roles}
         return tree
 
-    def _fit(self, folder: RunFolder) -> RunResult:
+    def _finish_fit(self, folder: RunFolder) -> None:
         from emjax.report.page import render_fit
 
-        with self.listener.bars(self.em.log_every == 0) as bars:
-            fit = self._em(bars)
-        key = self._estimate
+        fit = self.done["fit"]
         with _beside(_import_figures):
             intervals = self._intervals(fit)
-        document = fit_document(fit, intervals)
-        folder.write("em.json", {"mle": None, "map": None, key: document})
-        _write_objects(folder, fit)
+        folder.write("em.json", {"mle": None, "map": None, self._estimate: fit_document(fit, intervals)})
         written, why_not = write_assignments(folder, fit)
         if why_not:
             self.listener.warn(why_not)
-        provenance = self._write_environment(folder)
+        provenance = self._write_objects(folder)
         command = shlex.join(provenance["command"])
-        page = render_fit(fit, intervals, provenance=provenance, command=command, assignments_file=written)
-        folder.write(PAGE, page)
-        asked_for = self.em.iterations is not None and str(fit.status) == "max_iter"
-        return RunResult(folder.target, document, fit.converged or asked_for, fit)
+        folder.write(PAGE, render_fit(fit, intervals, provenance=provenance, command=command, assignments_file=written))
 
-    def _sample(self, folder: RunFolder) -> RunResult:
-        with self.listener.bars(self.em.log_every == 0) as bars:
-            fit, posterior = self._fit_and_draws(folder, bars)
-        folder.write("em.json", {"mle": None, "map": fit_document(fit, self._intervals(fit))})
-        document = posterior_document(posterior, self.study.level)
-        self._write_environment(folder)
-        return RunResult(folder.target, document, document["status"] == "converged", fit, posterior)
+    def _compare(self, folder: RunFolder, bars: Bars) -> None:
+        from emjax.comparison import compare
+        from emjax.report.page import render_report
 
-    def _fit_and_draws(self, folder: RunFolder, bars: Bars) -> tuple[Any, Any]:
-        """The fit and the posterior, as far as they are not there, each kept as soon as it is."""
-        fit, posterior = (self._held.get(stage) for stage in _STAGES)
-        if fit is None:
-            self._begin_compiling()
-            fit = self._em(bars)
-            self._keep(folder, fit)
-        if posterior is None:
-            with _building_ahead(fit, self.study.level) if self.task.kind == "compare" else nullcontext():
-                posterior = self._mcmc(fit, bars)
-            self._keep(folder, fit, posterior)
-        return fit, posterior
+        parts = 0
+
+        def on_progress(what: str, done: int, total: int) -> None:
+            nonlocal parts
+            parts = total
+            bars.update("comparison", done, total + 2, what)
+
+        posterior = self.done["posterior"]
+        comparison = self.done["comparison"] = compare(
+            self.done["fit"],
+            posterior,
+            self.samples,
+            level=self.study.level,
+            key=self._key(2),
+            loo=self._sampler.loo,
+            on_progress=on_progress,
+        )
+        bars.update("comparison", parts, parts + 2, "files")
+        # The comparison's fit has its components in the posterior's order: all files name them alike.
+        given = fit_document(comparison.given, comparison.intervals_of["em"])
+        map_intervals = comparison.intervals_of.get("map") or self._intervals(posterior.map_fit)
+        mle = given if self._estimate == "mle" else None
+        folder.write("em.json", {"mle": mle, "map": fit_document(posterior.map_fit, map_intervals)})
+        folder.write("comparison.json", comparison.to_dict())
+        provenance = self._write_objects(folder)
+        bars.update("comparison", parts + 1, parts + 2, "report")
+        folder.write(PAGE, render_report(comparison, provenance=provenance, command=shlex.join(provenance["command"])))
+
+    def _write_objects(self, folder: RunFolder) -> dict[str, Any]:
+        """Write what `emjax.open_run` gives back and return the content of ``environment.json``, with their hashes.
+
+        Where a family of the user's own is no part of emjax nothing can be given back.
+        """
+        with suppress(UnknownTypeError):
+            folder.write(FILE, written_objects(self.done))
+        written = [folder.partial / name for name in (FILE, TREE)]
+        environment = {**self._described, "files": {path.name: sha256_of(path) for path in written if path.exists()}}
+        folder.write(ENVIRONMENT, environment)
+        return environment
+
+    @functools.cached_property
+    def _described(self) -> dict[str, Any]:
+        model = self.study.model
+        described = describe_run(
+            self.dataset,
+            # In words; of a model file this asks the mixture that it has built.
+            model={"family": model.family, "covariance": model.structure, "n_components": model.n_components},
+            precision=self.em.precision,
+            seed=self.study.seed,
+            started=self.started,
+            roles=self.samples.roles,
+        )
+        return {**described, "task": self.task.kind}
 
     def _intervals(self, fit: Any) -> Any:
         from emjax.uncertainty.information import left_out
 
         level = self.study.level
         return fit.intervals(level=level) if self.em.intervals != "none" else left_out(fit, level)
+
+    @property
+    def _estimate(self) -> str:
+        """Where the fit stands in ``em.json``."""
+        return "mle" if self.em.kind == "em" else "map"
+
+    @property
+    def _sampler(self) -> SamplerMethod:
+        assert self.task.sampler is not None, "no fit comes here"
+        return self.task.sampler
 
     def _begin_compiling(self) -> None:
         """Let the sampler's programs be built while EM's are, on another core if there is one."""
@@ -219,74 +246,6 @@ class _Run:
             # Data that cannot be used are refused by EM, which says so better.
             with suppress(EmjaxError, ValueError):
                 compile_ahead(self._mixture(with_prior=True), self.samples)
-
-    def _compare(self, folder: RunFolder) -> RunResult:
-        from emjax.comparison import compare
-        from emjax.report.page import render_report
-
-        level = self.study.level
-        with self.listener.bars(self.em.log_every == 0) as bars:
-            fit, posterior = self._fit_and_draws(folder, bars)
-            parts = 0
-
-            def on_progress(what: str, done: int, total: int) -> None:
-                nonlocal parts
-                parts = total
-                bars.update("comparison", done, total + 2, what)
-
-            loo = self._sampler.loo
-            comparison = compare(
-                fit, posterior, self.samples, level=level, key=self._key(2), loo=loo, on_progress=on_progress
-            )
-            bars.update("comparison", parts, parts + 2, "files")
-            # The comparison's fit has its components in the posterior's order: all files name them alike.
-            given = fit_document(comparison.given, comparison.intervals_of["em"])
-            mle = given if self._estimate == "mle" else None
-            map_intervals = comparison.intervals_of.get("map") or self._intervals(posterior.map_fit)
-            folder.write("em.json", {"mle": mle, "map": fit_document(posterior.map_fit, map_intervals)})
-            folder.write("comparison.json", comparison.to_dict())
-            _write_objects(folder, fit, posterior, comparison)
-            bars.update("comparison", parts + 1, parts + 2, "report")
-            provenance = self._write_environment(folder)
-            page = render_report(comparison, provenance=provenance, command=shlex.join(provenance["command"]))
-            folder.write(PAGE, page)
-        document = json.loads((folder.partial / "comparison.json").read_text(encoding="utf-8"))
-        trustworthy = fit.converged and str(posterior.status) == "converged"
-        return RunResult(folder.target, document, trustworthy, fit, posterior, comparison)
-
-    @functools.cached_property
-    def _described(self) -> dict[str, Any]:
-        described = describe_run(
-            self.dataset,
-            model=self._model(),
-            precision=self.em.precision,
-            seed=self.study.seed,
-            started=self.started,
-            roles=self.samples.roles,
-        )
-        return {**described, "task": self.task.kind}
-
-    def _write_environment(self, folder: RunFolder) -> dict[str, Any]:
-        environment = dict(self._described)
-        written = [folder.partial / name for name in (FILE, TREE)]
-        environment["files"] = {path.name: sha256_of(path) for path in written if path.exists()}
-        folder.write("environment.json", environment)
-        return environment
-
-    def _model(self) -> dict[str, Any]:
-        """What is fitted, in words; of a model file this asks the mixture that it has built."""
-        model = self.study.model
-        return {"family": model.family, "covariance": model.structure, "n_components": model.n_components}
-
-    @property
-    def _estimate(self) -> str:
-        """Where the fit stands in ``em.json``."""
-        return "mle" if self.em.kind == "em" else "map"
-
-    @property
-    def _sampler(self) -> SamplerMethod:
-        assert self.task.sampler is not None, "no fit comes here"
-        return self.task.sampler
 
     def _em(self, bars: Bars) -> Any:
         from emjax.em.fit import fit as fit_by_em
@@ -321,7 +280,7 @@ class _Run:
             raise KeyboardInterrupt
         return fit
 
-    def _mcmc(self, fit: Any, bars: Bars) -> Any:
+    def _mcmc(self, bars: Bars) -> Any:
         from emjax.bayes.sample import sample
 
         sampler = self._sampler
@@ -330,7 +289,7 @@ class _Run:
             self._mixture(with_prior=True),
             self.samples,
             key=self._key(1),
-            init=fit,
+            init=self.done["fit"],
             method=sampler.kind,
             chains=sampler.chains,
             warmup=sampler.warmup,
@@ -363,25 +322,15 @@ class _Run:
 
         return jax.random.fold_in(jax.random.key(self.study.seed), stage)
 
-
-@contextmanager
-def _building_ahead(fit: Any, level: float) -> Iterator[None]:
-    """Build what comes after the sampler while it works: XLA compiles on one core, and most machines have another.
-
-    Leaving the block waits for it. What fails here is not raised, because the run itself will meet it again.
-    """
-
-    def build() -> None:
+    def _build_ahead(self) -> None:
+        """Build what comes after the sampler while it works: XLA compiles on one core, most machines have another."""
         from emjax.clock import unwatched
         from emjax.comparison import build_ahead
 
         # Compiled beside the sampler, but no part of its cost.
         with unwatched():
-            build_ahead(fit, level)
+            build_ahead(self.done["fit"], self.study.level)
         _import_figures()
-
-    with _beside(build):
-        yield
 
 
 def _import_figures() -> None:
@@ -389,21 +338,12 @@ def _import_figures() -> None:
 
 
 @contextmanager
-def _beside(work: Callable[[], None]) -> Iterator[None]:
-    """Do some work in another thread during the block, whose end waits for it; what fails is not raised."""
+def _beside(work: Callable[[], None] | None) -> Iterator[None]:
+    """Do some work in another thread during the block, whose end waits for it.
+
+    What fails there is not raised, because the run itself will meet it again.
+    """
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(work)
+        if work is not None:
+            pool.submit(work)
         yield
-
-
-def _write_posterior(folder: RunFolder, posterior: Any, document: dict[str, Any]) -> None:
-    from emjax.bayes.tree import save_tree
-
-    folder.write("posterior.json", document)
-    save_tree(posterior.sampled, folder.partial / TREE)
-
-
-def _write_objects(folder: RunFolder, fit: Any, posterior: Any = None, comparison: Any = None) -> None:
-    """Write what `emjax.open_run` gives back; nothing where a family of the user's own is no part of emjax."""
-    with suppress(UnknownTypeError):
-        folder.write(FILE, written_objects({"fit": fit, "posterior": posterior, "comparison": comparison}))
