@@ -75,7 +75,7 @@ def refused(result) -> str:
         ),
         (
             ("fit", "faithful", "-k", "2", "--set", "seed=0x" + "f" * 5000),
-            "seed is not allowed; it is a number of",
+            "(seed) = a number of thousands of digits is not",
         ),
         (
             ("fit", "faithful", "-k", "2", "--set", 'output.dir="a\\u0000b"'),

@@ -77,7 +77,7 @@ def message_of(path: Path, overrides=()) -> str:
         ('[data]\nsource = "a.csv"\ncolumns = ["a", "a"]\n[model]\nn_components = 2\n', "named twice"),
         ('[data]\nkind = "simulated"\n[model]\nn_components = 2\n', "use one of source, simulate"),
         (COMPLETE + "methods = []\n", "'model.methods'; did you mean 'methods'"),
-        ("methods = []\n" + COMPLETE, "methods = [] is not allowed; write at least 1"),
+        ("methods = []\n" + COMPLETE, "methods = [] is not allowed; it should have at least 1 item"),
         # As emjax 0.1.0 has read it.
         (COMPLETE + "[mcmc]\ndraws = 3\n", "line 5: unknown key 'mcmc'; it is written as a method: [[methods]] with"),
         (COMPLETE + "[em]\nn_init = 3\n", 'a method: [[methods]] with kind = "em"'),

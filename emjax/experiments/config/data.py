@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, Tag, model_validator
 
 from emjax.bounds import LARGEST
 from emjax.catalogue import DEFAULT_FAMILY, FAMILY_ENTRIES, SITES, FamilyName, drawn_from, in_words
@@ -27,6 +27,7 @@ from emjax.experiments.config.fields import (
     bounded,
     distinct,
     names,
+    tagged,
 )
 from emjax.experiments.config.parts import GeneratorData
 from emjax.experiments.config.prior_data import PriorData
@@ -224,11 +225,11 @@ def data_kind(data: Any) -> str:
 
 
 Data = Annotated[
-    Annotated[SourceData, Tag("source")]
-    | Annotated[SimulatedData, Tag("simulate")]
-    | Annotated[GeneratorData, Tag("generator")]
-    | Annotated[PriorData, Tag("prior")],
-    Discriminator(data_kind),
+    Annotated[SourceData, Tag("<source>")]
+    | Annotated[SimulatedData, Tag("<simulate>")]
+    | Annotated[GeneratorData, Tag("<generator>")]
+    | Annotated[PriorData, Tag("<prior>")],
+    tagged(data_kind),
 ]
 
 

@@ -1,10 +1,10 @@
 """The kinds of values that a config holds: numbers with their limits, and one row or matrix per component."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, JsonValue
 
 from emjax.bounds import BOUNDS, LARGEST, LONGEST_SECONDS
 from emjax.shown import Shown
@@ -57,7 +57,7 @@ Arguments = Annotated[dict[Text, JsonValue], AfterValidator(_finite)]
 
 def _as_rows(value: Any) -> Any:
     """Turn one number per component into one row of one number per component."""
-    if isinstance(value, list | tuple) and value and all(isinstance(entry, int | float) for entry in value):
+    if isinstance(value, list | tuple) and not any(isinstance(entry, list | tuple) for entry in value):
         return [[entry] for entry in value]
     return value
 
@@ -93,9 +93,8 @@ Column = Annotated[Text | None, BeforeValidator(name, json_schema_input_type=Tex
 
 def _as_matrices(value: Any) -> Any:
     """Turn one variance per component into one matrix of 1 x 1 per component."""
-    if isinstance(value, list | tuple) and value and all(isinstance(entry, int | float) for entry in value):
-        return [[[entry]] for entry in value]
-    return value
+    rows = _as_rows(value)
+    return value if rows is value else [[row] for row in rows]
 
 
 Row = Annotated[tuple[Number, ...], Field(min_length=1)]
@@ -120,6 +119,16 @@ Probabilities = Annotated[
 ]
 """Of each component one for each feature; or of each feature those of its levels."""
 Matrices = Annotated[_Matrices, BeforeValidator(_as_matrices, json_schema_input_type=_Matrices | PositiveRow)]
+
+
+def tagged(choose: Callable[[Any], str | None]) -> Discriminator:
+    """What chooses a variant by its name. The tag is no name that a key could have: ``<name>``."""
+
+    def tag(value: Any) -> str | None:
+        name = choose(value)
+        return None if name is None else f"<{name}>"
+
+    return Discriminator(tag)
 
 
 class Section(Shown, BaseModel):

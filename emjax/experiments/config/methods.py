@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, Tag, model_validator
 
 from emjax.catalogue import (
     DEFAULT_SAMPLER,
@@ -17,7 +17,7 @@ from emjax.catalogue import (
     sampler_defaults,
     samplers_where,
 )
-from emjax.experiments.config.fields import Misplaced, NotNegative, Seconds, Section, Share, Text, bounded
+from emjax.experiments.config.fields import Misplaced, NotNegative, Seconds, Section, Share, Text, bounded, tagged
 from emjax.experiments.config.model import ModelChange
 from emjax.experiments.config.parts import MethodOrFunction, OwnMethod, own_label
 
@@ -208,12 +208,12 @@ def _method_kind(method: Any) -> str | None:
 
 
 Method = Annotated[
-    Annotated[EmMethod, Tag("em")]
-    | Annotated[MapMethod, Tag("map")]
-    | Annotated[SamplerMethod, Tag("sampler")]
-    | Annotated[SklearnMethod, Tag("sklearn")]
-    | Annotated[OwnMethod, Tag("own")],
-    Discriminator(_method_kind),
+    Annotated[EmMethod, Tag("<em>")]
+    | Annotated[MapMethod, Tag("<map>")]
+    | Annotated[SamplerMethod, Tag("<sampler>")]
+    | Annotated[SklearnMethod, Tag("<sklearn>")]
+    | Annotated[OwnMethod, Tag("<own>")],
+    tagged(_method_kind),
     MethodOrFunction,
 ]
 

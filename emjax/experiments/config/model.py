@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
+from pydantic import ConfigDict, Field, Tag, TypeAdapter, ValidationError, model_validator
 
 from emjax.catalogue import (
     DEFAULT_FAMILY,
@@ -16,7 +16,7 @@ from emjax.catalogue import (
     family_list,
     is_structured,
 )
-from emjax.experiments.config.fields import Arguments, Misplaced, PathText, Positive, Section, bounded
+from emjax.experiments.config.fields import Arguments, Misplaced, PathText, Positive, Section, bounded, tagged
 from emjax.nearest import nearest, suggestion
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -56,7 +56,7 @@ def _is_table(value: Any) -> str:
     return "law" if isinstance(value, dict | LawTable) else "number"
 
 
-_NumberOrLaw = Annotated[Annotated[Positive, Tag("number")] | Annotated[LawTable, Tag("law")], Discriminator(_is_table)]
+_NumberOrLaw = Annotated[Annotated[Positive, Tag("<number>")] | Annotated[LawTable, Tag("<law>")], tagged(_is_table)]
 
 
 class PriorTable(Section):
@@ -137,8 +137,8 @@ def _prior_kind(prior: Any) -> str:
 
 
 PriorSetting = Annotated[
-    Annotated[Literal["none", "default"], Tag("name")] | Annotated[PriorTable, Tag("table")],
-    Discriminator(_prior_kind),
+    Annotated[Literal["none", "default"], Tag("<name>")] | Annotated[PriorTable, Tag("<table>")],
+    tagged(_prior_kind),
 ]
 
 _PRIOR = (
@@ -226,9 +226,7 @@ def model_kind(model: Any) -> str:
     return "file" if named else "declared"
 
 
-ModelSetting = Annotated[
-    Annotated[Model, Tag("declared")] | Annotated[FileModel, Tag("file")], Discriminator(model_kind)
-]
+ModelSetting = Annotated[Annotated[Model, Tag("<declared>")] | Annotated[FileModel, Tag("<file>")], tagged(model_kind)]
 
 
 class ModelChange(Section):

@@ -7,8 +7,11 @@ from typing import Any
 
 from emjax.errors import ConfigError
 from emjax.experiments.config.parts import own_label
-from emjax.experiments.config.positions import Location, read_toml
+from emjax.experiments.config.positions import Location, dotted, read_toml
 from emjax.wording import printable
+
+Lines = dict[str, tuple[str, int | None]]
+"""Where values were written, by their `dotted` place: a file and a line, or an override and None."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,20 +26,20 @@ class Declared:
     path
         The config file, as it was named.
     lines
-        Where each value was written: a file and a line, or an override and None.
+        Where each value was written.
     em_follows_prior
         Whether nobody has said which kind of EM the first method is: MAP where the model has a prior of its own.
     """
 
     tree: dict[str, Any]
     path: str
-    lines: Mapping[Location, tuple[str, int | None]] = dataclasses.field(default_factory=dict)
+    lines: Lines = dataclasses.field(default_factory=dict)
     em_follows_prior: bool = False
 
     def where(self, location: Location) -> str:
         """The file and line, or the override, of a value; of the table around it where it is missing."""
         for length in range(len(location), 0, -1):
-            found = self.lines.get(location[:length])
+            found = self.lines.get(dotted(location[:length]))
             if found is not None:
                 place, line = found
                 return place if line is None else f"{place}, line {line}"
@@ -114,11 +117,6 @@ def put(tree: Mapping[str, Any], location: Location, value: Any) -> dict[str, An
         holder = child
     holder[location[-1]] = value
     return result
-
-
-def dotted(location: Location) -> str:
-    """A place as messages write it: ``data.scale[1][0]``."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
 
 
 def _parse_value(text: str) -> Any:

@@ -1,6 +1,5 @@
-"""A TOML text, and where in it each key was written; `tomllib` checks the text but does not say."""
+"""A TOML text, and in which line each of its keys was written; `tomllib` checks the text but does not say."""
 
-import bisect
 import re
 import tomllib
 from typing import Any
@@ -13,17 +12,13 @@ MOST_PARTS = 32
 
 _NAME = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
 _LONG_KEY = re.compile(rf"(?:^|[\[{{,])[ \t]*{_NAME}(?:[ \t]*\.[ \t]*{_NAME}){{{MOST_PARTS}}}", re.MULTILINE)
+_MOST_EFFORT = 2**22
+"""Characters that are read over and over to find lines; what comes later has none."""
 
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
-_PLAIN_VALUE = re.compile(r"[^,\]}#\n]*")
-_SPACE = re.compile(r"[ \t]*")
-_BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
-_STRINGS = {
-    '"""': re.compile(r'"""(?:[^"\\]|\\.|"(?!""))*"{3,5}', re.DOTALL),
-    "'''": re.compile(r"'''(?:[^']|'(?!''))*'{3,5}", re.DOTALL),
-    '"': re.compile(r'"(?:[^"\\\n]|\\.)*"'),
-    "'": re.compile(r"'[^'\n]*'"),
-}
+
+def dotted(location: Location) -> str:
+    """A place as messages write it: ``data.scale[1][0]``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
 
 
 def read_toml(text: str) -> dict[str, Any]:
@@ -38,124 +33,53 @@ def read_toml(text: str) -> dict[str, Any]:
     return tomllib.loads(text)
 
 
-def toml_lines(text: str) -> dict[Location, int]:
-    """The line, from 1, of every key, table and entry of a list in a TOML text.
+def toml_lines(text: str) -> dict[str, int]:
+    """The line, from 1, of every table and key of a valid TOML text, `dotted`; what is in a value has its key's line.
 
-    The text has to be valid TOML, with line feeds alone, and nested less deeply than Python recurses.
+    A statement ends where `tomllib` can read it alone.
     """
-    scanner = _Scanner(text)
-    scanner.document()
-    return scanner.lines
-
-
-class _Scanner:
-    """Walks over a valid text once; every method starts at `at` and leaves it behind what it has read."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-        self.lines: dict[Location, int] = {}
-        self._ends = [found.start() for found in re.finditer("\n", text)]
-        self._n_tables: dict[Location, int] = {}
-
-    def document(self) -> None:
-        table: Location = ()
-        self._skip(_BLANK)
-        while self.at < len(self.text):
-            if self.text[self.at] == "[":
-                table = self._header()
-            else:
-                self._pair(table)
-            self._skip(_BLANK)
-
-    def _header(self) -> Location:
-        line = self._line()
-        is_list = self.text.startswith("[[", self.at)
-        self.at += 2 if is_list else 1
-        *parents, last = self._key()
-        self.at += 2 if is_list else 1
-        location: Location = ()
-        for name in parents:
-            location = self._inside((*location, name), line)
-        location = (*location, last)
-        if not is_list:
-            return self._inside(location, line)
-        index = self._n_tables.get(location, 0)
-        self._n_tables[location] = index + 1
-        self.lines.setdefault(location, line)
-        self.lines[(*location, index)] = line
-        return (*location, index)
-
-    def _inside(self, location: Location, line: int) -> Location:
-        """A table, or the last one where the name is that of a list of tables."""
-        self.lines.setdefault(location, line)
-        count = self._n_tables.get(location, 0)
-        return (*location, count - 1) if count else location
-
-    def _pair(self, table: Location) -> None:
-        line = self._line()
-        names = self._key()
-        for depth in range(1, len(names)):
-            self.lines.setdefault((*table, *names[:depth]), line)
-        self.at += 1  # the sign of equality
-        self._skip(_SPACE)
-        self._value((*table, *names), line)
-
-    def _key(self) -> list[str]:
-        names = []
-        while True:
-            self._skip(_SPACE)
-            quoted = self.text[self.at] in "\"'"
-            raw = self._take(_STRINGS[self.text[self.at]] if quoted else _BARE)
-            names.append(tomllib.loads(f"key = {raw}")["key"] if quoted else raw)
-            self._skip(_SPACE)
-            if self.text[self.at] != ".":
-                return names
-            self.at += 1
-
-    def _value(self, location: Location, line: int) -> None:
-        self.lines.setdefault(location, line)
-        sign = self.text[self.at : self.at + 3]
-        if sign[:1] == "[":
-            self._list(location)
-        elif sign[:1] == "{":
-            self._inline_table(location)
+    lines: dict[str, int] = {}
+    n_entries: dict[Location, int] = {}
+    table: Location = ()
+    statement, begun, effort = "", 1, 0
+    for number, line in enumerate(text.split("\n"), start=1):
+        statement, begun = (f"{statement}\n{line}", begun) if statement else (line, number)
+        effort += len(statement)
+        if effort > _MOST_EFFORT:
+            break
+        try:
+            found = tomllib.loads(statement)
+        except ValueError:
+            continue  # its value goes on
+        if statement.lstrip(" \t").startswith("["):
+            table = _mark_header(lines, n_entries, found, begun)
         else:
-            opening = next((quote for quote in _STRINGS if sign.startswith(quote)), None)
-            self._take(_PLAIN_VALUE if opening is None else _STRINGS[opening])
+            _mark(lines, table, found, begun)
+        statement = ""
+    return lines
 
-    def _list(self, location: Location) -> None:
-        self.at += 1
-        index = 0
-        while not self._closed("]"):
-            self._value((*location, index), self._line())
-            index += 1
 
-    def _inline_table(self, location: Location) -> None:
-        self.at += 1
-        while not self._closed("}"):
-            self._pair(location)
+def _mark_header(lines: dict[str, int], n_entries: dict[Location, int], header: dict[str, Any], line: int) -> Location:
+    """The table that a header opens: of a list of tables a new entry, or the last one."""
+    location: Location = ()
+    value: Any = header
+    while value:
+        ((name, value),) = value.items()
+        location = (*location, name)
+        lines.setdefault(dotted(location), line)
+        if isinstance(value, list):  # [[name]]
+            n_entries[location] = n_entries.get(location, 0) + 1
+            value = value[0]
+        if location in n_entries:
+            location = (*location, n_entries[location] - 1)
+            lines.setdefault(dotted(location), line)
+    return location
 
-    def _closed(self, bracket: str) -> bool:
-        """Step over a comma, or over the closing bracket: then there is nothing more."""
-        self._skip(_BLANK)
-        if self.text[self.at] == ",":
-            self.at += 1
-            self._skip(_BLANK)
-        if self.text[self.at] != bracket:
-            return False
-        self.at += 1
-        return True
 
-    def _line(self) -> int:
-        return bisect.bisect_left(self._ends, self.at) + 1
-
-    def _skip(self, pattern: re.Pattern[str]) -> None:
-        found = pattern.match(self.text, self.at)
-        self.at = found.end() if found else self.at
-
-    def _take(self, pattern: re.Pattern[str]) -> str:
-        found = pattern.match(self.text, self.at)
-        assert found is not None, "the text is valid TOML"
-        self.at = found.end()
-        return found[0]
+def _mark(lines: dict[str, int], location: Location, value: Any, line: int) -> None:
+    if location:
+        lines.setdefault(dotted(location), line)
+    for part, below in (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    ):
+        _mark(lines, (*location, part), below, line)

@@ -7,9 +7,8 @@ is one, the key, what was given and what is allowed.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import errno
-import math
+import functools
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,18 +19,16 @@ from emjax.errors import ConfigError
 from emjax.experiments.config.data import data_kind, is_path
 from emjax.experiments.config.methods import COMPARED
 from emjax.experiments.config.model import model_kind
-from emjax.experiments.config.overrides import Declared, apply_override, dotted, shown
+from emjax.experiments.config.overrides import Declared, Lines, apply_override, shown
 from emjax.experiments.config.parts import PARTS, PATHS, with_files
-from emjax.experiments.config.positions import MOST_PARTS, Location, read_toml, toml_lines
+from emjax.experiments.config.positions import MOST_PARTS, Location, dotted, read_toml, toml_lines
 from emjax.experiments.config.refusals import one_line, quoted
 from emjax.experiments.config.sweeps import TABLES
 from emjax.files import read_regular, user_path
-from emjax.wording import printable
 
 if TYPE_CHECKING:
     from emjax.experiments.config.schema import Study
 
-_LARGEST = 2**63
 _MOST_FILES = 32
 _MOST_BYTES = 2**19
 _MOST_VALUES = 50_000
@@ -66,15 +63,13 @@ def read_tree(path: str | Path, overrides: Iterable[str] = ()) -> Declared:
 
 def overridden(declared: Declared, overrides: Iterable[str]) -> Declared:
     """A config with each ``"a.b=value"`` put on top; raises ConfigError for one that does not fit."""
-    tree, lines, follows = declared.tree, dict(declared.lines), declared.em_follows_prior
+    tree, lines, follows = declared.tree, declared.lines, declared.em_follows_prior
     for override in overrides:
         tree, location = apply_override(tree, override)
         place = shown(override)
-        _check_plain(tree, {}, place)
-        lines = {**_outside(lines, {location}), location: (place, None)}
-        if location[0] == "sweep":
-            tree, moved = _flattened(tree, {location: 0}, place, later_wins=True)
-            lines.update(dict.fromkeys(moved, (place, None)))
+        _check_size(tree, place)
+        lines = {**_without(lines, [dotted(location)]), dotted(location): (place, None)}
+        tree = _flattened(tree)
         follows = follows and location not in (("methods",), ("methods", 0, "kind"))
     return Declared(tree, declared.path, lines, follows)
 
@@ -96,47 +91,33 @@ class _Files:
     """The files of one config: each is read once, however many others extend it."""
 
     def __init__(self) -> None:
-        self._n_extended = 0
+        self._n_files = 0
         self._n_bytes = 0
-        self._parsed: dict[str, tuple[dict[str, Any], dict[Location, int]]] = {}
         self._read: dict[str, Declared] = {}
 
     def read(self, path: Path, readers: tuple[str, ...]) -> Declared:
         """A file with its bases worked in; ``readers`` are the files that led here."""
-        shown_path = one_line(str(path), 250)
-        name = os.path.realpath(path)
+        place, name = one_line(str(path), 250), os.path.realpath(path)
         if name in readers:
             circle = " -> ".join(os.path.basename(reader) for reader in (*readers[readers.index(name) :], name))
-            raise ConfigError(one_line(f"{shown_path}: extends goes in a circle: {circle}"))
-        self._n_extended += 1
-        if self._n_extended > _MOST_FILES:
-            raise ConfigError(one_line(f"{shown_path}: more than {_MOST_FILES} files extend one another"))
+            raise ConfigError(one_line(f"{place}: extends goes in a circle: {circle}"))
         # By its own name: the paths in a file that is linked to from elsewhere are relative to the link.
         called = os.path.abspath(path)
         if called not in self._read:
-            self._read[called] = self._with_bases(path, (*readers, name))
+            self._n_files += 1
+            if self._n_files > _MOST_FILES:
+                raise ConfigError(one_line(f"{place}: more than {_MOST_FILES} files extend one another"))
+            folder, own = os.path.dirname(path), self._parsed(path, place)
+            bases = _bases(own.tree.pop("extends", []), own.where(("extends",)))
+            below = [self.read(Path(folder, user_path(base)), (*readers, name)) for base in bases]
+            self._read[called] = functools.reduce(_merged, [*below, own])
         return self._read[called]
 
-    def _with_bases(self, path: Path, readers: tuple[str, ...]) -> Declared:
-        shown_path = one_line(str(path), 250)
-        if readers[-1] not in self._parsed:
-            self._parsed[readers[-1]] = self._parse(path)
-        tree, line_of = _flattened(*self._parsed[readers[-1]], shown_path)
-        tree = _anchored(tree, os.path.dirname(path))
-        bases = _bases(tree.pop("extends", []), shown_path, line_of)
-        own = Declared(tree, str(path), {key: (shown_path, line) for key, line in line_of.items()})
-        below: Declared | None = None
-        for base in bases:
-            other = self.read(Path(os.path.dirname(path), user_path(base)), readers)
-            below = other if below is None else _merged(below, other)
-        return own if below is None else _merged(below, own)
-
-    def _parse(self, path: Path) -> tuple[dict[str, Any], dict[Location, int]]:
-        """The tree of one file, and the line of every key."""
-        place = one_line(str(path), 250)
+    def _parsed(self, path: Path, place: str) -> Declared:
+        """What one file alone declares."""
         if path.suffix.lower() in (".yaml", ".yml"):
             raise ConfigError(f"{one_line(str(path), 150)}: {_YAML}")
-        content = _content(path, _MOST_BYTES - self._n_bytes)
+        content = _content(path, place, _MOST_BYTES - self._n_bytes)
         self._n_bytes += len(content)
         try:
             text = content.decode("utf-8").replace("\r\n", "\n")
@@ -152,12 +133,12 @@ class _Files:
             raise ConfigError(
                 one_line(f"{place}, line {at_line}, column {column}: not valid TOML: {message}")
             ) from None
-        _check_plain(tree, {}, place)
-        return tree, toml_lines(text)
+        _check_size(tree, place)
+        lines: Lines = {key: (place, line) for key, line in toml_lines(text).items()}
+        return Declared(_anchored(_flattened(tree, place), os.path.dirname(path)), str(path), lines)
 
 
-def _content(path: Path, most: int) -> bytes:
-    place = one_line(str(path), 250)
+def _content(path: Path, place: str, most: int) -> bytes:
     try:
         return read_regular(path, most)
     except FileNotFoundError:
@@ -171,17 +152,13 @@ def _content(path: Path, most: int) -> bytes:
         raise ConfigError(f"{place}: cannot be read: {error.strerror}") from None
 
 
-def _bases(given: Any, place: str, line_of: Mapping[Location, int]) -> list[str]:
+def _bases(given: Any, place: str) -> list[str]:
     bases = [given] if isinstance(given, str) else given
     if not isinstance(bases, list) or not all(isinstance(base, str) and base and "\0" not in base for base in bases):
-        raise ConfigError(
-            one_line(
-                f"{_at(place, line_of, ('extends',))}: extends = {quoted(given)} is not allowed; "
-                "write the path of a config file, or a list of paths"
-            )
-        )
+        allowed = "write the path of a config file, or a list of paths"
+        raise ConfigError(one_line(f"{place}: extends = {quoted(given)} is not allowed; {allowed}"))
     if len(set(bases)) < len(bases):
-        raise ConfigError(one_line(f"{_at(place, line_of, ('extends',))}: extends names a file twice"))
+        raise ConfigError(one_line(f"{place}: extends names a file twice"))
     return bases
 
 
@@ -195,12 +172,12 @@ def _toml_position(message: str, text: str) -> tuple[str, int, int]:
 
 
 def _merged(base: Declared, top: Declared) -> Declared:
-    replaced: set[Location] = set()
+    replaced: list[str] = []
     tree = _merge(base.tree, top.tree, (), replaced)
-    return Declared(tree, top.path, {**_outside(base.lines, replaced), **top.lines})
+    return Declared(tree, top.path, {**_without(base.lines, replaced), **top.lines})
 
 
-def _merge(base: dict[str, Any], top: dict[str, Any], place: Location, replaced: set[Location]) -> dict[str, Any]:
+def _merge(base: dict[str, Any], top: dict[str, Any], place: Location, replaced: list[str]) -> dict[str, Any]:
     result = dict(base)
     for key, value in top.items():
         here = (*place, key)
@@ -208,7 +185,7 @@ def _merge(base: dict[str, Any], top: dict[str, Any], place: Location, replaced:
         if isinstance(below, dict) and isinstance(value, dict) and not _changes_kind(here, below, value):
             result[key] = _merge(below, value, here, replaced)
         else:
-            replaced.add(here)
+            replaced.append(dotted(here))
             result[key] = value
     return result
 
@@ -217,16 +194,15 @@ def _changes_kind(place: Location, base: dict[str, Any], top: dict[str, Any]) ->
     """Whether a table declares another variant than the one it extends, whose keys would not fit it."""
     if place == ("model",):
         return model_kind(top) == "file" and model_kind(base) != "file"
-    return "kind" in top and top["kind"] != (data_kind(base) if place == ("data",) else base.get("kind"))
+    if place == ("data",):
+        return ("kind" in top or "generator" in top) and data_kind(top) != data_kind(base)
+    return "kind" in top and top["kind"] != base.get("kind")
 
 
-def _outside(lines: Mapping[Location, Any], replaced: set[Location]) -> dict[Location, Any]:
+def _without(lines: Lines, replaced: list[str]) -> Lines:
     """The lines of what was not replaced."""
-    return {
-        key: line
-        for key, line in lines.items()
-        if not replaced or not any(key[:length] in replaced for length in range(1, len(key) + 1))
-    }
+    below = tuple(f"{key}{sign}" for key in replaced for sign in ".[")
+    return {key: line for key, line in lines.items() if key not in replaced and not key.startswith(below)}
 
 
 # -- one tree
@@ -252,44 +228,36 @@ def _anchored(tree: dict[str, Any], folder: str) -> dict[str, Any]:
     for table in PARTS:
         if isinstance(result.get(table), list):
             result[table] = [with_files(part, lambda file: anchor("file", file)) for part in result[table]]
-    for kind, swept in _sweeps(result):
-        anchored = {
-            key: [anchor(key, value) for value in values] if key in PATHS and isinstance(values, list) else values
-            for key, values in swept.items()
-        }
-        result["sweep"] = {**result["sweep"], kind: anchored}
+    for kind, swept in _swept(result):
+        anchored = {key: [anchor(key, value) for value in swept[key]] for key in PATHS if _is_list(swept.get(key))}
+        result["sweep"] = {**result["sweep"], kind: {**swept, **anchored}}
     return result
 
 
-def _sweeps(tree: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _swept(tree: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The tables of a sweep, where there are any."""
+    sweep = tree.get("sweep")
     for kind in TABLES:
-        sweep = tree.get("sweep")
         if isinstance(sweep, dict) and isinstance(sweep.get(kind), dict):
             yield kind, sweep[kind]
 
 
-def _flattened(
-    tree: dict[str, Any], line_of: dict[Location, int], place: str, *, later_wins: bool = False
-) -> tuple[dict[str, Any], dict[Location, int]]:
-    """The tree with the settings of its sweep under dotted keys: TOML reads ``data.n_samples = [..]`` as tables."""
-    for kind, swept in list(_sweeps(tree)):
-        flat: dict[str, Any] = {}
-        for key, value in _leaves(swept, ""):
-            if key in flat and not later_wins:
-                where = _at(place, line_of, ("sweep", kind))
-                raise ConfigError(one_line(f"{where}: sweep.{kind} has {quoted(key)} twice"))
-            flat[key] = value
+def _flattened(tree: dict[str, Any], place: str | None = None) -> dict[str, Any]:
+    """The tree with the settings of its sweep under dotted keys: TOML reads ``data.n_samples = [..]`` as tables.
+
+    Of one that is there in both forms the last holds, but in a file, ``place``, that is an error.
+    """
+    for kind, swept in list(_swept(tree)):
+        leaves = list(_leaves(swept, ""))
+        flat = dict(leaves)
+        if place is not None and len(flat) < len(leaves):
+            raise ConfigError(f"{place}: sweep.{kind} has a setting twice, in quotes and without")
         tree = {**tree, "sweep": {**tree["sweep"], kind: flat}}
-    moved: dict[Location, int] = {}
-    for location, line in line_of.items():
-        names = [part for part in location[2:] if isinstance(part, str)]
-        if location[:1] == ("sweep",) and location[1:2] and location[1] in TABLES and names:
-            entries = location[2 + len(names) :]
-            moved[(*location[:2], ".".join(names), *entries)] = line
-        else:
-            moved[location] = line
-    return tree, moved
+    return tree
 
 
 def _leaves(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -300,41 +268,12 @@ def _leaves(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield prefix + key, value
 
 
-def _check_plain(tree: dict[str, Any], line_of: Mapping[Location, int], place: str) -> dict[str, Any]:
-    """Refuse what JSON could not say, and what nobody means: a tree nested without end, a number of 400 digits."""
-    n_values = 0
-
-    def check(value: Any, location: Location) -> None:
-        nonlocal n_values
-        n_values += 1
-        if n_values > _MOST_VALUES:
-            raise ConfigError(f"{place}: more than {_MOST_VALUES:,} values; a config is something that people read")
-        if len(location) > MOST_PARTS:
-            fail(location, f"is nested more than {MOST_PARTS} levels deep")
-        if isinstance(value, dict):
-            for key, entry in value.items():
-                check(entry, (*location, key))
-        elif isinstance(value, list):
-            for index, entry in enumerate(value):
-                check(entry, (*location, index))
-        elif isinstance(value, int) and abs(value) >= _LARGEST:
-            fail(location, "is not allowed; it is a number of more than 18 digits")
-        elif isinstance(value, float) and not math.isfinite(value):
-            fail(location, f"= {value} is not allowed; it should be a finite number")
-        elif isinstance(value, datetime.date | datetime.time):
-            fail(location, f"= {value} is a date or a time, which no setting takes; write a text in quotes")
-
-    def fail(location: Location, problem: str) -> None:
-        key = printable(dotted(location))
-        key = key if len(key) <= 80 else key[:77] + "..."
-        raise ConfigError(one_line(f"{_at(place, line_of, location)}: {key} {problem}"))
-
-    check(tree, ())
-    return tree
-
-
-def _at(place: str, line_of: Mapping[Location, int], location: Location) -> str:
-    for length in range(len(location), 0, -1):
-        if location[:length] in line_of:
-            return f"{place}, line {line_of[location[:length]]}"
-    return place
+def _check_size(tree: Any, place: str, depth: int = 0) -> int:
+    """The number of values of a tree. Refuses one that nobody would read, or that is nested without end."""
+    if depth > MOST_PARTS:
+        raise ConfigError(f"{place}: nested more than {MOST_PARTS} levels deep")
+    below = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+    n_values = 1 + sum(_check_size(value, place, depth + 1) for value in below)
+    if n_values > _MOST_VALUES:
+        raise ConfigError(f"{place}: more than {_MOST_VALUES:,} values; a config is something that people read")
+    return n_values
