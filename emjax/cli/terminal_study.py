@@ -8,11 +8,12 @@ from rich.text import Text
 
 from emjax.cli.tables import MAX_ROWS, terminal_table
 from emjax.table import Cell, Column, Table
-from emjax.wording import count, printable
+from emjax.wording import count, elided, number, printable
 
 if TYPE_CHECKING:
     from emjax.experiments.archive.differences import Difference, NumberComparison
     from emjax.experiments.archive.single import SingleRun
+    from emjax.experiments.execution.one_result import OneResult
     from emjax.experiments.execution.rerun import Intention, Repetition
     from emjax.experiments.results import StudyResult
 
@@ -58,6 +59,7 @@ def study_view(result: "StudyResult", width: int = 80) -> list[RenderableType]:
         table = main_table(result.view)
         lines += terminal_table(table.fitting(width, len(result.swept) + 3), _REST)
         lines += _verdicts(result)
+    lines += _warnings(result)
     lines += _failures(result.failures)
     lines.append(Text(f"\n{_made(result.declaration['provenance'])}; seed {result.declaration['seed']}", style="dim"))
     if not progress.complete:
@@ -124,6 +126,24 @@ def repetition_view(repetition: "Repetition") -> list[RenderableType]:
     return lines
 
 
+def one_result_view(found: "OneResult") -> list[RenderableType]:
+    """Return what ``rerun --replicate`` prints: how the method ended, its numbers, its seeds."""
+    style = _STYLES["bad" if found.status in ("failed", "skipped") else "good" if found.same is not False else "fair"]
+    stored = {True: "as stored", False: "not as stored", None: "the folder has no such result"}[found.same]
+    lines: list[RenderableType] = [
+        Text.assemble(
+            f"{printable(found.method)} on replicate {found.replicate} of cell {found.cell}: ", (found.status, style)
+        ),
+        *([_safe(found.message)] if found.message else []),
+        Text(f"Numbers: {stored}. Seeds: data {found.data_seed}, method {found.method_seed}.", style="dim"),
+    ]
+    if found.error is None:
+        rows = [(row.quantity, row.parameter, number(row.value)) for row in found.rows.itertuples()]
+        heads = [Column("measure", "word"), Column("parameter", "word"), Column("value", "number")]
+        lines += terminal_table(Table(heads, rows), _REST)
+    return lines
+
+
 def _numbers(numbers: "NumberComparison", names: tuple[str, str]) -> list[RenderableType]:
     from emjax.experiments.summary.changes import said_of
 
@@ -139,6 +159,16 @@ def _verdicts(result: "StudyResult") -> list[RenderableType]:
         counts = rows["parameter"].value_counts()
         words = ", ".join(f"{str(name).replace('_', ' ')} {number}" for name, number in counts.items())
         lines.append(_safe(f"Verdicts of {method}: {words}"))
+    return lines
+
+
+def _warnings(result: "StudyResult") -> list[RenderableType]:
+    """One line per method that has warned: how often, and of what most."""
+    lines: list[RenderableType] = []
+    for method, rows in result.warnings.groupby("method", sort=False):
+        most = elided(str(rows["warning"].iloc[0]), 100)
+        others = f" and {count(len(rows) - 1, 'other kind')}" if len(rows) > 1 else ""
+        lines.append(_safe(f"{method} warned {count(int(rows['times'].sum()), 'time')}: {most}{others}"))
     return lines
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,6 +120,17 @@ class StudyResult(Pictured):
         """The study's failed jobs by key: ``spec``, ``error``, ``traceback``, ``attempts``, ``when``."""
         declared = {job["key"] for job in self.declaration["jobs"]}
         return {key: document for key, document in self.archive.failures().items() if key in declared - self.finished}
+
+    @functools.cached_property
+    def warnings(self) -> "pandas.DataFrame":
+        """How often each warning was given: ``method``, ``warning``, ``times``, the most frequent first."""
+        import pandas
+
+        heard: Counter[tuple[str, str]] = Counter()
+        for entry in self.archive.entries(sorted(self.finished)).values():
+            heard.update({(entry.method, warning): times for warning, times in entry.warnings.items()})
+        rows = [(*which, times) for which, times in heard.most_common()]
+        return pandas.DataFrame(rows, columns=["method", "warning", "times"])
 
     @property
     def progress(self) -> Progress:

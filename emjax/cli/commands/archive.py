@@ -5,13 +5,16 @@ rounding at least, and 3 where they are not; 2 where a folder or an option is wr
 """
 
 import dataclasses
+import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emjax.cli.console import Console
-from emjax.cli.exits import EXIT_DIFFERENT, EXIT_OK
+from emjax.cli.exits import EXIT_DIFFERENT, EXIT_NOT_CONVERGED, EXIT_OK
+from emjax.errors import ConfigError
 from emjax.wording import printable
 
 if TYPE_CHECKING:
@@ -108,6 +111,18 @@ def rerun_command(
     job: Annotated[
         list[str] | None, typer.Option("--job", metavar="KEY", help="Of a study: this job; repeatable.")
     ] = None,
+    replicate: Annotated[
+        int | None, typer.Option("--replicate", metavar="N", min=0, help="Of a study: this one result; nothing else.")
+    ] = None,
+    cell: Annotated[
+        str | None, typer.Option("--cell", metavar="CELL", help="With --replicate: the cell, by number or key.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", metavar="NAME", help="With --replicate: the method, by its name.")
+    ] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", metavar="", help="With --replicate: look into a failure with Python's debugger.")
+    ] = False,
     json: Json = False,
     progress: Annotated[
         bool | None, typer.Option("--progress/--no-progress", metavar="", help="A bar (on a terminal).")
@@ -127,6 +142,10 @@ def rerun_command(
 
     console = Console(json=json, progress=progress)
     opened = open_run(run)
+    if replicate is not None:
+        return _one_result(opened, cell, replicate, method, debug, console)
+    if cell is not None or method is not None or debug:
+        raise ConfigError("--cell, --method and --debug are for one result: name it with --replicate")
     intention = rerun.intend(opened, jobs=job or (), sample=sample)
     if dry_run:
         console.show(*terminal_study.intention_view(intention))
@@ -146,6 +165,34 @@ def rerun_command(
     console.show(*terminal_study.repetition_view(repetition))
     console.document({"same": repetition.same, "run": str(run), **dataclasses.asdict(repetition)})
     return EXIT_OK if repetition.same else EXIT_DIFFERENT
+
+
+def _one_result(
+    opened: "SingleRun | StudyResult",
+    cell: str | None,
+    replicate: int,
+    method: str | None,
+    debug: bool,
+    console: Console,
+) -> int:
+    from emjax.cli.terminal_study import one_result_view
+    from emjax.experiments.archive.single import SingleRun
+    from emjax.experiments.execution.one_result import repeat_one
+
+    if isinstance(opened, SingleRun):
+        raise ConfigError("--replicate is for studies, and this is a single run: leave it out")
+    found = repeat_one(opened, cell=cell, replicate=replicate, method=method)
+    console.show(*one_result_view(found))
+    told = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+    raised = "" if found.error is None else "".join(traceback.format_exception(found.error))
+    console.document({**told, "rows": found.rows.to_dict("records"), "error": raised})
+    if found.error is not None and not console.json:
+        sys.stderr.write(raised)
+    if found.error is not None and debug:
+        import pdb
+
+        pdb.post_mortem(found.error.__traceback__)
+    return EXIT_NOT_CONVERGED if found.error is not None else EXIT_DIFFERENT if found.same is False else EXIT_OK
 
 
 def _study_document(result: "StudyResult") -> dict[str, Any]:

@@ -28,7 +28,7 @@ from emjax.files import regular_size, sha256_of
 from emjax.jsonable import canonical, digest, to_json, to_jsonable
 
 RECORD, ROWS, INDEX = "job.json", "rows.parquet", "index.json"
-FORMAT, INDEX_FORMAT = 1, 2
+FORMAT, INDEX_FORMAT = 1, 3
 
 FEW = 32
 """Up to so many jobs are looked at without the index."""
@@ -50,6 +50,7 @@ class Entry:
     stop: int
     n_rows: int
     statuses: dict[str, int]  # outcomes by status
+    warnings: dict[str, int]  # how often each was given
     seconds: float
 
 
@@ -116,6 +117,7 @@ def _entry(folder: Path, stamp: tuple[int, int]) -> Entry | None:
         stop=spec["stop"],
         n_rows=summary.get("n_rows", 0),
         statuses=summary.get("statuses", {}),
+        warnings=summary.get("warnings", {}),
         seconds=document["provenance"]["seconds"],
     )
 

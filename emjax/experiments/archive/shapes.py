@@ -191,6 +191,6 @@ Record = _table(
         stop=Whole,
     ),
     files=dict[FileName, _table(size=Whole, sha256=str)],  # type: ignore[misc]
-    summary=_table(n_rows=(Whole, 0), statuses=(dict[str, int], {})),
+    summary=_table(n_rows=(Whole, 0), statuses=(dict[str, int], {}), warnings=(dict[str, int], {})),
     provenance=_table(**_PROVENANCE, seconds=float),
 )

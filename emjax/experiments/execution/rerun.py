@@ -100,7 +100,7 @@ def intend(run: "SingleRun | StudyResult", *, jobs: Sequence[str] = (), sample: 
         task, declared = run.task, [_single_study(run)]
     else:
         keys = _chosen(run, jobs, sample)
-        declared = [_study_of(_record(run.archive, key)["spec"], run.folder / "jobs" / key) for key in keys]
+        declared = [_study_of(record_of(run.archive, key)["spec"], run.folder / "jobs" / key) for key in keys]
     data = dict.fromkeys(entry.data.source for entry in declared if entry.data.kind == "source")
     models = dict.fromkeys(file for entry in declared for file in python_files_of(entry))
     for source in (*models, *filter(is_path, data)):
@@ -163,7 +163,7 @@ def _repeat_jobs(
     from emjax.experiments.archive.rows import read_job_rows
     from emjax.experiments.execution.worker import do_job
 
-    records, again = {key: _record(result.archive, key) for key in keys}, Archive(folder)
+    records, again = {key: record_of(result.archive, key) for key in keys}, Archive(folder)
     errors: dict[str, str] = {}
     for done, (key, record) in enumerate(records.items()):
         on_job(done, len(keys))
@@ -178,7 +178,7 @@ def _repeat_jobs(
         comparable_rows(read_job_rows(archive.path, archive.entries(repeated)).to_pandas())
         for archive in (result.archive, again)
     )
-    stored, fresh = [records[key] for key in repeated], [_record(again, key) for key in repeated]
+    stored, fresh = [records[key] for key in repeated], [record_of(again, key) for key in repeated]
     then, now = ([record["provenance"] for record in found] for found in (stored, fresh))
     methods = [record["spec"]["method"] for record in records.values()]
     return Repetition(
@@ -198,7 +198,8 @@ def _single_study(run: SingleRun) -> "Study":
     return checked_study(Declared(dict(run.settings), str(run.folder / CONFIG)))
 
 
-def _record(archive: "Archive", key: str) -> Mapping[str, Any]:
+def record_of(archive: "Archive", key: str) -> Mapping[str, Any]:
+    """The record of a finished job. Raises ConfigError where it is gone."""
     record = archive.record(key)
     if record is None:  # it was there a moment ago
         raise ConfigError(f"{printable(archive.path / 'jobs' / key)}: is gone or damaged; run the study again")

@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -29,6 +30,9 @@ FROM_THE_TERMINAL = tuple(getattr(signal, name) for name in ("SIGINT", "SIGHUP")
 """What a terminal sends to all processes that were started from it. It is for the run alone, which ends its workers."""
 
 _one_at_a_time = threading.Lock()
+
+_MOST_WARNINGS, _LONGEST_WARNING = 20, 200
+"""Kinds of warnings that a job tells apart, and the signs of each."""
 
 
 def do_job(folder: str, spec: Mapping[str, Any], time_limit: float | None = None, *, cache: bool = True) -> dict:
@@ -57,7 +61,7 @@ def do_job(folder: str, spec: Mapping[str, Any], time_limit: float | None = None
     from emjax.experiments.plan.jobs import job_key
 
     key = job_key(spec)
-    with _one_at_a_time, _quiet():
+    with _one_at_a_time, _heard_warnings() as heard:
         try:
             prepare(cache=cache)
             from emjax.experiments.work.job import run_job
@@ -73,7 +77,7 @@ def do_job(folder: str, spec: Mapping[str, Any], time_limit: float | None = None
                 deadline = None if time_limit is None else begun + time_limit
                 _make_room()
                 with archive.writing(key, spec) as draft:
-                    draft.summary = run_job(spec, draft.path, deadline=deadline)
+                    draft.summary = {**run_job(spec, draft.path, deadline=deadline), "warnings": dict(heard)}
                 return {"state": "done", "key": key, "seconds": time.monotonic() - begun, "summary": draft.summary}
         except StorageError as error:
             return {"state": "unwritable", "key": key, "error": str(error)}
@@ -159,11 +163,19 @@ def _told(error: BaseException) -> dict[str, str]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide warnings: a study has thousands of jobs and one terminal; rows carry each method's status."""
+def _heard_warnings() -> Iterator[Counter[str]]:
+    """Count warnings instead of showing them: a study has thousands of jobs and one terminal."""
+    heard: Counter[str] = Counter()
     if sys.warnoptions:
-        yield
+        yield heard
         return
+
+    def hear(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        text = f"{category.__name__}: {' '.join(str(message).split())}"
+        text = text if len(text) <= _LONGEST_WARNING else text[: _LONGEST_WARNING - 3] + "..."
+        heard[text if text in heard or len(heard) < _MOST_WARNINGS else "further warnings"] += 1
+
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+        warnings.simplefilter("always")
+        warnings.showwarning = hear  # type: ignore[assignment]
+        yield heard

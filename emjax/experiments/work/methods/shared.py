@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,8 +39,23 @@ def check_deadline(deadline: float | None, done: int, n_replicates: int) -> None
         )
 
 
+_raises = contextvars.ContextVar("_raises", default=False)
+
+
+@contextmanager
+def failures_raised() -> Iterator[None]:
+    """Within this block what fails on one replicate is raised, for whoever wants to look into it."""
+    token = _raises.set(True)
+    try:
+        yield
+    finally:
+        _raises.reset(token)
+
+
 def failed(error: BaseException) -> Outcome:
     """The outcome of a replicate on which the method failed, with the reason in one line."""
+    if _raises.get():
+        raise error
     text = " ".join(str(error).split())
     kind = type(error).__name__
     return Outcome(status="failed", message=text if isinstance(error, EmjaxError) else f"{kind}: {text or kind}")
