@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,7 @@ def repeat_one(result: StudyResult, *, cell: str | None = None, replicate: int, 
     from emjax.experiments.work.methods import iterate_method
     from emjax.experiments.work.methods.shared import failed, failures_raised
 
+    replicate = operator.index(replicate)  # one out of a data frame is no int of Python's
     key, label = _cell_key(result, cell), _method_label(result, method)
     job = next(
         (
