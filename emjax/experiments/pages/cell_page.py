@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import html
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,15 @@ from emjax.experiments.summary.measures import MEASURE
 from emjax.experiments.summary.view import CellView, StudyView
 from emjax.experiments.summary.words import cell_of, settings_text
 from emjax.table import Cell, Column, Table, of_interval, of_number
-from emjax.wording import count, elided, number, percent, printable
+from emjax.wording import MISSING, count, elided, number, percent, printable
 
 MOST_PARAMETERS = 60
 MOST_WORST = 8
 _BINS = 28
 _PER_PARAMETER = ("estimate", "bias", "rmse", "empirical_se", "mean_se", "coverage", "width")
-_OF_TRUTH = frozenset({"truth", "bias", "rmse", "coverage"})
+_COLUMNS = ("truth", "estimate", "bias", "errors", "rmse", "empirical_se", "mean_se", "coverage", "of_all", "width")
+_OF_TRUTH = frozenset({"truth", "bias", "errors", "rmse", "coverage", "of_all"})
+_STRIPS = "Errors: their histogram about 0 (the line), on one scale for all methods. After ±: Monte-Carlo errors."
 
 
 def cell_content(view: StudyView, cell: CellView) -> dict[str, Any]:
@@ -83,57 +84,48 @@ def _lines(summary: pd.DataFrame, cell: str, method: str) -> list[Point]:
 def _parameters(view: StudyView, cell: CellView, method: str, strips: dict[str, Cell], *, doubtful: bool) -> Table:
     """What became of each parameter, over trusted outcomes; coverage over all of them too where some are not."""
     found = {(point.measure, point.group): point for point in _lines(view.summary, cell.key, method)}
-    of_all = {point.group: point for point in points(view.summary_of_all[view.summary_of_all["cell"] == cell.key],
-                                                     "coverage") if point.method == method}  # fmt: skip
-    there = [name for measure, name in found if measure == "estimate"]
-    level = f"{view.level_of(cell):.0%}"
-    heads = {
-        "truth": Column("truth"),
-        **{name: Column(MEASURE[name].short, meaning=MEASURE[name].words) for name in _PER_PARAMETER},
-        "coverage": Column(f"coverage of {level}", meaning=MEASURE["coverage"].words),
-        "of_all": Column("of all outcomes", meaning="coverage of untrusted outcomes too"),
-        "errors": Column("errors", meaning="their histogram about 0 (the line), on one scale for all methods"),
-    }
-    order = ["truth", "estimate", "bias", "errors", "rmse", "empirical_se", "mean_se", "coverage", "of_all", "width"]
-    shown = [name for name in order if view.has_truth or name not in {*_OF_TRUTH, "of_all", "errors"}]
+    of_all = {}
+    if doubtful:
+        lines = _lines(view.summary_of_all, cell.key, method)
+        of_all = {point.group: point for point in lines if point.measure == "coverage"}
+    heads = {name: Column(MEASURE[name].short, meaning=MEASURE[name].words) for name in _PER_PARAMETER}
+    heads["coverage"] = Column(f"coverage of {view.level_of(cell):.0%}", meaning=MEASURE["coverage"].words)
+    heads["of_all"] = Column("of all outcomes", meaning="coverage of untrusted outcomes too")
+    heads |= {name: Column(name) for name in ("truth", "errors")}
+    shown = [name for name in _COLUMNS if view.has_truth or name not in _OF_TRUTH]
     shown = [name for name in shown if doubtful or name != "of_all"]
+    there = [name for measure, name in found if measure == "estimate"]
     rows = []
     for parameter in there[:MOST_PARAMETERS]:
-        cells = {name: cell_of(found.get((name, parameter)), MEASURE[name]) for name in _PER_PARAMETER}
-        mean, bias = (found.get((name, parameter)) for name in ("estimate", "bias"))
-        known = mean is not None and bias is not None and mean.n == bias.n
-        cells["truth"] = of_number(mean.value - bias.value if known and mean and bias else None)
-        cells["coverage"] = _with_band(cells["coverage"], found.get(("coverage", parameter)))
+        own = {name: found.get((name, parameter)) for name in _PER_PARAMETER}
+        cells = {name: cell_of(point, MEASURE[name]) for name, point in own.items()}
+        mean, bias, coverage = own["estimate"], own["bias"], own["coverage"]
+        cells["truth"] = of_number(mean.value - bias.value if mean and bias and mean.n == bias.n else None)
+        cells["errors"] = strips.get(parameter, Cell(MISSING))
         cells["of_all"] = cell_of(of_all.get(parameter), MEASURE["coverage"])
-        cells["errors"] = strips.get(parameter, Cell("—"))
+        if coverage is not None:
+            band = f"{percent(coverage.lower)} to {percent(coverage.upper)}"
+            cells["coverage"] = Cell(f"{cells['coverage'].text} ({band})")
         for name in ("estimate", "empirical_se", "mean_se", "of_all", "width"):
             cells[name] = dataclasses.replace(cells[name], error="")
         rows.append([Cell(parameter), *(cells[name] for name in shown)])
     notes = [f"The first {MOST_PARAMETERS} of {len(there)}."] if len(there) > MOST_PARAMETERS else []
-    if view.has_truth:
-        notes.append("After the sign: Monte-Carlo standard errors. Errors: their histogram about 0 (the line), on one "
-                     "scale for all methods.")  # fmt: skip
+    notes += [_STRIPS] if view.has_truth else []
     return Table([Column("parameter", "name"), *(heads[name] for name in shown)], rows, notes)
 
 
-def _with_band(cell: Cell, point: Point | None) -> Cell:
-    """A coverage with its 95% band in place of its error."""
-    if point is None:
-        return cell
-    return dataclasses.replace(cell, text=f"{cell.text} ({percent(point.lower)} to {percent(point.upper)})", error="")
-
-
 def _measures(view: StudyView, cell: str, method: str) -> Table:
+    """Every measure of all parameters together or of a kind of them."""
     rows = []
     for point in _lines(view.summary, cell, method):
         measure = view.measures[point.measure]
-        if point.group and ("[" in point.group or measure.name == "coverage"):
+        if "[" in point.group or (point.group and measure.name == "coverage"):
             continue
-        share = measure.pooled == "share"
-        band = f"{percent(point.lower)} to {percent(point.upper)}" if share else of_interval(
-            point.lower, point.upper, point.mcse).text  # fmt: skip
+        band = of_interval(point.lower, point.upper, point.mcse).text
+        if measure.pooled == "share":
+            band = f"{percent(point.lower)} to {percent(point.upper)}"
         value = dataclasses.replace(cell_of(point, measure), error="")
-        rows.append([measure.label(point.group), value, band, Cell(f"{point.n:,}"), Cell(measure.words)])
+        rows.append([measure.label(point.group), value, band, f"{point.n:,}", measure.words])
     heads = {"measure": "word", "value": "number", "95% Monte-Carlo band": "number", "replicates": "number"}
     return Table([Column(*head) for head in {**heads, "what it says": "word"}.items()], rows)
 
@@ -141,7 +133,7 @@ def _measures(view: StudyView, cell: str, method: str) -> Table:
 def _strip(error: np.ndarray, scale: float) -> Cell:
     """The histogram of the errors; what lies beyond the scale is counted in the outermost bars."""
     if len(error) < 2 or not 0 < scale < math.inf:
-        return Cell("—")
+        return Cell(MISSING)
     with np.errstate(over="ignore"):  # a scale next to nothing
         shares = np.clip(error / scale, -1.0, 1.0)
     counts, ends = np.histogram(shares, bins=_BINS, range=(-1.0, 1.0))
@@ -160,7 +152,7 @@ def _strip(error: np.ndarray, scale: float) -> Cell:
 def _worst(view: StudyView, cell: CellView, method: str, good: pd.DataFrame, ended: pd.DataFrame) -> Table:
     """The data sets worth a look: untrusted ones first, then those with the largest standardised errors."""
     bad = ended[~ended["trusted"]].sort_values("replicate").head(MOST_WORST - 2)
-    found = [(int(replicate), str(status), "cannot be trusted") for replicate, status in _two(bad)]
+    found = [(f"{row.replicate}", f"{row.status}", "cannot be trusted") for row in bad.itertuples()]
     errors = good[good["quantity"] == "error"]
     if good["replicate"].nunique() > 2:
         squares = errors["value"] ** 2
@@ -169,16 +161,12 @@ def _worst(view: StudyView, cell: CellView, method: str, good: pd.DataFrame, end
         sizes = sizes.sort_values("size", ascending=False).drop_duplicates("replicate").head(MOST_WORST - len(found))
         for row in sizes.to_dict("records"):
             by = f"off by {number(row['value'], 3)}, {number(row['size'], 2)} times its RMSE"
-            found.append((int(row["replicate"]), str(row["status"]), f"{elided(row['parameter'], 40)} {by}"))
+            found.append((f"{row['replicate']}", str(row["status"]), f"{elided(row['parameter'], 40)} {by}"))
     jobs = view.jobs_of(cell.key, method)
     rows = []
     for replicate, status, why in found:
-        job = next((job.key for job in jobs if job.first <= replicate < job.stop), "")
+        job = next((job.key for job in jobs if job.first <= int(replicate) < job.stop), "")
         again = f"emjax rerun {printable(view.folder)} --job {job}" if job else ""
-        rows.append([f"{replicate}", status, why, again])
+        rows.append([replicate, status, why, again])
     heads = [("replicate", "word"), ("status", "word"), ("why", "word"), ("how to run it again", "name")]
     return Table([Column(*head) for head in heads], rows)
-
-
-def _two(ended: pd.DataFrame) -> Iterable[tuple[Any, Any]]:
-    return zip(ended["replicate"], ended["status"], strict=True)

@@ -105,7 +105,7 @@ def per_replicate(rows: pd.DataFrame, measure: Measure, per: str) -> pd.DataFram
     """``cell, method, group, replicate, value``: what is pooled over replicates; squares for a root mean square."""
     chosen = rows[(rows["quantity"] == measure.quantity) & rows["value"].notna()]
     values = chosen["value"] ** 2 if measure.pooled == "rms" else chosen["value"]
-    names = chosen["parameter"].astype(str)
+    names = chosen["parameter"]
     group: pd.Series = {ALL: names.map(lambda _: ""), KIND: names.map(kind_of), PARAMETER: names}[per]
     keys = ["cell", "method", "group", "replicate"]
     return (
