@@ -15,7 +15,6 @@ import jax
 import numpy as np
 
 from emjax import align
-from emjax.align import TRUST_LOW
 from emjax.atomic import write_atomically
 from emjax.bayes.loo import psis_loo
 from emjax.bayes.posterior import Posterior, mean_log_density
@@ -45,7 +44,6 @@ from emjax.samples import Samples, as_samples_like
 from emjax.scope import computing
 from emjax.shown import Card, Pictured
 from emjax.storage import Stored
-from emjax.table import Table, of_number
 from emjax.uncertainty.information import Intervals, IntervalStatus
 from emjax.verdict import (
     DEFAULT_THRESHOLDS,
@@ -178,19 +176,15 @@ class Comparison(Stored, Pictured):
         yield "rows", self.rows
 
     def _card(self) -> Card:
-        trusted = self.posterior.converged and self.posterior.alignment.trust >= TRUST_LOW
-        said = [side.message for side in (self.fit, self.posterior) if not side.converged]
-        said += [self.fit.message] if self.fit.converged and self.fit.spurious else []
-        said += [self.posterior.alignment.note] if self.posterior.converged and not trusted else []
-        header = "parameter", "EM", "se", *(("posterior mean", "sd", "apart (sd)") if trusted else ())
-        rows = [
-            (
-                row.name,
-                *map(of_number, (row.em, row.se, *((row.mean, row.sd, row.difference_in_sd) if trusted else ()))),
-            )
-            for row in self.rows
-        ]
-        return Card(self.sentence, said, self.reasons[:_CARD_REASONS], Table(header, rows), rest="see .table")
+        from emjax.report import alerts, tables
+
+        found = alerts.alerts_of(self)
+        if any(alert.about == "labels" for alert in found):
+            table = tables.invariant_table(self.invariants, trusted=self.posterior.converged)
+        else:
+            table = tables.of_comparison(self)
+        said = [f"{alert.title}: {alert.text}" for alert in found]
+        return Card(self.sentence, said, self.reasons[:_CARD_REASONS], table.brief, rest="see .table")
 
 
 def compare(

@@ -237,7 +237,8 @@ class Table:
         for row in self.rows:
             fields: list[Any] = []
             for cell, n_values in zip(row, split, strict=True):
-                values = cell.values if cell.values and cell.mark != "stale" else (cell.shown,)
+                values = cell.values or (cell.shown,)
+                values = ("",) * len(values) if cell.mark == "stale" else values
                 fields += [*map(_field, values), *[""] * (max(n_values, 1) - len(values))]
             writer.writerow(fields)
         return out.getvalue()

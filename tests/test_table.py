@@ -86,7 +86,7 @@ def test_csv_holds_full_numbers_and_no_formula():
     assert rows[0] == ["parameter", "EM", "EM se", "lower", "upper"]
     assert rows[1] == ["weights[0]", "0.355872", "0.0297", "0.30812", "0.40798"]
     assert rows[2][3:] == ["", "1.0"]
-    assert rows[3] == ["'=1+1", "—", "", "none", ""]
+    assert rows[3] == ["'=1+1", "", "", "none", ""]
 
 
 def test_latex_has_no_sign_that_it_would_obey():

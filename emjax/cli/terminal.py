@@ -17,7 +17,7 @@ from emjax.table import Column, Table
 from emjax.wording import MISSING, count, percent, printable, seconds
 
 if TYPE_CHECKING:
-    from emjax.report.evidence import Alert
+    from emjax.report.alerts import Alert
 
 VERDICT_STYLES = {
     "em_sufficient": "bold green",
@@ -74,7 +74,7 @@ _ROLES = {
 
 def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
     """Return what ``compare`` prints: what cannot be trusted, verdict, reasons, parameters, cost, the report."""
-    from emjax.report.evidence import alerts, identified, intervals_count
+    from emjax.report.alerts import alerts, identified, intervals_count
 
     diagnostics, verdict = document["diagnostics"], document["verdict"]
     em = diagnostics.get("em") or {}
@@ -108,7 +108,7 @@ def _sentence(verdict: str, em: Mapping[str, Any]) -> str:
 
 def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
     """Return what ``fit`` prints: how EM ended, the likelihood, estimates with intervals, the optima."""
-    from emjax.report.evidence import ended, is_spurious
+    from emjax.report.alerts import ended, is_spurious
 
     words, good = ended(
         document["status"], document["n_iter"], as_asked=document["exact_iterations"],
@@ -146,7 +146,7 @@ def _plain(value: float | None, decimals: int) -> str:
 
 def posterior_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
     """Return what ``sample`` prints: whether the chains may be trusted, then means and intervals."""
-    from emjax.report.evidence import alerts
+    from emjax.report.alerts import alerts
 
     good, alignment = document["status"] == "converged", document["alignment"]
     # Labels of draws that are no posterior are nobody's concern.

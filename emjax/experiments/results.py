@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from emjax.experiments.config.schema import Study
-    from emjax.experiments.pages.picture import StudyPicture
     from emjax.experiments.summary.view import StudyView
+    from emjax.report.drawing.picture import Picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,7 +257,7 @@ class StudyResult(Pictured):
     def _figures(self) -> Mapping[str, Callable[..., Figure]]:
         from emjax.experiments.pages.build import study_pictures
 
-        def of(picture: StudyPicture) -> Callable[..., Figure]:
+        def of(picture: Picture) -> Callable[..., Figure]:
             return lambda _, width=7.0: picture.draw(width)
 
         found = {picture.name: of(picture) for picture in study_pictures(self.view)}

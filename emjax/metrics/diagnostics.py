@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from emjax.bayes.posterior import Posterior
-from emjax.result import Fit
-from emjax.uncertainty.information import Intervals
+if TYPE_CHECKING:
+    from emjax.bayes.posterior import Posterior
+    from emjax.result import Fit
+    from emjax.uncertainty.information import Intervals
 
 
 def diagnostics_of(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any]:

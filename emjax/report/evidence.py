@@ -1,14 +1,14 @@
-"""The verdict and what it rests on, ready for the page."""
+"""The verdict in a word, and the differences that it rests on, ready for the page."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from emjax.align import TRUST_LOW
-from emjax.verdict import EM_IS_ENOUGH, Thresholds, Verdict
+from emjax.verdict import Thresholds, Verdict
 from emjax.wording import MISSING, elided, fixed, number, percent
 
 if TYPE_CHECKING:
@@ -123,83 +123,3 @@ def _zone(value: float, first: float, second: float) -> tuple[str, float | None]
         return "intervals", round(_ENOUGH + (_INTERVALS - _ENOUGH) * (value - first) / (second - first), 2)
     share = 1.0 if math.isinf(value) else 1.0 - second / value
     return "mcmc", round(_INTERVALS + (98.0 - _INTERVALS) * share, 2)
-
-
-@dataclasses.dataclass(frozen=True)
-class Alert:
-    """Something that must be read before any number: a short name, a sentence, and what it is about.
-
-    ``about`` is ``posterior``, ``em``, ``labels``, ``trust`` (labels that mean something, but less than was asked for)
-    or ``intervals``.
-    """
-
-    title: str
-    text: str
-    about: str
-
-
-def alerts(diagnostics: Mapping[str, Any], verdict: str = "", needed_trust: float = TRUST_LOW) -> list[Alert]:
-    """What is wrong with either side, gravest first; empty where both can be trusted.
-
-    Parameters
-    ----------
-    diagnostics
-        As `Comparison.diagnostics` has them; a side or the alignment may be missing.
-    verdict
-        Of a comparison; where it is for EM, the posterior bears EM's rough intervals out.
-    needed_trust
-        The alignment trust below which labels are not trusted enough.
-    """
-    posterior, em, alignment = (diagnostics.get(key) for key in ("posterior", "em", "alignment"))
-    found = []
-    if posterior and posterior["status"] != "converged":
-        found.append(_untrusted("MCMC", posterior["status"], posterior.get("status_message", ""), "posterior"))
-    if em and em["status"] != "converged":
-        found.append(_untrusted("EM", em["status"], em["message"], "em"))
-    elif em and is_spurious(em.get("optima", ())):
-        found.append(_untrusted("EM", "only a spurious optimum", em["message"], "em"))
-    if alignment and not identified(alignment):
-        words = f"{alignment.get('note', '')} Read what does not depend on labels: density, shared components, scores."
-        found.append(Alert(f"Labels are not identified (alignment trust {_trust(alignment)})", words, "labels"))
-    elif alignment and not alignment["trust"] >= needed_trust:
-        title = f"Labels are not trusted enough (alignment trust {_trust(alignment)})"
-        found.append(Alert(title, alignment.get("note", ""), "trust"))
-    intervals = (em or {}).get("intervals") or {}
-    if em and em["status"] == "converged" and intervals.get("status", "ok") not in ("ok", "rough"):
-        found.append(Alert("EM has no standard errors", intervals["message"], "intervals"))
-    elif not intervals_count(diagnostics, verdict):
-        found.append(Alert("EM's intervals cannot be trusted (rough)", intervals["message"], "intervals"))
-    return found
-
-
-def _untrusted(side: str, status: str, message: str, about: str) -> Alert:
-    return Alert(f"{side} cannot be trusted yet ({status.replace('_', ' ')})", message, about)
-
-
-def _trust(alignment: Mapping[str, Any]) -> str:
-    return fixed(alignment["trust"], 2)
-
-
-def identified(alignment: Mapping[str, Any] | None) -> bool:
-    """Whether rows of single components may be read one by one; a trust that is not a number says no."""
-    return alignment is None or (alignment["trust"] is not None and alignment["trust"] >= TRUST_LOW)
-
-
-def intervals_count(diagnostics: Mapping[str, Any], verdict: str) -> bool:
-    """Whether EM's intervals may be read: their own check does not doubt them, or the posterior bears them out."""
-    status = ((diagnostics.get("em") or {}).get("intervals") or {}).get("status")
-    return status != "rough" or verdict in EM_IS_ENOUGH
-
-
-def is_spurious(optima: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the best end of all starts is spurious: regular ones would come before it."""
-    return bool(optima) and bool(optima[0]["spurious"])
-
-
-def ended(status: str, n_iter: int | None, *, as_asked: bool, spurious: bool) -> tuple[str, bool]:
-    """How EM ended, in words, and whether that is an estimate; ``as_asked``: after the iterations that were wanted."""
-    if as_asked and status == "max_iter":
-        return f"EM: {n_iter} iterations", not spurious
-    if status == "converged" and spurious:
-        return "EM: only a spurious optimum", False
-    return f"EM: {status.replace('_', ' ')}", status == "converged"

@@ -75,20 +75,14 @@ def render_report(
     command: str | None = None,
 ) -> str:
     """The page of `write_report` as text."""
-    from emjax.metrics.diagnostics import diagnostics_of
     from emjax.report import evidence, tables
+    from emjax.report.alerts import alerts_of
     from emjax.report.provenance import provenance_rows
 
     fit, posterior, intervals = comparison.fit, comparison.posterior, comparison.intervals
-    found = diagnostics_of(fit, posterior, intervals)
-    alerts = evidence.alerts(found, comparison.verdict, comparison.thresholds.trust)
+    alerts = alerts_of(comparison)
     data = (provenance or {}).get("data")
     name = data.get("name") if isinstance(data, Mapping) else None
-    counts = evidence.intervals_count(found, comparison.verdict)
-    parameters = tables.parameter_table(
-        [vars(row) for row in comparison.rows], comparison.level,
-        trusted=posterior.converged, intervals=counts, prior=fit.mixture.prior is not None,
-    )  # fmt: skip
     content = {
         "title": title or (f"Is EM enough for {elided(name, 60)}?" if name else "Is EM enough for this mixture?"),
         "kicker": "EM against MCMC",
@@ -112,8 +106,8 @@ def render_report(
         "quantities": tables.quantity_table(posterior).first(tables.MOST_ROWS),
         "seconds": comparison.cost,
         "cost": tables.cost_table(comparison.cost),
-        "parameters": parameters.first(tables.MOST_ROWS, "comparison.json"),
-        "intervals_count": counts,
+        "parameters": tables.of_comparison(comparison).first(tables.MOST_ROWS, "comparison.json"),
+        "intervals_count": tables.intervals_count(comparison),
         "interval_message": intervals.message,
         "provenance": [*_rests_on(comparison), *provenance_rows(fit, provenance, command)],
         **_pictures(comparison),
@@ -125,10 +119,11 @@ def render_fit(
     fit: Fit, intervals: Intervals, *, provenance: Mapping[str, Any], command: str, assignments_file: str = ""
 ) -> str:
     """The page of a fit alone as text; ``assignments_file`` names what lies beside it."""
-    from emjax.report import evidence, tables
+    from emjax.report import tables
+    from emjax.report.alerts import Alert, ended
     from emjax.report.provenance import provenance_rows
 
-    word, good = evidence.ended(fit.status.value, fit.n_iter, as_asked=fit.exact_iterations, spurious=fit.spurious)
+    word, good = ended(fit.status.value, fit.n_iter, as_asked=fit.exact_iterations, spurious=fit.spurious)
     counts = intervals.status.value == "ok"
     rows, prior = [vars(row) for row in intervals.rows], fit.mixture.prior is not None
     parameters = tables.interval_table(rows, intervals.level, good=counts, prior=prior)
@@ -143,7 +138,7 @@ def render_fit(
         "kicker": "EM alone",
         "trusted": True,
         "unlabelled": False,
-        "alerts": [] if good else [evidence.Alert("This is no estimate yet.", fit.message, "em")],
+        "alerts": [] if good else [Alert("This is no estimate yet.", fit.message, "em")],
         "verdict": None,
         "status": {"word": word, "message": fit.message if good else "", "facts": results},
         "assignments_file": assignments_file,
@@ -203,27 +198,25 @@ def _subject(fit: Fit) -> str:
 def _pictures(source: Comparison | Fit) -> dict[str, Any]:
     """The figures of the page; those of draws where there are some."""
     from emjax.report.drawing import assignments, band, chains, density, em_trace, forest, labels, modes, ranks
-    from emjax.report.drawing.style import drawing
     from emjax.result import Fit
 
-    with drawing():
-        found: dict[str, Any] = {
-            "densities": [density.density_picture(source)],
-            "assignments": list(assignments.assignment_pictures(source)),
-            "em_trace": em_trace.em_trace_picture(source if isinstance(source, Fit) else source.fit),
-        }
-        if isinstance(source, Fit):
-            return found
-        posterior = source.posterior
-        found["densities"] += filter(None, [band.band_picture(source)])
-        return {
-            **found,
-            "forest": forest.forest_picture(source),
-            "modes": modes.modes_picture(posterior),
-            "labels": labels.labels_picture(posterior),
-            "chains": list(chains.chain_pictures(posterior)),
-            "ranks": ranks.ranks_picture(posterior),
-        }
+    found: dict[str, Any] = {
+        "densities": [density.density_picture(source)],
+        "assignments": list(assignments.assignment_pictures(source)),
+        "em_trace": em_trace.em_trace_picture(source if isinstance(source, Fit) else source.fit),
+    }
+    if isinstance(source, Fit):
+        return found
+    posterior = source.posterior
+    found["densities"] += filter(None, [band.band_picture(source)])
+    return {
+        **found,
+        "forest": forest.forest_picture(source),
+        "modes": modes.modes_picture(posterior),
+        "labels": labels.labels_picture(posterior),
+        "chains": list(chains.chain_pictures(posterior)),
+        "ranks": ranks.ranks_picture(posterior),
+    }
 
 
 def _em_space(fit: Fit) -> str:

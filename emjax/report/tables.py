@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from emjax.catalogue import SAMPLERS
 from emjax.naming import of_pairs
 from emjax.table import Cell, Column, Table, of_estimate, of_interval, of_number, of_share
+from emjax.verdict import EM_IS_ENOUGH
 from emjax.wording import MISSING, count, decimals_for, fixed, number, percent, seconds, signed
 
 if TYPE_CHECKING:
     from emjax.bayes.posterior import Posterior
-    from emjax.comparison import Comparison
 
 Row = Mapping[str, Any]
 MOST_ROWS = 1000
@@ -84,6 +84,22 @@ def parameter_table(
         )
 
     return Table(header, map(cells, rows), title="Parameters", of="parameters")
+
+
+def of_comparison(comparison: Any) -> Table:
+    """The `parameter_table` of a comparison."""
+    return parameter_table(
+        map(vars, comparison.rows),
+        comparison.level,
+        trusted=comparison.posterior.converged,
+        intervals=intervals_count(comparison),
+        prior=comparison.fit.mixture.prior is not None,
+    )
+
+
+def intervals_count(comparison: Any) -> bool:
+    """Whether EM's intervals may be read: their own check does not doubt them, or the posterior bears them out."""
+    return comparison.intervals.status.value != "rough" or comparison.verdict in EM_IS_ENOUGH
 
 
 def interval_table(rows: Iterable[Row], level: float, *, good: bool = True, prior: bool = False) -> Table:
@@ -284,17 +300,3 @@ def side_name(key: str, method: str | None) -> str:
         return "EM"
     words = SAMPLERS[method].in_tables if method in SAMPLERS else method
     return f"MCMC ({words})" if words else "MCMC"
-
-
-def tables_of(comparison: Comparison) -> list[Table]:
-    """All tables of a comparison."""
-    content = comparison.to_dict()
-    trusted = comparison.posterior.converged
-    return [
-        parameter_table(content["parameters"], comparison.level, trusted=trusted),
-        invariant_table(content["invariants"], trusted=trusted),
-        check_table(comparison.posterior, comparison.thresholds.trust),
-        quantity_table(comparison.posterior),
-        optima_table(comparison.fit.optima),
-        cost_table(content["cost"]),
-    ]

@@ -173,3 +173,24 @@ def test_what_is_no_run(tmp_path):
 def test_other_types_are_not_written(value):
     with pytest.raises(TypeError):
         to_plain(value)
+
+
+def test_a_single_run_gives_figures_and_tables_from_the_command_line(copied, made, emjax_command, workplace):
+    before = {path.name: path.read_bytes() for path in copied.iterdir()}
+    done = emjax_command("report", str(copied), "--json", "--out", "files")
+    (document,) = json.loads(done.out)["reports"]
+    assert (done.code, document["kind"], document["page"]) == (0, "single", str(copied / "report.html"))
+    written = {str(Path(path).relative_to("files")) for path in document["files"]}
+    assert {"figures/forest.svg", "figures/ranks.pdf", "tables/parameters.csv", "tables/invariants.tex"} <= written
+    assert all((workplace / path).stat().st_size for path in document["files"])
+    rows = (workplace / "files/tables/parameters.csv").read_text().splitlines()
+    assert len(rows) == 1 + len(made.comparison.rows)
+    assert {path.name: path.read_bytes() for path in copied.iterdir()} == before
+
+
+def test_figures_that_cannot_be_drawn_leave_the_page(copied, emjax_command):
+    (copied / "objects.json").unlink()
+    done = emjax_command("report", str(copied))
+    assert (done.code, len(done.err.splitlines())) == (0, 1)
+    assert "no figures and tables" in done.err
+    assert "report.html" in done.out

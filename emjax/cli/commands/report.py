@@ -1,4 +1,4 @@
-"""The command ``report``: the pages of studies.
+"""The command ``report``: the pages of studies, and figures and tables of studies and single runs as files.
 
 Exit codes: 0 where every page was written (or lies there already, for a single run); 2 where a folder is neither a
 study's nor a run's, or where nothing can be written; 1 for what nobody expected.
@@ -7,15 +7,19 @@ study's nor a run's, or where nothing can be written; 1 for what nobody expected
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emjax.atomic import StorageError
 from emjax.cli.console import Console
 from emjax.cli.exits import EXIT_OK
-from emjax.errors import ConfigError
+from emjax.errors import ConfigError, DataError
 from emjax.experiments.archive.door import is_file
 from emjax.wording import printable
+
+if TYPE_CHECKING:
+    from emjax.experiments.archive.single import SingleRun
 
 INDEX = "studies.html"
 
@@ -26,16 +30,17 @@ def register(app: typer.Typer) -> None:
 
 
 def report_command(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUNS...", help="Folders of studies.")],
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the pages go (each study's own folder).")
-    ] = None,
+    runs: Annotated[list[Path], typer.Argument(metavar="RUNS...", help="Folders of studies or single runs.")],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the files go (each run's own folder).")] = None,
     figures: Annotated[
-        bool, typer.Option("--figures/--no-figures", help="Also write figures as SVG and PDF (yes).")
+        bool,
+        typer.Option(
+            "--figures/--no-figures", help="Also write figures as SVG and PDF, and of single runs tables (yes)."
+        ),
     ] = True,
     json: Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.")] = False,
 ) -> int:
-    """Write the page of a study: its table, its curves, its cells. Runs nothing."""
+    """Write the page of a study, and the figures and tables of a study or a single run as files. Runs nothing."""
     from emjax.cli.commands.archive import opened_run
     from emjax.experiments.archive.single import SingleRun
     from emjax.experiments.pages.build import write_index, write_pages
@@ -47,7 +52,7 @@ def report_command(
     pages = []
     for run, found, target in zip(runs, opened, _targets(runs, out), strict=True):
         if isinstance(found, SingleRun):
-            documents.append({"run": str(run), "kind": "single", "page": str(_single_page(run, console)), "files": []})
+            documents.append(_single(run, found, target, console, figures=figures))
             continue
         written = _tried(target, write_pages, found.view, target, figures=figures)
         pages.append(written)
@@ -87,12 +92,26 @@ def _tried(folder: Path, write: Callable[..., Any], *given: Any, **options: Any)
         ) from error
 
 
-def _single_page(run: Path, console: Console) -> Path:
-    page = run / "report.html"
-    if not is_file(page):
+def _single(run: Path, found: "SingleRun", target: Path, console: Console, *, figures: bool) -> dict[str, Any]:
+    """Write the figures and tables of a single run, whose page, where its command writes one, lies there already."""
+    from emjax.experiments.pages.build import write_single
+
+    page = run / "report.html" if is_file(run / "report.html") else None
+    files: list[Path] = []
+    if figures:
+        try:
+            files = _tried(target, write_single, found, target)
+        except (DataError, ConfigError) as error:
+            if page is None or isinstance(error, StorageError):
+                raise
+            console.warn(f"no figures and tables: {error}")
+    if page is not None:
+        console.show(f"{printable(page)}: the page of a single run, written when it ran")
+    elif not files:
         raise ConfigError(
-            f"{printable(run)}: a single run without a page; `emjax compare` and `emjax run` write one where EM and "
-            "MCMC are compared"
+            f"{printable(run)}: a single run without a page; leave --no-figures out for its figures and tables"
         )
-    console.show(f"{printable(page)}: the page of a single run, written when it ran")
-    return page
+    if files:
+        console.show(f"{printable(target)}: figures/ and tables/, {len(files)} files")
+    written = {"page": None if page is None else str(page), "files": [str(path) for path in files]}
+    return {"run": str(run), "kind": "single", **written}

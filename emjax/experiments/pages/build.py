@@ -17,10 +17,11 @@ from emjax.files import user_path
 from emjax.wording import count, elided, printable
 
 if TYPE_CHECKING:
-    from emjax.experiments.pages.picture import StudyPicture
+    from emjax.experiments.archive.single import SingleRun
     from emjax.experiments.summary.findings import Findings
     from emjax.experiments.summary.verdicts import CellVerdicts
     from emjax.experiments.summary.view import StudyView
+    from emjax.report.drawing.picture import Picture
     from emjax.table import Table
 
 PAGE = "report.html"
@@ -71,7 +72,7 @@ class Written:
         self.page, self.title, self.answer, self.files = page, title, answer, tuple(files)
 
 
-def study_pictures(view: StudyView, records: Sequence[CellVerdicts] | None = None) -> list[StudyPicture]:
+def study_pictures(view: StudyView, records: Sequence[CellVerdicts] | None = None) -> list[Picture]:
     """All figures of a study, in the order of its page; they are drawn when they are looked at."""
     from emjax.experiments.pages.curves import curve_pictures
     from emjax.experiments.pages.frontier import frontier_picture
@@ -112,6 +113,17 @@ def write_pages(view: StudyView, target: Path, *, figures: bool = True) -> Writt
     for picture in pictures if figures else ():
         files += picture.write(target / "figures")
     return Written(target / PAGE, view.title, found.answer, files)
+
+
+def write_single(run: SingleRun, target: Path) -> list[Path]:
+    """Write the figures and tables of a single run into a folder; raises as `SingleRun.fit` does, and ConfigError."""
+    from emjax.report.files import write_files
+
+    refuse_links(target)  # before anything is worked out
+    source = run.comparison or run.posterior or run.fit
+    for folder in (target, *(target / name for name in FOLDERS)):
+        sweep_folder(folder)
+    return write_files(source, target)
 
 
 def write_index(written: Sequence[Written], target: Path) -> Path:
@@ -188,7 +200,7 @@ def for_spreadsheets(table: Any) -> Any:
     return table.assign(**columns).rename(columns=safe)
 
 
-def _content(view: StudyView, found: Findings, pictures: Sequence[StudyPicture]) -> dict[str, Any]:
+def _content(view: StudyView, found: Findings, pictures: Sequence[Picture]) -> dict[str, Any]:
     from emjax.experiments.summary.findings import CLAIM
     from emjax.experiments.summary.tables import main_table
     from emjax.experiments.summary.verdicts import DEFINITION

@@ -14,12 +14,13 @@ from matplotlib.ticker import NullLocator
 
 from emjax.experiments.pages.lanes import Lanes, Panel, best_axes, lanes, place_of
 from emjax.experiments.pages.marks import Mark, draw_points, log_ticks, method_marks, panel_axes
-from emjax.experiments.pages.picture import HOLLOW, StudyPicture
+from emjax.experiments.pages.picture import HOLLOW
 from emjax.experiments.summary.estimates import expected_band
 from emjax.experiments.summary.measures import KIND, PARAMETER, Measure
 from emjax.experiments.summary.view import Axis, StudyView
 from emjax.experiments.summary.words import value_text
 from emjax.report.drawing import style
+from emjax.report.drawing.picture import Picture
 from emjax.wording import elided, number, percent
 
 DRAWN = ("rmse", "bias", "coverage", "width", "log_score_loss", "total_variation", "ari", "run_seconds")
@@ -60,7 +61,7 @@ class Curves:
     own_scales: bool = False
 
 
-def curve_pictures(view: StudyView) -> Iterator[StudyPicture]:
+def curve_pictures(view: StudyView) -> Iterator[Picture]:
     """The curves of every measure against the settings that deserve it; dots where there is no order."""
     marks = method_marks(view.methods)
     axes: list[Axis | None] = [*best_axes(view)] or [None]
@@ -125,7 +126,7 @@ def _groups(found: pd.DataFrame, measure: Measure, kinds: Sequence[str]) -> list
     return sorted(there, key=lambda group: -distance[group])[:_MOST_BIASES]
 
 
-def _picture(name: str, drawn: Curves, layout: Lanes, found: pd.DataFrame, marks: Mapping[str, Mark]) -> StudyPicture:
+def _picture(name: str, drawn: Curves, layout: Lanes, found: pd.DataFrame, marks: Mapping[str, Mark]) -> Picture:
     measure = drawn.measure
     title = measure.short[:1].upper() + measure.short[1:]
     title += f" against {layout.axis.label}" if layout.axis is not None else ""
@@ -143,7 +144,7 @@ def _picture(name: str, drawn: Curves, layout: Lanes, found: pd.DataFrame, marks
     caption += HOLLOW if found["doubtful"].any() else ""
     caption += f" {layout.note}" if layout.note else ""
     text = f"{title}. {_in_words(drawn)}"
-    return StudyPicture(name, lambda width: draw_curves(drawn, marks, width), title, text, caption)
+    return Picture(name, lambda width: draw_curves(drawn, marks, width), title, text, caption)
 
 
 def _in_words(drawn: Curves) -> str:

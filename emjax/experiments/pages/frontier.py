@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emjax.experiments.pages.marks import Mark, draw_points, log_ticks, method_marks, panel_axes
-from emjax.experiments.pages.picture import HOLLOW, StudyPicture
+from emjax.experiments.pages.picture import HOLLOW
 from emjax.experiments.summary.measures import MEASURE, Measure
 from emjax.experiments.summary.view import StudyView
 from emjax.report.drawing import style
+from emjax.report.drawing.picture import Picture
 from emjax.wording import elided, listed
 
 
@@ -30,7 +31,7 @@ class Frontier:
     points: pd.DataFrame
 
 
-def frontier_picture(view: StudyView) -> StudyPicture | None:
+def frontier_picture(view: StudyView) -> Picture | None:
     """Accuracy against seconds; None where one of them is not known."""
     wished = [*(("rmse", kind) for kind in view.kinds[:1]), ("log_score_loss", ""), ("total_variation", "")]
     found = [_panel(view, MEASURE[name], group) for name, group in (wished if view.has_truth else [("log_score", "")])]
@@ -42,7 +43,7 @@ def frontier_picture(view: StudyView) -> StudyPicture | None:
     shares = best.groupby("method", sort=False, observed=True)["best"].agg(["sum", "size"])
     words = [f"{elided(str(line[0]), 40)} in {line[1]} of {line[2]} cells" for line in shares.itertuples()]
     title = panels[0].measure.label()
-    return StudyPicture(
+    return Picture(
         "frontier",
         lambda width: draw_frontier(panels, marks, width),
         "Accuracy against seconds",

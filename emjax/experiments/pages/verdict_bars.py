@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from emjax.experiments.pages.picture import StudyPicture
 from emjax.experiments.summary.verdicts import CellVerdicts
 from emjax.experiments.summary.view import StudyView
 from emjax.report.drawing import style
+from emjax.report.drawing.picture import Picture
 from emjax.wording import count, elided, percent
 
 MOST_BARS = 30
@@ -22,7 +22,7 @@ _PARTS = (
 )
 
 
-def verdict_picture(view: StudyView, records: Sequence[CellVerdicts]) -> StudyPicture | None:
+def verdict_picture(view: StudyView, records: Sequence[CellVerdicts]) -> Picture | None:
     """Where the verdict was right, cell by cell; None where nobody knows what is right."""
     known = [record for record in records if record.em_good is not None]
     if not known:
@@ -35,7 +35,7 @@ def verdict_picture(view: StudyView, records: Sequence[CellVerdicts]) -> StudyPi
     right = [record.right / record.n for record in known]
     span = f"right from {percent(min(right), 0)} to {percent(max(right), 0)} of the verdicts"
     left_out = f" The first {MOST_BARS} of {len(known)} bars." if len(known) > MOST_BARS else ""
-    return StudyPicture(
+    return Picture(
         "verdicts",
         lambda width: draw_verdicts(known, labels, width),
         "Where the verdict was right",

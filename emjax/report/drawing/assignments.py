@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from emjax.bayes.posterior import Posterior
 from emjax.comparison import Comparison
 from emjax.report.drawing import style
-from emjax.report.drawing.picture import Picture, picture
+from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.view import View, as_view, curves, entropy, shares_of_data
 from emjax.result import Fit
 from emjax.wording import elided, number, percent
@@ -210,17 +210,18 @@ def assignment_pictures(source: Comparison | Fit) -> Iterator[Picture]:
         name = "averaged over the posterior" if view.trusted else "averaged over draws that have not converged"
         shares, numbers = posterior, f"{numbers} and for {_unsure(posterior)} {name}."
     if view.n_features == 1:
-        yield picture(
+        yield Picture(
             "along",
             lambda width: assignments(view, width=width),
             title="Which component, along the data",
             text=f"Curves of the chance of each of {view.n_components} components along the data. {numbers}",
             caption="The chance that a value belongs to each component, numbered."
             + ("" if view.discrete else " The ticks below are the data."),
+            wide=False,
         )
     if view.n_features == 2:
         doubt = entropy(shares)
-        yield picture(
+        yield Picture(
             "map",
             lambda width: assignments(view, width=width),
             title="Where assignments are unsure",
@@ -229,13 +230,15 @@ def assignment_pictures(source: Comparison | Fit) -> Iterator[Picture]:
                 f"{number(doubt.mean(), 2)} of the largest possible, at most {number(doubt.max(), 2)}. {numbers}"
             ),
             caption="Entropy of each assignment, " + name + ": 0 is certain, 1 is no idea. Unsure data are larger.",
+            wide=False,
         )
-    yield picture(
+    yield Picture(
         "certainty",
         lambda width: certainty(view, width=width),
         title="How sure the assignments are",
         text=f"Curves of the chance of the likeliest component over the data, from the least certain. {numbers}",
         caption=numbers,
+        wide=False,
     )
 
 

@@ -10,7 +10,7 @@ from emjax.comparison import Comparison
 from emjax.report.drawing import style
 from emjax.report.drawing.density import MOST_FEATURES, left_out, one_feature
 from emjax.report.drawing.margin import height_name, level_ticks, margin
-from emjax.report.drawing.picture import Picture, picture
+from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.view import BAND_DRAWS, View, as_view, curves
 from emjax.result import Fit
 from emjax.wording import count, elided, listed, percent
@@ -60,7 +60,7 @@ def band_picture(comparison: Comparison) -> Picture | None:
     n_draws = count(min(BAND_DRAWS, comparison.posterior.n_draws), "draw")
     outside = _outside_words(view, shown)
     mean = "posterior predictive" if view.trusted else "mean of the draws, which have not converged,"
-    return picture(
+    return Picture(
         "density-band",
         lambda width: density_band(view, width=width),
         title="The density of each feature, with its band",
@@ -71,7 +71,6 @@ def band_picture(comparison: Comparison) -> Picture | None:
             f"components. {'Blue' if view.trusted else 'Grey'}: the {mean} and the {view.level:.0%} band of {n_draws}, "
             f"each point on its own. {outside}"
         ),
-        wide=True,
     )
 
 

@@ -23,7 +23,7 @@ from emjax.bayes.tree import stored_draws
 from emjax.comparison import Comparison
 from emjax.naming import scalar_parameters
 from emjax.report.drawing import style
-from emjax.report.drawing.picture import Picture, picture
+from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.view import posterior_of
 from emjax.wording import count, elided, listed, number
 
@@ -257,7 +257,7 @@ def _chain_picture(place: int, chains: Chains, *, aligned: bool) -> Picture:
     )
     means = listed([number(value) for value in chains.values.mean(axis=1)], 8)
     n_chains, n_draws = chains.values.shape
-    return picture(
+    return Picture(
         f"chains-{place}",
         lambda width: _chains(chains, width),
         title=elided(chains.name, 40),
@@ -266,6 +266,7 @@ def _chain_picture(place: int, chains: Chains, *, aligned: bool) -> Picture:
             f"{count(n_draws, 'draw')}.{numbers} Means of the chains: {means}."
         ),
         caption=_QUANTITIES.get(variable, "Labels were aligned first." if aligned else ""),
+        wide=False,
     )
 
 

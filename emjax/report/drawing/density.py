@@ -13,7 +13,7 @@ from emjax.comparison import Comparison
 from emjax.report.drawing import style
 from emjax.report.drawing.margin import height_name, level_ticks, margin
 from emjax.report.drawing.outlines import OUTLINE_MASS, contoured, draw_outlines, draw_points
-from emjax.report.drawing.picture import Picture, picture
+from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.profile import draw_profile, profile_features
 from emjax.report.drawing.view import BAND_DRAWS, RASTER_POINTS, View, as_view, moments
 from emjax.result import Fit
@@ -118,13 +118,12 @@ def density_picture(source: Comparison | Fit) -> Picture:
     """The fitted density over the data, of EM alone or with the draws."""
     view = as_view(source)
     caption = _one_feature_words(view) if view.n_features == 1 else _features_words(view)
-    return picture(
+    return Picture(
         "density",
         lambda width: density(view, width=width),
         title="The fitted density over the data",
         text=f"{_data_words(view)} {_component_words(view)} {_distance_words(source)}".strip(),
         caption=caption,
-        wide=True,
     )
 
 

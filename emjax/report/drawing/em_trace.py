@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from emjax.comparison import Comparison
 from emjax.report.drawing import style
-from emjax.report.drawing.picture import Picture, picture
+from emjax.report.drawing.picture import Picture
 from emjax.result import Fit
 from emjax.wording import count, number
 
@@ -60,7 +60,7 @@ def em_trace_picture(fit: Fit) -> Picture:
     gap = distances(fit)
     seen = gap[np.isfinite(gap)]
     first = f", {number(seen[0], 3)} nats below the best" if seen.size else ""
-    return picture(
+    return Picture(
         "em-trace",
         lambda width: em_trace(fit, width=width),
         title="EM's iterations",
@@ -72,4 +72,5 @@ def em_trace_picture(fit: Fit) -> Picture:
             "The best start. Below, the distance to the best value on a logarithmic scale: a straight line means that "
             "EM gains the same factor each time, and the flatter it is, the more the components overlap."
         ),
+        wide=False,
     )

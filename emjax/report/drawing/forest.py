@@ -12,7 +12,7 @@ from emjax.comparison import Comparison, ParameterRow
 from emjax.metrics.parameter import ROUNDING
 from emjax.naming import inner_names, scalar_parameters
 from emjax.report.drawing import style
-from emjax.report.drawing.picture import Picture, picture
+from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.view import View, as_view
 from emjax.wording import columns, count, elided, number
 
@@ -193,11 +193,10 @@ def forest_picture(comparison: Comparison) -> Picture | None:
         "The diamond is EM under the sampler's prior (MAP): its distance to the circle is what the prior does."
         f"{left_out if len(rows) < n_rows else ''}"
     )
-    return picture(
+    return Picture(
         "forest",
         lambda width: forest(comparison, width=width),
         title=f"EM beside the {posterior}",
         text=text,
         caption=caption,
-        wide=True,
     )

@@ -23,7 +23,7 @@ from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams
 from emjax.programs import filled_up, padded_rows
 from emjax.report.drawing import style
-from emjax.report.drawing.picture import Picture, picture
+from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.view import View, posterior_of
 from emjax.scope import computing
 from emjax.wording import fixed, listed, percent
@@ -214,13 +214,12 @@ def labels_picture(posterior: Posterior) -> Picture | None:
     pairs = pair_gaps(posterior)
     if not pairs:
         return None
-    return picture(
+    return Picture(
         "labels",
         lambda width: labels(posterior, width=width),
         title="How far labels can be trusted",
         text=_labels_text(posterior, pairs[0]),
         caption=_labels_caption(posterior, pairs[0]),
-        wide=True,
     )
 
 

@@ -14,7 +14,7 @@ from emjax.bayes.visits import PosteriorMode
 from emjax.catalogue import SAMPLERS
 from emjax.comparison import Comparison
 from emjax.report.drawing import style
-from emjax.report.drawing.picture import Picture, picture
+from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.view import View, posterior_of
 from emjax.wording import count, fixed, number, percent
 
@@ -164,13 +164,12 @@ def modes_picture(posterior: Posterior) -> Picture | None:
     """The modes, the mass of each by three accounts, and what each chain drew of it; None where none is known."""
     if not posterior.modes.modes:
         return None
-    return picture(
+    return Picture(
         "modes",
         lambda width: modes(posterior, width=width),
         title="The posterior's modes and their mass",
         text=_modes_text(posterior),
         caption=_modes_caption(posterior),
-        wide=True,
     )
 
 

@@ -1,12 +1,17 @@
-"""A figure as a page needs it: with an address that holds it, a text that says what it shows, and a caption."""
+"""A figure as a page needs it, with its words, and the files that it is written to."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import io
 from collections.abc import Callable
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from emjax.atomic import UNTOUCHED, write_atomically
+from emjax.report.drawing.style import drawing
 from emjax.report.svg import data_uri, pixels
 
 _WIDE, _NARROW, _CELL = 7.0, 4.0, 4.4
@@ -14,43 +19,66 @@ _WIDE, _NARROW, _CELL = 7.0, 4.0, 4.4
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """One figure as the page needs it.
+    """One figure, drawn when it is looked at.
 
     Attributes
     ----------
     name
-        Its anchor.
-    source, narrow
-        Addresses that hold the figure itself, for wide and for narrow screens (empty: the same).
-    width, height
-        In CSS pixels.
-    text
-        What it shows, for those who do not see it.
+        Its anchor, and the name of its files.
+    draw
+        The figure at a width in inches.
     title, caption
         What stands beside it.
+    text
+        What it shows, for those who do not see it.
+    wide
+        Whether it has the width of the page, and a form for narrow screens.
     """
 
     name: str
-    source: str
-    narrow: str
-    width: int
-    height: int
-    text: str
+    draw: Callable[[float], Figure]
     title: str
-    caption: str
+    text: str
+    caption: str = ""
+    wide: bool = True
+
+    @functools.cached_property
+    def figure(self) -> Figure:
+        """The form for wide screens."""
+        return self.draw(_WIDE if self.wide else _CELL)
+
+    @functools.cached_property
+    def source(self) -> str:
+        """An address that holds the figure itself, for wide screens."""
+        return data_uri(self.figure)
+
+    @functools.cached_property
+    def narrow(self) -> str:
+        """The same for narrow ones, empty where there is no other."""
+        return data_uri(self.draw(_NARROW)) if self.wide else ""
+
+    @property
+    def width(self) -> int:
+        """Of the wide form, in CSS pixels."""
+        return pixels(self.figure)[0]
+
+    @property
+    def height(self) -> int:
+        """Of the wide form, in CSS pixels."""
+        return pixels(self.figure)[1]
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write the figure as SVG and PDF; see `write_figure`."""
+        return write_figure(self.figure, folder, self.name)
 
 
-def picture(
-    name: str,
-    draw: Callable[[float], Figure],
-    *,
-    title: str,
-    text: str,
-    caption: str,
-    wide: bool = False,
-) -> Picture:
-    """The picture of a figure that ``draw`` makes at a width in inches; a wide one has a form for narrow screens."""
-    figure = draw(_WIDE if wide else _CELL)
-    width, height = pixels(figure)
-    narrow = data_uri(draw(_NARROW)) if wide else ""
-    return Picture(name, data_uri(figure), narrow, width, height, text, title, caption)
+def write_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure as SVG and PDF, in the colours of a light page, and return the paths."""
+    paths: list[Path] = []
+    for kind, date in (("svg", "Date"), ("pdf", "CreationDate")):
+        content = io.BytesIO()
+        with drawing():
+            figure.savefig(content, format=kind, metadata={date: None, "Creator": "emjax"})
+        paths.append(folder / f"{name}.{kind}")
+        write_atomically(paths[-1], content.getvalue(), UNTOUCHED)
+    return paths

@@ -22,7 +22,7 @@ from emjax.report.drawing.chains import (
     rank_deviations,
     rank_plot,
 )
-from emjax.report.drawing.picture import Picture, picture
+from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.view import posterior_of
 from emjax.wording import count, elided, fixed, listed, number
 
@@ -161,13 +161,12 @@ def ranks_picture(posterior: Posterior) -> Picture | None:
         f"from flat is chain {chain} in {elided(name, 60)}: its counts are {number(deviation, 3)} times as far from "
         "flat as those of independent draws."
     )
-    return picture(
+    return Picture(
         "ranks",
         lambda width: _panels(found, width),
         title="Ranks, quantity by quantity",
         text=text,
         caption=_ranks_caption(posterior, found),
-        wide=True,
     )
 
 
