@@ -58,7 +58,8 @@ def storage_error(error: BaseException, place: Path | str, rest: str = KEPT) -> 
 def storage(place: Path, rest: str = KEPT) -> Iterator[None]:
     """Turn an OSError of the block into a `StorageError` about ``place``."""
     try:
-        yield
+        with room(place, rest):
+            yield
     except EmjaxError:
         raise  # some are OSErrors too
     except OSError as error:
@@ -67,10 +68,7 @@ def storage(place: Path, rest: str = KEPT) -> Iterator[None]:
 
 @contextmanager
 def room(place: Path, rest: str = KEPT) -> Iterator[None]:
-    """Turn an error of the block that says that the disk is full into a `StorageError` about ``place``.
-
-    For blocks in which other errors than those of the disk are somebody else's.
-    """
+    """As `storage`, but for errors alone that say that the disk is full: others of the block are somebody else's."""
     try:
         yield
     except (OSError, RuntimeError) as error:

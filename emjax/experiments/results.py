@@ -171,7 +171,7 @@ class StudyResult(Pictured):
 
         return {
             "kind": "study",
-            "started": self.declaration["provenance"].get("started"),
+            "started": self.declaration["provenance"]["started"],
             "data": swept("data.source", "data"),
             "n_components": swept("model.n_components", "n_components"),
             "status": str(self.progress),

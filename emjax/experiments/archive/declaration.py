@@ -46,7 +46,7 @@ def write_declaration(folder: Path, study: Study, plan: Plan) -> None:
     document = _document(study, plan)
     previous = read_declaration(folder)
     if previous is not None:
-        document["provenance"]["started"] = previous["provenance"].get("started")
+        document["provenance"]["started"] = previous["provenance"]["started"]
     write_atomically(folder / JSON, to_json(document) + "\n")
 
 

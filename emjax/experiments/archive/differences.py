@@ -106,7 +106,7 @@ def job_versions(records: Iterable[Mapping[str, Any]]) -> dict[str, str | None]:
     """The versions in the provenance of some jobs; several of one package are joined by a comma."""
     found: dict[str, set[str]] = {}
     for record in records:
-        for package, version in record["provenance"].get("versions", {}).items():
+        for package, version in record["provenance"]["versions"].items():
             found.setdefault(package, set()).update([version] if version else [])
     return {package: ", ".join(sorted(versions)) or None for package, versions in found.items()}
 

@@ -42,10 +42,10 @@ def _numbers(*columns: str) -> dict[str, Any]:
 
 
 _PROVENANCE: dict[str, Any] = {
-    "started": (str | None, None),
-    "versions": (dict[str, str | None], {}),
-    "machine": (dict[str, Any], {}),
-    "devices": (_rows(platform=str, kind=str) | None, None),
+    "started": str | None,
+    "versions": dict[str, str | None],
+    "machine": dict[str, Any],
+    "devices": _rows(platform=str, kind=str),
 }
 
 # -- single runs
@@ -53,16 +53,16 @@ _PROVENANCE: dict[str, Any] = {
 RunConfig = _table(
     seed=(int, 0),
     data=_table(kind=(str, ""), source=(str, "")),
-    model=_table(family=(str, ""), covariance=(str, ""), n_components=(int, 0), file=(str, "")),
     methods=_rows(kind=str, name=(str | None, None)),
 )
 
 Environment = _table(
     **_PROVENANCE,
-    format=(Format, 1),
+    format=Format,
     task=Literal["compare", "fit", "sample"],
     data=_table(name=str, n_samples=int, n_features=int),
-    model=(_table(family=str, covariance=str | None, n_components=int) | None, None),
+    model=_table(family=str, covariance=str | None, n_components=int),
+    files=(dict[str, str], {}),
 )
 
 Unfinished = _table(key=str, done=list[Literal["EM", "sampling"]])

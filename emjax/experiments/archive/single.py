@@ -118,7 +118,7 @@ class SingleRun(Shown):
     def fit(self) -> Fit:
         """EM's fit as it was, with nothing computed anew; for ``sample`` the posterior mode.
 
-        Raises DataError as `data` does, ConfigError where a file is missing or damaged, or of an older emjax.
+        Raises DataError as `data` does, ConfigError where a file is missing or damaged.
         """
         return self._held["fit"]
 
@@ -171,12 +171,8 @@ class SingleRun(Shown):
 
     @property
     def model(self) -> Mapping[str, Any]:
-        """``family``, ``covariance`` and ``n_components`` of the mixture, each None where the folder does not say.
-
-        Written down when the run was made. Runs that are older say it in their config, unless a file built the model.
-        """
-        declared = self.environment.get("model") or self.config["model"]
-        return {name: declared.get(name) for name in ("family", "covariance", "n_components")}
+        """``family``, ``covariance`` and ``n_components`` of the mixture."""
+        return self.environment["model"]
 
     @property
     def data_name(self) -> str:
@@ -187,7 +183,7 @@ class SingleRun(Shown):
         """What a list of runs says of it: ``kind``, ``started``, ``data``, ``n_components``, ``status``."""
         return {
             "kind": self.task,
-            "started": self.environment.get("started"),
+            "started": self.environment["started"],
             "data": self.data_name,
             "n_components": self.model["n_components"],
             "status": self.ended,
@@ -200,7 +196,7 @@ class SingleRun(Shown):
 
     def versions(self) -> dict[str, Any]:
         """The versions that the numbers were made with."""
-        return dict(self.environment.get("versions", {}))
+        return dict(self.environment["versions"])
 
     def numbers(self) -> pandas.DataFrame:
         """All that a repetition should find again: ``file``, ``place`` in it, ``value`` and ``word``.
@@ -322,23 +318,18 @@ def written_objects(found: Mapping[str, Any]) -> dict[str, Any]:
 def read_objects(folder: Path, environment: Mapping[str, Any], data: Dataset) -> Mapping[str, Any]:
     """``fit``, ``posterior`` and ``comparison`` of a run, None where its task has none.
 
-    Raises ConfigError where a file is missing or damaged, or the run is one of an older emjax.
+    Raises ConfigError where a file is missing or damaged.
     """
     from emjax.plain import from_plain
 
-    path, again = folder / FILE, f"run it again, emjax run {printable(folder / CONFIG)}"
+    path = folder / FILE
     content = _content(path, environment)
     if content is None:
-        raise ConfigError(
-            f"{printable(folder)}: holds no {FILE}, because an older emjax wrote it or its family is one of a "
-            f"model file: {again}"
-        )
+        raise ConfigError(f"{printable(folder)}: holds no {FILE}, because its family is one of a model file")
     document = read_json(path, content)
     newer = newer_note(path, document, FILE_FORMAT)
     if newer is not None:
         raise ConfigError(newer)
-    if isinstance(document, Mapping) and document.get("format") == 1:
-        raise ConfigError(f"{printable(path)}: written by an older emjax: {again}")
     tree = _tree(folder / TREE, environment)
     try:
         elsewhere = dict(zip(_LEFT_OUT, (data.values, tree), strict=True))
@@ -366,8 +357,7 @@ def _tree(path: Path, environment: Mapping[str, Any]) -> xr.DataTree | None:
 
 def _content(path: Path, environment: Mapping[str, Any]) -> bytes | None:
     """The bytes of a file whose hash the run has written down, or None where it has not written one."""
-    files = environment.get("files")
-    expected = files.get(path.name) if isinstance(files, Mapping) else None
+    expected = environment.get("files", {}).get(path.name)
     if expected is None:
         return None
     content = read_bytes(path, _MOST_BYTES_TREE)

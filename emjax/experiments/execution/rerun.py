@@ -250,5 +250,5 @@ def _chosen(result: "StudyResult", wanted: Sequence[str], sample: int | None) ->
 
 
 def _devices(provenance: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    each = [[f"{device['platform']} {device['kind']}" for device in one.get("devices") or []] for one in provenance]
+    each = [[f"{device['platform']} {device['kind']}" for device in one["devices"]] for one in provenance]
     return {"devices": ", ".join(dict.fromkeys(", ".join(kinds) for kinds in each if kinds)) or None}

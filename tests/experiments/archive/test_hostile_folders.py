@@ -68,9 +68,6 @@ def with_model_file(copied, workplace):
             rewrite(run / "study.toml", model=table)
         else:
             rewrite(run / "config.toml", model=table)
-            environment = json.loads((run / "environment.json").read_text())
-            del environment["model"]  # as in a folder that does not say what was built
-            (run / "environment.json").write_text(json.dumps(environment))
         return run
 
     yield make
