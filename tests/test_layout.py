@@ -232,7 +232,6 @@ NAMES_A_FAMILY = {
     "catalogue.py": "the catalogue",
     "naming.py": "what is told of pairs of features, wherever a family has it",
     "summary.py": "mclust's word for the number of free parameters",
-    "experiments/archive/single.py": _STRUCTURE,
     "cli/options.py": _STRUCTURE,
     "experiments/config/data.py": _SIMULATION,
     "experiments/archive/documents.py": _RATE,
