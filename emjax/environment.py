@@ -107,35 +107,15 @@ def fingerprint_of(dataset: Any) -> str:
 
 
 def describe_run(
-    dataset: Any,
-    *,
-    model: Mapping[str, Any],
-    precision: str,
-    seed: int,
-    started: Moment,
-    roles: Mapping[str, float] | None = None,
+    dataset: Any, *, started: Moment, roles: Mapping[str, float] | None = None, **about: Any
 ) -> dict[str, Any]:
-    """Return the content of ``environment.json``.
+    """Return the content of ``environment.json`` on an ``emjax.datasets.Dataset``.
 
-    ``dataset`` is an ``emjax.datasets.Dataset``; ``model`` says what was fitted (``family``, ``covariance``,
-    ``n_components``), so that nobody has to build a mixture to tell it; ``started`` is when the run began; ``roles``
-    are `emjax.samples.Samples.roles`.
+    ``roles`` are `emjax.samples.Samples.roles`; ``about`` is said as it is, such as the ``model`` (``family``,
+    ``covariance``, ``n_components``), so that nobody has to build a mixture to tell it.
     """
-    return {
-        "format": FORMAT,
-        **provenance(started),
-        "devices": devices(),
-        "command": ["emjax", *sys.argv[1:]],
-        "seed": seed,
-        "precision": precision,
-        "data": {
-            "name": dataset.name,
-            "source": dataset.source,
-            "n_samples": int(dataset.shape[0]),
-            "n_features": int(dataset.shape[1]),
-            "feature_names": list(dataset.feature_names),
-            **(roles or {}),
-            "sha256": fingerprint_of(dataset),
-        },
-        "model": dict(model),
-    }
+    n_samples, n_features = map(int, dataset.shape)
+    data = {"name": dataset.name, "source": dataset.source, "n_samples": n_samples, "n_features": n_features}
+    data |= {"feature_names": list(dataset.feature_names), **(roles or {}), "sha256": fingerprint_of(dataset)}
+    command = ["emjax", *sys.argv[1:]]
+    return {"format": FORMAT, **provenance(started), "devices": devices(), "command": command, **about, "data": data}

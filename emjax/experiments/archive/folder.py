@@ -47,16 +47,11 @@ class Draft:
 
 
 class Archive:
-    """The folder of a study: which of its jobs are done, and their rows.
+    """The folder of a study: which of its jobs are done, and their rows. It need not exist before `begin`.
 
     Every method but `begin` may be called by any process at any time. Methods that write raise
     `emjax.atomic.StorageError`, a ConfigError, where the disk is full or cannot be written;
     what was finished before stays.
-
-    Parameters
-    ----------
-    path
-        The folder; it need not exist before `begin`.
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -38,11 +38,6 @@ class DaskExecutor:
 
     Dask itself moves the jobs of a lost worker to another one. The workers have to see the study's folder under the
     path that this process has for it, and to have emjax installed.
-
-    Attributes
-    ----------
-    n_workers
-        How many jobs can run at a time, counted when the executor starts.
     """
 
     def __init__(self, scheduler: str, n_workers: int | None) -> None:

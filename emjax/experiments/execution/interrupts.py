@@ -15,27 +15,15 @@ STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 
 
 class StudyInterrupted(KeyboardInterrupt):
-    """A run of a study was asked to stop; what was done is in its folder.
-
-    Attributes
-    ----------
-    number
-        The signal that asked: the command's exit code is 128 plus it, 130 after Ctrl-C.
-    """
+    """A run of a study was asked to stop by the signal ``number``; what was done is in its folder."""
 
     def __init__(self, message: str, number: int = signal.SIGINT) -> None:
         super().__init__(message)
-        self.number = number
+        self.number = number  # the command's exit code is 128 plus it, 130 after Ctrl-C
 
 
 class StopWish:
-    """Whether somebody has asked the run to stop.
-
-    Attributes
-    ----------
-    number
-        The signal that asked, None as long as nobody has.
-    """
+    """Whether somebody has asked the run to stop, and by which signal ``number``."""
 
     # A plain attribute: a lock that the main thread waits on could be taken when its signal handler wants it.
     def __init__(self) -> None:
@@ -101,11 +89,8 @@ def stop_signals() -> Iterator[StopWish]:
         wish.number = number
         tell(b"\nemjax: stopping; once more leaves at once\n")
 
-    before = handle_stopping(handle)
-    try:
+    with _handled(handle):
         yield wish
-    finally:
-        _put_back(before)
 
 
 @contextmanager
@@ -115,15 +100,20 @@ def held_back() -> Iterator[None]:
     Not by the mask of the thread: a process has others, of libraries, that would take the signal all the same.
     """
     arrived: list[int] = []
-    before = handle_stopping(lambda number, frame: arrived.append(number))
     try:
-        yield
+        with _handled(lambda number, frame: arrived.append(number)):
+            yield
     finally:
-        _put_back(before)
         for number in arrived[:1]:
             signal.raise_signal(number)
 
 
-def _put_back(before: dict[int, Any]) -> None:
-    for number, handler in before.items():
-        signal.signal(number, handler)
+@contextmanager
+def _handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Let ``handler`` take the signals that ask to stop during the block."""
+    before = handle_stopping(handler)
+    try:
+        yield
+    finally:
+        for number, known in before.items():
+            signal.signal(number, known)

@@ -23,11 +23,6 @@ class LocalExecutor:
     """A pool of processes with the interface of `concurrent.futures`, which outlives its workers.
 
     A worker that dies fails the job it was at and is replaced; one that overruns its time is killed and replaced.
-
-    Attributes
-    ----------
-    n_workers
-        How many processes there are.
     """
 
     def __init__(self, n_workers: int, *, cache: bool = True) -> None:

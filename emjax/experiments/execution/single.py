@@ -206,16 +206,16 @@ class _Run:
     @functools.cached_property
     def _described(self) -> dict[str, Any]:
         model = self.study.model
-        described = describe_run(
+        return describe_run(
             self.dataset,
-            # In words; of a model file this asks the mixture that it has built.
-            model={"family": model.family, "covariance": model.structure, "n_components": model.n_components},
-            precision=self.em.precision,
-            seed=self.study.seed,
             started=self.started,
             roles=self.samples.roles,
+            task=self.task.kind,
+            seed=self.study.seed,
+            precision=self.em.precision,
+            # In words; of a model file this asks the mixture that it has built.
+            model={"family": model.family, "covariance": model.structure, "n_components": model.n_components},
         )
-        return {**described, "task": self.task.kind}
 
     def _intervals(self, fit: Any) -> Any:
         from emjax.uncertainty.information import left_out

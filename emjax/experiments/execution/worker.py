@@ -38,24 +38,12 @@ _MOST_WARNINGS, _LONGEST_WARNING = 20, 200
 def do_job(folder: str, spec: Mapping[str, Any], time_limit: float | None = None, *, cache: bool = True) -> dict:
     """Do a job of a study and publish its rows in the study's folder, unless that is done or being done elsewhere.
 
-    Parameters
-    ----------
-    folder
-        The study's folder, as this process sees it.
-    spec
-        The job's `Job.spec`.
-    time_limit
-        Seconds after which the job gives up, looked at between its replicates; None: no limit.
-    cache
-        Whether compiled programs are kept between processes.
+    ``folder`` is the study's as this process sees it, ``spec`` the job's `Job.spec`. The job gives up after
+    ``time_limit`` seconds, looked at between its replicates.
 
-    Returns
-    -------
-    dict
-        ``state`` and ``key``. The state is ``done`` (with ``seconds`` and what `run_job` returned as ``summary``),
-        ``finished`` (it was done before), ``elsewhere`` (another runner is at it, the ``holder``), ``failed`` or
-        ``unwritable`` (with ``error``, one line). ``failed`` has the ``traceback`` too. Errors of the job are never
-        raised.
+    Returns the job's ``key`` and a ``state``: ``done`` (with ``seconds`` and ``summary``, which `run_job` returned),
+    ``finished`` (it was done before), ``elsewhere`` (another runner is at it, the ``holder``), ``failed`` (with
+    ``error``, one line, and ``traceback``) or ``unwritable`` (with ``error``). Errors of the job are never raised.
     """
     from emjax.experiments.archive.folder import Archive, StorageError
     from emjax.experiments.plan.jobs import job_key
