@@ -1,57 +1,186 @@
-"""The options of the command line: what each takes, where help shows it, and the config key behind it."""
+"""The options of the command line: those of `compare`, `fit` and `sample` are made from the fields of the config."""
 
+import dataclasses
+import types
+from collections.abc import Callable, Iterator, Mapping
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
-from emjax.catalogue import DEFAULT_FAMILY, DEFAULT_SAMPLER, FAMILY_ENTRIES, NAMED_SAMPLERS, SAMPLERS
-from emjax.cli.completion import choices, data_names
+from emjax.experiments.config.data import SourceData
+from emjax.experiments.config.methods import EmSettings, SamplerMethod
+from emjax.experiments.config.model import Model
+from emjax.experiments.config.schema import Output, Study
 
 EM, SAMPLER = "em", "sampler"
 """What stands in a key for the method of a command that is EM, or that samples."""
 
-OPTION_KEYS = {
-    "data": "data.source",
-    "columns": "data.columns",
-    "header": "data.header",
-    "weights": "data.weights",
-    "labels": "data.labels",
-    "missing": "data.missing",
-    "components": "model.n_components",
-    "family": "model.family",
-    "covariance": "model.covariance",
-    "prior": "em.kind",
-    "seed": "seed",
-    "precision": "em.precision",
-    "n_init": "em.n_init",
-    "starts": "em.starts",
-    "max_iter": "em.max_iter",
-    "tol": "em.tol",
-    "iterations": "em.iterations",
-    "log_every": "em.log_every",
-    "no_intervals": "em.intervals",
-    "method": "sampler.kind",
-    "no_loo": "sampler.loo",
-    "chains": "sampler.chains",
-    "warmup": "sampler.warmup",
-    "draws": "sampler.draws",
-    "target_accept_prob": "sampler.target_accept_prob",
-    "level": "level",
-    "out": "output.dir",
+_RUN, _STUDY = "Run", "Study"
+_TABLES: dict[str, tuple[type[BaseModel], str]] = {
+    "data": (SourceData, "Model"),
+    "model": (Model, "Model"),
+    EM: (EmSettings, "EM"),
+    SAMPLER: (SamplerMethod, "MCMC"),
+    "output": (Output, _RUN),
+    "": (Study, _RUN),
 }
-"""The config key behind every option; an option that is not given leaves the config's default."""
+"""The tables of the config that have options, and where the help shows them."""
 
-VALUES: dict[str, dict[Any, Any]] = {
-    "missing": {True: "keep"},
-    "no_intervals": {True: "none"},
-    "no_loo": {True: False},
-    "prior": {"none": "em", "default": "map"},
-}
-"""What the config says for what is given on the command line, where these are not the same."""
 
-_OTHERS = [name for name in FAMILY_ENTRIES if name != DEFAULT_FAMILY]
-_MODEL, _EM, _MCMC, _RUN, _STUDY = "Model", "EM", "MCMC", "Run", "Study"
+@dataclasses.dataclass(frozen=True)
+class ConfigOption:
+    """An option of `compare`, `fit` or `sample`.
+
+    Attributes
+    ----------
+    name
+        What it is called; ``max_iter`` is ``--max-iter``.
+    key
+        The setting behind it: ``model.n_components``, or ``em.tol`` of the method that is EM.
+    commands
+        Those that have it.
+    short
+        Its short form.
+    help
+        What the help says, where it is not the first words of the schema on the setting.
+    values
+        What the setting is for what is given, where these are not the same; with ``{True: ...}`` it is a flag.
+    """
+
+    name: str
+    key: str
+    commands: str = "compare fit sample"
+    short: str = ""
+    help: str = ""
+    values: Mapping[Any, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def written(self) -> str:
+        """What messages call it."""
+        return self.short or "--" + self.name.replace("_", "-")
+
+    def parameter(self) -> Parameter:
+        """The parameter of a command, made from the field of the schema."""
+        section, _, name = self.key.rpartition(".")
+        table, panel = _TABLES[section]
+        field = table.model_fields.get(name)
+        parts = [] if field is None else list(_parts(field.annotation))
+        literals = (part for part in parts if get_origin(part) is Literal)
+        names = list(self.values) or [one for literal in literals for one in get_args(literal)]
+        takes: Any = next((part for part in parts if part in (bool, int, float)), str)
+        long = "--" + self.name.replace("_", "-")
+        if names == [True]:
+            takes, names = bool, []
+        elif takes is bool:
+            long = f"{long}/--no-{self.name}"
+        text = self.help or ("" if field is None else _help(field, names))
+        metavar = {bool: "", int: "N", float: "X", str: "NAME" if names else "TEXT"}[takes]
+        option = typer.Option(
+            *filter(None, (self.short, long)),
+            metavar=metavar,
+            help=text,
+            autocompletion=_completer(names) if names else None,
+            rich_help_panel=panel,
+        )
+        return Parameter(self.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[takes | None, option])
+
+
+KINDS_OF_EM = {"none": "em", "default": "map"}
+"""The method that is EM by the prior that it works under."""
+
+OPTIONS = (
+    ConfigOption("components", "model.n_components", short="-k"),
+    ConfigOption("family", "model.family"),
+    ConfigOption("covariance", "model.covariance"),
+    ConfigOption("columns", "data.columns", help="The columns to use, as in A,B or 0,2."),
+    ConfigOption("header", "data.header"),
+    ConfigOption("weights", "data.weights"),
+    ConfigOption("labels", "data.labels"),
+    ConfigOption("missing", "data.missing", help="Keep empty cells, as not seen.", values={True: "keep"}),
+    ConfigOption("prior", "em.kind", "compare fit", help="Likelihood (none) or MAP (default).", values=KINDS_OF_EM),
+    ConfigOption("precision", "em.precision"),
+    ConfigOption("n_init", "em.n_init"),
+    ConfigOption("starts", "em.starts"),
+    ConfigOption("max_iter", "em.max_iter", "compare fit"),
+    ConfigOption("tol", "em.tol", "compare fit"),
+    ConfigOption("iterations", "em.iterations", "fit"),
+    ConfigOption("log_every", "em.log_every", "fit"),
+    ConfigOption("no_intervals", "em.intervals", "fit sample", help="No standard errors.", values={True: "none"}),
+    ConfigOption("method", "sampler.kind", "compare sample"),
+    ConfigOption("chains", "sampler.chains", "compare sample"),
+    ConfigOption("warmup", "sampler.warmup", "compare sample"),
+    ConfigOption("draws", "sampler.draws", "compare sample"),
+    ConfigOption("target_accept_prob", "sampler.target_accept_prob", "compare sample"),
+    ConfigOption("no_loo", "sampler.loo", "compare", help="Leave out PSIS-LOO.", values={True: False}),
+    ConfigOption("level", "level"),
+    ConfigOption("seed", "seed"),
+    ConfigOption("out", "output.dir"),
+)
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """The plain types and the Literals that an annotation is made of."""
+    if get_origin(annotation) is Annotated:
+        yield from _parts(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, types.UnionType):
+        for choice in get_args(annotation):
+            yield from _parts(choice)
+    else:
+        yield annotation
+
+
+def _help(field: FieldInfo, names: list[str]) -> str:
+    """The first words of the schema on a field, the names that it takes, and what holds where it is left out."""
+    said, _, rest = (field.description or "").partition(";")
+    default = field.default if field.default is not None else rest.partition("default: ")[2].partition(";")[0]
+    default = "" if default in ("", PydanticUndefined) else f" ({str(default).partition(', and ')[0]})"
+    return said[:1].upper() + said[1:] + (f": {', '.join(names)}" if names else "") + f"{default}."
+
+
+def _completer(names: list[str]) -> Callable[[str], list[str]]:
+    """What the shell offers after Tab; where nothing is offered, it goes on with files."""
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+def data_names(incomplete: str) -> list[str]:
+    """The bundled data sets whose names begin so."""
+    from emjax import datasets
+
+    return [name for name in datasets.available() if name.startswith(incomplete)]
+
+
+def config_command(name: str, doc: str, run: Callable[[str, dict[str, Any]], int]) -> Callable[..., int]:
+    """A command whose options are those of `OPTIONS`.
+
+    It hands ``run`` the command's name and what was given, by the names of the options.
+    """
+
+    def command(**given: Any) -> int:
+        return run(name, given)
+
+    shared = {
+        "overwrite": (Overwrite, False),
+        "set_": (Set, None),
+        "json": (Json, False),
+        "quiet": (Quiet, False),
+        "progress": (Bars, None),
+        "no_cache": (NoCache, False),
+    }
+    parameters = [
+        Parameter("data", Parameter.KEYWORD_ONLY, annotation=Data),
+        *(option.parameter() for option in OPTIONS if name in option.commands.split()),
+        *(Parameter(key, Parameter.KEYWORD_ONLY, default=one[1], annotation=one[0]) for key, one in shared.items()),
+    ]
+    command.__name__, command.__doc__ = name, doc
+    command.__signature__ = Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
 
 Data = Annotated[
     str,
@@ -59,104 +188,6 @@ Data = Annotated[
         metavar="DATA", help="A bundled name, a CSV, Parquet, Arrow or NumPy file, or -.", autocompletion=data_names
     ),
 ]
-Columns = Annotated[str | None, typer.Option(metavar="A,B", help="Columns to use.", rich_help_panel=_MODEL)]
-Header = Annotated[
-    bool | None,
-    typer.Option("--header/--no-header", metavar="", help="First line is names (found out).", rich_help_panel=_MODEL),
-]
-Weights = Annotated[str | None, typer.Option(metavar="A", help="Column with weights of rows.", rich_help_panel=_MODEL)]
-Labels = Annotated[str | None, typer.Option(metavar="A", help="Column with known components.", rich_help_panel=_MODEL)]
-Missing = Annotated[
-    bool | None, typer.Option("--missing", metavar="", help="Keep empty cells, not seen.", rich_help_panel=_MODEL)
-]
-Components = Annotated[
-    int | None,
-    typer.Option("-k", "--components", metavar="K", help="Number of components (required).", rich_help_panel=_MODEL),
-]
-FamilyName = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        autocompletion=choices("model.family"),
-        help=f"{' (default), '.join([DEFAULT_FAMILY, ', '.join(_OTHERS[:-1])])} or {_OTHERS[-1]}.",
-        rich_help_panel=_MODEL,
-    ),
-]
-Covariance = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        autocompletion=choices("model.covariance"),
-        help="full (default), tied, diag or spherical.",
-        rich_help_panel=_MODEL,
-    ),
-]
-PriorName = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        autocompletion=lambda incomplete: [name for name in VALUES["prior"] if name.startswith(incomplete)],
-        help="EM: likelihood (none) or MAP (default).",
-        rich_help_panel=_MODEL,
-    ),
-]
-Precision = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        autocompletion=choices("methods.precision"),
-        help="float64 (default) or float32.",
-        rich_help_panel=_MODEL,
-    ),
-]
-NInit = Annotated[int | None, typer.Option("--n-init", metavar="N", help="Number of starts.", rich_help_panel=_EM)]
-Starts = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        autocompletion=choices("methods.starts"),
-        help="mixed (default), kmeans++, random, responsibilities, hierarchical or short_em.",
-        rich_help_panel=_EM,
-    ),
-]
-MaxIter = Annotated[int | None, typer.Option("--max-iter", metavar="N", help="Most iterations.", rich_help_panel=_EM)]
-Tol = Annotated[
-    float | None,
-    typer.Option(metavar="X", help="Distance to the limit at which EM stops.", rich_help_panel=_EM),
-]
-Iterations = Annotated[int | None, typer.Option(metavar="N", help="Run exactly N iterations.", rich_help_panel=_EM)]
-LogEvery = Annotated[
-    int | None,
-    typer.Option("--log-every", metavar="M", help="Log the parameters every M iterations.", rich_help_panel=_EM),
-]
-Method = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        autocompletion=choices("methods.kind", SAMPLERS),
-        help=f"{DEFAULT_SAMPLER} (default), {', '.join(NAMED_SAMPLERS)}.",
-        rich_help_panel=_MCMC,
-    ),
-]
-Chains = Annotated[int | None, typer.Option(metavar="N", help="Chains (the method's own).", rich_help_panel=_MCMC)]
-Warmup = Annotated[
-    int | None, typer.Option(metavar="N", help="Warm-up steps (the method's own).", rich_help_panel=_MCMC)
-]
-Draws = Annotated[
-    int | None, typer.Option(metavar="N", help="Draws per chain (until they suffice).", rich_help_panel=_MCMC)
-]
-Acceptance = Annotated[
-    float | None,
-    typer.Option(
-        "--target-accept-prob", metavar="P", help="Raise it where transitions diverge.", rich_help_panel=_MCMC
-    ),
-]
-Level = Annotated[float | None, typer.Option(metavar="P", help="Probability of intervals (0.9).", rich_help_panel=_RUN)]
-NoLoo = Annotated[bool | None, typer.Option("--no-loo", metavar="", help="Leave out PSIS-LOO.", rich_help_panel=_RUN)]
-NoIntervals = Annotated[
-    bool | None, typer.Option("--no-intervals", metavar="", help="No standard errors.", rich_help_panel=_RUN)
-]
-Seed = Annotated[int | None, typer.Option(metavar="N", help="Random seed (0).", rich_help_panel=_RUN)]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder (runs/DATA-kK).", rich_help_panel=_RUN)]
 Overwrite = Annotated[
     bool,

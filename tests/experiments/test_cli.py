@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from emjax.cli import app as cli
 from emjax.cli.app import app
+from emjax.cli.commands import run as commands
 
 HEAVY = ("jax", "numpyro", "arviz", "matplotlib", "pandas", "pyarrow", "scipy", "xarray")
 
@@ -245,8 +245,8 @@ def test_what_does_not_fit_the_memory_after_all_is_one_line(error, monkeypatch, 
     def fails(*args, **options):
         raise error
 
-    monkeypatch.setattr(cli, "_execute", fails)
-    assert cli.app(["fit", "faithful", "-k", "2"], standalone_mode=False) == 2
+    monkeypatch.setattr(commands, "execute", fails)
+    assert app(["fit", "faithful", "-k", "2"], standalone_mode=False) == 2
     captured = capsys.readouterr()
     assert captured.err == (
         "emjax: error: there is not enough memory for this: ask for fewer components, starts, draws or rows\n"
@@ -257,9 +257,9 @@ def test_other_errors_of_a_program_stay_what_they_are(monkeypatch):
     def fails(*args, **options):
         raise RuntimeError("something else")
 
-    monkeypatch.setattr(cli, "_execute", fails)
+    monkeypatch.setattr(commands, "execute", fails)
     with pytest.raises(RuntimeError, match="something else"):
-        cli.app(["fit", "faithful", "-k", "2"], standalone_mode=False)
+        app(["fit", "faithful", "-k", "2"], standalone_mode=False)
 
 
 EARLY = """

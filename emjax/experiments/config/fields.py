@@ -134,7 +134,8 @@ def tagged(choose: Callable[[Any], str | None]) -> Discriminator:
 class Section(Shown, BaseModel):
     """A table of the config: its keys are closed and its values cannot change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built when a config is first checked, not when the options of the command line are read off the fields.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     def _shown(self) -> Iterator[tuple[str, Any]]:
         yield from ((name, getattr(self, name)) for name in type(self).model_fields if name in self.model_fields_set)

@@ -89,14 +89,14 @@ class EmSettings(MethodBase):
         default=1e-6, description="stop when the estimated distance to the limit is below this; 0: never"
     )
     iterations: Annotated[int, bounded("iterations")] | None = Field(
-        default=None, description="run exactly this many iterations (max_iter and tol are then not used)"
+        default=None, description="run exactly this many iterations; max_iter and tol are then not used"
     )
     precision: Precision = Field(default="float64", description="precision of EM")
     intervals: Literal["information", "none"] = Field(
         default="information", description="information: from the observed information; none: estimates alone"
     )
     log_every: Annotated[int, bounded("log_every")] = Field(
-        default=0, description="in a single run a line with the parameters every so many iterations; 0: none"
+        default=0, description="a line with the parameters every so many iterations of a single run; 0: none"
     )
 
     @property
@@ -128,9 +128,11 @@ class SamplerMethod(MethodBase):
 
     of_single_runs: ClassVar[frozenset[str]] = frozenset({"loo"})
 
-    kind: SamplerName = Field(description="; ".join(f"{name}: {entry.what}" for name, entry in SAMPLERS.items()))
+    kind: SamplerName = Field(
+        description="the sampler; " + "; ".join(f"{name}: {entry.what}" for name, entry in SAMPLERS.items())
+    )
     chains: Annotated[int, bounded("chains")] | None = Field(
-        default=None, description=f"chains; default: {sampler_defaults('chains')}"
+        default=None, description=f"number of chains; default: {sampler_defaults('chains')}"
     )
     warmup: Annotated[int, bounded("warmup")] | None = Field(
         default=None,

@@ -151,10 +151,11 @@ _PRIOR = (
 class Model(Section):
     """The mixture: what its components are and how many there are."""
 
-    family: FamilyName = Field(default=DEFAULT_FAMILY, description=f"what its components are ({family_list()})")
+    family: FamilyName = Field(default=DEFAULT_FAMILY, description=f"what its components are; {family_list()}")
     covariance: StructureName | None = Field(
         default=None,
-        description=f"{', '.join(filter(is_structured, FAMILY_ENTRIES))} only; default: {DEFAULT_STRUCTURE}",
+        description=f"covariance structure of {' and '.join(filter(is_structured, FAMILY_ENTRIES))} components; "
+        f"default: {DEFAULT_STRUCTURE}",
     )
     n_components: Annotated[int, bounded("n_components")] = Field(description="number of components, K")
     prior: PriorSetting | None = Field(default=None, description=_PRIOR)
@@ -265,4 +266,4 @@ class ModelChange(Section):
         return merged
 
 
-MODEL: TypeAdapter[Model | FileModel] = TypeAdapter(ModelSetting)
+MODEL: TypeAdapter[Model | FileModel] = TypeAdapter(ModelSetting, config=ConfigDict(defer_build=True))

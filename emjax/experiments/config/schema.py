@@ -72,7 +72,9 @@ class Study(Section):
         default=None,
         description="what the report's answer is about; default: the verdict where a method records one, else coverage",
     )
-    seed: Seed = Field(default=0, description="all random numbers follow from it, and from what they are for")
+    seed: Seed = Field(
+        default=0, description="random seed; all random numbers follow from it, and from what they are for"
+    )
     data: Data = Field(description="the data of a replicate, from a source or drawn from a mixture")
     model: ModelSetting = Field(description="the mixture that all methods fit: declared, or built by a file")
     methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=1000)] = Field(
