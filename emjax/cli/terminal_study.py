@@ -117,9 +117,6 @@ def repetition_view(repetition: "Repetition") -> list[RenderableType]:
         lines.append(Text(f"{count(len(repetition.jobs), 'job')} computed anew.", style="dim"))
     for key, error in repetition.errors.items():
         lines.append(Text.assemble((f"{key} failed now: ", _STYLES["bad"]), printable(error)))
-    if repetition.timed and not repetition.same:
-        methods = ", ".join(map(printable, repetition.timed))
-        lines.append(Text(f"A budget in seconds lets numbers depend on the machine's speed: {methods}."))
     for what, pairs in (("Versions", repetition.versions), ("Devices", repetition.devices)):
         if pairs:
             lines += terminal_table(pairs_table(f"{what} that changed", pairs, names), _REST)

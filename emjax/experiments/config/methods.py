@@ -17,7 +17,7 @@ from emjax.catalogue import (
     sampler_defaults,
     samplers_where,
 )
-from emjax.experiments.config.fields import Misplaced, NotNegative, Seconds, Section, Share, Text, bounded, tagged
+from emjax.experiments.config.fields import Misplaced, NotNegative, Section, Share, Text, bounded, tagged
 from emjax.experiments.config.model import ModelChange
 from emjax.experiments.config.parts import MethodOrFunction, OwnMethod, own_label
 
@@ -34,16 +34,9 @@ _SINGLE = " and ".join(samplers_where("float32"))
 class Budget(Section):
     """What a method may spend on one data set, so that accuracy is compared at equal cost."""
 
-    seconds: Seconds | None = Field(default=None, description="run seconds, compilation not counted")
-    evaluations: Annotated[int, bounded("evaluations")] | None = Field(
-        default=None, description="passes over the data: E-steps of all starts, density evaluations of all chains"
+    evaluations: Annotated[int, bounded("evaluations")] = Field(
+        description="passes over the data: E-steps of all starts, density evaluations of all chains"
     )
-
-    @model_validator(mode="after")
-    def _one_unit(self) -> Budget:
-        if (self.seconds is None) == (self.evaluations is None):
-            raise ValueError("give either seconds or evaluations")
-        return self
 
 
 class MethodBase(Section):

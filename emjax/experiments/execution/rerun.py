@@ -68,8 +68,6 @@ class Repetition(Shown):
         The keys of the jobs of a study that were computed anew.
     errors
         Of those that failed now, by key.
-    timed
-        The methods whose budget is in seconds: their numbers may differ from run to run.
     """
 
     numbers: NumberComparison
@@ -77,7 +75,6 @@ class Repetition(Shown):
     devices: dict[str, tuple[Any, Any]]
     jobs: tuple[str, ...] = ()
     errors: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    timed: tuple[str, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -180,14 +177,12 @@ def _repeat_jobs(
     )
     stored, fresh = [records[key] for key in repeated], [record_of(again, key) for key in repeated]
     then, now = ([record["provenance"] for record in found] for found in (stored, fresh))
-    methods = [record["spec"]["method"] for record in records.values()]
     return Repetition(
         numbers=compare_numbers(before, after),
         versions=differing(job_versions(stored), job_versions(fresh)),
         devices=differing(_devices(then), _devices(now)),
         jobs=keys,
         errors=errors,
-        timed=tuple(dict.fromkeys(m["name"] for m in methods if (m.get("budget") or {}).get("seconds") is not None)),
     )
 
 

@@ -155,7 +155,6 @@ _DIAGNOSTICS = {
     "intervals_rough": "whether EM's intervals are known to be rough",
     "budget_used": "share of the budget that was spent",
     "draws": "draws that were kept under a budget",
-    "n_starts": "starts of EM under a budget",
     "max_iter": "the most iterations under a budget",
 }
 MEASURES += tuple(Measure(name, name, name.replace("_", " "), meaning, 0) for name, meaning in _DIAGNOSTICS.items())

@@ -33,8 +33,7 @@ def run_job(
 ) -> dict[str, Any]:
     """Run a job and write its rows, and its posteriors where the method keeps them.
 
-    Two runs of the same spec write equal rows but for the quantities in `emjax.experiments.work.measures.COST`, unless
-    the method has a budget of seconds.
+    Two runs of the same spec write equal rows but for the quantities in `emjax.experiments.work.measures.COST`.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ MEASURED = frozenset((
 TOLD = frozenset((
     "log_likelihood", "log_evidence", "bic", "n_iter", "n_evaluations", "n_optima", "max_rhat", "min_ess",
     "divergences", "pareto_k", "n_modes", "alignment_trust", "spurious", "intervals_withheld", "intervals_rough",
-    "budget_used", "draws", "n_starts", "max_iter",
+    "budget_used", "draws", "max_iter",
 ))  # fmt: skip
 """What emjax's methods tell of themselves; a method of the user's own may tell it too, and anything else."""
 

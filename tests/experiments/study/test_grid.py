@@ -68,9 +68,9 @@ def test_without_a_sweep_there_is_one_cell():
 
 
 def test_a_method_is_swept_by_its_name():
-    cells = expand(study({"grid": {"methods.peer.n_init": [1, 4], "methods.em.budget.seconds": [1.0]}}))
+    cells = expand(study({"grid": {"methods.peer.n_init": [1, 4], "methods.em.budget.evaluations": [1000]}}))
     assert [cell.study.methods[1].n_init for cell in cells] == [1, 4]
-    assert cells[0].study.methods[0].budget.seconds == 1.0
+    assert cells[0].study.methods[0].budget.evaluations == 1000
 
 
 def test_what_every_cell_has_from_the_sweep_need_not_stand_elsewhere():
@@ -204,7 +204,7 @@ def test_seeds_depend_on_what_they_should():
     assert len({data_seed(spec, 3) for spec in specs}) == 1, "models and methods see the same data"
     assert len({data_seed(specs[0], number) for number in range(100)}) == 100
     assert len({method_seed(spec, 1) for spec in specs}) == 6, "two models, three methods, whatever the block"
-    renamed = {**specs[0], "method": {**specs[0]["method"], "name": "other", "budget": {"seconds": 3}}}
+    renamed = {**specs[0], "method": {**specs[0]["method"], "name": "other", "budget": {"evaluations": 300}}}
     assert method_seed(renamed, 1) == method_seed(specs[0], 1)
     other = {**specs[0], "data": {**specs[0]["data"], "n_samples": 7}}
     assert data_seed(other, 3) != data_seed(specs[0], 3)

@@ -18,7 +18,7 @@ seed = 3
 level = 0.9
 data = { kind = "simulate", weights = [0.5, 0.5], mean = [0, 3], scale = [1, 1], contamination = { share = 0.1 } }
 model = { n_components = 2, prior = { concentration = 2.0 } }
-methods = [{ kind = "em", n_init = 5, budget = { seconds = 1.5 } }, { kind = "hmc", chains = 4 }]
+methods = [{ kind = "em", n_init = 5, budget = { evaluations = 150 } }, { kind = "hmc", chains = 4 }]
 [sweep]
 replicates = 20
 [sweep.grid]
@@ -88,7 +88,7 @@ def test_a_study_fits_the_schema_and_its_mistakes_do_not():
     assert fits(good, schema, schema)
     for place, name, wrong in [
         ((), "seeds", 1), ((), "level", 1.5), (("data",), "n_sample", 5), (("methods", 0), "draws", 5),
-        (("methods", 0), "kind", "emm"), (("methods", 0, "budget"), "seconds", 0), (("model",), "file", "m.py"),
+        (("methods", 0), "kind", "emm"), (("methods", 0, "budget"), "evaluations", 0), (("model",), "file", "m.py"),
         (("model", "prior"), "concentrations", 1), (("sweep",), "replicates", 2.5), (("sweep", "grid"), "level", []),
         (("sweep", "grid", "data"), "overlap", 0.1),
     ]:  # fmt: skip

@@ -30,7 +30,7 @@ BASES: list[dict[str, Any]] = [
         "data": {"kind": "simulate", "weights": [0.5, 0.5], "mean": [[0.0], [3.0]], "scale": [1, 1], "n_samples": 200},
         "model": {"n_components": 2, "prior": {"concentration": 2.0, "scatter": 0.5}},
         "methods": [
-            {"kind": "em", "n_init": 5, "budget": {"seconds": 1.5}},
+            {"kind": "em", "n_init": 5, "budget": {"evaluations": 150}},
             {"kind": "hmc", "name": "sampler", "chains": 4, "verdict": True},
         ],
         "sweep": {

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from emjax.clock import Stopwatch, stopwatch
-from emjax.em.fit import fit
 from emjax.em.many import fit_many
-from emjax.experiments.work.methods.budgets import allowance, check_budget, em_iterations, in_rounds
+from emjax.experiments.work.methods.budgets import em_iterations, evaluations_of
 from emjax.experiments.work.methods.shared import (
     FAILURES,
     check_deadline,
@@ -34,13 +32,10 @@ from emjax.uncertainty.many import intervals_many
 def outcomes(
     spec: Mapping[str, Any], replicates: Sequence[Replicate], *, deadline: float | None = None
 ) -> Iterator[Outcome]:
-    """The outcome of EM on each replicate; a budget of seconds is spent on one replicate after the other."""
+    """The outcome of EM on each replicate."""
     method = spec["method"]
-    check_budget(method)
     mixture = declared_mixture(spec, with_prior=method["kind"] == "map")
-    go = _together if allowance(method, "seconds") is None else _in_rounds
-    ends: Iterable[_End | Exception] = go(spec, mixture, replicates, deadline)
-    for replicate, end in zip(replicates, ends, strict=True):
+    for replicate, end in zip(replicates, _together(spec, mixture, replicates, deadline), strict=True):
         yield failed(end) if isinstance(end, Exception) else _outcome(method, end, replicate)
 
 
@@ -66,7 +61,7 @@ def _together(
         fits = _fits(spec, mixture, replicates, max_iter)
         found = _intervals(method, spec["level"], fits)
     compile_seconds, run_seconds = _share(clock, len(replicates))
-    numbers = {} if allowance(method, "evaluations") is None else {"max_iter": float(max_iter)}
+    numbers = {} if evaluations_of(method) is None else {"max_iter": float(max_iter)}
     return [
         end if isinstance(end, Exception) else _End(end, interval, compile_seconds, run_seconds, numbers)
         for end, interval in zip(fits, found, strict=True)
@@ -124,42 +119,6 @@ def _intervals(method: Mapping[str, Any], level: float, ends: Sequence[Fit | Exc
         # An exception stands in the place of an exception, and none was handed over.
         found[place] = interval if isinstance(interval, Intervals) else None
     return found
-
-
-def _in_rounds(
-    spec: Mapping[str, Any], mixture: Mixture, replicates: Sequence[Replicate], deadline: float | None
-) -> Iterator[_End | Exception]:
-    """One replicate after the other: rounds of starts with new keys until the seconds are used, the best is kept."""
-    for done, replicate in enumerate(replicates):
-        check_deadline(deadline, done, len(replicates))
-        try:
-            yield _rounds(spec, mixture, replicate)
-        except FAILURES as error:
-            yield error
-
-
-def _rounds(spec: Mapping[str, Any], mixture: Mixture, replicate: Replicate) -> _End:
-    method, key = spec["method"], random_key(spec, replicate.number)
-    seconds = allowance(method, "seconds")
-    assert seconds is not None
-
-    def attempt(number: int) -> tuple[Fit, float]:
-        start = jax.random.fold_in(key, number)
-        end = fit(scaled, replicate.data, key=start, max_iter=method["max_iter"], **_settings(method))
-        return end, end.run_seconds
-
-    with stopwatch() as clock:
-        scaled = _scaled(spec, mixture, replicate)
-        fits, used = in_rounds(attempt, seconds)
-        best = max(fits, key=_rank)
-        (found,) = _intervals(method, spec["level"], [best])
-    numbers = {"n_starts": float(len(fits) * method["n_init"]), "budget_used": used / seconds}
-    return _End(best, found, clock.compile_seconds, clock.run_seconds, numbers)
-
-
-def _rank(end: Fit) -> tuple[bool, float]:
-    """The order in which `emjax.fit` ranks optima: regular ones first, then by the objective."""
-    return end.optima[0].kind == "regular", end.objective
 
 
 def _outcome(method: Mapping[str, Any], end: _End, replicate: Replicate) -> Outcome:

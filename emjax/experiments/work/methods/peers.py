@@ -14,8 +14,8 @@ import numpy as np
 
 from emjax.catalogue import DEFAULT_FAMILY, has_peer
 from emjax.errors import ConfigError
-from emjax.experiments.plan.jobs import derived_seed, method_seed
-from emjax.experiments.work.methods.budgets import allowance, check_budget, in_rounds, sklearn_iterations
+from emjax.experiments.plan.jobs import method_seed
+from emjax.experiments.work.methods.budgets import evaluations_of, sklearn_iterations
 from emjax.experiments.work.methods.shared import FAILURES, check_deadline, failed, label, point_estimates
 from emjax.experiments.work.outcome import Outcome, Replicate
 
@@ -24,7 +24,6 @@ def outcomes(
     spec: Mapping[str, Any], replicates: Sequence[Replicate], *, deadline: float | None = None
 ) -> Iterator[Outcome]:
     """The outcome of scikit-learn's estimator on each replicate."""
-    check_budget(spec["method"])
     _check(spec)
     max_iter = sklearn_iterations(spec["method"])
     for done, replicate in enumerate(replicates):
@@ -50,16 +49,8 @@ def _check(spec: Mapping[str, Any]) -> None:
 def _run(spec: Mapping[str, Any], replicate: Replicate, max_iter: int) -> Outcome:
     method, values = spec["method"], np.asarray(replicate.data.values)
     seed = method_seed(spec, replicate.number)
-    seconds = allowance(method, "seconds")
-    if seconds is None:
-        estimator, run_seconds = _fit(spec, values, seed, max_iter)
-        numbers = {} if allowance(method, "evaluations") is None else {"max_iter": float(max_iter)}
-    else:
-        rounds, run_seconds = in_rounds(
-            lambda number: _fit(spec, values, derived_seed(seed, number), max_iter), seconds
-        )
-        estimator = max(rounds, key=lambda found: (found.converged_, found.lower_bound_))
-        numbers = {"n_starts": float(len(rounds) * method["n_init"]), "budget_used": run_seconds / seconds}
+    estimator, run_seconds = _fit(spec, values, seed, max_iter)
+    numbers = {} if evaluations_of(method) is None else {"max_iter": float(max_iter)}
     outcome = _outcome(estimator, _covariance(spec), values, replicate.data.feature_names)
     return dataclasses.replace(outcome, numbers={**outcome.numbers, **numbers}, run_seconds=run_seconds)
 

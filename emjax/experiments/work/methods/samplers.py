@@ -20,10 +20,8 @@ from emjax.catalogue import SAMPLERS
 from emjax.comparison import compare
 from emjax.em.fit import fit as fit_by_em
 from emjax.experiments.work.methods.budgets import (
-    allowance,
-    check_budget,
     draws_by_evaluations,
-    draws_by_seconds,
+    evaluations_of,
 )
 from emjax.experiments.work.methods.shared import (
     FAILURES,
@@ -53,7 +51,6 @@ def outcomes(
     spec: Mapping[str, Any], replicates: Sequence[Replicate], *, deadline: float | None = None
 ) -> Iterator[Outcome]:
     """The outcome of a sampler on each replicate."""
-    check_budget(spec["method"])
     mixture = declared_mixture(spec, with_prior=True)
     for done, replicate in enumerate(replicates):
         check_deadline(deadline, done, len(replicates))
@@ -68,12 +65,11 @@ def _run(spec: Mapping[str, Any], mixture: Mixture, replicate: Replicate) -> Out
     method = spec["method"]
     key = random_key(spec, replicate.number)
     sampler = _Sampler(method, with_prior_of(spec, mixture, replicate.data), replicate, key)
-    if allowance(method, "evaluations") is not None:
-        posterior, numbers = _within_evaluations(sampler)
-    elif allowance(method, "seconds") is not None:
-        posterior, numbers = _within_seconds(sampler)
+    budget = evaluations_of(method)
+    if budget is None:
+        posterior, numbers = sampler.draw(method.get("warmup"), method.get("draws")), dict[str, float]()
     else:
-        posterior, numbers = sampler.draw(method.get("warmup"), method.get("draws")), {}
+        posterior, numbers = _within_budget(sampler, budget)
     outcome = _outcome(posterior, spec["level"], keep=method["keep_draws"])
     ranked = replicate.truth is not None and replicate.truth.drawn
     outcome = dataclasses.replace(
@@ -123,15 +119,13 @@ class _Sampler:
         return own.warmup if given is None or own.weighted else int(given)
 
 
-def _within_evaluations(sampler: _Sampler) -> tuple[Posterior, dict[str, float]]:
+def _within_budget(sampler: _Sampler, budget: float) -> tuple[Posterior, dict[str, float]]:
     """As many draws as the evaluations allow.
 
     A sweep of Gibbs sampling and a draw from the Laplace mixture are one evaluation. Of the other samplers a pilot of
     `_PILOT_DRAWS` draws tells how many an iteration takes; where the draws turn out to take more, fewer are drawn anew.
     """
     method, chains = sampler.method, sampler.chains
-    budget = allowance(method, "evaluations")
-    assert budget is not None
     per_iteration, warmups = 1.0, 1
     if SAMPLERS[method["kind"]].target_accept_prob:
         pilot = sampler.draw(sampler.warmup, _PILOT_DRAWS)
@@ -148,35 +142,6 @@ def _within_evaluations(sampler: _Sampler) -> tuple[Posterior, dict[str, float]]
         # What a pilot promises is an average: the next plan is made for a little more than was needed.
         per_iteration = 1.02 * max(took, per_iteration)
     return posterior, {"draws": float(draws), "budget_used": used / budget}
-
-
-def _within_seconds(sampler: _Sampler) -> tuple[Posterior, dict[str, float]]:
-    """As many draws as the seconds allow, by pilots of `_PILOT_DRAWS` and more draws that are not counted.
-
-    What does not depend on the draws (EM's mode, the Laplace mixture) is paid from the budget first.
-    """
-    method = sampler.method
-    budget = allowance(method, "seconds")
-    assert budget is not None
-    pilot = sampler.draw(sampler.warmup, _PILOT_DRAWS)
-    if pilot.compile_seconds > 0.1:
-        # What runs for the first time takes longer than it ever will again, even without its compilation.
-        pilot = sampler.draw(sampler.warmup, _PILOT_DRAWS)
-    longer = sampler.draw(sampler.warmup, _LONGER_PILOT_DRAWS)
-    warmups = _warmups(longer)
-    per_iteration = longer.sampling_seconds / (warmups * sampler.warmup + _LONGER_PILOT_DRAWS)
-    per_draw = max((longer.run_seconds - pilot.run_seconds) / (_LONGER_PILOT_DRAWS - _PILOT_DRAWS), per_iteration)
-    sampling = per_iteration * warmups * sampler.warmup + per_draw * _LONGER_PILOT_DRAWS
-    warmup, draws = draws_by_seconds(
-        method,
-        warmup=sampler.warmup,
-        per_iteration=per_iteration,
-        per_draw=per_draw,
-        besides=max(longer.run_seconds - sampling, 0.0),
-        warmups=warmups,
-    )
-    posterior = sampler.draw(warmup, draws)
-    return posterior, {"draws": float(draws), "budget_used": posterior.run_seconds / budget}
 
 
 def _evaluations_per_iteration(posterior: Posterior) -> float:
