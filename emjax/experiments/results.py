@@ -250,7 +250,7 @@ class StudyResult(Pictured):
             f"{self.title}: {self.progress}",
             alerts=() if self.finished else ("No job is done yet.",),
             lines=(self.question,) if self.question else (),
-            table=main_table(self.view) if self.finished else None,
+            table=main_table(self.view).fitting(80, len(self.swept) + 3) if self.finished else None,
             rest="see .summary()",
         )
 

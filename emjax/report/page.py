@@ -156,32 +156,36 @@ def render_fit(
     return _render(fit, content)
 
 
-def _render(fit: Fit, content: Mapping[str, Any]) -> str:
-    """The page from its template, in the style that pages share."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def render(template: str, content: Mapping[str, Any], package: str = "", css: str = "") -> str:
+    """A page from a template of ours, or of another package, whose style sheet is added to the one that pages share."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
-
-    from emjax.report import tables
 
     def shown(value: Any) -> Any:
         return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
+    sheets = [("emjax.report", "report.css"), *([(package, css)] if package else [])]
     environment = Environment(
-        loader=PackageLoader("emjax.report", "."),
+        loader=ChoiceLoader([PackageLoader(place, ".") for place, _ in reversed(sheets)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=shown,
     )
-    css = (resources.files("emjax.report") / "report.css").read_text(encoding="utf-8")
+    style = "".join((resources.files(place) / sheet).read_text(encoding="utf-8") for place, sheet in sheets)
+    return environment.get_template(template).render({"style": Markup(style), **content})  # our own, no data in it
+
+
+def _render(fit: Fit, content: Mapping[str, Any]) -> str:
+    from emjax.report import tables
+
     shared = {
-        "style": Markup(css),  # our own file, no data in it
         "subject": _subject(fit),
         "optima": tables.optima_table(fit.optima).first(tables.MOST_OPTIMA),
         "assignments_file": "",
     }
-    return environment.get_template("report.html.j2").render({**shared, **content})
+    return render("report.html.j2", {**shared, **content})
 
 
 def _subject(fit: Fit) -> str:

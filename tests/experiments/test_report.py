@@ -155,7 +155,7 @@ def test_every_kind_of_mixture_gets_a_whole_page(case, page_of, request):
         "provenance",
     ]
     assert sections == [name for name in expected if case != "single" or name != "assignments"]
-    assert {link["href"] for link in found.all("a")} == {f"#{name}" for name in sections[1:]}
+    assert {link["href"] for link in found.all("a")} == {f"#{name}" for name in [*sections[1:], "main"]}
     assert len(found.all("h1")) == 1
     assert len(found.all("main")) == 1
     assert comparison.verdict.value in found.text

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emjax.atomic import UNTOUCHED, write_atomically
 from emjax.atomic import sweep as sweep_folder
@@ -17,6 +17,8 @@ from emjax.files import user_path
 from emjax.wording import count, elided, printable
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from emjax.experiments.archive.single import SingleRun
     from emjax.experiments.summary.findings import Findings
     from emjax.experiments.summary.verdicts import CellVerdicts
@@ -65,11 +67,13 @@ def write_study_report(
     return write_pages(read_view(folder), user_path(folder if target is None else target), figures=figures).page
 
 
-class Written:
-    """What was written: the page, the first sentence of its answer, and all files."""
+class Written(NamedTuple):
+    """What was written: the page, the study's title, the first sentence of its answer, and all files."""
 
-    def __init__(self, page: Path, title: str, answer: str, files: Sequence[Path]) -> None:
-        self.page, self.title, self.answer, self.files = page, title, answer, tuple(files)
+    page: Path
+    title: str
+    answer: str
+    files: list[Path]
 
 
 def study_pictures(view: StudyView, records: Sequence[CellVerdicts] | None = None) -> list[Picture]:
@@ -143,32 +147,14 @@ def write_index(written: Sequence[Written], target: Path) -> Path:
 
 def write_page(path: Path, template: str, *, script: str = "", **content: Any) -> Path:
     """Write a page from one of the templates here, in the style of all reports, with a script of ours or none."""
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    def shown(value: Any) -> Any:
-        return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    from emjax.report.page import render
 
-    def ours(package: str, file: str) -> str:
-        return resources.files(package).joinpath(file).read_text(encoding="utf-8")
-
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader(_PACKAGE, "."), PackageLoader("emjax.report", ".")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=shown,
-    )
-    text = ours(_PACKAGE, script) if script else ""
+    text = (resources.files(_PACKAGE) / script).read_text(encoding="utf-8") if script else ""
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    page = environment.get_template(template).render(
-        style=Markup(ours("emjax.report", "report.css") + ours(_PACKAGE, "study.css")),  # no data in them
-        script=Markup(text),
-        script_source=Markup(f"'sha256-{digest}'" if script else "'none'"),
-        **content,
-    )
-    return _write(path, page)
+    ours = {"script": Markup(text), "script_source": Markup(f"'sha256-{digest}'")}  # our own files, no data in them
+    return _write(path, render(template, {**ours, **content}, _PACKAGE, "study.css"))
 
 
 def refuse_links(target: Path) -> None:
@@ -186,18 +172,14 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def for_spreadsheets(table: Any) -> Any:
+def for_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
     """A frame with an apostrophe before each text, heads too, that a spreadsheet would take for a formula."""
-    import pandas as pd
-
     from emjax.table import for_spreadsheets as safe
 
-    texts = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
-    columns = {
-        name: [safe(value) if isinstance(value, str) else value for value in table[name].astype(object)]
-        for name in texts
-    }
-    return table.assign(**columns).rename(columns=safe)
+    texts = table.select_dtypes(exclude="number").astype(object)
+    return table.assign(**texts.map(lambda value: safe(value) if isinstance(value, str) else value)).rename(
+        columns=safe
+    )
 
 
 def _content(view: StudyView, found: Findings, pictures: Sequence[Picture]) -> dict[str, Any]:

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from emjax.experiments.pages.lanes import Lanes, Panel, best_axes, lanes, place_of
-from emjax.experiments.pages.marks import Mark, draw_points, log_ticks, method_marks, panel_axes
-from emjax.experiments.pages.picture import HOLLOW
+from emjax.experiments.pages.marks import HOLLOW, Mark, draw_points, log_ticks, method_marks, panel_axes
 from emjax.experiments.summary.estimates import expected_band
 from emjax.experiments.summary.measures import KIND, PARAMETER, Measure
 from emjax.experiments.summary.view import Axis, StudyView

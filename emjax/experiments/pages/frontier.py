@@ -10,8 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emjax.experiments.pages.marks import Mark, draw_points, log_ticks, method_marks, panel_axes
-from emjax.experiments.pages.picture import HOLLOW
+from emjax.experiments.pages.marks import HOLLOW, Mark, draw_points, log_ticks, method_marks, panel_axes
 from emjax.experiments.summary.measures import MEASURE, Measure
 from emjax.experiments.summary.view import StudyView
 from emjax.report.drawing import style

@@ -13,8 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from emjax.experiments.summary.estimates import ENOUGH
 from emjax.report.drawing import style
 from emjax.wording import elided
+
+HOLLOW = f" Hollow: of trusted outcomes, which are fewer than {ENOUGH:.0%}; those left out may be the hard ones."
 
 
 @dataclasses.dataclass(frozen=True)

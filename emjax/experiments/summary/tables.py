@@ -48,7 +48,7 @@ def main_table(view: StudyView, *, linked: bool = False) -> Table:
         *(Column(measure.label(group), meaning=measure.words) for measure, group in shown),
     ]
     daggers = any(cell.mark == "doubtful" for row in rows for cell in row)
-    return Table(header, rows, (CAPTION, DOUBTFUL) if daggers else (CAPTION,), of="study")
+    return Table(header, rows, (CAPTION, DOUBTFUL) if daggers else (CAPTION,), of="table")
 
 
 def _setting(value: Any) -> Cell:
@@ -89,7 +89,7 @@ def verdict_tables(view: StudyView, records: Sequence[CellVerdicts]) -> tuple[Ta
         truth = {True: "yes", False: "no", None: "unknown"}[record.em_good]
         rows.append([label, record.method, truth, *(_count(record.counts[name]) for name in names)])
     return (
-        Table([Column("in truth", "word"), *names], matrix, title="Verdicts against what was so", of="matrix"),
+        Table([Column("in truth", "word"), *names], matrix, title="Verdicts against what was so", of="verdicts"),
         Table([Column("cell", "word"), Column("method", "word"), Column("EM good enough", "word"), *names], rows),
     )
 
