@@ -21,49 +21,35 @@ def fit_document(fit: Any, intervals: Any) -> dict[str, Any]:
     ``log_likelihood``, ``objective``, ``effective_counts``, ``params``), ``trace`` (objective at the start
     and after each iteration), ``compile_seconds``, ``run_seconds``.
     """
+    of_optimum = ("count", "spurious", "log_likelihood", "objective", "effective_counts")
+    optima = [
+        {
+            "status": str(one.status),
+            **_attributes(one, *of_optimum),
+            "params": parameter_values(fit.mixture, one.params),
+        }
+        for one in fit.optima
+    ]
     return {
         "status": str(fit.status),
-        "message": fit.message,
-        "converged": fit.converged,
-        "exact_iterations": fit.exact_iterations,
         "prior": "none" if fit.mixture.prior is None else "default",
-        "space": fit.space,
-        "log_likelihood": fit.log_likelihood,
-        "log_prior": fit.log_prior,
-        "objective": fit.objective,
+        **_attributes(fit, "message", "converged", "exact_iterations", "space", "log_likelihood", "log_prior"),
+        **_attributes(fit, "objective", "n_iter", "rate", "trace", "compile_seconds", "run_seconds"),
         "bic": fit.bic(),
-        "n_iter": fit.n_iter,
-        "rate": fit.rate,
         "params": parameter_values(fit.mixture, fit.params),
         "intervals": intervals_document(intervals),
-        "optima": [
-            {
-                "status": str(optimum.status),
-                "count": optimum.count,
-                "spurious": optimum.spurious,
-                "log_likelihood": optimum.log_likelihood,
-                "objective": optimum.objective,
-                "effective_counts": optimum.effective_counts,
-                "params": parameter_values(fit.mixture, optimum.params),
-            }
-            for optimum in fit.optima
-        ],
-        "trace": fit.trace,
-        "compile_seconds": fit.compile_seconds,
-        "run_seconds": fit.run_seconds,
+        "optima": optima,
     }
+
+
+def _attributes(thing: Any, *names: str) -> dict[str, Any]:
+    return {name: getattr(thing, name) for name in names}
 
 
 def intervals_document(intervals: Any) -> dict[str, Any]:
     """Return intervals as values: ``level``, ``method``, ``space``, ``status``, ``message``, ``rows``."""
-    return {
-        "level": intervals.level,
-        "method": intervals.method,
-        "space": intervals.space,
-        "status": str(intervals.status),
-        "message": intervals.message,
-        "rows": to_jsonable(intervals.rows),
-    }
+    found = _attributes(intervals, "level", "method", "space", "message")
+    return {**found, "status": str(intervals.status), "rows": to_jsonable(intervals.rows)}
 
 
 def parameter_values(mixture: Any, params: Any) -> dict[str, Any]:
@@ -119,22 +105,13 @@ def posterior_document(posterior: Any, level: float) -> dict[str, Any]:
     return {
         "status": str(posterior.status),
         "status_message": posterior.status.message,
-        "message": posterior.message,
-        "converged": posterior.converged,
-        "prior_note": posterior.prior_note,
-        "starts_note": posterior.starts_note,
-        "method": posterior.method,
+        **_attributes(posterior, "message", "converged", "prior_note", "starts_note", "method"),
         **mode_findings(posterior),
         "level": level,
-        "alignment": {
-            "method": posterior.alignment.method,
-            "trust": posterior.alignment.trust,
-            "note": posterior.alignment.note,
-        },
+        "alignment": _attributes(posterior.alignment, "method", "trust", "note"),
         "parameters": posterior_rows(posterior, level),
         "diagnostics": posterior.diagnostics.to_dict(),
-        "compile_seconds": posterior.compile_seconds,
-        "run_seconds": posterior.run_seconds,
+        **_attributes(posterior, "compile_seconds", "run_seconds"),
     }
 
 
