@@ -21,11 +21,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from emjax.experiments import open_study
 from emjax.experiments.pages.build import write_pages
 from emjax.experiments.summary.estimates import points
 from emjax.experiments.summary.measures import MEASURE
 from emjax.experiments.summary.verdicts import VERDICTS, cell_verdicts
-from emjax.experiments.summary.view import StudyView, read_view
+from emjax.experiments.summary.view import StudyView
 from emjax.experiments.summary.words import value_text
 from emjax.wording import decimals_for, fixed, number, percent
 
@@ -109,7 +110,7 @@ def write(name: str, folder: Path) -> None:
     here = HERE / name
     readme, expected = here / "README.md", here / "expected.json"
     text, document = readme.read_text(encoding="utf-8"), json.loads(expected.read_text(encoding="utf-8"))
-    view = read_view(folder)
+    view = open_study(folder).view
     figure = picture(text)
     wanted = columns(text)
     entries = measured(view, wanted)

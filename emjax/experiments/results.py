@@ -200,9 +200,9 @@ class StudyResult(Pictured):
     @functools.cached_property
     def view(self) -> StudyView:
         """The study as pages and terminals see it: axes, outcomes, and the summary over replicates."""
-        from emjax.experiments.summary.view import view_of
+        from emjax.experiments.summary.view import StudyView
 
-        return view_of(self.archive, self.rows)
+        return StudyView(self.archive, self.rows)
 
     def summary(self, *measures: str, trusted: bool = True) -> "pandas.DataFrame":
         """Every measure over the replicates with its Monte-Carlo error, by cell, method and group of parameters.

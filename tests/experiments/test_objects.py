@@ -25,7 +25,6 @@ from emjax.errors import ConfigError
 from emjax.experiments import make_plan, open_run, open_study
 from emjax.experiments.archive.documents import posterior_rows
 from emjax.experiments.config.schema import Study
-from emjax.experiments.summary.view import read_view
 from emjax.families import FAMILIES
 from emjax.metrics.side import rows_of
 from emjax.report.drawing.classification import discriminants, scene
@@ -112,7 +111,7 @@ def test_every_object_has_a_short_repr(comparison, large, study):
     with_prior = dataclasses.replace(large.mixture, prior=large.mixture.default_prior(large.data))
     named = dataclasses.replace(large, mixture=with_prior)
     posterior = dataclasses.replace(comparison.posterior, map_fit=named, mixture=named.mixture, method=HOSTILE)
-    roots = [comparison, posterior, named, x, study, read_view(study.folder), make_plan(study.study), study.progress]
+    roots = [comparison, posterior, named, x, study, study.view, make_plan(study.study), study.progress]
     roots += [comparison.fit.summary(parameters=True), open_run(FOLDERS / "fit")]
     roots += [kind() for kind in FAMILIES.values()]
     roots += [

@@ -62,9 +62,11 @@ def write_study_report(
     OSError
         If a folder cannot be made.
     """
-    from emjax.experiments.summary.view import read_view
+    from emjax.experiments.archive.folder import Archive
+    from emjax.experiments.summary.view import StudyView
 
-    return write_pages(read_view(folder), user_path(folder if target is None else target), figures=figures).page
+    place = user_path(folder if target is None else target)
+    return write_pages(StudyView(Archive(Path(folder))), place, figures=figures).page
 
 
 class Written(NamedTuple):
@@ -192,7 +194,9 @@ def _content(view: StudyView, found: Findings, pictures: Sequence[Picture]) -> d
     single = {name: names.pop(name, None) for name in ("frontier", "verdicts")}
     swept = ", ".join(elided(axis.label, 40) for axis in view.axes)
     methods = ", ".join(elided(name, 40) for name in view.names)
-    axes = [(axis.label, place, axis.values) for place, axis in enumerate(view.axes, start=1)]
+    filters = [("Method", len(view.axes) + 1, view.names)]
+    for place, axis in enumerate(view.axes, start=1):
+        filters.append((axis.label, place, [elided(value_text(value), 40) for value in axis.values]))
     table = main_table(view, linked=True)
     return {
         "title": view.title,
@@ -203,11 +207,7 @@ def _content(view: StudyView, found: Findings, pictures: Sequence[Picture]) -> d
         "claim": f"{CLAIM:g}",
         "progress": _progress(len(view.finished), len(view.failures), len(view.jobs)),
         "table": table,
-        "filters": [
-            (label, place, [elided(value_text(value), 40) for value in values])
-            for label, place, values in [("Method", len(axes) + 1, view.names), *axes]
-            if 1 < len(values) <= _MOST_FILTERED
-        ],
+        "filters": [(label, place, values) for label, place, values in filters if 1 < len(values) <= _MOST_FILTERED],
         "meanings": [(head.name, head.meaning) for head in table.header if head.meaning],
         "curves": list(names.values()),
         "curves_title": "What changes with the settings" if view.axes else "The methods side by side",

@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -68,35 +66,30 @@ class JobView(NamedTuple):
     stop: int
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
 class StudyView(Shown):
-    """A study to be shown; what follows from the fields is worked out when it is first asked for.
+    """A study to be shown; everything is read and worked out when it is first asked for.
 
-    Attributes
+    Parameters
     ----------
-    study
-        The `Study`.
-    declared
-        The content of ``study.json``: ``cells`` and ``jobs``.
-    all_rows
-        Tidy rows with at least ``cell, replicate, method, quantity, parameter, value, status``.
-    folder
-        The study's folder as the user would write it.
-    done
-        Keys of the jobs whose rows are there.
-    failed
-        By the job's key: ``error`` and ``attempts``.
-    provenance
-        Pairs of a label and a text.
+    archive
+        Its folder, an `emjax.experiments.archive.folder.Archive`.
+    rows
+        What the archive's ``rows()`` gives, where they have been read already.
     """
 
-    study: Any
-    declared: Mapping[str, Any]
-    all_rows: pd.DataFrame
-    folder: str
-    done: frozenset[str] = frozenset()
-    failed: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
-    provenance: Sequence[tuple[str, str]] = ()
+    def __init__(self, archive: Any, rows: pd.DataFrame | None = None) -> None:
+        self.archive = archive
+        self.folder = str(archive.path)
+        self.declared: Mapping[str, Any] = archive.declaration()
+        self._rows = rows
+
+    def _shown(self) -> Iterable[tuple[str, Any]]:
+        yield "", self.folder
+
+    @functools.cached_property
+    def study(self) -> Any:
+        """The `Study`."""
+        return self.archive.study()
 
     @property
     def title(self) -> str:
@@ -168,27 +161,47 @@ class StudyView(Shown):
         return {job["key"]: JobView(*(job[name] for name in JobView._fields)) for job in self.declared["jobs"]}
 
     @functools.cached_property
-    def finished(self) -> frozenset[str]:
-        """Keys of the plan's jobs whose rows are there."""
-        return frozenset(self.done) & frozenset(self.jobs)
+    def finished(self) -> Mapping[str, Any]:
+        """The plan's jobs whose rows are there, by key, with the ``seconds`` that each took."""
+        return dict(self.archive.entries(self.jobs))
 
     @functools.cached_property
     def failures(self) -> tuple[tuple[JobView, str, int], ...]:
         """The plan's jobs that failed and were not done since, each with its error and its attempts."""
         return tuple(
             (self.jobs[key], str(found.get("error", "")), int(found.get("attempts", 1)))
-            for key, found in self.failed.items()
+            for key, found in self.archive.failures().items()
             if key in self.jobs and key not in self.finished
         )
 
     @functools.cached_property
     def rows(self) -> pd.DataFrame:
         """The rows of the cells, methods and replicates of the plan; texts are categories."""
-        rows = self.all_rows
+        rows = self.archive.rows() if self._rows is None else self._rows
         ours = rows["cell"].isin(list(self.cell)) & rows["method"].isin(self.names)
         rows = rows[ours & (rows["replicate"] < self.n_replicates)]
         # As categories they are compared and grouped as numbers.
         return rows.astype(dict.fromkeys(("cell", "method", "quantity", "parameter", "status"), "category"))
+
+    @property
+    def provenance(self) -> list[tuple[str, str]]:
+        """When, how long, with what and on what, in words; devices and the hash of the data as a finished job says."""
+        stored = self.declared["provenance"]
+        job = self.archive.record(next(iter(self.finished))) if self.finished else None
+        spec, ran = (job["spec"], job["provenance"]) if job is not None else ({}, stored)
+        machine, versions = ran.get("machine") or {}, ran.get("versions") or {}
+        system = f"{machine.get('system')} {machine.get('release')}, {machine.get('processor')}"
+        names = [str(device.get("kind") or device.get("platform")) for device in ran.get("devices") or []]
+        took = [entry.seconds for entry in self.finished.values()]
+        rows = [
+            ("Begun", str(stored.get("started", ""))),
+            ("Time of all jobs together", seconds(sum(took)) if took else ""),
+            ("SHA-256 of the data", str(spec.get("data", {}).get("sha256", ""))),
+            ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
+            ("Machine", f"Python {machine.get('python')}, {system}, {machine.get('cpus')} cores" if machine else ""),
+            ("Devices", ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))),
+        ]
+        return [(label, text) for label, text in rows if text]
 
     @functools.cached_property
     def outcomes(self) -> pd.DataFrame:
@@ -265,64 +278,3 @@ def find_axes(cells: Iterable[CellView]) -> tuple[Axis, ...]:
         label = key if short.count(label) > 1 or key.startswith("methods.") else label
         axes.append(Axis(key, label, tuple(sorted(values.values()) if numeric else values.values()), numeric))
     return tuple(axes)
-
-
-def read_view(folder: str | os.PathLike[str]) -> StudyView:
-    """The study in a folder.
-
-    Raises
-    ------
-    ConfigError
-        If the folder is not that of a study, or cannot be read.
-    """
-    from emjax.experiments.archive.folder import Archive
-
-    return view_of(Archive(Path(folder)))
-
-
-def view_of(archive: Any, rows: pd.DataFrame | None = None) -> StudyView:
-    """The study in an `Archive`; its rows are read where they are not given."""
-    declared = archive.declaration()
-    entries = archive.entries(job["key"] for job in declared["jobs"])
-    return StudyView(
-        archive.study(),
-        declared,
-        archive.rows() if rows is None else rows,
-        str(archive.path),
-        frozenset(entries),
-        archive.failures(),
-        provenance_rows(
-            declared["provenance"],
-            archive.record(next(iter(entries))) if entries else None,
-            [entry.seconds for entry in entries.values()],
-        ),
-    )
-
-
-def provenance_rows(
-    stored: Mapping[str, Any], job: Mapping[str, Any] | None, seconds_of_jobs: Sequence[float]
-) -> list[tuple[str, str]]:
-    """When, how long, with what and on what, in words.
-
-    Parameters
-    ----------
-    stored
-        The provenance of ``study.json``.
-    job
-        The record of a finished job: it knows its devices and the hash of its data. None where there is none.
-    seconds_of_jobs
-        What each finished job took.
-    """
-    spec, ran = (job["spec"], job["provenance"]) if job is not None else ({}, stored)
-    machine, versions = ran.get("machine") or {}, ran.get("versions") or {}
-    system = f"{machine.get('system')} {machine.get('release')}, {machine.get('processor')}"
-    names = [str(device.get("kind") or device.get("platform")) for device in ran.get("devices") or []]
-    rows = [
-        ("Begun", str(stored.get("started", ""))),
-        ("Time of all jobs together", seconds(sum(seconds_of_jobs)) if seconds_of_jobs else ""),
-        ("SHA-256 of the data", str(spec.get("data", {}).get("sha256", ""))),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
-        ("Machine", f"Python {machine.get('python')}, {system}, {machine.get('cpus')} cores" if machine else ""),
-        ("Devices", ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))),
-    ]
-    return [(label, text) for label, text in rows if text]

@@ -24,7 +24,7 @@ from emjax.experiments.execution import rerun
 from emjax.experiments.pages import write_study_report
 from emjax.experiments.pages.build import for_spreadsheets
 from emjax.experiments.results import StudyResult
-from emjax.experiments.summary.view import read_view
+from emjax.experiments.summary.view import StudyView
 
 FOLDERS = Path(__file__).resolve().parents[2] / "reference" / "folders"
 KINDS = ("fit", "sample", "compare", "study")
@@ -105,7 +105,7 @@ def test_no_looking_function_runs_a_model_file(with_model_file):
     assert list_runs(run.parent)[0]["status"] == "8 of 8 jobs done"
     assert difference(open_run(run), StudyResult(run)).same
     assert rerun.intend(result).jobs
-    assert len(read_view(run).cells) == 2
+    assert len(StudyView(Archive(run)).cells) == 2
     assert result.report(figures=False).exists()
 
 

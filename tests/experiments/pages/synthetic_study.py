@@ -1,5 +1,6 @@
 """Studies whose rows are drawn, not computed: every number of their pages is known beforehand or can be checked."""
 
+from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -112,12 +113,28 @@ def view_of(
     for job in declared["jobs"][: failed + lost]:
         gone = (rows["cell"] == job["cell"]) & (rows["method"] == job["method"])
         rows = rows[~(gone & rows["replicate"].between(job["first"], job["stop"] - 1))]
-    return StudyView(
-        study,
-        declared,
-        rows,
-        folder,
-        frozenset(keys) - {*missing.failed, *missing.lost},
-        {key: {"error": "MemoryError: <b>no</b> memory", "attempts": 2} for key in missing.failed},
-        [("Versions", "emjax 0.1.0"), ("Machine", "Python 3.12")],
+    done = set(keys) - {*missing.failed, *missing.lost}
+    failures = {key: {"error": "MemoryError: <b>no</b> memory", "attempts": 2} for key in missing.failed}
+    return shown(study, declared, rows, folder, done, failures)
+
+
+def shown(
+    study: Study,
+    declared: dict[str, Any],
+    rows: pd.DataFrame,
+    folder: str = "runs/separation",
+    done: Iterable[str] = (),
+    failures: Mapping[str, Any] | None = None,
+) -> StudyView:
+    """The view of a study whose folder holds this."""
+    provenance = {"versions": {"emjax": "0.1.0"}, "machine": {"python": "3.12"}}
+    archive = SimpleNamespace(
+        path=folder,
+        study=lambda: study,
+        declaration=lambda: {"provenance": provenance, **declared},
+        rows=lambda: rows,
+        entries=lambda _: {key: SimpleNamespace(seconds=1.0) for key in done},
+        failures=lambda: failures or {},
+        record=lambda _: None,
     )
+    return StudyView(archive)

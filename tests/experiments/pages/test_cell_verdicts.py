@@ -3,11 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_study import declare
+from synthetic_study import declare, shown
 from test_estimates import made
 
 from emjax.experiments.summary.verdicts import cell_verdicts, em_good_enough, verdict_frame
-from emjax.experiments.summary.view import StudyView
 
 METHODS = ({"kind": "map"}, {"kind": "em"}, {"kind": "hmc", "name": "full", "verdict": True})
 
@@ -19,7 +18,7 @@ def verdict_record(rows, **levels):
         for place, key in enumerate(dict.fromkeys(rows["cell"]))
     ]
     study = declare({}, 100, METHODS)
-    return verdict_frame(cell_verdicts(StudyView(study, {"cells": cells, "jobs": []}, rows, "f")))
+    return verdict_frame(cell_verdicts(shown(study, {"cells": cells, "jobs": []}, rows)))
 
 
 def rows_of(records, method="em", cell="a"):

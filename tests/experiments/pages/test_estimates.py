@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from synthetic_study import declare, view_of
+from synthetic_study import declare, shown, view_of
 
 from emjax.experiments.summary.estimates import (
     Point,
@@ -20,7 +20,6 @@ from emjax.experiments.summary.estimates import (
     wilson,
 )
 from emjax.experiments.summary.measures import MEASURE, Measure, main_measures
-from emjax.experiments.summary.view import StudyView
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +94,7 @@ def test_answers_that_go_together_count_once():
 
 def test_an_outcome_that_does_not_say_so_is_not_trusted(view):
     silent = view.rows[view.rows["quantity"] != "trusted"]
-    found = StudyView(view.study, view.declared, silent, "x")
+    found = shown(view.study, view.declared, silent)
     assert not found.outcomes["trusted"].any()
     assert len(found.good) == 0
 
@@ -106,7 +105,7 @@ def test_rows_of_other_cells_and_replicates_are_left_out(view):
         .head(4)
         .assign(cell=["other", *[view.cells[0].key] * 3], replicate=[0, 40, 41, 0])
     )
-    found = StudyView(view.study, view.declared, strange, "x")
+    found = shown(view.study, view.declared, strange)
     assert found.rows["replicate"].tolist() == [0]
 
 

@@ -1,7 +1,7 @@
 """Which settings become axes and panels, and what is claimed in words."""
 
 import pytest
-from synthetic_study import METHODS, VERDICTS, declaration, declare, draw_rows, view_of
+from synthetic_study import METHODS, VERDICTS, declaration, declare, draw_rows, shown, view_of
 
 from emjax.experiments.pages.curves import curve_pictures, fitted
 from emjax.experiments.pages.frontier import unbeaten
@@ -16,7 +16,7 @@ def bare(*settings: dict) -> StudyView:
     """A study of cells without rows."""
     study = declare({}, 1)
     cells = [{"index": place, "key": f"{place:012x}", "settings": own} for place, own in enumerate(settings)]
-    return StudyView(study, {"cells": cells, "jobs": []}, draw_rows(study, declaration(study)).head(0), "f")
+    return shown(study, {"cells": cells, "jobs": []}, draw_rows(study, declaration(study)).head(0))
 
 
 def crossed(**axes: tuple) -> StudyView:
