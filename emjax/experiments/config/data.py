@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, Tag, model_validator
@@ -231,17 +230,3 @@ Data = Annotated[
     | Annotated[PriorData, Tag("<prior>")],
     tagged(data_kind),
 ]
-
-
-def is_path(source: str, folder: str = "") -> bool:
-    """Whether a source means a file, by the rule of ``emjax.datasets.load``, seen from ``folder``.
-
-    What is neither a bundled name nor a file is left for the reader of the data to refuse by name.
-    """
-    if "\0" in source or not source:
-        return False
-    if os.path.splitext(source)[1] or "/" in source or os.sep in source:
-        return True
-    from emjax.datasets.bundled import CATALOGUE
-
-    return source not in CATALOGUE and os.path.exists(os.path.join(folder, source))

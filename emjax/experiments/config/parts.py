@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from emjax.experiments.config.fields import Arguments, Misplaced, PathText, Section, Text
 from emjax.experiments.config.model import ModelChange
-
-PATHS = ("data.source", "data.generator", "model.file")
-"""The settings that may be the path of a file, relative to the config that they stand in."""
-
-PARTS = ("methods", "measures")
-"""The lists of tables in which ``file`` is one."""
 
 
 def reference_of(function: Any) -> dict[str, str]:
@@ -160,14 +154,6 @@ MethodOrFunction = BeforeValidator(as_table)
 """What the union of methods is annotated with, so that a function may stand for its table."""
 
 Measures = Annotated[tuple[OwnMeasure, ...], Field(max_length=100)]
-
-
-def with_files(part: Any, changed: Callable[[Any], Any]) -> Any:
-    """A table of `PARTS` with its file, and that of its model, changed."""
-    if not isinstance(part, dict):
-        return part
-    below = {"model": with_files(part["model"], changed)} if "model" in part else {}
-    return {**part, **({"file": changed(part["file"])} if "file" in part else {}), **below}
 
 
 def python_files_of(config: Any) -> list[str]:

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emjax.errors import ConfigError
-from emjax.experiments.config.data import data_kind, is_path
+from emjax.experiments.config.data import data_kind
 from emjax.experiments.config.methods import COMPARED
 from emjax.experiments.config.model import model_kind
 from emjax.experiments.config.overrides import Declared, Lines, apply_override, shown
-from emjax.experiments.config.parts import PARTS, PATHS, with_files
+from emjax.experiments.config.paths import is_path, swept, with_paths
 from emjax.experiments.config.positions import MOST_PARTS, Location, dotted, read_toml, toml_lines
 from emjax.experiments.config.refusals import one_line, quoted
-from emjax.experiments.config.sweeps import TABLES
 from emjax.files import read_regular, user_path
 
 if TYPE_CHECKING:
@@ -211,8 +210,8 @@ def _without(lines: Lines, replaced: list[str]) -> Lines:
 def _anchored(tree: dict[str, Any], folder: str) -> dict[str, Any]:
     """The tree of a file in ``folder`` with its relative paths taken from there, those of a sweep too."""
 
-    def anchor(key: str, value: Any) -> Any:
-        if not isinstance(value, str) or not value or "\0" in value:
+    def anchored(key: str, value: str) -> str:
+        if not value or "\0" in value:
             return value  # the schema refuses it
         if key == "data.source" and not is_path(value, folder):
             return value
@@ -220,30 +219,7 @@ def _anchored(tree: dict[str, Any], folder: str) -> dict[str, Any]:
             return value  # the name that a package offers it by
         return os.path.join(folder, os.path.expanduser(value))
 
-    result = dict(tree)
-    for table, name in (*(key.split(".") for key in PATHS), ("output", "dir")):
-        section = result.get(table)
-        if isinstance(section, dict) and name in section:
-            result[table] = {**section, name: anchor(f"{table}.{name}", section[name])}
-    for table in PARTS:
-        if isinstance(result.get(table), list):
-            result[table] = [with_files(part, lambda file: anchor("file", file)) for part in result[table]]
-    for kind, swept in _swept(result):
-        anchored = {key: [anchor(key, value) for value in swept[key]] for key in PATHS if _is_list(swept.get(key))}
-        result["sweep"] = {**result["sweep"], kind: {**swept, **anchored}}
-    return result
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
-
-
-def _swept(tree: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The tables of a sweep, where there are any."""
-    sweep = tree.get("sweep")
-    for kind in TABLES:
-        if isinstance(sweep, dict) and isinstance(sweep.get(kind), dict):
-            yield kind, sweep[kind]
+    return with_paths(tree, anchored)
 
 
 def _flattened(tree: dict[str, Any], place: str | None = None) -> dict[str, Any]:
@@ -251,8 +227,8 @@ def _flattened(tree: dict[str, Any], place: str | None = None) -> dict[str, Any]
 
     Of one that is there in both forms the last holds, but in a file, ``place``, that is an error.
     """
-    for kind, swept in list(_swept(tree)):
-        leaves = list(_leaves(swept, ""))
+    for kind, settings in list(swept(tree)):
+        leaves = list(_leaves(settings, ""))
         flat = dict(leaves)
         if place is not None and len(flat) < len(leaves):
             raise ConfigError(f"{place}: sweep.{kind} has a setting twice, in quotes and without")

@@ -16,11 +16,12 @@ from pydantic import Field, model_validator
 
 from emjax.catalogue import FAMILY_ENTRIES, in_words, is_structured
 from emjax.errors import ConfigError
-from emjax.experiments.config.data import Data, SimulatedData, SourceData, is_path
+from emjax.experiments.config.data import Data, SimulatedData, SourceData
 from emjax.experiments.config.fields import Misplaced, PathText, Seconds, Section, Seed, Share, Text, bounded
 from emjax.experiments.config.methods import COMPARED, EmMethod, MapMethod, Method, SamplerMethod
 from emjax.experiments.config.model import FileModel, Model, ModelSetting
-from emjax.experiments.config.parts import PARTS, PATHS, GeneratorData, Measures, with_files
+from emjax.experiments.config.parts import GeneratorData, Measures
+from emjax.experiments.config.paths import is_path, with_paths
 from emjax.experiments.config.prior_data import PriorData
 from emjax.experiments.config.sweeps import TABLES, Sweep
 from emjax.wording import printable
@@ -221,25 +222,13 @@ def resolved(study: Study) -> dict[str, Any]:
 
     What is left to a sampler (``chains``, ``warmup``, ``draws``, ``target_accept_prob``) stays out, because ``auto``
     may come to another one than it began with, and a number would bind them all.
-
-    Raises ConfigError for a swept value that TOML has no form for.
     """
     tree = study.model_dump(mode="json", exclude_none=True, exclude={"output"})
     swept = [key for table in TABLES for key in getattr(study.sweep, table)]
     if isinstance(study.model, Model) and study.model.structure and not any(key.startswith("model") for key in swept):
         known = {**tree["model"], "covariance": study.model.structure}
         tree["model"] = {name: known[name] for name in Model.model_fields if name in known}
-    for section, key in (path.split(".") for path in PATHS):
-        if key in tree[section]:
-            tree[section][key] = _absolute(tree[section][key])
-    for section in PARTS:
-        tree[section] = [with_files(part, _absolute) for part in tree[section]]
-    for values in (tree["sweep"][table] for table in TABLES):
-        values.update({key: [_absolute(value) for value in values[key]] for key in PATHS if key in values})
-    for table in TABLES:
-        for key, values in tree["sweep"][table].items():
-            if _holds_none(values):
-                raise ConfigError(f"sweep.{table}.{printable(key)}: null is no value; leave it out or give a number")
+    tree = with_paths(tree, lambda _, value: os.path.abspath(os.path.expanduser(value)) if is_path(value) else value)
     tree["sweep"] = {key: value for key, value in tree["sweep"].items() if value}
     if not study.sweep.ranges:
         tree["sweep"] = {key: value for key, value in tree["sweep"].items() if key not in ("design", "points")}
@@ -249,13 +238,3 @@ def resolved(study: Study) -> dict[str, Any]:
 def comparable(study: Study) -> dict[str, Any]:
     """The settings that numbers follow from, or that say how they came about: `resolved` less `WORDS`."""
     return {key: value for key, value in resolved(study).items() if key not in WORDS}
-
-
-def _absolute(value: Any) -> Any:
-    return os.path.abspath(os.path.expanduser(value)) if isinstance(value, str) and is_path(value) else value
-
-
-def _holds_none(value: Any) -> bool:
-    if isinstance(value, dict | list | tuple):
-        return any(map(_holds_none, value.values() if isinstance(value, dict) else value))
-    return value is None

@@ -25,7 +25,18 @@ def _range(entries: tuple[Any, ...]) -> tuple[Any, ...]:
     return entries
 
 
-Values = Annotated[tuple[Any, ...], Field(min_length=1)]
+def _without_none(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if _holds_none(values):  # TOML has no form for it
+        raise ValueError("null is no value; leave it out or give a number")
+    return values
+
+
+def _holds_none(value: Any) -> bool:
+    below = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return value is None or any(map(_holds_none, below))
+
+
+Values = Annotated[tuple[Any, ...], Field(min_length=1), AfterValidator(_without_none)]
 Range = Annotated[tuple[Any, ...], AfterValidator(_range)]
 
 

@@ -85,8 +85,8 @@ class Repetition(Shown):
 
 def intend(run: "SingleRun | StudyResult", *, jobs: Sequence[str] = (), sample: int | None = None) -> Intention:
     """What `repeat` would do with the same arguments. Raises ConfigError where it would refuse."""
-    from emjax.experiments.config.data import is_path
     from emjax.experiments.config.parts import python_files_of
+    from emjax.experiments.config.paths import is_path
 
     if isinstance(run, SingleRun) and (sample is not None or jobs):
         raise ConfigError("--sample and --job are for studies, and this is a single run: leave them out")

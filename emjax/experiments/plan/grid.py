@@ -11,10 +11,11 @@ from typing import Any
 from emjax.catalogue import SAMPLERS, has_peer
 from emjax.datasets.readers import STANDARD_INPUT
 from emjax.errors import ConfigError, DataError, EmjaxError
-from emjax.experiments.config.data import SourceData, is_path
+from emjax.experiments.config.data import SourceData
 from emjax.experiments.config.mixtures import check_prior, resolved_model
 from emjax.experiments.config.overrides import Declared
 from emjax.experiments.config.parts import GeneratorData, OwnMethod
+from emjax.experiments.config.paths import is_path
 from emjax.experiments.config.prior_data import PriorData
 from emjax.experiments.config.python_files import resolved_part
 from emjax.experiments.config.refusals import one_line
