@@ -214,7 +214,7 @@ def _content(view: StudyView, found: Findings, pictures: Sequence[Picture]) -> d
         **single,
         "definition": DEFINITION,
         "cells": [
-            (cell.key, view.cell_label(cell, width=90), cell.index + 1, _done(view, cell.key)) for cell in view.cells
+            (cell.key, view.cell_label(cell, width=90), cell.index, _done(view, cell.key)) for cell in view.cells
         ],
         "failures": _failures(view),
         "provenance": [*_declared(view), *view.provenance],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import math
+import shlex
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def cell_content(view: StudyView, cell: CellView) -> dict[str, Any]:
     scales = {str(name): float(end) for name, end in ends.items()}
     return {
         "title": view.cell_label(cell, width=120) if cell.settings else "The only cell",
-        "subject": f"Cell {cell.index + 1} of {len(view.cells)}: {count(len(view.methods), 'method')}, "
+        "subject": f"Cell {cell.index}, one of {len(view.cells)}: {count(len(view.methods), 'method')}, "
         f"{count(view.n_replicates, 'replicate')}",
         "study_title": view.title,
         "folder": printable(view.folder),
@@ -162,11 +163,7 @@ def _worst(view: StudyView, cell: CellView, method: str, good: pd.DataFrame, end
         for row in sizes.to_dict("records"):
             by = f"off by {number(row['value'], 3)}, {number(row['size'], 2)} times its RMSE"
             found.append((f"{row['replicate']}", str(row["status"]), f"{elided(row['parameter'], 40)} {by}"))
-    jobs = view.jobs_of(cell.key, method)
-    rows = []
-    for replicate, status, why in found:
-        job = next((job.key for job in jobs if job.first <= int(replicate) < job.stop), "")
-        again = f"emjax rerun {printable(view.folder)} --job {job}" if job else ""
-        rows.append([replicate, status, why, again])
+    one = f"emjax rerun {printable(view.folder)} --cell {cell.key} --method {shlex.quote(method)} --replicate"
+    rows = [[replicate, status, why, f"{one} {replicate}"] for replicate, status, why in found]
     heads = [("replicate", "word"), ("status", "word"), ("why", "word"), ("how to run it again", "name")]
     return Table([Column(*head) for head in heads], rows)

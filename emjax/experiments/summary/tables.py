@@ -26,7 +26,7 @@ def main_table(view: StudyView, *, linked: bool = False) -> Table:
     found = {(point.cell, point.method, point.measure, point.group): point for point in points(view.summary)}
     rows = []
     for cell in view.cells:
-        place = [Cell(f"{cell.index + 1}", values=(cell.index + 1,), link=f"cells/{cell.key}.html")]
+        place = [Cell(f"{cell.index}", values=(cell.index,), link=f"cells/{cell.key}.html")]
         settings = [_setting(cell.settings.get(axis.key)) for axis in view.axes]
         for method in view.names:
             n_trusted, n = view.counts.get((cell.key, method), (0, 0))
