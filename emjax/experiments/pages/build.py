@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -30,6 +31,8 @@ PAGE = "report.html"
 FOLDERS = ("cells", "tables", "figures")
 _PACKAGE = "emjax.experiments.pages"
 _MOST_FAILURES = 50
+"""And warnings."""
+
 _MOST_FILTERED = 60
 """Values of a setting that a filter of the table offers."""
 
@@ -217,6 +220,7 @@ def _content(view: StudyView, found: Findings, pictures: Sequence[Picture]) -> d
             (cell.key, view.cell_label(cell, width=90), cell.index, _done(view, cell.key)) for cell in view.cells
         ],
         "failures": _failures(view),
+        "warnings": _warnings(view),
         "provenance": [*_declared(view), *view.provenance],
         "folder": printable(view.folder),
     }
@@ -266,3 +270,13 @@ def _failures(view: StudyView) -> Table:
     notes = [f"The first {_MOST_FAILURES} of {n}."] if n > _MOST_FAILURES else []
     heads = [("cell", "word"), ("method", "word"), ("replicates", "number"), ("attempts", "number"), ("error", "name")]
     return Table([Column(*head) for head in heads], rows, notes)
+
+
+def _warnings(view: StudyView) -> Table:
+    from emjax.table import Column, Table
+
+    heard: Counter[tuple[str, str]] = Counter()
+    for entry in view.finished.values():
+        heard.update({(entry.method, warning): times for warning, times in entry.warnings.items()})
+    rows = [[method, elided(text, 300), f"{times:,}"] for (method, text), times in heard.most_common(_MOST_FAILURES)]
+    return Table([Column("method", "word"), Column("warning", "name"), Column("times")], rows)

@@ -133,7 +133,7 @@ def shown(
         study=lambda: study,
         declaration=lambda: {"provenance": provenance, **declared},
         rows=lambda: rows,
-        entries=lambda _: {key: SimpleNamespace(seconds=1.0) for key in done},
+        entries=lambda _: dict.fromkeys(done, SimpleNamespace(seconds=1.0, method="em", warnings={"rough <b>": 2})),
         failures=lambda: failures or {},
         record=lambda _: None,
     )

@@ -80,6 +80,7 @@ def test_pages_are_whole_and_say_what_is_missing(written):
     text = written.page.text
     assert text.index("1 job of 12 failed") < text.index("cannot be trusted") < text.index('id="table"')
     assert "1 job of 12 is not done" in text
+    assert "rough &lt;b&gt;" in text, "what was warned of"
     assert written.result.page.stat().st_size < 2_000_000
     for cell in written.view.cells:
         outline = Outline(written.folder / "cells" / f"{cell.key}.html")
