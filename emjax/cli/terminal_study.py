@@ -53,6 +53,10 @@ def study_view(result: "StudyResult", width: int = 80) -> list[RenderableType]:
     if result.question:
         lines.append(_safe(result.question))
     lines.append(Text(f"{progress}\n", style=style))
+    if (found := result.solution()) is not None:
+        from emjax.experiments.summary.stepwise import solution_sentence
+
+        lines.append(_safe(solution_sentence(result.view, found)))
     if result.finished:
         from emjax.experiments.summary.tables import main_table
 

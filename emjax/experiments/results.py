@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from emjax.experiments.config.schema import Study
+    from emjax.experiments.summary.stepwise import Solution
     from emjax.experiments.summary.view import StudyView
     from emjax.report.drawing.picture import Picture
 
@@ -224,6 +225,12 @@ class StudyResult(Pictured):
 
         found = summary_frame(self.view, self.view.summary if trusted else self.view.summary_of_all)
         return found[found["measure"].isin(measures)].reset_index(drop=True) if measures else found
+
+    def solution(self) -> "Solution | None":
+        """The value that the study looks for (``solve``), with its interval; None for another study."""
+        from emjax.experiments.summary.stepwise import solution_of
+
+        return solution_of(self.view)
 
     def verdicts(self) -> "pandas.DataFrame":
         """Per cell how often each verdict was given and whether it was right (`summary.verdicts.verdict_frame`)."""

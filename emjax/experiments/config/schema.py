@@ -23,7 +23,7 @@ from emjax.experiments.config.model import FileModel, Model, ModelSetting
 from emjax.experiments.config.parts import GeneratorData, Measures
 from emjax.experiments.config.paths import is_path, with_paths
 from emjax.experiments.config.prior_data import PriorData
-from emjax.experiments.config.sweeps import TABLES, Sweep
+from emjax.experiments.config.sweeps import TABLES, Solve, Sweep
 from emjax.wording import printable
 
 
@@ -84,6 +84,7 @@ class Study(Section):
     measures: Measures = Field(default=(), description="what is measured besides: functions of the user's own")
     level: Share = Field(default=0.9, description="probability of all intervals")
     sweep: Sweep = Sweep()
+    solve: Solve | None = Field(default=None, description="which value of a setting is looked for, in place of a sweep")
     execution: Execution = Execution()
     output: Output = Output()
 
@@ -151,6 +152,21 @@ class Study(Section):
             seen.add(method.label)
         return self
 
+    @model_validator(mode="after")
+    def _solve_alone(self) -> Study:
+        solve = self.solve
+        if solve is None:
+            return self
+        if solve.method not in (labels := [method.label for method in self.methods]):
+            problem = f"method = {solve.method!r} is none of the methods {', '.join(map(repr, labels))}"
+            raise Misplaced(problem, "solve", "method")
+        if self.sweep.until or any(getattr(self.sweep, table) for table in TABLES):
+            raise Misplaced("solve stands in place of a sweep: leave out what is swept, and sweep.until", "sweep")
+        if self.sweep.replicates < solve.batch:
+            problem = f"the most data sets at one value, {self.sweep.replicates}, are fewer than solve.batch"
+            raise Misplaced(f"sweep.replicates: {problem}", "sweep", "replicates")
+        return self
+
     def written_to(self, folder: str | Path) -> Study:
         """The same study, to be written to ``folder`` (relative to the current one)."""
         return self.model_copy(update={"output": Output(dir=str(folder))})
@@ -198,7 +214,13 @@ def single_task(study: Study) -> Task | None:
     if len(ems) > 1 or len(samplers) > 1 or len(ems) + len(samplers) < len(study.methods):
         return None
     data = study.data
-    if study.sweep != Sweep() or study.measures or isinstance(data, GeneratorData | PriorData) or not data.plain:
+    if (
+        study.sweep != Sweep()
+        or study.solve
+        or study.measures
+        or isinstance(data, GeneratorData | PriorData)
+        or not data.plain
+    ):
         return None
     if any(method.budget or method.model for method in (*ems, *samplers)) or any(one.keep_draws for one in samplers):
         return None

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from emjax.experiments.config.fields import Section, bounded
+from emjax.experiments.config.fields import Misplaced, Positive, Section, Text, bounded
 
 TABLES = ("grid", "zip", "ranges")
 """The tables of a sweep whose keys are those of settings."""
 
 BUNDLED = "bundled"
 """The value of ``data.source`` that stands for all bundled data sets that the model takes."""
+
+EACH_TIME = 20
+"""Replicates that are added at a time where a study stops when enough is known, and says no batch."""
+
+Number = (
+    Annotated[int, Field(strict=True, ge=-(10**15), le=10**15)]
+    | Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e15, le=1e15)]
+)
 
 
 def _range(entries: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -66,3 +74,67 @@ class Sweep(Section):
         "are when there are more of them",
     )
     points: Annotated[int, bounded("points")] = Field(default=20, description="points of the design")
+    until: dict[Text, Positive] = Field(
+        default_factory=dict,
+        description="stop a cell when the Monte-Carlo error of each of these measures is reached for all methods, such "
+        "as { coverage = 0.01 }; `replicates` are the most",
+    )
+
+    def step(self, batch: int | None) -> int:
+        """The replicates after which `until` is looked at again."""
+        return min(batch or EACH_TIME, self.replicates)
+
+
+class Solve(Section):
+    """Where does a measure meet a limit? The value of one setting is looked for by bisection, with its interval."""
+
+    over: Text = Field(description='the setting that is looked for, by dotted key, such as "data.n_samples"')
+    low: Number = Field(description="the least value; whole numbers are looked at where both ends are")
+    high: Number = Field(description="the largest")
+    find: Literal["smallest", "largest"] = Field(
+        default="smallest", description="the smallest value that meets the limit, or the largest"
+    )
+    measure: Text = Field(
+        description="one of the measures of the page, or em_enough: the share of verdicts that EM is enough"
+    )
+    method: Text = Field(description="the method that it is of, by name")
+    at_least: Number | None = Field(default=None, description="the limit, where more is better")
+    at_most: Number | None = Field(default=None, description="the limit, where less is better")
+    points: Annotated[int, Field(strict=True, ge=2, le=1000)] = Field(
+        default=25, description="how many values are told apart, even in their logarithm where they span a factor of 10"
+    )
+    batch: Annotated[int, Field(strict=True, ge=2, le=1000)] = Field(
+        default=10, description="data sets that are added at a time"
+    )
+    most: Annotated[int, bounded("replicates")] = Field(default=200, description="the most data sets in all")
+
+    @model_validator(mode="after")
+    def _a_question(self) -> Solve:
+        if self.low >= self.high:
+            raise Misplaced(f"low = {self.low:g} has to be below high = {self.high:g}", "low")
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give the limit: either at_least or at_most")
+        return self
+
+    @property
+    def candidates(self) -> list[int | float]:
+        """The values that are told apart, in ascending order."""
+        low, high, last = self.low, self.high, self.points - 1
+        logarithmic = low > 0 and high / low >= 10
+        between = [
+            low * (high / low) ** (at / last) if logarithmic else low + (high - low) * at / last
+            for at in range(self.points)
+        ]
+        if isinstance(low, int) and isinstance(high, int):
+            return sorted({round(value) for value in between})
+        return [float(f"{value:.6g}") for value in between]
+
+    @property
+    def in_order(self) -> list[int | float]:
+        """The values in an order in which the limit is met from some place on."""
+        return self.candidates if self.find == "smallest" else self.candidates[::-1]
+
+    @property
+    def first(self) -> int | float:
+        """Where the bisection begins."""
+        return self.in_order[len(self.candidates) // 2]

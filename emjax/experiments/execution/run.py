@@ -4,10 +4,10 @@ import functools
 import os
 import re
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emjax.bounds import whole
 from emjax.errors import ConfigError
@@ -81,7 +81,6 @@ def run_study(
         After Ctrl-C, SIGTERM or SIGHUP (a KeyboardInterrupt); what was done stays.
     """
     from emjax.experiments.config.reading import read_study
-    from emjax.experiments.plan.grid import make_plan
     from emjax.experiments.results import open_study
 
     config = None if isinstance(study, Study) else Path(study)
@@ -89,18 +88,11 @@ def run_study(
     target = folder_of(study, folder, config)
     count = check_workers(workers, scheduler)
     archive = Archive(target)
-    plan = make_plan(study, archive.known_jobs())
-    jobs = shard_of(plan.jobs, shard)
-    listener = listener or Listener()
-    finished = archive.begin(study, plan) - _damaged(archive, jobs, listener)
-    n_done = sum(job.key in finished for job in jobs)
-    if n_done < len(jobs):
-        if n_done:
-            listener.note(f"{n_done} of {len(jobs)} jobs are done already; going on from there")
-        on_progress = on_progress or (lambda progress: None)
-        with stop_signals() as wish:
-            executor = _workers(scheduler, count, len(jobs) - n_done, archive.path, cache=cache)
-            _do(archive, study, jobs, finished, executor, wish, cache=cache, listener=listener, on_progress=on_progress)
+    listener, on_progress = listener or Listener(), on_progress or (lambda progress: None)
+    with stop_signals() as wish:
+        start = functools.partial(_workers, scheduler, count, archive.path, cache=cache)
+        do = functools.partial(_do, archive, study, wish, listener=listener, cache=cache, on_progress=on_progress)
+        _run(archive, study, shard, start, do, listener, wish)
     archive.collect()
     return open_study(target)
 
@@ -170,6 +162,18 @@ def check_workers(workers: int | None, scheduler: str | None) -> int | None:
     return workers
 
 
+def _reached(study: Study, archive: Archive, so_far: Mapping[Any, int] | None = None) -> Mapping[Any, int] | None:
+    """How far a study that decides as it goes is to be run by the rows that are there; None before there are any."""
+    from emjax.experiments.summary.stepwise import check_measures, reached
+
+    check_measures(study)
+    if not archive.known_jobs():
+        return None
+    declared = archive.declaration()
+    ended = archive.finished(job["key"] for job in declared["jobs"]) | archive.failures().keys()
+    return reached(study, declared, ended, archive.rows(), so_far)
+
+
 def _damaged(archive: Archive, jobs: Sequence[Job], listener: Listener) -> set[str]:
     """The keys of those jobs whose files are not what was written, which are said and done again."""
     damaged = archive.damaged(job.key for job in jobs)
@@ -180,29 +184,39 @@ def _damaged(archive: Archive, jobs: Sequence[Job], listener: Listener) -> set[s
     return set(damaged)
 
 
-def _do(
-    archive: Archive, study: Study, jobs: Sequence[Job], finished: set[str], executor: Executor, wish: StopWish,
-    *, cache: bool, listener: Listener, on_progress: Callable[[StudyProgress], None],
+def _run(
+    archive: Archive, study: Study, shard: str | None, start: Callable[[int], Executor], do: Callable[..., bool],
+    listener: Listener, wish: StopWish,
 ) -> None:  # fmt: skip
-    """Do what is not finished. Raises StudyInterrupted, ConfigError."""
-    tracker = Tracker(jobs, finished, executor.n_workers)
-    on_progress(tracker.now())
-    verified = functools.partial(archive.finished, verify=True)
-    limits = study.execution.time_limit, study.execution.retries
-    supervisor = Supervisor(str(archive.path), executor, verified, wish, listener.note, *limits, cache)
-    left = {job.key: job for job in jobs if job.key not in finished}
+    """Do all that is not finished, step by step where the study decides as it goes. Raises StudyInterrupted."""
+    from emjax.experiments.plan.grid import make_plan
+
+    decides = study.solve is not None or bool(study.sweep.until)
+    further = _reached(study, archive) if decides else None
+    executor, first, so_far = None, True, None
     try:
-        for ended in supervisor.run(list(left.values())):
-            del left[ended.job.key]
-            if ended.error:
-                archive.record_failure(ended.job, ended.error, ended.attempts, traceback=ended.traceback)
-            on_progress(tracker.add(ended))
+        while first or further != so_far:
+            so_far = further
+            plan = make_plan(study, archive.known_jobs(), so_far)
+            jobs = shard_of(plan.jobs, shard)
+            finished = archive.begin(study, plan) - (_damaged(archive, jobs, listener) if first else set())
+            n_done = sum(job.key in finished for job in jobs)
+            if n_done and first and n_done < len(jobs):
+                listener.note(f"{n_done} of {len(jobs)} jobs are done already; going on from there")
+            stopped = False
+            if n_done < len(jobs):
+                executor = executor or start(0 if decides else len(jobs) - n_done)
+                stopped = not do(jobs, finished, executor)
+            if stopped:
+                break
+            further, first = _reached(study, archive, so_far) if decides else None, False
     finally:
-        executor.close()
-        # What killed workers left half-written; the next run would remove it too.
-        with suppress(ConfigError):
-            archive.sweep()
-    if left:
+        if executor is not None:
+            executor.close()
+            # What killed workers left half-written; the next run would remove it too.
+            with suppress(ConfigError):
+                archive.sweep()
+    if stopped:
         # Counted now that all workers have ended: some finished jobs after the last that was heard of them.
         n_done = len(archive.finished(job.key for job in jobs))
         raise StudyInterrupted(
@@ -211,7 +225,27 @@ def _do(
         )
 
 
-def _workers(scheduler: str | None, n_workers: int | None, n_jobs: int, folder: Path, *, cache: bool) -> Executor:
+def _do(
+    archive: Archive, study: Study, wish: StopWish, jobs: Sequence[Job], finished: set[str], executor: Executor,
+    *, cache: bool, listener: Listener, on_progress: Callable[[StudyProgress], None],
+) -> bool:  # fmt: skip
+    """Do what is not finished; whether all of it was done or given up. Raises ConfigError."""
+    tracker = Tracker(jobs, finished, executor.n_workers)
+    on_progress(tracker.now())
+    verified = functools.partial(archive.finished, verify=True)
+    limits = study.execution.time_limit, study.execution.retries
+    supervisor = Supervisor(str(archive.path), executor, verified, wish, listener.note, *limits, cache)
+    left = {job.key: job for job in jobs if job.key not in finished}
+    for ended in supervisor.run(list(left.values())):
+        del left[ended.job.key]
+        if ended.error:
+            archive.record_failure(ended.job, ended.error, ended.attempts, traceback=ended.traceback)
+        on_progress(tracker.add(ended))
+    return not left
+
+
+def _workers(scheduler: str | None, n_workers: int | None, folder: Path, n_jobs: int, *, cache: bool) -> Executor:
+    """The executor, for so many jobs; 0 where nobody knows how many there will be."""
     from emjax.experiments.execution.local import LocalExecutor, usable_cores
 
     n_workers = n_workers or usable_cores()
@@ -221,4 +255,4 @@ def _workers(scheduler: str | None, n_workers: int | None, n_jobs: int, folder: 
         from emjax.experiments.execution.cluster import DaskExecutor
 
         return DaskExecutor(scheduler, n_workers)
-    return LocalExecutor(min(n_workers, n_jobs), cache=cache)
+    return LocalExecutor(min(n_workers, n_jobs or n_workers), cache=cache)

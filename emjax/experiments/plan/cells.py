@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
@@ -16,7 +16,7 @@ from emjax.experiments.config.overrides import Declared, locate, put
 from emjax.experiments.config.positions import Location
 from emjax.experiments.config.refusals import Refusal, one_line, quoted, refusal
 from emjax.experiments.config.schema import Study
-from emjax.experiments.config.sweeps import BUNDLED, TABLES, Sweep
+from emjax.experiments.config.sweeps import BUNDLED, TABLES, Solve, Sweep
 from emjax.experiments.plan.jobs import derived_seed
 from emjax.nearest import suggestion
 from emjax.wording import printable
@@ -30,7 +30,7 @@ Where = Callable[[Location], str]
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One value of a swept setting: ``sweep.<table>."<key>"[index]``."""
+    """One value of a swept setting, ``sweep.<table>."<key>"[index]``, or of the one that is looked for."""
 
     table: str
     key: str
@@ -39,9 +39,11 @@ class Entry:
 
     @property
     def location(self) -> Location:
-        return ("sweep", self.table, self.key, self.index)
+        return ("solve", "over") if self.table == "solve" else ("sweep", self.table, self.key, self.index)
 
     def __str__(self) -> str:
+        if self.table == "solve":
+            return f"solve.over: {printable(self.key)} = {quoted(self.value)}"
         return f'sweep.{self.table}."{printable(self.key)}"[{self.index}] = {quoted(self.value)}'
 
 
@@ -58,14 +60,22 @@ def checked_study(declared: Declared, display: Mapping[str, str] | None = None) 
         sweep = Sweep.model_validate(tree.get("sweep", {}))
     except ValidationError:
         sweep = Sweep()
-    cells = points(sweep, tree, where)
+    solve = _solve_of(tree)
+    cells = points(sweep, tree, where, solve, () if solve is None else (solve.low, solve.high))
     first = next(cells)
     study = cell_study(tree, first, where, display)
     # Without the sweep itself, which would be checked once more for every cell.
-    alone = {key: value for key, value in tree.items() if key != "sweep"}
+    alone = {key: value for key, value in tree.items() if key not in ("sweep", "solve")}
     for point in cells:
         cell_study(alone, point, where)
     return _with_map(study) if declared.em_follows_prior else study
+
+
+def _solve_of(tree: Mapping[str, Any]) -> Solve | None:
+    try:
+        return Solve.model_validate(tree["solve"]) if "solve" in tree else None
+    except ValidationError:  # it is told with the rest
+        return None
 
 
 def _with_map(study: Study) -> Study:
@@ -79,8 +89,16 @@ def _with_map(study: Study) -> Study:
     return study.model_copy(update={"methods": (MapMethod(kind="map", **settings), *others)})
 
 
-def points(sweep: Sweep, tree: Mapping[str, Any], where: Where) -> Iterator[tuple[Entry, ...]]:
-    """The settings of every cell, one cell without settings where nothing is swept."""
+def points(
+    sweep: Sweep, tree: Mapping[str, Any], where: Where, solve: Solve | None = None, asked: Sequence[Any] = ()
+) -> Iterator[tuple[Entry, ...]]:
+    """The settings of every cell, one cell without settings where nothing is swept.
+
+    Of a study that looks for a value of ``solve.over`` the cells are those values that are ``asked`` for.
+    """
+    if solve is not None:
+        _check_key(solve.over, ("solve", "over"), tree, where)
+        return ((Entry("solve", solve.over, at, value),) for at, value in enumerate(asked))
     seen: dict[str, str] = {}
     for table in TABLES:
         for key in getattr(sweep, table):

@@ -54,14 +54,15 @@ def expand(study: Study) -> tuple[Cell, ...]:
     return tuple(cell for cell, _ in _resolved(study))
 
 
-def _resolved(study: Study) -> list[tuple[Cell, _Resolved]]:
+def _resolved(study: Study, asked: Sequence[Any] = ()) -> list[tuple[Cell, _Resolved]]:
     """The cells, and the sections of each as they stand in the specs of its jobs."""
     tree = study.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     tree["sweep"] = {"replicates": study.sweep.replicates}
+    solve = tree.pop("solve", None) and study.solve
     where = Declared(tree, "study").where
     sections = _Sections()
     found: dict[str, tuple[Cell, _Resolved]] = {}
-    for index, point in enumerate(points(study.sweep, tree, where)):
+    for index, point in enumerate(points(study.sweep, tree, where, solve, asked)):
         alone = cell_study(tree, point, where)
         resolved = sections.of(alone)
         data, model, _, rest = resolved
@@ -80,7 +81,7 @@ def _resolved(study: Study) -> list[tuple[Cell, _Resolved]]:
 # -- jobs
 
 
-def make_plan(study: Study, known: Iterable[Mapping[str, Any]] = ()) -> Plan:
+def make_plan(study: Study, known: Iterable[Mapping[str, Any]] = (), reached: Mapping[Any, int] | None = None) -> Plan:
     """Cut a study into jobs: each method of each cell, on blocks of ``execution.batch`` replicates.
 
     Blocks begin at multiples of the batch, but for those that an earlier plan of the same study has made: ``known`` are
@@ -88,9 +89,15 @@ def make_plan(study: Study, known: Iterable[Mapping[str, Any]] = ()) -> Plan:
     their rows depend on is the same, and what they leave open is cut anew, so that a study that grows does what is new.
     How a study is cut changes no number.
 
+    A study that decides as it goes (``sweep.until``, ``solve``) is planned as far as it has ``reached``: how many
+    replicates by the cell's key, or by the value that is looked for (see `emjax.experiments.summary.stepwise`). At
+    first it is planned to its first step.
+
     Raises ConfigError and DataError as `expand` does, and ConfigError for a plan of more than `MOST_JOBS` jobs.
     """
-    cells = _resolved(study)
+    if study.solve is not None:
+        reached = reached or {study.solve.first: study.solve.batch}
+    cells = _resolved(study, sorted(reached or ()) if study.solve else ())
     _check_number(study, len(cells))
     before: defaultdict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for earlier_job in known:
@@ -105,12 +112,22 @@ def make_plan(study: Study, known: Iterable[Mapping[str, Any]] = ()) -> Plan:
             parts = {"format": FORMAT, "seed": study.seed, "data": data, **own}
             shared = {**parts, **rest, "cell": cell.key}
             earlier = before[cell.key, method["name"]]
-            for first, stop in _blocks(shared, _batch(study, method["kind"]), study.sweep.replicates, earlier):
+            n_replicates = _replicates(study, cell, reached or {})
+            for first, stop in _blocks(shared, _batch(study, method["kind"]), n_replicates, earlier):
                 spec = {**shared, "first": first, "stop": stop}
                 job = Job(job_key(spec), cell.key, method["name"], first, stop, spec)
                 jobs.append(((_ORDER.index(method["kind"]), position, cell.index, first), job))
     in_order = sorted(jobs, key=lambda entry: entry[0])
     return Plan(study=study, cells=tuple(cell for cell, _ in cells), jobs=tuple(job for _, job in in_order))
+
+
+def _replicates(study: Study, cell: Cell, reached: Mapping[Any, int]) -> int:
+    """How many replicates a cell has so far."""
+    if study.solve is not None:
+        return reached[cell.settings[study.solve.over]]
+    if study.sweep.until:
+        return reached.get(cell.key, study.sweep.step(study.execution.batch))
+    return study.sweep.replicates
 
 
 def _batch(study: Study, kind: str) -> int:

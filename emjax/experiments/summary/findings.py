@@ -23,6 +23,7 @@ from emjax.experiments.summary.estimates import (
     pooled,
 )
 from emjax.experiments.summary.measures import ALL, KIND, MEASURE, Measure
+from emjax.experiments.summary.stepwise import solution_of, solution_sentence
 from emjax.experiments.summary.verdicts import CellVerdicts
 from emjax.experiments.summary.view import CellView, StudyView
 from emjax.experiments.summary.words import point_text, value_text
@@ -63,7 +64,9 @@ def find(view: StudyView, verdicts: Sequence[CellVerdicts]) -> Findings:
     if asked in view.measures and not by_measure.get(asked):
         by_measure[asked] = span_sentences(view, heard, view.measures[asked])
     first = by_measure.pop(asked, [])
-    sentences = [*first, *(sentence for found in by_measure.values() for sentence in found)]
+    found = solution_of(view)
+    solved = [] if found is None else [solution_sentence(view, found)]
+    sentences = [*solved, *first, *(sentence for found in by_measure.values() for sentence in found)]
     sentences += [*silence_sentences(view, silent), *verdict_sentences(verdicts)]
     if view.rows.empty:
         sentences = ["Nothing has been computed yet."]
