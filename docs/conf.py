@@ -101,7 +101,7 @@ def config_table(heading: str, table: dict[str, Any]) -> str:
     for key, field in table["properties"].items():
         if "type" in field or "anyOf" in field:
             default = "required" if key in table.get("required", ()) else f"`{field.get('default', {})}`"
-            default = "" if field.get("default", {}) in (None, {}) and default != "required" else default
+            default = "" if field.get("default", {}) in (None, {}, []) and default != "required" else default
             lines.append(f"| `{key}` | {allowed(field)} | {default} | {field.get('description', '')} |")
     return "\n".join(lines)
 
