@@ -147,13 +147,11 @@ class StudyResult(Pictured):
 
         keys = [cell["key"] for cell in self.declaration["cells"]]
         settings = {key: column.to_pandas() for key, column in setting_columns(self.declaration).items()}
+        jobs = pandas.DataFrame(self.declaration["jobs"], columns=["cell", "key"])
+        done, failed = jobs["key"].isin(self.finished), jobs["key"].isin(self.failures)
+        counts = jobs.assign(n_jobs=1, n_done=done, n_failed=failed).drop(columns="key").groupby("cell").sum()
         frame = pandas.DataFrame({"cell": keys, **settings})
-        for name, chosen in (("n_jobs", None), ("n_done", self.finished), ("n_failed", self.failures)):
-            counts = dict.fromkeys(keys, 0)
-            for job in self.declaration["jobs"]:
-                counts[job["cell"]] += chosen is None or job["key"] in chosen
-            frame[name] = [counts[key] for key in keys]
-        return frame
+        return frame.join(counts.reindex(keys, fill_value=0).astype(int), on="cell")
 
     @functools.cached_property
     def rows(self) -> "pandas.DataFrame":
