@@ -139,7 +139,7 @@ class Card:
             yield from (f'<p style="margin:.2em 0 0">{_safe(note, 300)}</p>' for note in shown.notes)
 
 
-_CELL = "text-align:right;padding:1px 8px"
+_CELL = "text-align:right;padding:1px 8px;white-space:nowrap"
 _IMAGE = "max-width:100%;max-height:320px"
 _BESIDE = "flex:1 1 22em;min-width:0;max-width:46em;font-size:.92em;overflow-x:auto"
 

@@ -119,21 +119,3 @@ def _minus(text: str) -> str:
     if text.startswith("-") and not text.strip("-0.,%"):
         text = text[1:]
     return text.replace("-", "−")
-
-
-def with_error(value: float | None, error: float | None) -> str:
-    """Return ``value ± error`` with two digits of the error, and as many decimals of the value."""
-    if value is None or not math.isfinite(value):
-        return "-"
-    decimals = _decimals(error, value)
-    if error is None or not math.isfinite(error):
-        return f"{value:.4g}"
-    return f"{value:.4g} ± {error:.2g}" if decimals is None else f"{value:.{decimals}f} ± {error:.{decimals}f}"
-
-
-def _decimals(error: float | None, *values: float) -> int | None:
-    """Return the decimals that leave two digits of ``error``; None where fixed notation would not do."""
-    if error is None or not math.isfinite(error) or error <= 0 or max(map(abs, values)) >= 1e9:
-        return None
-    decimals = max(1 - math.floor(math.log10(error)), 0)
-    return decimals if decimals <= 8 else None

@@ -90,7 +90,7 @@ def margins(cost: ArrayLike, permutations: ArrayLike) -> FloatArray:
     Raises:
         DataError: the costs are not one square matrix per draw, or the permutations do not fit them.
     """
-    gaps, finite = _relative_gaps(cost, permutations)
+    gaps, finite = relative_gaps(cost, permutations)
     result = np.zeros(len(finite))
     result[finite] = np.minimum(gaps, 1.0).min(axis=1, initial=1.0)
     return result
@@ -119,7 +119,7 @@ def separation(cost: ArrayLike, permutations: ArrayLike) -> float:
     Raises:
         DataError: as in `margins`.
     """
-    gaps, _ = _relative_gaps(cost, permutations)
+    gaps, _ = relative_gaps(cost, permutations)
     if len(gaps) == 0:
         return 0.0
     border = 2.0 * (gaps < 0.5).mean(axis=0)  # the zone is half as wide
@@ -209,8 +209,11 @@ def _note(n_components: int, trust: float, agreement: float, n_non_finite: int) 
     return text + "."
 
 
-def _relative_gaps(cost: ArrayLike, permutations: ArrayLike) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Exchange gaps (n_finite, n_pairs) over their medians, 0 where that is 0; and which draws are finite."""
+def relative_gaps(cost: ArrayLike, permutations: ArrayLike) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Exchange gaps (n_finite, n_pairs) over their medians, 0 where that is 0; and which draws are finite.
+
+    The pairs are those of ``np.triu_indices(n_components, k=1)``; the arguments, and what is raised, as in `margins`.
+    """
     costs = as_costs(cost)
     order = np.asarray(permutations)
     if order.shape != costs.shape[:2]:

@@ -58,17 +58,20 @@ def tables_of(source: Fit | Posterior | Comparison) -> list[Table]:
     if isinstance(source, Posterior):
         frame = source.to_frame().rename(columns={"parameter": "name", "rhat": "r_hat"})
         rows: list[Any] = frame.to_dict("records")
-        level = frame.attrs["level"]
-        checks = tables.check_table(source, DEFAULT_THRESHOLDS.trust)
-        return [tables.posterior_table(rows, level, trusted=source.converged), checks, tables.quantity_table(source)]
+        estimates = tables.posterior_table(rows, frame.attrs["level"], trusted=source.converged)
+        return [estimates, *_of_draws(source, DEFAULT_THRESHOLDS.trust)]
     return [
         tables.of_comparison(source),
         tables.invariant_table(source.invariants, trusted=source.posterior.converged),
-        tables.check_table(source.posterior, source.thresholds.trust),
-        tables.quantity_table(source.posterior),
+        *_of_draws(source.posterior, source.thresholds.trust),
         tables.optima_table(source.fit.optima),
         tables.cost_table(source.cost),
     ]
+
+
+def _of_draws(posterior: Posterior, needed_trust: float) -> list[Table]:
+    modes = [tables.mode_table(posterior)] if posterior.modes.modes else []
+    return [tables.check_table(posterior, needed_trust), *modes, tables.quantity_table(posterior)]
 
 
 def write_tables(found: Sequence[Table], folder: Path) -> list[Path]:

@@ -103,6 +103,7 @@ def render_report(
         "way": f"{fit.message} It took {count(fit.n_iter, 'iteration')}.",
         "posterior_message": posterior.message,
         "checks": tables.check_table(posterior, comparison.thresholds.trust),
+        "mode_table": tables.mode_table(posterior).first(tables.MOST_OPTIMA),
         "quantities": tables.quantity_table(posterior).first(tables.MOST_ROWS),
         "seconds": comparison.cost,
         "cost": tables.cost_table(comparison.cost),

@@ -233,7 +233,7 @@ def check_table(posterior: Posterior, needed_trust: float) -> Table:
         *ess,
         ("divergent transitions", divergent, f"≤ {limits.max_divergent_share:.0%}", few, jumps),
         ("smallest E-BFMI", of_number(bfmi, 3), f"≥ {limits.min_bfmi:g}", energy, ""),
-        ("alignment trust", of_number(trust, 2), f"≥ {needed_trust:g}", trust >= needed_trust, ""),
+        ("alignment trust", Cell(fixed(trust, 2), values=(trust,)), f"≥ {needed_trust:g}", trust >= needed_trust, ""),
     ]
     met = {None: Cell("not judged"), True: Cell("✓ yes", mark="good"), False: Cell("✗ no", mark="bad")}
     header = (
@@ -241,6 +241,25 @@ def check_table(posterior: Posterior, needed_trust: float) -> Table:
     )  # fmt: skip
     judged = [(what, value, asked, met[passed], where) for what, value, asked, passed, where in rows]
     return Table(header, judged, title="Diagnostics", of="diagnostics")
+
+
+def mode_table(posterior: Posterior) -> Table:
+    """The modes of a posterior: how high each is, its mass by three accounts, and what the chains drew of it."""
+    missed = posterior.modes.unvisited
+    rows = [
+        (
+            f"{place}: {mode.words}" if mode.n_empty else f"{place}",
+            of_number(mode.log_density, 6),
+            of_number(mode.objective, 6),
+            of_share(mode.laplace_mass),
+            of_share(mode.mass),
+            of_share(mode.visited).marked("bad" if place in missed else ""),
+            f"{percent(min(mode.visited_by_chain))} to {percent(max(mode.visited_by_chain))}",
+        )
+        for place, mode in enumerate(posterior.modes.modes)
+    ]
+    header = ("mode", "log density", "EM's objective", "Laplace mass", "corrected mass", "draws", "draws by chain")
+    return Table(header, rows, title="The posterior's modes", of="modes")
 
 
 def quantity_table(posterior: Posterior) -> Table:

@@ -143,7 +143,7 @@ def _picture(name: str, drawn: Curves, layout: Lanes, found: pd.DataFrame, marks
     caption += HOLLOW if found["doubtful"].any() else ""
     caption += f" {layout.note}" if layout.note else ""
     text = f"{title}. {_in_words(drawn)}"
-    return Picture(name, lambda width: draw_curves(drawn, marks, width), title, text, caption)
+    return Picture(name, lambda width: draw_curves(drawn, marks, width), title, text=text, caption=caption)
 
 
 def _in_words(drawn: Curves) -> str:

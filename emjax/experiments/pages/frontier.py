@@ -46,11 +46,13 @@ def frontier_picture(view: StudyView) -> Picture | None:
         "frontier",
         lambda width: draw_frontier(panels, marks, width),
         "Accuracy against seconds",
-        f"{title[:1].upper()}{title[1:]} against seconds per data set. Unbeaten: {listed(words)}.",
-        "One point per cell and method; both axes are logarithmic where values allow. A ring marks what is on the "
-        "frontier of its cell: by point estimates, no other method is both faster and more accurate there. Grey lines "
-        "join the rings of a cell. Seconds are those of running, without compilation, shared out over the replicates "
-        "of a job; bars hold 95% by Monte-Carlo error." + (HOLLOW if best["doubtful"].any() else ""),
+        text=f"{title[:1].upper()}{title[1:]} against seconds per data set. Unbeaten: {listed(words)}.",
+        caption=(
+            "One point per cell and method; both axes are logarithmic where values allow. A ring marks what is on the "
+            "frontier of its cell: by point estimates, no other method is both faster and more accurate there. Grey "
+            "lines join the rings of a cell. Seconds are those of running, without compilation, shared out over the "
+            f"replicates of a job; bars hold 95% by Monte-Carlo error.{HOLLOW if best['doubtful'].any() else ''}"
+        ),
     )
 
 

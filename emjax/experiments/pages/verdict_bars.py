@@ -39,8 +39,8 @@ def verdict_picture(view: StudyView, records: Sequence[CellVerdicts]) -> Picture
         "verdicts",
         lambda width: draw_verdicts(known, labels, width),
         "Where the verdict was right",
-        f"Shares of right, wrong and inconclusive verdicts by cell. {count(len(known), 'cell')}; {span}.",
-        f"Shares of the replicates, cell by cell in the order of the sweep.{left_out}",
+        text=f"Shares of right, wrong and inconclusive verdicts by cell. {count(len(known), 'cell')}; {span}.",
+        caption=f"Shares of the replicates, cell by cell in the order of the sweep.{left_out}",
     )
 
 

@@ -72,7 +72,7 @@ def _along(view: View, width: float) -> Figure:
     style.finish(axes, elided(view.feature_names[0], 50), "chance of the component")
     if view.nominal:
         names = view.level_names(0)
-        axes.set_xticks(range(len(names)), [elided(name, max(40 // len(names), 3)) for name in names])
+        style.level_ticks(axes.xaxis, names, max(40 // len(names), 3))
     return figure
 
 
@@ -146,9 +146,8 @@ def _map(view: View, width: float) -> Figure:
     _scale(figure, points)
     style.finish(axes, *(elided(name, 36) for name in view.feature_names))
     if view.nominal:
-        for feature, set_ticks in enumerate((axes.set_xticks, axes.set_yticks)):
-            names = view.level_names(feature)
-            set_ticks(range(len(names)), [elided(name, 8) for name in names])
+        for feature, axis in enumerate((axes.xaxis, axes.yaxis)):
+            style.level_ticks(axis, view.level_names(feature), 8)
     return figure
 
 
@@ -203,41 +202,35 @@ def assignment_pictures(source: Comparison | Fit) -> Iterator[Picture]:
         return
     em, posterior = shares_of_data(view)
     assert em is not None
-    numbers = f"The likeliest component has a chance below 90% for {_unsure(em)} of the data by EM"
-    if posterior is None:
-        name, shares, numbers = "by EM", em, f"{numbers}."
-    else:
-        name = "averaged over the posterior" if view.trusted else "averaged over draws that have not converged"
-        shares, numbers = posterior, f"{numbers} and for {_unsure(posterior)} {name}."
+    averaged = f"averaged over {'the posterior' if view.trusted else 'draws that have not converged'}"
+    unsure = f"The likeliest component has a chance below 90% for {_unsure(em)} of the data by EM"
+    unsure += "." if posterior is None else f" and for {_unsure(posterior)} {averaged}."
     if view.n_features == 1:
+        ticks = "" if view.discrete else " The ticks below are the data."
         yield Picture(
             "along",
             lambda width: assignments(view, width=width),
             title="Which component, along the data",
-            text=f"Curves of the chance of each of {view.n_components} components along the data. {numbers}",
-            caption="The chance that a value belongs to each component, numbered."
-            + ("" if view.discrete else " The ticks below are the data."),
+            caption=f"The chance that a value belongs to each of {view.n_components} components, numbered.{ticks}",
             wide=False,
         )
     if view.n_features == 2:
-        doubt = entropy(shares)
+        doubt, by = (entropy(em), "by EM") if posterior is None else (entropy(posterior), averaged)
         yield Picture(
             "map",
             lambda width: assignments(view, width=width),
             title="Where assignments are unsure",
-            text=(
-                f"Scatter plot of the data coloured by the entropy of their assignment, {name}: on average "
-                f"{number(doubt.mean(), 2)} of the largest possible, at most {number(doubt.max(), 2)}. {numbers}"
+            caption=(
+                f"Entropy of each assignment, {by}: 0 is certain, 1 is no idea. It is {number(doubt.mean(), 2)} on "
+                f"average and {number(doubt.max(), 2)} at most. Unsure data are larger."
             ),
-            caption="Entropy of each assignment, " + name + ": 0 is certain, 1 is no idea. Unsure data are larger.",
             wide=False,
         )
     yield Picture(
         "certainty",
         lambda width: certainty(view, width=width),
         title="How sure the assignments are",
-        text=f"Curves of the chance of the likeliest component over the data, from the least certain. {numbers}",
-        caption=numbers,
+        caption=unsure,
         wide=False,
     )
 

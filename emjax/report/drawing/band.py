@@ -13,7 +13,7 @@ from emjax.report.drawing.margin import height_name, level_ticks, margin
 from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.view import BAND_DRAWS, View, as_view, curves
 from emjax.result import Fit
-from emjax.wording import count, elided, listed, percent
+from emjax.wording import count, elided, percent
 
 
 @style.drawn
@@ -28,25 +28,18 @@ def density_band(source: Comparison | Fit | Posterior | View, *, width: float = 
     if shown == 1:
         return one_feature(view, width)
     n_columns = min(shown, 1 if width <= 4.2 else 2 if width < 6 or shown in (2, 4) else 3)
-    n_rows = -(-shown // n_columns)
-    left, right, bottom, top, beside, between = 0.62, 0.12, 0.47, 0.3, 0.5, 0.55
-    cell = (width - left - right - beside * (n_columns - 1)) / n_columns
-    tall = 0.7 * cell if n_columns > 1 else 0.56 * cell
-    height = top + bottom + n_rows * tall + (n_rows - 1) * between
-    figure = style.Picture(figsize=(width, height))
-    for feature in range(shown):
-        row, column = divmod(feature, n_columns)
-        x, y = left + column * (cell + beside), height - top - (row + 1) * tall - row * between
-        axes = figure.add_axes((x / width, y / height, cell / width, tall / height))
+    cells = [divmod(feature, n_columns) for feature in range(shown)]
+    figure, all_axes = style.panels(
+        width, cells, ratio=0.7 if n_columns > 1 else 0.56, bottom=0.47, beside=0.5, between=0.55
+    )
+    for feature, axes in enumerate(all_axes):
         margin(axes, view, feature, linewidth=1.5)
         axes.grid(axis="y")
-        name = elided(view.feature_names[feature], int(cell / 0.085))
-        style.finish(axes, name, height_name(view, feature) if column == 0 else "", n_x=5, n_y=4)
-        level_ticks(axes, view, feature, int(cell / 0.085))
-    figure.legend(
-        *figure.axes[0].get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0.5 / width, 1.0), ncols=3,
-        columnspacing=1.0, handletextpad=0.5, labelcolor=style.INK,
-    )  # fmt: skip
+        letters = int(style.inches(axes)[0] / 0.085)
+        height = height_name(view, feature) if cells[feature][1] == 0 else ""
+        style.finish(axes, elided(view.feature_names[feature], letters), height, n_x=5, n_y=4)
+        level_ticks(axes, view, feature, letters)
+    style.key(figure, *all_axes[0].get_legend_handles_labels(), left=0.5, top=0.0, ncols=3)
     return figure
 
 
@@ -56,20 +49,18 @@ def band_picture(comparison: Comparison) -> Picture | None:
     if view.n_features < 2:
         return None
     shown = min(view.n_features, MOST_FEATURES)
-    names = listed([elided(name, 40) for name in view.feature_names[:shown]])
+    color, mean = (
+        ("Blue", "posterior predictive") if view.trusted else ("Grey", "mean of the draws, which have not converged,")
+    )
     n_draws = count(min(BAND_DRAWS, comparison.posterior.n_draws), "draw")
-    outside = _outside_words(view, shown)
-    mean = "posterior predictive" if view.trusted else "mean of the draws, which have not converged,"
     return Picture(
         "density-band",
         lambda width: density_band(view, width=width),
         title="The density of each feature, with its band",
-        text=f"Histograms of {names} with EM's density and the {mean} with its {view.level:.0%} band. {outside}",
         caption=(
             f"Each feature by itself.{left_out(shown, view.n_features)} The histogram is the data. Dashed orange: EM's "
-            f"density, dotted its "
-            f"components. {'Blue' if view.trusted else 'Grey'}: the {mean} and the {view.level:.0%} band of {n_draws}, "
-            f"each point on its own. {outside}"
+            f"density, dotted its components. {color}: the {mean} and the {view.level:.0%} band of {n_draws}, each "
+            f"point on its own. {_outside_words(view, shown)}"
         ),
     )
 

@@ -8,6 +8,7 @@ Carpenter and Bürkner, Bayesian Analysis 16, 2021.)
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator
 
@@ -121,12 +122,10 @@ def chains(source: Comparison | Posterior, quantity: str | None = None, *, width
 @style.drawn
 def _chains(chains: Chains, width: float) -> Figure:
     """The trace above, the rank plot below."""
-    height, left, right, gap = 0.86 * width, 0.68, 0.2, 0.5
-    figure = style.Picture(figsize=(width, height))
-    half = (height - 0.46 - 0.3 - gap) / 2
-    box = ((width - left - right) / width, half / height)
-    trace = figure.add_axes((left / width, (0.46 + half + gap) / height, *box))
-    ranks = figure.add_axes((left / width, 0.46 / height, *box))
+    tall = (0.86 * width - 1.26) / 2
+    figure, (trace, ranks) = style.panels(
+        width, [(0, 0), (1, 0)], tall=tall, left=0.68, right=0.2, bottom=0.46, between=0.5
+    )
     lines = chain_lines(rank_deviations(chains.values))
     _trace(trace, chains.values, lines)
     rank_plot(ranks, chains.values, lines)
@@ -242,38 +241,27 @@ def rank_plot(axes: Axes, values: np.ndarray, lines: list[ChainLine]) -> None:
 
 def chain_pictures(posterior: Posterior) -> Iterator[Picture]:
     """Trace and ranks of the quantities whose chains agree least."""
-    for place, chains in enumerate(worst_chains(posterior)):
-        aligned = posterior.mixture.n_components > 1 and posterior.alignment.needed
-        yield _chain_picture(place, chains, aligned=aligned)
-
-
-def _chain_picture(place: int, chains: Chains, *, aligned: bool) -> Picture:
-    variable = chains.name.partition("[")[0]
-    found = chains.found
-    numbers = (
-        ""
-        if found is None
-        else f" R-hat {number(found.rhat)}, bulk ESS {number(found.ess_bulk)}, tail ESS {number(found.ess_tail)}."
-    )
-    means = listed([number(value) for value in chains.values.mean(axis=1)], 8)
-    n_chains, n_draws = chains.values.shape
-    return Picture(
-        f"chains-{place}",
-        lambda width: _chains(chains, width),
-        title=elided(chains.name, 40),
-        text=(
-            f"Trace and rank plot of {elided(chains.name, 60)} in {count(n_chains, 'chain')} of "
-            f"{count(n_draws, 'draw')}.{numbers} Means of the chains: {means}."
-        ),
-        caption=_QUANTITIES.get(variable, "Labels were aligned first." if aligned else ""),
-        wide=False,
-    )
+    aligned = posterior.mixture.n_components > 1 and posterior.alignment.needed
+    for place, found in enumerate(worst_chains(posterior)):
+        what = _QUANTITIES.get(found.name.partition("[")[0], "Labels were aligned first. " if aligned else "")
+        means = listed([number(value) for value in found.values.mean(axis=1)], 8)
+        yield Picture(
+            f"chains-{place}",
+            functools.partial(_chains, found),
+            title=elided(found.name, 40),
+            caption=f"{what}Means of the chains: {means}.",
+            text=(
+                f"Trace and rank plot of {elided(found.name, 60)}{_numbers(found.found)}, {len(found.values)} chains "
+                f"of {count(found.values.shape[1], 'draw')}, with means {means}."
+            ),
+            wide=False,
+        )
 
 
 _QUANTITIES = {
-    "lp": "The log density of the draws themselves.",
-    "log_density": "The log density of one datum, which the numbering of components does not touch.",
-    "weight_entropy": "The entropy of the weights, which the numbering of components does not touch.",
-    "largest_weight": "The largest of the weights, whichever component has it.",
-    "smallest_weight": "The smallest of the weights, whichever component has it.",
+    "lp": "The log density of the draws themselves. ",
+    "log_density": "The log density of one datum, which the numbering of components does not touch. ",
+    "weight_entropy": "The entropy of the weights, which the numbering of components does not touch. ",
+    "largest_weight": "The largest of the weights, whichever component has it. ",
+    "smallest_weight": "The smallest of the weights, whichever component has it. ",
 }

@@ -242,8 +242,7 @@ def _name_levels(axes: Axes, view: View, found: Scene, coordinate: int, *, besid
     if view.nominal and found.directions is None:
         names = view.level_names(coordinate)
         letters = 9 if beside else max(48 // len(names) // max(len(found.names) - 1, 1), 3)
-        set_ticks = axes.set_yticks if beside else axes.set_xticks
-        set_ticks(range(len(names)), [elided(name, letters) for name in names])
+        style.level_ticks(axes.yaxis if beside else axes.xaxis, names, letters)
 
 
 # -- several coordinates -----------------------------------------------------------------------------------
@@ -253,23 +252,21 @@ def _matrix(view: View, found: Scene, width: float, sizes: np.ndarray) -> Figure
     """All pairs of the coordinates, below the diagonal; the key above, or where there is room beside it."""
     n_panels = len(found.names) - 1
     rows = found.key_rows(width)
-    left, right, bottom, gap, top = 0.62, 0.12, 0.48, 0.08, 0.1 + 0.2 * rows
-    wide = (width - left - right - gap * (n_panels - 1)) / n_panels
-    tall = wide if n_panels > 1 else min(wide, (0.6 if width >= _WIDE else 0.72) * width)
-    height = top + bottom + n_panels * tall + gap * (n_panels - 1)
-    figure = style.Picture(figsize=(width, height))
-    for row in range(1, n_panels + 1):
-        for column in range(row):
-            x, y = left + column * (wide + gap), height - top - row * tall - (row - 1) * gap
-            axes = figure.add_axes((x / width, y / height, wide / width, tall / height))
-            _pair(axes, view, found, (column, row), sizes)
-            below = found.names[column] if row == n_panels else ""
-            beside = found.names[row] if column == 0 else ""
-            _pair_axes(axes, elided(below, int(wide / 0.075)), elided(beside, int(tall / 0.075)), alone=n_panels == 1)
-            if below:
-                _name_levels(axes, view, found, column)
-            if beside:
-                _name_levels(axes, view, found, row, beside=True)
+    cells = [(row, column) for row in range(n_panels) for column in range(row + 1)]
+    alone = n_panels == 1
+    wide = width - 0.74
+    tall = min(wide, (0.6 if width >= _WIDE else 0.72) * width) if alone else 0.0
+    figure, all_axes = style.panels(width, cells, tall=tall, top=0.1 + 0.2 * rows, beside=0.08, between=0.08)
+    wide, tall = style.inches(all_axes[0])
+    for (row, column), axes in zip(cells, all_axes, strict=True):
+        _pair(axes, view, found, (column, row + 1), sizes)
+        below = elided(found.names[column], int(wide / 0.075)) if row == n_panels - 1 else ""
+        beside = elided(found.names[row + 1], int(tall / 0.075)) if column == 0 else ""
+        (style.finish if alone else style.outer_labels)(axes, below, beside)
+        if below:
+            _name_levels(axes, view, found, column)
+        if beside:
+            _name_levels(axes, view, found, row + 1, beside=True)
     _key(figure, found, rows)
     return figure
 
@@ -308,18 +305,6 @@ def _pair(axes: Axes, view: View, found: Scene, features: tuple[int, int], sizes
     axes.set_ylim(low[1] - room[1], high[1] + room[1])
 
 
-def _pair_axes(axes: Axes, below: str, beside: str, *, alone: bool) -> None:
-    if alone:
-        style.finish(axes, below, beside)
-        return
-    size = 8.0
-    axes.set_xlabel(below, fontsize=size)
-    axes.set_ylabel(beside, fontsize=size)
-    style.inner_ticks(axes.xaxis, axes.get_xlim(), shown=bool(below))
-    style.inner_ticks(axes.yaxis, axes.get_ylim(), shown=bool(beside))
-    axes.tick_params(labelsize=7.5)
-
-
 # -- the key -----------------------------------------------------------------------------------------------
 
 
@@ -340,17 +325,10 @@ def _key(figure: Figure, found: Scene, rows: int) -> None:
     if found.n_components > _MOST_KEYS:
         handles.append(Line2D([], [], linestyle="none"))
         labels.append(f"+ {found.n_components - _MOST_KEYS} more")
-    width, height = figure.get_size_inches()
     below = 0.06 + 0.2 * (rows - len(found.notes))
     for place, note in enumerate(found.notes):
-        mark = Line2D([], [], linestyle="none", marker="x", color=style.WARNING, markersize=6)
-        figure.legend(
-            [mark], [note], loc="upper left", bbox_to_anchor=(0.5 / width, 1 - (below + 0.2 * place) / height),
-            handletextpad=0.1, labelcolor=style.INK,
-        )  # fmt: skip
-    if not handles:
-        return
-    figure.legend(
-        handles, labels, loc="upper left", bbox_to_anchor=(0.5 / width, 1 - 0.06 / height), ncols=_per_row(width),
-        handletextpad=0.1, columnspacing=0.8, labelcolor=style.INK,
-    )  # fmt: skip
+        doubt = Line2D([], [], linestyle="none", marker="x", color=style.WARNING, markersize=6)
+        style.key(figure, [doubt], [note], left=0.5, top=below + 0.2 * place, handletextpad=0.1)
+    if handles:
+        columns = _per_row(figure.get_size_inches()[0])
+        style.key(figure, handles, labels, left=0.5, top=0.06, ncols=columns, handletextpad=0.1, columnspacing=0.8)

@@ -66,37 +66,19 @@ def _two_features(view: View, width: float) -> Figure:
 def _pairs(view: View, width: float) -> Figure:
     """Histograms on the diagonal, scatters with outlines below it."""
     shown = min(view.n_features, MOST_FEATURES)
-    left, bottom, top, gap = 0.62, 0.5, 0.34, 0.07
-    cell = (width - left - 0.08 - gap * (shown - 1)) / shown
-    height = bottom + top + shown * cell + gap * (shown - 1)
-    figure = style.Picture(figsize=(width, height))
+    cells = [(row, column) for row in range(shown) for column in range(row + 1)]
+    figure, all_axes = style.panels(width, cells, right=0.08, bottom=0.5, top=0.34, beside=0.07, between=0.07)
+    cell = style.inches(all_axes[0])[0]
     small = cell < 1.2
     letters = int(cell / (0.064 if small else 0.075))
-    for row in range(shown):
-        for column in range(row + 1):
-            x, y = left + column * (cell + gap), height - top - (row + 1) * cell - row * gap
-            axes = figure.add_axes((x / width, y / height, cell / width, cell / height))
-            _pair(axes, view, row, column, small=small)
-            below = view.feature_names[column] if row == shown - 1 else ""
-            beside = view.feature_names[row] if column == 0 else ""
-            _pair_axes(axes, elided(below, letters), elided(beside, letters), numbered=row > 0, small=small)
-    key = figure.axes[0].get_legend_handles_labels()
-    figure.legend(*key, loc="upper right", bbox_to_anchor=(0.99, 0.995), fontsize=8.5, labelcolor=style.INK)
+    for (row, column), axes in zip(cells, all_axes, strict=True):
+        _pair(axes, view, row, column, small=small)
+        below = elided(view.feature_names[column], letters) if row == shown - 1 else ""
+        beside = elided(view.feature_names[row], letters) if column == 0 else ""
+        style.outer_labels(axes, below, beside, numbered=row > 0, size=7.5 if small else 9.0)
+    handles, labels = all_axes[0].get_legend_handles_labels()
+    style.key(figure, handles, labels, left=0.99 * width, top=0.02, loc="upper right", fontsize=8.5)
     return figure
-
-
-def _pair_axes(axes: Axes, below: str, beside: str, *, numbered: bool, small: bool) -> None:
-    """Names, and few ticks, at the outer panels; names stand at one distance however wide the numbers are."""
-    size = 7.5 if small else 9.0
-    figure = axes.get_figure(root=True)
-    assert figure is not None  # axes of ours are made by a figure
-    width = axes.get_position().width * figure.get_size_inches()[0]
-    axes.set_xlabel(below, fontsize=size)
-    axes.set_ylabel(beside, fontsize=size)
-    axes.yaxis.set_label_coords(-0.45 / width, 0.5)
-    style.inner_ticks(axes.xaxis, axes.get_xlim(), shown=bool(below))
-    style.inner_ticks(axes.yaxis, axes.get_ylim(), shown=bool(beside) and numbered)
-    axes.tick_params(labelsize=7.0 if small else 7.5)
 
 
 def _pair(axes: Axes, view: View, row: int, column: int, *, small: bool) -> None:

@@ -26,12 +26,11 @@ def distances(fit: Fit) -> np.ndarray:
 def em_trace(source: Comparison | Fit, *, width: float = 4.4) -> Figure:
     """EM's objective by iteration, and its distance to the best on a logarithmic scale."""
     fit = source.fit if isinstance(source, Comparison) else source
-    height, left, right, gap = 0.92 * width, 0.86, 0.16, 0.2
-    figure = style.Picture(figsize=(width, height))
-    half = (height - 0.52 - 0.2 - gap) / 2
-    box = ((width - left - right) / width, half / height)
-    upper = figure.add_axes((left / width, (0.52 + half + gap) / height, *box))
-    lower = figure.add_axes((left / width, 0.52 / height, *box), sharex=upper)
+    tall = (0.92 * width - 0.92) / 2
+    figure, (upper, lower) = style.panels(
+        width, [(0, 0), (1, 0)], tall=tall, left=0.86, right=0.16, bottom=0.52, top=0.2, between=0.2
+    )
+    lower.sharex(upper)
     trace, distance = np.asarray(fit.trace, float), distances(fit)
     steps = np.arange(len(trace))
     marker = "o" if len(trace) <= 40 else ""
@@ -57,20 +56,15 @@ def em_trace(source: Comparison | Fit, *, width: float = 4.4) -> Figure:
 
 def em_trace_picture(fit: Fit) -> Picture:
     """EM's way to its optimum."""
-    gap = distances(fit)
-    seen = gap[np.isfinite(gap)]
-    first = f", {number(seen[0], 3)} nats below the best" if seen.size else ""
     return Picture(
         "em-trace",
         lambda width: em_trace(fit, width=width),
         title="EM's iterations",
-        text=(
-            f"EM's objective over {count(fit.n_iter, 'iteration')}: it starts at {number(fit.trace[0], 6)}{first}, and "
-            f"ends at {number(fit.objective, 6)}. Status: {fit.status.value}{', spurious' if fit.spurious else ''}."
-        ),
         caption=(
-            "The best start. Below, the distance to the best value on a logarithmic scale: a straight line means that "
-            "EM gains the same factor each time, and the flatter it is, the more the components overlap."
+            f"The best start, from {number(fit.trace[0], 6)} to {number(fit.objective, 6)} in "
+            f"{count(fit.n_iter, 'iteration')}. Below, the distance to the best value on a logarithmic scale: a "
+            "straight line means that EM gains the same factor each time, and the flatter it is, the more the "
+            "components overlap."
         ),
         wide=False,
     )

@@ -67,16 +67,10 @@ def forest(comparison: Comparison, *, width: float = 7.0) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     for name, place in groups:
-        axes.annotate(
-            name,
-            (0, place),
-            xycoords=axes.get_yaxis_transform(),
-            xytext=(-3.5, 0),
-            textcoords="offset points",
-            ha="right",
-            va="center_baseline",
+        style.write(
+            axes, name, 0, place, right=-3.5, xycoords=axes.get_yaxis_transform(), ha="right", va="center_baseline",
             fontweight="bold",
-        )
+        )  # fmt: skip
     return figure
 
 
@@ -133,42 +127,23 @@ def _draw_row(axes: Axes, row: ParameterRow, place: float, limit: float, color: 
         return
     axes.plot(scaled(row.em), above, marker="o", markersize=4.8, color=style.EM)
     if abs(scaled(row.map)) <= limit:
-        axes.plot(
-            scaled(row.map), place, marker="D", markersize=3.4, markerfacecolor="none", markeredgecolor=style.EM,
-            markeredgewidth=1.0,
-        )  # fmt: skip
+        style.mark(axes, scaled(row.map), place, "D", 3.4, style.EM, hollow=True, markeredgewidth=1.0)
 
 
 def _off_scale(axes: Axes, value: float, place: float, limit: float) -> None:
     side = 1 if value > 0 else -1
-    axes.plot(side * limit * 0.985, place, marker=">" if side > 0 else "<", markersize=6, color=style.EM)
-    axes.annotate(
-        number(value, 2),
-        (side * limit * 0.985, place),
-        xytext=(-9 * side, 0),
-        textcoords="offset points",
-        ha="right" if side > 0 else "left",
-        va="center",
-        color=style.EM,
-        fontsize=8,
-    )
+    style.mark(axes, side * limit * 0.985, place, ">" if side > 0 else "<", 6, style.EM)
+    style.write(
+        axes, number(value, 2), side * limit * 0.985, place, right=-9 * side, ha="right" if side > 0 else "left",
+        va="center", color=style.EM, fontsize=8,
+    )  # fmt: skip
 
 
 def _key(axes: Axes, view: View) -> None:
-    axes.plot(
-        [], [], color=style.EM, linewidth=2.2, linestyle=(0, (2.2, 0.7)), marker="o", markersize=4.8, label=view.em_name
-    )
-    axes.plot(
-        [],
-        [],
-        linestyle="none",
-        marker="D",
-        markersize=3.4,
-        markerfacecolor="none",
-        markeredgecolor=style.EM,
-        label="MAP",
-    )
-    axes.plot([], [], color=view.posterior_color, linewidth=2.2, marker="s", markersize=4.6, label=view.posterior_name)
+    dashes = (0, (2.2, 0.7))
+    style.mark(axes, [], [], "o", 4.8, style.EM, linestyle=dashes, linewidth=2.2, label=view.em_name)
+    style.mark(axes, [], [], "D", 3.4, style.EM, hollow=True, label="MAP")
+    style.mark(axes, [], [], "s", 4.6, view.posterior_color, linestyle="-", linewidth=2.2, label=view.posterior_name)
     style.legend(axes)
 
 
@@ -177,26 +152,19 @@ def forest_picture(comparison: Comparison) -> Picture | None:
     rows, n_rows = forest_rows(comparison)
     if not rows:
         return None
-    worst = max(rows, key=lambda row: abs(row.difference_in_sd) if np.isfinite(row.difference_in_sd) else np.inf)
+    worst = max(rows, key=lambda row: _size(row.difference_in_sd))
     trusted = comparison.posterior.converged
     posterior, mean = ("posterior", "posterior mean") if trusted else ("draws that have not converged", "draws' mean")
-    text = (
-        f"{count(len(rows), 'parameter')}: EM's estimate and {comparison.level:.0%} interval above the mean and "
-        f"interval of the {posterior}. The largest distance is that of {elided(worst.name, 60)}: EM "
-        f"{number(worst.em)}, {mean} {number(worst.mean)}, {number(abs(worst.difference_in_sd), 2)} of its standard "
-        "deviations apart."
-    )
     left_out = f" Of {n_rows} rows the {len(rows)} that differ most; the table below holds all."
-    caption = (
-        f"Estimates with {comparison.level:.0%} intervals. Every row has its own scale: 0 is the {mean}, 1 one of "
-        "its standard deviations, so that rows can be compared. The first number in a row's name is the component. "
-        "The diamond is EM under the sampler's prior (MAP): its distance to the circle is what the prior does."
-        f"{left_out if len(rows) < n_rows else ''}"
-    )
     return Picture(
         "forest",
         lambda width: forest(comparison, width=width),
         title=f"EM beside the {posterior}",
-        text=text,
-        caption=caption,
+        caption=(
+            f"{count(len(rows), 'estimate')} with {comparison.level:.0%} intervals. Every row has its own scale: 0 is "
+            f"the {mean}, 1 one of its standard deviations, so that rows can be compared. EM is furthest from it in "
+            f"{elided(worst.name, 60)}, by {number(abs(worst.difference_in_sd), 2)}. The first number in a row's name "
+            "is the component. The diamond is EM under the sampler's prior (MAP): its distance to the circle is what "
+            f"the prior does.{left_out if len(rows) < n_rows else ''}"
+        ),
     )

@@ -41,23 +41,17 @@ def intervals(source: Intervals | Fit | Comparison, *, width: float = 7.0) -> Fi
     found = list(groups(known.rows).items())
     shown = found[:MOST_PANELS]
     n_columns = min(len(shown), 3 if width >= 4 else 2)
-    n_rows = -(-len(shown) // n_columns)
     n_lines = min(max(len(rows) for _, rows in shown), MOST_LINES)
-    left, right, top, bottom, between = 0.3, 0.12, 0.42, 0.12, 0.62
-    wide = (width - left - right - 0.3 * (n_columns - 1)) / n_columns
-    tall = 0.17 * n_lines + 0.16
-    height = top + n_rows * (tall + between) + bottom - 0.22
-    figure = style.Picture(figsize=(width, height))
-    for place, (name, rows) in enumerate(shown):
-        row, column = divmod(place, n_columns)
-        x, y = left + column * (wide + 0.3), height - top - (row + 1) * tall - row * between - 0.2
-        axes = figure.add_axes((x / width, y / height, wide / width, tall / height))
-        _panel(axes, elided(name, int(wide / 0.066)), rows[:MOST_LINES], known.status)
+    cells = [divmod(place, n_columns) for place in range(len(shown))]
+    figure, all_axes = style.panels(
+        width, cells, tall=0.17 * n_lines + 0.16, left=0.3, bottom=0.32, top=0.62, beside=0.3, between=0.62
+    )
+    for axes, (name, rows) in zip(all_axes, shown, strict=True):
+        _panel(axes, elided(name, int(style.inches(axes)[0] / 0.066)), rows[:MOST_LINES], known.status)
     hidden = len(found) - len(shown)
-    figure.text(
-        0.06 / width, 1 - 0.08 / height, elided(_title(known, hidden, len(found)), int(width / 0.068)),
-        ha="left", va="top", color=style.MUTED,
-    )  # fmt: skip
+    title = elided(_title(known, hidden, len(found)), int(width / 0.068))
+    top = 1 - 0.08 / figure.get_size_inches()[1]
+    figure.text(0.06 / width, top, title, ha="left", va="top", color=style.MUTED)
     return figure
 
 

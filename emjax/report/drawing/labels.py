@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emjax.align import TRUST_HIGH, TRUST_LOW
+from emjax.align.trust import relative_gaps
 from emjax.bayes.posterior import Posterior
 from emjax.comparison import Comparison
 from emjax.metrics.partition import subset_rows
@@ -77,16 +78,14 @@ def pair_gaps(posterior: Posterior) -> list[PairGaps]:
         # Rows that only fill up are nobody's.
         shares = np.pad(reference, ((0, 0), (0, padded_rows(len(rows)) - len(rows))))
         overlap = np.asarray(_overlaps(posterior.mixture.likelihood, posterior.params, shares, filled_up(rows)))
-    finite = np.isfinite(overlap).all(axis=(1, 2))
-    own = np.einsum("skk->sk", overlap[finite])
-    found = []
-    for i, j in zip(*np.triu_indices(n_components, k=1), strict=True):
-        gaps = own[:, i] + own[:, j] - overlap[finite][:, i, j] - overlap[finite][:, j, i]
-        median = float(np.median(gaps)) if gaps.size else 0.0
-        relative = gaps / median if median > 0 else np.zeros_like(gaps)
-        border, typical = 2.0 * (relative < BORDER), (relative >= BORDER) & (relative < TYPICAL_END)
-        if gaps.size:
-            found.append(PairGaps((int(i), int(j)), relative, float(border.mean()), float(typical.mean())))
+    # The labels are aligned already.
+    gaps, _ = relative_gaps(-overlap, np.broadcast_to(np.arange(n_components), overlap.shape[:2]))
+    if not len(gaps):
+        return []
+    border = 2.0 * (gaps < BORDER).mean(axis=0)
+    typical = ((gaps >= BORDER) & (gaps < TYPICAL_END)).mean(axis=0)
+    pairs = zip(*np.triu_indices(n_components, k=1), gaps.T, border, typical, strict=True)
+    found = [PairGaps((int(i), int(j)), own, float(low), float(high)) for i, j, own, low, high in pairs]
     return sorted(found, key=lambda pair: pair.separation)
 
 
@@ -214,40 +213,25 @@ def labels_picture(posterior: Posterior) -> Picture | None:
     pairs = pair_gaps(posterior)
     if not pairs:
         return None
-    return Picture(
-        "labels",
-        lambda width: labels(posterior, width=width),
-        title="How far labels can be trusted",
-        text=_labels_text(posterior, pairs[0]),
-        caption=_labels_caption(posterior, pairs[0]),
-    )
-
-
-def _labels_text(posterior: Posterior, worst: PairGaps) -> str:
-    alignment = posterior.alignment
-    shares = [f"{' '.join(map(str, order))} for {percent(share)}" for order, share in permutation_shares(posterior)]
-    return (
-        f"Histogram of what exchanging labels {worst.pair[0]} and {worst.pair[1]} would cost each draw, in medians: "
-        f"{percent(worst.border / 2)} of the draws lie in the border zone below 0.5 and {percent(worst.typical)} "
-        f"between 0.5 and 1.5. Separation {fixed(alignment.separation, 2)}, agreement of two methods "
-        f"{percent(alignment.agreement)}, trust {fixed(alignment.trust, 2)}. Bars of the permutations that were "
-        f"chosen: {listed(shares)} of the draws."
-    )
-
-
-def _labels_caption(posterior: Posterior, worst: PairGaps) -> str:
-    alignment = posterior.alignment
+    alignment, worst = posterior.alignment, pairs[0]
     if alignment.trust >= TRUST_HIGH:
         meaning = "labels are identified, and numbers of single components have a meaning"
     elif alignment.trust >= TRUST_LOW:
         meaning = "labels are identified in part; read single components with care"
     else:
         meaning = "labels are not identified; read only what does not depend on them"
-    return (
-        f"Trust {fixed(alignment.trust, 2)}: {meaning}. Histogram: what it would cost each draw to exchange labels "
-        f"{worst.pair[0]} and {worst.pair[1]}, the pair that is separated worst; 0 is the border between two "
-        "numberings. Separation, 1 less the density in the red zone over that in the grey one, is "
-        f"{fixed(worst.separation, 2)}; two methods of relabelling agree on {percent(alignment.agreement)} of draws. "
-        "Bars: how often each permutation was chosen (which component of the draw got label 0, 1, ...): a sampler that "
-        "visits several numberings is no fault."
+    shares = [f"{' '.join(map(str, order))} for {percent(share)}" for order, share in permutation_shares(posterior)]
+    return Picture(
+        "labels",
+        lambda width: labels(posterior, width=width),
+        title="How far labels can be trusted",
+        caption=(
+            f"Trust {fixed(alignment.trust, 2)}: {meaning}. Histogram: what it would cost each draw to exchange labels "
+            f"{worst.pair[0]} and {worst.pair[1]}, the pair that is separated worst; 0 is the border between two "
+            f"numberings, and {percent(worst.border / 2)} of the draws lie in its red zone. Separation, 1 less the "
+            f"density there over that in the grey zone, is {fixed(worst.separation, 2)}; two methods of relabelling "
+            f"agree on {percent(alignment.agreement)} of draws. Bars: how often each permutation was chosen (which "
+            f"component of the draw got label 0, 1, ...), {listed(shares)}: a sampler that visits several numberings "
+            "is no fault."
+        ),
     )

@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 
 from emjax.report.drawing import style
 from emjax.report.drawing.view import Curves, View, curves
-from emjax.wording import elided
 
 
 def margin(axes: Axes, view: View, feature: int, *, linewidth: float, names: bool = False) -> None:
@@ -38,7 +37,7 @@ def level_ticks(axes: Axes, view: View, feature: int, letters: int = 40) -> None
     """The names of levels in place of their numbers."""
     if view.nominal:
         names = view.level_names(feature)
-        axes.set_xticks(range(len(names)), [elided(name, max(letters // len(names), 3)) for name in names])
+        style.level_ticks(axes.xaxis, names, max(letters // len(names), 3))
 
 
 def _counts(axes: Axes, view: View, found: Curves, feature: int) -> None:

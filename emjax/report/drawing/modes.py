@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -87,18 +88,9 @@ def _shares(axes: Axes, place: int, mode: PosteriorMode, color: str) -> None:
     axes.barh(middle, 100, height=2 * _BAR, color=style.GRID, alpha=0.5, linewidth=0, zorder=1)
     if np.isfinite(mode.visited):
         axes.barh(middle, 100 * mode.visited, height=2 * _BAR, color=color, alpha=0.45, linewidth=0, zorder=2)
-    axes.plot(
-        100 * mode.laplace_mass,
-        middle,
-        marker="o",
-        markersize=7,
-        markerfacecolor="none",
-        markeredgecolor=style.EM,
-        markeredgewidth=1.3,
-        clip_on=False,
-        zorder=5,
-    )
-    axes.plot(100 * mode.mass, middle, marker="D", markersize=4, color=style.EM, clip_on=False, zorder=6)
+    laplace: dict[str, Any] = {"hollow": True, "markeredgewidth": 1.3, "zorder": 5}
+    style.mark(axes, 100 * mode.laplace_mass, middle, "o", 7, style.EM, clip_on=False, **laplace)
+    style.mark(axes, 100 * mode.mass, middle, "D", 4, style.EM, clip_on=False, zorder=6)
 
 
 def _name(axes: Axes, place: int, mode: PosteriorMode, *, warned: bool, letters: int) -> None:
@@ -113,18 +105,12 @@ def _name(axes: Axes, place: int, mode: PosteriorMode, *, warned: bool, letters:
         f"{place}: log density {height}{said}",
         f"{place}: {height}{said}",
     )
-    axes.annotate(
-        next((form for form in forms if len(form) <= letters), forms[-1]),
-        (0, place),
-        xycoords=axes.get_yaxis_transform(),
-        xytext=(0, 1),
-        textcoords="offset points",
-        va="bottom",
-        fontsize=8.5,
-        fontweight="bold" if warned else "regular",
-        color=style.WARNING if warned else style.INK,
-        zorder=7,
-    )
+    shown = next((form for form in forms if len(form) <= letters), forms[-1])
+    weight, color = ("bold", style.WARNING) if warned else ("regular", style.INK)
+    style.write(
+        axes, shown, 0, place, up=1, xycoords=axes.get_yaxis_transform(), va="bottom", fontsize=8.5,
+        fontweight=weight, color=color, zorder=7,
+    )  # fmt: skip
 
 
 def _by_chain(axes: Axes, place: int, mode: PosteriorMode, color: str) -> None:
@@ -134,25 +120,14 @@ def _by_chain(axes: Axes, place: int, mode: PosteriorMode, color: str) -> None:
     axes.axhline(floor, color=style.GRID, linewidth=0.8, zorder=1)
     room = 2 * _STRIP
     axes.axhline(floor - room, color=style.GRID, linewidth=0.5, linestyle=":", zorder=1)
-    axes.bar(
-        np.arange(len(shares)),
-        [-room * share for share in shares],
-        bottom=floor,
-        width=0.8,
-        color=color,
-        alpha=0.6,
-        linewidth=0,
-        zorder=2,
-    )
+    heights = [-room * share for share in shares]
+    axes.bar(range(len(shares)), heights, bottom=floor, width=0.8, color=color, alpha=0.6, linewidth=0, zorder=2)
 
 
 def _key(axes: Axes, view: View) -> None:
     axes.fill_between([], [], color=view.posterior_color, alpha=0.45, linewidth=0, label="draws")
-    axes.plot(
-        [], [], linestyle="none", marker="o", markersize=7, markerfacecolor="none", markeredgecolor=style.EM,
-        label="Laplace",
-    )  # fmt: skip
-    axes.plot([], [], linestyle="none", marker="D", markersize=4, color=style.EM, label="corrected")
+    style.mark(axes, [], [], "o", 7, style.EM, hollow=True, label="Laplace")
+    style.mark(axes, [], [], "D", 4, style.EM, label="corrected")
     style.legend(axes)
 
 
@@ -168,30 +143,8 @@ def modes_picture(posterior: Posterior) -> Picture | None:
         "modes",
         lambda width: modes(posterior, width=width),
         title="The posterior's modes and their mass",
-        text=_modes_text(posterior),
         caption=_modes_caption(posterior),
     )
-
-
-def _modes_text(posterior: Posterior) -> str:
-    shown = shown_modes(posterior)
-    rows = [
-        f"{_what(mode, place)}: log density {number(mode.log_density, 6)}, EM's objective {number(mode.objective, 6)}, "
-        f"Laplace mass {percent(mode.laplace_mass)}, corrected {percent(mode.mass)}, {percent(mode.visited)} of the "
-        f"draws, by chain from {percent(min(mode.visited_by_chain))} to {percent(max(mode.visited_by_chain))}"
-        f"{_unvisited_word(posterior, place)}."
-        for place, mode in enumerate(shown)
-    ]
-    known = count(len(posterior.modes.modes), "mode")
-    return f"Bars and dots of the mass of {known} of the posterior, up to labels. {' '.join(rows)}"
-
-
-def _what(mode: PosteriorMode, place: int) -> str:
-    return f"Place {place}, {mode.words}" if mode.n_empty else f"Mode {place}"
-
-
-def _unvisited_word(posterior: Posterior, place: int) -> str:
-    return ", although its mass is not negligible" if place in posterior.modes.unvisited else ""
 
 
 def _modes_caption(posterior: Posterior) -> str:

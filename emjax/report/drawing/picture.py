@@ -30,7 +30,7 @@ class Picture:
     title, caption
         What stands beside it.
     text
-        What it shows, for those who do not see it.
+        What it shows, for those who do not see it; title and caption, where these say it in numbers.
     wide
         Whether it has the width of the page, and a form for narrow screens.
     """
@@ -38,8 +38,9 @@ class Picture:
     name: str
     draw: Callable[[float], Figure]
     title: str
-    text: str
-    caption: str = ""
+    _: dataclasses.KW_ONLY
+    caption: str
+    text: str = ""
     wide: bool = True
 
     @functools.cached_property
@@ -56,6 +57,11 @@ class Picture:
     def narrow(self) -> str:
         """The same for narrow ones, empty where there is no other."""
         return data_uri(self.draw(_NARROW)) if self.wide else ""
+
+    @property
+    def alt(self) -> str:
+        """What the figure shows, in words."""
+        return self.text or f"{self.title}. {self.caption}"
 
     @property
     def width(self) -> int:

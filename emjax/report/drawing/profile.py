@@ -149,8 +149,5 @@ def _key(figure: Figure, view: View) -> None:
     if view.draws is not None:
         handles.append(Line2D([], [], marker="|", color=style.MUTED if view.trusted else style.UNTRUSTED))
         labels.append(view.band_name())
-    width, height = figure.get_size_inches()
-    figure.legend(
-        handles, labels, loc="upper left", bbox_to_anchor=(0.06 / width, 1 - 0.02 / height),
-        ncols=max(int(width / 1.2), 1), handletextpad=0.4, columnspacing=1.0, labelcolor=style.INK,
-    )  # fmt: skip
+    columns = max(int(figure.get_size_inches()[0] / 1.2), 1)
+    style.key(figure, handles, labels, left=0.06, top=0.02, ncols=columns, handletextpad=0.4)

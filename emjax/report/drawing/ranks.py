@@ -14,17 +14,20 @@ from emjax.comparison import Comparison
 from emjax.naming import CORRELATION
 from emjax.report.drawing import style
 from emjax.report.drawing.chains import (
+    MOST_GREY,
     NAMED_CHAINS,
     ChainLine,
     Chains,
     chain_lines,
     draws_by_name,
+    rank_band,
+    rank_bins,
+    rank_counts,
     rank_deviations,
-    rank_plot,
 )
 from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.view import posterior_of
-from emjax.wording import count, elided, fixed, listed, number
+from emjax.wording import elided, fixed, listed, number
 
 MOST_PANELS = 24
 """Of more quantities than this those whose ranks are furthest from flat are drawn."""
@@ -112,38 +115,68 @@ def ranks(source: Comparison | Posterior, *, most: int = 24, width: float = 7.0)
 
 @style.drawn
 def _panels(ranks: Ranks, width: float) -> Figure:
-    """One small rank plot for each quantity."""
+    """One small rank plot for each quantity.
+
+    All panels share one pair of axes in inches: as many axes as panels would take Matplotlib half a second.
+    """
     left, right, bottom, top, beside, between = 0.12, 0.12, 0.5, 0.5, 0.14, 0.34
     n_columns = max(1, min(len(ranks.panels), int((width - left - right + beside) / (_PANEL_WIDTH + beside))))
     n_rows = -(-len(ranks.panels) // n_columns)
     cell = (width - left - right - beside * (n_columns - 1)) / n_columns
     height = top + bottom + n_rows * _PANEL_HEIGHT + (n_rows - 1) * between
-    figure = style.Picture(figsize=(width, height))
+    figure, axes = style.single(width, height, left=0, right=0, bottom=0, top=0)
+    axes.set_axis_off()
     for place, panel in enumerate(ranks.panels):
         row, column = divmod(place, n_columns)
         x, y = left + column * (cell + beside), height - top - (row + 1) * _PANEL_HEIGHT - row * between
-        axes = figure.add_axes((x / width, y / height, cell / width, _PANEL_HEIGHT / height))
-        rank_plot(axes, panel.values, ranks.lines)
-        _words(axes, cell, panel, numbered=place + n_columns >= len(ranks.panels))
-    figure.legend(
-        *figure.axes[0].get_legend_handles_labels(), loc="upper left", ncols=NAMED_CHAINS + 1, columnspacing=1.0,
-        bbox_to_anchor=(left / width, 1 - 0.06 / height), handletextpad=0.5, labelcolor=style.INK,
-    )  # fmt: skip
-    figure.text(0.5, 0.1 / height, "rank among all draws, %", ha="center", fontsize=9)
+        _panel(axes, panel, ranks.lines, (x, y, cell), keyed=place == 0)
+        _words(axes, panel, (x, y, cell), numbered=place + n_columns >= len(ranks.panels))
+    axes.set_xlim(0, width)
+    axes.set_ylim(0, height)
+    style.key(figure, *axes.get_legend_handles_labels(), left=left, top=0.06, ncols=NAMED_CHAINS + 1)
+    axes.text(width / 2, 0.1, "rank among all draws, %", ha="center", fontsize=9)
     return figure
 
 
-def _words(axes: Axes, width: float, panel: Chains, *, numbered: bool) -> None:
+Box = tuple[float, float, float]
+"""Left, bottom and width of a panel, in inches."""
+
+
+def _panel(axes: Axes, panel: Chains, lines: list[ChainLine], box: Box, *, keyed: bool) -> None:
+    """The counts of each chain as steps, the band of chains that agree behind them."""
+    left, bottom, width = box
+    counts = rank_counts(panel.values, rank_bins(panel.values.shape[1]))
+    band = np.array(rank_band(panel.values.shape[1]))
+    scale = _PANEL_HEIGHT / (1.05 * max(band[1], counts.max()))
+    edges = left + width * np.repeat(np.linspace(0, 1, counts.shape[1] + 1), 2)[1:-1]
+    steps = bottom + scale * np.repeat(counts, 2, axis=1)
+    axes.fill_between(edges[[0, -1]], *(bottom + scale * band), color=style.DATA_FILL, alpha=0.6, linewidth=0)
+    grey = [line.chain for line in lines if not line.named]
+    crowd = len(grey) > MOST_GREY
+    if crowd:
+        others = steps[grey]
+        axes.fill_between(edges, others.min(axis=0), others.max(axis=0), color=style.UNTRUSTED, alpha=0.35,
+                          linewidth=0, label="all others" if keyed else None)  # fmt: skip
+        axes.hlines(bottom + scale * band, *edges[[0, -1]], color=style.MUTED, linewidth=0.6, linestyle=":")
+    for line in lines:
+        if line.named or not crowd:
+            label = f"chain {line.chain}" if line.named else "others" if line.chain == grey[-1] else None
+            axes.plot(edges, steps[line.chain], color=line.color, linewidth=1.1 if line.named else 0.6,
+                      label=label if keyed else None)  # fmt: skip
+    axes.plot(edges[[0, -1]], [bottom, bottom], color=style.MUTED, linewidth=0.7)
+
+
+def _words(axes: Axes, panel: Chains, box: Box, *, numbered: bool) -> None:
     """Name and R-hat above the panel, numbers below it where nothing stands under it."""
-    room = 0.42 if panel.found is not None else 0.0
-    axes.set_title(elided(panel.name.replace(CORRELATION, "corr"), int((width - room) / 0.073)), fontsize=8.5, pad=3)
+    left, bottom, width = box
+    above, room = bottom + _PANEL_HEIGHT + 0.05, 0.42 if panel.found is not None else 0.0
+    name = elided(panel.name.replace(CORRELATION, "corr"), int((width - room) / 0.073))
+    axes.text(left, above, name, fontsize=8.5)
     if panel.found is not None:
-        axes.set_title(number(panel.found.rhat), fontsize=8, loc="right", color=style.MUTED, pad=3)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_visible(side == "bottom")
-    axes.set_yticks([])
-    axes.set_xticks([0, 50, 100] if numbered else [], ["0", "50", "100"] if numbered else [])
-    axes.tick_params(length=0, labelsize=7.5)
+        axes.text(left + width, above, number(panel.found.rhat), fontsize=8, ha="right", color=style.MUTED)
+    for share, side in ((0.0, "left"), (0.5, "center"), (1.0, "right")) if numbered else ():
+        x, text = left + share * width, f"{100 * share:.0f}"
+        axes.text(x, bottom - 0.05, text, fontsize=7.5, ha=side, va="top", color=style.MUTED)
 
 
 # -- in words
@@ -154,34 +187,28 @@ def ranks_picture(posterior: Posterior) -> Picture | None:
     found = find_ranks(posterior)
     if not found.panels:
         return None
-    name, chain, deviation = found.worst
-    n_chains = found.deviations.shape[1]
-    text = (
-        f"Rank plots of {count(len(found.panels), 'quantity', 'quantities')} in {count(n_chains, 'chain')}. Furthest "
-        f"from flat is chain {chain} in {elided(name, 60)}: its counts are {number(deviation, 3)} times as far from "
-        "flat as those of independent draws."
-    )
     return Picture(
         "ranks",
         lambda width: _panels(found, width),
         title="Ranks, quantity by quantity",
-        text=text,
         caption=_ranks_caption(posterior, found),
     )
 
 
 def _ranks_caption(posterior: Posterior, found: Ranks) -> str:
     n_chains = found.deviations.shape[1]
-    left_out = ""
+    name, chain, deviation = found.worst
+    left_out = coloured = ""
     if len(found.panels) < found.n_quantities:
         left_out = f" Of {found.n_quantities} quantities the {len(found.panels)} furthest from flat."
-    coloured = ""
     if len(found.named) < n_chains:
-        named = listed([str(chain) for chain in found.named])
+        named = listed([str(each) for each in found.named])
         coloured = f" Of {n_chains} chains, {named} are coloured: those furthest from flat in any quantity."
     return (
         f"How the draws of each chain rank among all draws, quantity by quantity.{left_out} Chains that agree are "
-        f"flat, inside the band up to their autocorrelation. The number is R-hat.{coloured} {aligned_note(posterior)}"
+        f"flat, inside the band up to their autocorrelation. Furthest from flat is chain {chain} in "
+        f"{elided(name, 60)}, {number(deviation, 3)} times as far as independent draws would be. The number is "
+        f"R-hat.{coloured} {aligned_note(posterior)}"
     )
 
 

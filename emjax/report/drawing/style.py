@@ -11,7 +11,7 @@ import functools
 import io
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +21,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from emjax.wording import printable
+from emjax.wording import elided, printable
 
 INK = "#1d232a"
 MUTED = "#59636e"
@@ -145,6 +145,43 @@ def single(
     return figure, axes
 
 
+def panels(
+    width: float,
+    places: Iterable[tuple[int, int]],
+    *,
+    tall: float = 0.0,
+    ratio: float = 1.0,
+    left: float = 0.62,
+    right: float = 0.12,
+    bottom: float = 0.48,
+    top: float = 0.3,
+    beside: float = 0.0,
+    between: float = 0.0,
+) -> tuple[Figure, list[Axes]]:
+    """A figure with axes of one size at some places, row and column from the upper left; all lengths in inches.
+
+    They are ``tall``, or ``ratio`` times as tall as they are wide.
+    """
+    places = list(places)
+    n_rows, n_columns = (1 + max(numbers) for numbers in zip(*places, strict=True))
+    cell = (width - left - right - beside * (n_columns - 1)) / n_columns
+    tall = tall or ratio * cell
+    height = top + bottom + n_rows * tall + (n_rows - 1) * between
+    figure = Picture(figsize=(width, height))
+    corners = [
+        (left + column * (cell + beside), height - top - (row + 1) * tall - row * between) for row, column in places
+    ]
+    return figure, [figure.add_axes((x / width, y / height, cell / width, tall / height)) for x, y in corners]
+
+
+def inches(axes: Axes) -> tuple[float, float]:
+    """Width and height of axes."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # axes of ours are made by a figure
+    box, (width, height) = axes.get_position(), figure.get_size_inches()
+    return box.width * width, box.height * height
+
+
 _STEPS = [1, 2, 2.5, 5, 10]
 
 
@@ -187,6 +224,16 @@ def inner_ticks(axis: Axis, limits: tuple[float, float], *, shown: bool) -> None
     axis.set_ticks(places if shown else [], [compact(tick) for tick in places] if shown else [])
 
 
+def outer_labels(axes: Axes, below: str, beside: str, *, numbered: bool = True, size: float = 8.0) -> None:
+    """Names, and few ticks, at the outer panels; names stand at one distance however wide the numbers are."""
+    axes.set_xlabel(below, fontsize=size)
+    axes.set_ylabel(beside, fontsize=size)
+    axes.yaxis.set_label_coords(-0.45 / inches(axes)[0], 0.5)
+    inner_ticks(axes.xaxis, axes.get_xlim(), shown=bool(below))
+    inner_ticks(axes.yaxis, axes.get_ylim(), shown=bool(beside) and numbered)
+    axes.tick_params(labelsize=7.0 if size < 8 else 7.5)
+
+
 def compact(value: float) -> str:
     """A number in few signs: ``2.5``, ``20k``, ``1.5M``."""
     size = abs(value)
@@ -214,10 +261,7 @@ def legend(axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if not labels:
         return
-    figure = axes.get_figure(root=True)
-    assert figure is not None  # axes of ours are made by a figure
-    room = axes.get_position().width * figure.get_size_inches()[0]
-    long = sum(0.078 * len(label) + 0.55 for label in labels) > room
+    long = sum(0.078 * len(label) + 0.55 for label in labels) > inches(axes)[0]
     axes.legend(
         handles,
         labels,
@@ -230,6 +274,33 @@ def legend(axes: Axes) -> None:
     )
 
 
+def key(
+    figure: Figure, handles: Sequence[Any], labels: Sequence[str], *, left: float, top: float, **options: Any
+) -> None:
+    """A key whose upper left corner lies so many inches from that of the figure."""
+    width, height = figure.get_size_inches()
+    defaults = {"handletextpad": 0.5, "columnspacing": 1.0, "labelcolor": INK, "loc": "upper left"}
+    figure.legend(handles, labels, bbox_to_anchor=(left / width, 1 - top / height), **{**defaults, **options})
+
+
+def mark(
+    axes: Axes, x: Any, y: Any, symbol: str, size: float, color: str, *, hollow: bool = False, **options: Any
+) -> None:
+    """A symbol, filled or ``hollow``; without a place it stands in the key alone."""
+    face = {"markerfacecolor": "none", "markeredgecolor": color} if hollow else {"color": color}
+    axes.plot(x, y, **{"linestyle": "none", "marker": symbol, "markersize": size, **face, **options})
+
+
+def write(axes: Axes, text: str, x: float, y: float, *, right: float = 0.0, up: float = 0.0, **options: Any) -> None:
+    """A text beside a place of the data, so many points to its right and above."""
+    axes.annotate(text, (x, y), xytext=(right, up), textcoords="offset points", **options)
+
+
+def level_ticks(axis: Axis, names: Sequence[str], letters: int) -> None:
+    """The names of levels in place of their numbers."""
+    axis.set_ticks(range(len(names)), [elided(name, letters) for name in names])
+
+
 def component(label: int) -> tuple[str, str]:
     """The colour and the symbol of a component, where there is one: 66 pairs, as 6 and 11 have no common divisor."""
     return _OF_COMPONENTS[label % len(_OF_COMPONENTS)], _SYMBOLS[label % len(_SYMBOLS)]
@@ -237,16 +308,8 @@ def component(label: int) -> tuple[str, str]:
 
 def number_mark(axes: Axes, label: int, x: float, y: float, color: str = EM) -> None:
     """The number of a component in a filled circle, in EM's colour by default."""
-    axes.plot(
-        x,
-        y,
-        marker="o",
-        markersize=11 if label < 10 else 14,
-        color=color,
-        markeredgewidth=0.8,
-        markeredgecolor=ON_MARK,
-        zorder=6,
-    )
+    size = 11 if label < 10 else 14
+    mark(axes, x, y, "o", size, color, markeredgewidth=0.8, markeredgecolor=ON_MARK, zorder=6)
     axes.annotate(
         f"{label}", (x, y), ha="center", va="center_baseline", color=ON_MARK, fontweight="bold", fontsize=8, zorder=7
     )
