@@ -218,7 +218,8 @@ def _draw_panel(
     line = 0.0 if curves.measure.name == "bias" else curves.level
     if line is not None:
         axes.axhline(line, color=style.MUTED, linewidth=1, zorder=1)
-    joined = curves.axis is not None and curves.axis.numeric and len(curves.axis.values) > 1
+    numeric = curves.axis is not None and curves.axis.numeric and len(curves.axis.values) > 1
+    joined = numeric and not (curves.axis is not None and curves.axis.drawn)
     for order, (method, mark) in enumerate(marks.items()):
         if method not in methods:
             continue
@@ -231,7 +232,7 @@ def _draw_panel(
             axes.fill_between(x, lower, upper, color=mark.color, alpha=0.16 if len(marks) < 5 else 0.08, linewidth=0)
             axes.plot(x, value, zorder=3, color=mark.color, linestyle=mark.line, linewidth=1.5)
         else:
-            x = x + 0.5 * ((order + 0.5) / len(marks) - 0.5)
+            x = x if numeric else x + 0.5 * ((order + 0.5) / len(marks) - 0.5)
             axes.vlines(x, lower, upper, color=mark.color, linewidth=1.4)
         draw_points(axes, x, value, mark, 4.5 if joined else 5.5, points["doubtful"], name_of(method))
     axes.grid(axis="y")
@@ -263,6 +264,10 @@ def _ticks(axes: Axes, axis: Axis | None, width: float) -> None:
     if axis is None:
         axes.set_xticks([])
         axes.set_xlim(-0.6, 0.6)
+        return
+    if axis.drawn:  # whose values are no round numbers
+        if axis.logarithmic:
+            log_ticks(axes, along="x")
         return
     places = [float(value) for value in axis.values] if axis.numeric else [*map(float, range(len(axis.values)))]
     names = [style.compact(value) if axis.numeric else value_text(value) for value in axis.values]

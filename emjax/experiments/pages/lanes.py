@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from emjax.experiments.summary.view import Axis, CellView, StudyView
 from emjax.experiments.summary.words import value_text
+from emjax.wording import listed
 
 MOST_PANELS = 4
 
@@ -44,7 +45,7 @@ def best_axes(view: StudyView) -> list[Axis]:
     free = [
         axis
         for place, axis in enumerate(view.axes)
-        if not any(_determined(view.cells, axis, [other]) for other in view.axes[:place])
+        if axis.drawn or not any(_determined(view.cells, axis, [other]) for other in view.axes[:place])
     ]
     numeric = [axis for axis in free if axis.numeric and len(axis.values) > 1]
     numeric.sort(key=lambda axis: -len(axis.values))
@@ -56,9 +57,12 @@ def lanes(view: StudyView, axis: Axis | None) -> Lanes:
     """The layout against one axis; the second setting makes panels, further ones are held at their first value."""
     if axis is None:
         return Lanes(None, (Panel("", view.cells),), "")
-    free = [other for other in view.axes if other.key != axis.key and not _determined(view.cells, other, [axis])]
+    others = [other for other in view.axes if other.key != axis.key]
+    free = [other for other in others if not _determined(view.cells, other, [axis])]
     if not free:
-        return Lanes(axis, (Panel("", _in_order(view.cells, axis)),), "")
+        too = [other.label for other in others if other.drawn]
+        note = f"From point to point {listed(too)} varies too." if too else ""
+        return Lanes(axis, (Panel("", _in_order(view.cells, axis)),), note)
     across, held = free[0], [other for other in free[1:] if not _determined(view.cells, other, [axis, free[0]])]
     first = view.cells[0]
     cells = [cell for cell in view.cells if all(text_of(cell, other) == text_of(first, other) for other in held)]

@@ -34,12 +34,15 @@ class Axis(Shown):
         Its distinct values: numbers in ascending order, anything else in the order of the sweep.
     numeric
         Whether all values are numbers.
+    drawn
+        Whether its values were drawn together with those of other settings: no two cells differ in it alone.
     """
 
     key: str
     label: str
     values: tuple[Any, ...]
     numeric: bool
+    drawn: bool = False
 
     @property
     def logarithmic(self) -> bool:
@@ -153,7 +156,8 @@ class StudyView(Shown):
     @functools.cached_property
     def axes(self) -> tuple[Axis, ...]:
         """The settings that are swept, in the order of the sweep."""
-        return find_axes(self.cells)
+        ranges = set(self.study.sweep.ranges)
+        return find_axes(self.cells, ranges if len(ranges) > 1 else set())
 
     @functools.cached_property
     def jobs(self) -> Mapping[str, JobView]:
@@ -265,8 +269,8 @@ class StudyView(Shown):
         return [job for job in self.jobs.values() if job.cell == cell and job.method == method]
 
 
-def find_axes(cells: Iterable[CellView]) -> tuple[Axis, ...]:
-    """The settings that are swept, in the order of the sweep."""
+def find_axes(cells: Iterable[CellView], drawn: set[str]) -> tuple[Axis, ...]:
+    """The settings that are swept, in the order of the sweep; those ``drawn`` were drawn together."""
     found: dict[str, dict[str, Any]] = {}
     for cell in cells:
         for key, value in cell.settings.items():
@@ -276,5 +280,6 @@ def find_axes(cells: Iterable[CellView]) -> tuple[Axis, ...]:
     for (key, values), label in zip(found.items(), short, strict=True):
         numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values.values())
         label = key if short.count(label) > 1 or key.startswith("methods.") else label
-        axes.append(Axis(key, label, tuple(sorted(values.values()) if numeric else values.values()), numeric))
+        found_values = tuple(sorted(values.values()) if numeric else values.values())
+        axes.append(Axis(key, label, found_values, numeric, key in drawn))
     return tuple(axes)

@@ -3,6 +3,7 @@
 import pytest
 from synthetic_study import METHODS, VERDICTS, declaration, declare, draw_rows, shown, view_of
 
+from emjax.experiments.config.schema import Study
 from emjax.experiments.pages.curves import curve_pictures, fitted
 from emjax.experiments.pages.frontier import unbeaten
 from emjax.experiments.pages.lanes import best_axes, lanes
@@ -12,9 +13,9 @@ from emjax.experiments.summary.view import StudyView
 from emjax.experiments.summary.words import value_text
 
 
-def bare(*settings: dict) -> StudyView:
+def bare(*settings: dict, study: Study | None = None) -> StudyView:
     """A study of cells without rows."""
-    study = declare({}, 1)
+    study = study or declare({}, 1)
     cells = [{"index": place, "key": f"{place:012x}", "settings": own} for place, own in enumerate(settings)]
     return shown(study, {"cells": cells, "jobs": []}, draw_rows(study, declaration(study)).head(0))
 
@@ -40,6 +41,19 @@ def test_settings_in_step_make_no_panels():
     (axis,) = best_axes(view)
     layout = lanes(view, axis)
     assert (axis.key, len(layout.panels), len(layout.panels[0].cells)) == ("data.n_samples", 1, 2)
+
+
+def test_settings_that_are_drawn_together_have_a_figure_each():
+    """No two points of a design differ in one setting alone, so none makes panels and no curve joins them."""
+    design = {"data.n_samples": (100, 1000), "data.overlap": (0.05, 0.2)}
+    study = declare({}, 1)
+    study = study.model_copy(update={"sweep": study.sweep.model_copy(update={"ranges": design})})
+    points = [{"data.n_samples": n, "data.overlap": overlap} for n, overlap in ((200, 0.1), (900, 0.06), (500, 0.2))]
+    view = bare(*points, study=study)
+    assert [axis.label for axis in best_axes(view)] == ["n_samples", "overlap"]
+    layout = lanes(view, view.axes[0])
+    assert [cell.settings["data.n_samples"] for cell in layout.panels[0].cells] == [200, 500, 900]
+    assert (len(layout.panels), layout.note) == (1, "From point to point overlap varies too.")
 
 
 def test_what_is_not_drawn_is_said():
