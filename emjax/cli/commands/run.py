@@ -104,16 +104,19 @@ def run_config(
     study = read_study(config, set_ or ())
     if single_task(study) is None:
         from emjax.cli.commands import study as command
+        from emjax.experiments.execution.run import check_workers, folder_of
 
         if overwrite:
             raise ConfigError(
                 "--overwrite is not for studies, which go on where they were stopped; to start anew, delete the "
                 "study's folder or choose another one with --out"
             )
-        options = command.StudyOptions(out, workers, scheduler, shard)
+        target = folder_of(study, out, config)
         if dry_run:
-            return command.show_plan(study, config, options, console=console)
-        return command.run(study, config, options, console=console, cache=not no_cache)
+            check_workers(workers, scheduler)
+            return command.show_plan(study, target, shard, console)
+        options: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "shard": shard}
+        return command.run(study, target, **options, console=console, cache=not no_cache)
     for name, value in {
         "--workers": workers,
         "--scheduler": scheduler,

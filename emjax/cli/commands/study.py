@@ -1,8 +1,6 @@
 """What `emjax run` does with the config of a study, and what it says about it."""
 
-import dataclasses
 from collections import deque
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +13,28 @@ from emjax.cli.study_progress import shown
 from emjax.experiments.config.schema import Study
 from emjax.experiments.execution.interrupts import StudyInterrupted
 from emjax.experiments.execution.progress import StudyProgress
-from emjax.experiments.execution.run import check_workers, folder_of, run_study, shard_of
-from emjax.experiments.plan.jobs import Job, Plan
-from emjax.wording import printable
+from emjax.experiments.execution.run import run_study, shard_of
+from emjax.wording import count, printable
 
 MOST_LINES = 20
 """Cells that are listed; the rest is counted."""
 
 
-@dataclasses.dataclass(frozen=True)
-class StudyOptions:
-    """The options of `emjax run` that are for studies; see `run_study`."""
-
-    folder: Path | None = None
-    workers: int | None = None
-    scheduler: str | None = None
-    shard: str | None = None
-
-
-def run(study: Study, config: Path, options: StudyOptions, *, console: Console, cache: bool) -> int:
-    """Run the study of a config file and say what came of it; return the exit code."""
+def run(
+    study: Study,
+    target: Path,
+    *,
+    workers: int | None,
+    scheduler: str | None,
+    shard: str | None,
+    console: Console,
+    cache: bool,
+) -> int:
+    """Run a study in a folder and say what came of it; return the exit code. The options are those of `run_study`."""
     from emjax.cli.terminal_study import study_view
     from emjax.experiments.execution.runtime import one_line_warnings
 
     one_line_warnings(show=not console.quiet)
-    target = folder_of(study, options.folder, config)
     heard: deque[StudyProgress] = deque(maxlen=1)
 
     def tell(progress: StudyProgress) -> None:
@@ -51,9 +46,9 @@ def run(study: Study, config: Path, options: StudyOptions, *, console: Console, 
             result = run_study(
                 study,
                 folder=target,
-                workers=options.workers,
-                scheduler=options.scheduler,
-                shard=options.shard,
+                workers=workers,
+                scheduler=scheduler,
+                shard=shard,
                 cache=cache,
                 listener=console,
                 on_progress=tell,
@@ -63,7 +58,7 @@ def run(study: Study, config: Path, options: StudyOptions, *, console: Console, 
         print_error(error)
         return Explained(128 + error.number)
     # As declared, not planned again: a plan reads the data that it names.
-    jobs = shard_of(result.declaration["jobs"], options.shard)
+    jobs = shard_of(result.declaration["jobs"], shard)
     failed = [{**job, "error": result.failures[job["key"]]["error"]} for job in jobs if job["key"] in result.failures]
     # On one line, however long: it is there to be copied.
     hint = Text(f"\nThe report:  emjax report {printable(_shown(target))}", no_wrap=True, overflow="ignore")
@@ -88,18 +83,30 @@ def run(study: Study, config: Path, options: StudyOptions, *, console: Console, 
     return EXIT_NOT_CONVERGED if failed or n_missing else EXIT_OK
 
 
-def show_plan(study: Study, config: Path, options: StudyOptions, *, console: Console) -> int:
+def show_plan(study: Study, target: Path, shard: str | None, console: Console) -> int:
     """Say what a run would do, and write nothing; return the exit code."""
     from emjax.experiments.archive.folder import Archive
     from emjax.experiments.plan.grid import make_plan
 
-    check_workers(options.workers, options.scheduler)
-    target = folder_of(study, options.folder, config)
     archive = Archive(target)
     plan = make_plan(study, archive.known_jobs())
-    jobs = shard_of(plan.jobs, options.shard)
+    jobs = shard_of(plan.jobs, shard)
     finished = archive.finished([job.key for job in jobs])
-    console.show(*_plan_lines(plan, jobs, finished, target))
+    n_results = sum(job.stop - job.first for job in jobs)
+    n_sets = len({(job.cell, number) for job in jobs for number in range(job.first, job.stop)})
+    lines: list[Any] = [
+        f"{printable(study.title or 'Study')}: {count(len(plan.cells), 'cell')} x "
+        f"{count(study.sweep.replicates, 'replicate')} x {count(len(study.methods), 'method')}",
+        f"{count(len(jobs), 'job')}, {count(n_sets, 'data set')}, {count(n_results, 'result')}; "
+        f"{count(len(finished), 'job')} done already in {printable(_shown(target))}",
+    ]
+    keys = list(dict.fromkeys(key for cell in plan.cells for key in cell.settings))
+    if keys:
+        table = Table("cell", *map(printable, keys), box=None, pad_edge=False)
+        for cell in plan.cells[:MOST_LINES]:
+            table.add_row(cell.key, *(printable(cell.settings.get(key, "")) for key in keys))
+        lines += ["", table] + [f"and {len(plan.cells) - MOST_LINES} more"] * (len(plan.cells) > MOST_LINES)
+    console.show(*lines)
     console.document(
         {
             "folder": str(target),
@@ -107,50 +114,16 @@ def show_plan(study: Study, config: Path, options: StudyOptions, *, console: Con
             "methods": [method.label for method in study.methods],
             "replicates": study.sweep.replicates,
             "jobs": [
-                {
-                    "key": job.key,
-                    "cell": job.cell,
-                    "method": job.method,
-                    "first": job.first,
-                    "stop": job.stop,
-                    "finished": job.key in finished,
-                }
+                {name: getattr(job, name) for name in ("key", "cell", "method", "first", "stop")}
+                | {"finished": job.key in finished}
                 for job in jobs
             ],
-            "n_results": _n_results(jobs),
+            "n_results": n_results,
         }
     )
     return EXIT_OK
 
 
-def _plan_lines(plan: Plan, jobs: Sequence[Job], finished: set[str], target: Path) -> list[Any]:
-    study = plan.study
-    n_sets = len({(job.cell, number) for job in jobs for number in range(job.first, job.stop)})
-    lines: list[Any] = [
-        f"{printable(study.title or 'Study')}: {_count(len(plan.cells), 'cell')} x "
-        f"{_count(study.sweep.replicates, 'replicate')} x {_count(len(study.methods), 'method')}",
-        f"{_count(len(jobs), 'job')}, {_count(n_sets, 'data set')}, {_count(_n_results(jobs), 'result')}; "
-        f"{_count(len(finished), 'job')} done already in {printable(_shown(target))}",
-    ]
-    keys = list(dict.fromkeys(key for cell in plan.cells for key in cell.settings))
-    if keys:
-        table = Table("cell", *map(printable, keys), box=None, pad_edge=False)
-        for cell in plan.cells[:MOST_LINES]:
-            table.add_row(cell.key, *(printable(cell.settings.get(key, "")) for key in keys))
-        lines += ["", table]
-        if len(plan.cells) > MOST_LINES:
-            lines.append(f"and {len(plan.cells) - MOST_LINES} more")
-    return lines
-
-
 def _shown(folder: Path) -> Path:
     """The folder as a user would write it here."""
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-
-
-def _n_results(jobs: Sequence[Job]) -> int:
-    return sum(job.stop - job.first for job in jobs)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
