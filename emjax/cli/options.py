@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from emjax.experiments.config.data import SourceData
-from emjax.experiments.config.methods import EmSettings, SamplerMethod
+from emjax.experiments.config.methods import EmMethod, SamplerMethod
 from emjax.experiments.config.model import Model
 from emjax.experiments.config.schema import Output, Study
 
@@ -24,7 +24,7 @@ _RUN, _STUDY = "Run", "Study"
 _TABLES: dict[str, tuple[type[BaseModel], str]] = {
     "data": (SourceData, "Model"),
     "model": (Model, "Model"),
-    EM: (EmSettings, "EM"),
+    EM: (EmMethod, "EM"),
     SAMPLER: (SamplerMethod, "MCMC"),
     "output": (Output, _RUN),
     "": (Study, _RUN),

@@ -60,11 +60,12 @@ class MethodBase(Section):
         return {**self.model_dump(mode="json", exclude_none=True, exclude=set(self.of_single_runs)), "name": self.label}
 
 
-class EmSettings(MethodBase):
-    """What both estimates by EM have."""
+class EmMethod(MethodBase):
+    """Maximum likelihood, or the posterior mode under the model's prior, by EM."""
 
     of_single_runs: ClassVar[frozenset[str]] = frozenset({"log_every"})
 
+    kind: Literal["em", "map"] = Field(description="em: maximum likelihood; map: the posterior mode")
     n_init: Annotated[int, bounded("n_init")] | None = Field(
         default=None,
         description=f"number of starts; the best is kept, all optima are reported; default: {N_INIT}, and in a single "
@@ -102,18 +103,6 @@ class EmSettings(MethodBase):
         settings = {**super().of_job(), "n_init": self.fixed_n_init or N_INIT}
         iterations = settings.pop("iterations", None)
         return settings if iterations is None else {**settings, "max_iter": iterations, "tol": 0.0}
-
-
-class EmMethod(EmSettings):
-    """Maximum likelihood by EM."""
-
-    kind: Literal["em"]
-
-
-class MapMethod(EmSettings):
-    """The posterior mode by EM, under the model's prior."""
-
-    kind: Literal["map"]
 
 
 class SamplerMethod(MethodBase):
@@ -199,12 +188,11 @@ def _method_kind(method: Any) -> str | None:
     kind = method.get("kind") if isinstance(method, dict) else getattr(method, "kind", None)
     if not isinstance(kind, str):
         return None
-    return "sampler" if kind in SAMPLERS else kind
+    return "sampler" if kind in SAMPLERS else "em" if kind == "map" else kind
 
 
 Method = Annotated[
     Annotated[EmMethod, Tag("<em>")]
-    | Annotated[MapMethod, Tag("<map>")]
     | Annotated[SamplerMethod, Tag("<sampler>")]
     | Annotated[SklearnMethod, Tag("<sklearn>")]
     | Annotated[OwnMethod, Tag("<own>")],

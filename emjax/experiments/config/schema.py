@@ -18,7 +18,7 @@ from emjax.catalogue import FAMILY_ENTRIES, in_words, is_structured
 from emjax.errors import ConfigError
 from emjax.experiments.config.data import Data, SimulatedData, SourceData
 from emjax.experiments.config.fields import Misplaced, PathText, Seconds, Section, Seed, Share, Text, bounded
-from emjax.experiments.config.methods import COMPARED, EmMethod, MapMethod, Method, SamplerMethod
+from emjax.experiments.config.methods import COMPARED, EmMethod, Method, SamplerMethod
 from emjax.experiments.config.model import FileModel, Model, ModelSetting
 from emjax.experiments.config.parts import GeneratorData, Measures
 from emjax.experiments.config.paths import is_path, with_paths
@@ -105,7 +105,7 @@ class Study(Section):
                 model = self.model_of(method)
             except Misplaced as error:
                 raise Misplaced(f"methods.{method.label}.model: {error}", *own, "model", *error.at) from None
-            if model.prior == "none" and isinstance(method, MapMethod | SamplerMethod):
+            if model.prior == "none" and (method.kind == "map" or isinstance(method, SamplerMethod)):
                 problem = f"model.prior = 'none' leaves method {method.label!r} without a posterior"
                 raise Misplaced(problem, *own, "model", "prior")
             self._check_data_for(model, *own, "model", "family")
@@ -190,14 +190,14 @@ class Task:
     data
         The data.
     em
-        How EM is run; for ``sample``, whose chains start at EM's modes, `MapMethod`.
+        How EM is run; for ``sample``, whose chains start at EM's modes, by ``map``.
     sampler
         How the posterior is sampled; None for ``fit``.
     """
 
     kind: Literal["compare", "fit", "sample"]
     data: SourceData | SimulatedData
-    em: EmMethod | MapMethod
+    em: EmMethod
     sampler: SamplerMethod | None = None
 
 
@@ -209,7 +209,7 @@ def single_task(study: Study) -> Task | None:
 
     Raises ConfigError for a comparison with an EM that has no intervals.
     """
-    ems = [method for method in study.methods if isinstance(method, EmMethod | MapMethod)]
+    ems = [method for method in study.methods if isinstance(method, EmMethod)]
     samplers = [method for method in study.methods if isinstance(method, SamplerMethod)]
     if len(ems) > 1 or len(samplers) > 1 or len(ems) + len(samplers) < len(study.methods):
         return None
@@ -232,8 +232,8 @@ def single_task(study: Study) -> Task | None:
             problem = "intervals = 'none' is for a fit or a sample: a comparison judges EM by its intervals"
             raise ConfigError(f"methods.{printable(em.label)}: {problem}")
         return Task("compare", data, em, samplers[0])
-    start = ems[0] if ems else MapMethod(kind="map")
-    return Task("sample", data, start, samplers[0]) if isinstance(start, MapMethod) else None
+    start = ems[0] if ems else EmMethod(kind="map")
+    return Task("sample", data, start, samplers[0]) if start.kind == "map" else None
 
 
 # -- what is written down

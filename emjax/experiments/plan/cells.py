@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from emjax.errors import ConfigError, EmjaxError
-from emjax.experiments.config.methods import MapMethod
 from emjax.experiments.config.model import MODEL, FileModel
 from emjax.experiments.config.overrides import Declared, locate, put
 from emjax.experiments.config.positions import Location
@@ -85,8 +84,7 @@ def _with_map(study: Study) -> Study:
     if given in (None, "none"):
         return study
     first, *others = study.methods
-    settings = first.model_dump(exclude_unset=True, exclude={"kind"})
-    return study.model_copy(update={"methods": (MapMethod(kind="map", **settings), *others)})
+    return study.model_copy(update={"methods": (first.model_copy(update={"kind": "map"}), *others)})
 
 
 def points(
