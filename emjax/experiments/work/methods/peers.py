@@ -16,7 +16,7 @@ from emjax.catalogue import DEFAULT_FAMILY, has_peer
 from emjax.errors import ConfigError
 from emjax.experiments.plan.jobs import method_seed
 from emjax.experiments.work.methods.budgets import evaluations_of, sklearn_iterations
-from emjax.experiments.work.methods.shared import FAILURES, check_deadline, failed, label, point_estimates
+from emjax.experiments.work.methods.shared import label, one_by_one, point_estimates
 from emjax.experiments.work.outcome import Outcome, Replicate
 
 
@@ -26,13 +26,7 @@ def outcomes(
     """The outcome of scikit-learn's estimator on each replicate."""
     _check(spec)
     max_iter = sklearn_iterations(spec["method"])
-    for done, replicate in enumerate(replicates):
-        check_deadline(deadline, done, len(replicates))
-        try:
-            outcome = _run(spec, replicate, max_iter)
-        except FAILURES as error:
-            outcome = failed(error)
-        yield outcome
+    yield from one_by_one(replicates, deadline, lambda replicate: _run(spec, replicate, max_iter))
 
 
 def _check(spec: Mapping[str, Any]) -> None:

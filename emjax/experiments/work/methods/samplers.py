@@ -19,18 +19,8 @@ from emjax.bayes.tree import stored_draws
 from emjax.catalogue import SAMPLERS
 from emjax.comparison import compare
 from emjax.em.fit import fit as fit_by_em
-from emjax.experiments.work.methods.budgets import (
-    draws_by_evaluations,
-    evaluations_of,
-)
-from emjax.experiments.work.methods.shared import (
-    FAILURES,
-    check_deadline,
-    declared_mixture,
-    failed,
-    random_key,
-    with_prior_of,
-)
+from emjax.experiments.work.methods.budgets import draws_by_evaluations, evaluations_of
+from emjax.experiments.work.methods.shared import FAILURES, declared_mixture, one_by_one, random_key, with_prior_of
 from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate
 from emjax.metrics.parameter import equal_tailed
 from emjax.mixture import Mixture, MixtureParams
@@ -42,7 +32,6 @@ _RESPONSIBILITY_DRAWS = 400
 _RANKED_DRAWS = 99
 
 _PILOT_DRAWS = 50
-_LONGER_PILOT_DRAWS = 400
 _ATTEMPTS = 4
 """How often draws are cut where a pilot has promised too many."""
 
@@ -52,13 +41,7 @@ def outcomes(
 ) -> Iterator[Outcome]:
     """The outcome of a sampler on each replicate."""
     mixture = declared_mixture(spec, with_prior=True)
-    for done, replicate in enumerate(replicates):
-        check_deadline(deadline, done, len(replicates))
-        try:
-            outcome = _run(spec, mixture, replicate)
-        except FAILURES as error:
-            outcome = failed(error)
-        yield outcome
+    yield from one_by_one(replicates, deadline, lambda replicate: _run(spec, mixture, replicate))
 
 
 def _run(spec: Mapping[str, Any], mixture: Mixture, replicate: Replicate) -> Outcome:

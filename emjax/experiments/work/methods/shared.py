@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from emjax.errors import ConfigError, EmjaxError
 from emjax.experiments.plan.jobs import method_seed
-from emjax.experiments.work.outcome import Outcome, ParameterEstimate
+from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate
 from emjax.naming import scalar_parameters
 
 if TYPE_CHECKING:
@@ -59,6 +59,19 @@ def failed(error: BaseException) -> Outcome:
     text = " ".join(str(error).split())
     kind = type(error).__name__
     return Outcome(status="failed", message=text if isinstance(error, EmjaxError) else f"{kind}: {text or kind}")
+
+
+def one_by_one(
+    replicates: Sequence[Replicate], deadline: float | None, run: Callable[[Replicate], Outcome]
+) -> Iterator[Outcome]:
+    """The outcome of each replicate, one after the other; one that fails says why, and the others go on."""
+    for done, replicate in enumerate(replicates):
+        check_deadline(deadline, done, len(replicates))
+        try:
+            outcome = run(replicate)
+        except FAILURES as error:
+            outcome = failed(error)
+        yield outcome
 
 
 def label(spec: Mapping[str, Any]) -> str:
