@@ -160,6 +160,7 @@ def content_of(file: str, what: str = "model") -> tuple[bytes, str]:
 
 
 def absolute(file: str) -> str:
+    """The path of a file that a config names, from the root on."""
     return os.path.abspath(user_path(file))
 
 

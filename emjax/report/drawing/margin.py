@@ -28,6 +28,7 @@ def margin(axes: Axes, view: View, feature: int, *, linewidth: float, names: boo
 
 
 def height_name(view: View, feature: int) -> str:
+    """What the height of a feature's bars or curves is."""
     if not view.bars(feature):
         return "density"
     return "observations" if view.samples.weights is None else "weight of observations"
