@@ -13,7 +13,7 @@ from emjax.experiments.archive.folder import Archive
 from emjax.experiments.config.sweeps import Solve
 from emjax.experiments.execution.run import _reached
 from emjax.experiments.summary.stepwise import Search, check_measures, solution_of, solution_sentence
-from emjax.experiments.summary.view import view_of
+from emjax.experiments.summary.view import StudyView
 from emjax.experiments.work.job import run_job
 
 PARTS = """
@@ -89,7 +89,7 @@ def archive_of(tmp_path):
 
 def test_replicates_are_added_until_the_error_is_reached(archive_of):
     archive, steps = archive_of(UNTIL, "run")
-    view = view_of(archive)
+    view = StudyView(archive)
     counts = {view.cell[cell].settings["data.arguments.spread"]: n for (cell, _), (_, n) in view.counts.items()}
     # Intervals that always cover are known soonest, but not after the first step: 20 of 20 say little.
     assert counts[0.1] == 40 < counts[2.0] <= 200
@@ -103,7 +103,7 @@ def test_replicates_are_added_until_the_error_is_reached(archive_of):
 
 def test_the_value_at_which_a_limit_is_met_is_found_with_its_interval(archive_of, tmp_path):
     archive, _ = archive_of(CONFIG + SOLVE, "run")
-    view = view_of(archive)
+    view = StudyView(archive)
     found = solution_of(view)
     # |Z + s sqrt(20)| < 1.645 in 70% of cases where s = 0.25.
     assert found.value in (0.2, 0.3)
@@ -118,7 +118,7 @@ def test_the_value_at_which_a_limit_is_met_is_found_with_its_interval(archive_of
     merged.mkdir()
     (archive.path / "jobs").rename(merged / "jobs")
     again, _ = archive_of(CONFIG + SOLVE, "merged")
-    assert solution_of(view_of(again)) == found
+    assert solution_of(StudyView(again)) == found
 
 
 def searched(solve, observed):
