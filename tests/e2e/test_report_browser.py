@@ -100,11 +100,11 @@ def test_a_hostile_name_is_read_and_not_run(browser, reports):
 def test_the_first_screen_answers(browser, reports):
     page, _ = opened(browser, reports["not converged"], 1280)
     alert = page.locator(".alert").first.bounding_box()
-    answer = page.locator("#verdict-word").bounding_box()
+    answer = page.locator("#answer").bounding_box()
     assert alert is not None
     assert answer is not None
     assert alert["y"] < answer["y"] < 700
-    assert page.locator("#verdict-word").inner_text() == "No verdict yet"
+    assert page.locator("#answer").inner_text() == "No verdict yet"
     page.close()
 
 
