@@ -404,3 +404,8 @@ def test_nothing_below_the_reports_draws():
         path for path in files_where(holds) if LAYER_OF[path.split("/")[0].removesuffix(".py")] < LAYER_OF["report"]
     }
     assert below == {"shown.py"}
+
+
+def test_files_of_the_wing_stay_under_400_lines():
+    paths = [path for room in ("cli", "experiments", "report") for path in (PACKAGE / room).rglob("*.py")]
+    assert max(len(path.read_text(encoding="utf-8").splitlines()) for path in paths) < 400

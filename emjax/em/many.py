@@ -3,7 +3,7 @@
 What `emjax.fit` does for each of them, with the same starts and the same tests, so that the results agree to rounding.
 A simulation study fits hundreds of small data sets, where most of the time of a fit goes into small matters: dozens of
 operations on a few numbers in every iteration, and the host's work around them. Here the starts of several data sets
-share these (`emjax.em.sets`), and as they come to rest others take their seats (`emjax.em.tile`).
+share these (`emjax.em.sets`), and as they come to rest others take their slots (`emjax.em.tile`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from emjax.em.problem import Problem, prepare
 from emjax.em.restarts import Kept
 from emjax.em.saddle import without_saddles
 from emjax.em.state import IMPRECISE, RUNNING, Program
-from emjax.em.tile import Left, Party, Tile
+from emjax.em.tile import Finished, Group, Tile
 from emjax.errors import EmjaxError
 from emjax.keys import KeyLike, as_key, split_keys
 from emjax.mixture import Mixture, Prior
@@ -40,18 +40,18 @@ from emjax.scope import computing
 _PLACES = 5
 """Starts of one data set that are iterated together, at most; as one ends, the next takes its place."""
 
-_SEATS = 32
+_SLOTS = 32
 """Data sets whose starts are, at most: enough to share what an operation costs."""
 
 _DISPLACED = 8
 """Displaced copies of an end at which two components are equal, to see whether it is a saddle."""
 
 _ROWS_AT_ONCE = 1 << 13
-"""... and fewer where their rows are more than this: they cost more than what is shared. Seats that nobody takes are
+"""... and fewer where their rows are more than this: they cost more than what is shared. Slots that nobody takes are
 filled up, so that the number of data sets in a call makes no difference to any bit of them."""
 
 
-_FEW_SEATS, _MOST_ROWS_AT_ONCE = 4, 1 << 17
+_FEW_SLOTS, _MOST_ROWS_AT_ONCE = 4, 1 << 17
 """So many data sets share an operation even where their rows are more, up to another bound: of 5000 rows, one after
 the other took one and a half times as long."""
 
@@ -192,21 +192,23 @@ class _Open:
         ended = Ended(state=self.reached, traces=self.traces)
         return ended if self.before is None else joined(self.before, ended)
 
-    def keep(self, left: Left, starts: np.ndarray) -> None:
+    def keep(self, finished: Finished, starts: np.ndarray) -> None:
         """Write what these starts have reached into what all have."""
         self.missing -= len(starts)
         if self.reached is None:
             n_starts = len(self.traces)
-            self.reached = jax.tree.map(lambda leaf: np.zeros((n_starts, *leaf.shape[1:]), leaf.dtype), left.reached)
+            self.reached = jax.tree.map(
+                lambda leaf: np.zeros((n_starts, *leaf.shape[1:]), leaf.dtype), finished.reached
+            )
 
         def write(held: np.ndarray, leaf: np.ndarray) -> None:
-            held[starts] = leaf[left.at]
+            held[starts] = leaf[finished.at]
 
-        jax.tree.map(write, self.reached, left.reached)
-        for start, trace, at in zip(starts, left.traces, left.at, strict=True):
+        jax.tree.map(write, self.reached, finished.reached)
+        for start, trace, at in zip(starts, finished.traces, finished.at, strict=True):
             self.traces[start] = trace
-            if left.reached.code[at] == IMPRECISE:
-                self.imprecise.append((int(start), jax.tree.map(lambda leaf, at=at: leaf[at], left.states)))
+            if finished.reached.code[at] == IMPRECISE:
+                self.imprecise.append((int(start), jax.tree.map(lambda leaf, at=at: leaf[at], finished.states)))
 
 
 class _Many:
@@ -216,31 +218,31 @@ class _Many:
         self._settings, self._tasks, self._results = settings, tasks, results
         self._n_places = min(_PLACES, settings.n_first)
         n_rows = tasks[0].samples.counted.n_samples
-        few = min(_FEW_SEATS, _MOST_ROWS_AT_ONCE // n_rows)
-        self._n_seats = min(_SEATS, max(_ROWS_AT_ONCE // n_rows, few, 1))
+        few = min(_FEW_SLOTS, _MOST_ROWS_AT_ONCE // n_rows)
+        self._n_slots = min(_SLOTS, max(_ROWS_AT_ONCE // n_rows, few, 1))
         self._imprecise: list[_Open] = []
         self._again: list[_Open] = []
 
     def run(self) -> None:
         """Fit all, and those again with further starts that need them."""
-        self._pass_twice(self._parties())
+        self._pass_twice(self._drawn_groups())
         while self._again:
             again, self._again = self._again, []
-            self._pass_twice(map(self._further_party, again))
+            self._pass_twice(map(self._further_group, again))
 
-    def _pass_twice(self, queue: Iterator[Party]) -> None:
+    def _pass_twice(self, queue: Iterator[Group]) -> None:
         """In the natural form of the statistics first, and then those starts exactly that need it."""
         self._pass(queue, go_on=False)
         imprecise, self._imprecise = self._imprecise, []
-        self._pass(map(self._exact_party, imprecise), go_on=True)
+        self._pass(map(self._exact_group, imprecise), go_on=True)
 
-    def _pass(self, queue: Iterator[Party], *, go_on: bool) -> None:
+    def _pass(self, queue: Iterator[Group], *, go_on: bool) -> None:
         settings, mixture = self._settings, self._tasks[0].mixture.likelihood
-        sizes = {"n_seats": self._n_seats, "n_places": self._n_places}
+        sizes = {"n_slots": self._n_slots, "n_places": self._n_places}
         tile = Tile(mixture, settings.shared_options(), settings.method, go_on=go_on, **sizes)
-        for left in tile.run(queue, max_iter=settings.max_iter):
-            one, starts = left.party.owner
-            one.keep(left, starts[left.starts])
+        for finished in tile.run(queue, max_iter=settings.max_iter):
+            one, starts = finished.group.owner
+            one.keep(finished, starts[finished.starts])
             if one.missing:
                 continue
             # As in `fit`: where a start has used up its iterations, there is no time for exact ones.
@@ -271,8 +273,8 @@ class _Many:
         blocks, options = jax.device_put(problem.blocks), settings.options(problem.frame)
         return kind(Program(problem.likelihood, blocks, problem.frame_prior, options, settings.method))
 
-    def _parties(self) -> Iterator[Party]:
-        """The drawn starts of all data sets, made as seats become free."""
+    def _drawn_groups(self) -> Iterator[Group]:
+        """The drawn starts of all data sets, made as slots become free."""
         settings = self._settings
         n_init, n_places = settings.n_first, self._n_places
         for task in self._tasks:
@@ -281,15 +283,15 @@ class _Many:
             )
             likelihood, z = problem.likelihood, problem.z
             begin = drawn_starts(likelihood, z, key=as_key(task.key), n_init=n_init, starts=settings.starts)
-            yield _party(_Open(task, problem, n_init), begin)
+            yield _group(_Open(task, problem, n_init), begin)
 
-    def _further_party(self, one: _Open) -> Party:
+    def _further_group(self, one: _Open) -> Group:
         """Further starts of a data set."""
         assert one.before is not None
         batch = len(one.before.traces) // self._settings.n_first
-        return _party(one, further_starts(one.problem, one.kept, as_key(one.task.key), batch=batch))
+        return _group(one, further_starts(one.problem, one.kept, as_key(one.task.key), batch=batch))
 
-    def _exact_party(self, one: _Open) -> Party:
+    def _exact_group(self, one: _Open) -> Group:
         """The starts of a data set that go on in exact arithmetic."""
         imprecise, one.imprecise = sorted(one.imprecise, key=lambda each: each[0]), []
         starts = np.array([start for start, _ in imprecise])
@@ -297,10 +299,10 @@ class _Many:
         begin = jax.tree.map(lambda *leaves: np.stack(leaves), *[state for _, state in imprecise])
         traces = tuple(one.traces[start] for start in starts)
         blocks = one.problem.exact_blocks()
-        return Party((one, starts), begin, len(starts), blocks, one.problem.frame_prior, traces)
+        return Group((one, starts), begin, len(starts), blocks, one.problem.frame_prior, traces)
 
 
-def _party(one: _Open, begin: Any) -> Party:
+def _group(one: _Open, begin: Any) -> Group:
     """All starts of a data set, from its parameters."""
     begin, n_starts = jax.tree.map(np.asarray, begin), one.missing
-    return Party((one, np.arange(n_starts)), begin, n_starts, one.problem.blocks, one.problem.frame_prior)
+    return Group((one, np.arange(n_starts)), begin, n_starts, one.problem.blocks, one.problem.frame_prior)

@@ -1,8 +1,8 @@
-"""Starts of many data sets in one program: seats that are taken again as starts come to rest.
+"""Starts of many data sets in one program: slots that are taken again as starts come to rest.
 
-A program has a fixed number of **seats**, each for one data set, with a few **places** for starts of it (see
+A program has a fixed number of **slots**, each for one data set, with a few **places** for starts of it (see
 `emjax.em.sets`). Between two chunks of E-steps the host takes those that have ended out of their places and gives these
-to the next starts of the same data set, and a seat that nobody needs any more to the next data set. So there is one
+to the next starts of the same data set, and a slot that nobody needs any more to the next data set. So there is one
 program to compile whatever the number of data sets, nobody waits for the slowest, and what happens depends on numbers
 of iterations alone: neither on the clock nor on what the process has compiled before.
 """
@@ -30,7 +30,7 @@ _NOBODY = -1
 
 
 @dataclasses.dataclass(frozen=True)
-class Party:
+class Group:
     """The starts of one data set.
 
     ``begin`` is what they begin from, stacked: parameters, or the states of starts that go on, which have ``traces`` of
@@ -46,14 +46,14 @@ class Party:
 
 
 @dataclasses.dataclass(frozen=True)
-class Left:
-    """Starts of one party that have come to rest.
+class Finished:
+    """Starts of one group that have come to rest.
 
-    ``starts`` are their numbers in the party and ``at`` their places in ``states``, as the program has them, and in
+    ``starts`` are their numbers in the group and ``at`` their places in ``states``, as the program has them, and in
     ``reached``; ``traces`` is in the order of ``starts``.
     """
 
-    party: Party
+    group: Group
     starts: np.ndarray
     at: np.ndarray
     states: Any
@@ -62,33 +62,33 @@ class Left:
 
 
 class Tile:
-    """The seats, and who sits there.
+    """The slots, and what is in them.
 
     Parameters
     ----------
     mixture, options, method
         What all data sets have in common.
-    n_seats, n_places
-        The number of seats, and of places on each.
+    n_slots, n_places
+        The number of slots, and of places on each.
     go_on
         Whether those who come bring states with them, not parameters.
     """
 
     def __init__(
-        self, mixture: Mixture, options: Options, method: str, *, n_seats: int, n_places: int, go_on: bool
+        self, mixture: Mixture, options: Options, method: str, *, n_slots: int, n_places: int, go_on: bool
     ) -> None:
         self._mixture, self._options, self._method, self._go_on = mixture, options, method, go_on
         self._n_places = n_places
-        self._parties: list[Party | None] = [None] * n_seats
-        self._next = np.zeros(n_seats, int)
-        self._starts = np.full(n_seats * n_places, _NOBODY)
+        self._in_slots: list[Group | None] = [None] * n_slots
+        self._next = np.zeros(n_slots, int)
+        self._starts = np.full(n_slots * n_places, _NOBODY)
         self._rows: list[list[np.ndarray]] = [[] for _ in self._starts]
         self._data: Any = None
         self._prior: Any = None
         self._state: Any = None
 
-    def run(self, queue: Iterator[Party], *, max_iter: int) -> Iterator[Left]:
-        """All starts of all parties in the queue, as they come to rest."""
+    def run(self, queue: Iterator[Group], *, max_iter: int) -> Iterator[Finished]:
+        """All starts of all groups in the queue, as they come to rest."""
         waits = True
         while True:
             waits = self._fill(queue)
@@ -101,55 +101,55 @@ class Tile:
         program = Program(self._mixture, self._data, self._prior, self._options, self._method)
         return Plain(program) if self._method == "none" else Accelerated(program)
 
-    def _fill(self, queue: Iterator[Party]) -> bool:
+    def _fill(self, queue: Iterator[Group]) -> bool:
         """Give free places to those who wait; whether anybody may still do."""
         taken, waits = [], True
-        for seat in range(len(self._parties)):
-            places = np.arange(seat * self._n_places, (seat + 1) * self._n_places)
+        for slot in range(len(self._in_slots)):
+            places = np.arange(slot * self._n_places, (slot + 1) * self._n_places)
             free = places[self._starts[places] == _NOBODY]
-            party: Any = self._parties[seat]
-            if len(free) == self._n_places and (party is None or self._next[seat] == party.n_starts):
-                party = self._parties[seat] = next(queue, None) if waits else None
-                if party is None:
+            group: Any = self._in_slots[slot]
+            if len(free) == self._n_places and (group is None or self._next[slot] == group.n_starts):
+                group = self._in_slots[slot] = next(queue, None) if waits else None
+                if group is None:
                     waits = False
                     continue
-                self._sit(seat, party)
+                self._take(slot, group)
             for place in free:
-                if self._next[seat] < party.n_starts:
-                    self._starts[place] = self._next[seat]
-                    self._next[seat] += 1
+                if self._next[slot] < group.n_starts:
+                    self._starts[place] = self._next[slot]
+                    self._next[slot] += 1
                     taken.append(place)
         if taken:
             self._begin(np.array(taken))
         pending = any(
-            party is not None and at < party.n_starts for party, at in zip(self._parties, self._next, strict=True)
+            group is not None and at < group.n_starts for group, at in zip(self._in_slots, self._next, strict=True)
         )
         return waits or pending
 
-    def _sit(self, seat: int, party: Party) -> None:
-        """A data set takes a seat."""
-        self._next[seat] = 0
-        data = *rows_of(party.blocks), party.prior
+    def _take(self, slot: int, group: Group) -> None:
+        """A data set takes a slot."""
+        self._next[slot] = 0
+        data = *rows_of(group.blocks), group.prior
         if self._data is None:
-            # Seats that are still empty hold the first data set: numbers there are ordinary, and nobody reads them.
-            rows, weights, excess, self._prior = jax.tree.map(lambda leaf: np.stack([leaf] * len(self._parties)), data)
-            self._data = dataclasses.replace(party.blocks, rows=rows, weights=weights, excess=excess)
-        _write((*rows_of(self._data), self._prior), seat, data)
+            # Slots that are still empty hold the first data set: numbers there are ordinary, and nobody reads them.
+            rows, weights, excess, self._prior = jax.tree.map(lambda leaf: np.stack([leaf] * len(self._in_slots)), data)
+            self._data = dataclasses.replace(group.blocks, rows=rows, weights=weights, excess=excess)
+        _write((*rows_of(self._data), self._prior), slot, data)
 
     def _begin(self, taken: np.ndarray) -> None:
         """The states of those who have just taken these places."""
-        who = [(self._parties[place // self._n_places], self._starts[place]) for place in taken]
+        who = [(self._in_slots[place // self._n_places], self._starts[place]) for place in taken]
         one = jax.tree.map(lambda leaf: np.asarray(leaf)[who[0][1]], who[0][0].begin)
         given = jax.tree.map(lambda leaf: np.repeat(leaf[None], len(self._starts), axis=0), one)
-        for place, (party, start) in zip(taken, who, strict=True):
-            _write(given, place, jax.tree.map(lambda leaf, at=start: leaf[at], party.begin))
+        for place, (group, start) in zip(taken, who, strict=True):
+            _write(given, place, jax.tree.map(lambda leaf, at=start: leaf[at], group.begin))
         engine = self._engine()
         fresh = jax.tree.map(np.array, engine.retake(given) if self._go_on else engine.fresh(given))
         if self._state is None:
             self._state = dataclasses.replace(fresh, code=np.full_like(fresh.code, CONVERGED))
         _write(self._state, taken, jax.tree.map(lambda leaf: leaf[taken], fresh))
-        for place, (party, start) in zip(taken, who, strict=True):
-            before = [party.traces[start][:-1]] if party.traces else []
+        for place, (group, start) in zip(taken, who, strict=True):
+            before = [group.traces[start][:-1]] if group.traces else []
             # A start that is not evaluated yet tells its first objective in the first row of its first chunk; one that
             # goes on is evaluated anew, which differs by rounding and takes the place of the last.
             self._rows[place] = [*before, fresh.objective[place : place + 1]] if fresh.n_evaluations[place] else []
@@ -164,7 +164,7 @@ class Tile:
             before = self._rows[place]
             before.append(column[told[:, place]] if before else column[np.append(True, told[1:, place])])
 
-    def _leave(self, max_iter: int) -> list[Left]:
+    def _leave(self, max_iter: int) -> list[Finished]:
         """Free the places of starts that run no more."""
         runs = (self._state.code == RUNNING) & (self._state.n_iter < max_iter)
         places = np.flatnonzero((self._starts != _NOBODY) & ~runs)
@@ -172,11 +172,11 @@ class Tile:
             return []
         states = jax.tree.map(lambda leaf: leaf[places], self._state)
         reached = self._engine().ended(states)
-        seats, left = places // self._n_places, []
-        for seat in np.unique(seats):
-            at = np.flatnonzero(seats == seat)
+        slots, left = places // self._n_places, []
+        for slot in np.unique(slots):
+            at = np.flatnonzero(slots == slot)
             traces = [np.concatenate(self._rows[place]) for place in places[at]]
-            left.append(Left(self._parties[seat], self._starts[places[at]], at, states, reached, traces))
+            left.append(Finished(self._in_slots[slot], self._starts[places[at]], at, states, reached, traces))
         self._starts[places] = _NOBODY
         self._state.code[places] = CONVERGED
         return left

@@ -80,7 +80,7 @@ def test_the_rest_of_the_batch_changes_nothing():
 
 @pytest.mark.slow
 def test_more_starts_than_places_and_more_data_sets_than_seats(monkeypatch):
-    monkeypatch.setattr("emjax.em.many._SEATS", 2)
+    monkeypatch.setattr("emjax.em.many._SLOTS", 2)
     datasets = [draws(seed) for seed in range(5)]
     fits = fit_many(NORMAL, datasets, keys=keys(5), n_init=7)
     for x, key, fit in zip(datasets, keys(5), fits, strict=True):
@@ -146,7 +146,7 @@ def test_starts_that_become_imprecise_go_on_in_exact_arithmetic(monkeypatch):
         return natural if data.natural else trusted(mixture, params, data)
 
     monkeypatch.setattr(state, "trusted", wide)
-    # A number of seats of its own, so that no program is found that was traced without the patch.
+    # A number of slots of its own, so that no program is found that was traced without the patch.
     monkeypatch.setattr("emjax.em.many._STARTS_AT_ONCE", 1)
     fits = fit_many(NORMAL, datasets, keys=keys(3), n_init=1)
     for fit, plain in zip(fits, untouched, strict=True):
