@@ -177,10 +177,13 @@ def _one_result(
 ) -> int:
     from emjax.cli.terminal_study import one_result_view
     from emjax.experiments.archive.single import SingleRun
+    from emjax.experiments.config.parts import python_files_of
     from emjax.experiments.execution.one_result import repeat_one
 
     if isinstance(opened, SingleRun):
         raise ConfigError("--replicate is for studies, and this is a single run: leave it out")
+    for file in dict.fromkeys(python_files_of(opened.study)):
+        console.note(f"runs the file {file}, which {opened.folder} names")
     found = repeat_one(opened, cell=cell, replicate=replicate, method=method)
     console.show(*one_result_view(found))
     told = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}

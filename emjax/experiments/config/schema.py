@@ -1,8 +1,8 @@
 """The one declaration of a config: methods on data, for every cell of a sweep and every replicate.
 
-A config is checked whole before anything is computed. It can never execute code, but for the one file that it may name
-as its model: every other value is a number, a text or a list of them. A single run is a study of one cell and one
-replicate: `single_task` says which studies are one.
+A config is checked whole before anything is computed. It can never execute code, but for the Python files that it names
+as its model or as parts of the user's own: every other value is a number, a text or a list of them. A single run is a
+study of one cell and one replicate: `single_task` says which studies are one.
 """
 
 from __future__ import annotations

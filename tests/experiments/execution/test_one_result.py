@@ -89,6 +89,7 @@ def test_the_command_shows_it_and_opens_the_debugger(result, emjax_command, monk
     folder, bad = str(result.folder), str(numbers_of_failed(result)[0])
     found = emjax_command("rerun", folder, "--replicate", bad, "--debug")
     assert found.code == 3
+    assert "runs the file " in found.err
     assert "above zero" in found.out
     assert "Numbers: as stored." in found.out
     assert 'raise ArithmeticError("above zero")' in found.err
