@@ -155,6 +155,11 @@ class Console(Listener):
             yield TerminalBars(progress)
 
 
+def unbroken(line: str, style: str = "") -> Text:
+    """A line that is there to be copied, such as a path or a command: on one line, however long."""
+    return Text(line, no_wrap=True, overflow="ignore", style=style)
+
+
 class _Count(ProgressColumn):
     """``done/total``, or ``done`` alone where nobody knows the total: EM stops when it has converged."""
 

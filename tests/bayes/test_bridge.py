@@ -153,6 +153,7 @@ def test_plain_numpyro_program_runs_alone_and_generates_data():
     assert not np.array_equal(new[0], x)
 
 
+@pytest.mark.slow
 def test_the_example_of_the_docstring_runs_with_bundled_data():
     (example,) = doctest.DocTestFinder(recurse=False).find(bridge.to_numpyro, "to_numpyro", globs={})
     ran = doctest.DocTestRunner(verbose=False).run(example)

@@ -19,6 +19,7 @@ def posterior_of(data):
     return emjax.sample(Mixture(Normal(), 1), data, key=jax.random.key(0), method="laplace", chains=2, draws=300)
 
 
+@pytest.mark.slow
 def test_a_sample_of_the_data_says_what_all_of_them_say(data, monkeypatch):
     whole = psis_loo(posterior_of(data))
     assert whole["n_rows"] is None

@@ -19,7 +19,7 @@ def counts(seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize(
     "methods", [("hmc", "gibbs"), pytest.param(("hmc", "nuts", "gibbs"), marks=pytest.mark.slow)], ids="-".join
 )
-@pytest.mark.parametrize("problem", ["weighted", "missing"])
+@pytest.mark.parametrize("problem", [pytest.param("weighted", marks=pytest.mark.slow), "missing"])
 def test_samplers_agree(problem: str, methods: tuple[str, ...]):
     x, given = counts(), {}
     if problem == "weighted":

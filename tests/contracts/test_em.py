@@ -25,7 +25,13 @@ def test_there_are_200_random_problems():
     assert 2 * len(ROWS) * PROBLEMS >= 200
 
 
-@walk()
+walk_settings = walk(
+    by_name=lambda row: row.n_features != 2 and any(row.is_of(other) and other.n_features == 2 for other in ROWS)
+)
+"""Every setting has one row here, of two features where there is one; the others run by name."""
+
+
+@walk_settings
 @with_and_without_prior
 def test_the_objective_never_falls(row: Row, with_prior: bool):
     for seed in range(PROBLEMS):
@@ -60,9 +66,7 @@ def largest_gradient(fit: emjax.Fit, x: np.ndarray) -> float:
         return float(np.abs(gradient(fit.mixture.likelihood, fit.params, x, fit.mixture.prior)).max())
 
 
-# Every setting has one row here, of two features where there is one; the others are tried by name, each costs two more
-# programs.
-@walk(by_name=lambda row: row.n_features != 2 and any(row.is_of(other) and other.n_features == 2 for other in ROWS))
+@walk_settings
 @with_and_without_prior
 def test_the_gradient_vanishes_at_a_converged_fit(row: Row, with_prior: bool):
     x = row.data(7)

@@ -118,6 +118,7 @@ def test_the_message_says_how_often_the_best_was_reached():
 
 
 # Values of docs/starts.md, found by other starts.
+@pytest.mark.slow
 def test_an_optimum_that_wide_starts_miss():
     for fit in fit_many(MIXTURE, [emjax.datasets.load("faithful")] * 3, keys=keys(3)):
         assert fit.log_likelihood >= -1114.4399 - 1e-3

@@ -134,8 +134,8 @@ def page_of(request, tmp_path_factory):
 
 @pytest.mark.parametrize(
     "case",
-    ["faithful", "deaths", "hostile"]
-    + [pytest.param(name, marks=pytest.mark.slow) for name in ("eruptions", "single", "iris")],
+    ["faithful", "hostile"]
+    + [pytest.param(name, marks=pytest.mark.slow) for name in ("deaths", "eruptions", "single", "iris")],
 )
 def test_every_kind_of_mixture_gets_a_whole_page(case, page_of, request):
     comparison = request.getfixturevalue(case)

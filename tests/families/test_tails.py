@@ -94,10 +94,11 @@ def test_units_of_positive_data_change_nothing_under_the_default_prior():
     np.testing.assert_allclose(1e-9 * fits[1].params.rate, fits[0].params.rate, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.runs_numpyro
 @pytest.mark.parametrize(
     "family",
-    [pytest.param(emjax.Bernoulli(), marks=pytest.mark.slow), emjax.Exponential()],
+    [emjax.Bernoulli(), emjax.Exponential()],
     ids=lambda family: family.name,
 )
 def test_two_samplers_agree(family: emjax.Family):

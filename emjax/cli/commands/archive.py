@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emjax.cli.console import Console
+from emjax.cli.console import Console, unbroken
 from emjax.cli.exits import EXIT_DIFFERENT, EXIT_NOT_CONVERGED, EXIT_OK
 from emjax.errors import ConfigError
 from emjax.wording import printable
@@ -98,7 +98,7 @@ def diff_command(
         from emjax.experiments.pages.difference_page import write_difference
 
         document["page"] = str(write_difference(found, *runs, page))
-        console.show(f"\n{printable(page)}")
+        console.show(unbroken(f"\n{printable(page)}"))
     console.document(document)
     return EXIT_OK if found.same else EXIT_DIFFERENT
 

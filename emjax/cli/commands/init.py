@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from emjax.cli.console import Console
+from emjax.cli.console import Console, unbroken
 from emjax.cli.exits import EXIT_OK
 
 
@@ -29,7 +28,7 @@ def init(
     console = Console(quiet=quiet, json=json)
     command = f"emjax run {shlex.quote(str(folder / 'config.toml'))}"
     # On one line, however long: it is there to be copied.
-    hint = Text(f"Run it with:  {command}", no_wrap=True, overflow="ignore")
+    hint = unbroken(f"Run it with:  {command}")
     console.show(f"{folder} holds {' and '.join(FILES)}.", hint)
     console.document({"folder": str(folder), "files": list(FILES)})
     return EXIT_OK

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emjax.atomic import StorageError
-from emjax.cli.console import Console
+from emjax.cli.console import Console, unbroken
 from emjax.cli.exits import EXIT_OK
 from emjax.errors import ConfigError, DataError
 from emjax.experiments.archive.door import is_file
@@ -56,7 +56,7 @@ def report_command(
             continue
         written = _tried(target, write_pages, found.view, target, figures=figures)
         pages.append(written)
-        console.show(printable(written.page), written.answer)
+        console.show(unbroken(printable(written.page)), written.answer)
         files = [str(path) for path in written.files]
         page = {"page": str(written.page), "answer": written.answer, "files": files}
         documents.append({"run": str(run), "kind": "study", **page})
@@ -64,7 +64,7 @@ def report_command(
         # Beside the pages: in --out, or in the folder that holds all of them.
         folder = out if out is not None else Path(os.path.commonpath([run.resolve().parent for run in runs]))
         index = _tried(folder, write_index, pages, folder / INDEX)
-        console.show(f"{printable(index)}: links all of them")
+        console.show(unbroken(f"{printable(index)}: links all of them"))
         documents.append({"run": None, "kind": "index", "page": str(index), "files": []})
     console.document({"reports": documents})
     return EXIT_OK
@@ -106,12 +106,12 @@ def _single(run: Path, found: "SingleRun", target: Path, console: Console, *, fi
                 raise
             console.warn(f"no figures and tables: {error}")
     if page is not None:
-        console.show(f"{printable(page)}: the page of a single run, written when it ran")
+        console.show(unbroken(f"{printable(page)}: the page of a single run, written when it ran"))
     elif not files:
         raise ConfigError(
             f"{printable(run)}: a single run without a page; leave --no-figures out for its figures and tables"
         )
     if files:
-        console.show(f"{printable(target)}: figures/ and tables/, {len(files)} files")
+        console.show(unbroken(f"{printable(target)}: figures/ and tables/, {len(files)} files"))
     written = {"page": None if page is None else str(page), "files": [str(path) for path in files]}
     return {"run": str(run), "kind": "single", **written}

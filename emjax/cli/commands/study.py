@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
-from emjax.cli.console import Console, print_error
+from emjax.cli.console import Console, print_error, unbroken
 from emjax.cli.exits import EXIT_NOT_CONVERGED, EXIT_OK, Explained
 from emjax.cli.study_progress import shown
 from emjax.experiments.config.schema import Study
@@ -61,7 +60,7 @@ def run(
     jobs = shard_of(result.declaration["jobs"], shard)
     failed = [{**job, "error": result.failures[job["key"]]["error"]} for job in jobs if job["key"] in result.failures]
     # On one line, however long: it is there to be copied.
-    hint = Text(f"\nThe report:  emjax report {printable(_shown(target))}", no_wrap=True, overflow="ignore")
+    hint = unbroken(f"\nThe report:  emjax report {printable(_shown(target))}")
     console.show(*study_view(result, console.width), hint)
     done = [job for job in jobs if job["key"] in result.finished]
     n_missing = len(jobs) - len(done) - len(failed)
