@@ -105,7 +105,8 @@ class Console(Listener):
         """Print results for a person: on stdout, and not with ``json`` or ``quiet``."""
         if not (self.quiet or self.json):
             for renderable in renderables:
-                self._out.print(renderable)
+                # Rich joins texts before it prints them, and what they say of wrapping is lost.
+                self._out.print(renderable, soft_wrap=isinstance(renderable, Text) and renderable.no_wrap is True)
 
     def document(self, value: Any) -> None:
         """Print the JSON document of the command when ``json`` asks for it, with ``quiet`` too."""

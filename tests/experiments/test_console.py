@@ -10,6 +10,7 @@ import termios
 
 import pytest
 
+from emjax.cli.console import Console, unbroken
 from emjax.cli.options import data_names
 
 COMMAND = [sys.executable, "-m", "emjax"]
@@ -51,3 +52,10 @@ def test_the_shell_completes_names_and_values():
     asked = {"_EMJAX_COMPLETE": "complete_bash", "COMP_WORDS": "emjax fit faithful --covariance t", "COMP_CWORD": "4"}
     done = subprocess.run(COMMAND, env={**os.environ, **asked}, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["tied"]
+
+
+def test_what_is_there_to_be_copied_is_never_broken(capsys):
+    Console().show(unbroken("x" * 300), "words " * 30)
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == "x" * 300
+    assert len(rest) > 1
