@@ -113,7 +113,7 @@ def folder_of(study: Study, folder: str | Path | None = None, config: Path | Non
 def shard_of[Item](jobs: Sequence[Item], shard: str | None) -> Sequence[Item]:
     """Shard ``"i/n"`` of a plan's jobs: every n-th from the i-th on; all for None. Raises ConfigError.
 
-    ``"array"`` is the share of this task of a job array, by the variables of SLURM, PBS or Grid Engine.
+    ``"array"`` is the share of this task of a job array, by the variables of SLURM or Grid Engine.
     """
     if shard is None:
         return jobs
@@ -128,21 +128,25 @@ def shard_of[Item](jobs: Sequence[Item], shard: str | None) -> Sequence[Item]:
 
 
 def _task_of_array() -> str:
-    """``i/n`` of this process among the tasks of its job array. Raises ConfigError outside one."""
-    for index, first, last in _ARRAYS:
-        if os.environ.get(index, "").isdecimal():
-            least, most = int(os.environ.get(first, "1")), int(os.environ.get(last, "0"))
-            return f"{int(os.environ[index]) - least + 1}/{most - least + 1}"
-    names = ", ".join(index for index, *_ in _ARRAYS)
-    raise ConfigError(f"--shard array: this is no task of a job array (none of {names} is set); write i/n, as in 2/8")
+    """``i/n`` of this process among the tasks of its job array. Raises ConfigError where it cannot be told."""
+    for index, *others in _ARRAYS:
+        if not os.environ.get(index, "").isdecimal():
+            continue
+        first, last, step = (os.environ.get(name, "") for name in others)
+        if not (first.isdecimal() and last.isdecimal() and step.isdecimal() and int(step) > 0):
+            break
+        count = (int(last) - int(first)) // int(step) + 1
+        if os.environ.get("SLURM_ARRAY_TASK_COUNT", str(count)) != str(count):
+            raise ConfigError("--shard array: the numbers of the array have gaps; write i/n, as in 2/8")
+        return f"{(int(os.environ[index]) - int(first)) // int(step) + 1}/{count}"
+    raise ConfigError("--shard array: this is no task of a job array of SLURM or Grid Engine; write i/n, as in 2/8")
 
 
 _ARRAYS = (
-    ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_MAX"),
-    ("SGE_TASK_ID", "SGE_TASK_FIRST", "SGE_TASK_LAST"),
-    ("PBS_ARRAY_INDEX", "PBS_ARRAY_FIRST", "PBS_ARRAY_LAST"),
+    ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_MAX", "SLURM_ARRAY_TASK_STEP"),
+    ("SGE_TASK_ID", "SGE_TASK_FIRST", "SGE_TASK_LAST", "SGE_TASK_STEPSIZE"),
 )
-"""How clusters number the tasks of an array: this one, the first, the last. PBS tells the index alone."""
+"""How clusters number the tasks of an array: this one, the first, the last, and what lies between two."""
 
 
 def check_workers(workers: int | None, scheduler: str | None) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import re
 import threading
 from collections.abc import Callable
@@ -75,13 +76,19 @@ class SlurmExecutor:
         threading.Thread(target=self._watch, name="emjax-slurm", daemon=True).start()
 
     def submit(self, function: Callable[..., Any], /, *args: Any, limit: float | None = None, **more: Any) -> Future:
-        """Call ``function`` in a job of the cluster, which SLURM ends some time after ``limit`` seconds."""
+        """Call ``function`` in a job of the cluster, which SLURM ends some time after ``limit`` seconds.
+
+        Raises ConfigError where the cluster takes no job.
+        """
         if "SBATCH_TIMELIMIT" not in os.environ:
             minutes = MINUTES if limit is None else math.ceil((limit + GRACE_SECONDS) / 60)
             self._executor.update_parameters(timeout_min=minutes)
         future: Future[Any] = Future()
         with self._changes:
-            self._open[future] = self._executor.submit(function, *args, **more)
+            try:
+                self._open[future] = self._executor.submit(function, *args, **more)
+            except (RuntimeError, OSError) as error:
+                raise ConfigError(f"--scheduler slurm: the cluster takes no job: {printable(error)}") from None
         return future
 
     def restart(self) -> None:
@@ -103,10 +110,10 @@ class SlurmExecutor:
                 for future, _ in done:
                     del self._open[future]
             for future, job in done:
-                error = job.exception()
-                if error is None:
+                try:
                     future.set_result(job.result())
-                else:
+                # Its errors, and what a file that cannot be read raises: whoever waits for the job must hear of it.
+                except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
                     future.set_exception(ChildProcessError(_reason(error, job)))
 
 
@@ -116,4 +123,4 @@ def _reason(error: Exception, job: Any) -> str:
     if type(error).__name__ == "UncompletedJobError":
         return f"job {job.job_id} of the cluster ended without a result; {where}"
     raised = [line for line in str(error).splitlines() if line.partition(":")[0].endswith(("Error", "Exception"))]
-    return f"job {job.job_id} of the cluster failed: {raised[-1] if raised else 'no traceback'}; {where}"
+    return f"job {job.job_id} of the cluster failed: {raised[-1] if raised else printable(error)}; {where}"

@@ -159,7 +159,9 @@ def test_many_claims_never_overlap(archive):
     holders, most, turns = [], [0], [0]
 
     def work(_: int) -> None:
-        for _ in range(60):
+        for _ in range(6000):  # a busy machine lets most of them come at the same time
+            if turns[0] >= 60:
+                return
             with Archive(archive.path).claim("key") as claimed:
                 if claimed:
                     holders.append(1)
@@ -170,7 +172,7 @@ def test_many_claims_never_overlap(archive):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
     assert most == [1]
-    assert turns[0] >= 10, "somebody always gets it, however busy the machine is"
+    assert turns[0] >= 60
 
 
 KILLED = """

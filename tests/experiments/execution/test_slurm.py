@@ -49,22 +49,51 @@ def test_without_slurm_there_is_one_line(tmp_path, small_study, monkeypatch):
     assert not is_slurm("tcp://slurm:8786")
 
 
+def test_a_cluster_that_takes_no_job_is_one_line(tmp_path, small_study, monkeypatch):
+    for name in ("srun", "sbatch"):
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\necho 'sbatch: error: invalid partition' >&2\nexit 1\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(ConfigError, match=r"--scheduler slurm: the cluster takes no job: .*invalid partition"):
+        run_study(small_study(n_cells=1), folder=tmp_path / "refused", scheduler="slurm")
+
+
+def _slurm(task, first, last, step="1", count=None):
+    names = {"ID": task, "MIN": first, "MAX": last, "STEP": step, "COUNT": count}
+    return {f"SLURM_ARRAY_TASK_{name}": value for name, value in names.items() if value is not None}
+
+
+@pytest.fixture
+def no_array(monkeypatch):
+    for name in [name for name in os.environ if name.startswith(("SLURM_ARRAY_", "SGE_TASK_"))]:
+        monkeypatch.delenv(name)
+
+
 @pytest.mark.parametrize(
-    ("variables", "expected"),
+    ("variables", "share"),
     [
-        ({"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_MAX": "2"}, [2, 5]),
-        ({"SGE_TASK_ID": "1", "SGE_TASK_FIRST": "1", "SGE_TASK_LAST": "3"}, [0, 3, 6]),
-        ({"PBS_ARRAY_INDEX": "2", "PBS_ARRAY_LAST": "4"}, [1, 5]),
+        (_slurm("2", "0", "2", count="3"), range(2, 7, 3)),
+        (_slurm("4", "0", "6", step="2", count="4"), range(2, 7, 4)),
+        ({"SGE_TASK_ID": "1", "SGE_TASK_FIRST": "1", "SGE_TASK_LAST": "3", "SGE_TASK_STEPSIZE": "1"}, range(0, 7, 3)),
     ],
 )
-def test_a_task_of_a_job_array_finds_its_share(monkeypatch, variables, expected):
+def test_a_task_of_a_job_array_finds_its_share(monkeypatch, no_array, variables, share):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert shard_of(range(7), "array") == range(expected[0], 7, expected[1] - expected[0])
+    assert shard_of(range(7), "array") == share
 
 
-def test_outside_a_job_array_there_is_no_share_of_one(monkeypatch):
-    for name in ("SLURM_ARRAY_TASK_ID", "SGE_TASK_ID", "PBS_ARRAY_INDEX"):
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(ConfigError, match=r"--shard array: this is no task of a job array"):
+@pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        ({}, "this is no task of a job array"),
+        ({"SGE_TASK_ID": "undefined"}, "this is no task of a job array"),
+        (_slurm("3", "1", "7", count="3"), "the numbers of the array have gaps"),
+    ],
+)
+def test_a_share_that_cannot_be_told_is_refused(monkeypatch, no_array, variables, problem):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=f"--shard array: {problem}"):
         shard_of(range(7), "array")
