@@ -57,8 +57,8 @@ def measured(view: StudyView, wanted: list[dict[str, str]]) -> list[dict[str, An
         for point in points(view.summary)
     }
     for record in cell_verdicts(view):
-        for name, n in record.counts.items():
-            known[record.cell, record.method, name, ""] = (n / record.n, math.nan)
+        for name in VERDICTS:
+            known[record.cell, record.method, name, ""] = (getattr(record, name) / record.n, math.nan)
     found = []
     for cell in view.cells:
         settings = {axis.key: value_text(cell.settings[axis.key]) for axis in view.axes}

@@ -2,16 +2,33 @@
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from emjax.errors import ConfigError
 from emjax.experiments.config.parts import own_label
-from emjax.experiments.config.positions import Location, dotted, read_toml
+from emjax.experiments.config.positions import Location, dotted, holds, line_of, read_toml
+from emjax.experiments.config.sweeps import TABLES
 from emjax.wording import printable
 
-Lines = dict[str, tuple[str, int | None]]
-"""Where values were written, by their `dotted` place: a file and a line, or an override and None."""
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Source:
+    """Where values were written: a file by its text and its tree, or an override by what it is ``at``."""
+
+    place: str
+    text: str = ""
+    tree: Mapping[str, Any] | None = None
+    at: Location = ()
+
+    def gives(self, location: Location) -> bool:
+        """Whether a value was written here."""
+        return location[: len(self.at)] == self.at if self.tree is None else holds(self.tree, location)
+
+    def where(self, location: Location) -> str:
+        """The file and the line, or the override."""
+        line = line_of(self.text, lambda tree: holds(flattened(tree), location)) if self.text else None
+        return self.place if line is None else f"{self.place}, line {line}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,25 +42,50 @@ class Declared:
         under their dotted keys, however they were written.
     path
         The config file, as it was named.
-    lines
-        Where each value was written.
+    sources
+        What it was written in, the strongest first.
     em_follows_prior
         Whether nobody has said which kind of EM the first method is: MAP where the model has a prior of its own.
     """
 
     tree: dict[str, Any]
     path: str
-    lines: Lines = dataclasses.field(default_factory=dict)
+    sources: tuple[Source, ...] = ()
     em_follows_prior: bool = False
 
     def where(self, location: Location) -> str:
         """The file and line, or the override, of a value; of the table around it where it is missing."""
         for length in range(len(location), 0, -1):
-            found = self.lines.get(dotted(location[:length]))
-            if found is not None:
-                place, line = found
-                return place if line is None else f"{place}, line {line}"
+            if holds(self.tree, location[:length]):
+                for source in self.sources:
+                    if source.gives(location[:length]):
+                        return source.where(location[:length])
         return printable(self.path)
+
+
+def flattened(tree: dict[str, Any], place: str | None = None) -> dict[str, Any]:
+    """The tree with the settings of its sweep under dotted keys: TOML reads ``data.n_samples = [..]`` as tables.
+
+    Of one that is there in both forms the last holds, but in a file, ``place``, that is an error.
+    """
+    sweep = tree.get("sweep")
+    for kind in TABLES:
+        if isinstance(sweep, dict) and isinstance(sweep.get(kind), dict):
+            leaves = list(_leaves(sweep[kind], ""))
+            flat = dict(leaves)
+            if place is not None and len(flat) < len(leaves):
+                raise ConfigError(f"{place}: sweep.{kind} has a setting twice, in quotes and without")
+            sweep = {**sweep, kind: flat}
+            tree = {**tree, "sweep": sweep}
+    return tree
+
+
+def _leaves(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def apply_override(tree: Mapping[str, Any], override: str) -> tuple[dict[str, Any], Location]:
@@ -73,8 +115,10 @@ def shown(override: str) -> str:
 def locate(tree: Mapping[str, Any], names: list[str]) -> Location:
     """The place that a dotted key means: the name of a method, or a kind that only one has, becomes its position.
 
-    Raises LookupError where there is no such method.
+    What is swept stays one dotted key. Raises LookupError where there is no such method.
     """
+    if names[0] == "sweep" and len(names) > 3 and names[1] in TABLES:
+        return ("sweep", names[1], ".".join(names[2:]))
     methods = tree.get("methods")
     if names[0] != "methods" or not isinstance(methods, list) or len(names) == 1:
         return tuple(names)

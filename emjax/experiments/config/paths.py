@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable
 from typing import Any
 
 from emjax.experiments.config.sweeps import TABLES
 
-PATHS = ("data.source", "data.generator", "model.file", "output.dir")
+PATHS = (
+    *("data.source", "data.generator", "model.file", "output.dir"),
+    *("methods.file", "methods.model.file", "measures.file"),
+)
 """Settings that may be the path of a file or a folder, relative to the config that they stand in."""
-
-PARTS = ("methods", "measures")
-"""The lists of tables in which ``file`` is one, and ``file`` of their ``model``."""
 
 
 def is_path(source: str, folder: str = "") -> bool:
@@ -29,36 +30,11 @@ def is_path(source: str, folder: str = "") -> bool:
     return source not in CATALOGUE and os.path.exists(os.path.join(folder, source))
 
 
-def with_paths(tree: Mapping[str, Any], changed: Callable[[str, str], str]) -> dict[str, Any]:
+def with_paths(tree: Any, changed: Callable[[str, str], str], key: str = "") -> Any:
     """The tree of a config with each text that may be a path, also among swept values, as ``changed(key, text)``."""
-
-    def one(key: str, value: Any) -> Any:
-        return changed(key, value) if isinstance(value, str) else value
-
-    def with_file(part: Any) -> Any:
-        if not isinstance(part, dict):
-            return part
-        ways = {"file": lambda value: one("file", value), "model": with_file}
-        return {**part, **{key: way(part[key]) for key, way in ways.items() if key in part}}
-
-    result = dict(tree)
-    for key in PATHS:
-        table, _, name = key.partition(".")
-        if isinstance(result.get(table), dict) and name in result[table]:
-            result[table] = {**result[table], name: one(key, result[table][name])}
-    for table in PARTS:
-        if isinstance(result.get(table), list):
-            result[table] = [with_file(part) for part in result[table]]
-    for kind, settings in swept(result):
-        lists = {key: settings[key] for key in PATHS if isinstance(settings.get(key), list)}
-        found = {key: [one(key, value) for value in values] for key, values in lists.items()}
-        result["sweep"] = {**result["sweep"], kind: {**settings, **found}}
-    return result
-
-
-def swept(tree: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The tables of a sweep, where there are any."""
-    sweep = tree.get("sweep")
-    for kind in TABLES:
-        if isinstance(sweep, dict) and isinstance(sweep.get(kind), dict):
-            yield kind, sweep[kind]
+    if isinstance(tree, dict):
+        return {name: with_paths(value, changed, f"{key}.{name}".lstrip(".")) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [with_paths(value, changed, key) for value in tree]
+    setting = re.sub(rf"^sweep\.({'|'.join(TABLES)})\.", "", key)
+    return changed(setting, tree) if isinstance(tree, str) and setting in PATHS else tree

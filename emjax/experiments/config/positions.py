@@ -1,7 +1,9 @@
 """A TOML text, and in which line each of its keys was written; `tomllib` checks the text but does not say."""
 
+import bisect
 import re
 import tomllib
+from collections.abc import Callable
 from typing import Any
 
 Location = tuple[str | int, ...]
@@ -13,7 +15,7 @@ MOST_PARTS = 32
 _NAME = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
 _LONG_KEY = re.compile(rf"(?:^|[\[{{,])[ \t]*{_NAME}(?:[ \t]*\.[ \t]*{_NAME}){{{MOST_PARTS}}}", re.MULTILINE)
 _MOST_EFFORT = 2**22
-"""Characters that are read over and over to find lines; what comes later has none."""
+"""Characters that are read over and over to find one line."""
 
 
 def dotted(location: Location) -> str:
@@ -33,53 +35,37 @@ def read_toml(text: str) -> dict[str, Any]:
     return tomllib.loads(text)
 
 
-def toml_lines(text: str) -> dict[str, int]:
-    """The line, from 1, of every table and key of a valid TOML text, `dotted`; what is in a value has its key's line.
+def holds(tree: Any, location: Location) -> bool:
+    """Whether a tree has a value in a place."""
+    for part in location:
+        if not (part in tree if isinstance(tree, dict) else isinstance(tree, list) and part in range(len(tree))):
+            return False
+        tree = tree[part]
+    return True
 
-    A statement ends where `tomllib` can read it alone.
+
+def line_of(text: str, found: Callable[[dict[str, Any]], bool]) -> int | None:
+    """The line, from 1, of the statement of a TOML text after which its tree is ``found`` to be as it was asked for.
+
+    What is in a value has the line of its key. None where looking for it would take long.
     """
-    lines: dict[str, int] = {}
-    n_entries: dict[Location, int] = {}
-    table: Location = ()
-    statement, begun, effort = "", 1, 0
-    for number, line in enumerate(text.split("\n"), start=1):
-        statement, begun = (f"{statement}\n{line}", begun) if statement else (line, number)
-        effort += len(statement)
-        if effort > _MOST_EFFORT:
-            break
-        try:
-            found = tomllib.loads(statement)
-        except ValueError:
-            continue  # its value goes on
-        if statement.lstrip(" \t").startswith("["):
-            table = _mark_header(lines, n_entries, found, begun)
-        else:
-            _mark(lines, table, found, begun)
-        statement = ""
-    return lines
+    lines = text.split("\n")
+    effort = 0
 
+    def after(n_lines: int) -> bool:
+        nonlocal effort
+        for stop in range(n_lines, len(lines) + 1):
+            beginning = "\n".join(lines[:stop])
+            effort += len(beginning)
+            if effort > _MOST_EFFORT:
+                raise TimeoutError
+            try:
+                return found(tomllib.loads(beginning))
+            except ValueError:
+                continue  # a value goes on
+        return False
 
-def _mark_header(lines: dict[str, int], n_entries: dict[Location, int], header: dict[str, Any], line: int) -> Location:
-    """The table that a header opens: of a list of tables a new entry, or the last one."""
-    location: Location = ()
-    value: Any = header
-    while value:
-        ((name, value),) = value.items()
-        location = (*location, name)
-        lines.setdefault(dotted(location), line)
-        if isinstance(value, list):  # [[name]]
-            n_entries[location] = n_entries.get(location, 0) + 1
-            value = value[0]
-        if location in n_entries:
-            location = (*location, n_entries[location] - 1)
-            lines.setdefault(dotted(location), line)
-    return location
-
-
-def _mark(lines: dict[str, int], location: Location, value: Any, line: int) -> None:
-    if location:
-        lines.setdefault(dotted(location), line)
-    for part, below in (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    ):
-        _mark(lines, (*location, part), below, line)
+    try:
+        return 1 + bisect.bisect_left(range(1, len(lines) + 1), True, key=after)
+    except TimeoutError:
+        return None

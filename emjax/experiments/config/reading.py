@@ -11,7 +11,7 @@ import errno
 import functools
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,9 @@ from emjax.errors import ConfigError
 from emjax.experiments.config.data import data_kind
 from emjax.experiments.config.methods import COMPARED
 from emjax.experiments.config.model import model_kind
-from emjax.experiments.config.overrides import Declared, Lines, apply_override, shown
-from emjax.experiments.config.paths import is_path, swept, with_paths
-from emjax.experiments.config.positions import MOST_PARTS, Location, dotted, read_toml, toml_lines
+from emjax.experiments.config.overrides import Declared, Source, apply_override, flattened, shown
+from emjax.experiments.config.paths import is_path, with_paths
+from emjax.experiments.config.positions import MOST_PARTS, Location, read_toml
 from emjax.experiments.config.refusals import one_line, quoted
 from emjax.files import read_regular, user_path
 
@@ -62,15 +62,17 @@ def read_tree(path: str | Path, overrides: Iterable[str] = ()) -> Declared:
 
 def overridden(declared: Declared, overrides: Iterable[str]) -> Declared:
     """A config with each ``"a.b=value"`` put on top; raises ConfigError for one that does not fit."""
-    tree, lines, follows = declared.tree, declared.lines, declared.em_follows_prior
     for override in overrides:
-        tree, location = apply_override(tree, override)
+        tree, location = apply_override(declared.tree, override)
         place = shown(override)
         _check_size(tree, place)
-        lines = {**_without(lines, [dotted(location)]), dotted(location): (place, None)}
-        tree = _flattened(tree)
-        follows = follows and location not in (("methods",), ("methods", 0, "kind"))
-    return Declared(tree, declared.path, lines, follows)
+        declared = dataclasses.replace(
+            declared,
+            tree=flattened(tree),
+            sources=(Source(place, at=location), *declared.sources),
+            em_follows_prior=declared.em_follows_prior and location not in (("methods",), ("methods", 0, "kind")),
+        )
+    return declared
 
 
 def read_study(path: str | Path, overrides: Iterable[str] = ()) -> Study:
@@ -106,9 +108,9 @@ class _Files:
             self._n_files += 1
             if self._n_files > _MOST_FILES:
                 raise ConfigError(one_line(f"{place}: more than {_MOST_FILES} files extend one another"))
-            folder, own = os.path.dirname(path), self._parsed(path, place)
-            bases = _bases(own.tree.pop("extends", []), own.where(("extends",)))
-            below = [self.read(Path(folder, user_path(base)), (*readers, name)) for base in bases]
+            own = self._parsed(path, place)
+            below = [self.read(Path(path.parent, user_path(base)), (*readers, name)) for base in _bases(own)]
+            own.tree.pop("extends", None)
             self._read[called] = functools.reduce(_merged, [*below, own])
         return self._read[called]
 
@@ -133,8 +135,8 @@ class _Files:
                 one_line(f"{place}, line {at_line}, column {column}: not valid TOML: {message}")
             ) from None
         _check_size(tree, place)
-        lines: Lines = {key: (place, line) for key, line in toml_lines(text).items()}
-        return Declared(_anchored(_flattened(tree, place), os.path.dirname(path)), str(path), lines)
+        tree = _anchored(flattened(tree, place), os.path.dirname(path))
+        return Declared(tree, str(path), (Source(place, text, dict(tree)),))
 
 
 def _content(path: Path, place: str, most: int) -> bytes:
@@ -151,14 +153,17 @@ def _content(path: Path, place: str, most: int) -> bytes:
         raise ConfigError(f"{place}: cannot be read: {error.strerror}") from None
 
 
-def _bases(given: Any, place: str) -> list[str]:
+def _bases(declared: Declared) -> list[str]:
+    """The files that a config extends."""
+    given = declared.tree.get("extends", [])
     bases = [given] if isinstance(given, str) else given
     if not isinstance(bases, list) or not all(isinstance(base, str) and base and "\0" not in base for base in bases):
-        allowed = "write the path of a config file, or a list of paths"
-        raise ConfigError(one_line(f"{place}: extends = {quoted(given)} is not allowed; {allowed}"))
-    if len(set(bases)) < len(bases):
-        raise ConfigError(one_line(f"{place}: extends names a file twice"))
-    return bases
+        problem = f"extends = {quoted(given)} is not allowed; write the path of a config file, or a list of paths"
+    elif len(set(bases)) < len(bases):
+        problem = "extends names a file twice"
+    else:
+        return bases
+    raise ConfigError(one_line(f"{declared.where(('extends',))}: {problem}"))
 
 
 def _toml_position(message: str, text: str) -> tuple[str, int, int]:
@@ -171,21 +176,16 @@ def _toml_position(message: str, text: str) -> tuple[str, int, int]:
 
 
 def _merged(base: Declared, top: Declared) -> Declared:
-    replaced: list[str] = []
-    tree = _merge(base.tree, top.tree, (), replaced)
-    return Declared(tree, top.path, {**_without(base.lines, replaced), **top.lines})
+    sources = tuple(dict.fromkeys((*top.sources, *base.sources)))
+    return Declared(_merge(base.tree, top.tree, ()), top.path, sources)
 
 
-def _merge(base: dict[str, Any], top: dict[str, Any], place: Location, replaced: list[str]) -> dict[str, Any]:
-    result = dict(base)
-    for key, value in top.items():
-        here = (*place, key)
-        below = base.get(key)
+def _merge(base: dict[str, Any], top: dict[str, Any], place: Location) -> dict[str, Any]:
+    result = {**base, **top}
+    for key in top.keys() & base.keys():
+        below, value, here = base[key], top[key], (*place, key)
         if isinstance(below, dict) and isinstance(value, dict) and not _changes_kind(here, below, value):
-            result[key] = _merge(below, value, here, replaced)
-        else:
-            replaced.append(dotted(here))
-            result[key] = value
+            result[key] = _merge(below, value, here)
     return result
 
 
@@ -196,12 +196,6 @@ def _changes_kind(place: Location, base: dict[str, Any], top: dict[str, Any]) ->
     if place == ("data",):
         return ("kind" in top or "generator" in top) and data_kind(top) != data_kind(base)
     return "kind" in top and top["kind"] != base.get("kind")
-
-
-def _without(lines: Lines, replaced: list[str]) -> Lines:
-    """The lines of what was not replaced."""
-    below = tuple(f"{key}{sign}" for key in replaced for sign in ".[")
-    return {key: line for key, line in lines.items() if key not in replaced and not key.startswith(below)}
 
 
 # -- one tree
@@ -219,29 +213,8 @@ def _anchored(tree: dict[str, Any], folder: str) -> dict[str, Any]:
             return value  # the name that a package offers it by
         return os.path.join(folder, os.path.expanduser(value))
 
-    return with_paths(tree, anchored)
-
-
-def _flattened(tree: dict[str, Any], place: str | None = None) -> dict[str, Any]:
-    """The tree with the settings of its sweep under dotted keys: TOML reads ``data.n_samples = [..]`` as tables.
-
-    Of one that is there in both forms the last holds, but in a file, ``place``, that is an error.
-    """
-    for kind, settings in list(swept(tree)):
-        leaves = list(_leaves(settings, ""))
-        flat = dict(leaves)
-        if place is not None and len(flat) < len(leaves):
-            raise ConfigError(f"{place}: sweep.{kind} has a setting twice, in quotes and without")
-        tree = {**tree, "sweep": {**tree["sweep"], kind: flat}}
-    return tree
-
-
-def _leaves(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+    found: dict[str, Any] = with_paths(tree, anchored)
+    return found
 
 
 def _check_size(tree: Any, place: str, depth: int = 0) -> int:

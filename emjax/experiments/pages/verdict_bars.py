@@ -16,15 +16,15 @@ from emjax.wording import count, elided, percent
 
 MOST_BARS = 30
 _PARTS = (
-    ("right", style.CHAINS[0], "", style.ON_MARK),
-    ("wrong", style.WARNING, "////", ""),
+    ("n_right", style.CHAINS[0], "", style.ON_MARK),
+    ("n_wrong", style.WARNING, "////", ""),
     ("inconclusive", style.DATA_FILL, "", style.INK),
 )
 
 
 def verdict_picture(view: StudyView, records: Sequence[CellVerdicts]) -> Picture | None:
     """Where the verdict was right, cell by cell; None where nobody knows what is right."""
-    known = [record for record in records if record.em_good is not None]
+    known = [record for record in records if record.em_good_enough is not None]
     if not known:
         return None
     several = len({record.method for record in known}) > 1
@@ -32,7 +32,7 @@ def verdict_picture(view: StudyView, records: Sequence[CellVerdicts]) -> Picture
         view.cell_label(view.cell[record.cell], width=44) + (f", {elided(record.method, 20)}" if several else "")
         for record in known
     ]
-    right = [record.right / record.n for record in known]
+    right = [record.n_right / record.n for record in known]
     span = f"right from {percent(min(right), 0)} to {percent(max(right), 0)} of the verdicts"
     left_out = f" The first {MOST_BARS} of {len(known)} bars." if len(known) > MOST_BARS else ""
     return Picture(
@@ -57,7 +57,7 @@ def draw_verdicts(records: Sequence[CellVerdicts], labels: Sequence[str], width:
         shares = np.array([getattr(record, name) / record.n for record in records])
         # Hatching tells wrong from right in print without colours.
         look: dict[str, Any] = {"color": color, "hatch": hatch, "edgecolor": style.ON_MARK, "linewidth": 0}
-        axes.barh(places, shares, left=start, height=0.72, label=name, **look)
+        axes.barh(places, shares, left=start, height=0.72, label=name.removeprefix("n_"), **look)
         for place, (begin, share) in enumerate(zip(start, shares, strict=True)):
             if share >= 0.08 and ink:
                 middle: dict[str, Any] = {"ha": "center", "va": "center_baseline", "fontsize": 8}

@@ -27,7 +27,6 @@ from emjax.experiments.summary.stepwise import solution_of, solution_sentence
 from emjax.experiments.summary.verdicts import CellVerdicts
 from emjax.experiments.summary.view import CellView, StudyView
 from emjax.experiments.summary.words import point_text, value_text
-from emjax.verdict import Verdict
 from emjax.wording import count, elided, listed, number, percent
 
 CLAIM = 3.0
@@ -157,7 +156,7 @@ def _enough(view: StudyView, records: Sequence[CellVerdicts]) -> str:
 
 def _shares(record: CellVerdicts) -> str:
     """``in 20% (MCMC is needed in 22%, inconclusive 58%)``; as counts where they are few."""
-    needed, open_ = record.counts[Verdict.MCMC_NEEDED], record.inconclusive
+    needed, open_ = record.mcmc_needed, record.inconclusive
     if record.n < 2 * FEW:
         return (
             f"in {record.enough} of {count(record.n, 'comparison')} (MCMC is needed in {needed}, {open_} inconclusive)"
@@ -183,12 +182,12 @@ def _where(view: StudyView, chosen: Sequence[CellView], cells: Sequence[CellView
 
 def verdict_sentences(verdicts: Sequence[CellVerdicts]) -> list[str]:
     """How often the verdict was right."""
-    known = [record for record in verdicts if record.em_good is not None]
+    known = [record for record in verdicts if record.em_good_enough is not None]
     n = sum(record.n for record in known)
     if not n:
         return []
     right, wrong = (
-        percent(sum(found) / n, 0) for found in zip(*((own.right, own.wrong) for own in known), strict=True)
+        percent(sum(found) / n, 0) for found in zip(*((own.n_right, own.n_wrong) for own in known), strict=True)
     )
     return [f"The verdict was right in {right} of {n:,} comparisons, wrong in {wrong} and inconclusive in the rest."]
 

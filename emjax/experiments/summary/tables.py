@@ -77,17 +77,17 @@ _TRUTHS = {True: "EM was good enough", False: "EM was not good enough", None: "c
 
 def verdict_tables(view: StudyView, records: Sequence[CellVerdicts]) -> tuple[Table, Table]:
     """Verdicts against what was so, over all cells and cell by cell."""
-    names = [name for name in VERDICTS if any(record.counts[name] for record in records)]
+    names = [name for name in VERDICTS if any(getattr(record, name) for record in records)]
     matrix, rows = [], []
     for good, truth in _TRUTHS.items():
-        own = [record for record in records if record.em_good is good]
+        own = [record for record in records if record.em_good_enough is good]
         if own:
-            totals = {name: sum(record.counts[name] for record in own) for name in names}
+            totals = {name: sum(getattr(record, name) for record in own) for name in names}
             matrix.append([truth, *(_count(n, _tone(good, name, n)) for name, n in totals.items())])
     for record in records:
         label = Cell(view.cell_label(view.cell[record.cell]), link=f"cells/{record.cell}.html")
-        truth = {True: "yes", False: "no", None: "unknown"}[record.em_good]
-        rows.append([label, record.method, truth, *(_count(record.counts[name]) for name in names)])
+        truth = {True: "yes", False: "no", None: "unknown"}[record.em_good_enough]
+        rows.append([label, record.method, truth, *(_count(getattr(record, name)) for name in names)])
     return (
         Table([Column("in truth", "word"), *names], matrix, title="Verdicts against what was so", of="verdicts"),
         Table([Column("cell", "word"), Column("method", "word"), Column("EM good enough", "word"), *names], rows),

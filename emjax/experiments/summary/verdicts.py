@@ -15,15 +15,14 @@ with one replicate, not at all. ``em_sufficient`` and ``em_with_intervals`` are 
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from emjax.experiments.summary.estimates import mean_and_error
-from emjax.experiments.summary.view import CellView, StudyView
+from emjax.experiments.summary.view import StudyView
 from emjax.verdict import EM_IS_ENOUGH, Verdict
 
 COVERAGE_SLACK = 0.05
@@ -41,61 +40,32 @@ DEFINITION = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class CellVerdicts:
-    """The verdicts of one method in one cell.
+class CellVerdicts(NamedTuple):
+    """The verdicts of one method in one cell: how often each was given, what EM was worth, and what was right.
 
-    Attributes
-    ----------
-    cell, method
-        Whose they are.
-    counts
-        How often each verdict was given.
-    em_coverage, em_coverage_mcse, level
-        The coverage of EM's intervals with its Monte-Carlo error, NaN where unknown, and their level.
-    log_score_gain, log_score_gain_mcse
-        The sampler's log score over EM's, NaN where unknown.
+    What is not known is NaN; ``em_good_enough`` is None where it cannot be told.
     """
 
     cell: str
     method: str
-    counts: Mapping[str, int]
+    n: int
+    em_sufficient: int
+    em_with_intervals: int
+    mcmc_needed: int
+    inconclusive: int
     em_coverage: float
     em_coverage_mcse: float
     level: float
     log_score_gain: float
     log_score_gain_mcse: float
-
-    @property
-    def n(self) -> int:
-        """How many verdicts there are."""
-        return sum(self.counts.values())
-
-    @property
-    def em_good(self) -> bool | None:
-        """Whether EM was good enough there; None where that cannot be told."""
-        gain, gain_mcse = self.log_score_gain, self.log_score_gain_mcse
-        return em_good_enough(self.em_coverage, self.em_coverage_mcse, gain, gain_mcse, self.level)
+    em_good_enough: bool | None
+    n_right: int
+    n_wrong: int
 
     @property
     def enough(self) -> int:
         """Verdicts for EM, with or without its intervals."""
-        return sum(self.counts[verdict] for verdict in EM_IS_ENOUGH)
-
-    @property
-    def right(self) -> int:
-        """Verdicts that were right."""
-        return {True: self.enough, False: self.counts[Verdict.MCMC_NEEDED], None: 0}[self.em_good]
-
-    @property
-    def wrong(self) -> int:
-        """Verdicts that were wrong."""
-        return {True: self.counts[Verdict.MCMC_NEEDED], False: self.enough, None: 0}[self.em_good]
-
-    @property
-    def inconclusive(self) -> int:
-        """Verdicts that said neither."""
-        return self.counts[Verdict.INCONCLUSIVE]
+        return self.em_sufficient + self.em_with_intervals
 
 
 def cell_verdicts(view: StudyView) -> list[CellVerdicts]:
@@ -105,27 +75,33 @@ def cell_verdicts(view: StudyView) -> list[CellVerdicts]:
     EM's default settings, so that method should have them too.
     """
     said = view.rows[view.rows["quantity"] == "verdict"]
+    models = {method.label: view.study.model_of(method) for method in view.methods}
+    ems = [method.label for method in view.methods if method.kind == "em"]
     found = []
     for cell in view.cells:
-        here = view.rows[view.rows["cell"] == cell.key] if (said["cell"] == cell.key).any() else said.head(0)
-        for method in view.methods if len(here) else ():
-            words = said.loc[(said["cell"] == cell.key) & (said["method"] == method.label), "parameter"].astype(str)
-            if len(words):
-                models = ((em, view.study.model_of(em)) for em in view.methods if em.kind == "em")
-                em = next((em.label for em, model in models if model == view.study.model_of(method)), None)
-                found.append(_verdicts(here, cell, method.label, em, words, view.level_of(cell)))
+        for method, model in models.items():
+            words = said.loc[(said["cell"] == cell.key) & (said["method"] == method), "parameter"].astype(str)
+            if words.empty:
+                continue
+            n = {verdict: int((words == verdict).sum()) for verdict in VERDICTS}
+            em = next((label for label in ems if models[label] == model), None)
+            here, level = view.rows[view.rows["cell"] == cell.key], view.level_of(cell)
+            worth = *_em_coverage(here, em), level, *_log_score_gain(here, em, method)
+            for_em, against = sum(n[verdict] for verdict in EM_IS_ENOUGH), n[Verdict.MCMC_NEEDED]
+            good = em_good_enough(*worth)
+            right, wrong = {True: (for_em, against), False: (against, for_em), None: (0, 0)}[good]
+            found.append(CellVerdicts._make([cell.key, method, len(words), *n.values(), *worth, good, right, wrong]))
     return found
 
 
-def _verdicts(
-    here: pd.DataFrame, cell: CellView, method: str, em: str | None, said: pd.Series, level: float
-) -> CellVerdicts:
-    counts = {verdict: int((said == verdict).sum()) for verdict in VERDICTS}
-    return CellVerdicts(cell.key, method, counts, *_em_coverage(here, em), level, *_log_score_gain(here, em, method))
+def verdict_frame(records: list[CellVerdicts]) -> pd.DataFrame:
+    """One line per cell and method: how often each verdict was given, what EM was worth, and what was right."""
+    # As objects, so that True, False and None stay what they are, whichever of them occur.
+    return pd.DataFrame(records, columns=CellVerdicts._fields).astype({"em_good_enough": object})
 
 
 def em_good_enough(
-    coverage: float, coverage_mcse: float, log_score_gain: float, log_score_gain_mcse: float, level: float
+    coverage: float, coverage_mcse: float, level: float, log_score_gain: float, log_score_gain_mcse: float
 ) -> bool | None:
     """The definition above, in numbers; None where neither criterion is known, or coverage too roughly."""
     checks = []
@@ -164,24 +140,3 @@ def _log_score_gain(here: pd.DataFrame, em: str | None, method: str) -> tuple[fl
     theirs = theirs.drop(here.loc[doubted, "replicate"], errors="ignore")  # no yardstick
     with np.errstate(invalid="ignore"):
         return mean_and_error((theirs - ours).dropna())[:2]
-
-
-def verdict_frame(records: list[CellVerdicts]) -> pd.DataFrame:
-    """One line per cell and method: how often each verdict was given, what EM was worth, and what was right."""
-    lines = [
-        {
-            "cell": record.cell,
-            "method": record.method,
-            "n": record.n,
-            **record.counts,
-            **{field.name: getattr(record, field.name) for field in dataclasses.fields(record)[3:]},
-            "em_good_enough": record.em_good,
-            "n_right": record.right,
-            "n_wrong": record.wrong,
-        }
-        for record in records
-    ]
-    columns = ["cell", "method", "n", *VERDICTS, *(field.name for field in dataclasses.fields(CellVerdicts)[3:])]
-    columns += ["em_good_enough", "n_right", "n_wrong"]
-    # As objects, so that True, False and None stay what they are, whichever of them occur.
-    return pd.DataFrame(lines, columns=columns).astype({"em_good_enough": object})

@@ -89,8 +89,8 @@ def test_a_sampler_that_is_not_trusted_is_no_yardstick():
 
 
 def test_a_coverage_that_is_hardly_known_says_nothing_for_em():
-    assert em_good_enough(0.5, 0.2, float("nan"), float("nan"), 0.9) is None
-    assert em_good_enough(0.2, 0.2, float("nan"), float("nan"), 0.9) is False
+    assert em_good_enough(0.5, 0.2, 0.9, float("nan"), float("nan")) is None
+    assert em_good_enough(0.2, 0.2, 0.9, float("nan"), float("nan")) is False
 
 
 def test_what_is_unknown_is_not_judged():
@@ -115,11 +115,11 @@ def test_each_cell_is_judged_by_itself_at_its_own_level():
 
 def test_the_definition_in_numbers():
     nan = float("nan")
-    assert em_good_enough(0.851, 0.0, 0.0049, 0.0, 0.9) is True
-    assert em_good_enough(0.849, 0.0, 0.0, 0.0, 0.9) is False
-    assert em_good_enough(0.835, 0.01, 0.0, 0.0, 0.9) is True
-    assert em_good_enough(0.9, 0.01, 0.0051, 0.0, 0.9) is False
-    assert em_good_enough(0.9, 0.01, 0.0151, 0.006, 0.9) is True
-    assert em_good_enough(0.9, 0.01, nan, nan, 0.9) is True
-    assert em_good_enough(nan, nan, 0.0, nan, 0.9) is None
-    assert em_good_enough(0.9, 0.01, np.inf, nan, 0.9) is False
+    assert em_good_enough(0.851, 0.0, 0.9, 0.0049, 0.0) is True
+    assert em_good_enough(0.849, 0.0, 0.9, 0.0, 0.0) is False
+    assert em_good_enough(0.835, 0.01, 0.9, 0.0, 0.0) is True
+    assert em_good_enough(0.9, 0.01, 0.9, 0.0051, 0.0) is False
+    assert em_good_enough(0.9, 0.01, 0.9, 0.0151, 0.006) is True
+    assert em_good_enough(0.9, 0.01, 0.9, nan, nan) is True
+    assert em_good_enough(nan, nan, 0.9, 0.0, nan) is None
+    assert em_good_enough(0.9, 0.01, 0.9, np.inf, nan) is False

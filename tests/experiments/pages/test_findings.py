@@ -199,13 +199,13 @@ def test_verdicts_are_right_where_em_was_good_enough(methods):
     records = cell_verdicts(view_of(study))
     assert [record.n for record in records] == [80] * 4
     if len(methods) == 2:  # without EM nobody knows what is right
-        assert {(record.em_good, record.right, record.wrong) for record in records} == {(None, 0, 0)}
+        assert {(record.em_good_enough, record.n_right, record.n_wrong) for record in records} == {(None, 0, 0)}
         return
-    assert [record.em_good for record in records] == [True, True, False, False]
+    assert [record.em_good_enough for record in records] == [True, True, False, False]
     for record in records:
-        enough = record.counts["em_sufficient"] + record.counts["em_with_intervals"]
-        assert record.right == (enough if record.em_good else record.counts["mcmc_needed"])
-        assert record.right + record.wrong + record.inconclusive == 80
+        enough = record.em_sufficient + record.em_with_intervals
+        assert record.n_right == (enough if record.em_good_enough else record.mcmc_needed)
+        assert record.n_right + record.n_wrong + record.inconclusive == 80
 
 
 def test_numbers_of_few_trusted_outcomes_are_marked():

@@ -10,7 +10,7 @@ import pytest
 
 from emjax.errors import ConfigError
 from emjax.experiments.config import reading
-from emjax.experiments.config.positions import toml_lines
+from emjax.experiments.config.positions import holds, line_of
 from emjax.experiments.config.reading import read_study, read_tree
 from emjax.files import read_regular
 
@@ -179,18 +179,24 @@ quoted \\\""" still in\"\"\"
 n = {a.b = 1}
 last = 1979-05-27T07:32:00Z
 """
-    assert toml_lines(text) == {
-        "a": 1, "x.y": 2, "x.y.z": 2, "t": 4, "t.u v": 4, "t.u v.k": 5, "t.u v.k[0]": 5, "t.u v.k[1]": 5,
-        "t.u v.k[1][0]": 5, "t.u v.k[1][1]": 5, "t.u v.k[2]": 5, "t.u v.k[2].p": 5, "t.u v.k[2].q": 5,
-        "t.u v.k[2].q[0]": 5, "list": 9, "list[0]": 9, "list[0].n": 10, "list[0].below": 11, "list[0].below.m": 12,
-        "list[1]": 15, "list[1].n": 16, "list[1].n.a": 16, "list[1].n.a.b": 16, "list[1].last": 17,
+    lines = {
+        "a": 1, "x.y": 2, "x.y/z": 2, "t": 4, "t/u v": 4, "t/u v/k": 5, "t/u v/k/0": 5, "t/u v/k/1": 5,
+        "t/u v/k/1/0": 5, "t/u v/k/1/1": 5, "t/u v/k/2": 5, "t/u v/k/2/p": 5, "t/u v/k/2/q": 5,
+        "t/u v/k/2/q/0": 5, "list": 9, "list/0": 9, "list/0/n": 10, "list/0/below": 11, "list/0/below/m": 12,
+        "list/1": 15, "list/1/n": 16, "list/1/n/a": 16, "list/1/n/a/b": 16, "list/1/last": 17,
     }  # fmt: skip
+    assert {place: line_at(text, place) for place in lines} == lines
+
+
+def line_at(text: str, place: str) -> int | None:
+    location = tuple(int(part) if part.isdecimal() else part for part in place.split("/"))
+    return line_of(text, lambda tree: holds(tree, location))
 
 
 def test_lines_are_not_looked_for_without_end():
     text = "a = [\n" + "1,\n" * 20_000 + "]\nb = 1\n"
-    assert "b" not in toml_lines(text), "rather no line than minutes"
-    assert toml_lines("a = 1\n" * 2)["a"] == 1
+    assert line_at(text, "b") is None, "rather no line than minutes"
+    assert line_at("\na = 1\n" + "b.c = 2\n", "b/c") == 3
 
 
 # -- what is no config
