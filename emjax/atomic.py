@@ -7,7 +7,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from emjax.errors import ConfigError, EmjaxError
@@ -130,14 +130,70 @@ def seized(path: Path) -> Iterator[bool]:
             os.close(handle)
 
 
-def sweep(folder: Path) -> None:
-    """Remove the half-written files of a folder whose writers have ended."""
+@contextmanager
+def drafted(
+    path: Path,
+    make: Callable[[Path], object] = Path.mkdir,
+    end: Callable[[Path], object] | None = None,
+    rest: str = KEPT,
+) -> Iterator[Path]:
+    """Yield a folder under a name that is `held`, to be filled and then given the name ``path`` (`publish`).
+
+    ``make`` makes it; ``end`` is called at the end of the block, by default to remove what still lies there. Raises
+    StorageError where it cannot be made, or where the disk is full, in the block too.
+    """
+    with ExitStack() as stack:
+        with storage(path.parent, rest):
+            partial = stack.enter_context(held(path, make))
+        stack.callback(end or remove, partial)
+        with room(path.parent, rest):
+            yield partial
+
+
+def publish(partial: Path, path: Path, elsewhere: Callable[[Path], Path | None]) -> Path | None:
+    """Give a folder its name, or what ``elsewhere`` says where that is taken; None, and nothing done, where it says so.
+
+    What lies there is never replaced, but for an empty folder.
+    """
+    place: Path | None = path
+    # os.rename replaces an empty folder and fails on any other, so nothing can be lost in between.
+    while place is not None and (taken(place) or not renamed(partial, place)):
+        place = elsewhere(place)
+    return place
+
+
+def taken(path: Path) -> bool:
+    """Whether something lies at ``path`` that a rename must not replace; an empty folder may be."""
+    if path.is_symlink() or not path.is_dir():
+        return os.path.lexists(path)
+    return any(path.iterdir())
+
+
+def renamed(source: Path, target: Path) -> bool:
+    """Rename a folder; False where something has taken the name meanwhile. Raises OSError for anything else."""
+    try:
+        os.rename(source, target)
+    except OSError:
+        if taken(target):
+            return False
+        raise
+    return True
+
+
+def abandoned(folder: Path) -> Iterator[Path]:
+    """What ended processes have left in a folder under a `partial_name`; nobody else takes it while it is looked at."""
     with suppress(FileNotFoundError, NotADirectoryError):
         for path in folder.iterdir():
-            if owner_of(path) is not None and not path.is_dir():
+            if owner_of(path) is not None and not path.is_symlink():
                 with seized(path) as free:
                     if free:
-                        remove(path)
+                        yield path
+
+
+def sweep(folder: Path) -> None:
+    """Remove what was half-written in a folder by processes that have ended."""
+    for path in abandoned(folder):
+        remove(path)
 
 
 def _opened(path: Path) -> int | None:

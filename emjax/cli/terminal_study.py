@@ -54,7 +54,7 @@ def study_view(result: "StudyResult", width: int = 80) -> list[RenderableType]:
         lines.append(_safe(result.question))
     lines.append(Text(f"{progress}\n", style=style))
     if (found := result.solution()) is not None:
-        from emjax.experiments.summary.stepwise import solution_sentence
+        from emjax.experiments.summary.solving import solution_sentence
 
         lines.append(_safe(solution_sentence(result.view, found)))
     if result.finished:

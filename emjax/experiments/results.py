@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from emjax.experiments.config.schema import Study
-    from emjax.experiments.summary.stepwise import Solution
+    from emjax.experiments.summary.solving import Solution
     from emjax.experiments.summary.view import StudyView
     from emjax.report.drawing.picture import Picture
 
@@ -226,7 +226,7 @@ class StudyResult(Pictured):
 
     def solution(self) -> "Solution | None":
         """The value that the study looks for (``solve``), with its interval; None for another study."""
-        from emjax.experiments.summary.stepwise import solution_of
+        from emjax.experiments.summary.solving import solution_of
 
         return solution_of(self.view)
 

@@ -139,20 +139,24 @@ class Archive:
         """
         started = clock.now()
         target = self._jobs / key
-        partial = atomic.partial_name(target)
-        try:
-            with storage(self._jobs):
-                self._jobs.mkdir(exist_ok=True)
-                partial.mkdir()
+
+        def elsewhere(path: Path) -> Path | None:
+            if records.read_entry(path, verify=True) is not None:
+                return None
+            atomic.set_aside(path)
+            return path
+
+        with storage(self._jobs):
+            self._jobs.mkdir(exist_ok=True)
+        with atomic.drafted(target) as partial:
             draft = Draft(partial)
-            with atomic.room(self._jobs):
-                yield draft
+            yield draft
             with storage(self._jobs):
                 records.write_record(partial, key, spec, draft.summary, started)
-                self._publish(partial, target)
+                atomic.sync_tree(partial)
+                atomic.publish(partial, target, elsewhere)
+                atomic.sync(self._jobs)
                 (self.path / "failed" / f"{key}.json").unlink(missing_ok=True)
-        finally:
-            atomic.remove(partial)
 
     def record_failure(self, job: Job, error: str, attempts: int, *, traceback: str = "") -> None:
         """Write down that a job failed for good: why, in one line, and after how many attempts."""
@@ -211,29 +215,10 @@ class Archive:
         return note or next(filter(None, notes), None)
 
     def sweep(self) -> None:
-        """Remove what killed processes left half-written; what a live runner writes has its job's lock held."""
+        """Remove what killed processes left half-written; what a live one writes is locked."""
         with storage(self.path):
-            for path in self._jobs.iterdir():
-                key = atomic.owner_of(path)
-                if key is not None:
-                    with self.claim(key) as free:
-                        if free:
-                            atomic.remove(path)
-            for folder in (self.path, self.path / "failed"):
+            for folder in (self.path, self._jobs, self.path / "failed"):
                 atomic.sweep(folder)
-
-    def _publish(self, partial: Path, target: Path) -> None:
-        atomic.sync_tree(partial)
-        with suppress(OSError):
-            target.rmdir()  # an empty folder is no job
-        if target.exists() and records.read_entry(target, verify=True) is None:
-            atomic.set_aside(target)
-        try:
-            partial.rename(target)
-        except OSError:
-            if records.read_entry(target) is None:
-                raise
-        atomic.sync(self._jobs)
 
     def _refuse_others(self, plan: Plan) -> None:
         shown = printable(self.path)

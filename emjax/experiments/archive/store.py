@@ -84,16 +84,14 @@ class RunFolder:
                 if self.overwrite:
                     self._replace()
                 else:
-                    self._rename()
+                    self.target = atomic.publish(self.partial, self.target, self._elsewhere) or self.target
             atomic.sync(self.target.parent)
         return self.target
 
-    def _rename(self) -> None:
-        # os.rename replaces an empty folder and fails on any other, so nothing can be lost in between.
-        while _taken(self.target) or not _renamed(self.partial, self.target):
-            if self.next_name is None:
-                raise _exists(self.target)
-            self.target = self.next_name()
+    def _elsewhere(self, taken: Path) -> Path:
+        if self.next_name is None:
+            raise _exists(taken)
+        return self.next_name()
 
     def _replace(self) -> None:
         old = atomic.partial_name(self.target, "old")
@@ -140,7 +138,7 @@ def run_folder(
     if target is None:
         path = _first_free(path, "" if overwrite else key)
     begun = not overwrite and _is_of(path, key)
-    if not overwrite and not begun and _taken(path):
+    if not overwrite and not begun and atomic.taken(path):
         raise _exists(path)
     if overwrite and os.path.lexists(path):
         _refuse_others(path, path)
@@ -153,14 +151,10 @@ def run_folder(
         else:
             partial.mkdir()
 
-    with ExitStack() as stack:
-        try:
-            partial = stack.enter_context(atomic.held(path, begin))
-        except OSError as error:
-            _remove_parents(made)
-            raise atomic.storage_error(error, path.parent, NOTHING_WRITTEN) from None
-        stack.callback(_discard, partial)
-        with atomic.room(path.parent, NOTHING_WRITTEN):
+    with ExitStack() as failed:
+        failed.callback(_remove_parents, made)
+        with atomic.drafted(path, begin, _discard, NOTHING_WRITTEN) as partial:
+            failed.pop_all()
             yield RunFolder(path, partial, begun, key, overwrite, next_name)
 
 
@@ -198,23 +192,19 @@ def _settle(partial: Path) -> Path | None:
     if name is None or not (partial / UNFINISHED).is_file():
         return None
     target = _first_free(partial.with_name(name))
-    return target if _renamed(partial, target) else None
+    return target if atomic.renamed(partial, target) else None
 
 
 def _sweep(parent: Path) -> None:
     """Remove what killed runs have left in a folder; a run that one was about to replace gets its name back."""
     with suppress(OSError):
-        for path in parent.iterdir():
-            name = atomic.owner_of(path)
-            if name is None or path.is_symlink() or not path.is_dir():
-                continue
-            with atomic.seized(path) as free:
-                if free and atomic.role_of(path) == "old":
-                    target = path.with_name(name)
-                    if _taken(target) or not _renamed(path, target):
-                        _remove_run(path)
-                elif free and _settle(path) is None:
-                    atomic.remove(path)
+        for path in filter(Path.is_dir, atomic.abandoned(parent)):
+            if atomic.role_of(path) == "old":
+                target = path.with_name(atomic.owner_of(path) or "")
+                if atomic.taken(target) or not atomic.renamed(path, target):
+                    _remove_run(path)
+            elif _settle(path) is None:
+                atomic.remove(path)
 
 
 def _is_of(path: Path, key: str) -> bool:
@@ -262,28 +252,10 @@ def _make_parents(folder: Path) -> list[Path]:
 def _first_free(path: Path, key: str = "") -> Path:
     """The first of the names that nothing lies at, or that an unfinished run of this key has."""
     candidate, number = path, 1
-    while _taken(candidate) and not _is_of(candidate, key):
+    while atomic.taken(candidate) and not _is_of(candidate, key):
         number += 1
         candidate = path.with_name(f"{path.name}-{number}")
     return candidate
-
-
-def _taken(path: Path) -> bool:
-    """Whether something lies at ``path`` that a rename must not replace; an empty folder may be."""
-    if path.is_symlink() or not path.is_dir():
-        return os.path.lexists(path)
-    return any(path.iterdir())
-
-
-def _renamed(source: Path, target: Path) -> bool:
-    """Rename a folder; False where something has taken the name meanwhile. Raises OSError for anything else."""
-    try:
-        os.rename(source, target)
-    except OSError:
-        if _taken(target):
-            return False
-        raise
-    return True
 
 
 def _refuse_others(path: Path, shown: Path) -> None:

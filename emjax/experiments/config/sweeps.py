@@ -86,7 +86,7 @@ class Sweep(Section):
 
 
 class Solve(Section):
-    """Where does a measure meet a limit? The value of one setting is looked for by bisection, with its interval."""
+    """Where does a measure meet a limit? The value of one setting is looked for, with its interval."""
 
     over: Text = Field(description='the setting that is looked for, by dotted key, such as "data.n_samples"')
     low: Number = Field(description="the least value; whole numbers are looked at where both ends are")
@@ -136,5 +136,5 @@ class Solve(Section):
 
     @property
     def first(self) -> int | float:
-        """Where the bisection begins."""
+        """Where the search begins."""
         return self.in_order[len(self.candidates) // 2]

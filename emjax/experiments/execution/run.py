@@ -168,14 +168,15 @@ def check_workers(workers: int | None, scheduler: str | None) -> int | None:
 
 def _reached(study: Study, archive: Archive, so_far: Mapping[Any, int] | None = None) -> Mapping[Any, int] | None:
     """How far a study that decides as it goes is to be run by the rows that are there; None before there are any."""
-    from emjax.experiments.summary.stepwise import check_measures, reached
+    from emjax.experiments.summary import solving, stepwise
 
-    check_measures(study)
+    stepwise.check_measures(study)
     if not archive.known_jobs():
         return None
     declared = archive.declaration()
     ended = archive.finished(job["key"] for job in declared["jobs"]) | archive.failures().keys()
-    return reached(study, declared, ended, archive.rows(), so_far)
+    decide = stepwise.reached if study.solve is None else solving.asked_for
+    return decide(study, declared, ended, archive.rows(), so_far)
 
 
 def _damaged(archive: Archive, jobs: Sequence[Job], listener: Listener) -> set[str]:

@@ -23,7 +23,7 @@ from emjax.experiments.summary.estimates import (
     pooled,
 )
 from emjax.experiments.summary.measures import ALL, KIND, MEASURE, Measure
-from emjax.experiments.summary.stepwise import solution_of, solution_sentence
+from emjax.experiments.summary.solving import solution_of, solution_sentence
 from emjax.experiments.summary.verdicts import CellVerdicts
 from emjax.experiments.summary.view import CellView, StudyView
 from emjax.experiments.summary.words import point_text, value_text

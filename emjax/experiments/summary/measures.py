@@ -161,6 +161,9 @@ MEASURES += tuple(Measure(name, name, name.replace("_", " "), meaning, 0) for na
 
 MEASURE = {measure.name: measure for measure in MEASURES}
 
+EM_ENOUGH = Measure("em_enough", "verdict", "EM enough", "share of verdicts that EM is enough", 1, "", "share")
+"""What a search may also be about; pages have the verdicts themselves."""
+
 MAIN: tuple[str, ...] = (
     "rmse",
     "coverage",

@@ -12,7 +12,8 @@ from emjax.experiments import make_plan, read_study
 from emjax.experiments.archive.folder import Archive
 from emjax.experiments.config.sweeps import Solve
 from emjax.experiments.execution.run import _reached
-from emjax.experiments.summary.stepwise import Search, check_measures, solution_of, solution_sentence
+from emjax.experiments.summary.solving import Search, solution_of, solution_sentence
+from emjax.experiments.summary.stepwise import check_measures
 from emjax.experiments.summary.view import StudyView
 from emjax.experiments.work.job import run_job
 
@@ -121,9 +122,9 @@ def test_the_value_at_which_a_limit_is_met_is_found_with_its_interval(archive_of
     assert solution_of(StudyView(again)) == found
 
 
-def searched(solve, observed):
-    search = Search(types.SimpleNamespace(sweep=types.SimpleNamespace(replicates=40)), solve, observed)
-    found = search.replayed(dict.fromkeys(solve.candidates, 40))
+def searched(solve, observed, most=40):
+    search = Search(types.SimpleNamespace(solve=solve, sweep=types.SimpleNamespace(replicates=most)), observed)
+    found = search.replayed(dict.fromkeys(solve.candidates, most))
     return search, found
 
 
@@ -144,6 +145,42 @@ def test_intervals_hold_the_value(find):
         n_held += search.quantile(found, 0.025) <= first <= search.quantile(found, 0.975)
         assert sum(found.values()) <= 120
     assert n_held >= 22
+
+
+def _logistic(logit, slope):
+    return lambda doublings: 1 / (1 + np.exp(-logit - slope * doublings))
+
+
+CURVES = {
+    "as EM's verdicts": _logistic(2.2, 1.7),
+    "steep": _logistic(2.2, 6.0),
+    "flat": _logistic(2.2, 0.9),
+    "never certain": lambda doublings: 0.95 * _logistic(2.9, 1.7)(doublings),
+    "heavy tails": lambda doublings: 0.5 + np.arctan(1.5 * doublings + 3.0) / np.pi,
+    "a step": lambda doublings: np.where(doublings < 0, 0.5, 0.97),
+}
+
+
+@pytest.mark.parametrize("curve", CURVES.values(), ids=CURVES)
+@pytest.mark.parametrize("root", [300, 800])
+def test_intervals_of_shares_hold_the_value_whatever_the_curve(curve, root):
+    """Yes or no of each of 55 data sets, where the share of yes rises with the logarithm of the setting."""
+    solve = Solve(
+        over="x", low=100, high=3200, measure="em_enough", method="m", at_least=0.9, points=16, batch=5, most=55
+    )
+    rng, n_held, closed = np.random.default_rng(0), 0, []
+    for _ in range(40):
+        shares = {value: float(curve(math.log2(value / root))) for value in solve.candidates}
+        seen = {value: pd.Series((rng.random(20) < share).astype(float)) for value, share in shares.items()}
+        search, found = searched(solve, seen, 20)
+        first = next((at for at, share in enumerate(shares.values()) if share >= 0.9), 16)
+        lower, upper = search.quantile(found, 0.025), search.quantile(found, 0.975)
+        n_held += lower <= first <= upper
+        closed.append(upper < 16)
+        assert sum(found.values()) <= 55
+    # Of 40 intervals of 95% that hold at least 34 do, but for one time in a hundred.
+    assert n_held >= 34
+    assert root == 800 or np.mean(closed) > 0.7
 
 
 def test_a_limit_that_is_never_met_lies_beyond_the_range():
