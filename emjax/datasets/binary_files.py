@@ -23,7 +23,7 @@ from emjax.datasets.columns import (
 )
 from emjax.datasets.dataset import Table
 from emjax.datasets.packed import check_unpacked, one_line
-from emjax.datasets.roles import Request, as_levels, without_payload
+from emjax.datasets.roles import Request, assembled, without_payload
 from emjax.errors import DataError
 from emjax.floats import quoted, to_float
 from emjax.matrix import check_finite, check_not_empty, default_feature_names
@@ -76,26 +76,16 @@ def read_arrow(path: Path, place: str, request: Request) -> Table:
         what = f"{'Parquet' if is_parquet else 'Arrow'} file"
         raise DataError(f"{place} is not a whole {what} ({one_line(error)}): write or fetch it again") from error
     check_not_empty((table.num_rows, table.num_columns), place)
-    values = np.empty((table.num_rows, len(places.features)), dtype=object if request.levels else float)
+    columns: dict[int, np.ndarray] = {}
+    for position in places.all:
+        column = table.column(names[position])
+        if position == places.labels or (request.levels and position not in numeric):
+            columns[position] = np.array(column.to_pylist(), dtype=object)
+        else:  # gaps in weights are refused with all else that is no weight
+            missing = request.missing or position == places.weights
+            columns[position] = _numbers(column, names[position], place, missing=missing)
     chosen_names = tuple(names[position] for position in places.features)
-    for position, name in enumerate(chosen_names):
-        column = table.column(name)
-        if request.levels and _is_text_type(column.type):
-            values[:, position] = column.to_pylist()
-        else:
-            values[:, position] = _numbers(column, name, place, missing=request.missing)
-    level_names = None
-    if request.levels:
-        values, level_names = as_levels(values, chosen_names, place, request)
-    check_finite(values, chosen_names, place, missing=request.missing, keep=KEEP)
-    weights = None
-    if places.weights is not None:  # whose gaps are refused with all else that is no weight
-        weights = _numbers(table.column(names[places.weights]), names[places.weights], place, missing=True)
-    labels = None
-    if places.labels is not None:
-        labels = np.array(table.column(names[places.labels]).to_pylist(), dtype=object)
-    values = without_payload(values) if request.missing else values
-    return Table(values, chosen_names, notes, weights, labels, level_names)
+    return assembled(columns, places, chosen_names, place, request, notes)
 
 
 def _numbers(column: Any, name: str, place: str, *, missing: bool) -> np.ndarray:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from emjax.datasets.columns import KEEP, Columns, choose_columns, listed
+from emjax.datasets.dataset import Table
 from emjax.errors import DataError
 from emjax.floats import quoted
-from emjax.levels import Coder, LevelNames
+from emjax.levels import Coder
 from emjax.matrix import check_finite
 
-__all__ = ["Places", "Request", "as_levels", "without_payload"]
+__all__ = ["Places", "Request", "assembled", "without_payload"]
 
 
 class Places(NamedTuple):
@@ -87,14 +88,26 @@ def _one(names: Sequence[str], wanted: str | int | None, place: str) -> int | No
     return None if wanted is None else choose_columns(names, [wanted], place)[0]
 
 
-def as_levels(
-    values: np.ndarray, names: Sequence[str], place: str, request: Request
-) -> tuple[np.ndarray, LevelNames | None]:
-    """Columns of numbers and texts as float64, and the names of their levels; raises `DataError` for a gap."""
+def assembled(
+    columns: Mapping[int, np.ndarray],
+    places: Places,
+    names: tuple[str, ...],
+    place: str,
+    request: Request,
+    notes: tuple[str, ...] = (),
+) -> Table:
+    """The columns of a file, by their positions, in their roles.
+
+    Features are numbers, or with ``request.levels`` texts; raises `DataError` where one is missing or not finite.
+    """
+    values = np.column_stack([columns[position] for position in places.features])
     coder = Coder()
-    coded = np.asarray(coder.coded(values, names, place), dtype=float)
-    check_finite(coded, tuple(names), place, missing=request.missing, keep=KEEP)
-    return coded, coder.names(coded)
+    if request.levels:
+        values = np.asarray(coder.coded(values, names, place), dtype=float)
+    check_finite(values, names, place, missing=request.missing, keep=KEEP)
+    values = without_payload(values) if request.missing else values
+    weights, labels = (None if role is None else columns[role] for role in (places.weights, places.labels))
+    return Table(values, names, notes, weights, labels, coder.names(values) if request.levels else None)
 
 
 def without_payload(values: np.ndarray) -> np.ndarray:

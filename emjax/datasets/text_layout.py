@@ -32,13 +32,17 @@ _LONGEST_RECORD = 1 << 22
 
 @dataclass(frozen=True)
 class Layout:
-    """How a text file is to be read: ``first_line`` is that of the first row, names or not, counted from 1."""
+    """How a text file is to be read: ``first_line`` is that of the first row, names or not, counted from 1.
+
+    ``n_comments`` is the number of comments above it.
+    """
 
     delimiter: str
     decimal: str
     header: bool
     names: tuple[str, ...]
     first_line: int
+    n_comments: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -70,7 +74,8 @@ def find_layout(content: Content, place: str, header: bool | None) -> Layout:
     if not named:
         names = _commented_names(lines, first_line, delimiter, len(first)) or default_feature_names(len(first))
     check_unique(names, place)
-    return Layout(delimiter, decimal, named, names, first_line, () if note is None else (note,))
+    n_comments = sum(line.startswith("#") for line in lines[: first_line - 1])
+    return Layout(delimiter, decimal, named, names, first_line, n_comments, () if note is None else (note,))
 
 
 def records(content: Content, delimiter: str, place: str) -> Iterator[tuple[int, list[str]]]:

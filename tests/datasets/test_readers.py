@@ -13,7 +13,6 @@ import pytest
 from pyarrow import feather, parquet
 
 from emjax import datasets
-from emjax.datasets import text_files
 from emjax.errors import DataWarning
 
 TWO_COLUMNS = [[1.5, 2.0], [-3.0, 4e-3]]
@@ -52,10 +51,10 @@ def tail(message, path):
         pytest.param("a.csv", "größe,<script>\n1.5,2\n-3,4e-3\n", ("größe", "<script>"), id="odd-names"),
     ],
 )
-@pytest.mark.parametrize("accelerated", [False, True], ids=["csv-module", "pyarrow"])
-def test_csv_files_that_hold_the_same_numbers(write, monkeypatch, name, content, feature_names, accelerated):
-    monkeypatch.setattr(text_files, "_ACCELERATED_BYTES", 0 if accelerated else 1 << 40)
-    data = datasets.load(write(name, content))
+@pytest.mark.parametrize("comment", [b"", b"\n# read cell by cell"], ids=["as-it-is", "examined"])
+def test_csv_files_that_hold_the_same_numbers(write, name, content, feature_names, comment):
+    content = content if isinstance(content, bytes) else content.encode()
+    data = datasets.load(write(name, content + comment))
     assert data.feature_names == feature_names
     assert data.values.tolist() == TWO_COLUMNS
     assert data.values.flags.c_contiguous
@@ -93,7 +92,6 @@ def test_large_csv_is_read_to_the_last_digit(tmp_path, header):
     values = np.random.default_rng(5).normal(size=(200_000, 3)) * [1.0, 1e-8, 1e12]
     path = tmp_path / "large.csv"
     path.write_text(header + "".join(f"{a!r},{b!r},{c!r}\n" for a, b, c in values.tolist()))
-    assert path.stat().st_size > text_files._ACCELERATED_BYTES
     data = datasets.load(path, columns=[0, 2])
     assert np.array_equal(data.values, values[:, [0, 2]])
 
@@ -164,9 +162,7 @@ def test_an_error_late_in_a_large_csv_names_its_line(tmp_path, refusal):
         pytest.param("<!DOCTYPE html>\n<html></html>", ("web page", "download the raw file"), id="web-page"),
     ],
 )
-@pytest.mark.parametrize("accelerated", [False, True], ids=["csv-module", "pyarrow"])
-def test_bad_csv_files(write, refusal, monkeypatch, content, parts, accelerated):
-    monkeypatch.setattr(text_files, "_ACCELERATED_BYTES", 0 if accelerated else 1 << 40)
+def test_bad_csv_files(write, refusal, content, parts):
     path = write("bad.csv", content)
     message = tail(refusal(datasets.load, path), path)
     for part in parts:

@@ -75,22 +75,22 @@ def test_roles_of_numpy_files_go_by_position(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("missing", ["keep", "refuse"])
-def test_large_text_files_are_read_alike(tmp_path, monkeypatch, missing):
+def test_text_files_are_read_alike_as_they_are_and_examined(tmp_path, monkeypatch, missing):
     rng = np.random.default_rng(0)
     cells = rng.choice(["1.25", "-3", "7e2", *(["", "NA", "NaN", "?", "nan"] if missing == "keep" else [])], (500, 2))
     ends = zip(rng.random(500), rng.choice(["u", "", "true"], 500), strict=True)
     lines = [f"{a},{b},{weight},{label}" for (a, b), (weight, label) in zip(cells, ends, strict=True)]
-    (tmp_path / "large.csv").write_text("a,b,w,g\n" + "\n".join(lines))
+    (tmp_path / "plain.csv").write_text("a,b,w,g\n" + "\n".join(lines))
+    (tmp_path / "commented.csv").write_text("a,b,w,g\n" + "\n# a comment, which pyarrow does not know\n".join(lines))
     asked = {"weights": "w", "labels": "g", "missing": missing}
-    small = datasets.load(tmp_path / "large.csv", **asked)
-    monkeypatch.setattr(text_files, "_ACCELERATED_BYTES", 0)
-    monkeypatch.setattr(text_files, "_read_with_csv", None)
-    large = datasets.load(tmp_path / "large.csv", **asked)
-    assert np.isnan(small.values).any() == (missing == "keep")
-    assert small.values.tobytes() == large.values.tobytes()
-    assert small.weights.tobytes() == large.weights.tobytes()
-    assert small.partial_labels.tolist() == large.partial_labels.tolist()
-    assert set(small.partial_labels) == {"u", "true", None}
+    examined = datasets.load(tmp_path / "commented.csv", **asked)
+    monkeypatch.setattr(text_files, "examined", None)
+    plain = datasets.load(tmp_path / "plain.csv", **asked)
+    assert np.isnan(plain.values).any() == (missing == "keep")
+    assert plain.values.tobytes() == examined.values.tobytes()
+    assert plain.weights.tobytes() == examined.weights.tobytes()
+    assert plain.partial_labels.tolist() == examined.partial_labels.tolist()
+    assert set(plain.partial_labels) == {"u", "true", None}
 
 
 @pytest.mark.parametrize(
