@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from emjax.cli.console import Console
 from emjax.experiments.execution.listener import Bars
-from emjax.experiments.execution.progress import StudyProgress, in_words
+from emjax.experiments.execution.progress import StudyProgress, in_words, said
 
 LINE_SECONDS = 30.0
 """How often a line is printed where there is no terminal for bars."""
@@ -28,7 +28,7 @@ def shown(console: Console) -> Iterator[Callable[[StudyProgress], None]]:
             now = time.monotonic()
             if console.prints_progress_lines and now - last >= LINE_SECONDS:
                 last = now
-                console.note(f"{progress.done}/{progress.total} results, {in_words(progress)}")
+                console.note(said(progress))
 
         yield show
 

@@ -90,6 +90,11 @@ class Tracker:
         return work / self._n_workers
 
 
+def said(progress: StudyProgress) -> str:
+    """``12/40 results, 3.2/s, 8 s left``."""
+    return f"{progress.done}/{progress.total} results, {in_words(progress)}"
+
+
 def in_words(progress: StudyProgress) -> str:
     """``3.2/s, 1 min 20 s left, 5 failed``."""
     parts = [f"{progress.rate:.3g}/s"]

@@ -15,11 +15,12 @@ from emjax.experiments.archive.folder import Archive
 from emjax.experiments.config.schema import Study
 from emjax.experiments.execution.interrupts import StopWish, StudyInterrupted, stop_signals
 from emjax.experiments.execution.listener import Listener
-from emjax.experiments.execution.progress import StudyProgress, Tracker
+from emjax.experiments.execution.progress import StudyProgress, Tracker, said
 from emjax.experiments.execution.slurm import SlurmExecutor, is_slurm
 from emjax.experiments.execution.supervise import Executor, Supervisor
 from emjax.experiments.plan.jobs import Job
 from emjax.files import user_path
+from emjax.progress import both, progress_line
 from emjax.wording import printable
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def run_study(
     scheduler: str | None = None,
     shard: str | None = None,
     cache: bool = True,
+    progress: bool = False,
     listener: Listener | None = None,
     on_progress: Callable[[StudyProgress], None] | None = None,
 ) -> "StudyResult":
@@ -63,6 +65,8 @@ def run_study(
         ``"i/n"`` for every n-th job from the i-th on, i from 1: a share for one of n machines or array tasks.
     cache
         Whether compiled programs are kept between processes.
+    progress
+        Whether a line says how far it is, on the terminal or in a notebook.
     listener
         Hears what the run says; default: nobody.
     on_progress
@@ -88,10 +92,11 @@ def run_study(
     target = folder_of(study, folder, config)
     count = check_workers(workers, scheduler)
     archive = Archive(target)
-    listener, on_progress = listener or Listener(), on_progress or (lambda progress: None)
-    with stop_signals() as wish:
+    listener = listener or Listener()
+    with progress_line(progress, study.title or target.name) as line, stop_signals() as wish:
+        tell = both(line, on_progress, said, "the first jobs compile their programs") or (lambda progress: None)
         start = functools.partial(_workers, scheduler, count, archive.path, cache=cache)
-        do = functools.partial(_do, archive, study, wish, listener=listener, cache=cache, on_progress=on_progress)
+        do = functools.partial(_do, archive, study, wish, listener=listener, cache=cache, on_progress=tell)
         _run(archive, study, shard, start, do, listener, wish)
     archive.collect()
     return open_study(target)

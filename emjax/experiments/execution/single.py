@@ -32,6 +32,7 @@ from emjax.experiments.config.methods import SamplerMethod
 from emjax.experiments.config.schema import Study, Task, comparable, resolved, single_task
 from emjax.experiments.execution.listener import Bars, ChainBars, Listener
 from emjax.experiments.work.loading import columns_of, data_name, load_data
+from emjax.experiments.work.methods.shared import fit_arguments, sample_arguments
 from emjax.files import sha256_of
 from emjax.jsonable import digest
 from emjax.plain import UnknownTypeError
@@ -265,12 +266,8 @@ class _Run:
             mixture,
             self.samples,
             key=self._key(0),
-            n_init=em.fixed_n_init,
-            max_iter=em.iterations or em.max_iter,
-            tol=0.0 if em.iterations else em.tol,
-            starts=em.starts,
-            accelerate=em.accelerate,
-            dtype=em.precision,
+            # How many starts there are is left to EM where nobody says it.
+            **{**fit_arguments(em.of_job()), "n_init": em.fixed_n_init},
             log_every=em.log_every,
             on_progress=on_progress,
         )
@@ -283,19 +280,13 @@ class _Run:
     def _mcmc(self, bars: Bars) -> Any:
         from emjax.bayes.sample import sample
 
-        sampler = self._sampler
         bars.update(MODES, 0, None, "EM's optima, and compiling")
         posterior = sample(
             self._mixture(with_prior=True),
             self.samples,
             key=self._key(1),
             init=self.done["fit"],
-            method=sampler.kind,
-            chains=sampler.chains,
-            warmup=sampler.warmup,
-            draws=sampler.draws,
-            target_accept_prob=sampler.target_accept_prob,
-            dtype=sampler.dtype,
+            **sample_arguments(self._sampler.of_job()),
             on_progress=ChainBars(bars),
             on_decision=self.listener.note,
         )

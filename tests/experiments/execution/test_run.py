@@ -57,7 +57,9 @@ def test_workers_have_one_thread_outlive_deaths_and_are_killed_when_late(monkeyp
         assert time.monotonic() - begun < 10
 
 
-def test_a_run_goes_on_where_the_last_one_stopped(tmp_path, small_study, comparable_rows, inline_workers):
+def test_a_run_goes_on_where_the_last_one_stopped(
+    tmp_path, small_study, comparable_rows, inline_workers, monkeypatch, capsys
+):
     told = []
     first = run_study(small_study(replicates=2), folder=tmp_path / "a", workers=1, on_progress=told.append)
     assert (told[-1].done, told[-1].total, told[-1].n_own) == (4, 4, 4)
@@ -67,7 +69,9 @@ def test_a_run_goes_on_where_the_last_one_stopped(tmp_path, small_study, compara
     rows = comparable_rows(tmp_path / "a")
     assert set(rows["replicate"]) == {0, 1}
     # More replicates: the jobs that are there stay as they are.
-    run_study(small_study(replicates=4), folder=tmp_path / "a", workers=1, on_progress=told.append)
+    monkeypatch.setattr("emjax.progress._SECONDS", {"file": 0.0})
+    run_study(small_study(replicates=4), folder=tmp_path / "a", workers=1, on_progress=told.append, progress=True)
+    assert "8/8 results" in capsys.readouterr().err.splitlines()[-1]
     assert (told[-1].done, told[-1].total, told[-1].n_own) == (8, 8, 4)
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     more = comparable_rows(tmp_path / "a")

@@ -17,6 +17,7 @@ from emjax.experiments.work.methods.shared import (
     check_deadline,
     declared_mixture,
     failed,
+    fit_arguments,
     point_estimates,
     random_key,
     with_prior_of,
@@ -73,9 +74,7 @@ def _fits(spec: Mapping[str, Any], replicates: Sequence[Replicate], max_iter: in
         [replicates[place].data for place in priors],
         keys=[random_key(spec, replicates[place].number) for place in priors],
         priors=list(priors.values()),
-        max_iter=max_iter,
-        dtype=method["precision"],
-        **{name: method[name] for name in ("n_init", "tol", "starts", "accelerate")},
+        **{**fit_arguments(method), "max_iter": max_iter},
     )
     found.update(zip(priors, fits, strict=True))
     return [found[place] for place in range(len(replicates))]

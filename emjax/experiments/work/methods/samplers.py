@@ -20,7 +20,14 @@ from emjax.catalogue import SAMPLERS
 from emjax.comparison import compare
 from emjax.em.fit import fit as fit_by_em
 from emjax.experiments.work.methods.budgets import draws_by_evaluations, evaluations_of
-from emjax.experiments.work.methods.shared import FAILURES, declared_mixture, one_by_one, random_key, with_prior_of
+from emjax.experiments.work.methods.shared import (
+    FAILURES,
+    declared_mixture,
+    one_by_one,
+    random_key,
+    sample_arguments,
+    with_prior_of,
+)
 from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate
 from emjax.metrics.parameter import equal_tailed
 from emjax.mixture import Mixture, MixtureParams
@@ -78,17 +85,8 @@ class _Sampler:
 
     def draw(self, warmup: int | None, draws: int | None) -> Posterior:
         """The posterior by so many iterations of each chain; None leaves a number to the sampler."""
-        return sample(
-            self.mixture,
-            self.replicate.data,
-            key=self.key,
-            method=self.method["kind"],
-            chains=self.method.get("chains"),
-            warmup=warmup,
-            draws=draws,
-            target_accept_prob=self.method.get("target_accept_prob"),
-            dtype=self.method["dtype"],
-        )
+        settings = {**sample_arguments(self.method), "warmup": warmup, "draws": draws}
+        return sample(self.mixture, self.replicate.data, key=self.key, **settings)
 
     @property
     def chains(self) -> int:

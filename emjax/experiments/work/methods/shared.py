@@ -87,6 +87,18 @@ def random_key(spec: Mapping[str, Any], number: int) -> jax.Array:
     return jax.random.key(method_seed(spec, number))
 
 
+def fit_arguments(method: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a method as `emjax.fit` takes them."""
+    settings = ("n_init", "max_iter", "tol", "starts", "accelerate")
+    return {**{name: method[name] for name in settings}, "dtype": method["precision"]}
+
+
+def sample_arguments(method: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a method as `emjax.sample` takes them; what is left open is left to the sampler."""
+    settings = ("chains", "warmup", "draws", "target_accept_prob")
+    return {"method": method["kind"], "dtype": method["dtype"], **{name: method.get(name) for name in settings}}
+
+
 def declared_mixture(spec: Mapping[str, Any], *, with_prior: bool) -> Mixture:
     """The mixture that a job's model section declares; a prior is not yet scaled by data.
 
