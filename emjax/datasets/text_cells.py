@@ -6,7 +6,8 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import NoReturn
 
 from emjax.datasets.columns import KEEP, for_option, listed, refuse_truth
 from emjax.datasets.numbers import MISSING, TRUTH, looks_grouped, number
@@ -36,7 +37,12 @@ def examined(content: Content, layout: Layout, places: Places, place: str, reque
     n_missing: Counter[int] = Counter()
     rewritten = io.StringIO(newline="")
     writer = csv.writer(rewritten, delimiter=layout.delimiter)
-    for line, row in _rows(content, layout, place):
+    rows = records(content, layout.delimiter, place)
+    if layout.header:
+        next(rows)
+    for line, row in rows:
+        if len(row) != len(layout.names):
+            _refuse_ragged(line, row, layout, place)
         for position, cell in enumerate(row):
             word = cell.strip().lower()
             value = number(word, layout.decimal)
@@ -52,6 +58,10 @@ def examined(content: Content, layout: Layout, places: Places, place: str, reque
             if position in numeric:
                 row[position] = _PLAIN.get(word, word)
         writer.writerow(row)
+    if not rewritten.tell():
+        raise DataError(
+            f"{place} has a line of column names ({listed(layout.names)}) and no rows: give at least one row of numbers"
+        )
 
     def at(line: int, position: int) -> str:
         return f"{place}: line {line}, column {_shown(layout.names, position)}"
@@ -81,33 +91,13 @@ def examined(content: Content, layout: Layout, places: Places, place: str, reque
     return rewritten.getvalue().encode()
 
 
-def _rows(content: Content, layout: Layout, place: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows below the names, each with its line and one cell for each column."""
-    n_fields, n_rows = len(layout.names), 0
-    empty_lines: list[int] = []
-    rows = records(content, layout.delimiter, place)
-    if layout.header:
-        next(rows)
-    for line, row in rows:
-        if not row:
-            empty_lines.append(line)
-            continue
-        if len(row) != n_fields:
-            fields = "1 field" if len(row) == 1 else f"{len(row)} fields"
-            separator = DELIMITER_NAMES.get(layout.delimiter, quoted(layout.delimiter) + " sign")
-            raise DataError(
-                f"{place}: line {line} has {fields} where line {layout.first_line} has {n_fields} "
-                f"(separated by {separator}s): give every line the same number"
-            )
-        if n_fields == 1:  # an empty line before the last row is an empty cell
-            yield from ((empty_line, [""]) for empty_line in empty_lines)
-        empty_lines.clear()
-        yield line, row
-        n_rows += 1
-    if n_rows == 0:
-        raise DataError(
-            f"{place} has a line of column names ({listed(layout.names)}) and no rows: give at least one row of numbers"
-        )
+def _refuse_ragged(line: int, row: list[str], layout: Layout, place: str) -> NoReturn:
+    fields = "1 field" if len(row) == 1 else f"{len(row)} fields"
+    separator = DELIMITER_NAMES.get(layout.delimiter, quoted(layout.delimiter) + " sign")
+    raise DataError(
+        f"{place}: line {line} has {fields} where line {layout.first_line} has {len(layout.names)} "
+        f"(separated by {separator}s): give every line the same number"
+    )
 
 
 def _remedy_for_text(cell: str, numeric: list[str]) -> str:

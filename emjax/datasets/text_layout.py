@@ -79,13 +79,14 @@ def find_layout(content: Content, place: str, header: bool | None) -> Layout:
 
 
 def records(content: Content, delimiter: str, place: str) -> Iterator[tuple[int, list[str]]]:
-    """Each row with the number of the line it starts on, from the first one that is not empty.
+    """Each row with the number of the line it starts on.
 
-    Later empty lines are handed on as rows without cells.  Lines that begin with ``#`` and Excel's ``sep=`` are passed
-    over.
+    Lines that begin with ``#`` and Excel's ``sep=`` are passed over, and empty ones, but for those between rows of one
+    cell, which are empty cells.
     """
-    line = n_lines = length = 0
-    started = inside = False
+    line = n_lines = length = n_fields = 0
+    inside = False
+    empty_lines: list[int] = []
 
     def lines(file: IO[str]) -> Iterator[str]:
         nonlocal line, n_lines, length, inside
@@ -109,9 +110,14 @@ def records(content: Content, delimiter: str, place: str) -> Iterator[tuple[int,
         try:
             for row in csv.reader(lines(file), delimiter=delimiter):
                 length, inside = 0, False
-                started = started or bool(row)
-                if started:
-                    yield line, row
+                if not row:
+                    empty_lines.append(line)
+                    continue
+                if n_fields == 1:
+                    yield from ((empty_line, [""]) for empty_line in empty_lines)
+                empty_lines.clear()
+                n_fields = n_fields or len(row)
+                yield line, row
         except csv.Error as error:
             raise DataError(
                 f"{place}: line {line} cannot be split into fields ({error}): look for a quote that is not closed"
@@ -124,29 +130,31 @@ def _open_text(content: Content) -> IO[str]:
 
 def _sniff(lines: list[str], delimiters: tuple[str, ...]) -> tuple[str, str]:
     """The separator and the decimal sign that fit the head of a file."""
-    best, best_score = (delimiters[0], "."), (-1, 0.0, 0)
-    rows_of = {delimiter: _head_rows(lines, delimiter) for delimiter in delimiters}
-    single = all(rows and len(rows[0]) == 1 for rows in rows_of.values())
-    for rank, (delimiter, rows) in enumerate(rows_of.items()):
-        if not rows:
-            continue
-        n_fields = len(rows[0])
-        same = all(len(row) == n_fields for row in rows)
+    candidates = [
+        (delimiter, decimal, rows)
+        for delimiter in delimiters
+        if (rows := _head_rows(lines, delimiter))
+        for decimal in (".", ",")
+        if decimal == "." or _has_decimal_commas(rows)
+    ]
+    single = all(len(rows[0]) == 1 for *_, rows in candidates)
+
+    def fitness(candidate: tuple[str, str, list[list[str]]]) -> tuple[bool, float]:
+        _, decimal, rows = candidate
         cells = [cell for row in rows[1:] or rows for cell in row]
-        for decimal in (".", ","):
-            if decimal == "," and not _has_decimal_commas(cells):
-                continue
-            numeric = sum(number(cell, decimal) is not None for cell in cells) / max(len(cells), 1)
-            regular = same and (n_fields > 1 or (single and numeric == 1.0))
-            # without any regular separator, the one that occurs most often in the first line is meant
-            score = (int(regular), numeric if regular else float(n_fields), -rank)
-            if score > best_score:
-                best, best_score = (delimiter, decimal), score
-    return best
+        numeric = sum(number(cell, decimal) is not None for cell in cells) / max(len(cells), 1)
+        n_fields = len(rows[0])
+        regular = all(len(row) == n_fields for row in rows) and (n_fields > 1 or (single and numeric == 1.0))
+        # without any regular separator, the one that occurs most often in the first line is meant
+        return regular, numeric if regular else float(n_fields)
+
+    delimiter, decimal, _ = max(candidates, key=fitness, default=(delimiters[0], ".", []))
+    return delimiter, decimal
 
 
-def _has_decimal_commas(cells: list[str]) -> bool:
-    """Whether a cell is a number with a decimal comma that cannot be one of thousands."""
+def _has_decimal_commas(rows: list[list[str]]) -> bool:
+    """Whether a cell below the first row is a number with a decimal comma that cannot be one of thousands."""
+    cells = (cell for row in rows[1:] or rows for cell in row)
     return any("," in cell and number(cell, ",") is not None and not looks_grouped(cell) for cell in cells)
 
 
