@@ -12,6 +12,9 @@ from emjax.floats import is_gap, quoted
 LevelNames = tuple[tuple[str, ...], ...]
 """The names of the levels of each column."""
 
+_MOST_LEVELS = 1_000_000
+"""Each has a name; more are identifiers or measurements."""
+
 
 def level_names(given: Sequence[Sequence[str] | int]) -> LevelNames:
     """The names of the levels of each column: as they are given, or ``"0"``, ``"1"``, ... of so many.
@@ -58,12 +61,24 @@ class Coder:
             return array
         return np.stack([array[:, j] if column is None else column for j, column in enumerate(columns)], axis=1)
 
-    def names(self, values: np.ndarray) -> LevelNames | None:
-        """The names of all columns of the data as numbers; None where there were no texts."""
+    def names(self, values: np.ndarray, feature_names: Sequence[str], name: str) -> LevelNames | None:
+        """The names of all columns of the data as numbers; None where there were no texts.
+
+        Raises
+        ------
+        DataError
+            Where a column of numbers beside texts goes beyond `_MOST_LEVELS`.
+        """
         if all(names is None for names in self._found):
             return None
-        largest = np.fmax.reduce(values, axis=0)
-        numbers = (_numbers(int(each) + 1 if each >= 0 else 1) for each in np.nan_to_num(largest))
+        largest = np.nan_to_num(np.fmax.reduce(values, axis=0))
+        for label, number in zip(feature_names, largest, strict=True):
+            if number >= _MOST_LEVELS:
+                raise DataError(
+                    f"{name}: column {quoted(label)} has levels up to {number:g}, and {_MOST_LEVELS:,} are the most: "
+                    "give levels as texts, or leave this column out"
+                )
+        numbers = (_numbers(int(each) + 1 if each >= 0 else 1) for each in largest)
         return tuple(own if own is not None else other for own, other in zip(self._found, numbers, strict=True))
 
     def _column(self, column: np.ndarray, label: str, name: str) -> np.ndarray | None:

@@ -179,7 +179,7 @@ def as_samples(
         coder = None if levels is None else Coder(levels)
         x = _with_known_levels(x, levels, name)
         values, feature_names = as_matrix(x, name, missing=missing, coder=coder)
-        names = coder.names(values) if coder else None
+        names = coder.names(values, feature_names, name) if coder else None
         samples = Samples(values, feature_names, level_names=names or _carried(x, "level_names"))
         weights = _carried(x, "weights") if weights is None else weights
         labels = _carried(x, "partial_labels") if labels is None else labels

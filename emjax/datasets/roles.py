@@ -107,7 +107,7 @@ def assembled(
     check_finite(values, names, place, missing=request.missing, keep=KEEP)
     values = without_payload(values) if request.missing else values
     weights, labels = (None if role is None else columns[role] for role in (places.weights, places.labels))
-    return Table(values, names, notes, weights, labels, coder.names(values) if request.levels else None)
+    return Table(values, names, notes, weights, labels, coder.names(values, names, place) if request.levels else None)
 
 
 def without_payload(values: np.ndarray) -> np.ndarray:

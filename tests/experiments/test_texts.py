@@ -54,6 +54,12 @@ def test_gaps_and_texts_are_refused_as_ever(survey):
         datasets.load(survey, texts="level")
 
 
+def test_numbers_beside_texts_that_are_no_levels_are_refused_rather_than_named_one_by_one(tmp_path):
+    (tmp_path / "identified.csv").write_text("colour,account\nred,7\ngreen,1e12\n")
+    with pytest.raises(DataError, match=r"'account' has levels up to 1e\+12, and 1,000,000 are the most: give levels"):
+        datasets.load(tmp_path / "identified.csv", texts="levels")
+
+
 def test_other_levels_are_other_data(survey):
     before = fingerprint_of(datasets.load(survey, texts="levels", missing="keep"))
     survey.write_text(survey.read_text().replace("green", "grey"))
