@@ -58,9 +58,11 @@ def study_view(result: "StudyResult", width: int = 80) -> list[RenderableType]:
 
         lines.append(_safe(solution_sentence(result.view, found)))
     if result.finished:
+        from emjax.experiments.summary.findings import untrusted
         from emjax.experiments.summary.tables import main_table
 
         table = main_table(result.view)
+        lines += [Text.assemble((f"{what}: ", _STYLES["fair"]), text, "\n") for what, text in untrusted(result.view)]
         lines += terminal_table(table.fitting(width, len(result.swept) + 3), _REST)
         lines += _verdicts(result)
     lines += _warnings(result)

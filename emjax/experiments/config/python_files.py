@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import json
@@ -59,11 +60,13 @@ def resolved_part(part: Any) -> dict[str, str]:
     ``file`` (its absolute path) or ``entry_point``, with ``function`` or what the entry point names, and ``sha256`` of
     the content of the file that the function stands in. Nothing is run.
 
-    Raises ConfigError where there is no such file or no such name.
+    Raises ConfigError where there is no such file, no such name, or nothing of the function's name in the file.
     """
     if part.file is not None:
-        sha256 = content_of(part.file, part.what)[1]
-        return {"file": absolute(part.file), "function": part.function or part.default_function, "sha256": sha256}
+        content, sha256 = content_of(part.file, part.what)
+        function = part.function or part.default_function
+        _check_names(part.file, content, function)
+        return {"file": absolute(part.file), "function": function, "sha256": sha256}
     from importlib.util import find_spec
 
     offered = _entry_point(part.entry_point, part.what)
@@ -98,7 +101,7 @@ def function_of(section: Mapping[str, Any], what: str) -> tuple[Callable[..., An
     if sha256 != section.get("sha256", sha256):
         raise ConfigError(f"{printable(section['file'])}: has changed since the study was planned; run it again")
     file = absolute(section["file"])
-    return _function(file, sha256, content, section["function"], "define it, or name another with function"), file
+    return _function(file, sha256, content, section["function"], _NAME_ANOTHER), file
 
 
 def _entry_point(name: str, what: str) -> Any:
@@ -116,10 +119,33 @@ def _entry_point(name: str, what: str) -> Any:
     )
 
 
+def _check_names(file: str, content: bytes, function: str) -> None:
+    """Refuse a file that cannot be read as Python, or that nowhere gives anything the function's name; runs nothing."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError) as error:
+        raise ConfigError(f"{_place(file, error)}: cannot be run: {_reason(error)}") from None
+    names = set()
+    for node in ast.walk(tree):
+        names.add(getattr(node, "name", None) or getattr(node, "id", None))
+        names.add(getattr(node, "asname", None))
+    if function not in names and "*" not in names:
+        there = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+        others = f" ({suggestion(function, there)})" if there else ""
+        raise ConfigError(f"{_lacks(file, function)}; {_NAME_ANOTHER}{others}")
+
+
+_NAME_ANOTHER = "define it, or name another with function"
+
+
+def _lacks(file: str, function: str) -> str:
+    return f"{printable(file)}: has no function {printable(function)}()"
+
+
 def _function(file: str, sha256: str, content: bytes, name: str, remedy: str) -> Callable[..., Any]:
     function = getattr(_module(file, sha256, content), name, None)
     if not callable(function):
-        raise ConfigError(f"{printable(file)}: has no function {printable(name)}(); {remedy}")
+        raise ConfigError(f"{_lacks(file, name)}; {remedy}")
     found: Callable[..., Any] = function
     return found
 

@@ -98,16 +98,19 @@ def alerts(view: StudyView) -> list[tuple[str, str]]:
     if n_missing:
         what = f"{count(n_missing, 'job')} of {n_jobs:,} {'is' if n_missing == 1 else 'are'} not done"
         found.append((what, "What is shown rests on the others. Run the same command again to go on."))
+    return [*found, *untrusted(view)]
+
+
+def untrusted(view: StudyView) -> list[tuple[str, str]]:
+    """How many outcomes cannot be trusted, and how they ended by method; nothing where all can be."""
     bad = view.outcomes[~view.outcomes["trusted"]]
-    if len(bad):
-        parts = []
-        for method, own in bad.groupby("method", sort=False, observed=True):
-            statuses = ", ".join(f"{status} {n:,}" for status, n in own["status"].value_counts().items() if n)
-            parts.append(f"{elided(str(method), 40)} {len(own):,} ({statuses})")
-        left_out = "They are left out of every number but shares of outcomes and seconds."
-        what = f"{count(len(bad), 'outcome')} of {len(view.outcomes):,} cannot be trusted"
-        found.append((what, f"{'; '.join(parts)}. {left_out}"))
-    return found
+    parts = []
+    for method, own in bad.groupby("method", sort=False, observed=True):
+        statuses = ", ".join(f"{status} {n:,}" for status, n in own["status"].value_counts().items() if n)
+        parts.append(f"{elided(str(method), 40)} {len(own):,} ({statuses})")
+    what = f"{count(len(bad), 'outcome')} of {len(view.outcomes):,} cannot be trusted"
+    left_out = "They are left out of every number but shares of outcomes and seconds."
+    return [(what, f"{'; '.join(parts)}. {left_out}")] if parts else []
 
 
 def silence_sentences(view: StudyView, silent: frozenset[tuple[str, str]]) -> list[str]:

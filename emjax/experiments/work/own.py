@@ -198,6 +198,11 @@ class _Caller:
     def __call__(self, *given: Any, **further: Any) -> Any:
         return called(self._function, self._file, *given, **further, **self._arguments)
 
+    def by_name(self, **given: Any) -> Any:
+        """What it returns for those that it has parameters for; where it has none so called, for all in this order."""
+        wanted = {name: value for name, value in given.items() if self.accepts(name)}
+        return self(**wanted) if wanted else self(*given.values())
+
     def checked(self, shape: Any, returned: Any) -> Any:
         """What it returned in the shape that is expected; raises ConfigError in one line."""
         try:
@@ -358,5 +363,6 @@ def own_rows(
     rows = []
     for section in measures:
         call = _Caller(section, "measure")
-        rows += [(name, "", value) for name, value in call.checked(Numbers, call(outcome, replicate)).items()]
+        returned = call.by_name(outcome=outcome, replicate=replicate)
+        rows += [(name, "", value) for name, value in call.checked(Numbers, returned).items()]
     return rows

@@ -121,6 +121,16 @@ def test_show_a_study(command, workplace, study, plan, fill):
     assert {row["measure"] for row in document["summary"]} == {"trusted", "coverage", "log_score_loss", "run_seconds"}
 
 
+def test_show_says_first_what_cannot_be_trusted(workplace, study, fill):
+    result = open_run(fill(workplace / "s", study).path)
+    bad = (result.rows["quantity"] == "trusted") & (result.rows["method"] == "bayes")
+    result.rows = result.rows.assign(value=result.rows["value"].mask(bad, 0.0))
+    lines = [str(line) for line in terminal_study.study_view(result)]
+    told = next(line for line in lines if "cannot be trusted: bayes" in line)
+    assert told.startswith("8 outcomes of 16 cannot be trusted: bayes 8 (")
+    assert "jobs done" in lines[lines.index(told) - 1]
+
+
 def test_show_counts_verdicts(workplace, study, fill):
     result = open_run(fill(workplace / "s", study).path)
     given = result.rows[result.rows["quantity"] == "trusted"].assign(quantity="verdict", parameter="mcmc_needed")

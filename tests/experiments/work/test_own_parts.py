@@ -1,6 +1,7 @@
 """Generators, methods and measures of the user's own, in NumPy alone: no program is compiled here."""
 
 import importlib.metadata
+import json
 import re
 import sys
 from pathlib import Path
@@ -200,12 +201,33 @@ def test_a_part_that_is_not_there_is_refused_before_anything_runs(study_file):
         "data.generator='absent'": "'absent': no installed package offers it in emjax.generators",
         "methods.cut.file='absent.py'": "absent.py: no such method file; check methods.file",
         "methods.cut.file='parts.txt'": "'parts.txt' is not a Python file",
+        "methods.cut.function=estimat": "has no function estimat(); define it, or name another with function "
+        "(did you mean 'estimate'?)",
     }.items():
-        with pytest.raises(ConfigError, match=problem.replace("(", r"\(")):
+        with pytest.raises(ConfigError, match=re.escape(problem)):
             make_plan(read_study(study_file, [change]))
-    job = make_plan(read_study(study_file, ["methods.cut.function=absent"])).jobs[0]
+    (study_file.parent / "torn.py").write_text("def estimate(data, key:\n    return {}\n")
+    with pytest.raises(ConfigError, match=r"torn.py, line 1: cannot be run: SyntaxError"):
+        make_plan(read_study(study_file, [f"methods.cut.file='{study_file.parent / 'torn.py'}'"]))
+    # What only running it would tell is told by the job.
+    (study_file.parent / "later.py").write_text("from json import *\n")
+    job = make_plan(
+        read_study(study_file, [f"methods.cut.file='{study_file.parent / 'later.py'}'", "methods.cut.function=absent"])
+    ).jobs[0]
     with pytest.raises(ConfigError, match=r"has no function absent\(\); define it, or name another"):
         run_job(job.spec, study_file.parent)
+
+
+def test_a_measure_may_take_its_arguments_by_name(study_file):
+    (study_file.parent / "named.py").write_text(
+        "def alone(outcome):\n    return {'n_numbers': len(outcome.numbers)}\n\n"
+        "def turned(replicate, outcome, factor=1.0):\n    return {'n_rows': factor * len(replicate.data)}\n"
+    )
+    tables = [{"file": str(study_file.parent / "named.py"), "function": name} for name in ("alone", "turned")]
+    study = read_study(study_file, [f"measures={json.dumps(tables).replace(': ', ' = ')}"])
+    run_job(make_plan(study).jobs[0].spec, study_file.parent)
+    rows = pq.read_table(study_file.parent / "rows.parquet")
+    assert {"n_numbers", "n_rows"} <= set(rows["quantity"].to_pylist())
 
 
 def importable(tmp_path, monkeypatch):
