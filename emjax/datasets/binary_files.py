@@ -23,7 +23,7 @@ from emjax.datasets.columns import (
 )
 from emjax.datasets.dataset import Table
 from emjax.datasets.packed import check_unpacked, one_line
-from emjax.datasets.roles import Request, assembled, without_payload
+from emjax.datasets.roles import Request, assembled, floats_of, without_payload
 from emjax.errors import DataError
 from emjax.floats import quoted, to_float
 from emjax.matrix import check_finite, check_not_empty, default_feature_names
@@ -89,15 +89,13 @@ def read_arrow(path: Path, place: str, request: Request) -> Table:
 
 
 def _numbers(column: Any, name: str, place: str, *, missing: bool) -> np.ndarray:
-    import pyarrow as pa
-
     if column.null_count and not missing:
         row = column.is_null().index(True).as_py()
         raise DataError(
             f"{place}: row {row} (counting from 0), column {quoted(name)}: the value is missing "
             f"({column.null_count} in this column): remove such rows or fill in the values{KEEP}"
         )
-    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy())
+    return floats_of(column)
 
 
 def _without_index(schema: Any) -> tuple[list[str], tuple[str, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from emjax.floats import quoted
 from emjax.levels import Coder
 from emjax.matrix import check_finite
 
-__all__ = ["Places", "Request", "assembled", "without_payload"]
+__all__ = ["Places", "Request", "assembled", "floats_of", "without_payload"]
 
 
 class Places(NamedTuple):
@@ -108,6 +108,19 @@ def assembled(
     values = without_payload(values) if request.missing else values
     weights, labels = (None if role is None else columns[role] for role in (places.weights, places.labels))
     return Table(values, names, notes, weights, labels, coder.names(values, names, place) if request.levels else None)
+
+
+def floats_of(column: Any) -> np.ndarray:
+    """A column of numbers of pyarrow as float64, NaN where there is none.
+
+    Its own ``to_numpy`` would import pandas, and so would a scalar that is made from a number.
+    """
+    import pyarrow as pa
+
+    nan = pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.full(1, np.nan))])[0]
+    numbers = column.cast(pa.float64(), safe=False)
+    whole = numbers.fill_null(nan) if numbers.null_count else numbers
+    return np.concatenate([np.empty(0), *(np.from_dlpack(chunk) for chunk in whole.chunks)])
 
 
 def without_payload(values: np.ndarray) -> np.ndarray:

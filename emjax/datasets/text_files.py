@@ -14,7 +14,7 @@ import numpy as np
 
 from emjax.datasets.dataset import Table
 from emjax.datasets.numbers import MISSING, TRUTH, number
-from emjax.datasets.roles import Places, Request, assembled
+from emjax.datasets.roles import Places, Request, assembled, floats_of
 from emjax.datasets.text_cells import examined
 from emjax.datasets.text_layout import Content, Layout, find_layout, open_binary
 from emjax.errors import DataError
@@ -124,7 +124,7 @@ def _read(
         if position in texts:
             columns[position] = _numbers_or_texts(column.to_pylist(), layout.decimal)
             continue
-        columns[position] = column.to_numpy()
+        columns[position] = floats_of(column)
         may_be_missing = request.missing and position != places.weights
         if np.isinf(columns[position]).any() if may_be_missing else not np.isfinite(columns[position]).all():
             return None

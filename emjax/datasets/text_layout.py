@@ -84,32 +84,28 @@ def records(content: Content, delimiter: str, place: str) -> Iterator[tuple[int,
     Lines that begin with ``#`` and Excel's ``sep=`` are passed over, and empty ones, but for those between rows of one
     cell, which are empty cells.
     """
-    line = n_lines = length = n_fields = 0
-    inside = False
+    start = n_lines = length = n_fields = 0
     empty_lines: list[int] = []
 
     def lines(file: IO[str]) -> Iterator[str]:
-        nonlocal line, n_lines, length, inside
+        nonlocal start, n_lines, length
         while text := file.readline(_LONGEST_RECORD + 1):
-            length += len(text)
-            if not inside:
-                line = n_lines + 1
+            n_lines += 1
+            start, length = start or n_lines, length + len(text)
             if length > _LONGEST_RECORD:
                 raise DataError(
-                    f"{place}: the row that begins in line {line} has more than {_LONGEST_RECORD:,} characters: give "
+                    f"{place}: the row that begins in line {start} has more than {_LONGEST_RECORD:,} characters: give "
                     "every row a line of its own"
                 )
-            n_lines += 1
-            if not inside and (text.startswith("#") or (n_lines == 1 and _SEPARATOR_LINE.fullmatch(text))):
-                length = 0
-                continue
-            inside = True
-            yield text
+            if start == n_lines and (text.startswith("#") or (n_lines == 1 and _SEPARATOR_LINE.fullmatch(text))):
+                start = length = 0
+            else:
+                yield text
 
     with _open_text(content) as file:
         try:
             for row in csv.reader(lines(file), delimiter=delimiter):
-                length, inside = 0, False
+                line, start, length = start, 0, 0
                 if not row:
                     empty_lines.append(line)
                     continue
@@ -120,7 +116,7 @@ def records(content: Content, delimiter: str, place: str) -> Iterator[tuple[int,
                 yield line, row
         except csv.Error as error:
             raise DataError(
-                f"{place}: line {line} cannot be split into fields ({error}): look for a quote that is not closed"
+                f"{place}: line {start} cannot be split into fields ({error}): look for a quote that is not closed"
             ) from error
 
 

@@ -197,3 +197,16 @@ def test_pandas_and_pyarrow_are_not_imported_for_arrays_and_bundled_data():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("content", ["a,b\n1,2\n,4\n", "a\n1\n\n3\n"])
+def test_pandas_is_not_imported_for_files(tmp_path, content):
+    (tmp_path / "a.csv").write_text(content)
+    code = (
+        "import sys, emjax.datasets\n"
+        f"data = emjax.datasets.load({str(tmp_path / 'a.csv')!r}, missing='keep')\n"
+        "assert data.values[0, 0] == 1 and data.values.sum() != data.values.sum()\n"
+        "assert not {'pandas', 'numpyro', 'arviz', 'matplotlib'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
