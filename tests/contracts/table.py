@@ -130,7 +130,31 @@ def walk(rows: tuple[Row, ...] = ROWS, by_name: Callable[[Row], bool] = is_alike
     return pytest.mark.parametrize("row", params, scope="module")
 
 
-with_and_without_prior = pytest.mark.parametrize("with_prior", [False, True], ids=["ml", "map"], scope="module")
+def has_two_features_elsewhere(row: Row) -> bool:
+    """The same setting has a row of two features too."""
+    return row.n_features != 2 and any(row.is_of(other) and other.n_features == 2 for other in ROWS)
+
+
+def walk_with_and_without_prior(
+    rows: tuple[Row, ...] = ROWS, by_name: Callable[[Row], bool] = is_alike
+) -> pytest.MarkDecorator:
+    """As `walk`, with a prior and without.
+
+    Without one, rows of another number of features than two run by name: that neither the setting nor the number of
+    features matters to what a prior is, the other rows show.
+    """
+    cases = [
+        pytest.param(
+            row,
+            with_prior,
+            id=f"{'map' if with_prior else 'ml'}-{row.name}",
+            marks=[pytest.mark.slow] * (by_name(row) or (not with_prior and has_two_features_elsewhere(row))),
+        )
+        for row in rows
+        for with_prior in (False, True)
+    ]
+    return pytest.mark.parametrize(("row", "with_prior"), cases, scope="module")
+
 
 map_and_by_name_ml = pytest.mark.parametrize(
     "with_prior",

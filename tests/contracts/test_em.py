@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
-from table import ROWS, Row, walk, with_and_without_prior
+from table import ROWS, Row, has_two_features_elsewhere, walk, walk_with_and_without_prior
 
 import emjax
 from tests.contracts.oracles.base import concentration
@@ -25,14 +25,11 @@ def test_there_are_200_random_problems():
     assert 2 * len(ROWS) * PROBLEMS >= 200
 
 
-walk_settings = walk(
-    by_name=lambda row: row.n_features != 2 and any(row.is_of(other) and other.n_features == 2 for other in ROWS)
-)
+walk_settings = walk_with_and_without_prior(by_name=has_two_features_elsewhere)
 """Every setting has one row here, of two features where there is one; the others run by name."""
 
 
 @walk_settings
-@with_and_without_prior
 def test_the_objective_never_falls(row: Row, with_prior: bool):
     for seed in range(PROBLEMS):
         x = row.data(seed)
@@ -67,16 +64,17 @@ def largest_gradient(fit: emjax.Fit, x: np.ndarray) -> float:
 
 
 @walk_settings
-@with_and_without_prior
 def test_the_gradient_vanishes_at_a_converged_fit(row: Row, with_prior: bool):
     x = row.data(7)
     mixture = row.mixture("default" if with_prior else None)
     # The default tolerance bounds the distance to the optimum by 1e-6 standard deviations of the data; the gradient
     # per datum is that distance times a curvature, which a narrow component makes larger than one.
-    fit = emjax.fit(mixture, x, key=KEY, init=row.start(7, x))
+    # Both loops, each on every setting: the plain one's program is the one that `run` above has compiled.
+    accelerate = "auto" if with_prior else "none"
+    fit = emjax.fit(mixture, x, key=KEY, init=row.start(7, x), accelerate=accelerate)
     assert fit.converged, fit.message
     assert largest_gradient(fit, x) / row.n_samples < 1e-6
-    tight = emjax.fit(mixture, x, key=KEY, init=fit, tol=1e-10)
+    tight = emjax.fit(mixture, x, key=KEY, init=fit, tol=1e-10, accelerate=accelerate)
     assert tight.converged, tight.message
     assert largest_gradient(tight, x) < 1e-6
     # The same measure is far from zero anywhere else.
@@ -84,8 +82,7 @@ def test_the_gradient_vanishes_at_a_converged_fit(row: Row, with_prior: bool):
     assert largest_gradient(moved, x) > 1e-2
 
 
-@walk()
-@with_and_without_prior
+@walk_with_and_without_prior()
 def test_the_order_of_components_changes_nothing(row: Row, with_prior: bool):
     x = row.data(2)
     start = row.start(2, x)
@@ -107,8 +104,7 @@ def same_params(found: emjax.MixtureParams, expected: emjax.MixtureParams, rtol:
         np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.abs(b).max())
 
 
-@walk()
-@with_and_without_prior
+@walk_with_and_without_prior()
 def test_a_double_loop_in_numpy_agrees(row: Row, with_prior: bool, double_loop_em):
     x = row.data(3)
     start = row.start(3, x)
@@ -154,8 +150,7 @@ def exact(x: np.ndarray) -> np.ndarray:
     return np.round(x * 2.0**20) / 2.0**20
 
 
-@walk(tuple(row for row in ROWS if row.oracle.has_units))
-@with_and_without_prior
+@walk_with_and_without_prior(tuple(row for row in ROWS if row.oracle.has_units))
 def test_units_and_origin_of_the_data_do_not_matter(row: Row, with_prior: bool):
     x = exact(row.data(5))
     start = row.start(5, x)
@@ -177,8 +172,7 @@ def test_units_and_origin_of_the_data_do_not_matter(row: Row, with_prior: bool):
             np.testing.assert_allclose(back[name], value, rtol=rtol, atol=atol, err_msg=name)
 
 
-@walk()
-@with_and_without_prior
+@walk_with_and_without_prior()
 def test_the_objective_is_the_log_likelihood_plus_the_log_prior(row: Row, with_prior: bool):
     x = row.data(6)
     mixture = row.mixture("default" if with_prior else None)
@@ -188,7 +182,7 @@ def test_the_objective_is_the_log_likelihood_plus_the_log_prior(row: Row, with_p
         assert (fit.log_prior, fit.space, fit.mixture.prior) == (0.0, "maximum likelihood", None)
         return
     with jax.enable_x64(True):
-        log_prior = float(mixture.log_prior(fit.params, mixture.default_prior(x)))
+        log_prior = float(jax.jit(mixture.log_prior)(fit.params, mixture.default_prior(x)))
     # The loop keeps both in the standard frame; this is the way back, with the Jacobians of both.
     np.testing.assert_allclose(fit.log_prior, log_prior, rtol=1e-10, atol=1e-9)
     np.testing.assert_allclose(fit.objective, fit.log_likelihood + log_prior, rtol=1e-12)
