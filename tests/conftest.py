@@ -20,6 +20,9 @@ from types import ModuleType
 # compile one program together would wait for each other where every core has a worker of its own.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1")
+# The same holds for the threads of NumPy's BLAS: on small matrices they only wait for each other, which made 300 steps
+# of scikit-learn's EM take 5.7 s of processor time in place of 0.2 s.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
 import jaxtyping

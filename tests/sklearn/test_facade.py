@@ -169,7 +169,7 @@ def test_verbose_prints_the_same_lines(x, capsys, verbose):
 @pytest.mark.scikit_learn
 def test_convergence_can_be_believed():
     x, tol = blobs(1.3), 1e-4
-    settings = {"n_components": 3, "random_state": 0, "max_iter": 5000}
+    settings = {"n_components": 3, "random_state": 0, "max_iter": 1000}
     ours, theirs = (cls(tol=tol, **settings).fit(x) for cls in (GaussianMixture, sklearn.mixture.GaussianMixture))
     limit = quietly(sklearn.mixture.GaussianMixture(tol=0.0, **settings), x).score(x)
     assert ours.converged_

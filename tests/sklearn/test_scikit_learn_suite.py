@@ -78,9 +78,9 @@ SUITE = {name: function for name, function in all_tests().items() if concerns_th
 globals().update({name: function for name, function in SUITE.items() if name not in EXCLUDED})
 
 
-@pytest.fixture(params=[np.float64, np.float32])
+@pytest.fixture(params=[np.float64, pytest.param(np.float32, marks=pytest.mark.slow)])
 def global_dtype(request: pytest.FixtureRequest) -> type:
-    """Both of scikit-learn's, of which it runs float32 on demand only."""
+    """Both of scikit-learn's, of which it runs float32 on demand only; its checks of estimators ask for float32 too."""
     return request.param
 
 
