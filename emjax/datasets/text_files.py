@@ -62,7 +62,7 @@ def _check_text(content: Content, place: str) -> tuple[int, int]:
     Returns how many lines begin with ``#``, and how many empty ones there are at the end.
     """
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    n_lines, n_comments, blank, end = 1, 0, True, "\n"
+    n_lines, n_comments, n_ends, blank, end = 1, 0, 1, True, "\n"
     with open_binary(content) as file:
         while chunk := file.read(1 << 20):
             if b"\0" in chunk:
@@ -75,7 +75,9 @@ def _check_text(content: Content, place: str) -> tuple[int, int]:
                     f"{place}: line {line} has a byte that is not UTF-8 (0x{error.object[error.start]:02x}): "
                     "save the file as UTF-8"
                 ) from error
-            end = text[len(text.rstrip("\r\n")) :]
+            tail = text[len(text.rstrip("\r\n")) :]
+            n_ends = len(tail.splitlines()) + (n_ends - len(end) if tail == text else 0)
+            end = tail[-1:]
             n_lines += chunk.count(b"\n")
             n_comments += text.count("\n#") + text.count("\r#") if b"#" in chunk else 0
             blank = blank and not text.strip(" \t\r\n,;|")
@@ -83,7 +85,7 @@ def _check_text(content: Content, place: str) -> tuple[int, int]:
         raise DataError(f"{place}: line {n_lines} ends in half a UTF-8 character: the file is cut off; fetch it again")
     if blank:
         raise DataError(f"{place} is empty: give a file with at least one row of numbers")
-    return n_comments, len(end.splitlines()[1:])
+    return n_comments, max(n_ends - 1, 0)
 
 
 def _read(

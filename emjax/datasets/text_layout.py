@@ -106,14 +106,13 @@ def records(content: Content, delimiter: str, place: str) -> Iterator[tuple[int,
         try:
             for row in csv.reader(lines(file), delimiter=delimiter):
                 line, start, length = start, 0, 0
-                if not row:
-                    empty_lines.append(line)
-                    continue
-                if n_fields == 1:
+                if row:
                     yield from ((empty_line, [""]) for empty_line in empty_lines)
-                empty_lines.clear()
-                n_fields = n_fields or len(row)
-                yield line, row
+                    yield line, row
+                    empty_lines.clear()
+                    n_fields = n_fields or len(row)
+                elif n_fields == 1:
+                    empty_lines.append(line)
         except csv.Error as error:
             raise DataError(
                 f"{place}: line {start} cannot be split into fields ({error}): look for a quote that is not closed"

@@ -115,6 +115,14 @@ def test_a_row_without_an_end_is_not_read_to_its_end(write, refusal, monkeypatch
         assert f"the row that begins in line {line} has more than 1,000 characters" in message
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_millions_of_empty_lines_are_no_rows(write, refusal, end):
+    lines = end * 2_000_001
+    data = datasets.load(write("a.csv", f"x{end}1{end}2" + lines), missing="keep")
+    assert data.values.tolist() == [[1.0], [2.0]]
+    assert "is empty" in refusal(datasets.load, write("b.csv", lines))
+
+
 @pytest.mark.parametrize(
     "columns", [[1.5], [1.0], 1.0, [True], True, [None], [[0]], [b"a"], b"a", [np.float64(1)], [np.True_], [{}], 1j]
 )
