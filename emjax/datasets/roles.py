@@ -117,10 +117,12 @@ def floats_of(column: Any) -> np.ndarray:
     """
     import pyarrow as pa
 
-    nan = pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.full(1, np.nan))])[0]
-    numbers = column.cast(pa.float64(), safe=False)
-    whole = numbers.fill_null(nan) if numbers.null_count else numbers
-    return np.concatenate([np.empty(0), *(np.from_dlpack(chunk) for chunk in whole.chunks)])
+    if column.type != pa.float64():
+        column = column.cast(pa.float64(), safe=False)
+    if column.null_count:
+        nan = pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.full(1, np.nan))])[0]
+        column = column.fill_null(nan)
+    return np.concatenate([np.empty(0), *(np.from_dlpack(chunk) for chunk in column.chunks)])
 
 
 def without_payload(values: np.ndarray) -> np.ndarray:
