@@ -93,10 +93,12 @@ def show_plan(study: Study, target: Path, shard: str | None, console: Console) -
     finished = archive.finished([job.key for job in jobs])
     n_results = sum(job.stop - job.first for job in jobs)
     n_sets = len({(job.cell, number) for job in jobs for number in range(job.first, job.stop)})
+    decides = study.solve is not None or bool(study.sweep.until)
     lines: list[Any] = [
-        f"{printable(study.title or 'Study')}: {count(len(plan.cells), 'cell')} x "
-        f"{count(study.sweep.replicates, 'replicate')} x {count(len(study.methods), 'method')}",
-        f"{count(len(jobs), 'job')}, {count(n_sets, 'data set')}, {count(n_results, 'result')}; "
+        f"{printable(study.title or 'Study')}: {_extent(study, len(plan.cells))} x "
+        f"{count(len(study.methods), 'method')}",
+        f"{'First step: ' if decides else ''}{count(len(jobs), 'job')}, {count(n_sets, 'data set')}, "
+        f"{count(n_results, 'result')}; "
         f"{count(len(finished), 'job')} done already in {printable(_shown(target))}",
     ]
     keys = list(dict.fromkeys(key for cell in plan.cells for key in cell.settings))
@@ -121,6 +123,15 @@ def show_plan(study: Study, target: Path, shard: str | None, console: Console) -
         }
     )
     return EXIT_OK
+
+
+def _extent(study: Study, n_cells: int) -> str:
+    """How many data sets there will be; at most, where the study decides as it goes."""
+    solve, replicates = study.solve, study.sweep.replicates
+    if solve is not None:
+        where = f"{printable(solve.over)} from {solve.low:g} to {solve.high:g}"
+        return f"{count(len(solve.candidates), 'value')} of {where}, at most {count(solve.most, 'data set')}"
+    return f"{count(n_cells, 'cell')} x {'at most ' if study.sweep.until else ''}{count(replicates, 'replicate')}"
 
 
 def _shown(folder: Path) -> Path:

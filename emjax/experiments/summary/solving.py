@@ -229,7 +229,9 @@ def solution_sentence(view: StudyView, found: Solution) -> str:
             f"No {solve.over} from {value_text(solve.low)} to {value_text(solve.high)} is known where {what} ({rests})."
         )
     lower, upper = (None if end is None else value_text(end) for end in (found.lower, found.upper))
-    if lower and upper:
+    if lower and lower == upper:
+        interval = f"with 95% none other of the {len(solve.candidates)} that are told apart"
+    elif lower and upper:
         interval = f"with 95% between {lower} and {upper}"
     else:
         interval = f"with 95% at most {upper}" if upper else f"with 95% at least {lower}" if lower else "and maybe none"

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from emjax.cli.commands.study import show_plan
+from emjax.cli.console import Console
 from emjax.errors import ConfigError
 from emjax.experiments import make_plan, read_study
 from emjax.experiments.archive.folder import Archive
@@ -191,6 +193,24 @@ def test_a_limit_that_is_never_met_lies_beyond_the_range():
     # No replicate that can be measured says nothing, and ends the search where there is no more room.
     _, found = searched(solve, {})
     assert sum(found.values()) == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (UNTIL, "Study: 2 cells x at most 200 replicates x 1 method First step: 2 jobs, 40 data sets, 40 results; "),
+        (
+            CONFIG + SOLVE,
+            "Study: 11 values of methods.mean.arguments.shift from 0 to 1, at most 120 data sets x 1 method First",
+        ),
+    ],
+    ids=["until", "solve"],
+)
+def test_the_plan_of_what_decides_as_it_goes_says_so(tmp_path, capsys, text, said):
+    (tmp_path / "parts.py").write_text(PARTS)
+    (tmp_path / "config.toml").write_text(text)
+    assert show_plan(read_study(tmp_path / "config.toml"), tmp_path / "run", None, Console()) == 0
+    assert " ".join(capsys.readouterr().out.split()).startswith(said)
 
 
 @pytest.mark.parametrize(
