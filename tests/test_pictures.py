@@ -12,7 +12,7 @@ from emjax import plots
 from emjax.plots import FIGURES
 from emjax.report.drawing.assignments import assignment_pictures, by_certainty
 from emjax.report.drawing.density import density_picture
-from emjax.report.drawing.outlines import OUTLINE_MASS, em_outlines
+from emjax.report.drawing.outlines import OUTLINE_MASS, component_outlines
 from emjax.report.drawing.profile import profile_levels
 from emjax.report.drawing.view import as_view, curves
 from emjax.report.provenance import provenance_rows
@@ -138,7 +138,7 @@ def test_densities_of_positive_data_are_drawn_on_their_support(fits):
 def test_an_outline_holds_its_share_of_a_component(fits, name):
     fit = fits(name)
     drawn, labels = (np.asarray(each) for each in fit.mixture.sample(fit.params, 0, 20_000))
-    for k, (line,) in enumerate(em_outlines(as_view(fit), 0, 1)):
+    for k, (line,) in enumerate(component_outlines(as_view(fit), 0, 1)):
         own = drawn[labels == k]
         # A contour may end at the axes, which close it.
         corner = [] if np.allclose(line[0], line[-1]) else [[min(line[:, 0].min(), 0.0), min(line[:, 1].min(), 0.0)]]

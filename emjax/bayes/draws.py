@@ -80,20 +80,11 @@ def describe_draws(
     likelihood = mixture.likelihood
     n_chains, n_draws = np.shape(params.weights)[:2]
     flat = jax.tree.map(lambda leaf: leaf.reshape(n_chains * n_draws, *leaf.shape[2:]), params)
-    rows = subset_rows(len(values), _ALIGNMENT_ROWS)
-    chosen = samples.take(rows)
-    reference = map_fit.predict_proba(chosen).T
-    if chosen.weights is not None:
-        reference = reference * chosen.weights[None, :]
-    anchors = observed(values[anchor_rows(values)])
-    # Rows that only fill up are nobody's.
-    reference = np.pad(reference, ((0, 0), (0, padded_rows(len(rows)) - len(rows))))
-    known = observed_rows(chosen.values, chosen.labels)
-    overlap, anchored = _compare_to_reference(likelihood, flat, reference, known, anchors)
+    overlap, anchored = overlap_with_reference(likelihood, flat, map_fit, samples)
     alignment = align.align(
         np.asarray(_component_vectors(likelihood, flat)),
         np.asarray(_component_vectors(likelihood, _one(map_fit.params)))[0],
-        np.asarray(overlap),
+        overlap,
     )
     if not exchangeable:
         alignment = alignment.unmoved
@@ -114,6 +105,24 @@ def describe_draws(
         kept_rows=kept_rows,
         alignment=alignment,
     )
+
+
+def overlap_with_reference(
+    mixture: Mixture, params: MixtureParams, map_fit: Fit, samples: Samples
+) -> tuple[np.ndarray, np.ndarray]:
+    """How much the components of draws ``(S, ...)`` share of the data with those of EM's MAP, by which labels are
+    aligned, ``(S, K, K)``, and the log density of the anchors ``(S, anchor)``."""
+    rows = subset_rows(samples.n_samples, _ALIGNMENT_ROWS)
+    chosen = samples.take(rows)
+    reference = map_fit.predict_proba(chosen).T
+    if chosen.weights is not None:
+        reference = reference * chosen.weights[None, :]
+    # Rows that only fill up are nobody's.
+    reference = np.pad(reference, ((0, 0), (0, padded_rows(len(rows)) - len(rows))))
+    known = observed_rows(chosen.values, chosen.labels)
+    anchors = observed(samples.values[anchor_rows(samples.values)])
+    overlap, anchored = _compare_to_reference(mixture, params, reference, known, anchors)
+    return np.asarray(overlap), np.asarray(anchored)
 
 
 def labelled_draws(mixture: Mixture, params: MixtureParams, map_fit: Fit) -> align.LabelledDraws:

@@ -84,10 +84,9 @@ def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str
     # The remedy leads already; what stays of the reason are the numbers behind it.
     reasons = document["reasons"] if trusted else [reason.replace(f"{remedy} ", "") for reason in document["reasons"]]
     if identified(diagnostics.get("alignment")):
-        table = tables.parameter_table(
-            tables.without_pairs(document["parameters"]), document["level"], trusted=trusted,
-            intervals=intervals_count(diagnostics, verdict), prior=em.get("prior", "none") != "none",
-        )  # fmt: skip
+        counts = intervals_count((em.get("intervals") or {}).get("status"), verdict)
+        rows, prior = tables.without_pairs(document["parameters"]), em.get("prior", "none") != "none"
+        table = tables.parameter_table(rows, document["level"], trusted=trusted, intervals=counts, prior=prior)
     else:
         table = tables.invariant_table(document["invariants"], trusted=trusted)
     return [

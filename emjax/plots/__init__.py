@@ -7,7 +7,7 @@
     figure = plots.classification(fit)
     figure.savefig("classification.png", dpi=200)
 
-``fit.plot("classification")`` draws the same; `FIGURES` has what can be drawn of which object.
+``fit.plot("classification")`` draws the same; `FIGURES` has what can be drawn of which object. ``width`` is in inches.
 
 A figure belongs to nobody: no pyplot, no global setting and no backend is touched. EM is orange and dashed, the
 posterior blue and solid; draws that have not converged are grey. Where colours tell components apart, symbols do too.
@@ -28,7 +28,7 @@ from emjax.report.drawing.intervals import intervals
 from emjax.report.drawing.labels import labels
 from emjax.report.drawing.modes import modes
 from emjax.report.drawing.ranks import ranks
-from emjax.report.notebook import thumbnail as thumbnail
+from emjax.report.svg import thumbnail as thumbnail
 
 __all__ = [
     "FIGURES",

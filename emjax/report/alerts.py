@@ -18,11 +18,8 @@ from emjax.wording import fixed
 
 @dataclasses.dataclass(frozen=True)
 class Alert:
-    """Something that must be read before any number: a short name, a sentence, and what it is about.
-
-    ``about`` is ``posterior``, ``em``, ``labels``, ``trust`` (labels that mean something, but less than was asked for)
-    or ``intervals``.
-    """
+    """Something that must be read before any number: a short name, a sentence, and what it is about, which is
+    ``posterior``, ``em``, ``labels``, ``trust`` (labels that mean less than was asked for) or ``intervals``."""
 
     title: str
     text: str
@@ -32,14 +29,9 @@ class Alert:
 def alerts(diagnostics: Mapping[str, Any], verdict: str = "", needed_trust: float = TRUST_LOW) -> list[Alert]:
     """What is wrong with either side, gravest first; empty where both can be trusted.
 
-    Parameters
-    ----------
-    diagnostics
-        As `Comparison.diagnostics` has them; a side or the alignment may be missing.
-    verdict
-        Of a comparison; where it is for EM, the posterior bears EM's rough intervals out.
-    needed_trust
-        The alignment trust below which labels are not trusted enough.
+    ``diagnostics`` are those of `Comparison.diagnostics`, where a side or the alignment may be missing. Where the
+    ``verdict`` is for EM, the posterior bears EM's rough intervals out. Labels are not trusted enough below
+    ``needed_trust``.
     """
     posterior, em, alignment = (diagnostics.get(key) for key in ("posterior", "em", "alignment"))
     found = []
@@ -58,7 +50,7 @@ def alerts(diagnostics: Mapping[str, Any], verdict: str = "", needed_trust: floa
     intervals = (em or {}).get("intervals") or {}
     if em and em["status"] == "converged" and intervals.get("status", "ok") not in ("ok", "rough"):
         found.append(Alert("EM has no standard errors", intervals["message"], "intervals"))
-    elif not intervals_count(diagnostics, verdict):
+    elif not intervals_count(intervals.get("status"), verdict):
         found.append(Alert("EM's intervals cannot be trusted (rough)", intervals["message"], "intervals"))
     return found
 
@@ -82,9 +74,8 @@ def identified(alignment: Mapping[str, Any] | None) -> bool:
     return alignment is None or (alignment["trust"] is not None and alignment["trust"] >= TRUST_LOW)
 
 
-def intervals_count(diagnostics: Mapping[str, Any], verdict: str) -> bool:
+def intervals_count(status: str | None, verdict: str) -> bool:
     """Whether EM's intervals may be read: their own check does not doubt them, or the posterior bears them out."""
-    status = ((diagnostics.get("em") or {}).get("intervals") or {}).get("status")
     return status != "rough" or verdict in EM_IS_ENOUGH
 
 

@@ -58,17 +58,10 @@ _MEASURES: dict[str, tuple[str, Callable[[float], str]]] = {
 class Gauge:
     """One measured difference on a bar whose limits stand at the same places for all.
 
-    Attributes
-    ----------
-    label, where
-        What is measured, and of which parameter (may be empty).
-    value, limit, second_limit
-        As text: measured, and the most for ``em_sufficient`` and for ``em_with_intervals``.
-    place
-        Percent of the bar's length; None where the value could not be computed.
-    zone
-        ``enough``, ``intervals``, ``mcmc``, ``unknown``, or ``unlabelled``: a difference of single components where
-        those have no meaning.
+    Texts are what is measured, ``where`` (the parameter, may be empty), the value, and the most for ``em_sufficient``
+    and for ``em_with_intervals``. ``place`` is in percent of the bar's length, None where the value could not be
+    computed. ``zone`` is ``enough``, ``intervals``, ``mcmc``, ``unknown``, or ``unlabelled``: a difference of single
+    components where those have no meaning.
     """
 
     label: str
@@ -86,7 +79,9 @@ def gauges(comparison: Comparison) -> list[Gauge]:
     by_label = {
         "difference_in_sd": [(abs(row.difference_in_sd), row.name) for row in rows],
         "mass_deficit": [(comparison.level - row.mass_in_em_interval, row.name) for row in rows],
-        "log_width_ratio": [(_log(row.width_ratio), row.name) for row in rows],
+        "log_width_ratio": [
+            (abs(math.log(row.width_ratio)) if row.width_ratio > 0 else math.nan, row.name) for row in rows
+        ],
     }
     measured = {
         "total_variation": (found["total_variation"]["value"], ""),
@@ -98,10 +93,6 @@ def gauges(comparison: Comparison) -> list[Gauge]:
         _gauge(key, value, where, comparison.thresholds, meaningful=identified or key not in by_label)
         for key, (value, where) in measured.items()
     ]
-
-
-def _log(ratio: float) -> float:
-    return abs(math.log(ratio)) if ratio > 0 else math.nan
 
 
 def _gauge(key: str, value: float, where: str, limits: Thresholds, *, meaningful: bool) -> Gauge:

@@ -16,25 +16,15 @@ from emjax.report import tables
 from emjax.report.drawing.picture import write_figure
 from emjax.result import Fit
 from emjax.table import Table
+from emjax.uncertainty.information import Intervals
 from emjax.verdict import DEFAULT_THRESHOLDS
 
 
 def write_files(source: Fit | Posterior | Comparison, folder: str | os.PathLike[str]) -> list[Path]:
     """Write every figure as SVG and PDF into ``figures/``, every table as CSV and LaTeX into ``tables/``.
 
-    Parameters
-    ----------
-    source
-        What was fitted. A figure that does not apply, as assignments of a single component, is left out.
-    folder
-        Where the folders go; what is there under the same names is replaced.
-
-    Raises
-    ------
-    ConfigError
-        If a file cannot be written.
-    OSError
-        If a folder cannot be made.
+    A figure that does not apply, as assignments of a single component, is left out; what is in the ``folder`` under the
+    same names is replaced. Raises ConfigError if a file cannot be written, OSError if a folder cannot be made.
     """
     place = user_path(folder)
     paths = write_tables(tables_of(source), place / "tables")
@@ -48,12 +38,12 @@ def write_files(source: Fit | Posterior | Comparison, folder: str | os.PathLike[
     return paths
 
 
-def tables_of(source: Fit | Posterior | Comparison) -> list[Table]:
-    """All tables of a result, each under a name of its own (`Table.of`)."""
+def tables_of(source: Fit | Posterior | Comparison, intervals: Intervals | None = None) -> list[Table]:
+    """All tables of a result, each under a name of its own (`Table.of`); ``intervals`` are a fit's own by default."""
     if isinstance(source, Fit):
-        intervals = source.intervals()
-        good, prior = intervals.status.value == "ok", source.mixture.prior is not None
-        estimates = tables.interval_table(map(vars, intervals.rows), intervals.level, good=good, prior=prior)
+        known = source.intervals() if intervals is None else intervals
+        good, prior = known.status.value == "ok", source.mixture.prior is not None
+        estimates = tables.interval_table(map(vars, known.rows), known.level, good=good, prior=prior)
         return [estimates, tables.optima_table(source.optima)]
     if isinstance(source, Posterior):
         frame = source.to_frame().rename(columns={"parameter": "name", "rhat": "r_hat"})

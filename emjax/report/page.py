@@ -75,8 +75,8 @@ def render_report(
     command: str | None = None,
 ) -> str:
     """The page of `write_report` as text."""
-    from emjax.report import evidence, tables
-    from emjax.report.alerts import alerts_of
+    from emjax.report import evidence
+    from emjax.report.alerts import alerts_of, intervals_count
     from emjax.report.provenance import provenance_rows
 
     fit, posterior, intervals = comparison.fit, comparison.posterior, comparison.intervals
@@ -99,38 +99,28 @@ def render_report(
             "gauges": evidence.gauges(comparison),
             "judged": fit.converged and posterior.converged,
         },
-        "invariants": tables.invariant_table(comparison.invariants, trusted=posterior.converged),
         "way": f"{fit.message} It took {count(fit.n_iter, 'iteration')}.",
         "posterior_message": posterior.message,
-        "checks": tables.check_table(posterior, comparison.thresholds.trust),
-        "mode_table": tables.mode_table(posterior).first(tables.MOST_OPTIMA),
-        "quantities": tables.quantity_table(posterior).first(tables.MOST_ROWS),
         "seconds": comparison.cost,
-        "cost": tables.cost_table(comparison.cost),
-        "parameters": tables.of_comparison(comparison).first(tables.MOST_ROWS, "comparison.json"),
-        "intervals_count": tables.intervals_count(comparison),
+        "intervals_count": intervals_count(intervals.status.value, comparison.verdict),
         "interval_message": intervals.message,
         "provenance": [*_rests_on(comparison), *provenance_rows(fit, provenance, command)],
-        **_pictures(comparison),
     }
-    return _render(fit, content)
+    return _render(comparison, content, "comparison.json")
 
 
 def render_fit(
     fit: Fit, intervals: Intervals, *, provenance: Mapping[str, Any], command: str, assignments_file: str = ""
 ) -> str:
     """The page of a fit alone as text; ``assignments_file`` names what lies beside it."""
-    from emjax.report import tables
     from emjax.report.alerts import Alert, ended
     from emjax.report.provenance import provenance_rows
 
     word, good = ended(fit.status.value, fit.n_iter, as_asked=fit.exact_iterations, spurious=fit.spurious)
     counts = intervals.status.value == "ok"
-    rows, prior = [vars(row) for row in intervals.rows], fit.mixture.prior is not None
-    parameters = tables.interval_table(rows, intervals.level, good=counts, prior=prior)
     results = [
         ("Log-likelihood", number(fit.log_likelihood, 8)),
-        ("Log prior", number(fit.log_prior, 6) if prior else ""),
+        ("Log prior", number(fit.log_prior, 6) if fit.mixture.prior is not None else ""),
         ("BIC (the lower the better)", number(fit.bic(), 8)),
         ("Starts that ended here", f"{fit.optima[0].count:,} of {sum(each.count for each in fit.optima):,}"),
     ]
@@ -144,7 +134,6 @@ def render_fit(
         "status": {"word": word, "message": fit.message if good else "", "facts": results},
         "assignments_file": assignments_file,
         "way": f"It took {count(fit.n_iter, 'iteration')}.",
-        "parameters": parameters.first(tables.MOST_ROWS, "em.json"),
         "intervals_count": counts,
         "interval_message": intervals.status.message,
         "provenance": [
@@ -152,9 +141,8 @@ def render_fit(
             ("Standard errors are taken in the space", intervals.space),
             *provenance_rows(fit, provenance, command),
         ],
-        **_pictures(fit),
     }
-    return _render(fit, content)
+    return _render(fit, content, "em.json", intervals)
 
 
 def render(template: str, content: Mapping[str, Any], package: str = "", css: str = "") -> str:
@@ -178,13 +166,23 @@ def render(template: str, content: Mapping[str, Any], package: str = "", css: st
     return environment.get_template(template).render({"style": Markup(style), **content})  # our own, no data in it
 
 
-def _render(fit: Fit, content: Mapping[str, Any]) -> str:
-    from emjax.report import tables
+def _render(
+    source: Fit | Comparison, content: Mapping[str, Any], document: str, intervals: Intervals | None = None
+) -> str:
+    """The page with the subject, the figures and the tables, whose further rows are in ``document``."""
+    from emjax.report.files import tables_of
+    from emjax.report.tables import MOST_OPTIMA, MOST_ROWS
+    from emjax.result import Fit
 
+    most = {"modes": MOST_OPTIMA, "optima": MOST_OPTIMA}
     shared = {
-        "subject": _subject(fit),
-        "optima": tables.optima_table(fit.optima).first(tables.MOST_OPTIMA),
+        "subject": _subject(source if isinstance(source, Fit) else source.fit),
+        "tables": {
+            table.of: table.first(most.get(table.of, MOST_ROWS), document if table.of == "parameters" else "")
+            for table in tables_of(source, intervals)
+        },
         "assignments_file": "",
+        **_pictures(source),
     }
     return render("report.html.j2", {**shared, **content})
 

@@ -27,8 +27,9 @@ def provenance_rows(fit: Fit, provenance: Mapping[str, Any] | None, command: str
                 "sha256": fingerprint(fit.data, fit.samples.weights, fit.samples.labels),
             },
         }
-    command = command or _command(given.pop("command", None))
-    for name in ("command", "files", "format", "model"):  # the page's subject says what the model is
+    known = given.pop("command", None) or ""
+    command = command or (" ".join(map(str, known)) if isinstance(known, list | tuple) else str(known))
+    for name in ("files", "format", "model"):  # the page's subject says what the model is
         given.pop(name, None)
     rows = [("Command", command)] if command else []
     data = given.pop("data", None)
@@ -37,11 +38,8 @@ def provenance_rows(fit: Fit, provenance: Mapping[str, Any] | None, command: str
         data = None
     if data:
         rows.append(("Data", str(data)))
-    return rows + [(_label(str(key)), _flat(value)) for key, value in given.items() if _flat(value)]
-
-
-def _command(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
+    labels = {key: str(key).replace("_", " ").capitalize() for key in given}
+    return rows + [(labels[key], _flat(value)) for key, value in given.items() if _flat(value)]
 
 
 def _data_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
@@ -59,10 +57,6 @@ def _data_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [(label, _flat(data[key])) for key, label in names.items() if data.get(key)]
     features = data.get("feature_names")
     return [*rows, ("Features", listed([str(name) for name in features], 12))] if features else rows
-
-
-def _label(key: str) -> str:
-    return key.replace("_", " ").capitalize()
 
 
 def _flat(value: Any) -> str:

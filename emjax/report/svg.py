@@ -1,10 +1,11 @@
-"""A figure as an SVG image inside the page, in the page's own font and in the colours of a light or a dark page."""
+"""A figure as an SVG image inside a page, in the page's own font and in the colours of a light or a dark page."""
 
 from __future__ import annotations
 
 import base64
 import io
 import re
+from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
@@ -67,7 +68,10 @@ def data_uri(figure: Figure, *, sheet: bool = False) -> str:
     return f"data:image/svg+xml;base64,{encoded}"
 
 
-def pixels(figure: Figure) -> tuple[int, int]:
-    """Width and height in CSS pixels."""
-    width, height = figure.get_size_inches()
-    return round(96 * width), round(96 * height)
+def thumbnail(plot: Callable[..., Figure]) -> str:
+    """The address of an image of ``plot(width=...)`` for a notebook; empty where there is nothing to draw, as of
+    parameters that are not finite. A notebook shows the text then."""
+    try:
+        return data_uri(plot(width=4.4), sheet=True)
+    except (ValueError, ArithmeticError, RuntimeError, LookupError, OSError):
+        return ""

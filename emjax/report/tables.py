@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from emjax.catalogue import SAMPLERS
 from emjax.naming import of_pairs
+from emjax.report.alerts import intervals_count
 from emjax.table import Cell, Column, Table, of_estimate, of_interval, of_number, of_share
-from emjax.verdict import EM_IS_ENOUGH
 from emjax.wording import MISSING, count, decimals_for, fixed, number, percent, seconds, signed
 
 if TYPE_CHECKING:
@@ -39,18 +39,10 @@ def _stale_unless(cells: Sequence[Cell], good: bool) -> list[Cell]:
 def parameter_table(
     rows: Iterable[Row], level: float, *, trusted: bool = True, intervals: bool = True, prior: bool = False
 ) -> Table:
-    """Every number of the mixture by EM and by the posterior.
+    """Every number of the mixture by EM and by the posterior, of rows as `Comparison.to_dict` has them.
 
-    Parameters
-    ----------
-    rows
-        As ``parameters`` of `Comparison.to_dict`.
-    level
-        That of the intervals.
-    trusted, intervals
-        Whether the draws are a posterior, and whether EM's intervals may be read.
-    prior
-        Whether EM's estimate is a mode of the posterior.
+    ``trusted`` and ``intervals`` say whether the draws are a posterior and whether EM's intervals may be read,
+    ``prior`` whether EM's estimate is a mode of the posterior.
     """
     em, posterior = "MAP" if prior else "EM", "posterior" if trusted else "not converged"
     header = (
@@ -92,14 +84,9 @@ def of_comparison(comparison: Any) -> Table:
         map(vars, comparison.rows),
         comparison.level,
         trusted=comparison.posterior.converged,
-        intervals=intervals_count(comparison),
+        intervals=intervals_count(comparison.intervals.status.value, comparison.verdict),
         prior=comparison.fit.mixture.prior is not None,
     )
-
-
-def intervals_count(comparison: Any) -> bool:
-    """Whether EM's intervals may be read: their own check does not doubt them, or the posterior bears them out."""
-    return comparison.intervals.status.value != "rough" or comparison.verdict in EM_IS_ENOUGH
 
 
 def interval_table(rows: Iterable[Row], level: float, *, good: bool = True, prior: bool = False) -> Table:

@@ -38,11 +38,11 @@ def mode(fit: emjax.Fit, laplace: float, mass: float, visits: list[float]) -> Po
     return PosteriorMode(fit.params, fit.objective, -100.5, laplace, mass, float(np.mean(visits)), tuple(visits), 3)
 
 
-def imitated(x: object, spread: float) -> Comparison:
+def imitated(x: object, spread: float, **known: object) -> Comparison:
     """Draws around EM's estimate with labels of random order, in chains that agree but for chain 7, whose first mean
     is off; and three modes, the last of which no draw has seen. The comparison holds what figures read."""
     mixture = emjax.Mixture(emjax.Normal("diag"), 2)
-    fit = emjax.fit(mixture, x, key=jax.random.key(0), n_init=2)
+    fit = emjax.fit(mixture, x, key=jax.random.key(0), n_init=2, **known)
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
         coordinates = mixture.coordinates(fit.data.shape[1])
@@ -167,6 +167,12 @@ def test_the_gaps_that_are_drawn_give_the_separation_of_the_alignment(case, requ
     assert pair.separation == pytest.approx(posterior.alignment.separation, abs=1e-12)
     assert np.median(pair.relative) == pytest.approx(1.0)
     assert (pair.relative >= -1e-9).all()
+
+
+def test_gaps_are_weighted_as_the_alignment_is():
+    rng = np.random.default_rng(3)
+    posterior = imitated(rng.normal(size=150), 1.0, weights=rng.integers(0, 9, 150).astype(float)).posterior
+    assert pair_gaps(posterior)[0].separation == pytest.approx(posterior.alignment.separation, abs=1e-12)
 
 
 def test_permutations_are_counted_and_told(separate):

@@ -99,9 +99,7 @@ def write_pages(view: StudyView, target: Path, *, figures: bool = True) -> Writt
     from emjax.experiments.summary.tables import main_table, summary_frame, verdict_tables
     from emjax.experiments.summary.verdicts import cell_verdicts
 
-    refuse_links(target)  # before anything is worked out
-    for folder in (target, *(target / name for name in FOLDERS)):
-        sweep_folder(folder)
+    prepare(target)
     records = cell_verdicts(view)
     found = find(view, records)
     matrix, by_cell = verdict_tables(view, records)
@@ -128,26 +126,23 @@ def write_single(run: SingleRun, target: Path) -> list[Path]:
     """Write the figures and tables of a single run into a folder; raises as `SingleRun.fit` does, and ConfigError."""
     from emjax.report.files import write_files
 
-    refuse_links(target)  # before anything is worked out
-    source = run.comparison or run.posterior or run.fit
-    for folder in (target, *(target / name for name in FOLDERS)):
-        sweep_folder(folder)
-    return write_files(source, target)
+    prepare(target)
+    return write_files(run.comparison or run.posterior or run.fit, target)
 
 
 def write_index(written: Sequence[Written], target: Path) -> Path:
     """Write the page that links several studies' pages, and return its path."""
     studies = [
-        {
-            "link": Path(os.path.relpath(entry.page, target.parent)).as_posix(),
-            "title": entry.title,
-            "answer": elided(entry.answer, 200),
-        }
+        {"link": link_from(target, entry.page), "title": entry.title, "answer": elided(entry.answer, 200)}
         for entry in written
     ]
-    return write_page(
-        target, "studies.html.j2", title=count(len(studies), "study", "studies"), subject="", studies=studies
-    )
+    title = count(len(studies), "study", "studies")
+    return write_page(target, "studies.html.j2", title=title, subject="", studies=studies)
+
+
+def link_from(page: Path, other: Path) -> str:
+    """The address of another file on a page."""
+    return Path(os.path.relpath(other, page.absolute().parent)).as_posix()
 
 
 def write_page(path: Path, template: str, *, script: str = "", **content: Any) -> Path:
@@ -162,14 +157,17 @@ def write_page(path: Path, template: str, *, script: str = "", **content: Any) -
     return _write(path, render(template, {**ours, **content}, _PACKAGE, "study.css"))
 
 
-def refuse_links(target: Path) -> None:
-    """Refuse, by ConfigError, a folder in which one for pages is a link: it might lead anywhere."""
+def prepare(target: Path) -> None:
+    """Before anything is worked out: refuse, by ConfigError, a folder in which one for pages is a link, which may lead
+    anywhere, and clear away what was left unfinished."""
     for name in FOLDERS:
         if (target / name).is_symlink():
             raise ConfigError(
                 f"{printable(target / name)}: is a link, and links are not followed for writing; remove it, or choose "
                 "another folder with --out"
             )
+    for folder in (target, *(target / name for name in FOLDERS)):
+        sweep_folder(folder)
 
 
 def _write(path: Path, text: str) -> Path:
@@ -256,16 +254,10 @@ def _done(view: StudyView, cell: str) -> str:
 def _failures(view: StudyView) -> Table:
     from emjax.table import Cell, Column, Table
 
-    rows = [
-        [
-            Cell(view.cell_label(view.cell[job.cell]), link=f"cells/{job.cell}.html"),
-            job.method,
-            f"{job.first} to {job.stop - 1}",
-            f"{attempts}",
-            elided(error, 300),
-        ]
-        for job, error, attempts in view.failures[:_MOST_FAILURES]
-    ]
+    rows = []
+    for job, error, attempts in view.failures[:_MOST_FAILURES]:
+        cell = Cell(view.cell_label(view.cell[job.cell]), link=f"cells/{job.cell}.html")
+        rows.append([cell, job.method, f"{job.first} to {job.stop - 1}", f"{attempts}", elided(error, 300)])
     n = len(view.failures)
     notes = [f"The first {_MOST_FAILURES} of {n}."] if n > _MOST_FAILURES else []
     heads = [("cell", "word"), ("method", "word"), ("replicates", "number"), ("attempts", "number"), ("error", "name")]

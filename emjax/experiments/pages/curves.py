@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from emjax.experiments.pages.lanes import Lanes, Panel, best_axes, lanes, place_of
-from emjax.experiments.pages.marks import HOLLOW, Mark, draw_points, log_ticks, method_marks, panel_axes
+from emjax.experiments.pages.marks import HOLLOW, Mark, draw_estimates, log_ticks, method_marks, panel_axes
 from emjax.experiments.summary.estimates import expected_band
 from emjax.experiments.summary.measures import KIND, PARAMETER, Measure
 from emjax.experiments.summary.view import Axis, StudyView
@@ -37,18 +37,8 @@ _MOST_LINES = 2
 class Curves:
     """A figure of curves: by panel its title, and a frame per method with ``place, value, lower, upper, doubtful``.
 
-    Attributes
-    ----------
-    axis
-        What runs along; None where there is one cell.
-    panels
-        Side by side, with one vertical scale unless ``own_scales``.
-    measure, ylabel
-        What is measured, and what stands beside the axis.
-    level, band
-        Nominal level and the band around it, for coverage.
-    own_scales
-        Whether every panel has a vertical scale of its own.
+    What runs along is ``axis``, None where there is one cell. Of coverage there is the nominal ``level`` and the
+    ``band`` around it. Panels have one vertical scale unless ``own_scales``.
     """
 
     axis: Axis | None
@@ -165,86 +155,50 @@ def draw_curves(curves: Curves, marks: Mapping[str, Mark], width: float) -> Figu
     """All panels, the key of the methods above them."""
     n_panels = len(curves.panels)
     n_columns = 1 if width < _NARROW else {1: 1, 2: 2, 4: 2}.get(n_panels, 3)
-    there = {name: mark for name, mark in marks.items() if any(name in methods for _, methods in curves.panels)}
-    gap = 0.62 if curves.own_scales else 0.2
-    each = (width - 0.86) / n_columns - gap
-    figure, places = panel_axes(width, n_panels, n_columns, min(max(0.62 * each, 1.45), 2.3), gap, there)
-    common = _limits(curves, [frame for _, methods in curves.panels for frame in methods.values()])
+    each = width / n_columns - 0.7
+    tall = min(max(0.62 * each, 1.45), 2.3) + 0.45
+    there, common = {name for _, methods in curves.panels for name in methods}, not curves.own_scales
+    figure, places = panel_axes(width, n_panels, n_columns, tall, marks, there, sharey=common)
+    everywhere = [frame for _, methods in curves.panels for frame in methods.values()]
     for place, (axes, (title, methods)) in enumerate(zip(places, curves.panels, strict=True)):
-        limits = _limits(curves, list(methods.values())) if curves.own_scales else common
-        _draw_panel(axes, curves, methods, marks, limits)
+        _draw_panel(axes, curves, methods, marks, pd.concat(everywhere if common else [*methods.values()])["value"])
         _ticks(axes, curves.axis, each)
         last_row, first_column = place + n_columns >= n_panels, place % n_columns == 0
         axes.set_xlabel(curves.axis.label if curves.axis and last_row else "")
         axes.set_ylabel(curves.ylabel if first_column else "")
-        if not curves.own_scales:
-            axes.tick_params(labelbottom=last_row, labelleft=first_column)
+        axes.tick_params(labelbottom=last_row or curves.own_scales)
         axes.set_title(elided(title, int(11 * each)), color=style.MUTED, pad=4)
     return figure
 
 
-def _limits(curves: Curves, frames: Sequence[pd.DataFrame]) -> tuple[str, float, float]:
-    """The vertical scale and its ends, so that all points and bands fit in."""
-    joined = pd.concat(frames)
-    values = joined["value"].to_numpy(float)
-    everything = joined[["value", "lower", "upper"]].to_numpy(float).ravel()
-    everything = everything[np.isfinite(everything)]
-    # A logarithmic axis has no place for the loss of a method that is, by chance, ahead of the truth.
-    if curves.measure.logarithmic and (values > 0).all() and values.max() / values.min() > 4:
-        # The lower end of a band may lie below zero.
-        above = everything[everything > values.min() / 4]
-        return "log", above.min() / 1.15, above.max() * 1.15
-    if curves.band is not None:
-        everything = np.append(everything, [*curves.band])
-    if curves.measure.name == "bias" or curves.measure.logarithmic:
-        everything = np.append(everything, 0.0)
-    low, high = everything.min(), everything.max()
-    room = 0.06 * (high - low) or 0.05 * max(abs(high), 1.0)
-    return "linear", low - (0.0 if low == 0 else room), high + room
-
-
 def _draw_panel(
-    axes: Axes,
-    curves: Curves,
-    methods: Mapping[str, pd.DataFrame],
-    marks: Mapping[str, Mark],
-    limits: tuple[str, float, float],
+    axes: Axes, curves: Curves, methods: Mapping[str, pd.DataFrame], marks: Mapping[str, Mark], values: pd.Series
 ) -> None:
-    axes.set_yscale(limits[0])
-    if curves.axis is not None and curves.axis.logarithmic:
-        axes.set_xscale("log")
+    """The estimates of all methods; ``values`` are all that stand on the same scale."""
+    # A logarithmic axis has no place for the loss of a method that is, by chance, ahead of the truth, nor for the lower
+    # end of every band.
+    logarithmic = curves.measure.logarithmic and bool((values > 0).all()) and values.max() > 4 * values.min()
+    floor = values.min() / 4 if logarithmic else -np.inf
+    axis = curves.axis
+    axes.set(yscale="log" if logarithmic else "linear", xscale="log" if axis and axis.logarithmic else "linear")
     if curves.band is not None:
         axes.axhspan(*curves.band, color=style.DATA_FILL, linewidth=0, alpha=0.75, zorder=0)
     line = 0.0 if curves.measure.name == "bias" else curves.level
     if line is not None:
         axes.axhline(line, color=style.MUTED, linewidth=1, zorder=1)
-    numeric = curves.axis is not None and curves.axis.numeric and len(curves.axis.values) > 1
-    joined = numeric and not (curves.axis is not None and curves.axis.drawn)
+    numeric = axis is not None and axis.numeric and len(axis.values) > 1
+    shade = (0.16 if len(marks) < 5 else 0.08) if numeric and axis and not axis.drawn else 0.0
     for order, (method, mark) in enumerate(marks.items()):
-        if method not in methods:
-            continue
-        points = methods[method]
-        x, value = points["place"].to_numpy(float), points["value"].to_numpy(float)
-        lower, upper = (points[side].to_numpy(float) for side in ("lower", "upper"))
-        if limits[0] == "log":  # which cannot hold the lower end of every band
-            lower, upper = np.maximum(lower, limits[1]), np.maximum(upper, limits[1])
-        if joined:
-            axes.fill_between(x, lower, upper, color=mark.color, alpha=0.16 if len(marks) < 5 else 0.08, linewidth=0)
-            axes.plot(x, value, zorder=3, color=mark.color, linestyle=mark.line, linewidth=1.5)
-        else:
+        if method in methods:
+            x = methods[method]["place"].to_numpy(float)
             x = x if numeric else x + 0.5 * ((order + 0.5) / len(marks) - 0.5)
-            axes.vlines(x, lower, upper, color=mark.color, linewidth=1.4)
-        draw_points(axes, x, value, mark, 4.5 if joined else 5.5, points["doubtful"], name_of(method))
+            draw_estimates(axes, x, methods[method], mark, floor=floor, joined=shade, name=f"points of {method}")
     axes.grid(axis="y")
     style.finish(axes, n_y=5)
-    axes.set_ylim(limits[1], limits[2])
-    if limits[0] == "log":
-        log_ticks(axes)
-
-
-def name_of(method: str) -> str:
-    """The name that the points of a method have in an SVG file."""
-    return f"points of {method}"
+    if logarithmic:
+        log_ticks(axes.yaxis)
+    elif curves.measure.logarithmic:
+        axes.set_ylim(bottom=min(axes.get_ylim()[0], 0.0))
 
 
 def fitted(names: Sequence[str], width: int) -> list[str]:
@@ -267,21 +221,15 @@ def _ticks(axes: Axes, axis: Axis | None, width: float) -> None:
         return
     if axis.drawn:  # whose values are no round numbers
         if axis.logarithmic:
-            log_ticks(axes, along="x")
+            log_ticks(axes.xaxis)
         return
     places = [float(value) for value in axis.values] if axis.numeric else [*map(float, range(len(axis.values)))]
-    names = [style.compact(value) if axis.numeric else value_text(value) for value in axis.values]
-    if not axis.numeric or len(places) == 1:
-        beside = 0.6 * (max(abs(places[0]), 1) if axis.numeric else 1)
-        axes.set_xlim(min(places) - beside, max(places) + beside)
-        names = fitted(names, max(4, int(12 * width / len(names))))
-    else:
-        where = np.log10(places) if axis.logarithmic else np.asarray(places)
-        where = (where - where[0]) / (where[-1] - where[0]) * width * 0.9
-        kept = [0]
-        for place in range(1, len(places)):
-            if where[place] - where[kept[-1]] > 0.04 * (len(names[place]) + len(names[kept[-1]])) + 0.1:
-                kept.append(place)
-        places, names = [places[place] for place in kept], [names[place] for place in kept]
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticks(places, names)
+    if axis.numeric and len(places) > 1:
+        axes.xaxis.set_major_locator(FixedLocator(places, nbins=max(2, int(width / 0.45))))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.compact(value)))
+        return
+    beside = 0.6 * (max(abs(places[0]), 1) if axis.numeric else 1)
+    axes.set_xlim(min(places) - beside, max(places) + beside)
+    names = [style.compact(value) if axis.numeric else value_text(value) for value in axis.values]
+    axes.set_xticks(places, fitted(names, max(4, int(12 * width / len(names)))))

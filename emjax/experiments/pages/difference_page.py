@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from emjax.experiments.pages.build import PAGE, write_page
+from emjax.experiments.pages.build import PAGE, link_from, write_page
 
 if TYPE_CHECKING:
     from emjax.experiments.archive.differences import Difference
@@ -21,14 +20,7 @@ def write_difference(
 ) -> Path:
     """Write the page of what differs between two runs, and return its path.
 
-    Parameters
-    ----------
-    difference
-        Theirs (`emjax.experiments.archive.differences.difference`).
-    first, second
-        The runs; of two studies the page also has their measures side by side.
-    path
-        Where the page goes; an existing file is replaced, a link is not followed.
+    Of two studies it has their measures side by side. An existing file at ``path`` is replaced, no link is followed.
     """
     from emjax.experiments.summary.changes import difference_tables, moved_table, said_of
 
@@ -41,16 +33,6 @@ def write_difference(
     runs = []
     for name, run in zip(names, (first, second), strict=True):
         page = run.folder / PAGE
-        link = Path(os.path.relpath(page, path.absolute().parent)).as_posix() if page.is_file() else ""
-        runs.append((name, str(run.folder), link))
-    return write_page(
-        path,
-        "difference.html.j2",
-        title="What changed",
-        subject="",
-        sentence=sentence,
-        mark=mark,
-        known=known,
-        runs=runs,
-        tables=[table for table in tables if table],
-    )
+        runs.append((name, str(run.folder), link_from(path, page) if page.is_file() else ""))
+    said: dict[str, Any] = {"title": "What changed", "subject": "", "sentence": sentence, "mark": mark, "known": known}
+    return write_page(path, "difference.html.j2", **said, runs=runs, tables=[table for table in tables if table])

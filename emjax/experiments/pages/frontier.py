@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emjax.experiments.pages.marks import HOLLOW, Mark, draw_points, log_ticks, method_marks, panel_axes
+from emjax.experiments.pages.marks import HOLLOW, Mark, draw_estimates, log_ticks, method_marks, panel_axes
 from emjax.experiments.summary.measures import MEASURE, Measure
 from emjax.experiments.summary.view import StudyView
 from emjax.report.drawing import style
@@ -83,9 +83,10 @@ def unbeaten(points: pd.DataFrame, better: int) -> pd.Series:
 @style.drawn
 def draw_frontier(panels: list[Frontier], marks: Mapping[str, Mark], width: float) -> Figure:
     """One panel per measure; seconds are logarithmic, a ring marks what is unbeaten in its cell."""
-    there = {name: mark for name, mark in marks.items() if any((own.points["method"] == name).any() for own in panels)}
+    there = {str(method) for panel in panels for method in panel.points["method"]}
     n_columns = 1 if width < 5 else len(panels)
-    figure, places = panel_axes(width, len(panels), n_columns, min(0.6 * width / n_columns, 3.0), 0.75, there)
+    tall = min(0.6 * width / n_columns, 3.0) + 0.5
+    figure, places = panel_axes(width, len(panels), n_columns, tall, marks, there)
     for axes, panel in zip(places, panels, strict=True):
         _draw_panel(axes, panel, marks)
     return figure
@@ -93,29 +94,18 @@ def draw_frontier(panels: list[Frontier], marks: Mapping[str, Mark], width: floa
 
 def _draw_panel(axes: Axes, panel: Frontier, marks: Mapping[str, Mark]) -> None:
     points = panel.points
-    axes.set_xscale("log")
     values = points["value"].to_numpy(float)
     logarithmic = panel.measure.better < 0 and bool((values > 0).all())
-    if logarithmic:
-        axes.set_yscale("log")
-    floor = values.min() / 3 if logarithmic else -np.inf
+    axes.set(xscale="log", yscale="log" if logarithmic else "linear")
     best = points[points["best"]]
     for _, rings in best.sort_values("seconds").groupby("cell", sort=False, observed=True):
         axes.plot(rings["seconds"], rings["value"], color=style.DATA, linewidth=0.9, zorder=1)
     for method, mark in marks.items():
         own = points[points["method"] == method]
-        if not len(own):
-            continue
-        x, y = own["seconds"].to_numpy(float), own["value"].to_numpy(float)
-        axes.vlines(x, np.maximum(own["lower"], floor), own["upper"], color=mark.color, linewidth=1, alpha=0.7)
-        draw_points(axes, x, y, mark, 5, own["doubtful"])
+        x = own["seconds"].to_numpy(float)
+        draw_estimates(axes, x, own, mark, floor=values.min() / 3 if logarithmic else -np.inf)
     axes.scatter(best["seconds"], best["value"], s=100, facecolor="none", edgecolor=style.INK, linewidth=0.9, zorder=4)
     axes.grid()
     style.finish(axes, "seconds per data set", panel.ylabel)
-    low, high = axes.get_xlim()
-    axes.set_xlim(low / 1.1, high * 1.1)
-    log_ticks(axes, along="x")
-    if logarithmic:
-        low, high = axes.get_ylim()
-        axes.set_ylim(low / 1.05, high * 1.05)
-        log_ticks(axes)
+    for axis in (axes.xaxis, *([axes.yaxis] if logarithmic else [])):
+        log_ticks(axis)

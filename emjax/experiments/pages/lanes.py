@@ -20,17 +20,8 @@ class Panel(NamedTuple):
 
 
 class Lanes(NamedTuple):
-    """How the cells of a study are laid out against one axis.
-
-    Attributes
-    ----------
-    axis
-        What runs along the panels; None where nothing is swept.
-    panels
-        One per value of the second setting, at most `MOST_PANELS`.
-    note
-        What is not drawn, in words; empty if all is.
-    """
+    """How the cells of a study are laid out along one axis, None where nothing is swept: a panel per value of the
+    second setting, at most `MOST_PANELS`, and what is not drawn, in words."""
 
     axis: Axis | None
     panels: tuple[Panel, ...]

@@ -1,4 +1,4 @@
-"""What figures of several panels share: the look and the key of methods, where panels stand, and logarithmic ticks."""
+"""What figures of several panels share: the look and the key of methods, their estimates, and logarithmic ticks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from emjax.experiments.summary.estimates import ENOUGH
 from emjax.report.drawing import style
@@ -27,11 +29,6 @@ class Mark:
     color: str
     line: Any
     marker: str
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """For Matplotlib's ``plot``."""
-        return {"color": self.color, "linestyle": self.line, "marker": self.marker, "linewidth": 1.5}
 
 
 _DOTS = (0, (1.2, 1.4))
@@ -65,51 +62,60 @@ def method_marks(methods: Sequence[Any]) -> dict[str, Mark]:
 
 
 def panel_axes(
-    width: float, n_panels: int, n_columns: int, tall: float, gap: float, marks: Mapping[str, Mark]
+    width: float,
+    n_panels: int,
+    n_columns: int,
+    tall: float,
+    marks: Mapping[str, Mark],
+    there: Iterable[str],
+    **options: Any,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with its panels row by row, each ``tall`` inches and ``gap`` inches apart, below the key of methods."""
-    names, n_rows = [elided(method, 30) for method in marks], math.ceil(n_panels / n_columns)
-    n_keys = max(1, min(len(names), int((width - 0.5) / (0.75 + 0.075 * max(map(len, names), default=0)))))
-    left, right, bottom, above, below = 0.72, 0.14, 0.54, 0.3 + 0.22 * math.ceil(len(names) / n_keys), 0.5
-    each = (width - left - right - (n_columns - 1) * gap) / n_columns
-    height = above + bottom + n_rows * tall + (n_rows - 1) * below
-    figure = style.Picture(figsize=(width, height))
-    edges = {"left": left / width, "right": 1 - right / width, "bottom": bottom / height, "top": 1 - above / height}
-    spaces = {**edges, "wspace": gap / each, "hspace": below / tall}
-    found = list(figure.subplots(n_rows, n_columns, squeeze=False, gridspec_kw=spaces).flat)
-    for spare in found[n_panels:]:
-        spare.remove()
-    handles = [Line2D([], [], markersize=4.5, **mark.options) for mark in marks.values()]
-    look: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.62 / width, 1 - 0.03 / height)}
-    figure.legend(handles, names, ncols=n_keys, handlelength=2.6, columnspacing=1.4, labelcolor=style.INK, **look)
-    return figure, found[:n_panels]
+    """A figure with its panels row by row, below the key of those methods that are there."""
+    shown = {name: mark for name, mark in marks.items() if name in set(there)}
+    above = 0.2 + 0.2 * math.ceil(len(shown) / 3)
+    figure, axes = style.panels(width, n_panels, n_columns, tall, above=above, **options)
+    handles = {
+        elided(name, 30): Line2D([], [], color=mark.color, linestyle=mark.line, marker=mark.marker, markersize=4.5)
+        for name, mark in shown.items()
+    }
+    style.place_key(figure, handles, handlelength=2.6)
+    return figure, axes
 
 
-def draw_points(
-    axes: Axes, x: np.ndarray, y: np.ndarray, mark: Mark, size: float, doubtful: Iterable[bool], name: str | None = None
+def draw_estimates(
+    axes: Axes,
+    x: np.ndarray,
+    points: pd.DataFrame,
+    mark: Mark,
+    *,
+    floor: float = -math.inf,
+    joined: float = 0.0,
+    name: str | None = None,
 ) -> None:
-    """Markers, empty where few trusted outcomes stand behind them; ``name`` is theirs in an SVG file."""
-    look: dict[str, Any] = {"linestyle": "none", "marker": mark.marker, "markersize": size}
-    axes.plot(x, y, color=mark.color, zorder=3, gid=name, **look)
-    chosen = np.fromiter(doubtful, bool)
+    """Estimates with their errors: bars, or where they are ``joined`` a line in a band as dark as that says.
+
+    Markers are empty where few trusted outcomes stand behind them, and have a ``name`` in an SVG file; nothing lies
+    below the ``floor``.
+    """
+    value, lower, upper = (points[column].to_numpy(float) for column in ("value", "lower", "upper"))
+    lower, upper = np.maximum(lower, floor), np.maximum(upper, floor)
+    if joined:
+        axes.fill_between(x, lower, upper, color=mark.color, alpha=joined, linewidth=0)
+        axes.plot(x, value, zorder=3, color=mark.color, linestyle=mark.line, linewidth=1.5)
+    else:
+        axes.vlines(x, lower, upper, color=mark.color, linewidth=1.2)
+    look: dict[str, Any] = {"linestyle": "none", "marker": mark.marker, "markersize": 5}
+    axes.plot(x, value, color=mark.color, zorder=3, gid=name, **look)
+    chosen = points["doubtful"].to_numpy(bool)
     if chosen.any():
         look |= {"markerfacecolor": style.ON_MARK, "markeredgecolor": mark.color}
-        axes.plot(x[chosen], y[chosen], zorder=3.5, **look)
+        axes.plot(x[chosen], value[chosen], zorder=3.5, **look)
 
 
-def log_ticks(axes: Axes, *, along: str = "y") -> None:
+def log_ticks(axis: Axis) -> None:
     """Few labelled ticks on a logarithmic axis, in plain text; 1, 2 and 5 where it spans less than two decades."""
-    axis, ends = (axes.yaxis, axes.get_ylim()) if along == "y" else (axes.xaxis, axes.get_xlim())
-    low, high = (math.log10(end) for end in ends)
-    leading = (1, 2, 5) if high - low < 2 else (1,)
-    step = max(1, math.ceil((high - low) / 6))
-    powers = range(math.floor(low), math.ceil(high) + 1, step)
-    places = [first * 10.0**power for power in powers for first in leading]
-    places = [place for place in places if ends[0] <= place <= ends[1]]
-    if len(places) < 2:
-        places = [ends[0] * (ends[1] / ends[0]) ** share for share in (0.15, 0.5, 0.85)]
-        places = [float(f"{place:.1g}") for place in places]
-    axis.set_major_locator(FixedLocator(sorted(set(places))))
+    low, high = (math.log10(end) for end in axis.get_view_interval())
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high - low < 2 else (1,), numticks=7))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(_plain) if high < 6 and low > -4 else style.POWERS)
 

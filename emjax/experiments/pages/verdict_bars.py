@@ -48,9 +48,7 @@ def verdict_picture(view: StudyView, records: Sequence[CellVerdicts]) -> Picture
 def draw_verdicts(records: Sequence[CellVerdicts], labels: Sequence[str], width: float) -> Figure:
     """Stacked shares of verdicts that were right, wrong and inconclusive; at most `MOST_BARS` cells."""
     records, labels = records[:MOST_BARS], labels[:MOST_BARS]
-    left = min(0.075 * max(map(len, labels)) + 0.2, 0.42 * width)
-    height = 0.82 + 0.27 * len(records)
-    figure, axes = style.single(width, height, left=left, right=0.2, bottom=0.5, top=0.32)
+    figure, (axes,) = style.canvas(width, 0.82 + 0.27 * len(records))
     places = np.arange(len(records))
     start = np.zeros(len(records))
     for name, color, hatch, ink in _PARTS:
@@ -67,8 +65,6 @@ def draw_verdicts(records: Sequence[CellVerdicts], labels: Sequence[str], width:
     axes.set_xlim(0, 1)
     axes.set_xlabel("share of the verdicts")
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
-    axes.set_yticks(places, [elided(label, int(left / 0.072)) for label in labels])
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    style.legend(axes)
+    style.rows_of(axes, places, [elided(label, int(0.42 * width / 0.072)) for label in labels])
+    style.key(figure)
     return figure

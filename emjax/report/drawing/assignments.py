@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +14,7 @@ from emjax.bayes.posterior import Posterior
 from emjax.comparison import Comparison
 from emjax.report.drawing import style
 from emjax.report.drawing.picture import Picture
-from emjax.report.drawing.view import View, as_view, curves, entropy, shares_of_data
+from emjax.report.drawing.view import View, as_view, band, curves, entropy
 from emjax.result import Fit
 from emjax.wording import elided, number, percent
 
@@ -25,12 +26,8 @@ DOUBT = LinearSegmentedColormap.from_list("doubt", ["#9aa3ad", "#d6279a"])
 def assignments(source: Comparison | Fit | Posterior | View, *, width: float = 4.4) -> Figure:
     """Which component a datum comes from: along one feature, or as a map of entropy over two.
 
-    Beyond two features this is `certainty`, which needs no axes of the data.
-
-    Raises
-    ------
-    ValueError
-        For a mixture of a single component, whose assignments are certain.
+    Beyond two features this is `certainty`, which needs no axes of the data. Raises ValueError for a mixture of a
+    single component, whose assignments are certain.
     """
     view = several_components(source)
     return {1: _along, 2: _map}.get(view.n_features, _certainty)(view, width)
@@ -40,10 +37,7 @@ def assignments(source: Comparison | Fit | Posterior | View, *, width: float = 4
 def certainty(source: Comparison | Fit | Posterior | View, *, width: float = 4.4) -> Figure:
     """The chance of the likeliest component over the data, the least certain first.
 
-    Raises
-    ------
-    ValueError
-        For a mixture of a single component.
+    Raises ValueError for a mixture of a single component.
     """
     return _certainty(several_components(source), width)
 
@@ -58,106 +52,78 @@ def several_components(source: Comparison | Fit | Posterior | View) -> View:
 
 def _along(view: View, width: float) -> Figure:
     """The chance of each component along the only feature."""
-    figure, axes = style.single(width, 0.68 * width)
+    figure, (axes,) = style.canvas(width, 0.68 * width)
     found = curves(view)
-    em, draws = found.shares()
+    with np.errstate(invalid="ignore"):
+        em = None if found.em is None else found.em / found.em.sum(axis=0)
+        draws = None if found.draws is None else found.draws / found.draws.sum(axis=1, keepdims=True)
     for k in range(view.n_components):
-        _one_component(axes, view, found.grid, None if em is None else em[k], None if draws is None else draws[:, k], k)
-    if not view.discrete:
-        _rug(axes, view)
+        draw = _component_of_levels if view.family.nominal else _component
+        draw(axes, view, found.grid, None if em is None else em[k], None if draws is None else draws[:, k], k)
+    if not view.family.discrete:
+        look: dict[str, Any] = {"marker": "|", "linewidths": 0.6, "color": style.DATA, "rasterized": view.rasterized}
+        axes.scatter(view.points((0,)), np.full(len(view.rows), -0.03), s=26, **look)
     axes.set_ylim(-0.06, 1.04)
-    room = 0.3 if view.discrete else 0.0
+    room = 0.3 if view.family.discrete else 0.0
     axes.set_xlim(found.grid[0] - room, found.grid[-1] + room)
-    style.legend(axes)
+    style.key(figure)
     style.finish(axes, elided(view.feature_names[0], 50), "chance of the component")
-    if view.nominal:
-        names = view.level_names(0)
-        style.level_ticks(axes.xaxis, names, max(40 // len(names), 3))
+    view.name_levels(axes.xaxis, 0)
     return figure
 
 
-def _one_component(
+def _component(
     axes: Axes, view: View, grid: np.ndarray, em: np.ndarray | None, draws: np.ndarray | None, k: int
 ) -> None:
-    color = view.posterior_color
-    if view.nominal:
-        _one_component_of_levels(axes, view, grid, em, draws, k)
-        return
+    """The chance of one component, whose number stands in the middle of the stretch where it is likeliest."""
+    line = np.zeros(len(grid))
     if draws is not None:
-        lower, upper = np.quantile(draws, [0.5 - view.level / 2, 0.5 + view.level / 2], axis=0)
-        axes.fill_between(grid, lower, upper, color=color, alpha=0.25, linewidth=0)
-        label = view.band_name("band") if k == 0 else None
-        axes.plot(grid, draws.mean(axis=0), color=color, linewidth=1.6, label=label)
+        line, color = draws.mean(axis=0), view.posterior_color
+        axes.fill_between(grid, *band(draws, view.level), color=color, alpha=0.25, linewidth=0)
+        axes.plot(grid, line, linewidth=1.6, color=color, label=view.band_name("band"))
     if em is not None:
-        label = view.em_name if k == 0 else None
-        axes.plot(grid, em, color=style.EM, linestyle=style.EM_LINE, linewidth=1.6, label=label)
-    line = em if em is not None else draws.mean(axis=0) if draws is not None else np.zeros(1)
-    # The number stands in the middle of the stretch where this component is likeliest.
+        line = em
+        axes.plot(grid, line, linewidth=1.6, **view.em_look)
     likely = np.flatnonzero(line >= 0.95 * np.nanmax(line))
     place = likely[len(likely) // 2] if len(likely) else 0
     style.number_mark(axes, k, grid[place], line[place])
 
 
-def _one_component_of_levels(
+def _component_of_levels(
     axes: Axes, view: View, grid: np.ndarray, em: np.ndarray | None, draws: np.ndarray | None, k: int
 ) -> None:
     """Chances at levels, between which there is nothing; components stand side by side."""
     color, symbol = style.component(k)
     x = grid + 0.5 * ((k + 0.5) / view.n_components - 0.5)
     if draws is not None:
-        lower, upper = np.quantile(draws, [0.5 - view.level / 2, 0.5 + view.level / 2], axis=0)
-        shade = color if view.trusted else style.UNTRUSTED
-        axes.vlines(x, lower, upper, color=shade, linewidth=2.0, alpha=0.75)
+        axes.vlines(x, *band(draws, view.level), color=view.shade(k), linewidth=2.0, alpha=0.75)
         if em is None:
-            axes.plot(x, draws.mean(axis=0), linestyle="none", marker="_", color=shade)
+            axes.plot(x, draws.mean(axis=0), "_", color=view.shade(k))
     if em is not None:
-        axes.plot(x, em, linestyle="none", marker=symbol, markersize=5.5, color=color)
-    axes.plot([], [], linestyle="none", marker=symbol, color=color, label=f"{k}")
-
-
-def _rug(axes: Axes, view: View) -> None:
-    x = view.points((0,))[:, 0]
-    axes.scatter(
-        x, np.full(len(x), -0.03), marker="|", s=26, linewidths=0.6, color=style.DATA, rasterized=view.rasterized
-    )
+        axes.plot(x, em, symbol, markersize=5.5, color=color)
+    axes.plot([], [], symbol, color=color, label=f"{k}")
 
 
 def _map(view: View, width: float) -> Figure:
     """Two features with the entropy of each assignment as colour and size."""
-    em, posterior = shares_of_data(view)
-    shares = posterior if posterior is not None else em
+    em, posterior = view.shares
+    shares = em if posterior is None else posterior
     assert shares is not None  # a view has at least one side
     doubt = entropy(shares)
-    figure, axes = style.single(width, 0.8 * width, left=0.6, right=0.72)
-    x, y = view.points((0, 1)).T
+    figure, (axes,) = style.canvas(width, 0.8 * width)
     order = np.argsort(doubt, kind="stable")
-    points = axes.scatter(
-        x[order],
-        y[order],
-        c=doubt[order],
-        s=9 + 30 * doubt[order],
-        cmap=DOUBT,
-        vmin=0.0,
-        vmax=1.0,
-        linewidths=0,
-        alpha=0.9,
-        rasterized=view.rasterized,
-    )
-    _scale(figure, points)
-    style.finish(axes, *(elided(name, 36) for name in view.feature_names))
-    if view.nominal:
-        for feature, axis in enumerate((axes.xaxis, axes.yaxis)):
-            style.level_ticks(axis, view.level_names(feature), 8)
-    return figure
-
-
-def _scale(figure: Figure, points: object) -> None:
-    width, height = figure.get_size_inches()
-    box = figure.add_axes((1 - 0.56 / width, 0.52 / height, 0.1 / width, 1 - 0.95 / height))
-    bar = figure.colorbar(points, cax=box, ticks=[0, 0.5, 1])  # type: ignore[arg-type]
+    look: dict[str, Any] = {"cmap": DOUBT, "vmin": 0.0, "vmax": 1.0, "linewidths": 0, "alpha": 0.9}
+    x, y = view.points((0, 1))[order].T
+    sizes = 9 + 30 * doubt[order]
+    points = axes.scatter(x, y, c=doubt[order], s=sizes, rasterized=view.rasterized, **look)
+    bar = figure.colorbar(points, ax=axes, ticks=[0, 0.5, 1], aspect=25)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0)
     bar.ax.set_title("entropy", loc="center", fontsize=8.5)
+    style.finish(axes, *(elided(name, 36) for name in view.feature_names))
+    for feature, axis in enumerate((axes.xaxis, axes.yaxis)):
+        view.name_levels(axis, feature)
+    return figure
 
 
 def by_certainty(shares: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -173,21 +139,23 @@ def by_certainty(shares: np.ndarray, weights: np.ndarray | None = None) -> tuple
 
 def _certainty(view: View, width: float) -> Figure:
     """The chance of the likeliest component, over the data from the least to the most certain."""
-    figure, axes = style.single(width, 0.8 * width if view.n_features == 2 else 0.68 * width)
+    figure, (axes,) = style.canvas(width, 0.8 * width if view.n_features == 2 else 0.68 * width)
     weights = view.samples.take(view.rows).weights
-    em, posterior = (None if shares is None else by_certainty(shares, weights) for shares in shares_of_data(view))
-    sides = [(posterior, view.posterior_color, "-", view.posterior_name), (em, style.EM, style.EM_LINE, view.em_name)]
+    em, posterior = view.shares
     doubtful = 0.0
-    for found, color, line, name in sides:
-        if found is not None:
-            values, place = found
+    for shares, look in (
+        (posterior, {"color": view.posterior_color, "label": view.posterior_name}),
+        (em, view.em_look),
+    ):
+        if shares is not None:
+            values, place = by_certainty(shares, weights)
             kept = np.unique(np.linspace(0, len(values) - 1, 400).round().astype(int))
-            axes.plot(place[kept], values[kept], color=color, linestyle=line, linewidth=1.7, label=name)
+            axes.plot(place[kept], values[kept], linewidth=1.7, **look)
             doubtful = max(doubtful, 0.01 * float(place[values < 0.99].max(initial=0.0)))
     axes.set_xlim(0, float(np.clip(130 * doubtful, 5, 100)))
     axes.set_ylim(min(0.5, 1 / view.n_components) - 0.02, 1.02)
     axes.grid(axis="y")
-    style.legend(axes)
+    style.key(figure)
     style.finish(axes, "% of the data, least certain first", "chance of the likeliest component")
     return figure
 
@@ -200,39 +168,25 @@ def assignment_pictures(source: Comparison | Fit) -> Iterator[Picture]:
     view = as_view(source)
     if view.n_components < 2:
         return
-    em, posterior = shares_of_data(view)
+    em, posterior = view.shares
     assert em is not None
     averaged = f"averaged over {'the posterior' if view.trusted else 'draws that have not converged'}"
     unsure = f"The likeliest component has a chance below 90% for {_unsure(em)} of the data by EM"
     unsure += "." if posterior is None else f" and for {_unsure(posterior)} {averaged}."
+    draw = lambda width: assignments(view, width=width)  # noqa: E731
     if view.n_features == 1:
-        ticks = "" if view.discrete else " The ticks below are the data."
-        yield Picture(
-            "along",
-            lambda width: assignments(view, width=width),
-            title="Which component, along the data",
-            caption=f"The chance that a value belongs to each of {view.n_components} components, numbered.{ticks}",
-            wide=False,
-        )
+        ticks = "" if view.family.discrete else " The ticks below are the data."
+        caption = f"The chance that a value belongs to each of {view.n_components} components, numbered.{ticks}"
+        yield Picture("along", draw, "Which component, along the data", caption=caption, wide=False)
     if view.n_features == 2:
         doubt, by = (entropy(em), "by EM") if posterior is None else (entropy(posterior), averaged)
-        yield Picture(
-            "map",
-            lambda width: assignments(view, width=width),
-            title="Where assignments are unsure",
-            caption=(
-                f"Entropy of each assignment, {by}: 0 is certain, 1 is no idea. It is {number(doubt.mean(), 2)} on "
-                f"average and {number(doubt.max(), 2)} at most. Unsure data are larger."
-            ),
-            wide=False,
+        caption = (
+            f"Entropy of each assignment, {by}: 0 is certain, 1 is no idea. It is {number(doubt.mean(), 2)} on "
+            f"average and {number(doubt.max(), 2)} at most. Unsure data are larger."
         )
-    yield Picture(
-        "certainty",
-        lambda width: certainty(view, width=width),
-        title="How sure the assignments are",
-        caption=unsure,
-        wide=False,
-    )
+        yield Picture("map", draw, "Where assignments are unsure", caption=caption, wide=False)
+    draw_certainty = lambda width: certainty(view, width=width)  # noqa: E731
+    yield Picture("certainty", draw_certainty, "How sure the assignments are", caption=unsure, wide=False)
 
 
 def _unsure(shares: np.ndarray) -> str:

@@ -9,7 +9,7 @@ from emjax.bayes.posterior import Posterior
 from emjax.comparison import Comparison
 from emjax.report.drawing import style
 from emjax.report.drawing.density import MOST_FEATURES, left_out, one_feature
-from emjax.report.drawing.margin import height_name, level_ticks, margin
+from emjax.report.drawing.margin import margin
 from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.view import BAND_DRAWS, View, as_view, curves
 from emjax.result import Fit
@@ -28,18 +28,11 @@ def density_band(source: Comparison | Fit | Posterior | View, *, width: float = 
     if shown == 1:
         return one_feature(view, width)
     n_columns = min(shown, 1 if width <= 4.2 else 2 if width < 6 or shown in (2, 4) else 3)
-    cells = [divmod(feature, n_columns) for feature in range(shown)]
-    figure, all_axes = style.panels(
-        width, cells, ratio=0.7 if n_columns > 1 else 0.56, bottom=0.47, beside=0.5, between=0.55
-    )
+    figure, all_axes = style.panels(width, shown, n_columns, 0.4 + 0.62 * width / n_columns)
     for feature, axes in enumerate(all_axes):
-        margin(axes, view, feature, linewidth=1.5)
-        axes.grid(axis="y")
-        letters = int(style.inches(axes)[0] / 0.085)
-        height = height_name(view, feature) if cells[feature][1] == 0 else ""
-        style.finish(axes, elided(view.feature_names[feature], letters), height, n_x=5, n_y=4)
-        level_ticks(axes, view, feature, letters)
-    style.key(figure, *all_axes[0].get_legend_handles_labels(), left=0.5, top=0.0, ncols=3)
+        letters = int(width / n_columns / 0.1)
+        margin(axes, view, feature, linewidth=1.5, letters=letters, height=feature % n_columns == 0)
+    style.key(figure)
     return figure
 
 
@@ -49,8 +42,8 @@ def band_picture(comparison: Comparison) -> Picture | None:
     if view.n_features < 2:
         return None
     shown = min(view.n_features, MOST_FEATURES)
-    color, mean = (
-        ("Blue", "posterior predictive") if view.trusted else ("Grey", "mean of the draws, which have not converged,")
+    mean = (
+        "Blue: the posterior predictive" if view.trusted else "Grey: the mean of the draws, which have not converged,"
     )
     n_draws = count(min(BAND_DRAWS, comparison.posterior.n_draws), "draw")
     return Picture(
@@ -59,7 +52,7 @@ def band_picture(comparison: Comparison) -> Picture | None:
         title="The density of each feature, with its band",
         caption=(
             f"Each feature by itself.{left_out(shown, view.n_features)} The histogram is the data. Dashed orange: EM's "
-            f"density, dotted its components. {color}: the {mean} and the {view.level:.0%} band of {n_draws}, each "
+            f"density, dotted its components. {mean} and the {view.level:.0%} band of {n_draws}, each "
             f"point on its own. {_outside_words(view, shown)}"
         ),
     )
@@ -78,6 +71,5 @@ def _outside_words(view: View, n_features: int) -> str:
     if max(shares) == 0:
         return "EM's density stays inside the band."
     worst = int(np.argmax(shares))
-    where = "" if n_features == 1 else f" for {elided(view.feature_names[worst], 40)}"
-    more = "" if n_features == 1 else " at most"
-    return f"EM's density leaves the band over {percent(shares[worst])} of its mass{more}{where}."
+    name = elided(view.feature_names[worst], 40)
+    return f"EM's density leaves the band over {percent(shares[worst])} of its mass at most for {name}."

@@ -11,10 +11,12 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Transform
 from scipy.stats import binom, rankdata
 
 from emjax.bayes.diagnostics import QuantityDiagnostics
@@ -48,12 +50,27 @@ class Chains:
     found: QuantityDiagnostics | None
 
 
+def all_chains(posterior: Posterior) -> list[Chains]:
+    """The quantities that diagnostics name, in the order of the tables: the log density, that of the anchors, each
+    parameter."""
+    found = {"lp": np.asarray(posterior.sampled["sample_stats"]["lp"].values)}
+    pointwise = posterior.sampled["log_likelihood"].to_dataset()["x"]
+    for place, row in enumerate(anchor_rows(posterior.map_fit.data)):
+        found[f"log_density[{place}]"] = pointwise.sel(row=row).values
+    found.update(invariants_of_weights(np.asarray(posterior.sampled["posterior"]["weights"].values)))
+    drawn = stored_draws(posterior.sampled["posterior"])
+    named = posterior.mixture.likelihood.named_parameters(posterior.map_fit.params)
+    for parameter in scalar_parameters(named, posterior.map_fit.feature_names, posterior.mixture.family.levels):
+        found[parameter.name] = drawn[parameter.variable][parameter.place]
+    rows = {row.name: row for row in posterior.diagnostics.quantities}
+    return [Chains(name, values, rows.get(name)) for name, values in found.items() if np.isfinite(values).all()]
+
+
 def worst_chains(posterior: Posterior, most: int = MOST_QUANTITIES) -> list[Chains]:
     """The quantities with the largest R-hat or the smallest effective sample size, the worst first.
 
     Quantities that are mirror images (two weights that add up to one) count once.
     """
-    values = draws_by_name(posterior)
     limits = posterior.diagnostics.thresholds
     found: dict[tuple[float, float], Chains] = {}
 
@@ -62,76 +79,47 @@ def worst_chains(posterior: Posterior, most: int = MOST_QUANTITIES) -> list[Chai
         score = max((row.rhat - 1) / (limits.max_rhat - 1), limits.min_ess / smallest if smallest > 0 else math.inf)
         return score if math.isfinite(score) else math.inf
 
-    rows = [row for row in posterior.diagnostics.quantities if not row.constant and row.name in values]
-    for row in sorted(rows, key=lambda row: -badness(row)):
-        found.setdefault((round(row.rhat, 9), round(row.ess_bulk, 3)), Chains(row.name, values[row.name], row))
+    judged = [(one, one.found) for one in all_chains(posterior) if one.found is not None and not one.found.constant]
+    for one, row in sorted(judged, key=lambda pair: -badness(pair[1])):
+        found.setdefault((round(row.rhat, 9), round(row.ess_bulk, 3)), one)
     return list(found.values())[:most]
-
-
-def find_chains(posterior: Posterior, name: str) -> Chains | None:
-    """The draws of a quantity by its name, such as ``mean[0, waiting]``; None if there is none."""
-    values = draws_by_name(posterior)
-    row = next((row for row in posterior.diagnostics.quantities if row.name == name), None)
-    return Chains(name, values[name], row) if name in values else None
-
-
-def draws_by_name(posterior: Posterior) -> dict[str, np.ndarray]:
-    """Draws of the quantities that diagnostics name: the log density, that of the anchors, each parameter."""
-    found = {"lp": np.asarray(posterior.sampled["sample_stats"]["lp"].values)}
-    found.update(_anchors(posterior))
-    found.update(invariants_of_weights(np.asarray(posterior.sampled["posterior"]["weights"].values)))
-    drawn = stored_draws(posterior.sampled["posterior"])
-    named = posterior.mixture.likelihood.named_parameters(posterior.map_fit.params)
-    for parameter in scalar_parameters(named, posterior.map_fit.feature_names, posterior.mixture.family.levels):
-        found[parameter.name] = drawn[parameter.variable][parameter.place]
-    return {name: values for name, values in found.items() if np.isfinite(values).all()}
-
-
-def _anchors(posterior: Posterior) -> dict[str, np.ndarray]:
-    """The log density of the data that diagnostics follow, which the pointwise log-likelihood holds."""
-    pointwise = posterior.sampled["log_likelihood"].to_dataset()["x"]
-    rows = anchor_rows(posterior.map_fit.data)
-    return {f"log_density[{i}]": pointwise.sel(row=row).values for i, row in enumerate(rows)}
 
 
 @style.drawn
 def chains(source: Comparison | Posterior, quantity: str | None = None, *, width: float = 4.4) -> Figure:
     """Trace and rank plot of one quantity, by default the one whose chains agree least; labels are aligned.
 
-    With more than four chains the three whose ranks are furthest from flat are coloured.
-
-    Parameters
-    ----------
-    source
-        A comparison or a posterior.
-    quantity
-        Such as ``"mean[0, waiting]"``.
-
-    Raises
-    ------
-    ValueError
-        If there is no quantity of that name, or none that varies.
+    A ``quantity`` is named as in the tables, such as ``"mean[0, waiting]"``; ValueError where there is none of that
+    name, or none that varies. With more than four chains the three whose ranks are furthest from flat are coloured.
     """
     posterior = posterior_of(source)
-    found = find_chains(posterior, quantity) if quantity is not None else next(iter(worst_chains(posterior, 1)), None)
-    if found is None:
+    found = (
+        worst_chains(posterior, 1)
+        if quantity is None
+        else [one for one in all_chains(posterior) if one.name == quantity]
+    )
+    if not found:
         raise ValueError(f"there is no quantity {quantity!r} to draw; a name looks like 'weights[0]'")
-    return _chains(found, width)
+    return _chains(found[0], width)
 
 
 @style.drawn
 def _chains(chains: Chains, width: float) -> Figure:
     """The trace above, the rank plot below."""
-    tall = (0.86 * width - 1.26) / 2
-    figure, (trace, ranks) = style.panels(
-        width, [(0, 0), (1, 0)], tall=tall, left=0.68, right=0.2, bottom=0.46, between=0.5
-    )
-    lines = chain_lines(rank_deviations(chains.values))
-    _trace(trace, chains.values, lines)
-    rank_plot(ranks, chains.values, lines)
-    style.finish(ranks, "rank among all draws, %", "draws", n_x=5, n_y=3)
-    style.legend(ranks)
+    figure, (trace, ranks) = style.canvas(width, 0.86 * width, 2)
+    values, lines = chains.values, chain_lines(rank_deviations(chains.values))
+    step = max(1, -(-values.shape[1] // _TRACE_POINTS))
+    for line in lines:
+        alpha = 0.85 if line.named or len(lines) <= 8 else 0.4
+        x = np.arange(0, values.shape[1], step)
+        trace.plot(x, values[line.chain, ::step], color=line.color, linewidth=0.7, alpha=alpha, zorder=line.zorder)
+    trace.set_xlim(0, values.shape[1])
     trace.set_title(elided(chains.name, 26) + _numbers(chains.found), fontsize=9)
+    style.finish(trace, "", "value", n_x=5, n_y=4)
+    rank_plot(ranks, values, lines)
+    ranks.set(xlim=(0, 100), ylim=(0, rank_height(values)))
+    style.finish(ranks, "rank among all draws, %", "draws", n_x=5, n_y=3)
+    style.key(figure, ranks)
     return figure
 
 
@@ -142,23 +130,7 @@ def _numbers(found: QuantityDiagnostics | None) -> str:
     return f" · R-hat {number(found.rhat)}, ESS {size}"
 
 
-def _trace(axes: Axes, values: np.ndarray, lines: list[ChainLine]) -> None:
-    step = max(1, -(-values.shape[1] // _TRACE_POINTS))
-    for line in lines:
-        axes.plot(
-            np.arange(0, values.shape[1], step),
-            values[line.chain, ::step],
-            color=line.color,
-            linewidth=0.7,
-            alpha=0.85 if line.named or len(lines) <= 8 else 0.4,
-            zorder=3 if line.named else 2,
-        )
-    axes.set_xlim(0, values.shape[1])
-    axes.ticklabel_format(axis="y", useOffset=False)
-    style.finish(axes, "", "value", n_x=5, n_y=4)
-
-
-def rank_counts(values: np.ndarray, n_bins: int = _BINS) -> np.ndarray:
+def rank_counts(values: np.ndarray, n_bins: int) -> np.ndarray:
     """How many draws of each chain fall in each of ``n_bins`` equal ranges of rank, ``(chain, n_bins)``."""
     ranks = rankdata(values, method="average").reshape(values.shape)
     edges = np.linspace(0.5, values.size + 0.5, n_bins + 1)
@@ -188,6 +160,10 @@ class ChainLine:
     color: str
     named: bool
 
+    @property
+    def zorder(self) -> int:
+        return 3 if self.named else 2
+
 
 def chain_lines(deviations: np.ndarray) -> list[ChainLine]:
     """The lines of a figure in the order of drawing: each chain in a colour of its own where colours suffice, else
@@ -206,34 +182,33 @@ def rank_band(n_draws: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def rank_plot(axes: Axes, values: np.ndarray, lines: list[ChainLine]) -> None:
-    """How often each range of rank among all draws holds one of each chain, with the band of chains that agree."""
+def rank_plot(axes: Axes, values: np.ndarray, lines: list[ChainLine], place: Transform | None = None) -> None:
+    """How often each range of rank among all draws holds one of each chain, with the band of chains that agree; at a
+    ``place`` of its own inside the axes where several stand in one."""
     n_bins = rank_bins(values.shape[1])
-    counts = rank_counts(values, n_bins)
-    low, high = rank_band(values.shape[1])
-    axes.axhspan(low, high, color=style.DATA_FILL, alpha=0.6, linewidth=0)
+    at: dict[str, Any] = {"transform": place or axes.transData}
+    counts, band = rank_counts(values, n_bins), rank_band(values.shape[1])
     edges = np.linspace(0, 100, n_bins + 1)
+    axes.fill_between([0, 100], *band, color=style.DATA_FILL, alpha=0.6, linewidth=0, **at)
     grey = [line.chain for line in lines if not line.named]
-    if len(grey) > MOST_GREY:
+    crowd = len(grey) > MOST_GREY
+    if crowd:
         # So many lines would hide each other.
+        look: dict[str, Any] = {"fill": True, "color": style.UNTRUSTED, "alpha": 0.35, "linewidth": 0, "zorder": 2}
         least, most = counts[grey].min(axis=0), counts[grey].max(axis=0)
-        axes.stairs(most, edges, baseline=least, fill=True, color=style.UNTRUSTED, alpha=0.35, linewidth=0,
-                    label="all others", zorder=2)  # fmt: skip
-        axes.hlines([low, high], 0, 100, color=style.MUTED, linewidth=0.7, linestyle=":", zorder=2.5)
+        axes.stairs(most, edges, baseline=least, label="all others", **look, **at)
+        axes.hlines(band, 0, 100, color=style.MUTED, linewidth=0.7, linestyle=":", zorder=2.5, **at)
     for line in lines:
-        if line.named or len(grey) <= MOST_GREY:
-            axes.stairs(
-                counts[line.chain],
-                edges,
-                color=line.color,
-                linewidth=1.3 if line.named else 0.6,
-                alpha=1.0 if line.named else 0.8,
-                baseline=None,
-                label=f"chain {line.chain}" if line.named else "others" if line.chain == grey[-1] else None,
-                zorder=3 if line.named else 2,
-            )
-    axes.set_xlim(0, 100)
-    axes.set_ylim(0, 1.12 * max(high, counts.max()))
+        if line.named or not crowd:
+            label = f"chain {line.chain}" if line.named else "others"
+            look = {"linewidth": 1.3, "alpha": 1.0} if line.named else {"linewidth": 0.6, "alpha": 0.8}
+            look |= {"color": line.color, "zorder": line.zorder, "label": label, **at}
+            axes.stairs(counts[line.chain], edges, baseline=None, **look)
+
+
+def rank_height(values: np.ndarray) -> float:
+    """How high a rank plot is."""
+    return 1.12 * max(rank_band(values.shape[1])[1], float(rank_counts(values, rank_bins(values.shape[1])).max()))
 
 
 # -- in words

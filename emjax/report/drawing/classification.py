@@ -21,8 +21,8 @@ from emjax.bayes.posterior import Posterior
 from emjax.comparison import Comparison
 from emjax.report.drawing import style
 from emjax.report.drawing.assignments import several_components
-from emjax.report.drawing.outlines import OUTLINE_MASS, em_outlines, outlines
-from emjax.report.drawing.view import GRID_POINTS, View, as_view, curves, ellipses, moments, shares_of_data
+from emjax.report.drawing.outlines import component_outlines, ellipses, outlines
+from emjax.report.drawing.view import GRID_POINTS, View, as_view, curves, moments
 from emjax.result import Fit
 from emjax.wording import count, elided
 
@@ -31,31 +31,17 @@ MOST_PAIRED = {True: 5, False: 3}
 
 _WIDE = 5.0
 _MOST_NAMED = 12
-_MOST_KEYS = 8
 _SMALLEST, _LARGEST = 5.0, 60.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """The data and the components in the coordinates that are drawn.
+    """The data and the components in the coordinates that are drawn, which have ``names``.
 
-    Attributes
-    ----------
-    names
-        Of the coordinates.
-    points, labels, uncertainty
-        The data ``(n, p)``, NaN where a coordinate is not known; their likeliest components ``(n,)``, and one less the
-        chance of that, ``(n,)``.
-    row_weights
-        How often each datum counts, ``(n,)``.
-    directions
-        The coordinates as directions ``(d, p)``; None where they are features.
-    mean, covariance
-        Of the components, ``(K, p)`` and ``(K, p, p)``.
-    weights
-        Of the components, ``(K,)``.
-    notes
-        What else stands in the key: of what is drawn a part only, and `View.doubt`.
+    Of the data there are ``points (n, p)``, NaN where a coordinate is not known, the likeliest components ``labels``,
+    one less the chance of that, ``uncertainty``, and ``row_weights``, how often each counts. Coordinates are features
+    where ``directions (d, p)`` is None. Components have ``weights (K,)``, ``mean (K, p)`` and ``covariance (K, p, p)``.
+    ``notes`` stand in the key too: of what is drawn a part only, and `View.doubt`.
     """
 
     names: tuple[str, ...]
@@ -64,19 +50,14 @@ class Scene:
     uncertainty: np.ndarray
     row_weights: np.ndarray
     directions: np.ndarray | None
+    weights: np.ndarray
     mean: np.ndarray
     covariance: np.ndarray
-    weights: np.ndarray
     notes: tuple[str, ...]
 
     @property
     def n_components(self) -> int:
         return len(self.weights)
-
-    def key_rows(self, width: float) -> int:
-        """Lines of the key: the first components and how many more there are, and the notes."""
-        several = min(self.n_components, _MOST_KEYS + 1) if self.n_components > 1 else 0
-        return -(-several // _per_row(width)) + len(self.notes)
 
 
 def discriminants(weights: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
@@ -100,13 +81,13 @@ def discriminants(weights: np.ndarray, mean: np.ndarray, covariance: np.ndarray)
 
 def scene(view: View, width: float) -> Scene:
     """What is drawn of a view: EM's side where there is one, else the mean of the draws."""
-    em, posterior = shares_of_data(view)
+    em, posterior = view.shares
     shares = em if em is not None else posterior
     assert shares is not None  # a view has at least one side
-    weights, (mean, covariance) = view.at["weights"][0], (each[0] for each in moments(view.mixture, view.at))
+    weights, (mean, covariance) = view.at["weights"][0], (each[0] for each in moments(view, view.at))
     most, directions, notes = MOST_PAIRED[width >= _WIDE], None, []
     names, points = view.feature_names, view.points(range(view.n_features))
-    if view.n_features > most and view.nominal:
+    if view.n_features > most and view.family.nominal:
         # A level's number has no direction.
         names, points, mean = names[:most], points[:, :most], mean[:, :most]
         notes.append(f"the first {most} of {view.n_features} features")
@@ -120,12 +101,11 @@ def scene(view: View, width: float) -> Scene:
     if n_gaps:
         parts = "where they have a gap" if directions is None and len(names) > 2 else "for their gaps"
         notes.append(f"{count(n_gaps, 'row')} left out {parts}")
-    known, doubt = view.samples.take(view.rows), [view.doubt] if view.doubt else []
-    return Scene(
-        names, points, shares.argmax(axis=1), 1.0 - shares.max(axis=1),
-        np.ones(len(points)) if known.weights is None else known.weights,
-        directions, mean, covariance, weights, (*notes, *doubt),
-    )  # fmt: skip
+    row_weights = view.samples.take(view.rows).weights
+    row_weights = np.ones(len(points)) if row_weights is None else row_weights
+    notes += [view.doubt] if view.doubt else []
+    found = (names, points, shares.argmax(axis=1), 1.0 - shares.max(axis=1), row_weights)
+    return Scene(*found, directions, weights, mean, covariance, tuple(notes))
 
 
 @style.drawn
@@ -149,12 +129,8 @@ def classification(source: Comparison | Fit | Posterior, *, width: float = 7.0) 
 def uncertainty(source: Comparison | Fit | Posterior, *, width: float = 7.0) -> Figure:
     """The same with the uncertainty of each datum, one less the chance of its likeliest component, as its size.
 
-    One feature: a line as high as the uncertainty at each datum. (``plot(what="uncertainty")`` of mclust.)
-
-    Raises
-    ------
-    ValueError
-        For a mixture of a single component, whose assignments are certain.
+    One feature: a line as high as the uncertainty at each datum. (``plot(what="uncertainty")`` of mclust.) Raises
+    ValueError for a mixture of a single component, whose assignments are certain.
     """
     view = several_components(source)
     found = scene(view, width)
@@ -168,45 +144,38 @@ def uncertainty(source: Comparison | Fit | Posterior, *, width: float = 7.0) -> 
 # -- one coordinate ----------------------------------------------------------------------------------------
 
 
-def _frame(found: Scene, width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of one pair of axes with the key above."""
-    rows = found.key_rows(width)
-    figure, axes = style.single(width, height + 0.2 * rows, left=0.62, top=0.16 + 0.2 * rows)
-    _key(figure, found, rows)
-    return figure, axes
-
-
 def _strips(view: View, found: Scene, width: float) -> Figure:
     """The density of each component above, the data that are most likely its own in a strip below."""
-    figure, axes = _frame(found, width, 0.55 * width)
+    figure, (axes,) = style.canvas(width, 0.68 * width)
     grid, densities = _densities(view, found)
     whole = densities.sum(axis=0)
-    # A density that is infinite at zero would leave the rest flat.
     highest = float(whole.max())
-    if view.mixture.family.support != "real" and not view.discrete:
+    if view.family.support != "real" and not view.family.discrete:
+        # A density that is infinite at zero would leave the rest flat.
         highest = min(highest, 4.0 * float(np.quantile(whole, 0.98)))
-    line = {"linestyle": "none", "marker": "_", "markersize": 16} if view.nominal else {"linewidth": 1.0}
-    axes.plot(grid, densities.sum(axis=0), color=style.INK, **line)
+    line = {"linestyle": "none", "marker": "_", "markersize": 16} if view.family.nominal else {"linewidth": 1.0}
+    axes.plot(grid, whole, color=style.INK, **line)
     step = 0.36 * highest / found.n_components
     for k, density in enumerate(densities):
-        color, symbol = style.component(k)
-        if view.nominal:
+        color, _ = style.component(k)
+        if view.family.nominal:
             each = 0.8 / found.n_components
             axes.bar(grid - 0.4 + (k + 0.5) * each, density, width=0.92 * each, color=color, alpha=0.75)
         else:
             axes.fill_between(grid, density, color=color, alpha=0.25, linewidth=0)
             axes.plot(grid, density, color=color, linewidth=1.5)
         own = found.points[found.labels == k, 0]
-        axes.scatter(
-            own, np.full(len(own), -(k + 0.7) * step), s=12, marker=symbol, color=color, alpha=0.7, linewidths=0,
-            rasterized=view.rasterized,
-        )  # fmt: skip
+        _scatter(axes, own, np.full(len(own), -(k + 0.7) * step), k, 12, rasterized=view.rasterized)
     axes.axhline(0, color=style.MUTED, linewidth=0.7)
     axes.set_ylim(-step * (found.n_components + 0.4), 1.06 * highest)
-    style.finish(axes, elided(found.names[0], 60), "probability" if view.discrete else "density")
-    _name_levels(axes, view, found, 0)
+    style.finish(axes, elided(found.names[0], 60), "probability" if view.family.discrete else "density")
     axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= 1.06 * highest])
-    return figure
+    return _keyed(figure, view, found)
+
+
+def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray, k: int, size: float | np.ndarray, *, rasterized: bool) -> None:
+    color, symbol = style.component(k)
+    axes.scatter(x, y, s=size, marker=symbol, color=color, alpha=0.7, linewidths=0, rasterized=rasterized)
 
 
 def _densities(view: View, found: Scene) -> tuple[np.ndarray, np.ndarray]:
@@ -222,113 +191,78 @@ def _densities(view: View, found: Scene) -> tuple[np.ndarray, np.ndarray]:
 
 def _spikes(view: View, found: Scene, width: float) -> Figure:
     """How uncertain each datum is, as a line as high, in the colour and with the symbol of its component."""
-    figure, axes = _frame(found, width, 0.5 * width)
+    figure, (axes,) = style.canvas(width, 0.62 * width)
     for k in range(found.n_components):
-        color, symbol = style.component(k)
         own = found.labels == k
         x, height = found.points[own, 0], found.uncertainty[own]
-        axes.vlines(x, 0, height, color=color, linewidth=0.9, rasterized=view.rasterized)
-        axes.scatter(x, height, s=12, marker=symbol, color=color, linewidths=0, rasterized=view.rasterized, zorder=3)
+        axes.vlines(x, 0, height, color=style.component(k)[0], linewidth=0.9, rasterized=view.rasterized)
+        _scatter(axes, x, height, k, 12, rasterized=view.rasterized)
     most = max(float(found.uncertainty.max(initial=0.0)), 0.05)
     axes.set_ylim(-0.02 * most, 1.05 * most)
     axes.grid(axis="y")
     style.finish(axes, elided(found.names[0], 60), "uncertainty")
-    _name_levels(axes, view, found, 0)
-    return figure
-
-
-def _name_levels(axes: Axes, view: View, found: Scene, coordinate: int, *, beside: bool = False) -> None:
-    """The names of levels in place of their numbers."""
-    if view.nominal and found.directions is None:
-        names = view.level_names(coordinate)
-        letters = 9 if beside else max(48 // len(names) // max(len(found.names) - 1, 1), 3)
-        style.level_ticks(axes.yaxis if beside else axes.xaxis, names, letters)
+    return _keyed(figure, view, found)
 
 
 # -- several coordinates -----------------------------------------------------------------------------------
 
 
 def _matrix(view: View, found: Scene, width: float, sizes: np.ndarray) -> Figure:
-    """All pairs of the coordinates, below the diagonal; the key above, or where there is room beside it."""
+    """All pairs of the coordinates, below the diagonal."""
     n_panels = len(found.names) - 1
-    rows = found.key_rows(width)
-    cells = [(row, column) for row in range(n_panels) for column in range(row + 1)]
     alone = n_panels == 1
-    wide = width - 0.74
-    tall = min(wide, (0.6 if width >= _WIDE else 0.72) * width) if alone else 0.0
-    figure, all_axes = style.panels(width, cells, tall=tall, top=0.1 + 0.2 * rows, beside=0.08, between=0.08)
-    wide, tall = style.inches(all_axes[0])
-    for (row, column), axes in zip(cells, all_axes, strict=True):
+    height = (0.68 if width >= _WIDE else 0.85) * width if alone else width
+    figure, all_axes = style.triangle(width, height, n_panels)
+    letters = int((width - 0.6) / n_panels / 0.085)
+    for (row, column), axes in all_axes.items():
         _pair(axes, view, found, (column, row + 1), sizes)
-        below = elided(found.names[column], int(wide / 0.075)) if row == n_panels - 1 else ""
-        beside = elided(found.names[row + 1], int(tall / 0.075)) if column == 0 else ""
-        (style.finish if alone else style.outer_labels)(axes, below, beside)
-        if below:
-            _name_levels(axes, view, found, column)
-        if beside:
-            _name_levels(axes, view, found, row + 1, beside=True)
-    _key(figure, found, rows)
-    return figure
+        below = elided(found.names[column], letters) if row == n_panels - 1 else ""
+        beside = elided(found.names[row + 1], letters) if column == 0 else ""
+        (style.finish if alone else style.outer)(axes, below, beside)
+        if beside and found.directions is None:
+            view.name_levels(axes.yaxis, row + 1)
+    return _keyed(figure, view, found)
 
 
 def _component_lines(view: View, found: Scene, first: int, second: int) -> list[list[np.ndarray]]:
     """The outlines of each component in two coordinates; levels have none."""
-    if view.nominal:
+    if view.family.nominal:
         return [[] for _ in range(found.n_components)]
     if found.directions is None:
-        return em_outlines(view, first, second)
-    matrix = found.directions.T @ ellipses(view.mixture, view.at, OUTLINE_MASS)[1][0] @ found.directions
+        return component_outlines(view, first, second)
+    matrix = found.directions.T @ ellipses(view, view.at)[1][0] @ found.directions
     return [[line] for line in outlines(found.mean, matrix)]
 
 
 def _pair(axes: Axes, view: View, found: Scene, features: tuple[int, int], sizes: np.ndarray) -> None:
-    first, second = features
-    pair, several = [first, second], len(found.names) > 2
-    lines = _component_lines(view, found, first, second)
+    pair, several = list(features), len(found.names) > 2
+    pixels = view.rasterized or (several and len(found.points) * len(found.names) > 2_000)
     # The largest first, so that they cover nothing.
     order = np.argsort(-sizes, kind="stable")
-    for k in range(found.n_components):
-        color, symbol = style.component(k)
+    for k, lines in enumerate(_component_lines(view, found, *features)):
+        color, _ = style.component(k)
         own = order[found.labels[order] == k]
         x, y = found.points[own][:, pair].T
-        axes.scatter(
-            x, y, s=sizes[own], marker=symbol, color=color, alpha=0.7, linewidths=0,
-            rasterized=view.rasterized or (several and len(found.points) * len(found.names) > 2_000),
-        )  # fmt: skip
-        for line in lines[k]:
+        _scatter(axes, x, y, k, sizes[own], rasterized=pixels)
+        for line in lines:
             axes.plot(*line.T, color=color, linewidth=1.0 if several else 1.5, zorder=3)
-        if not several and not view.nominal and 1 < found.n_components <= _MOST_NAMED:
-            style.number_mark(axes, k, found.mean[k, first], found.mean[k, second], color)
+        if not several and not view.family.nominal and 1 < found.n_components <= _MOST_NAMED:
+            style.number_mark(axes, k, found.mean[k, pair[0]], found.mean[k, pair[1]], color)
     low, high = np.nanmin(found.points[:, pair], axis=0), np.nanmax(found.points[:, pair], axis=0)
     room = 0.08 * (high - low)
     axes.set_xlim(low[0] - room[0], high[0] + room[0])
     axes.set_ylim(low[1] - room[1], high[1] + room[1])
 
 
-# -- the key -----------------------------------------------------------------------------------------------
-
-
-def _per_row(width: float) -> int:
-    return max(int((width - 0.7) / 0.95), 1)
-
-
-def _key(figure: Figure, found: Scene, rows: int) -> None:
-    """Symbol, colour and number of data of each component, above the axes; of many the first."""
-    if not rows:
-        return
-    handles, labels = [], []
+def _keyed(figure: Figure, view: View, found: Scene) -> Figure:
+    """The names of levels, and a key: symbol and number of data of each component, then the notes."""
+    if found.directions is None:
+        for column, axes in enumerate(figure.axes[-max(len(found.names) - 1, 1) :]):
+            view.name_levels(axes.xaxis, column, 48 // max(len(found.names) - 1, 1))
     totals = np.bincount(found.labels, found.row_weights, minlength=found.n_components)
-    for k, total in enumerate(totals[:_MOST_KEYS] if found.n_components > 1 else ()):
-        color, symbol = style.component(k)
-        handles.append(Line2D([], [], linestyle="none", marker=symbol, color=color, markersize=5.5))
-        labels.append(f"{k}: {style.compact(round(total))}")
-    if found.n_components > _MOST_KEYS:
-        handles.append(Line2D([], [], linestyle="none"))
-        labels.append(f"+ {found.n_components - _MOST_KEYS} more")
-    below = 0.06 + 0.2 * (rows - len(found.notes))
-    for place, note in enumerate(found.notes):
-        doubt = Line2D([], [], linestyle="none", marker="x", color=style.WARNING, markersize=6)
-        style.key(figure, [doubt], [note], left=0.5, top=below + 0.2 * place, handletextpad=0.1)
-    if handles:
-        columns = _per_row(figure.get_size_inches()[0])
-        style.key(figure, handles, labels, left=0.5, top=0.06, ncols=columns, handletextpad=0.1, columnspacing=0.8)
+    named = [f"{k}: {style.compact(round(total))}" for k, total in enumerate(totals)] if len(totals) > 1 else []
+    handles = style.component_keys(named)
+    for note in found.notes:
+        handles[note] = Line2D([], [], linestyle="none", marker="x", color=style.WARNING, markersize=6)
+    style.place_key(figure, handles)
+    return figure

@@ -26,20 +26,14 @@ def distances(fit: Fit) -> np.ndarray:
 def em_trace(source: Comparison | Fit, *, width: float = 4.4) -> Figure:
     """EM's objective by iteration, and its distance to the best on a logarithmic scale."""
     fit = source.fit if isinstance(source, Comparison) else source
-    tall = (0.92 * width - 0.92) / 2
-    figure, (upper, lower) = style.panels(
-        width, [(0, 0), (1, 0)], tall=tall, left=0.86, right=0.16, bottom=0.52, top=0.2, between=0.2
-    )
-    lower.sharex(upper)
+    figure, (upper, lower) = style.canvas(width, 0.92 * width, 2, sharex=True)
     trace, distance = np.asarray(fit.trace, float), distances(fit)
     steps = np.arange(len(trace))
     marker = "o" if len(trace) <= 40 else ""
     options: dict[str, Any] = {"color": style.EM, "linewidth": 1.5, "marker": marker, "markersize": 3.4}
     upper.plot(steps, np.where(np.isfinite(trace), trace, np.nan), **options)
-    upper.ticklabel_format(axis="y", useOffset=False)
     upper.grid(axis="y")
     style.finish(upper, "", "log-likelihood" if fit.mixture.prior is None else "log-lik. + log prior", n_y=4)
-    upper.tick_params(labelbottom=False)
     shown = np.isfinite(distance)
     if shown.any():
         lower.plot(steps[shown], distance[shown], **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +15,7 @@ from emjax.naming import inner_names, scalar_parameters
 from emjax.report.drawing import style
 from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.view import View, as_view
-from emjax.wording import columns, count, elided, number
+from emjax.wording import count, elided, number
 
 MOST_ROWS = 36
 """Of more rows than this the ones that differ most are drawn."""
@@ -30,13 +31,12 @@ def forest_rows(comparison: Comparison, most: int = MOST_ROWS) -> tuple[list[Par
     remain, the rows whose estimates differ most in posterior standard deviations are kept.
     """
     movable = [row for row in comparison.rows if row.sd > ROUNDING * abs(row.mean)]
-    worst = sorted(movable, key=lambda row: -_size(row.difference_in_sd))[:most]
-    kept = {row.name for row in worst}
+    kept = {row.name for row in sorted(movable, key=_apart, reverse=True)[:most]}
     return [row for row in movable if row.name in kept], len(movable)
 
 
-def _size(value: float) -> float:
-    return abs(value) if np.isfinite(value) else np.inf
+def _apart(row: ParameterRow) -> float:
+    return abs(row.difference_in_sd) if np.isfinite(row.difference_in_sd) else np.inf
 
 
 @style.drawn
@@ -47,30 +47,23 @@ def forest(comparison: Comparison, *, width: float = 7.0) -> Figure:
     """
     rows, _ = forest_rows(comparison)
     places, groups, length = _places(rows)
-    names = _labels(comparison, 34 if width > 5 else 20)
-    labels = [names[row.name] for row in rows]
-    left = 0.3 + 0.078 * max([*map(columns, labels), 10])
-    height = length * _ROW + 0.95
-    figure, axes = style.single(width, height, left=left, right=0.14, bottom=0.56, top=0.36)
-    limit = _limit(rows)
-    view = as_view(comparison)
+    names, view = _labels(comparison, 34 if width > 5 else 20), as_view(comparison)
+    figure, (axes,) = style.canvas(width, length * _ROW + 0.95)
+    farthest = np.abs([_ends(row) for row in rows])
+    limit = 1.08 * float(np.clip(farthest[np.isfinite(farthest)].max(initial=0.0), 2.0, _WIDEST))
     for row, place in zip(rows, places, strict=True):
-        _draw_row(axes, row, place, limit, view.posterior_color)
-    _key(axes, view)
+        _draw_row(axes, row, place, limit, view)
     axes.axvline(0, color=style.MUTED, linewidth=0.8, zorder=0)
     axes.set_xlim(-limit, limit)
     axes.set_ylim(length, -0.35)
     axes.grid(axis="x")
     of = "posterior" if view.trusted else "draws'"
     style.finish(axes, f"distance from the {of} mean, in {of} sd" if width > 5 else f"in {of} sd")
-    axes.set_yticks(places, labels, color=style.INK)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    for name, place in groups:
-        style.write(
-            axes, name, 0, place, right=-3.5, xycoords=axes.get_yaxis_transform(), ha="right", va="center_baseline",
-            fontweight="bold",
-        )  # fmt: skip
+    # The name of a variable is a row without numbers.
+    style.rows_of(axes, [*places, *groups.values()], [*(names[row.name] for row in rows), *groups])
+    for tick in axes.get_yticklabels()[len(rows) :]:
+        tick.set_fontweight("bold")
+    style.key(figure)
     return figure
 
 
@@ -86,65 +79,49 @@ def _labels(comparison: Comparison, letters: int) -> dict[str, str]:
     return found
 
 
-def _places(rows: Sequence[ParameterRow]) -> tuple[list[float], list[tuple[str, float]], float]:
-    """The height of each row, the heading above each variable with its height, and the height of all."""
+def _places(rows: Sequence[ParameterRow]) -> tuple[list[float], dict[str, float], float]:
+    """The height of each row, of the heading above each variable, and of all."""
     places: list[float] = []
-    groups: list[tuple[str, float]] = []
+    groups: dict[str, float] = {}
     place = 0.0
     for row in rows:
         variable = row.name.partition("[")[0]
-        if not groups or groups[-1][0] != variable:
+        if variable not in groups:
             place += 0.25 if groups else 0.0
-            groups.append((variable, place))
+            groups[variable] = place
             place += 0.95
         places.append(place)
         place += 1.0
     return places, groups, place
 
 
-def _limit(rows: Sequence[ParameterRow]) -> float:
-    ends = [
-        abs(end - row.mean) / row.sd
-        for row in rows
-        for end in (row.em_lower, row.em_upper, row.em, row.map, row.lower, row.upper)
-        if np.isfinite(end)
-    ]
-    return 1.08 * min(max([*ends, 2.0]), _WIDEST)
+def _ends(row: ParameterRow) -> np.ndarray:
+    """EM's interval and estimate, the MAP, and the posterior's interval, from its mean in its sd."""
+    values = np.array([row.em_lower, row.em_upper, row.em, row.map, row.lower, row.upper])
+    return (values - row.mean) / row.sd
 
 
-def _draw_row(axes: Axes, row: ParameterRow, place: float, limit: float, color: str) -> None:
-    def scaled(value: float) -> float:
-        return (value - row.mean) / row.sd
-
+def _draw_row(axes: Axes, row: ParameterRow, place: float, limit: float, view: View) -> None:
+    """EM's estimate and interval above, the posterior's below, the MAP between; what is off the scale as an arrow."""
+    em_lower, em_upper, em, mode, lower, upper = _ends(row)
     below, above = place + 0.17, place - 0.17
-    axes.hlines(below, scaled(row.lower), scaled(row.upper), color=color, linewidth=2.2)
-    axes.plot(0, below, marker="s", markersize=4.6, color=color)
-    if np.isfinite(row.em_lower):
-        ends = np.clip([scaled(row.em_lower), scaled(row.em_upper)], -limit, limit)
-        axes.hlines(above, *ends, color=style.EM, linewidth=2.2, linestyle=(0, (2.2, 0.7)))
-    if abs(scaled(row.em)) > limit:
-        _off_scale(axes, scaled(row.em), above, limit)
+    look: dict[str, Any] = {"linewidth": 2.2, "markersize": 4.7}
+    dashes = {**look, "color": style.EM, "linestyle": (0, (2.2, 0.7)), "label": view.em_name}
+    solid = {**look, "color": view.posterior_color, "linestyle": "-", "label": view.posterior_name}
+    axes.plot([lower, 0, upper], [below] * 3, "s", markevery=[1], **solid)
+    ends = np.clip([em_lower, em_upper], -limit, limit)
+    if abs(em) <= limit:
+        axes.plot(np.insert(ends, 1, em), [above] * 3, "o", markevery=[1], **dashes)
+        if abs(mode) <= limit:
+            axes.plot(mode, place, "D", markersize=3.4, label="MAP", **style.hollow(style.EM))
         return
-    axes.plot(scaled(row.em), above, marker="o", markersize=4.8, color=style.EM)
-    if abs(scaled(row.map)) <= limit:
-        style.mark(axes, scaled(row.map), place, "D", 3.4, style.EM, hollow=True, markeredgewidth=1.0)
-
-
-def _off_scale(axes: Axes, value: float, place: float, limit: float) -> None:
-    side = 1 if value > 0 else -1
-    style.mark(axes, side * limit * 0.985, place, ">" if side > 0 else "<", 6, style.EM)
-    style.write(
-        axes, number(value, 2), side * limit * 0.985, place, right=-9 * side, ha="right" if side > 0 else "left",
-        va="center", color=style.EM, fontsize=8,
+    axes.plot(ends, [above] * 2, **dashes)
+    side = 1 if em > 0 else -1
+    axes.plot(side * limit * 0.985, above, ">" if side > 0 else "<", markersize=6, color=style.EM)
+    axes.annotate(
+        number(em, 2), (side * limit * 0.985, above), (-9 * side, 0), textcoords="offset points", va="center",
+        ha="right" if side > 0 else "left", color=style.EM, fontsize=8,
     )  # fmt: skip
-
-
-def _key(axes: Axes, view: View) -> None:
-    dashes = (0, (2.2, 0.7))
-    style.mark(axes, [], [], "o", 4.8, style.EM, linestyle=dashes, linewidth=2.2, label=view.em_name)
-    style.mark(axes, [], [], "D", 3.4, style.EM, hollow=True, label="MAP")
-    style.mark(axes, [], [], "s", 4.6, view.posterior_color, linestyle="-", linewidth=2.2, label=view.posterior_name)
-    style.legend(axes)
 
 
 def forest_picture(comparison: Comparison) -> Picture | None:
@@ -152,7 +129,7 @@ def forest_picture(comparison: Comparison) -> Picture | None:
     rows, n_rows = forest_rows(comparison)
     if not rows:
         return None
-    worst = max(rows, key=lambda row: _size(row.difference_in_sd))
+    worst = max(rows, key=_apart)
     trusted = comparison.posterior.converged
     posterior, mean = ("posterior", "posterior mean") if trusted else ("draws that have not converged", "draws' mean")
     left_out = f" Of {n_rows} rows the {len(rows)} that differ most; the table below holds all."

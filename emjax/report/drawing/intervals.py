@@ -42,16 +42,11 @@ def intervals(source: Intervals | Fit | Comparison, *, width: float = 7.0) -> Fi
     shown = found[:MOST_PANELS]
     n_columns = min(len(shown), 3 if width >= 4 else 2)
     n_lines = min(max(len(rows) for _, rows in shown), MOST_LINES)
-    cells = [divmod(place, n_columns) for place in range(len(shown))]
-    figure, all_axes = style.panels(
-        width, cells, tall=0.17 * n_lines + 0.16, left=0.3, bottom=0.32, top=0.62, beside=0.3, between=0.62
-    )
+    figure, all_axes = style.panels(width, len(shown), n_columns, 0.17 * n_lines + 0.7)
     for axes, (name, rows) in zip(all_axes, shown, strict=True):
-        _panel(axes, elided(name, int(style.inches(axes)[0] / 0.066)), rows[:MOST_LINES], known.status)
-    hidden = len(found) - len(shown)
-    title = elided(_title(known, hidden, len(found)), int(width / 0.068))
-    top = 1 - 0.08 / figure.get_size_inches()[1]
-    figure.text(0.06 / width, top, title, ha="left", va="top", color=style.MUTED)
+        _panel(axes, elided(name, int(width / n_columns / 0.075)), rows[:MOST_LINES], known.status)
+    title = _title(known, len(found) - len(shown), len(found))
+    figure.suptitle(elided(title, int(width / 0.068)), x=0.01, ha="left", fontsize=9, color=style.MUTED)
     return figure
 
 
@@ -76,6 +71,4 @@ def _panel(axes: Axes, name: str, rows: Sequence[tuple[str, IntervalRow]], statu
     axes.set_title(name, fontsize=8.5)
     axes.grid(axis="x")
     style.finish(axes, n_x=3)
-    axes.set_yticks(places, [component for component, _ in rows])
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
+    style.rows_of(axes, places, [component for component, _ in rows])

@@ -10,19 +10,17 @@ them would cost, with :math:`o_{ij}` the overlap of the reference's responsibili
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
-import jax
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emjax.align import TRUST_HIGH, TRUST_LOW
 from emjax.align.trust import relative_gaps
+from emjax.bayes.draws import overlap_with_reference
 from emjax.bayes.posterior import Posterior
 from emjax.comparison import Comparison
-from emjax.metrics.partition import subset_rows
-from emjax.mixture import Mixture, MixtureParams
-from emjax.programs import filled_up, padded_rows
 from emjax.report.drawing import style
 from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.view import View, posterior_of
@@ -32,8 +30,6 @@ from emjax.wording import fixed, listed, percent
 BORDER, TYPICAL_END = 0.5, 1.5
 """Where the border zone ends and the typical zone begins, and where the latter ends, in medians."""
 
-_ROWS = 1000
-_BATCH = 64
 _BINS_PER_UNIT = 12
 _WIDEST = 2.5
 _MOST_PAIRS = 10
@@ -42,17 +38,8 @@ _MOST_PERMUTATIONS = 6
 
 @dataclasses.dataclass(frozen=True)
 class PairGaps:
-    """The gaps of one pair of labels.
-
-    Attributes
-    ----------
-    pair
-        The two labels.
-    relative
-        Gaps over their median, ``(n_draws,)``; zeros where that is zero.
-    border, typical
-        The mean density of ``relative`` below 1/2, and between 1/2 and 3/2.
-    """
+    """The gaps of one pair of labels over their median, ``relative (n_draws,)``, and their mean density near the border
+    and in the typical zone."""
 
     pair: tuple[int, int]
     relative: np.ndarray
@@ -70,14 +57,9 @@ def pair_gaps(posterior: Posterior) -> list[PairGaps]:
     n_components = posterior.mixture.n_components
     if n_components < 2 or not posterior.alignment.needed:
         return []
-    samples = posterior.map_fit.samples
-    # The same rows as those that chose the labels.
-    some = samples.take(subset_rows(samples.n_samples, _ROWS))
-    rows, reference = some.values, posterior.map_fit.predict_proba(some).T
     with computing():
-        # Rows that only fill up are nobody's.
-        shares = np.pad(reference, ((0, 0), (0, padded_rows(len(rows)) - len(rows))))
-        overlap = np.asarray(_overlaps(posterior.mixture.likelihood, posterior.params, shares, filled_up(rows)))
+        fit = posterior.map_fit
+        overlap, _ = overlap_with_reference(posterior.mixture.likelihood, posterior.params, fit, fit.samples)
     # The labels are aligned already.
     gaps, _ = relative_gaps(-overlap, np.broadcast_to(np.arange(n_components), overlap.shape[:2]))
     if not len(gaps):
@@ -87,11 +69,6 @@ def pair_gaps(posterior: Posterior) -> list[PairGaps]:
     pairs = zip(*np.triu_indices(n_components, k=1), gaps.T, border, typical, strict=True)
     found = [PairGaps((int(i), int(j)), own, float(low), float(high)) for i, j, own, low, high in pairs]
     return sorted(found, key=lambda pair: pair.separation)
-
-
-@jax.jit(static_argnums=0)
-def _overlaps(mixture: Mixture, draws: MixtureParams, reference: jax.Array, x: jax.Array) -> jax.Array:
-    return jax.lax.map(lambda params: reference @ mixture.responsibilities(params, x), draws, batch_size=_BATCH)
 
 
 def permutation_shares(posterior: Posterior) -> list[tuple[tuple[int, ...], float]]:
@@ -108,13 +85,8 @@ def labels(source: Comparison | Posterior, *, width: float = 4.4) -> Figure:
 
     The histogram is that of the pair of labels that is separated worst, in medians of the draws: 0 is the border
     between two numberings. `emjax.align.separation` compares the density in the border zone below 1/2 with that from
-    1/2 to 3/2.
-
-    Raises
-    ------
-    ValueError
-        For a mixture of a single component, which has no labels, and where the prior or labels of rows tell components
-        apart, so that nothing was aligned.
+    1/2 to 3/2. Raises ValueError for a mixture of a single component, which has no labels, and where the prior or
+    labels of rows tell components apart, so that nothing was aligned.
     """
     posterior = posterior_of(source)
     if posterior.mixture.n_components < 2:
@@ -122,72 +94,50 @@ def labels(source: Comparison | Posterior, *, width: float = 4.4) -> Figure:
     if not posterior.alignment.needed:
         raise ValueError("the prior or labels of rows tell these components apart: nothing was aligned; draw 'ranks'")
     shares = permutation_shares(posterior)
-    n_bars = min(len(shares), _MOST_PERMUTATIONS) + (len(shares) > _MOST_PERMUTATIONS)
-    left, right, bottom, top = 0.56, 0.14, 0.47, 0.3
-    bars = 0.22 * n_bars
-    names = 0.14 + 0.12 * min(posterior.mixture.n_components, 6)
-    if width > 5.5:
-        upper = max(0.3 * width, bars)
-        height = bottom + upper + top
-        middle = 0.6 * width
-        boxes = (left, bottom, middle - left, upper), (middle + names + 0.3, bottom + upper - bars, 0.0, bars)
-    else:
-        upper = 0.44 * width
-        height = bottom + bars + 0.6 + upper + top
-        boxes = (left, bottom + bars + 0.6, width - left - right, upper), (max(left, names), bottom, 0.0, bars)
-    figure = style.Picture(figsize=(width, height))
-    (x, y, wide, tall), (bars_x, bars_y, _, _) = boxes
+    wide = width > 5.5
+    layout: dict[str, Any] = (
+        {"n_columns": 2, "width_ratios": (3, 2)} if wide else {"n_rows": 2, "height_ratios": (2, 1)}
+    )
+    figure, (gaps, bars) = style.canvas(width, 0.37 * width if wide else 0.95 * width, **layout)
     color = View(None, posterior).posterior_color
-    _gaps(figure.add_axes((x / width, y / height, wide / width, tall / height)), pair_gaps(posterior), color)
-    rest = (width - right - bars_x) / width
-    _permutations(figure.add_axes((bars_x / width, bars_y / height, rest, bars / height)), shares, color)
+    _gaps(gaps, pair_gaps(posterior), color)
+    _permutations(bars, shares, color)
+    style.key(figure)
     return figure
 
 
 def _gaps(axes: Axes, pairs: list[PairGaps], color: str) -> None:
     axes.set_xlim(0, _WIDEST)
+    style.finish(axes, "gap to the border, in medians", "density of draws", n_y=4)
     if not pairs:
         axes.text(0.5, 0.5, "no draw has finite overlaps", transform=axes.transAxes, ha="center", color=style.MUTED)
-        style.finish(axes, "gap to the border, in medians", "density of draws")
         return
     worst, *others = pairs
     edges = np.linspace(0, _WIDEST, int(_WIDEST * _BINS_PER_UNIT) + 1)
     axes.axvspan(0, BORDER, color=style.WARNING, alpha=0.12, linewidth=0)
     axes.axvspan(BORDER, TYPICAL_END, color=style.DATA_FILL, alpha=0.45, linewidth=0)
-    density = _density(worst.relative, edges)
-    axes.stairs(density, edges, fill=True, color=color, alpha=0.5, linewidth=0, label=f"labels {_pair(worst)}")
-    shown = others[:_MOST_PAIRS]
-    for place, pair in enumerate(shown):
-        label = None if place else (f"labels {_pair(pair)}" if len(shown) == 1 else "other pairs")
-        axes.stairs(_density(pair.relative, edges), edges, color=style.MUTED, linewidth=0.8, baseline=None, label=label)
-    levels = [(worst.border, 0.0, BORDER), (worst.typical, BORDER, TYPICAL_END)]
-    for place, (level, start, end) in enumerate(levels):
-        mean = "mean of the zone" if place == 0 else None
-        axes.plot([start, end], [level, level], color=style.INK, linewidth=1.6, label=mean)
-    highest = max([density.max(), worst.border, *(_density(pair.relative, edges).max() for pair in shown)])
+    density, name = _density(worst.relative, edges), f"labels {worst.pair[0]} and {worst.pair[1]}"
+    axes.stairs(density, edges, fill=True, color=color, alpha=0.5, linewidth=0, label=name)
+    highest = max(density.max(), worst.border)
+    for pair in others[:_MOST_PAIRS]:
+        density = _density(pair.relative, edges)
+        highest = max(highest, density.max())
+        axes.stairs(density, edges, color=style.MUTED, linewidth=0.8, baseline=None, label="other pairs")
+    axes.hlines(worst.border, 0, BORDER, color=style.INK, linewidth=1.6, label="mean of the zone")
+    axes.hlines(worst.typical, BORDER, TYPICAL_END, color=style.INK, linewidth=1.6)
     axes.set_ylim(0, 1.22 * highest)
+    words: dict[str, Any] = {"xycoords": axes.get_xaxis_transform(), "va": "top", "color": style.MUTED, "fontsize": 8}
     for x, word in ((BORDER / 2, "border"), ((BORDER + TYPICAL_END) / 2, "typical")):
-        axes.annotate(
-            word, (x, 0.985), xycoords=axes.get_xaxis_transform(), ha="center", va="top", color=style.MUTED, fontsize=8
-        )
+        axes.annotate(word, (x, 0.985), ha="center", **words)
     beyond = float((worst.relative > _WIDEST).mean())
     if beyond > 0:
-        axes.annotate(
-            f"{percent(beyond)} beyond →", (0.99, 0.9), xycoords="axes fraction", ha="right", va="top",
-            color=style.MUTED, fontsize=8,
-        )  # fmt: skip
-    style.legend(axes)
-    style.finish(axes, "gap to the border, in medians", "density of draws", n_y=4)
+        axes.annotate(f"{percent(beyond)} beyond →", (0.99 * _WIDEST, 0.9), ha="right", **words)
 
 
 def _density(relative: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """The density of the draws; those beyond the last edge take their share of it with them."""
     counts, _ = np.histogram(relative, edges)
     return counts / (len(relative) * np.diff(edges))
-
-
-def _pair(gaps: PairGaps) -> str:
-    return f"{gaps.pair[0]} and {gaps.pair[1]}"
 
 
 def _permutations(axes: Axes, shares: list[tuple[tuple[int, ...], float]], color: str) -> None:
@@ -201,9 +151,8 @@ def _permutations(axes: Axes, shares: list[tuple[tuple[int, ...], float]], color
         named.append((f"{len(rest)} more", sum(share for _, share in rest)))
     places = np.arange(len(named))
     axes.barh(places, [100 * share for _, share in named], height=0.66, color=color, alpha=0.5, linewidth=0)
-    axes.set_yticks(places, [name for name, _ in named])
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(len(named) - 0.5, -0.5)
+    style.rows_of(axes, places, [name for name, _ in named])
+    axes.set_ylim(max(len(named), 4) - 0.5, -0.5)
     axes.set_xlim(0, 100)
     axes.set_xlabel("draws of each permutation, %")
 

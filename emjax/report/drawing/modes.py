@@ -24,9 +24,7 @@ MOST_MODES = 8
 
 _ROW = 0.56
 _BAR = 0.12
-_STRIP = 0.3
 _BAR_PLACE = 0.24
-_ROOM = 0.08
 
 
 def shown_modes(posterior: Posterior) -> tuple[PosteriorMode, ...]:
@@ -39,58 +37,46 @@ def modes(source: Comparison | Posterior, *, width: float = 7.0) -> Figure:
     """The modes of the posterior and their mass: by Laplace, corrected by importance sampling, and as drawn.
 
     The columns beside a mode are the shares of the single chains. A mode of non-negligible mass in which no draw lies
-    is named in red. Of more than eight modes those with the largest mass are drawn.
-
-    Raises
-    ------
-    ValueError
-        If the posterior knows of no mode.
+    is named in red. Of more than eight modes those with the largest mass are drawn; ValueError where none is known.
     """
     posterior = posterior_of(source)
     if not posterior.modes.modes:
         raise ValueError("this posterior knows of no mode to draw")
-    modes, unvisited = shown_modes(posterior), posterior.modes.unvisited
-    view = View(None, posterior)
-    height = len(modes) * _ROW + 0.95
-    left, right, bottom, top = 0.16, 0.16, 0.5, 0.36
-    side = 0.24 * width
-    figure = style.Picture(figsize=(width, height))
-    tall = (height - bottom - top) / height
-    main_width = width - left - right - side - 0.24
-    axes = figure.add_axes((left / width, bottom / height, main_width / width, tall))
-    strip = figure.add_axes((1 - (right + side) / width, bottom / height, side / width, tall))
+    modes, view = shown_modes(posterior), View(None, posterior)
+    figure, (axes, strip) = style.canvas(width, len(modes) * _ROW + 0.95, n_columns=2, width_ratios=(3, 1))
+    _shares(axes, modes, view.posterior_color)
     for place, mode in enumerate(modes):
-        _shares(axes, place, mode, view.posterior_color)
-        _name(axes, place, mode, warned=place in unvisited, letters=int(main_width / 0.07))
+        _name(axes, place, mode, warned=place in posterior.modes.unvisited, letters=int(width / 0.105))
         _by_chain(strip, place, mode, view.posterior_color)
-    _key(axes, view)
-    axes.set_xlim(0, 100 * (1 + _ROOM))
+    axes.set_xlim(0, 108)
     axes.spines["bottom"].set_bounds(0, 100)
     style.finish(axes, "share of the posterior, %" if view.trusted else "share, %; draws not converged", n_x=5)
     n_chains = len(modes[0].visited_by_chain)
     strip.set_xlim(-0.5, n_chains - 0.5)
-    style.finish(strip, "chain", n_x=4, whole_x=True)
-    if n_chains == 1:
-        strip.set_xticks([0])
+    style.finish(strip, "chain", n_x=min(4, n_chains), whole_x=True)
     for one in (axes, strip):
         one.set_ylim(len(modes) - 0.35, -0.5)
-        one.set_yticks([])
-        one.spines["left"].set_visible(False)
+        style.rows_of(one, (), ())
     strip.spines["bottom"].set_visible(False)
     strip.tick_params(axis="x", length=0)
-    strip.set_title("share of each chain" if side > 1.3 else "each chain", fontsize=8.5, color=style.MUTED)
+    strip.set_title("share of each chain" if width > 5.4 else "each chain", fontsize=8.5, color=style.MUTED)
+    style.key(figure)
     return figure
 
 
-def _shares(axes: Axes, place: int, mode: PosteriorMode, color: str) -> None:
-    """The draws as a bar, both masses as dots on it."""
-    middle = place + _BAR_PLACE
+def _shares(axes: Axes, modes: Sequence[PosteriorMode], color: str) -> None:
+    """The draws as bars, both masses as dots on them."""
+    middle = np.arange(len(modes)) + _BAR_PLACE
+    visited, laplace, mass = (
+        [100 * share for share in shares]
+        for shares in zip(*((mode.visited, mode.laplace_mass, mode.mass) for mode in modes), strict=True)
+    )
     axes.barh(middle, 100, height=2 * _BAR, color=style.GRID, alpha=0.5, linewidth=0, zorder=1)
-    if np.isfinite(mode.visited):
-        axes.barh(middle, 100 * mode.visited, height=2 * _BAR, color=color, alpha=0.45, linewidth=0, zorder=2)
-    laplace: dict[str, Any] = {"hollow": True, "markeredgewidth": 1.3, "zorder": 5}
-    style.mark(axes, 100 * mode.laplace_mass, middle, "o", 7, style.EM, clip_on=False, **laplace)
-    style.mark(axes, 100 * mode.mass, middle, "D", 4, style.EM, clip_on=False, zorder=6)
+    axes.barh(middle, visited, height=2 * _BAR, color=color, alpha=0.45, linewidth=0, zorder=2, label="draws")
+    circle = {**style.hollow(style.EM), "markersize": 7, "markeredgewidth": 1.3, "label": "Laplace"}
+    axes.plot(laplace, middle, "o", clip_on=False, zorder=5, **circle)
+    diamond: dict[str, Any] = {"linestyle": "none", "markersize": 4, "color": style.EM, "label": "corrected"}
+    axes.plot(mass, middle, "D", clip_on=False, zorder=6, **diamond)
 
 
 def _name(axes: Axes, place: int, mode: PosteriorMode, *, warned: bool, letters: int) -> None:
@@ -106,29 +92,20 @@ def _name(axes: Axes, place: int, mode: PosteriorMode, *, warned: bool, letters:
         f"{place}: {height}{said}",
     )
     shown = next((form for form in forms if len(form) <= letters), forms[-1])
-    weight, color = ("bold", style.WARNING) if warned else ("regular", style.INK)
-    style.write(
-        axes, shown, 0, place, up=1, xycoords=axes.get_yaxis_transform(), va="bottom", fontsize=8.5,
-        fontweight=weight, color=color, zorder=7,
+    look: dict[str, Any] = {"fontweight": "bold", "color": style.WARNING} if warned else {}
+    axes.annotate(
+        shown, (0, place), (0, 1), xycoords=axes.get_yaxis_transform(), textcoords="offset points", va="bottom",
+        fontsize=8.5, zorder=7, in_layout=False, **look,
     )  # fmt: skip
 
 
 def _by_chain(axes: Axes, place: int, mode: PosteriorMode, color: str) -> None:
     """One column for each chain, as high as the mode's share of its draws."""
-    shares: Sequence[float] = np.nan_to_num(mode.visited_by_chain).tolist()
-    floor = place + _BAR_PLACE + _BAR
+    shares = np.nan_to_num(mode.visited_by_chain)
+    floor, room = place + _BAR_PLACE + _BAR, 0.6
     axes.axhline(floor, color=style.GRID, linewidth=0.8, zorder=1)
-    room = 2 * _STRIP
     axes.axhline(floor - room, color=style.GRID, linewidth=0.5, linestyle=":", zorder=1)
-    heights = [-room * share for share in shares]
-    axes.bar(range(len(shares)), heights, bottom=floor, width=0.8, color=color, alpha=0.6, linewidth=0, zorder=2)
-
-
-def _key(axes: Axes, view: View) -> None:
-    axes.fill_between([], [], color=view.posterior_color, alpha=0.45, linewidth=0, label="draws")
-    style.mark(axes, [], [], "o", 7, style.EM, hollow=True, label="Laplace")
-    style.mark(axes, [], [], "D", 4, style.EM, label="corrected")
-    style.legend(axes)
+    axes.bar(range(len(shares)), -room * shares, bottom=floor, width=0.8, color=color, alpha=0.6, linewidth=0, zorder=2)
 
 
 _SPREAD = 0.1

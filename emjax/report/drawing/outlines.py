@@ -15,7 +15,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
 from emjax.report.drawing import style
-from emjax.report.drawing.view import View, curves, ellipses, grid_of, moments
+from emjax.report.drawing.view import View, curves, drawn_params, grid_of, moments
 
 OUTLINE_MASS = 0.9
 """Share of a component inside its outline."""
@@ -27,10 +27,8 @@ _CONTOUR_POINTS = 121
 def draw_points(axes: Axes, view: View, first: int, second: int, *, size: float, rasterized: bool) -> None:
     """The data of two features."""
     x, y = view.points((first, second)).T
-    axes.scatter(
-        x, y, s=size, color=style.DATA, alpha=0.65, linewidths=0, rasterized=rasterized,
-        label="data", zorder=1,
-    )  # fmt: skip
+    look: dict[str, Any] = {"color": style.DATA, "alpha": 0.65, "linewidths": 0, "label": "data", "zorder": 1}
+    axes.scatter(x, y, s=size, rasterized=rasterized, **look)
 
 
 def outlines(centre: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -47,33 +45,25 @@ Lines = list[list[np.ndarray]]
 """The outline of each component, of one draw after the other: polygons ``(n_corners, 2)``, often one."""
 
 
-def em_outlines(view: View, first: int, second: int) -> Lines:
-    """The outlines of EM's components in two features, or of the mean of the draws where there is no EM."""
+def component_outlines(view: View, first: int, second: int, kept: np.ndarray | None = None) -> Lines:
+    """The outlines of components in two features: of some draws, or of EM, or of the mean of the draws without it."""
     if contoured(view):
-        return _contours(view, first, second, None)
-    return _ellipses(view, view.at, first, second)
+        return _contours(view, first, second, kept)
+    stored = view.at if kept is None else {name: values[kept] for name, values in (view.draws or {}).items()}
+    pair, (centre, matrix) = [first, second], ellipses(view, stored)
+    found = outlines(centre[..., pair], matrix[..., pair, :][..., pair])
+    return [[line] for line in found.reshape(-1, _CORNERS + 1, 2)]
 
 
 def contoured(view: View) -> bool:
     """Whether outlines are contours."""
-    family = view.mixture.family
-    return family.independent and not family.discrete and family.support != "real"
+    return view.family.independent and not view.family.discrete and view.family.support != "real"
 
 
-def _drawn_outlines(view: View, first: int, second: int, n_draws: int) -> Lines:
-    assert view.draws is not None
-    n_kept = len(view.draws["weights"])
-    kept = np.unique(np.linspace(0, n_kept - 1, n_draws).round().astype(int))
-    if contoured(view):
-        return _contours(view, first, second, kept)
-    return _ellipses(view, {name: values[kept] for name, values in view.draws.items()}, first, second)
-
-
-def _ellipses(view: View, stored: dict[str, np.ndarray], first: int, second: int) -> Lines:
-    centre, matrix = ellipses(view.mixture, stored, OUTLINE_MASS)
-    pair = [first, second]
-    found = outlines(centre[..., pair], matrix[..., pair, :][..., pair])
-    return [[line] for line in found.reshape(-1, _CORNERS + 1, 2)]
+def ellipses(view: View, stored: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Centres ``(S, K, d)`` and matrices ``(S, K, d, d)`` of the ellipses of components, see `Family.ellipses`."""
+    params = drawn_params(view, stored)
+    return params.family.ellipses(params, OUTLINE_MASS)
 
 
 def _contours(view: View, first: int, second: int, kept: np.ndarray | None) -> Lines:
@@ -82,7 +72,7 @@ def _contours(view: View, first: int, second: int, kept: np.ndarray | None) -> L
     for feature in (first, second):
         ends = grid_of(view, feature)[[0, -1]]
         # A component reaches beyond the data that it happens to have.
-        mean, covariance = (each[0] for each in moments(view.mixture, view.at))
+        mean, covariance = (each[0] for each in moments(view, view.at))
         ends[1] = max(ends[1], (mean[:, feature] + 6.0 * np.sqrt(covariance[:, feature, feature])).max())
         # Close points near zero, where such densities are steep.
         grid = ends[0] + (ends[1] - ends[0]) * np.linspace(0.0, 1.0, _CONTOUR_POINTS) ** 3
@@ -111,32 +101,25 @@ def draw_outlines(axes: Axes, view: View, first: int, second: int, *, n_draws: i
     """A sheaf of outlines of draws, EM's on top with its means."""
     drawn: list[np.ndarray] = []
     if view.draws is not None:
-        lines = [line for several in _drawn_outlines(view, first, second, n_draws) for line in several]
-        drawn += lines
-        axes.add_collection(
-            LineCollection(lines, colors=view.posterior_color, linewidths=0.7, alpha=0.28, zorder=2), autolim=False
-        )
+        kept = np.unique(np.linspace(0, len(view.draws["weights"]) - 1, n_draws).round().astype(int))
+        drawn += [line for several in component_outlines(view, first, second, kept) for line in several]
+        look: dict[str, Any] = {"colors": view.posterior_color, "linewidths": 0.7, "alpha": 0.28, "zorder": 2}
+        axes.add_collection(LineCollection(drawn, **look), autolim=False)
         # The key shows a line as dark as many of them are together.
         axes.add_line(Line2D([], [], color=view.posterior_color, linewidth=1.8, label=view.posterior_name))
     if view.em is not None:
-        lines = [line for several in em_outlines(view, first, second) for line in several]
+        lines = [line for several in component_outlines(view, first, second) for line in several]
+        look = {"colors": style.EM, "linestyles": style.EM_LINE, "linewidths": 1.9 if names else 1.2, "zorder": 4}
+        axes.add_collection(LineCollection(lines, **look), autolim=False)
+        axes.add_line(Line2D([], [], linewidth=1.9, **view.em_look))
+        mean = moments(view, view.em)[0][0][:, [first, second]]
+        if names and len(mean) > 1:
+            for k, (x, y) in enumerate(mean):
+                style.number_mark(axes, k, x, y)
+        else:
+            axes.plot(*mean.T, "+", markersize=8 if names else 4, markeredgewidth=1.6, color=style.EM, zorder=5)
         drawn += lines
-        _em_outlines(axes, view, moments(view.mixture, view.em)[0][0][:, [first, second]], lines, names=names)
     _limits(axes, view, (first, second), drawn)
-
-
-def _em_outlines(axes: Axes, view: View, mean: np.ndarray, lines: list[np.ndarray], *, names: bool) -> None:
-    width = 1.9 if names else 1.2
-    axes.add_collection(
-        LineCollection(lines, colors=style.EM, linewidths=width, linestyles=style.EM_LINE, zorder=4), autolim=False
-    )
-    axes.add_line(Line2D([], [], color=style.EM, linewidth=1.9, linestyle=style.EM_LINE, label=view.em_name))
-    if names and len(mean) > 1:
-        for k, (x, y) in enumerate(mean):
-            style.number_mark(axes, k, x, y)
-    else:
-        size = 8 if names else 4
-        axes.plot(*mean.T, linestyle="none", marker="+", markersize=size, markeredgewidth=1.6, color=style.EM, zorder=5)
 
 
 def _limits(axes: Axes, view: View, features: tuple[int, int], lines: list[np.ndarray]) -> None:

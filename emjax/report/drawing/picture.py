@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from emjax.atomic import UNTOUCHED, write_atomically
 from emjax.report.drawing.style import drawing
-from emjax.report.svg import data_uri, pixels
+from emjax.report.svg import data_uri
 
 _WIDE, _NARROW, _CELL = 7.0, 4.0, 4.4
 
@@ -21,18 +21,9 @@ _WIDE, _NARROW, _CELL = 7.0, 4.0, 4.4
 class Picture:
     """One figure, drawn when it is looked at.
 
-    Attributes
-    ----------
-    name
-        Its anchor, and the name of its files.
-    draw
-        The figure at a width in inches.
-    title, caption
-        What stands beside it.
-    text
-        What it shows, for those who do not see it; title and caption, where these say it in numbers.
-    wide
-        Whether it has the width of the page, and a form for narrow screens.
+    ``draw`` makes it at a width in inches, ``name`` is its anchor and the name of its files. ``title`` and ``caption``
+    stand beside it; ``text`` says what it shows to those who do not see it, where these do not say it in numbers. A
+    ``wide`` one has the width of the page, and a form for narrow screens.
     """
 
     name: str
@@ -64,14 +55,10 @@ class Picture:
         return self.text or f"{self.title}. {self.caption}"
 
     @property
-    def width(self) -> int:
-        """Of the wide form, in CSS pixels."""
-        return pixels(self.figure)[0]
-
-    @property
-    def height(self) -> int:
-        """Of the wide form, in CSS pixels."""
-        return pixels(self.figure)[1]
+    def size(self) -> tuple[int, int]:
+        """Width and height of the wide form, in CSS pixels."""
+        width, height = self.figure.get_size_inches()
+        return round(96 * width), round(96 * height)
 
     def write(self, folder: Path) -> list[Path]:
         """Write the figure as SVG and PDF; see `write_figure`."""

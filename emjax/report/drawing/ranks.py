@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Affine2D
 
 from emjax.align import TRUST_LOW
 from emjax.bayes.posterior import Posterior
@@ -14,16 +14,13 @@ from emjax.comparison import Comparison
 from emjax.naming import CORRELATION
 from emjax.report.drawing import style
 from emjax.report.drawing.chains import (
-    MOST_GREY,
-    NAMED_CHAINS,
     ChainLine,
     Chains,
+    all_chains,
     chain_lines,
-    draws_by_name,
-    rank_band,
-    rank_bins,
-    rank_counts,
     rank_deviations,
+    rank_height,
+    rank_plot,
 )
 from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.view import posterior_of
@@ -32,22 +29,13 @@ from emjax.wording import elided, fixed, listed, number
 MOST_PANELS = 24
 """Of more quantities than this those whose ranks are furthest from flat are drawn."""
 
-_PANEL_WIDTH, _PANEL_HEIGHT = 1.75, 0.74
+_PANEL_WIDTH, _PANEL_HEIGHT, _WORDS = 1.9, 0.74, 0.34
 
 
 @dataclasses.dataclass(frozen=True)
 class Ranks:
-    """What the rank plots show.
-
-    Attributes
-    ----------
-    panels
-        The quantities that are drawn, in the order of the tables.
-    deviations
-        For each panel and chain, how far its ranks are from flat, ``(n_panels, n_chains)``; see `rank_deviations`.
-    n_quantities
-        How many quantities there are.
-    """
+    """The quantities that are drawn, in the order of the tables; how far the ranks of each are from flat by chain,
+    ``(n_panels, n_chains)`` (`rank_deviations`); and how many quantities there are."""
 
     panels: tuple[Chains, ...]
     deviations: np.ndarray
@@ -72,12 +60,7 @@ class Ranks:
 
 def find_ranks(posterior: Posterior, most: int = MOST_PANELS) -> Ranks:
     """The quantities that vary, aligned; of more than ``most`` those that deviate most."""
-    rows = {row.name: row for row in posterior.diagnostics.quantities}
-    found = [
-        Chains(name, values, rows.get(name))
-        for name, values in draws_by_name(posterior).items()
-        if np.ptp(values) > 1e-12 * np.abs(values).max()
-    ]
+    found = [one for one in all_chains(posterior) if np.ptp(one.values) > 1e-12 * np.abs(one.values).max()]
     deviations = np.array([rank_deviations(one.values) for one in found]).reshape(len(found), -1)
     kept = np.sort(np.argsort(-deviations.max(axis=1, initial=0.0), kind="stable")[:most])
     return Ranks(tuple(found[place] for place in kept), deviations[kept], len(found))
@@ -89,21 +72,8 @@ def ranks(source: Comparison | Posterior, *, most: int = 24, width: float = 7.0)
 
     A rank plot counts, for each chain, how its draws rank among those of all chains; chains that agree are flat
     (Vehtari et al., Bayesian Analysis 16, 2021). The numbers are R-hat, the grey band holds 99% of the counts of
-    independent draws that agree.
-
-    Parameters
-    ----------
-    source
-        A comparison or a posterior.
-    most
-        Of more quantities than this, 24 by default, those whose ranks are furthest from flat are drawn.
-    width
-        In inches.
-
-    Raises
-    ------
-    ValueError
-        If no quantity varies, or ``most`` is below 1.
+    independent draws that agree. Of more quantities than ``most`` those whose ranks are furthest from flat are drawn.
+    Raises ValueError if none varies, or ``most`` is below 1.
     """
     if most < 1:
         raise ValueError(f"most={most} must be at least 1")
@@ -115,68 +85,31 @@ def ranks(source: Comparison | Posterior, *, most: int = 24, width: float = 7.0)
 
 @style.drawn
 def _panels(ranks: Ranks, width: float) -> Figure:
-    """One small rank plot for each quantity.
-
-    All panels share one pair of axes in inches: as many axes as panels would take Matplotlib half a second.
-    """
-    left, right, bottom, top, beside, between = 0.12, 0.12, 0.5, 0.5, 0.14, 0.34
-    n_columns = max(1, min(len(ranks.panels), int((width - left - right + beside) / (_PANEL_WIDTH + beside))))
-    n_rows = -(-len(ranks.panels) // n_columns)
-    cell = (width - left - right - beside * (n_columns - 1)) / n_columns
-    height = top + bottom + n_rows * _PANEL_HEIGHT + (n_rows - 1) * between
-    figure, axes = style.single(width, height, left=0, right=0, bottom=0, top=0)
+    """One small rank plot for each quantity, all in one pair of axes in inches: as many axes as panels take long."""
+    n_columns = max(1, min(len(ranks.panels), int(width / _PANEL_WIDTH)))
+    n_rows, cell = -(-len(ranks.panels) // n_columns), width / n_columns
+    figure, (axes,) = style.canvas(width, 0.75 + n_rows * (_PANEL_HEIGHT + _WORDS))
     axes.set_axis_off()
-    for place, panel in enumerate(ranks.panels):
-        row, column = divmod(place, n_columns)
-        x, y = left + column * (cell + beside), height - top - (row + 1) * _PANEL_HEIGHT - row * between
-        _panel(axes, panel, ranks.lines, (x, y, cell), keyed=place == 0)
-        _words(axes, panel, (x, y, cell), numbered=place + n_columns >= len(ranks.panels))
-    axes.set_xlim(0, width)
-    axes.set_ylim(0, height)
-    style.key(figure, *axes.get_legend_handles_labels(), left=left, top=0.06, ncols=NAMED_CHAINS + 1)
-    axes.text(width / 2, 0.1, "rank among all draws, %", ha="center", fontsize=9)
+    for number_of, panel in enumerate(ranks.panels):
+        row, column = divmod(number_of, n_columns)
+        left, bottom, wide = column * cell, -row * (_PANEL_HEIGHT + _WORDS), cell - 0.14
+        scaled = Affine2D().scale(wide / 100, _PANEL_HEIGHT / rank_height(panel.values))
+        rank_plot(axes, panel.values, ranks.lines, scaled.translate(left, bottom) + axes.transData)
+        axes.hlines(bottom, left, left + wide, color=style.MUTED, linewidth=0.7)
+        words = "" if panel.found is None else number(panel.found.rhat)
+        name = elided(panel.name.replace(CORRELATION, "corr"), int((wide - 0.42) / 0.073))
+        axes.text(left, bottom + _PANEL_HEIGHT + 0.05, name, fontsize=8.5)
+        axes.text(left + wide, bottom + _PANEL_HEIGHT + 0.05, words, fontsize=8, ha="right", color=style.MUTED)
+        for share in (0, 50, 100) if number_of + n_columns >= len(ranks.panels) else ():
+            x, side = left + wide * share / 100, {0: "left", 50: "center", 100: "right"}[share]
+            axes.text(x, bottom - 0.05, f"{share}", fontsize=7.5, ha=side, va="top", color=style.MUTED)
+    axes.set_xlim(0, width - 0.14)
+    axes.set_ylim((1 - n_rows) * (_PANEL_HEIGHT + _WORDS) - 0.2, _PANEL_HEIGHT + 0.2)
+    for text in axes.texts:
+        text.set_in_layout(False)  # it has its room inside the axes
+    figure.supxlabel("rank among all draws, %", fontsize=9)
+    style.key(figure)
     return figure
-
-
-Box = tuple[float, float, float]
-"""Left, bottom and width of a panel, in inches."""
-
-
-def _panel(axes: Axes, panel: Chains, lines: list[ChainLine], box: Box, *, keyed: bool) -> None:
-    """The counts of each chain as steps, the band of chains that agree behind them."""
-    left, bottom, width = box
-    counts = rank_counts(panel.values, rank_bins(panel.values.shape[1]))
-    band = np.array(rank_band(panel.values.shape[1]))
-    scale = _PANEL_HEIGHT / (1.05 * max(band[1], counts.max()))
-    edges = left + width * np.repeat(np.linspace(0, 1, counts.shape[1] + 1), 2)[1:-1]
-    steps = bottom + scale * np.repeat(counts, 2, axis=1)
-    axes.fill_between(edges[[0, -1]], *(bottom + scale * band), color=style.DATA_FILL, alpha=0.6, linewidth=0)
-    grey = [line.chain for line in lines if not line.named]
-    crowd = len(grey) > MOST_GREY
-    if crowd:
-        others = steps[grey]
-        axes.fill_between(edges, others.min(axis=0), others.max(axis=0), color=style.UNTRUSTED, alpha=0.35,
-                          linewidth=0, label="all others" if keyed else None)  # fmt: skip
-        axes.hlines(bottom + scale * band, *edges[[0, -1]], color=style.MUTED, linewidth=0.6, linestyle=":")
-    for line in lines:
-        if line.named or not crowd:
-            label = f"chain {line.chain}" if line.named else "others" if line.chain == grey[-1] else None
-            axes.plot(edges, steps[line.chain], color=line.color, linewidth=1.1 if line.named else 0.6,
-                      label=label if keyed else None)  # fmt: skip
-    axes.plot(edges[[0, -1]], [bottom, bottom], color=style.MUTED, linewidth=0.7)
-
-
-def _words(axes: Axes, panel: Chains, box: Box, *, numbered: bool) -> None:
-    """Name and R-hat above the panel, numbers below it where nothing stands under it."""
-    left, bottom, width = box
-    above, room = bottom + _PANEL_HEIGHT + 0.05, 0.42 if panel.found is not None else 0.0
-    name = elided(panel.name.replace(CORRELATION, "corr"), int((width - room) / 0.073))
-    axes.text(left, above, name, fontsize=8.5)
-    if panel.found is not None:
-        axes.text(left + width, above, number(panel.found.rhat), fontsize=8, ha="right", color=style.MUTED)
-    for share, side in ((0.0, "left"), (0.5, "center"), (1.0, "right")) if numbered else ():
-        x, text = left + share * width, f"{100 * share:.0f}"
-        axes.text(x, bottom - 0.05, text, fontsize=7.5, ha=side, va="top", color=style.MUTED)
 
 
 # -- in words

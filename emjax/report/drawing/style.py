@@ -1,4 +1,4 @@
-"""What all figures share: colours, Matplotlib's settings for the time of a drawing, and how axes are placed.
+"""What all figures share: colours, Matplotlib's settings for the time of a drawing, keys and ticks.
 
 EM is always orange and dashed, the posterior always blue and solid (Okabe and Ito's colours, which people with any
 kind of colour vision tell apart), data are grey. Draws that have not converged lose the posterior's colour. What speaks
@@ -11,17 +11,18 @@ import functools
 import io
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import matplotlib
+import matplotlib.style
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from emjax.wording import elided, printable
+from emjax.wording import printable
 
 INK = "#1d232a"
 MUTED = "#59636e"
@@ -70,8 +71,14 @@ _SETTINGS: dict[str, Any] = {
     "legend.fontsize": 8.5,
     "legend.frameon": False,
     "legend.borderpad": 0.0,
-    "legend.borderaxespad": 0.0,
+    "legend.borderaxespad": 0.5,
     "legend.handlelength": 1.8,
+    "legend.handletextpad": 0.5,
+    "legend.columnspacing": 1.0,
+    "legend.labelcolor": INK,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.constrained_layout.w_pad": 0.08,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.facecolor": "none",
@@ -79,6 +86,7 @@ _SETTINGS: dict[str, Any] = {
     "axes.linewidth": 0.7,
     "axes.labelcolor": INK,
     "axes.titlelocation": "left",
+    "axes.formatter.useoffset": False,
     "text.color": INK,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
@@ -93,18 +101,8 @@ _SETTINGS: dict[str, Any] = {
     "svg.hashsalt": "emjax",
 }
 
-# Settings that belong to the program that calls us: touching the backend would load one.
-_OF_THE_PROGRAM = {"backend", "backend_fallback", "interactive", "toolbar", "webagg.open_in_browser"}
 
-
-def _settings() -> Any:
-    """Matplotlib's defaults with ours on top: the reader's own settings change nothing, and stay as they are."""
-    settings: dict[str, Any] = {str(key): value for key, value in matplotlib.rcParamsDefault.items()}
-    settings.update(_SETTINGS)
-    return {key: value for key, value in settings.items() if key not in _OF_THE_PROGRAM}
-
-
-class Picture(Figure):
+class Canvas(Figure):
     """A figure that a notebook shows by itself: Matplotlib's own does so only where pyplot has chosen a backend."""
 
     def _repr_png_(self) -> bytes:
@@ -117,121 +115,92 @@ class Picture(Figure):
 @contextmanager
 def drawing() -> Iterator[None]:
     """Our settings while a figure is made or written; afterwards everything is as before."""
-    with matplotlib.rc_context(_settings()), warnings.catch_warnings():
+    # Matplotlib's defaults with ours on top: the reader's own settings change nothing.
+    with matplotlib.style.context(_SETTINGS, after_reset=True), warnings.catch_warnings():
         # The font lacks some scripts. It only measures the text; the browser writes it with fonts of its own.
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from", category=UserWarning)
         yield
 
 
 def drawn(function: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Run a function that makes a figure under `drawing`."""
+    """Run a function that makes a figure under `drawing`, and lay it out: once, as every drawing would do it again."""
 
     @functools.wraps(function)
     def wrapped(*arguments: Any, **options: Any) -> Figure:
         with drawing():
-            return function(*arguments, **options)
+            figure = function(*arguments, **options)
+            if (engine := figure.get_layout_engine()) is not None:
+                for axes in figure.axes:
+                    for artist in (*axes.lines, *axes.patches, *axes.collections):
+                        artist.set_in_layout(False)  # only words need room
+                engine.execute(figure)
+                figure.set_layout_engine("none")
+            return figure
 
     return wrapped
 
 
-def single(
-    width: float, height: float, *, left: float = 0.56, right: float = 0.14, bottom: float = 0.47, top: float = 0.3
-) -> tuple[Figure, Axes]:
-    """A figure with one pair of axes; all lengths in inches."""
-    figure = Picture(figsize=(width, height))
-    axes = figure.add_axes(
-        (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
-    )
-    return figure, axes
+def canvas(
+    width: float, height: float, n_rows: int = 1, n_columns: int = 1, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure of so many inches, and its axes, row by row."""
+    figure = Canvas(figsize=(width, height))
+    return figure, list(figure.subplots(n_rows, n_columns, squeeze=False, **options).flat)
 
 
 def panels(
-    width: float,
-    places: Iterable[tuple[int, int]],
-    *,
-    tall: float = 0.0,
-    ratio: float = 1.0,
-    left: float = 0.62,
-    right: float = 0.12,
-    bottom: float = 0.48,
-    top: float = 0.3,
-    beside: float = 0.0,
-    between: float = 0.0,
+    width: float, n_panels: int, n_columns: int, tall: float, *, above: float = 0.3, **options: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with axes of one size at some places, row and column from the upper left; all lengths in inches.
-
-    They are ``tall``, or ``ratio`` times as tall as they are wide.
-    """
-    places = list(places)
-    n_rows, n_columns = (1 + max(numbers) for numbers in zip(*places, strict=True))
-    cell = (width - left - right - beside * (n_columns - 1)) / n_columns
-    tall = tall or ratio * cell
-    height = top + bottom + n_rows * tall + (n_rows - 1) * between
-    figure = Picture(figsize=(width, height))
-    corners = [
-        (left + column * (cell + beside), height - top - (row + 1) * tall - row * between) for row, column in places
-    ]
-    return figure, [figure.add_axes((x / width, y / height, cell / width, tall / height)) for x, y in corners]
+    """A figure with panels row by row, each ``tall`` inches with all its words, and ``above`` them room for a key."""
+    n_rows = -(-n_panels // n_columns)
+    figure, axes = canvas(width, above + n_rows * tall, n_rows, n_columns, **options)
+    for spare in axes[n_panels:]:
+        spare.remove()
+    return figure, axes[:n_panels]
 
 
-def inches(axes: Axes) -> tuple[float, float]:
-    """Width and height of axes."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None  # axes of ours are made by a figure
-    box, (width, height) = axes.get_position(), figure.get_size_inches()
-    return box.width * width, box.height * height
+def triangle(width: float, height: float, n: int) -> tuple[Figure, dict[tuple[int, int], Axes]]:
+    """A figure with axes on and below the diagonal, by row and column."""
+    figure = Canvas(figsize=(width, height))
+    grid = figure.add_gridspec(n, n)
+    cells = {(row, column): figure.add_subplot(grid[row, column]) for row in range(n) for column in range(row + 1)}
+    figure.align_ylabels()
+    return figure, cells
 
 
 _STEPS = [1, 2, 2.5, 5, 10]
 
 
 def finish(
-    axes: Axes,
-    xlabel: str = "",
-    ylabel: str = "",
-    *,
-    n_x: int = 6,
-    n_y: int = 5,
-    whole_x: bool = False,
-    prune: Any = None,
+    axes: Axes, xlabel: str = "", ylabel: str = "", *, n_x: int = 6, n_y: int = 5, whole_x: bool = False
 ) -> None:
     """Labels, and few ticks with numbers written out."""
     axes.set_xlabel(printable(xlabel))
     axes.set_ylabel(printable(ylabel))
-    if axes.get_xscale() == "linear":
-        axes.xaxis.set_major_locator(MaxNLocator(n_x, steps=_STEPS, integer=whole_x))
-        _shorten(axes.xaxis, axes.get_xlim())
-    if axes.get_yscale() == "linear":
-        axes.yaxis.set_major_locator(MaxNLocator(n_y, steps=_STEPS))
-        _shorten(axes.yaxis, axes.get_ylim())
+    for axis, n, limits in ((axes.xaxis, n_x, axes.get_xlim()), (axes.yaxis, n_y, axes.get_ylim())):
+        if axis.get_scale() == "linear":
+            axis.set_major_locator(MaxNLocator(n, steps=_STEPS, integer=whole_x and axis is axes.xaxis))
+            # Large and tiny numbers in few signs, instead of a power of ten that stands apart from them.
+            size = max(map(abs, limits))
+            if abs(limits[1] - limits[0]) > 1e-3 * size and not 1e-3 <= size < 1e4:
+                axis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
 
 
-def _shorten(axis: Axis, limits: tuple[float, float]) -> None:
-    """Large and tiny numbers in few signs, instead of a power of ten that stands apart from them."""
-    size = max(map(abs, limits))
-    apart = abs(limits[1] - limits[0]) > 1e-3 * size
-    if apart and not 1e-3 <= size < 1e4:
-        axis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
-
-
-def inner_ticks(axis: Axis, limits: tuple[float, float], *, shown: bool) -> None:
-    """At most three ticks away from the ends, so that the numbers of neighbouring panels do not meet."""
-    low, high = limits
-    room = 0.1 * (high - low)
-    places = [tick for tick in MaxNLocator(4, steps=_STEPS).tick_values(low, high) if low + room < tick < high - room]
-    if len(places) > 3:
-        places = places[:: len(places) - 1] if len(places) % 2 == 0 else places[:: len(places) // 2]
-    axis.set_ticks(places if shown else [], [compact(tick) for tick in places] if shown else [])
-
-
-def outer_labels(axes: Axes, below: str, beside: str, *, numbered: bool = True, size: float = 8.0) -> None:
-    """Names, and few ticks, at the outer panels; names stand at one distance however wide the numbers are."""
+def outer(axes: Axes, below: str, beside: str, *, numbered: bool = True, size: float = 8.0) -> None:
+    """Names, and few ticks away from the ends, at the outer panels alone."""
     axes.set_xlabel(below, fontsize=size)
     axes.set_ylabel(beside, fontsize=size)
-    axes.yaxis.set_label_coords(-0.45 / inches(axes)[0], 0.5)
-    inner_ticks(axes.xaxis, axes.get_xlim(), shown=bool(below))
-    inner_ticks(axes.yaxis, axes.get_ylim(), shown=bool(beside) and numbered)
+    for axis, shown in ((axes.xaxis, below), (axes.yaxis, beside and numbered)):
+        axis.set_major_locator(MaxNLocator(3, steps=_STEPS, prune="both") if shown else NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
     axes.tick_params(labelsize=7.0 if size < 8 else 7.5)
+
+
+def rows_of(axes: Axes, places: Sequence[float] | np.ndarray, names: Sequence[str]) -> None:
+    """Names of rows beside the axes, without a line or ticks between."""
+    axes.set_yticks(places, names, color=INK)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
 
 
 def compact(value: float) -> str:
@@ -256,49 +225,43 @@ def power_of_ten(value: float, _position: int = 0) -> str:
 POWERS = FuncFormatter(power_of_ten)
 
 
-def legend(axes: Axes) -> None:
-    """The key above the axes, in one line; from the right end of the axes where it is longer than they are."""
-    handles, labels = axes.get_legend_handles_labels()
-    if not labels:
-        return
-    long = sum(0.078 * len(label) + 0.55 for label in labels) > inches(axes)[0]
-    axes.legend(
-        handles,
-        labels,
-        loc="lower right" if long else "lower left",
-        bbox_to_anchor=(1.0, 1.02) if long else (0.0, 1.02),
-        ncols=len(labels),
-        columnspacing=0.9 if long else 1.2,
-        handletextpad=0.5,
-        labelcolor=INK,
-    )
+def key(figure: Figure, named: Axes | None = None, **options: Any) -> None:
+    """The key above everything: what is named in some axes, the first by default."""
+    handles, labels = (figure.axes[0] if named is None else named).get_legend_handles_labels()
+    found: dict[str, Any] = {}
+    for label, handle in zip(labels, handles, strict=True):
+        found.setdefault(label, handle)
+    place_key(figure, found, **options)
 
 
-def key(
-    figure: Figure, handles: Sequence[Any], labels: Sequence[str], *, left: float, top: float, **options: Any
-) -> None:
-    """A key whose upper left corner lies so many inches from that of the figure."""
-    width, height = figure.get_size_inches()
-    defaults = {"handletextpad": 0.5, "columnspacing": 1.0, "labelcolor": INK, "loc": "upper left"}
-    figure.legend(handles, labels, bbox_to_anchor=(left / width, 1 - top / height), **{**defaults, **options})
+def place_key(figure: Figure, handles: Mapping[str, Any], **options: Any) -> None:
+    """A key of handles by their labels, in as many columns as fit."""
+    widths, room = [0.5 + 0.073 * len(label) for label in handles], figure.get_size_inches()[0]
+    for n_columns in range(len(handles), 0, -1):
+        if n_columns == 1 or sum(max(column) for column in np.array_split(widths, n_columns)) < room:
+            place = {"loc": "outside upper left", "ncols": n_columns, **options}
+            figure.legend([*handles.values()], [*handles], **place)
+            return
 
 
-def mark(
-    axes: Axes, x: Any, y: Any, symbol: str, size: float, color: str, *, hollow: bool = False, **options: Any
-) -> None:
-    """A symbol, filled or ``hollow``; without a place it stands in the key alone."""
-    face = {"markerfacecolor": "none", "markeredgecolor": color} if hollow else {"color": color}
-    axes.plot(x, y, **{"linestyle": "none", "marker": symbol, "markersize": size, **face, **options})
+MOST_KEYS = 8
+"""Components that a key names, the first of more."""
 
 
-def write(axes: Axes, text: str, x: float, y: float, *, right: float = 0.0, up: float = 0.0, **options: Any) -> None:
-    """A text beside a place of the data, so many points to its right and above."""
-    axes.annotate(text, (x, y), xytext=(right, up), textcoords="offset points", **options)
+def component_keys(names: Sequence[str]) -> dict[str, Line2D]:
+    """For a key: the symbols of the components by their names, and how many more there are beyond the first."""
+    looks = {name: component(k) for k, name in enumerate(names[:MOST_KEYS])}
+    if len(names) > MOST_KEYS:
+        looks[f"+ {len(names) - MOST_KEYS} more"] = "none", ""
+    return {
+        name: Line2D([], [], linestyle="none", marker=symbol, color=color, markersize=5.5)
+        for name, (color, symbol) in looks.items()
+    }
 
 
-def level_ticks(axis: Axis, names: Sequence[str], letters: int) -> None:
-    """The names of levels in place of their numbers."""
-    axis.set_ticks(range(len(names)), [elided(name, letters) for name in names])
+def hollow(color: str) -> dict[str, Any]:
+    """The look of an empty symbol."""
+    return {"linestyle": "none", "markerfacecolor": "none", "markeredgecolor": color}
 
 
 def component(label: int) -> tuple[str, str]:
@@ -309,7 +272,7 @@ def component(label: int) -> tuple[str, str]:
 def number_mark(axes: Axes, label: int, x: float, y: float, color: str = EM) -> None:
     """The number of a component in a filled circle, in EM's colour by default."""
     size = 11 if label < 10 else 14
-    mark(axes, x, y, "o", size, color, markeredgewidth=0.8, markeredgecolor=ON_MARK, zorder=6)
+    axes.plot(x, y, "o", markersize=size, color=color, markeredgewidth=0.8, markeredgecolor=ON_MARK, zorder=6)
     axes.annotate(
         f"{label}", (x, y), ha="center", va="center_baseline", color=ON_MARK, fontweight="bold", fontsize=8, zorder=7
     )

@@ -10,17 +10,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.axis import Axis
 
 from emjax.bayes.posterior import Posterior, mean_responsibilities, thinning
 from emjax.bayes.tree import stored_draws
 from emjax.comparison import Comparison
+from emjax.families.base import Family
 from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams
 from emjax.report.drawing import style
 from emjax.result import Fit
 from emjax.samples import Samples
 from emjax.scope import computing
-from emjax.wording import count
+from emjax.wording import count, elided
 
 BAND_DRAWS = 300
 """Draws behind the bands of a figure, evenly spaced over all chains."""
@@ -40,17 +42,7 @@ _WIDEST_COUNTS = 200
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """One subject of a figure: a fit, a posterior, or both.
-
-    Attributes
-    ----------
-    fit, posterior
-        What is drawn; None for a side that is not there.
-    level
-        Level of intervals and bands.
-    rows
-        The data that are drawn, as places in ``values``: of those that count (weight above 0), at most `MOST_POINTS`.
-    """
+    """One subject of a figure: a fit, a posterior, or both, with the level of its intervals and bands."""
 
     fit: Fit | None
     posterior: Posterior | None
@@ -90,22 +82,23 @@ class View:
         return self.mixture.n_components
 
     @property
-    def discrete(self) -> bool:
-        """Whether the data are whole numbers: counts, zeros and ones, or levels."""
-        return self.mixture.family.discrete
-
-    @property
-    def nominal(self) -> bool:
-        """Whether numbers are the names of levels, 0 and 1 among them."""
-        return self.mixture.family.nominal
+    def family(self) -> Family:
+        return self.mixture.family
 
     def level_names(self, feature: int) -> tuple[str, ...]:
         """The names of a feature's levels, in the order of their numbers."""
-        levels = self.mixture.family.levels
+        levels = self.family.levels
         return ("0", "1") if levels is None else tuple(levels[feature])
+
+    def name_levels(self, axis: Axis, feature: int, letters: int = 40) -> None:
+        """The names of levels in place of their numbers, all in so many letters."""
+        if self.family.nominal:
+            names = self.level_names(feature)
+            axis.set_ticks(range(len(names)), [elided(name, max(letters // len(names), 3)) for name in names])
 
     @functools.cached_property
     def rows(self) -> np.ndarray:
+        """The data that are drawn, as places in ``values``: of those that count, at most `MOST_POINTS`."""
         counting = np.flatnonzero(self.samples.counts)
         return counting[subset_rows(len(counting), MOST_POINTS)]
 
@@ -128,7 +121,7 @@ class View:
         Whole numbers fall on each other, so they are moved a little, the same way every time.
         """
         points = self.values[self.rows][:, list(features)]
-        return points + np.random.default_rng(0).uniform(-0.3, 0.3, points.shape) if self.discrete else points
+        return points + np.random.default_rng(0).uniform(-0.3, 0.3, points.shape) if self.family.discrete else points
 
     @property
     def n_with_gaps(self) -> int:
@@ -141,7 +134,7 @@ class View:
 
     def bars(self, feature: int = 0) -> bool:
         """Whether the density of a feature is drawn as a bar for each of its values."""
-        return self.discrete and np.ptp(self.limits(feature)) < WIDEST_BARS
+        return self.family.discrete and np.ptp(self.limits(feature)) < WIDEST_BARS
 
     @property
     def trusted(self) -> bool:
@@ -151,6 +144,10 @@ class View:
     @property
     def posterior_color(self) -> str:
         return style.POSTERIOR if self.trusted else style.UNTRUSTED
+
+    def shade(self, k: int) -> str:
+        """The colour of the draws of a component where components differ by colour."""
+        return style.component(k)[0] if self.trusted else style.UNTRUSTED
 
     @property
     def posterior_name(self) -> str:
@@ -164,6 +161,11 @@ class View:
     def em_name(self) -> str:
         name = "EM" if self.source.mixture.prior is None else "EM (MAP)"
         return name if self.source.converged else f"{name}, {self.source.status.value}"
+
+    @property
+    def em_look(self) -> dict[str, Any]:
+        """How EM's lines are drawn, with their name in the key."""
+        return {"color": style.EM, "linestyle": style.EM_LINE, "label": self.em_name}
 
     @property
     def doubt(self) -> str:
@@ -197,19 +199,26 @@ class View:
         drawn = stored_draws(self.posterior.sampled["posterior"])
         return {name: value.reshape(-1, *value.shape[2:])[kept] for name, value in drawn.items()}
 
+    @functools.cached_property
+    def shares(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """``p(z = k | x_n)`` of the drawn rows, by EM and averaged over the draws, ``(n_rows, K)`` each."""
+        known = self.samples.take(self.rows)
+        em = None if self.fit is None else self.fit.predict_proba(known)
+        if self.posterior is None:
+            return em, None
+        draws = self.posterior.thinned(BAND_DRAWS)
+        with computing():
+            return em, mean_responsibilities(self.mixture, draws, known.values, known.labels)
+
     def sampled_note(self) -> str:
         """What is left out of a scatter, in words; empty where nothing is."""
-        n_counting = int(self.samples.counts.sum())
-        drawn = (
-            f" {count(len(self.rows), 'random row')} of {n_counting:,} are drawn."
-            if len(self.rows) < n_counting
-            else ""
-        )
-        if not self.n_with_gaps or self.n_features < 2:
-            return drawn
-        gaps = f"{count(self.n_with_gaps, 'row')} with cells that were not seen"
-        left_out = f"{gaps} cannot be drawn" if self.n_features == 2 else f"{gaps} are left out where they have one"
-        return f"{drawn} {left_out}."
+        n_counting, note = int(self.samples.counts.sum()), ""
+        if len(self.rows) < n_counting:
+            note = f" {count(len(self.rows), 'random row')} of {n_counting:,} are drawn."
+        if self.n_with_gaps and self.n_features > 1:
+            left_out = "cannot be drawn" if self.n_features == 2 else "are left out where they have one"
+            note += f" {count(self.n_with_gaps, 'row')} with cells that were not seen {left_out}."
+        return note
 
 
 def as_view(source: Comparison | Fit | Posterior | View) -> View:
@@ -233,17 +242,7 @@ def posterior_of(source: Comparison | Posterior) -> Posterior:
 
 @dataclasses.dataclass(frozen=True)
 class Curves:
-    """Weighted densities of the components of one feature along a grid.
-
-    Attributes
-    ----------
-    grid
-        Shape ``(n_grid,)``.
-    em
-        Shape ``(n_components, n_grid)``, or None.
-    draws
-        Shape ``(n_draws, n_components, n_grid)``, or None.
-    """
+    """Weighted densities of the components of one feature along ``grid``: ``em (K, grid)``, ``draws (S, K, grid)``."""
 
     grid: np.ndarray
     em: np.ndarray | None
@@ -270,17 +269,11 @@ class Curves:
 
     def band(self, level: float) -> tuple[np.ndarray, np.ndarray] | None:
         """Pointwise equal-tailed band of the mixture's density."""
-        return None if self.draws is None else _band(self.draws.sum(axis=1), level)
-
-    def shares(self) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """``p(z = k | x)`` along the grid, of EM and of each draw."""
-        with np.errstate(invalid="ignore"):
-            em = None if self.em is None else self.em / self.em.sum(axis=0)
-            draws = None if self.draws is None else self.draws / self.draws.sum(axis=1, keepdims=True)
-        return em, draws
+        return None if self.draws is None else band(self.draws.sum(axis=1), level)
 
 
-def _band(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+def band(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of the equal-tailed interval along the first axis."""
     lower, upper = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2], axis=0)
     return lower, upper
 
@@ -291,7 +284,7 @@ def curves(view: View, feature: int = 0, grid: np.ndarray | None = None) -> Curv
     sides = [side for side in (view.em, view.draws) if side is not None]
     # One stack of EM and draws, so that one program is compiled for both and for all features.
     stored = {name: np.concatenate([side[name] for side in sides]) for name in sides[0] if name in sides[-1]}
-    family, values = view.mixture.family.marginal(drawn_params(view.mixture, stored), feature)
+    family, values = view.family.marginal(drawn_params(view, stored), feature)
     params = MixtureParams(family, {"weights": stored["weights"], **values})
     with computing():
         joint = np.asarray(_joint_density(Mixture(family, view.n_components), params, grid[:, None]))
@@ -307,30 +300,17 @@ def _joint_density(mixture: Mixture, params: MixtureParams, x: jax.Array) -> jax
 def grid_of(view: View, feature: int) -> np.ndarray:
     """Where a feature's density is drawn: a little beyond the data, every level, and nothing outside the support."""
     low, high = view.limits(feature)
-    if view.nominal:
+    if view.family.nominal:
         return np.arange(float(len(view.level_names(feature))))
-    if view.discrete:
+    if view.family.discrete:
         least, most = (0 if low < 10 else int(low)), int(high)
         return np.unique(np.linspace(least, most, min(_WIDEST_COUNTS, most - least + 1)).round())
     margin = 0.08 * (high - low)
     first, last = low - margin, high + margin
-    if view.mixture.family.support != "real" and low < 0.25 * (high - low):
+    if view.family.support != "real" and low < 0.25 * (high - low):
         # From zero on, where a density may begin with a jump; at zero itself it may be infinite.
         first = 1e-3 * low if low > 0 else 0.0
     return np.linspace(first, last, GRID_POINTS)
-
-
-# -- assignments -------------------------------------------------------------------------------------------
-
-
-def shares_of_data(view: View) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """``p(z = k | x_n)`` of the rows that are drawn, by EM and averaged over the draws, ``(n_rows, K)`` each."""
-    known = view.samples.take(view.rows)
-    em = None if view.fit is None else view.fit.predict_proba(known)
-    if view.posterior is None:
-        return em, None
-    with computing():
-        return em, mean_responsibilities(view.mixture, view.posterior.thinned(BAND_DRAWS), known.values, known.labels)
 
 
 def entropy(shares: np.ndarray) -> np.ndarray:
@@ -339,22 +319,13 @@ def entropy(shares: np.ndarray) -> np.ndarray:
     return -(shares * logs).sum(axis=1) / np.log(shares.shape[1])
 
 
-# -- moments -----------------------------------------------------------------------------------------------
-
-
-def moments(mixture: Mixture, stored: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Means ``(S, K, d)`` and covariance matrices ``(S, K, d, d)`` of the components."""
-    params = drawn_params(mixture, stored)
-    return params.family.moments(params)
-
-
-def ellipses(mixture: Mixture, stored: dict[str, Any], mass: float) -> tuple[np.ndarray, np.ndarray]:
-    """Centres ``(S, K, d)`` and matrices ``(S, K, d, d)`` of the ellipses that hold ``mass``, see `Family.ellipses`."""
-    params = drawn_params(mixture, stored)
-    return params.family.ellipses(params, mass)
-
-
-def drawn_params(mixture: Mixture, stored: dict[str, Any]) -> MixtureParams:
+def drawn_params(view: View, stored: dict[str, Any]) -> MixtureParams:
     """What is stored of draws ``(S, K, ...)`` as parameters."""
-    family, values = mixture.family.from_stored(stored)
+    family, values = view.family.from_stored(stored)
     return MixtureParams(family, {"weights": stored["weights"], **values})
+
+
+def moments(view: View, stored: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Means ``(S, K, d)`` and covariance matrices ``(S, K, d, d)`` of the components."""
+    params = drawn_params(view, stored)
+    return params.family.moments(params)
