@@ -54,13 +54,13 @@ def measured(view: StudyView, wanted: list[dict[str, str]]) -> list[dict[str, An
     """The value of every wanted column in every cell that has it, with its Monte-Carlo standard error."""
     known = {
         (point.cell, point.method, point.measure, point.group): (point.value, point.mcse)
-        for point in points(view.summary)
+        for point in points(view.means)
     }
     for record in cell_verdicts(view):
         for name in VERDICTS:
             known[record.cell, record.method, name, ""] = (getattr(record, name) / record.n, math.nan)
     found = []
-    for cell in view.cells:
+    for cell in view.places:
         settings = {axis.key: value_text(cell.settings[axis.key]) for axis in view.axes}
         for column in wanted:
             value, error = known.get((cell.key, column["method"], column["measure"], column["group"]), (None, None))
@@ -110,11 +110,11 @@ def write(name: str, folder: Path) -> None:
     here = HERE / name
     readme, expected = here / "README.md", here / "expected.json"
     text, document = readme.read_text(encoding="utf-8"), json.loads(expected.read_text(encoding="utf-8"))
-    view = open_study(folder).view
+    view = open_study(folder)
     figure = picture(text)
     wanted = columns(text)
     entries = measured(view, wanted)
-    drawn = [{"measure": figure, "group": "", "method": method.label} for method in view.methods]
+    drawn = [{"measure": figure, "group": "", "method": method.label} for method in view.study.methods]
     with tempfile.TemporaryDirectory() as pages:
         written = write_pages(view, Path(pages))
         shutil.copy(Path(pages) / "figures" / f"{figure}.svg", here / "answer.svg")

@@ -10,25 +10,20 @@ JAX, NumPyro and the like are imported by the commands that need them, so help a
 
 import logging
 import os
+import shlex
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from emjax.cli.commands import archive as cli_archive
-from emjax.cli.commands import init as cli_init
-from emjax.cli.commands import report as cli_report
+from emjax.cli.commands import archive
 from emjax.cli.commands import run as cli_run
-from emjax.cli.console import Console, print_error
-from emjax.cli.exits import (
-    EXIT_BAD_INPUT,
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    EXIT_UNEXPECTED,
-    Explained,
-)
-from emjax.cli.options import Json
+from emjax.cli.commands.report import report
+from emjax.cli.console import Console, print_error, unbroken
+from emjax.cli.exits import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, Explained
+from emjax.cli.options import Json, Quiet
 from emjax.errors import EmjaxError
 
 # Typer keeps its copy of Click in different places from version to version; its public exception knows where.
@@ -94,9 +89,26 @@ def start(
 
 
 cli_run.register(app)
-cli_report.register(app)
-cli_archive.register(app)
-cli_init.register(app)
+for command in (report, archive.ls, archive.show, archive.diff, archive.rerun):
+    app.command()(command)
+
+
+@app.command()
+def init(
+    name: Annotated[Path, typer.Argument(metavar="NAME", help="The new folder.")],
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="What the study is called.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Make a new experiment that runs as it is."""
+    from emjax.experiments.starter import FILES, init_experiment
+
+    folder = init_experiment(name, title=title)
+    console = Console(quiet=quiet, json=json)
+    hint = unbroken(f"Run it with:  emjax run {shlex.quote(str(folder / 'config.toml'))}")
+    console.show(f"{folder} holds {' and '.join(FILES)}.", hint)
+    console.document({"folder": str(folder), "files": list(FILES)})
+    return EXIT_OK
 
 
 @app.command()

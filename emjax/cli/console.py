@@ -22,10 +22,6 @@ _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u2
 """What a terminal acts on instead of showing it: controls, changes of the writing direction, what has no shape."""
 
 
-def _json_escape(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"
-
-
 class _SafeConsole(RichConsole):
     """What is printed may come from a folder that anybody has written: a terminal only gets our own control codes.
 
@@ -75,14 +71,8 @@ def _label(stage: str) -> str:
 class Console(Listener):
     """The one place that writes to the terminal.
 
-    Args:
-        quiet: print nothing but errors.
-        json: print exactly one JSON document to stdout, and no other line there.
-        progress: show bars; default (None): when stderr is a terminal.
-
-    Attributes:
-        prints_progress_lines: whether long work says on stderr from time to time how far it is, for want of a
-            terminal for bars; not where progress was asked for or declined.
+    ``quiet`` prints nothing but errors, ``json`` exactly one document to stdout and no other line there; ``progress``
+    shows bars, by default when stderr is a terminal.
     """
 
     def __init__(self, *, quiet: bool = False, json: bool = False, progress: bool | None = None) -> None:
@@ -94,6 +84,7 @@ class Console(Listener):
             stderr=True, markup=False, highlight=False, emoji=False, force_terminal=progress or None
         )
         self._bars_shown = not quiet and (self._err.is_terminal if progress is None else progress)
+        # Long work says from time to time how far it is, for want of a terminal for bars.
         self.prints_progress_lines = not (quiet or self._bars_shown) and progress is None
 
     @property
@@ -112,7 +103,8 @@ class Console(Listener):
         """Print the JSON document of the command when ``json`` asks for it, with ``quiet`` too."""
         if self.json:
             try:
-                sys.stdout.write(_UNSAFE.sub(_json_escape, to_json(value)) + "\n")
+                text = _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", to_json(value))
+                sys.stdout.write(text + "\n")
                 sys.stdout.flush()
             except BrokenPipeError:
                 _close_for_good(sys.stdout)
@@ -125,8 +117,7 @@ class Console(Listener):
 
     def warn(self, message: str) -> None:
         """Print one line of warning on stderr."""
-        if not self.quiet:
-            self._err.print(_between_words(f"emjax: warning: {printable(message)}", sys.stderr), soft_wrap=True)
+        self.note(f"warning: {message}")
 
     def note(self, message: str) -> None:
         """Print one line on stderr that is neither a warning nor a result: what a run has decided."""

@@ -34,29 +34,14 @@ _TABLES: dict[str, tuple[type[BaseModel], str]] = {
 
 @dataclasses.dataclass(frozen=True)
 class ConfigOption:
-    """An option of `compare`, `fit` or `sample`.
+    """An option of `compare`, `fit` or `sample`."""
 
-    Attributes
-    ----------
-    name
-        What it is called; ``max_iter`` is ``--max-iter``.
-    key
-        The setting behind it: ``model.n_components``, or ``em.tol`` of the method that is EM.
-    commands
-        Those that have it.
-    short
-        Its short form.
-    help
-        What the help says, where it is not the first words of the schema on the setting.
-    values
-        What the setting is for what is given, where these are not the same; with ``{True: ...}`` it is a flag.
-    """
-
-    name: str
-    key: str
-    commands: str = "compare fit sample"
+    name: str  # ``max_iter`` is ``--max-iter``
+    key: str  # the setting behind it: ``model.n_components``, or ``em.tol`` of the method that is EM
+    commands: str = "compare fit sample"  # that have it
     short: str = ""
-    help: str = ""
+    help: str = ""  # where it is not the first words of the schema on the setting
+    # What the setting is for what is given, where these are not the same; with ``{True: ...}`` it is a flag.
     values: Mapping[Any, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -182,6 +167,11 @@ def config_command(name: str, doc: str, run: Callable[[str, dict[str, Any]], int
     return command
 
 
+def flag(*names: str, help: str, panel: str | None = _RUN) -> Any:
+    """An option that is there or not."""
+    return typer.Option(*names, metavar="", help=help, rich_help_panel=panel)
+
+
 Data = Annotated[
     str,
     typer.Argument(
@@ -189,23 +179,15 @@ Data = Annotated[
     ),
 ]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder (runs/DATA-kK).", rich_help_panel=_RUN)]
-Overwrite = Annotated[
-    bool,
-    typer.Option("--overwrite", metavar="", help="Replace the single run in --out.", rich_help_panel=_RUN),
-]
+Overwrite = Annotated[bool, flag("--overwrite", help="Replace the single run in --out.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set any config key; repeatable.", rich_help_panel=_RUN),
 ]
-Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.", rich_help_panel=_RUN)]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", metavar="", help="Print nothing but errors.", rich_help_panel=_RUN)
-]
-Bars = Annotated[
-    bool | None,
-    typer.Option("--progress/--no-progress", metavar="", help="Bars (on a terminal).", rich_help_panel=_RUN),
-]
-NoCache = Annotated[bool, typer.Option("--no-cache", metavar="", help="Compile everything anew.", rich_help_panel=_RUN)]
+Json = Annotated[bool, flag("--json", help="One JSON document on stdout.")]
+Quiet = Annotated[bool, flag("--quiet", "-q", help="Print nothing but errors.")]
+Bars = Annotated[bool | None, flag("--progress/--no-progress", help="Bars (on a terminal).")]
+NoCache = Annotated[bool, flag("--no-cache", help="Compile everything anew.")]
 
 Workers = Annotated[int | None, typer.Option(metavar="N", help="Processes (one per core).", rich_help_panel=_STUDY)]
 Scheduler = Annotated[
@@ -218,6 +200,4 @@ Shard = Annotated[
     str | None,
     typer.Option(metavar="I/N", help="Every N-th job from the I-th on, or array.", rich_help_panel=_STUDY),
 ]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", metavar="", help="Print the plan; write nothing.", rich_help_panel=_STUDY)
-]
+DryRun = Annotated[bool, flag("--dry-run", help="Print the plan; write nothing.", panel=_STUDY)]

@@ -56,13 +56,13 @@ def study_view(result: "StudyResult", width: int = 80) -> list[RenderableType]:
     if (found := result.solution()) is not None:
         from emjax.experiments.summary.solving import solution_sentence
 
-        lines.append(_safe(solution_sentence(result.view, found)))
+        lines.append(_safe(solution_sentence(result, found)))
     if result.finished:
         from emjax.experiments.summary.findings import untrusted
         from emjax.experiments.summary.tables import main_table
 
-        table = main_table(result.view)
-        lines += [Text.assemble((f"{what}: ", _STYLES["fair"]), text, "\n") for what, text in untrusted(result.view)]
+        table = main_table(result)
+        lines += [Text.assemble((f"{what}: ", _STYLES["fair"]), text, "\n") for what, text in untrusted(result)]
         lines += terminal_table(table.fitting(width, len(result.swept) + 3), _REST)
         lines += _verdicts(result)
     lines += _warnings(result)

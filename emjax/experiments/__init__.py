@@ -37,20 +37,7 @@ _HOMES = {
     "write_study_report": "pages",
 }
 
-__all__ = [
-    "StudyResult",
-    "difference",
-    "init_experiment",
-    "list_runs",
-    "make_plan",
-    "open_run",
-    "open_study",
-    "read_study",
-    "repeat",
-    "run",
-    "run_study",
-    "write_study_report",
-]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
@@ -60,4 +47,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

@@ -1,4 +1,4 @@
-"""What a study came to: its folder, opened for reading."""
+"""What a run or a study came to: its folder, opened for reading."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import math
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,18 +17,17 @@ from emjax.experiments.archive.door import looking
 from emjax.experiments.archive.folder import Archive
 from emjax.experiments.archive.single import SingleRun, is_single_run, open_single_run
 from emjax.experiments.config.schema import comparable
+from emjax.experiments.summary.view import StudyView
 from emjax.files import user_path
 from emjax.jsonable import canonical
 from emjax.shown import Card, Pictured
 from emjax.wording import printable
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas as pd
     from matplotlib.figure import Figure
 
-    from emjax.experiments.config.schema import Study
     from emjax.experiments.summary.solving import Solution
-    from emjax.experiments.summary.view import StudyView
     from emjax.report.drawing.picture import Picture
 
 
@@ -58,32 +56,11 @@ class Progress:
         return ", ".join(parts)
 
 
-class StudyResult(Pictured):
+class StudyResult(StudyView, Pictured):
     """The results of a study. Made by `open_study` and `run_study`.
 
     What is on disk is read when it is first asked for, and not again.
-
-    Parameters
-    ----------
-    folder
-        The study's folder.
-
-    Raises
-    ------
-    ConfigError
-        The folder is not the folder of a study, or its ``study.json`` is damaged.
     """
-
-    def __init__(self, folder: str | Path) -> None:
-        self.archive = Archive(folder)
-        self.folder = self.archive.path
-        self.declaration: Mapping[str, Any] = self.archive.declaration()
-        """The content of ``study.json``: title, question, cells, methods, jobs, provenance."""
-
-    @functools.cached_property
-    def study(self) -> "Study":
-        """The study as declared, read from ``study.toml``."""
-        return self.archive.study()
 
     @functools.cached_property
     def newer(self) -> str | None:
@@ -92,72 +69,24 @@ class StudyResult(Pictured):
         return self.archive.newer(unfinished)
 
     @property
-    def title(self) -> str:
-        """The title, or the folder's name."""
-        return self.declaration.get("title") or self.folder.resolve().name
-
-    @property
-    def question(self) -> str | None:
-        """What the study asks."""
-        return self.declaration.get("question")
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """The methods' labels, as declared."""
-        return tuple(self.declaration["methods"])
-
-    @property
-    def swept(self) -> tuple[str, ...]:
-        """The swept keys; each is a column of `rows` and `cells`."""
-        return tuple(self.declaration["sweep"])
-
-    @functools.cached_property
-    def finished(self) -> frozenset[str]:
-        """The keys of the study's finished jobs."""
-        return frozenset(self.archive.finished(job["key"] for job in self.declaration["jobs"]))
-
-    @functools.cached_property
-    def failures(self) -> dict[str, dict[str, Any]]:
-        """The study's failed jobs by key: ``spec``, ``error``, ``traceback``, ``attempts``, ``when``."""
-        declared = {job["key"] for job in self.declaration["jobs"]}
-        return {key: document for key, document in self.archive.failures().items() if key in declared - self.finished}
-
-    @functools.cached_property
-    def warnings(self) -> "pandas.DataFrame":
-        """How often each warning was given: ``method``, ``warning``, ``times``, the most frequent first."""
-        import pandas
-
-        heard: Counter[tuple[str, str]] = Counter()
-        for entry in self.archive.entries(sorted(self.finished)).values():
-            heard.update({(entry.method, warning): times for warning, times in entry.warnings.items()})
-        rows = [(*which, times) for which, times in heard.most_common()]
-        return pandas.DataFrame(rows, columns=["method", "warning", "times"])
-
-    @property
     def progress(self) -> Progress:
         """How many jobs are done, failed and missing."""
-        return Progress(len(self.declaration["jobs"]), len(self.finished), len(self.failures))
+        return Progress(len(self.jobs), len(self.finished), len(self.failures))
 
     @functools.cached_property
-    def cells(self) -> "pandas.DataFrame":
+    def cells(self) -> pd.DataFrame:
         """One row per cell: ``cell`` (its key), the swept keys, ``n_jobs``, ``n_done``, ``n_failed``."""
-        import pandas
+        import pandas as pd
 
         from emjax.experiments.archive.rows import setting_columns
 
         keys = [cell["key"] for cell in self.declaration["cells"]]
         settings = {key: column.to_pandas() for key, column in setting_columns(self.declaration).items()}
-        jobs = pandas.DataFrame(self.declaration["jobs"], columns=["cell", "key"])
+        jobs = pd.DataFrame(self.declaration["jobs"], columns=["cell", "key"])
         done, failed = jobs["key"].isin(self.finished), jobs["key"].isin(self.failures)
         counts = jobs.assign(n_jobs=1, n_done=done, n_failed=failed).drop(columns="key").groupby("cell").sum()
-        frame = pandas.DataFrame({"cell": keys, **settings})
+        frame = pd.DataFrame({"cell": keys, **settings})
         return frame.join(counts.reindex(keys, fill_value=0).astype(int), on="cell")
-
-    @functools.cached_property
-    def rows(self) -> "pandas.DataFrame":
-        """All rows, tidy: ``cell``, the swept keys, ``replicate``, ``method``, ``quantity``, ``parameter``, ``value``,
-        ``status``."""
-        return self.archive.rows()
 
     def listed(self) -> dict[str, Any]:
         """What a list of runs says of it: what it is about, and how far it is in jobs."""
@@ -191,19 +120,12 @@ class StudyResult(Pictured):
         found = (self.archive.record(key) for key in keys[:: max(1, math.ceil(len(keys) / 50))])
         return job_versions(record for record in found if record is not None)
 
-    def numbers(self) -> "pandas.DataFrame":
+    def numbers(self) -> pd.DataFrame:
         """The rows less costs, with the status as ``word``; a cell is what was swept, whatever else it depends on."""
         settings = {cell["key"]: canonical(cell["settings"]) for cell in self.declaration["cells"]}
         return comparable_rows(self.rows.assign(cell=self.rows["cell"].map(settings)))
 
-    @functools.cached_property
-    def view(self) -> StudyView:
-        """The study as pages and terminals see it: axes, outcomes, and the summary over replicates."""
-        from emjax.experiments.summary.view import StudyView
-
-        return StudyView(self.archive, self.rows)
-
-    def summary(self, *measures: str, trusted: bool = True) -> "pandas.DataFrame":
+    def summary(self, *measures: str, trusted: bool = True) -> pd.DataFrame:
         """Every measure over the replicates with its Monte-Carlo error, by cell, method and group of parameters.
 
         Parameters
@@ -221,20 +143,20 @@ class StudyResult(Pictured):
         """
         from emjax.experiments.summary.tables import summary_frame
 
-        found = summary_frame(self.view, self.view.summary if trusted else self.view.summary_of_all)
+        found = summary_frame(self, self.means if trusted else self.means_of_all)
         return found[found["measure"].isin(measures)].reset_index(drop=True) if measures else found
 
-    def solution(self) -> "Solution | None":
+    def solution(self) -> Solution | None:
         """The value that the study looks for (``solve``), with its interval; None for another study."""
         from emjax.experiments.summary.solving import solution_of
 
-        return solution_of(self.view)
+        return solution_of(self)
 
-    def verdicts(self) -> "pandas.DataFrame":
+    def verdicts(self) -> pd.DataFrame:
         """Per cell how often each verdict was given and whether it was right (`summary.verdicts.verdict_frame`)."""
         from emjax.experiments.summary.verdicts import cell_verdicts, verdict_frame
 
-        return verdict_frame(cell_verdicts(self.view))
+        return verdict_frame(cell_verdicts(self))
 
     def report(self, **options: Any) -> Path:
         """Write the study's page and return its path (`emjax.experiments.pages.write_study_report`)."""
@@ -255,7 +177,7 @@ class StudyResult(Pictured):
             f"{self.title}: {self.progress}",
             alerts=() if self.finished else ("No job is done yet.",),
             lines=(self.question,) if self.question else (),
-            table=main_table(self.view).fitting(80, len(self.swept) + 3) if self.finished else None,
+            table=main_table(self).fitting(80, len(self.swept) + 3) if self.finished else None,
             rest="see .summary()",
         )
 
@@ -265,7 +187,7 @@ class StudyResult(Pictured):
         def of(picture: Picture) -> Callable[..., Figure]:
             return lambda _, width=7.0: picture.draw(width)
 
-        found = {picture.name: of(picture) for picture in study_pictures(self.view)}
+        found = {picture.name: of(picture) for picture in study_pictures(self)}
         # One panel, and what most studies are about: it fits a notebook.
         return {name: found[name] for name in sorted(found, key=lambda name: name != "coverage")}
 
@@ -275,7 +197,7 @@ def open_study(path: str | Path) -> StudyResult:
 
     Raises ConfigError where the folder is no study's, or damaged.
     """
-    return StudyResult(path)
+    return StudyResult(Archive(path))
 
 
 def open_run(path: str | Path) -> SingleRun | StudyResult:

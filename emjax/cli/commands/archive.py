@@ -14,6 +14,7 @@ import typer
 
 from emjax.cli.console import Console, unbroken
 from emjax.cli.exits import EXIT_DIFFERENT, EXIT_NOT_CONVERGED, EXIT_OK
+from emjax.cli.options import Bars, Json, NoCache, flag
 from emjax.errors import ConfigError
 from emjax.wording import printable
 
@@ -21,19 +22,10 @@ if TYPE_CHECKING:
     from emjax.experiments.archive.single import SingleRun
     from emjax.experiments.results import StudyResult
 
-Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a study or of a single run.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    app.command("ls")(list_command)
-    app.command("show")(show_command)
-    app.command("diff")(diff_command)
-    app.command("rerun")(rerun_command)
-
-
-def list_command(
+def ls(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where runs lie.")] = Path("runs"),
     json: Json = False,
 ) -> int:
@@ -48,7 +40,7 @@ def list_command(
     return EXIT_OK
 
 
-def show_command(run: RunArgument, json: Json = False) -> int:
+def show(run: RunArgument, json: Json = False) -> int:
     """Show what a run was, how far it is, and its main numbers. Runs nothing."""
     from emjax.cli import terminal_study
     from emjax.experiments.archive.single import SingleRun
@@ -77,7 +69,7 @@ def opened_run(run: Path, console: Console) -> "SingleRun | StudyResult":
     return opened
 
 
-def diff_command(
+def diff(
     first: Annotated[Path, typer.Argument(metavar="A", help="The folder of a study or of a single run.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another of the same kind.")],
     page: Annotated[
@@ -103,7 +95,7 @@ def diff_command(
     return EXIT_OK if found.same else EXIT_DIFFERENT
 
 
-def rerun_command(
+def rerun(
     run: RunArgument,
     sample: Annotated[
         int | None, typer.Option("--sample", metavar="N", min=1, help="Of a study: N jobs, spread over the sweep.")
@@ -121,15 +113,13 @@ def rerun_command(
         str | None, typer.Option("--method", metavar="NAME", help="With --replicate: the method, by its name.")
     ] = None,
     debug: Annotated[
-        bool, typer.Option("--debug", metavar="", help="With --replicate: look into a failure with Python's debugger.")
+        bool, flag("--debug", help="With --replicate: look into a failure with Python's debugger.", panel=None)
     ] = False,
     json: Json = False,
-    progress: Annotated[
-        bool | None, typer.Option("--progress/--no-progress", metavar="", help="A bar (on a terminal).")
-    ] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", metavar="", help="Compile everything anew.")] = False,
+    progress: Bars = None,
+    no_cache: NoCache = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", metavar="", help="Check the run and say what would be computed.")
+        bool, flag("--dry-run", help="Check the run and say what would be computed.", panel=None)
     ] = False,
 ) -> int:
     """Compute a run anew and say whether the numbers are the same.
@@ -137,7 +127,8 @@ def rerun_command(
     Runs the Python file of the run's model, if it names one. With --dry-run nothing is run.
     """
     from emjax.cli import terminal_study
-    from emjax.experiments.execution import rerun, runtime
+    from emjax.experiments.execution import runtime
+    from emjax.experiments.execution.rerun import intend, repeat
     from emjax.experiments.results import open_run
 
     console = Console(json=json, progress=progress)
@@ -146,7 +137,7 @@ def rerun_command(
         return _one_result(opened, cell, replicate, method, debug, console)
     if cell is not None or method is not None or debug:
         raise ConfigError("--cell, --method and --debug are for one result: name it with --replicate")
-    intention = rerun.intend(opened, jobs=job or (), sample=sample)
+    intention = intend(opened, jobs=job or (), sample=sample)
     if dry_run:
         console.show(*terminal_study.intention_view(intention))
         console.document({"run": str(run), **dataclasses.asdict(intention)})
@@ -161,7 +152,7 @@ def rerun_command(
         def on_job(done: int, total: int) -> None:
             bars.update("jobs", done, total, "computed anew")
 
-        repetition = rerun.repeat(opened, jobs=job or (), sample=sample, cache=not no_cache, on_job=on_job)
+        repetition = repeat(opened, jobs=job or (), sample=sample, cache=not no_cache, on_job=on_job)
     console.show(*terminal_study.repetition_view(repetition))
     console.document({"same": repetition.same, "run": str(run), **dataclasses.asdict(repetition)})
     return EXIT_OK if repetition.same else EXIT_DIFFERENT

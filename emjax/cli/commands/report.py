@@ -1,4 +1,4 @@
-"""The command ``report``: the pages of studies, and figures and tables of studies and single runs as files.
+"""The command `emjax report`: the pages of studies, and figures and tables of studies and single runs as files.
 
 Exit codes: 0 where every page was written (or lies there already, for a single run); 2 where a folder is neither a
 study's nor a run's, or where nothing can be written; 1 for what nobody expected.
@@ -14,6 +14,7 @@ import typer
 from emjax.atomic import StorageError
 from emjax.cli.console import Console, unbroken
 from emjax.cli.exits import EXIT_OK
+from emjax.cli.options import Json
 from emjax.errors import ConfigError, DataError
 from emjax.experiments.archive.door import is_file
 from emjax.wording import printable
@@ -24,12 +25,7 @@ if TYPE_CHECKING:
 INDEX = "studies.html"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command("report")(report_command)
-
-
-def report_command(
+def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUNS...", help="Folders of studies or single runs.")],
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the files go (each run's own folder).")] = None,
     figures: Annotated[
@@ -38,7 +34,7 @@ def report_command(
             "--figures/--no-figures", help="Also write figures as SVG and PDF, and of single runs tables (yes)."
         ),
     ] = True,
-    json: Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.")] = False,
+    json: Json = False,
 ) -> int:
     """Write the page of a study, and the figures and tables of a study or a single run as files. Runs nothing."""
     from emjax.cli.commands.archive import opened_run
@@ -54,7 +50,7 @@ def report_command(
         if isinstance(found, SingleRun):
             documents.append(_single(run, found, target, console, figures=figures))
             continue
-        written = _tried(target, write_pages, found.view, target, figures=figures)
+        written = _tried(target, write_pages, found, target, figures=figures)
         pages.append(written)
         console.show(unbroken(printable(written.page)), written.answer)
         files = [str(path) for path in written.files]

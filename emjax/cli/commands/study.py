@@ -1,6 +1,9 @@
 """What `emjax run` does with the config of a study, and what it says about it."""
 
+import time
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,27 +11,24 @@ from rich.table import Table
 
 from emjax.cli.console import Console, print_error, unbroken
 from emjax.cli.exits import EXIT_NOT_CONVERGED, EXIT_OK, Explained
-from emjax.cli.study_progress import shown
 from emjax.experiments.config.schema import Study
 from emjax.experiments.execution.interrupts import StudyInterrupted
-from emjax.experiments.execution.progress import StudyProgress
+from emjax.experiments.execution.listener import Bars
+from emjax.experiments.execution.progress import StudyProgress, in_words, said
 from emjax.experiments.execution.run import run_study, shard_of
 from emjax.wording import count, printable
 
 MOST_LINES = 20
 """Cells that are listed; the rest is counted."""
 
+LINE_SECONDS = 30.0
+"""How often a line is printed where there is no terminal for bars."""
 
-def run(
-    study: Study,
-    target: Path,
-    *,
-    workers: int | None,
-    scheduler: str | None,
-    shard: str | None,
-    console: Console,
-    cache: bool,
-) -> int:
+MOST_BARS = 6
+"""With more methods than this there is one bar for all of them."""
+
+
+def run(study: Study, target: Path, *, shard: str | None, console: Console, **options: Any) -> int:
     """Run a study in a folder and say what came of it; return the exit code. The options are those of `run_study`."""
     from emjax.cli.terminal_study import study_view
     from emjax.experiments.execution.runtime import one_line_warnings
@@ -42,16 +42,7 @@ def run(
 
     try:
         with shown(console) as show:
-            result = run_study(
-                study,
-                folder=target,
-                workers=workers,
-                scheduler=scheduler,
-                shard=shard,
-                cache=cache,
-                listener=console,
-                on_progress=tell,
-            )
+            result = run_study(study, folder=target, shard=shard, listener=console, on_progress=tell, **options)
     except StudyInterrupted as error:
         # Said here, because the command line's framework has one way to end for all keyboard interrupts.
         print_error(error)
@@ -137,3 +128,32 @@ def _extent(study: Study, n_cells: int) -> str:
 def _shown(folder: Path) -> Path:
     """The folder as a user would write it here."""
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+
+
+@contextmanager
+def shown(console: Console) -> Iterator[Callable[[StudyProgress], None]]:
+    """Yield a function that shows progress: as bars on a terminal, else as a line on stderr now and then."""
+    with console.bars() as bars:
+        # From nothing to the first line takes its time too: there is no news before.
+        last = time.monotonic()
+
+        def show(progress: StudyProgress) -> None:
+            nonlocal last
+            _move(bars, progress)
+            now = time.monotonic()
+            if console.prints_progress_lines and now - last >= LINE_SECONDS:
+                last = now
+                console.note(said(progress))
+
+        yield show
+
+
+def _move(bars: Bars, progress: StudyProgress) -> None:
+    if progress.done:
+        bars.update("results", progress.done, progress.total, in_words(progress))
+    else:
+        # Without a total the bar moves although nobody knows how far it is.
+        bars.update("results", 0, None, f"of {progress.total}; the first jobs compile their programs")
+    if 1 < len(progress.methods) <= MOST_BARS:
+        for method, (done, total) in progress.methods.items():
+            bars.update(f"  {method}", done, total)

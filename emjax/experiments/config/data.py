@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, Tag, model_validator
+from pydantic import Field, Tag, field_validator, model_validator
 
 from emjax.bounds import LARGEST
 from emjax.catalogue import DEFAULT_FAMILY, FAMILY_ENTRIES, SITES, FamilyName, drawn_from, in_words
 from emjax.experiments.config.fields import (
     Column,
+    Columns,
     Matrices,
     Misplaced,
     PathText,
-    Position,
     Positive,
     PositiveRow,
     PositiveRows,
@@ -24,12 +24,10 @@ from emjax.experiments.config.fields import (
     Share,
     Text,
     bounded,
-    distinct,
-    names,
     tagged,
 )
 from emjax.experiments.config.parts import GeneratorData
-from emjax.experiments.config.prior_data import PriorData
+from emjax.nearest import suggestion
 
 
 class SourceData(Section):
@@ -37,22 +35,16 @@ class SourceData(Section):
 
     kind: Literal["source"] = "source"
     source: PathText = Field(description="a bundled name (see `emjax datasets`) or the path of a file")
-    columns: Annotated[
-        tuple[Text, ...] | None,
-        Field(min_length=1),
-        BeforeValidator(names, json_schema_input_type=tuple[Text | Position, ...] | None),
-        AfterValidator(distinct),
-    ] = Field(
-        default=None,
-        description="the columns to use, by name or position from 0, in this order; default: all",
+    columns: Columns | None = Field(
+        default=None, description="the columns to use, by name or position from 0, in this order; default: all"
     )
     header: Annotated[bool, Field(strict=True)] | None = Field(
         default=None, description="whether the first line of a text file holds names; default: found out"
     )
-    weights: Column = Field(
+    weights: Column | None = Field(
         default=None, description="the column that says how often each row counts, by name or position; no feature"
     )
-    labels: Column = Field(
+    labels: Column | None = Field(
         default=None,
         description="the column with labels of components, whole numbers from 0 or names, by name or position; an "
         "empty cell, NA and -1 are none; no feature",
@@ -214,6 +206,33 @@ class SimulatedData(Section):
     def plain(self) -> bool:
         """Whether rows are drawn from the mixture as it is written, and from it alone."""
         return self.holdout == 0 and self.overlap is None and self.contamination is None and not self.misspecification
+
+
+class PriorData(Section):
+    """Data whose truth is drawn, anew for every replicate, from the study's ``[model]`` and its prior, for calibration.
+
+    A default prior is scaled by data, and here it has to be known before there are any: it is scaled by a data set that
+    is the same for all replicates, and so is that of every method.
+    """
+
+    kind: Literal["prior"]
+    n_samples: Annotated[int, bounded("n_samples")] = Field(default=1000, description="rows to draw")
+    n_features: Annotated[int, Field(strict=True, ge=1, le=100)] = Field(default=1, description="features of a row")
+    scaled_by: Text | None = Field(
+        default=None,
+        description="the bundled data set that the default prior is scaled by, and whose number of features holds; "
+        "default: rows with mean 0 and standard deviation 1",
+    )
+    holdout: Annotated[int, bounded("holdout")] = Field(default=0, description="further rows drawn for the log score")
+
+    @field_validator("scaled_by")
+    @classmethod
+    def _is_bundled(cls, name: str | None) -> str | None:
+        from emjax.datasets.bundled import CATALOGUE
+
+        if name is not None and name not in CATALOGUE:
+            raise ValueError(f"there is no bundled data set {name!r}; {suggestion(name, CATALOGUE)}")
+        return name
 
 
 def data_kind(data: Any) -> str:

@@ -8,14 +8,33 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Dis
 
 from emjax.bounds import BOUNDS, LARGEST, LONGEST_SECONDS
 from emjax.shown import Shown
+from emjax.wording import printable
+
+LONGEST = 399
+"""A message is never longer: it has to be read in a terminal."""
+
+
+def one_line(text: str, longest: int = LONGEST) -> str:
+    """A text on one line, with control characters escaped, cut where it is too long."""
+    flat = printable(text)
+    return flat if len(flat) <= longest else flat[: longest - 3] + "..."
 
 
 class Misplaced(ValueError):
-    """Settings of a table that do not go together: ``at`` is the way from the table to the one that has to change."""
+    """What is wrong with a setting: ``at`` is the way to it, from the table that is checked or from the config's root.
 
-    def __init__(self, problem: str, *at: str | int) -> None:
+    ``n_others`` is how many problems there are beside it.
+    """
+
+    def __init__(self, problem: str, *at: str | int, n_others: int = 0) -> None:
         super().__init__(problem)
-        self.at = at
+        self.at, self.n_others = at, n_others
+
+    def message(self, place: str) -> str:
+        """The whole message, behind the name of the file or command."""
+        n = self.n_others
+        others = f" (and {n} more {'error' if n == 1 else 'errors'})" if n else ""
+        return one_line(f"{place}: {self}", LONGEST - len(others)) + others
 
 
 def bounded(name: str) -> Any:
@@ -40,7 +59,14 @@ def _without_nul(path: str) -> str:
     return path
 
 
+def _of_python(path: str) -> str:
+    if not path.endswith(".py"):
+        raise ValueError(f"{path!r} is not a Python file: its name has to end in .py")
+    return path
+
+
 PathText = Annotated[Text, AfterValidator(_without_nul)]
+PythonFile = Annotated[PathText, AfterValidator(_of_python)]
 
 
 def _finite(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -68,27 +94,22 @@ def _rectangular(rows: tuple[tuple[Any, ...], ...]) -> tuple[tuple[Any, ...], ..
     return rows
 
 
-def distinct(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """The names as they are, unless one of them is given twice."""
-    if names is not None and len(set(names)) < len(names):
-        raise ValueError("a column is named twice")
-    return names
-
-
-def names(value: Any) -> Any:
-    """Turn the positions among column names into the texts that the reader takes for positions."""
-    if not isinstance(value, list | tuple):
-        return value
-    return [name(entry) for entry in value]
-
-
-def name(value: Any) -> Any:
+def _column(value: Any) -> Any:
     """Turn the position of a column into the text that the reader takes for one."""
     return str(value) if type(value) is int and value >= 0 else value
 
 
-Column = Annotated[Text | None, BeforeValidator(name, json_schema_input_type=Text | Position | None)]
+Column = Annotated[Text, BeforeValidator(_column, json_schema_input_type=Text | Position)]
 """One column of a file, by name or position from 0."""
+
+
+def _distinct(columns: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(columns)) < len(columns):
+        raise ValueError("a column is named twice")
+    return columns
+
+
+Columns = Annotated[tuple[Column, ...], Field(min_length=1), AfterValidator(_distinct)]
 
 
 def _as_matrices(value: Any) -> Any:

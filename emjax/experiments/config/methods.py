@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag, model_validator
 
@@ -39,16 +39,16 @@ class Budget(Section):
     )
 
 
+_OF_SINGLE_RUNS = {"log_every", "loo"}
+"""Settings that mean something in a single run alone."""
+
+
 class MethodBase(Section):
     """What every method has."""
 
     name: Text | None = Field(default=None, description="how reports call it; default: its kind")
     budget: Budget | None = Field(default=None, description="what it may spend on one data set; default: no limit")
-
     model: ModelChange | None = Field(default=None, description="what it fits in place of the study's model")
-
-    of_single_runs: ClassVar[frozenset[str]] = frozenset()
-    """Settings that mean something in a single run alone."""
 
     @property
     def label(self) -> str:
@@ -57,13 +57,11 @@ class MethodBase(Section):
 
     def of_job(self) -> dict[str, Any]:
         """The settings in force as plain JSON values: what the rows of a study's jobs depend on."""
-        return {**self.model_dump(mode="json", exclude_none=True, exclude=set(self.of_single_runs)), "name": self.label}
+        return {**self.model_dump(mode="json", exclude_none=True, exclude=_OF_SINGLE_RUNS), "name": self.label}
 
 
 class EmMethod(MethodBase):
     """Maximum likelihood, or the posterior mode under the model's prior, by EM."""
-
-    of_single_runs: ClassVar[frozenset[str]] = frozenset({"log_every"})
 
     kind: Literal["em", "map"] = Field(description="em: maximum likelihood; map: the posterior mode")
     n_init: Annotated[int, bounded("n_init")] | None = Field(
@@ -107,8 +105,6 @@ class EmMethod(MethodBase):
 
 class SamplerMethod(MethodBase):
     """A posterior by one of the library's samplers, or by the one that ``auto`` chooses."""
-
-    of_single_runs: ClassVar[frozenset[str]] = frozenset({"loo"})
 
     kind: SamplerName = Field(
         description="the sampler; " + "; ".join(f"{name}: {entry.what}" for name, entry in SAMPLERS.items())

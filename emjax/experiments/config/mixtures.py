@@ -29,37 +29,22 @@ def resolved_model(model: Model | FileModel) -> dict[str, Any]:
     Raises ConfigError for a file that builds no mixture.
     """
     prior = model.prior.model_dump(exclude_none=True) if isinstance(model.prior, PriorTable) else model.prior
+    tree = {"family": model.family, "n_components": model.n_components, "covariance": model.structure, "prior": prior}
     if isinstance(model, FileModel):
-        built = model.built
-        tree: dict[str, Any] = {
-            "file": absolute(model.file),
-            "sha256": content_of(model.file)[1],
-            "arguments": model.arguments,
-            "family": built.family.name,
-            "covariance": model.structure,
-            "n_components": int(built.n_components),
-            "prior": prior,
-        }
-        return {key: value for key, value in tree.items() if value is not None}
-    tree = {"family": model.family, "n_components": model.n_components, "prior": prior or "default"}
-    return tree if model.structure is None else {**tree, "covariance": model.structure}
+        file, (_, sha256) = absolute(model.file), content_of(model.file)
+        tree |= {"file": file, "sha256": sha256, "arguments": model.arguments}
+    else:
+        tree["prior"] = prior or "default"
+    return {key: value for key, value in tree.items() if value is not None}
 
 
 def mixture_of(model: Mapping[str, Any], *, with_prior: bool) -> Mixture:
-    """The mixture that the model section of a spec declares.
+    """The mixture that the model section of a spec (see `resolved_model`) declares.
 
-    Parameters
-    ----------
-    model
-        The section, as `resolved_model` gives it.
-    with_prior
-        Without, the mixture has ``prior=None``: maximum likelihood. With, it has the prior of its file, or
-        ``"default"``, in whose place `prior_of` gives the prior that the section declares, scaled by the data.
+    Without its prior it has ``prior=None``: maximum likelihood. With, it has that of its file, or ``"default"``, in
+    whose place `prior_of` gives the one that the section declares, scaled by the data.
 
-    Raises
-    ------
-    ConfigError
-        If a model file cannot be run, builds no mixture, or no longer has the ``sha256`` of the section.
+    Raises ConfigError for a model file that cannot be run, builds no mixture, or no longer has its ``sha256``.
     """
     if "file" not in model:
         from emjax.families import FAMILIES
@@ -79,21 +64,9 @@ def mixture_of(model: Mapping[str, Any], *, with_prior: bool) -> Mixture:
 def prior_of(
     model: Mapping[str, Any], mixture: Mixture, x: Any
 ) -> Prior | Mapping[str, Any] | Literal["default"] | None:
-    """The prior that the model section of a spec declares for some data.
+    """The prior that the model section of a spec declares for its ``mixture`` (with its prior) and data ``x``.
 
-    Parameters
-    ----------
-    model
-        The section, as `resolved_model` gives it.
-    mixture
-        Its mixture, from `mixture_of` with its prior.
-    x
-        The data ``(n_samples, n_features)`` by which a prior given as a table is scaled.
-
-    Raises
-    ------
-    ConfigError
-        If a table has a key of another family, or too few degrees of freedom for the data's features.
+    The data ``(n_samples, n_features)`` scale a prior that is given as a table. Raises ConfigError as `check_prior`.
     """
     declared = model.get("prior")
     if declared is None:
@@ -149,31 +122,21 @@ def mixture_for(model: Mapping[str, Any], x: Any, *, with_prior: bool) -> Mixtur
     return dataclasses.replace(mixture, prior=prior_of(model, mixture, x)) if with_prior else mixture
 
 
-def _changed(law: laws.Law, table: PriorTable) -> laws.Law:
+def _changed(law: Any, table: PriorTable) -> Any:
     """A default law of the components with the numbers of a table in place."""
-    return _CHANGES.get(type(law).__name__, lambda law, _: law)(law, table)
-
-
-def _or(given: float | None, default: Any) -> Any:
-    return default if given is None else np.asarray(given, dtype=float)
-
-
-def _changed_gamma(law: Any, table: PriorTable) -> Any:
-    # The mean of the prior stays at the mean of the data unless its rate is given.
-    shape = _or(table.factors.get("shape"), law.shape)
-    rate, given = law.rate * (shape / law.shape), table.factors.get("rate")
-    return type(law)(shape, rate if given is None else np.full(np.shape(rate), given))
-
-
-_CHANGES: dict[str, Any] = {
-    "Gamma": _changed_gamma,
-    "NormalGiven": lambda law, table: type(law)(law.mean, _or(table.mean_precision, law.precision)),
-    "InverseWishart": lambda law, table: type(law)(
-        _or(table.degrees_of_freedom, law.degrees_of_freedom), law.scatter * _or(table.scatter, 1.0)
-    ),
-    "InverseGamma": lambda law, table: type(law)(
-        law.shape if table.degrees_of_freedom is None else np.asarray(0.5 * table.degrees_of_freedom),
-        law.scale * _or(table.scatter, 1.0),
-    ),
-}
-"""How the numbers of a table change each kind of law."""
+    given: dict[str, Any] = {name: np.asarray(value, dtype=float) for name, value in table.factors.items()}
+    kind, scatter = type(law), given.get("scatter", 1.0)
+    match kind.__name__:
+        case "Gamma":
+            # The mean of the prior stays at the mean of the data unless its rate is given.
+            shape = given.get("shape", law.shape)
+            rate = law.rate * (shape / law.shape)
+            return kind(shape, np.full(np.shape(rate), given["rate"]) if "rate" in given else rate)
+        case "NormalGiven":
+            return kind(law.mean, given.get("mean_precision", law.precision))
+        case "InverseWishart":
+            return kind(given.get("degrees_of_freedom", law.degrees_of_freedom), law.scatter * scatter)
+        case "InverseGamma":
+            half = np.asarray(0.5 * given.get("degrees_of_freedom", 2.0 * law.shape))
+            return kind(half, law.scale * scatter)
+    return law

@@ -16,7 +16,7 @@ from emjax.catalogue import (
     family_list,
     is_structured,
 )
-from emjax.experiments.config.fields import Arguments, Misplaced, PathText, Positive, Section, bounded, tagged
+from emjax.experiments.config.fields import Arguments, Misplaced, Positive, PythonFile, Section, bounded, tagged
 from emjax.nearest import nearest, suggestion
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -52,11 +52,11 @@ class LawTable(Section):
         return dict(self.__pydantic_extra__)
 
 
-def _is_table(value: Any) -> str:
-    return "law" if isinstance(value, dict | LawTable) else "number"
+def _form(value: Any) -> str:
+    return "table" if isinstance(value, dict | Section) else "plain"
 
 
-_NumberOrLaw = Annotated[Annotated[Positive, Tag("<number>")] | Annotated[LawTable, Tag("<law>")], tagged(_is_table)]
+_NumberOrLaw = Annotated[Annotated[Positive, Tag("<plain>")] | Annotated[LawTable, Tag("<table>")], tagged(_form)]
 
 
 class PriorTable(Section):
@@ -106,14 +106,12 @@ class PriorTable(Section):
     @property
     def laws(self) -> dict[str, LawTable]:
         """The laws that are given, by parameter."""
-        declared = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: law for name, law in {**declared, **self.__pydantic_extra__}.items() if isinstance(law, LawTable)}
+        return {name: value for name, value in self if isinstance(value, LawTable)}
 
     @property
     def factors(self) -> dict[str, float]:
         """The numbers that are given, by name."""
-        declared = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: value for name, value in declared.items() if isinstance(value, float)}
+        return {name: value for name, value in self if isinstance(value, float)}
 
     def misplaced(self, family: str) -> str | None:
         """What is wrong with this prior for components of a family, None where nothing is."""
@@ -132,13 +130,8 @@ class PriorTable(Section):
         return None
 
 
-def _prior_kind(prior: Any) -> str:
-    return "table" if isinstance(prior, dict | PriorTable) else "name"
-
-
 PriorSetting = Annotated[
-    Annotated[Literal["none", "default"], Tag("<name>")] | Annotated[PriorTable, Tag("<table>")],
-    tagged(_prior_kind),
+    Annotated[Literal["none", "default"], Tag("<plain>")] | Annotated[PriorTable, Tag("<table>")], tagged(_form)
 ]
 
 _PRIOR = (
@@ -187,15 +180,9 @@ class FileModel(Section):
     mixture, so asking for it runs the file.
     """
 
-    file: PathText = Field(description="the path of a Python file whose function build() returns an emjax.Mixture")
+    file: PythonFile = Field(description="the path of a Python file whose function build() returns an emjax.Mixture")
     arguments: Arguments = Field(default_factory=dict, description="what build() is called with")
     prior: PriorSetting | None = Field(default=None, description=_PRIOR + "; left out: the prior of the mixture built")
-
-    @model_validator(mode="after")
-    def _is_a_python_file(self) -> "FileModel":
-        if not self.file.endswith(".py"):
-            raise Misplaced(f"file = {self.file!r} is not a Python file: its name has to end in .py", "file")
-        return self
 
     @property
     def built(self) -> Any:
@@ -240,7 +227,7 @@ class ModelChange(Section):
     covariance: StructureName | None = Field(default=None, description="as in [model]")
     n_components: Annotated[int, bounded("n_components")] | None = Field(default=None, description="as in [model]")
     prior: PriorSetting | None = Field(default=None, description="as in [model]")
-    file: PathText | None = Field(default=None, description="as in [model]")
+    file: PythonFile | None = Field(default=None, description="as in [model]")
     arguments: Arguments | None = Field(default=None, description="as in [model]")
 
     def applied(self, model: Model | FileModel) -> Model | FileModel:

@@ -3,9 +3,11 @@
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from emjax.errors import ConfigError
+from emjax.experiments.config.fields import Misplaced
 from emjax.experiments.config.parts import own_label
 from emjax.experiments.config.positions import Location, dotted, holds, line_of, read_toml
 from emjax.experiments.config.sweeps import TABLES
@@ -35,22 +37,14 @@ class Source:
 class Declared:
     """A config as it was written: plain values, checked by no schema yet.
 
-    Attributes
-    ----------
-    tree
-        Tables and lists of texts, finite numbers and truth values; ``extends`` is worked in. Swept settings stand
-        under their dotted keys, however they were written.
-    path
-        The config file, as it was named.
-    sources
-        What it was written in, the strongest first.
-    em_follows_prior
-        Whether nobody has said which kind of EM the first method is: MAP where the model has a prior of its own.
+    ``extends`` is worked into the tree, and swept settings stand under their dotted keys, however they were written.
+    ``em_follows_prior`` is whether nobody has said which kind of EM the first method is: MAP where the model has a
+    prior of its own.
     """
 
     tree: dict[str, Any]
-    path: str
-    sources: tuple[Source, ...] = ()
+    path: str  # of the config file, as it was named
+    sources: tuple[Source, ...] = ()  # what it was written in, the strongest first
     em_follows_prior: bool = False
 
     def where(self, location: Location) -> str:
@@ -61,6 +55,14 @@ class Declared:
                     if source.gives(location[:length]):
                         return source.where(location[:length])
         return printable(self.path)
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Turn what is misplaced in its tree into a ConfigError that begins with the place."""
+        try:
+            yield
+        except Misplaced as error:
+            raise ConfigError(error.message(self.where(error.at))) from None
 
 
 def flattened(tree: dict[str, Any], place: str | None = None) -> dict[str, Any]:

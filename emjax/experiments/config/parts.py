@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from emjax.experiments.config.fields import Arguments, Misplaced, PathText, Section, Text
+from emjax.experiments.config.fields import Arguments, Misplaced, PathText, PythonFile, Section, Text
 from emjax.experiments.config.model import ModelChange
 
 
@@ -36,24 +36,22 @@ def reference_of(function: Any) -> dict[str, str]:
 
 
 def as_table(value: Any) -> Any:
-    """The table of a part that is given as a function, or whose file is."""
+    """The table of a part that is given as a function, or whose file or generator is."""
     if callable(value) and not isinstance(value, Section):
         return reference_of(value)
-    if isinstance(value, Mapping) and callable(value.get("file")):
-        return {**value, **reference_of(value["file"])}
+    for key in ("file", "generator") if isinstance(value, Mapping) else ():
+        if callable(value.get(key)):
+            found = reference_of(value[key])
+            return {**value, key: found["file"], "function": found["function"]}
     return value
 
 
-class Part(Section):
+class Function(Section):
     """A function in a Python file, or one that an installed package offers by name."""
 
     default_function: ClassVar[str]
     what: ClassVar[str]
 
-    file: PathText | None = Field(default=None, description="the path of a Python file with the function")
-    entry_point: Text | None = Field(
-        default=None, description="instead of a file: the name under which an installed package offers the function"
-    )
     function: Text | None = Field(default=None, description="the function's name in the file")
     arguments: Arguments = Field(default_factory=dict, description="what the function is called with by name")
 
@@ -62,12 +60,19 @@ class Part(Section):
     def _of_a_function(cls, value: Any) -> Any:
         return as_table(value)
 
+
+class Part(Function):
+    """A function by its file or its entry point."""
+
+    file: PythonFile | None = Field(default=None, description="the path of a Python file with the function")
+    entry_point: Text | None = Field(
+        default=None, description="instead of a file: the name under which an installed package offers the function"
+    )
+
     @model_validator(mode="after")
     def _one_home(self) -> Part:
         if (self.file is None) == (self.entry_point is None):
             raise ValueError("give either file, the path of a Python file, or entry_point, a name")
-        if self.file is not None and not self.file.endswith(".py"):
-            raise Misplaced(f"file = {self.file!r} is not a Python file: its name has to end in .py", "file")
         if self.entry_point is not None and self.function is not None:
             raise Misplaced("function is for a file: an entry point names its function itself", "function")
         return self
@@ -117,27 +122,17 @@ class OwnMeasure(Part):
     words: dict[Text, Words] = Field(default_factory=dict, description="what the page says of each number, by its name")
 
 
-class GeneratorData(Section):
+class GeneratorData(Function):
     """Data that a function of the user's own makes for every replicate: ``generate(key, **arguments)``."""
 
-    default_function: ClassVar[str] = "generate"
-    what: ClassVar[str] = "generator"
+    default_function = "generate"
+    what = "generator"
 
     kind: Literal["generator"] = "generator"
     generator: PathText = Field(
         description="the path of a Python file (.py) with the function, or the name under which an installed package "
         "offers it"
     )
-    function: Text | None = Field(default=None, description="the function's name in the file; default: generate")
-    arguments: Arguments = Field(default_factory=dict, description="what the function is called with by name")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_a_function(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and callable(value.get("generator")):
-            found = reference_of(value["generator"])
-            return {**value, "generator": found["file"], "function": found["function"]}
-        return value
 
     @property
     def file(self) -> str | None:

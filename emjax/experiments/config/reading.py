@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from emjax.errors import ConfigError
 from emjax.experiments.config.data import data_kind
+from emjax.experiments.config.fields import one_line
 from emjax.experiments.config.methods import COMPARED
 from emjax.experiments.config.model import model_kind
 from emjax.experiments.config.overrides import Declared, Source, apply_override, flattened, shown
 from emjax.experiments.config.paths import is_path, with_paths
 from emjax.experiments.config.positions import MOST_PARTS, Location, read_toml
-from emjax.experiments.config.refusals import one_line, quoted
+from emjax.experiments.config.refusals import quoted
 from emjax.files import read_regular, user_path
 
 if TYPE_CHECKING:

@@ -1,6 +1,5 @@
 """What pydantic finds wrong with a config, in one line for the person who wrote it."""
 
-import dataclasses
 import functools
 import re
 from collections.abc import Mapping
@@ -13,9 +12,6 @@ from emjax.experiments.config.fields import Misplaced
 from emjax.experiments.config.positions import Location, dotted
 from emjax.nearest import suggestion
 from emjax.wording import printable
-
-LONGEST = 399
-"""A message is never longer: it has to be read in a terminal."""
 
 _MOVED = {
     "em": 'a method: [[methods]] with kind = "em" (or "map", under the prior) and its settings below',
@@ -31,32 +27,12 @@ _HINTS = {"data": 'say which data, as in [data] source = "faithful"', "model": "
 _Tables = dict[tuple[str, ...], dict[str, type[BaseModel]]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Refusal:
-    """What is wrong: the place in the tree, what to say about it, and how many problems there are beside it."""
-
-    location: Location
-    text: str
-    n_others: int = 0
-
-    def message(self, place: str) -> str:
-        """The whole message, behind the name of the file or command."""
-        others = f" (and {self.n_others} more {'error' if self.n_others == 1 else 'errors'})" if self.n_others else ""
-        return one_line(f"{place}: {self.text}", LONGEST - len(others)) + others
-
-
-def one_line(text: str, longest: int = LONGEST) -> str:
-    """A text on one line, with control characters escaped, cut where it is too long."""
-    flat = printable(text)
-    return flat if len(flat) <= longest else flat[: longest - 3] + "..."
-
-
 def quoted(value: Any) -> str:
     """A value as Python writes it, cut where it is long."""
     return printable(written(value))
 
 
-def refusal(error: ValidationError, root: type[BaseModel], display: Mapping[str, str] | None = None) -> Refusal:
+def refusal(error: ValidationError, root: type[BaseModel], display: Mapping[str, str] | None = None) -> Misplaced:
     """The worst that pydantic found.
 
     ``root`` is the schema; ``display`` gives the name under which the user wrote a dotted key.
@@ -78,7 +54,8 @@ def refusal(error: ValidationError, root: type[BaseModel], display: Mapping[str,
         location, problem["input"] = (*location, "kind"), problem["input"].get("kind")
     text = _described(problem, location, tags.get(location[:-1], ""), tables_of(root), display or {})
     cause = problem.get("ctx", {}).get("error")
-    return Refusal((*location, *cause.at) if isinstance(cause, Misplaced) else location, text, len(problems) - 1)
+    within = cause.at if isinstance(cause, Misplaced) else ()
+    return Misplaced(text, *location, *within, n_others=len(problems) - 1)
 
 
 def _described(

@@ -16,13 +16,12 @@ from pydantic import Field, model_validator
 
 from emjax.catalogue import FAMILY_ENTRIES, in_words, is_structured
 from emjax.errors import ConfigError
-from emjax.experiments.config.data import Data, SimulatedData, SourceData
+from emjax.experiments.config.data import Data, PriorData, SimulatedData, SourceData
 from emjax.experiments.config.fields import Misplaced, PathText, Seconds, Section, Seed, Share, Text, bounded
 from emjax.experiments.config.methods import COMPARED, EmMethod, Method, SamplerMethod
 from emjax.experiments.config.model import FileModel, Model, ModelSetting
 from emjax.experiments.config.parts import GeneratorData, Measures
 from emjax.experiments.config.paths import is_path, with_paths
-from emjax.experiments.config.prior_data import PriorData
 from emjax.experiments.config.sweeps import TABLES, Solve, Sweep
 from emjax.wording import printable
 
@@ -99,7 +98,12 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _models_of_the_methods(self) -> Study:
+        seen: set[str] = set()
         for place, method in enumerate(self.methods):
+            if method.label in seen:
+                problem = f"two methods are called {method.label!r}: give each its own name"
+                raise Misplaced(problem, "methods", place, "name")
+            seen.add(method.label)
             own: tuple[str | int, ...] = () if method.model is None else ("methods", place)
             try:
                 model = self.model_of(method)
@@ -143,16 +147,6 @@ class Study(Section):
                 )
 
     @model_validator(mode="after")
-    def _distinct_names(self) -> Study:
-        seen: set[str] = set()
-        for place, method in enumerate(self.methods):
-            if method.label in seen:
-                problem = f"two methods are called {method.label!r}: give each its own name"
-                raise Misplaced(problem, "methods", place, "name")
-            seen.add(method.label)
-        return self
-
-    @model_validator(mode="after")
     def _solve_alone(self) -> Study:
         solve = self.solve
         if solve is None:
@@ -181,24 +175,12 @@ WORDS = ("title", "question", "answered_by")
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What a single run does.
+    """What a single run does."""
 
-    Attributes
-    ----------
-    kind
-        ``compare``: EM, the posterior, and whether EM is enough; ``fit`` or ``sample``: one of them alone.
-    data
-        The data.
-    em
-        How EM is run; for ``sample``, whose chains start at EM's modes, by ``map``.
-    sampler
-        How the posterior is sampled; None for ``fit``.
-    """
-
-    kind: Literal["compare", "fit", "sample"]
+    kind: Literal["compare", "fit", "sample"]  # EM, the posterior, and whether EM is enough; or one of them alone
     data: SourceData | SimulatedData
-    em: EmMethod
-    sampler: SamplerMethod | None = None
+    em: EmMethod  # for ``sample``, whose chains start at EM's modes, by ``map``
+    sampler: SamplerMethod | None = None  # None for ``fit``
 
 
 def single_task(study: Study) -> Task | None:

@@ -44,6 +44,13 @@ def _holds_none(value: Any) -> bool:
     return value is None or any(map(_holds_none, below))
 
 
+def between(low: float, high: float, share: float, *, logarithmic: bool) -> int | float:
+    """The value at a share of a range, to six digits; a whole number where both ends are."""
+    value = low * (high / low) ** share if logarithmic else low + (high - low) * share
+    whole = isinstance(low, int) and isinstance(high, int)
+    return min(max(round(value), low), high) if whole else float(f"{value:.6g}")
+
+
 Values = Annotated[tuple[Any, ...], Field(min_length=1), AfterValidator(_without_none)]
 Range = Annotated[tuple[Any, ...], AfterValidator(_range)]
 
@@ -119,15 +126,9 @@ class Solve(Section):
     @property
     def candidates(self) -> list[int | float]:
         """The values that are told apart, in ascending order."""
-        low, high, last = self.low, self.high, self.points - 1
-        logarithmic = low > 0 and high / low >= 10
-        between = [
-            low * (high / low) ** (at / last) if logarithmic else low + (high - low) * at / last
-            for at in range(self.points)
-        ]
-        if isinstance(low, int) and isinstance(high, int):
-            return sorted({round(value) for value in between})
-        return [float(f"{value:.6g}") for value in between]
+        logarithmic = self.low > 0 and self.high / self.low >= 10
+        shares = (at / (self.points - 1) for at in range(self.points))
+        return sorted({between(self.low, self.high, share, logarithmic=logarithmic) for share in shares})
 
     @property
     def in_order(self) -> list[int | float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -109,7 +108,7 @@ def write_pages(view: StudyView, target: Path, *, figures: bool = True) -> Writt
     content = _content(view, found, pictures)
     content |= {"matrix": matrix, "by_cell": by_cell, "files": figures}
     files = [write_page(target / PAGE, "study.html.j2", script="study.js", **content)]
-    for cell in view.cells:
+    for cell in view.places:
         files.append(write_page(target / "cells" / f"{cell.key}.html", "cell.html.j2", **cell_content(view, cell)))
     summary = for_spreadsheets(summary_frame(view)).to_csv(index=False, lineterminator="\n")
     files.append(_write(target / "tables" / "summary.csv", summary))
@@ -194,15 +193,15 @@ def _content(view: StudyView, found: Findings, pictures: Sequence[Picture]) -> d
     names = {picture.name: picture for picture in pictures}
     single = {name: names.pop(name, None) for name in ("frontier", "verdicts")}
     swept = ", ".join(elided(axis.label, 40) for axis in view.axes)
-    methods = ", ".join(elided(name, 40) for name in view.names)
-    filters = [("Method", len(view.axes) + 1, view.names)]
+    methods = ", ".join(elided(name, 40) for name in view.methods)
+    filters = [("Method", len(view.axes) + 1, [*view.methods])]
     for place, axis in enumerate(view.axes, start=1):
         filters.append((axis.label, place, [elided(value_text(value), 40) for value in axis.values]))
     table = main_table(view, linked=True)
     return {
         "title": view.title,
-        "subject": f"{count(len(view.cells), 'cell')}{f' ({swept})' if swept else ''}, "
-        f"{count(view.n_replicates, 'replicate')} each, {count(len(view.methods), 'method')}: {methods}",
+        "subject": f"{count(len(view.places), 'cell')}{f' ({swept})' if swept else ''}, "
+        f"{count(view.n_replicates, 'replicate')} each, {count(len(view.study.methods), 'method')}: {methods}",
         "question": view.question,
         "found": found,
         "claim": f"{CLAIM:g}",
@@ -215,7 +214,7 @@ def _content(view: StudyView, found: Findings, pictures: Sequence[Picture]) -> d
         **single,
         "definition": DEFINITION,
         "cells": [
-            (cell.key, view.cell_label(cell, width=90), cell.index, _done(view, cell.key)) for cell in view.cells
+            (cell.key, view.cell_label(cell, width=90), cell.index, _done(view, cell.key)) for cell in view.places
         ],
         "failures": _failures(view),
         "warnings": _warnings(view),
@@ -255,9 +254,11 @@ def _failures(view: StudyView) -> Table:
     from emjax.table import Cell, Column, Table
 
     rows = []
-    for job, error, attempts in view.failures[:_MOST_FAILURES]:
+    for key, failure in list(view.failures.items())[:_MOST_FAILURES]:
+        job, error = view.jobs[key], elided(str(failure.get("error", "")), 300)
         cell = Cell(view.cell_label(view.cell[job.cell]), link=f"cells/{job.cell}.html")
-        rows.append([cell, job.method, f"{job.first} to {job.stop - 1}", f"{attempts}", elided(error, 300)])
+        attempts = f"{failure.get('attempts', 1)}"
+        rows.append([cell, job.method, f"{job.first} to {job.stop - 1}", attempts, error])
     n = len(view.failures)
     notes = [f"The first {_MOST_FAILURES} of {n}."] if n > _MOST_FAILURES else []
     heads = [("cell", "word"), ("method", "word"), ("replicates", "number"), ("attempts", "number"), ("error", "name")]
@@ -267,8 +268,6 @@ def _failures(view: StudyView) -> Table:
 def _warnings(view: StudyView) -> Table:
     from emjax.table import Column, Table
 
-    heard: Counter[tuple[str, str]] = Counter()
-    for entry in view.finished.values():
-        heard.update({(entry.method, warning): times for warning, times in entry.warnings.items()})
-    rows = [[method, elided(text, 300), f"{times:,}"] for (method, text), times in heard.most_common(_MOST_FAILURES)]
+    heard = view.warnings.head(_MOST_FAILURES).itertuples(index=False)
+    rows = [[method, elided(text, 300), f"{times:,}"] for method, text, times in heard]
     return Table([Column("method", "word"), Column("warning", "name"), Column("times")], rows)

@@ -30,7 +30,7 @@ _STRIPS = "Errors: their histogram about 0 (the line), on one scale for all meth
 
 def cell_content(view: StudyView, cell: CellView) -> dict[str, Any]:
     """What the template of a cell's page needs."""
-    place = view.cells.index(cell)
+    place = view.places.index(cell)
     good = view.good[view.good["cell"] == cell.key]
     errors = good[good["quantity"] == "error"]
     # The ends of all strips of a parameter: what 99% of all methods' errors stay below.
@@ -38,18 +38,18 @@ def cell_content(view: StudyView, cell: CellView) -> dict[str, Any]:
     scales = {str(name): float(end) for name, end in ends.items()}
     return {
         "title": view.cell_label(cell, width=120) if cell.settings else "The only cell",
-        "subject": f"Cell {cell.index}, one of {len(view.cells)}: {count(len(view.methods), 'method')}, "
+        "subject": f"Cell {cell.index}, one of {len(view.places)}: {count(len(view.study.methods), 'method')}, "
         f"{count(view.n_replicates, 'replicate')}",
         "study_title": view.title,
         "folder": printable(view.folder),
-        "before": view.cells[place - 1].key if place else None,
-        "after": view.cells[place + 1].key if place + 1 < len(view.cells) else None,
+        "before": view.places[place - 1].key if place else None,
+        "after": view.places[place + 1].key if place + 1 < len(view.places) else None,
         "settings": [
             *((axis.key, text) for axis in view.axes if (text := text_of(cell, axis))),
             ("cell", cell.key),
         ],
         "methods": [
-            _method(view, cell, method, good[good["method"] == method.label], scales) for method in view.methods
+            _method(view, cell, method, good[good["method"] == method.label], scales) for method in view.study.methods
         ],
     }
 
@@ -59,7 +59,7 @@ def _method(
 ) -> dict[str, Any]:
     name = method.label
     ended = view.outcomes[(view.outcomes["cell"] == cell.key) & (view.outcomes["method"] == name)]
-    jobs = view.jobs_of(cell.key, name)
+    jobs = [job for job in view.jobs.values() if (job.cell, job.method) == (cell.key, name)]
     statuses = ended.groupby(["status", "trusted"], observed=True).size().sort_values(ascending=False, kind="stable")
     errors = {
         str(parameter): own["value"].to_numpy(float)
@@ -84,10 +84,10 @@ def _lines(summary: pd.DataFrame, cell: str, method: str) -> list[Point]:
 
 def _parameters(view: StudyView, cell: CellView, method: str, strips: dict[str, Cell], *, doubtful: bool) -> Table:
     """What became of each parameter, over trusted outcomes; coverage over all of them too where some are not."""
-    found = {(point.measure, point.group): point for point in _lines(view.summary, cell.key, method)}
+    found = {(point.measure, point.group): point for point in _lines(view.means, cell.key, method)}
     of_all = {}
     if doubtful:
-        lines = _lines(view.summary_of_all, cell.key, method)
+        lines = _lines(view.means_of_all, cell.key, method)
         of_all = {point.group: point for point in lines if point.measure == "coverage"}
     heads = {name: Column(MEASURE[name].short, meaning=MEASURE[name].words) for name in _PER_PARAMETER}
     heads["coverage"] = Column(f"coverage of {view.level_of(cell):.0%}", meaning=MEASURE["coverage"].words)
@@ -118,7 +118,7 @@ def _parameters(view: StudyView, cell: CellView, method: str, strips: dict[str, 
 def _measures(view: StudyView, cell: str, method: str) -> Table:
     """Every measure of all parameters together or of a kind of them."""
     rows = []
-    for point in _lines(view.summary, cell, method):
+    for point in _lines(view.means, cell, method):
         measure = view.measures[point.measure]
         if "[" in point.group or (point.group and measure.name == "coverage"):
             continue

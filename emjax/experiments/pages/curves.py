@@ -52,7 +52,7 @@ class Curves:
 
 def curve_pictures(view: StudyView) -> Iterator[Picture]:
     """The curves of every measure against the settings that deserve it; dots where there is no order."""
-    marks = method_marks(view.methods)
+    marks = method_marks(view.study.methods)
     axes: list[Axis | None] = [*best_axes(view)] or [None]
     names = [*(DRAWN if view.has_truth else WITHOUT_TRUTH), *(measure.name for measure in view.own_measures)]
     if view.answered_by in view.measures and view.answered_by not in names:
@@ -60,7 +60,7 @@ def curve_pictures(view: StudyView) -> Iterator[Picture]:
     for place, axis in enumerate(axes):
         layout = lanes(view, axis)
         for name in names if place == 0 else [name for name in names if name in _AGAIN]:
-            found = view.summary[(view.summary["measure"] == name) & np.isfinite(view.summary["value"])]
+            found = view.means[(view.means["measure"] == name) & np.isfinite(view.means["value"])]
             # What was spent was spent, whether or not an outcome can be trusted.
             pairs = zip(found["cell"], found["method"], strict=True)
             found = found.assign(doubtful=[pair in view.doubtful and not view.measures[name].of_all for pair in pairs])
@@ -74,13 +74,13 @@ def _curves(view: StudyView, layout: Lanes, found: pd.DataFrame, measure: Measur
     single = len(layout.panels) == 1
     chosen = groups if single else groups[:1]
     panels = [
-        (group if single else panel.title, _points(panel, layout.axis, found[found["group"] == group], view.names))
+        (group if single else panel.title, _points(panel, layout.axis, found[found["group"] == group], view.methods))
         for group in chosen
         for panel in layout.panels
     ]
     several = single and len(groups) > 1
     what = measure.label("" if several or not chosen else chosen[0])
-    levels = {view.level_of(cell) for cell in view.cells}
+    levels = {view.level_of(cell) for cell in view.places}
     level = levels.pop() if measure.name == "coverage" and len(levels) == 1 and len(found) else None
     return Curves(
         layout.axis,

@@ -23,13 +23,13 @@ def write_difference(
     Of two studies it has their measures side by side. An existing file at ``path`` is replaced, no link is followed.
     """
     from emjax.experiments.summary.changes import difference_tables, moved_table, said_of
+    from emjax.experiments.summary.view import StudyView
 
     names = ("A", "B")
     sentence, mark, known = said_of(difference.numbers, names)
     tables = difference_tables(difference, names)
-    views = [getattr(run, "view", None) for run in (first, second)]
-    if views[0] is not None and views[1] is not None:
-        tables.insert(0, moved_table(views[0], views[1], names).first(_MOST_ROWS))
+    if isinstance(first, StudyView) and isinstance(second, StudyView):
+        tables.insert(0, moved_table(first, second, names).first(_MOST_ROWS))
     runs = []
     for name, run in zip(names, (first, second), strict=True):
         page = run.folder / PAGE

@@ -37,7 +37,7 @@ def frontier_picture(view: StudyView) -> Picture | None:
     panels = [panel for panel in found if panel is not None][:2]
     if not panels:
         return None
-    marks = method_marks(view.methods)
+    marks = method_marks(view.study.methods)
     best = panels[0].points
     shares = best.groupby("method", sort=False, observed=True)["best"].agg(["sum", "size"])
     words = [f"{elided(str(line[0]), 40)} in {line[1]} of {line[2]} cells" for line in shares.itertuples()]
@@ -57,7 +57,7 @@ def frontier_picture(view: StudyView) -> Picture | None:
 
 
 def _panel(view: StudyView, measure: Measure, group: str) -> Frontier | None:
-    lines = view.summary
+    lines = view.means
     seconds = lines.loc[(lines["measure"] == "run_seconds") & (lines["value"] > 0), ["cell", "method", "value"]]
     found = lines[(lines["measure"] == measure.name) & (lines["group"] == group) & np.isfinite(lines["value"])]
     points = found.merge(seconds.rename(columns={"value": "seconds"}), on=["cell", "method"])

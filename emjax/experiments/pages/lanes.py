@@ -36,7 +36,7 @@ def best_axes(view: StudyView) -> list[Axis]:
     free = [
         axis
         for place, axis in enumerate(view.axes)
-        if axis.drawn or not any(_determined(view.cells, axis, [other]) for other in view.axes[:place])
+        if axis.drawn or not any(_determined(view.places, axis, [other]) for other in view.axes[:place])
     ]
     numeric = [axis for axis in free if axis.numeric and len(axis.values) > 1]
     numeric.sort(key=lambda axis: -len(axis.values))
@@ -47,16 +47,16 @@ def best_axes(view: StudyView) -> list[Axis]:
 def lanes(view: StudyView, axis: Axis | None) -> Lanes:
     """The layout against one axis; the second setting makes panels, further ones are held at their first value."""
     if axis is None:
-        return Lanes(None, (Panel("", view.cells),), "")
+        return Lanes(None, (Panel("", view.places),), "")
     others = [other for other in view.axes if other.key != axis.key]
-    free = [other for other in others if not _determined(view.cells, other, [axis])]
+    free = [other for other in others if not _determined(view.places, other, [axis])]
     if not free:
         too = [other.label for other in others if other.drawn]
         note = f"From point to point {listed(too)} varies too." if too else ""
-        return Lanes(axis, (Panel("", _in_order(view.cells, axis)),), note)
-    across, held = free[0], [other for other in free[1:] if not _determined(view.cells, other, [axis, free[0]])]
-    first = view.cells[0]
-    cells = [cell for cell in view.cells if all(text_of(cell, other) == text_of(first, other) for other in held)]
+        return Lanes(axis, (Panel("", _in_order(view.places, axis)),), note)
+    across, held = free[0], [other for other in free[1:] if not _determined(view.places, other, [axis, free[0]])]
+    first = view.places[0]
+    cells = [cell for cell in view.places if all(text_of(cell, other) == text_of(first, other) for other in held)]
     values = [
         text for value in across.values if (text := value_text(value)) in {text_of(cell, across) for cell in cells}
     ]

@@ -11,14 +11,13 @@ from typing import Any
 from emjax.catalogue import SAMPLERS, has_peer
 from emjax.datasets.readers import STANDARD_INPUT
 from emjax.errors import ConfigError, DataError, EmjaxError
-from emjax.experiments.config.data import SourceData
+from emjax.experiments.config.data import PriorData, SourceData
+from emjax.experiments.config.fields import one_line
 from emjax.experiments.config.mixtures import check_prior, resolved_model
 from emjax.experiments.config.overrides import Declared
 from emjax.experiments.config.parts import GeneratorData, OwnMethod
 from emjax.experiments.config.paths import is_path
-from emjax.experiments.config.prior_data import PriorData
 from emjax.experiments.config.python_files import resolved_part
-from emjax.experiments.config.refusals import one_line
 from emjax.experiments.config.schema import Study
 from emjax.experiments.plan import cells as sweep_cells
 from emjax.experiments.plan.cells import cell_study, points, said
@@ -41,29 +40,21 @@ and measures of the user's own."""
 # -- cells
 
 
-def expand(study: Study) -> tuple[Cell, ...]:
-    """The cells of a study: the values of ``sweep.grid`` crossed, and those of ``sweep.zip`` in step beside them.
+def _expanded(study: Study, asked: Sequence[Any] = ()) -> list[tuple[Cell, _Resolved]]:
+    """The cells of a study, and the sections of each as they stand in the specs of its jobs.
 
     The last setting varies fastest. A cell is named by a hash of its data, its model, its level and what is swept of
     its methods, so that it keeps its name when other cells and other methods are added. Of a data file and a model file
     it is the content that counts, so they are read.
-
-    Raises ConfigError for a setting that cannot be swept, values that do not fit and two cells that are the same, and
-    DataError for a data file that cannot be read.
     """
-    return tuple(cell for cell, _ in _resolved(study))
-
-
-def _resolved(study: Study, asked: Sequence[Any] = ()) -> list[tuple[Cell, _Resolved]]:
-    """The cells, and the sections of each as they stand in the specs of its jobs."""
     tree = study.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     tree["sweep"] = {"replicates": study.sweep.replicates}
     solve = tree.pop("solve", None) and study.solve
-    where = Declared(tree, "study").where
+    with Declared(tree, "study").refusing():
+        expanded = [(point, cell_study(tree, point)) for point in points(study.sweep, tree, solve, asked)]
     sections = _Sections()
     found: dict[str, tuple[Cell, _Resolved]] = {}
-    for index, point in enumerate(points(study.sweep, tree, where, solve, asked)):
-        alone = cell_study(tree, point, where)
+    for index, (point, alone) in enumerate(expanded):
         resolved = sections.of(alone)
         data, model, _, rest = resolved
         # Of the methods what is swept, and not more: a method that is added leaves the cells as they are.
@@ -93,11 +84,12 @@ def make_plan(study: Study, known: Iterable[Mapping[str, Any]] = (), reached: Ma
     replicates by the cell's key, or by the value that is looked for (see `emjax.experiments.summary.stepwise`). At
     first it is planned to its first step.
 
-    Raises ConfigError and DataError as `expand` does, and ConfigError for a plan of more than `MOST_JOBS` jobs.
+    Raises ConfigError for a setting that cannot be swept, values that do not fit, two cells that are the same, and more
+    than `MOST_JOBS` jobs; DataError for a data file that cannot be read.
     """
     if study.solve is not None:
         reached = reached or {study.solve.first: study.solve.batch}
-    cells = _resolved(study, sorted(reached or ()) if study.solve else ())
+    cells = _expanded(study, sorted(reached or ()) if study.solve else ())
     _check_number(study, len(cells))
     before: defaultdict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for earlier_job in known:

@@ -25,48 +25,23 @@ FORMAT = 1
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Cell(Shown):
-    """One point of the sweep.
+    """One point of the sweep."""
 
-    Attributes
-    ----------
-    index
-        Its place in the sweep, from 0.
-    key
-        12 hexadecimal digits that follow from its settings: the name of the cell in rows.
-    settings
-        The swept values by dotted key, in the order of the sweep.
-    study
-        The study of this cell alone: `settings` put in place, nothing left to sweep.
-    subject
-        What its jobs work on, by which a study is known: the hash of its seed, its data and its model.
-    """
-
-    index: int
-    key: str
-    settings: Mapping[str, Any]
-    study: Study
-    subject: str
+    index: int  # its place in the sweep
+    key: str  # 12 hexadecimal digits that follow from its settings: its name in rows
+    settings: Mapping[str, Any]  # the swept values by dotted key, in the order of the sweep
+    study: Study  # of this cell alone: its settings in place, nothing left to sweep
+    subject: str  # the hash of its seed, data and model, by which a study is known
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Job(Shown):
     """One method on replicates ``first`` to ``stop - 1`` of a cell.
 
-    Attributes
-    ----------
-    key
-        16 hexadecimal digits: `job_key` of `spec`, and the name of the job's folder.
-    cell
-        The key of its cell.
-    method
-        The label of its method.
-    first, stop
-        Its replicates.
-    spec
-        All that its rows depend on, as plain JSON values: ``format``, ``seed``, ``data`` (with ``sha256`` of a file's
-        content), ``model``, ``method`` (its name included, because rows carry it), ``measures`` (those of
-        the user's own, where there are any), ``level``, ``cell``, ``first``,
-        ``stop``.
+    ``spec`` is all that its rows depend on, as plain JSON values: ``format``, ``seed``, ``data`` (with ``sha256`` of a
+    file's content), ``model``, ``method`` (its name included, because rows carry it), ``measures`` (those of the user's
+    own, where there are any), ``level``, ``cell``, ``first``, ``stop``. ``key`` is its `job_key`, and the name of the
+    job's folder.
     """
 
     key: str

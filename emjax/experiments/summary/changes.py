@@ -84,7 +84,7 @@ def moved_table(first: StudyView, second: StudyView, names: tuple[str, str]) -> 
     """
     keys = ["settings", "method", "measure", "group"]
     both = _by_settings(first).merge(_by_settings(second), on=keys, suffixes=("_first", "_second"))
-    labels = {canonical(cell.settings): first.cell_label(cell) for cell in first.cells}
+    labels = {canonical(cell.settings): first.cell_label(cell) for cell in first.places}
     difference = (both["value_second"] - both["value_first"]).to_numpy(float)
     error = np.hypot(both["mcse_first"].to_numpy(float), both["mcse_second"].to_numpy(float))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -107,5 +107,5 @@ def moved_table(first: StudyView, second: StudyView, names: tuple[str, str]) -> 
 
 def _by_settings(view: StudyView) -> pd.DataFrame:
     """The summary without single parameters, cells named by their settings."""
-    lines = view.summary[~view.summary["group"].str.contains("[", regex=False)]
-    return lines.assign(settings=lines["cell"].map({cell.key: canonical(cell.settings) for cell in view.cells}))
+    lines = view.means[~view.means["group"].str.contains("[", regex=False)]
+    return lines.assign(settings=lines["cell"].map({cell.key: canonical(cell.settings) for cell in view.places}))

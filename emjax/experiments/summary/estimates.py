@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from emjax.experiments.summary.measures import ALL, KIND, KINDS, PARAMETER, Measure, kind_of, measures_of
 from emjax.experiments.work.measures import COST
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BAND = 0.95
 """Probability of Monte-Carlo bands."""
@@ -65,25 +68,17 @@ def trusted_rows(rows: pd.DataFrame, ended: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarize(rows: pd.DataFrame, good: pd.DataFrame | None = None, given: Iterable[Measure] = ()) -> pd.DataFrame:
-    """Every measure that the rows hold, by cell, method and group of parameters.
+    """Every measure that a study's rows hold, by cell, method and group of parameters.
 
-    Parameters
-    ----------
-    rows
-        A study's rows: ``cell, replicate, method, quantity, parameter, value, status``.
-    good
-        Those of trusted outcomes, from which all measures are taken but what `Measure.of_all` names; by default they
-        are looked for.
-    given
-        Measures besides those of `MEASURES`, or in their place.
+    Measures are taken from ``good``, the rows of trusted outcomes (by default they are looked for), but for what
+    `Measure.of_all` names; ``given`` are measures besides those of `MEASURES`, or in their place.
 
-    Returns
-    -------
-    DataFrame
-        `COLUMNS`: ``cell, method, measure, group`` (a kind of parameters, a parameter, or empty for all), ``value``,
-        its Monte-Carlo error ``mcse`` and band ``lower, upper``, ``n`` (replicates), and the replicates' ``sd, median,
-        q05, q95``. An error of one replicate is NaN.
+    The frame has `COLUMNS`: ``cell, method, measure, group`` (a kind of parameters, a parameter, or empty for all),
+    ``value``, its Monte-Carlo error ``mcse`` and band ``lower, upper``, ``n`` (replicates), and the replicates' ``sd,
+    median, q05, q95``. An error of one replicate is NaN.
     """
+    import pandas as pd
+
     good = trusted_rows(rows, outcomes(rows)) if good is None else good
     sources = [
         {str(name): own for name, own in source[source["value"].notna()].groupby("quantity", sort=False, observed=True)}
@@ -212,16 +207,13 @@ def falls_short(level: float, point: Point, errors: float) -> bool:
     return level - point.value > errors * at_level
 
 
-def paired_difference(values: pd.DataFrame, cell: str, one: str, other: str) -> tuple[float, float, int]:
-    """Mean and standard error of ``one - other`` over the replicates that both methods have, and their number.
+def paired_difference(one: pd.Series, other: pd.Series) -> tuple[float, float, int]:
+    """Mean and standard error of ``one - other`` over the replicates that both have, and their number.
 
-    ``values`` are those of `per_replicate`: methods see the same data, so their differences vary less than they do.
+    Methods see the same data, so their differences vary less than they do.
     """
-    in_cell = values[values["cell"] == cell]
-    sides: Mapping[str, pd.Series] = {
-        name: in_cell[in_cell["method"] == name].set_index("replicate")["value"] for name in (one, other)
-    }
-    return mean_and_error((sides[one] - sides[other]).dropna())
+    with np.errstate(invalid="ignore"):
+        return mean_and_error((one - other).dropna())
 
 
 def mean_and_error(values: pd.Series) -> tuple[float, float, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
@@ -25,7 +26,7 @@ from emjax.experiments.summary.estimates import (
 from emjax.experiments.summary.measures import ALL, KIND, MEASURE, Measure
 from emjax.experiments.summary.solving import solution_of, solution_sentence
 from emjax.experiments.summary.verdicts import CellVerdicts
-from emjax.experiments.summary.view import CellView, StudyView
+from emjax.experiments.summary.view import StudyView
 from emjax.experiments.summary.words import point_text, value_text
 from emjax.wording import count, elided, listed, number, percent
 
@@ -51,13 +52,13 @@ class Findings:
 def find(view: StudyView, verdicts: Sequence[CellVerdicts]) -> Findings:
     """The findings of a study; the first one is about what it asks for."""
     silent = view.below(SPEAKS)
-    of_all = view.summary["measure"].isin([name for name, measure in view.measures.items() if measure.of_all])
-    heard = view.summary[of_all | ~_among(view.summary, silent)]
+    of_all = view.means["measure"].isin([name for name, measure in view.measures.items() if measure.of_all])
+    heard = view.means[of_all | ~_among(view.means, silent)]
     by_measure = {
         "verdict": enough_sentences(view, verdicts),
         "coverage": coverage_sentences(view, points(heard, "coverage", "")),
         **accuracy_sentences(view, view.good[~_among(view.good, silent)]),
-        "run_seconds": cost_sentences(view.summary),
+        "run_seconds": cost_sentences(view.means),
     }
     asked = view.answered_by or ""
     if asked in view.measures and not by_measure.get(asked):
@@ -67,10 +68,10 @@ def find(view: StudyView, verdicts: Sequence[CellVerdicts]) -> Findings:
     solved = [] if found is None else [solution_sentence(view, found)]
     sentences = [*solved, *first, *(sentence for found in by_measure.values() for sentence in found)]
     sentences += [*silence_sentences(view, silent), *verdict_sentences(verdicts)]
-    if view.rows.empty:
+    if view.planned_rows.empty:
         sentences = ["Nothing has been computed yet."]
     elif not sentences:
-        methods, cells = count(len(view.methods), "method"), count(len(view.cells), "cell")
+        methods, cells = count(len(view.study.methods), "method"), count(len(view.places), "cell")
         sentences = [f"{methods} in {cells}: the numbers are below."]
     return Findings(sentences[0], tuple(sentences[1:]), tuple(alerts(view)))
 
@@ -81,9 +82,13 @@ def _among(lines: pd.DataFrame, pairs: frozenset[tuple[str, str]]) -> pd.Series:
     return pd.Series(found, index=lines.index, dtype=bool)
 
 
-def _at(view: StudyView, cell: CellView) -> str:
+def _at(view: StudyView, cell: str) -> str:
     """`` at overlap = 0.12``; empty where nothing is swept."""
-    return f" at {view.cell_label(cell, width=80)}" if cell.settings else ""
+    return f" at {view.cell_label(view.cell[cell], width=80)}" if view.cell[cell].settings else ""
+
+
+def _name(method: object) -> str:
+    return elided(str(method), 40)
 
 
 def alerts(view: StudyView) -> list[tuple[str, str]]:
@@ -92,7 +97,8 @@ def alerts(view: StudyView) -> list[tuple[str, str]]:
     n_jobs, n_failed = len(view.jobs), len(view.failures)
     n_missing = n_jobs - len(view.finished) - n_failed
     if n_failed:
-        reasons = ", ".join(dict.fromkeys(elided(error, 90) for _, error, _ in view.failures[:2]))
+        errors = [str(failure.get("error", "")) for failure in view.failures.values()][:2]
+        reasons = ", ".join(dict.fromkeys(elided(error, 90) for error in errors))
         what = f"{count(n_failed, 'job')} of {n_jobs:,} failed"
         found.append((what, f"Their data sets are missing below. {reasons}"))
     if n_missing:
@@ -107,7 +113,7 @@ def untrusted(view: StudyView) -> list[tuple[str, str]]:
     parts = []
     for method, own in bad.groupby("method", sort=False, observed=True):
         statuses = ", ".join(f"{status} {n:,}" for status, n in own["status"].value_counts().items() if n)
-        parts.append(f"{elided(str(method), 40)} {len(own):,} ({statuses})")
+        parts.append(f"{_name(method)} {len(own):,} ({statuses})")
     what = f"{count(len(bad), 'outcome')} of {len(view.outcomes):,} cannot be trusted"
     left_out = "They are left out of every number but shares of outcomes and seconds."
     return [(what, f"{'; '.join(parts)}. {left_out}")] if parts else []
@@ -116,12 +122,12 @@ def untrusted(view: StudyView) -> list[tuple[str, str]]:
 def silence_sentences(view: StudyView, silent: frozenset[tuple[str, str]]) -> list[str]:
     """Which methods are left out of the sentences, with how few of their outcomes can be trusted there."""
     found = []
-    for method in view.names:
+    for method in view.methods:
         own = [view.counts[pair] for pair in silent if pair[1] == method]
         if own:
-            where = f" in {len(own)} of {len(view.cells)} cells" if len(view.cells) > 1 else ""
+            where = f" in {len(own)} of {len(view.places)} cells" if len(view.places) > 1 else ""
             trusted = f"{sum(n for n, _ in own)} of {sum(n for _, n in own)} outcomes can be trusted there."
-            found.append(f"Nothing is said of {elided(method, 40)}{where}: {trusted}")
+            found.append(f"Nothing is said of {_name(method)}{where}: {trusted}")
     return found
 
 
@@ -132,7 +138,7 @@ def enough_sentences(view: StudyView, verdicts: Sequence[CellVerdicts]) -> list[
     """Where the verdict of each method is that EM is enough, and where it is so least often."""
     methods = dict.fromkeys(record.method for record in verdicts)
     return [
-        f"By the verdict{f' of {elided(method, 40)}' if len(methods) > 1 else ''} "
+        f"By the verdict{f' of {_name(method)}' if len(methods) > 1 else ''} "
         + _enough(view, [record for record in verdicts if record.method == method])
         for method in methods
     ]
@@ -141,17 +147,16 @@ def enough_sentences(view: StudyView, verdicts: Sequence[CellVerdicts]) -> list[
 def _enough(view: StudyView, records: Sequence[CellVerdicts]) -> str:
     if len(records) < 2:
         return f"EM is enough {_shares(records[0])}."
-    shares = [record.enough / record.n for record in records]
-    least, most = records[shares.index(min(shares))], records[shares.index(max(shares))]
-    fewest = f"least often{_at(view, view.cell[least.cell])}: {_shares(least)}"
-    where = f"{_at(view, view.cell[most.cell])}: {_shares(most)}"
+    least, most = min(records, key=lambda record: record.share), max(records, key=lambda record: record.share)
+    fewest = f"least often{_at(view, least.cell)}: {_shares(least)}"
+    where = f"{_at(view, most.cell)}: {_shares(most)}"
     if min(record.n for record in records) < FEW:
         return f"EM is enough most often{where}; {fewest}."
-    clear = [view.cell[record.cell] for record, share in zip(records, shares, strict=True) if share >= MOSTLY]
+    clear = [record.cell for record in records if record.share >= MOSTLY]
     if len(clear) == len(records):
-        return f"EM is enough in at least {percent(min(shares), 0)} of the data sets of each cell."
+        return f"EM is enough in at least {percent(least.share, 0)} of the data sets of each cell."
     if clear:
-        cells = _where(view, clear, [view.cell[record.cell] for record in records])
+        cells = _where(view, clear, [record.cell for record in records])
         return f"EM is enough in at least {MOSTLY:.0%} of the data sets {cells}; {fewest}."
     none = f"there is no cell in which EM is enough for {MOSTLY:.0%} of the data sets"
     return f"{none}; most often it is{where}; {fewest}."
@@ -168,18 +173,18 @@ def _shares(record: CellVerdicts) -> str:
     return f"in {enough} (MCMC is needed in {needed_share}, inconclusive {open_share})"
 
 
-def _where(view: StudyView, chosen: Sequence[CellView], cells: Sequence[CellView]) -> str:
+def _where(view: StudyView, chosen: Sequence[str], cells: Sequence[str]) -> str:
     """``up to overlap = 0.04``, ``from n_samples = 1,600 on``, or how many cells."""
     if len(view.axes) == 1 and view.axes[0].numeric:
         axis, n = view.axes[0], len(chosen)
-        ordered = sorted(cells, key=lambda cell: cell.settings[axis.key])
-        keys = {cell.key for cell in chosen}
-        if keys == {cell.key for cell in ordered[:n]}:
-            return f"up to {axis.label} = {value_text(ordered[n - 1].settings[axis.key])}"
-        if keys == {cell.key for cell in ordered[-n:]}:
-            return f"from {axis.label} = {value_text(ordered[-n].settings[axis.key])} on"
+        ordered = sorted(cells, key=lambda cell: view.cell[cell].settings[axis.key])
+        values = [value_text(view.cell[cell].settings[axis.key]) for cell in ordered]
+        if {*chosen} == {*ordered[:n]}:
+            return f"up to {axis.label} = {values[n - 1]}"
+        if {*chosen} == {*ordered[-n:]}:
+            return f"from {axis.label} = {values[-n]} on"
     if len(chosen) <= 2:
-        return "at " + listed([view.cell_label(cell, width=60) for cell in chosen])
+        return "at " + listed([view.cell_label(view.cell[cell], width=60) for cell in chosen])
     return f"in {len(chosen)} of {len(cells)} cells"
 
 
@@ -201,25 +206,26 @@ def verdict_sentences(verdicts: Sequence[CellVerdicts]) -> list[str]:
 def coverage_sentences(view: StudyView, found: Sequence[Point]) -> list[str]:
     """Where the intervals of each method hold the truth least often, worst method first."""
 
+    levels = {cell.key: view.level_of(cell) for cell in view.places}
+
     def beyond(point: Point) -> float:
-        return point.value - view.level_of(view.cell[point.cell])
+        return point.value - levels[point.cell]
 
     short, kept = [], []
-    for method in view.names:
+    for method in view.methods:
         own = [point for point in found if point.method == method and point.n > 1]
-        low = [point for point in own if falls_short(view.level_of(view.cell[point.cell]), point, CLAIM)]
+        low = [point for point in own if falls_short(levels[point.cell], point, CLAIM)]
         if not low:
             kept += [min(own, key=beyond)] if own else []
             continue
         worst = min(low, key=beyond)
         among = f"; fewer than they should in {len(low)} of {len(own)} cells" if len(own) > 1 else ""
-        level = view.level_of(view.cell[worst.cell])
-        text = f"{elided(method, 40)}'s {level:.0%} intervals cover {_covered(view, worst)}{among}."
+        text = f"{_name(method)}'s {levels[worst.cell]:.0%} intervals cover {_covered(view, worst)}{among}."
         short.append((beyond(worst), text))
     sentences = [text for _, text in sorted(short)]
     if kept:
-        names = listed([f"{elided(point.method, 40)}'s" for point in kept])
-        where = " in any cell" if len(view.cells) > 1 else ""
+        names = listed([f"{_name(point.method)}'s" for point in kept])
+        where = " in any cell" if len(view.places) > 1 else ""
         sentences.append(
             f"{names} intervals do not fall short of their level{where} beyond Monte-Carlo error; the least is "
             f"{_covered(view, min(kept, key=beyond))}."
@@ -229,11 +235,11 @@ def coverage_sentences(view: StudyView, found: Sequence[Point]) -> list[str]:
 
 def _covered(view: StudyView, point: Point) -> str:
     """A coverage with its cell, and how few outcomes it rests on where many of them cannot be trusted."""
-    text = point_text(point, MEASURE["coverage"]) + _at(view, view.cell[point.cell])
+    text = point_text(point, MEASURE["coverage"]) + _at(view, point.cell)
     if (point.cell, point.method) not in view.doubtful:
         return text
     n_trusted, n = view.counts[point.cell, point.method]
-    return f"{text} ({elided(point.method, 40)}, {n_trusted} of {n} outcomes trusted)"
+    return f"{text} ({_name(point.method)}, {n_trusted} of {n} outcomes trusted)"
 
 
 # -- accuracy and cost
@@ -241,7 +247,7 @@ def _covered(view: StudyView, point: Point) -> str:
 
 def accuracy_sentences(view: StudyView, heard: pd.DataFrame) -> dict[str, list[str]]:
     """By measure: which method is nearest, in how many cells, and by how much where it matters most."""
-    if len(view.methods) < 2:
+    if len(view.study.methods) < 2:
         return {}
     if view.n_replicates < FEW:
         few = f"{count(view.n_replicates, 'replicate')} per cell cannot tell the methods apart; {FEW} are the least."
@@ -255,20 +261,22 @@ def accuracy_sentences(view: StudyView, heard: pd.DataFrame) -> dict[str, list[s
 
 
 def _best(view: StudyView, values: pd.DataFrame, measure: Measure, group: str) -> list[str]:
-    wins: dict[str, list[CellView]] = {}
-    behind: dict[str, int] = {}
+    """In how many cells each method beats all others, beyond Monte-Carlo error of the differences on the same data."""
+    wins: dict[str, list[str]] = {}
+    behind: Counter[str] = Counter()
     n_cells = 0
-    for cell in view.cells:
-        means = values[values["cell"] == cell.key].groupby("method", observed=True)["value"].mean()
-        if len(means) < 2:
+    for cell in view.cell:
+        sides = values[values["cell"] == cell].pivot(index="replicate", columns="method", values="value")
+        sides = measure.better * sides.rename(columns=str)
+        if sides.shape[1] < 2:
             continue
         n_cells += 1
-        best = str(means.idxmax() if measure.better > 0 else means.idxmin())
-        beaten = [str(other) for other in means.index if _ahead(values, cell.key, best, str(other), measure)]
-        if len(beaten) == len(means) - 1:
+        best = str(sides.mean().idxmax())
+        ahead = {other: paired_difference(sides[best], sides[other]) for other in map(str, sides) if other != best}
+        beaten = [other for other, (gap, error, n) in ahead.items() if n >= FEW and gap > CLAIM * error]
+        if len(beaten) == len(ahead):
             wins.setdefault(best, []).append(cell)
-        for method in beaten:
-            behind[method] = behind.get(method, 0) + 1
+        behind.update(beaten)
     if not n_cells:
         return []
     what, among = measure.label(group), f" of {n_cells} cells" if n_cells > 1 else ""
@@ -276,37 +284,31 @@ def _best(view: StudyView, values: pd.DataFrame, measure: Measure, group: str) -
         where = f" in any{among}" if among else ""
         return [f"The methods do not differ in {what}{where} beyond Monte-Carlo error."]
     if not wins:
-        parts = [f"{elided(name, 40)}{f' in {n}{among}' if among else ''}" for name, n in behind.items()]
+        parts = [f"{_name(method)}{f' in {n}{among}' if among else ''}" for method, n in behind.items()]
         return [f"In {what} no method stands alone, but these are behind the best: {listed(parts)}."]
     most = max(wins, key=lambda name: len(wins[name]))
-    head = f"{elided(most, 40)} has the {'largest' if measure.better > 0 else 'smallest'} {what}"
+    head = f"{_name(most)} has the {'largest' if measure.better > 0 else 'smallest'} {what}"
     head += f" in {len(wins[most])}{among}" if among else ""
     n_open = n_cells - sum(map(len, wins.values()))
-    rest = [f"{elided(name, 40)} in {len(cells)}" for name, cells in wins.items() if name != most]
+    rest = [f"{_name(method)} in {len(cells)}" for method, cells in wins.items() if method != most]
     rest += [f"no method alone in {n_open}"] if n_open else []
     return [f"{head}: {_contrast(view, values, measure, wins[most], most)}{f' ({", ".join(rest)})' if rest else ''}."]
 
 
-def _ahead(values: pd.DataFrame, cell: str, best: str, other: str, measure: Measure) -> bool:
-    difference, error, n = paired_difference(values, cell, best, other)
-    return other != best and n >= FEW and measure.better * difference > CLAIM * error
-
-
-def _contrast(view: StudyView, values: pd.DataFrame, measure: Measure, cells: Sequence[CellView], method: str) -> str:
+def _contrast(view: StudyView, values: pd.DataFrame, measure: Measure, cells: Sequence[str], method: str) -> str:
     """The cell in which a method is furthest ahead of another, with both numbers over the data sets of both."""
     contrasts = []
     for cell in cells:
-        here = values[values["cell"] == cell.key]
+        here = values[values["cell"] == cell]
         for other in [name for name in dict.fromkeys(here["method"].astype(str)) if name != method]:
             pair = here[here["method"].isin([method, other])]
             pair = pair[pair.groupby("replicate")["value"].transform("count") == 2]
             found = {point.method: point for point in points(pooled(pair, measure))}
-            apart = abs(found[other].value - found[method].value)
-            contrasts.append((apart, -cell.index, found[method], found[other]))
-    _, _, own, worst = max(contrasts, key=lambda contrast: contrast[:2])
+            contrasts.append((found[method], found[other]))
+    own, worst = max(contrasts, key=lambda pair: abs(pair[1].value - pair[0].value))
     among = f" (on the {own.n} data sets on which both can be trusted)" if own.n < view.n_replicates else ""
-    against = f"{point_text(own, measure)} against {point_text(worst, measure)} of {elided(worst.method, 40)}"
-    return f"{against}{_at(view, view.cell[own.cell])}{among}"
+    against = f"{point_text(own, measure)} against {point_text(worst, measure)} of {_name(worst.method)}"
+    return f"{against}{_at(view, own.cell)}{among}"
 
 
 def cost_sentences(summary: pd.DataFrame) -> list[str]:
@@ -317,13 +319,13 @@ def cost_sentences(summary: pd.DataFrame) -> list[str]:
     by_cell = found.pivot(index="cell", columns="method", values="value")
     fastest = str(by_cell.median().idxmin())
     ratios = by_cell.div(by_cell[fastest], axis=0).median().drop(fastest).sort_values()
-    parts = [f"{elided(str(method), 40)} {times(ratio)}" for method, ratio in ratios.items() if math.isfinite(ratio)]
+    parts = [f"{_name(method)} {times(ratio)}" for method, ratio in ratios.items() if math.isfinite(ratio)]
     if not parts:
         return []
     seconds = f"{number(float(by_cell[fastest].median()), 2)} s per data set"
     each = "median of the cells, " if len(by_cell) > 1 else ""
     others = " and ".join(parts)
-    return [f"{elided(fastest, 40)} is fastest with {seconds} ({each}without compilation); {others}."]
+    return [f"{_name(fastest)} is fastest with {seconds} ({each}without compilation); {others}."]
 
 
 def times(ratio: float) -> str:
@@ -339,11 +341,11 @@ def span_sentences(view: StudyView, heard: pd.DataFrame, measure: Measure) -> li
     found = points(heard, measure.name, "") or points(heard, measure.name)
     group = found[0].group if found else ""
     parts = []
-    for method in view.names:
+    for method in view.methods:
         own = [point for point in found if (point.method, point.group) == (method, group)]
         own = [point for point in own if not math.isnan(point.value)]
         if own:
-            parts.append(f"{_span(view, own, measure)} ({elided(method, 40)})")
+            parts.append(f"{_span(view, own, measure)} ({_name(method)})")
     what = measure.label(group)
     return [f"{what[:1].upper()}{what[1:]}: {'; '.join(parts)}."] if parts else []
 
@@ -352,6 +354,6 @@ def _span(view: StudyView, own: Sequence[Point], measure: Measure) -> str:
     least, most = min(own, key=lambda point: point.value), max(own, key=lambda point: point.value)
     if least.value == most.value:
         text = point_text(least, measure)
-        return text + (" in every cell" if len(own) > 1 else _at(view, view.cell[least.cell]))
+        return text + (" in every cell" if len(own) > 1 else _at(view, least.cell))
     ends = sorted((least, most), key=lambda point: view.cell[point.cell].index)
-    return " to ".join(f"{point_text(point, measure)}{_at(view, view.cell[point.cell])}" for point in ends)
+    return " to ".join(f"{point_text(point, measure)}{_at(view, point.cell)}" for point in ends)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from emjax.catalogue import FAMILY_ENTRIES, SITES
 from emjax.wording import elided
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KINDS = tuple(dict.fromkeys([*(entry.sites[0] for entry in FAMILY_ENTRIES.values()), "weights", *SITES]))
 """Kinds of parameters, in the order in which they are shown: where components are, their weights, and what else there
@@ -20,38 +22,18 @@ ALL, KIND, PARAMETER = "all", "kind", "parameter"
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """One row of the table of measures.
+    """One row of the table of measures."""
 
-    Attributes
-    ----------
-    name
-        Its name in summaries.
-    quantity
-        The quantity of rows that it is taken from.
-    short, meaning, unit
-        Its name in a table's head, what it says, and in which unit (empty where there is none).
-    better
-        -1 where less is better, 1 where more is, 0 where neither is.
-    pooled
-        How replicates become one number: ``mean``, ``share``, ``rms`` (root mean square) or ``sd``.
-    per
-        For which groups of parameters it is taken: `ALL`, `KIND`, `PARAMETER`.
-    logarithmic
-        Whether curves have a logarithmic axis where all values are positive.
-    of_all
-        Whether untrusted outcomes count too (what they cost was spent).
-    """
-
-    name: str
-    quantity: str
-    short: str
-    meaning: str
-    better: int = -1
+    name: str  # in summaries
+    quantity: str  # of rows, that it is taken from
+    short: str  # in a table's head
+    meaning: str  # what it says
+    better: int = -1  # where less is better, 1 where more is, 0 where neither is
     unit: str = ""
-    pooled: str = "mean"
-    per: tuple[str, ...] = (ALL,)
-    logarithmic: bool = False
-    of_all: bool = False
+    pooled: str = "mean"  # how replicates become one number: mean, share, rms (root mean square) or sd
+    per: tuple[str, ...] = (ALL,)  # for which groups of parameters it is taken: `ALL`, `KIND`, `PARAMETER`
+    logarithmic: bool = False  # whether curves have a logarithmic axis where all values are positive
+    of_all: bool = False  # whether untrusted outcomes count too (what they cost was spent)
 
     @property
     def words(self) -> str:

@@ -199,13 +199,13 @@ class Search:
 def solution_of(view: StudyView) -> Solution | None:
     """What a study that solves came to; None for another one, and before there are rows."""
     study = view.study
-    if study.solve is None or view.rows.empty:
+    if study.solve is None or view.planned_rows.empty:
         return None
-    values = {cell.settings[study.solve.over]: cell.key for cell in view.cells}
-    ended = {*view.finished, *(job.key for job, _, _ in view.failures)}
-    covered = covered_by(study, view.declared, ended)
+    values = {cell.settings[study.solve.over]: cell.key for cell in view.places}
+    ended = {*view.finished, *view.failures}
+    covered = covered_by(study, view.declaration, ended)
     n_there = {value: covered[key] for value, key in values.items()}
-    search = Search(study, observed(study.solve, view.rows, values))
+    search = Search(study, observed(study.solve, view.planned_rows, values))
     found = {value: n for value, n in search.replayed(n_there).items() if n_there.get(value, 0) >= n}
     places = [search.quantile(found, share) for share in (0.5, _TAIL, 1 - _TAIL)]
     value, *ends = (search.candidates[place] if place < len(search.candidates) else None for place in places)
@@ -219,6 +219,7 @@ def solution_sentence(view: StudyView, found: Solution) -> str:
     from emjax.wording import count
 
     solve = view.study.solve
+    assert solve is not None
     limit = f"at least {solve.at_least:g}" if solve.at_least is not None else f"at most {solve.at_most:g}"
     known = {**view.measures, EM_ENOUGH.name: EM_ENOUGH}
     short = known[solve.measure].short if solve.measure in known else solve.measure

@@ -22,13 +22,13 @@ DOUBTFUL = f"† fewer than {percent(ENOUGH, 0)} of the outcomes can be trusted:
 
 def main_table(view: StudyView, *, linked: bool = False) -> Table:
     """All cells and methods; ``linked``: with the number of each cell, which leads to its page."""
-    shown = main_measures(view.summary, view.kinds, view.own_measures)
-    found = {(point.cell, point.method, point.measure, point.group): point for point in points(view.summary)}
+    shown = main_measures(view.means, view.kinds, view.own_measures)
+    found = {(point.cell, point.method, point.measure, point.group): point for point in points(view.means)}
     rows = []
-    for cell in view.cells:
+    for cell in view.places:
         place = [Cell(f"{cell.index}", values=(cell.index,), link=f"cells/{cell.key}.html")]
         settings = [_setting(cell.settings.get(axis.key)) for axis in view.axes]
-        for method in view.names:
+        for method in view.methods:
             n_trusted, n = view.counts.get((cell.key, method), (0, 0))
             if not n and not linked:
                 continue
@@ -59,9 +59,9 @@ def _setting(value: Any) -> Cell:
 
 def summary_frame(view: StudyView, summary: pd.DataFrame | None = None) -> pd.DataFrame:
     """Every measure (see `estimates.summarize`) with one column per swept setting, in the order of the sweep."""
-    summary = view.summary if summary is None else summary
-    columns = {"cell": [cell.key for cell in view.cells]}
-    columns |= {axis.key: [_plain(cell.settings.get(axis.key)) for cell in view.cells] for axis in view.axes}
+    summary = view.means if summary is None else summary
+    columns = {"cell": [cell.key for cell in view.places]}
+    columns |= {axis.key: [_plain(cell.settings.get(axis.key)) for cell in view.places] for axis in view.axes}
     merged = pd.DataFrame(columns).merge(summary, on="cell", how="right")
     return merged.sort_values(
         "cell", key=lambda keys: keys.map(list(view.cell).index), kind="stable", ignore_index=True

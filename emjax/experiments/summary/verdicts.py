@@ -18,10 +18,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from emjax.experiments.summary.estimates import mean_and_error
+from emjax.experiments.summary.estimates import mean_and_error, paired_difference
 from emjax.experiments.summary.view import StudyView
 from emjax.verdict import EM_IS_ENOUGH, Verdict
 
@@ -67,6 +66,11 @@ class CellVerdicts(NamedTuple):
         """Verdicts for EM, with or without its intervals."""
         return self.em_sufficient + self.em_with_intervals
 
+    @property
+    def share(self) -> float:
+        """The share of verdicts for EM."""
+        return self.enough / self.n
+
 
 def cell_verdicts(view: StudyView) -> list[CellVerdicts]:
     """The verdicts of every cell and sampler that gave any, in the order of the sweep.
@@ -74,18 +78,18 @@ def cell_verdicts(view: StudyView) -> list[CellVerdicts]:
     EM is the first method of kind ``em`` that fits the sampler's model. A verdict itself is about a fit of its own with
     EM's default settings, so that method should have them too.
     """
-    said = view.rows[view.rows["quantity"] == "verdict"]
-    models = {method.label: view.study.model_of(method) for method in view.methods}
-    ems = [method.label for method in view.methods if method.kind == "em"]
+    said = view.planned_rows[view.planned_rows["quantity"] == "verdict"]
+    models = {method.label: view.study.model_of(method) for method in view.study.methods}
+    ems = [method.label for method in view.study.methods if method.kind == "em"]
     found = []
-    for cell in view.cells:
+    for cell in view.places:
         for method, model in models.items():
             words = said.loc[(said["cell"] == cell.key) & (said["method"] == method), "parameter"].astype(str)
             if words.empty:
                 continue
             n = {verdict: int((words == verdict).sum()) for verdict in VERDICTS}
             em = next((label for label in ems if models[label] == model), None)
-            here, level = view.rows[view.rows["cell"] == cell.key], view.level_of(cell)
+            here, level = view.planned_rows[view.planned_rows["cell"] == cell.key], view.level_of(cell)
             worth = *_em_coverage(here, em), level, *_log_score_gain(here, em, method)
             for_em, against = sum(n[verdict] for verdict in EM_IS_ENOUGH), n[Verdict.MCMC_NEEDED]
             good = em_good_enough(*worth)
@@ -138,5 +142,4 @@ def _log_score_gain(here: pd.DataFrame, em: str | None, method: str) -> tuple[fl
     theirs = scores[scores["method"] == method].set_index("replicate")["value"]
     doubted = (here["method"] == method) & (here["quantity"] == "trusted") & (here["value"] == 0.0)
     theirs = theirs.drop(here.loc[doubted, "replicate"], errors="ignore")  # no yardstick
-    with np.errstate(invalid="ignore"):
-        return mean_and_error((theirs - ours).dropna())[:2]
+    return paired_difference(theirs, ours)[:2]

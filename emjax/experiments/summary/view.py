@@ -1,14 +1,14 @@
-"""A study as its pages and its terminal see it: cells, methods, rows, jobs and failures, in one shape."""
+"""A study's folder, opened for reading: what was declared, how far it is, its rows, and their summary."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
-
-import pandas as pd
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emjax.experiments.summary.estimates import ENOUGH, kinds_in, outcomes, summarize, trusted_rows
 from emjax.experiments.summary.measures import MEASURE, Measure, measures_of
@@ -16,33 +16,26 @@ from emjax.experiments.summary.words import value_text
 from emjax.shown import Shown
 from emjax.wording import elided, seconds
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emjax.experiments.archive.folder import Archive
+    from emjax.experiments.config.schema import Study
+
+
 DECADES = 1.0
 """An axis is logarithmic where its values span at least so many powers of ten."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Axis(Shown):
-    """A setting that varies over the cells.
+    """A setting that varies over the cells."""
 
-    Attributes
-    ----------
-    key
-        Its dotted key.
-    label
-        Its name in figures and tables: the key without its section, where that is unambiguous.
-    values
-        Its distinct values: numbers in ascending order, anything else in the order of the sweep.
-    numeric
-        Whether all values are numbers.
-    drawn
-        Whether its values were drawn together with those of other settings: no two cells differ in it alone.
-    """
-
-    key: str
-    label: str
-    values: tuple[Any, ...]
-    numeric: bool
-    drawn: bool = False
+    key: str  # dotted
+    label: str  # the key without its section, where that is unambiguous
+    values: tuple[Any, ...]  # distinct ones: numbers in ascending order, anything else in the order of the sweep
+    numeric: bool  # whether all values are numbers
+    drawn: bool = False  # together with those of other settings: no two cells differ in it alone
 
     @property
     def logarithmic(self) -> bool:
@@ -70,39 +63,47 @@ class JobView(NamedTuple):
 
 
 class StudyView(Shown):
-    """A study to be shown; everything is read and worked out when it is first asked for.
+    """A study as its pages and its terminal see it; what is on disk is read when it is first asked for, and not again.
 
-    Parameters
-    ----------
-    archive
-        Its folder, an `emjax.experiments.archive.folder.Archive`.
-    rows
-        What the archive's ``rows()`` gives, where they have been read already.
+    Made from the `Archive` of its folder; raises ConfigError where that is not the folder of a study, or its
+    ``study.json`` is damaged.
     """
 
-    def __init__(self, archive: Any, rows: pd.DataFrame | None = None) -> None:
+    def __init__(self, archive: Archive) -> None:
         self.archive = archive
-        self.folder = str(archive.path)
-        self.declared: Mapping[str, Any] = archive.declaration()
-        self._rows = rows
+        self.folder = Path(archive.path)
+        self.declaration: Mapping[str, Any] = archive.declaration()
+        """The content of ``study.json``: title, question, cells, methods, jobs, provenance."""
 
-    def _shown(self) -> Iterable[tuple[str, Any]]:
-        yield "", self.folder
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        yield "", str(self.folder)
+
+    # -- what was declared
 
     @functools.cached_property
-    def study(self) -> Any:
-        """The `Study`."""
+    def study(self) -> Study:
+        """The study as declared, read from ``study.toml``."""
         return self.archive.study()
 
     @property
     def title(self) -> str:
-        """The title, or the question."""
-        return self.study.title or self.study.question or "A simulation study"
+        """The title, or the folder's name."""
+        return self.declaration.get("title") or self.folder.resolve().name
 
     @property
     def question(self) -> str | None:
-        """What the study asks, where that is not its title."""
-        return self.study.question if self.study.title else None
+        """What the study asks."""
+        return self.declaration.get("question")
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods' labels, as declared."""
+        return tuple(self.declaration["methods"])
+
+    @property
+    def swept(self) -> tuple[str, ...]:
+        """The swept keys; each is a column of `rows` and `cells`."""
+        return tuple(self.declaration["sweep"])
 
     @property
     def n_replicates(self) -> int:
@@ -114,83 +115,72 @@ class StudyView(Shown):
         """Whether it is known what the data come from."""
         return bool(self.study.data.kind != "source")
 
-    @property
-    def methods(self) -> tuple[Any, ...]:
-        """The study's methods, each with a ``label`` and a ``kind``."""
-        return tuple(self.study.methods)
-
-    @property
-    def names(self) -> list[str]:
-        """The methods' labels."""
-        return [method.label for method in self.methods]
-
     @functools.cached_property
-    def own_measures(self) -> tuple[Measure, ...]:
-        """The rows of the table of measures that the study brings itself."""
-        if not self.study.measures:
-            return ()
-        words = {name: said for measure in self.study.measures for name, said in measure.words.items()}
-        directions = {"less": -1, "more": 1, "neither": 0}
-        told = [
-            Measure(name, name, said.title or name.replace("_", " "), said.meaning, directions[said.better])
-            for name, said in words.items()
-        ]
-        table = measures_of(self.rows, told)
-        return tuple(measure for name, measure in table.items() if name not in MEASURE or name in words)
-
-    @functools.cached_property
-    def measures(self) -> Mapping[str, Measure]:
-        """The table of measures by name: emjax's, the study's own, and whatever else the rows hold."""
-        return measures_of(self.rows, self.own_measures)
-
-    @functools.cached_property
-    def cells(self) -> tuple[CellView, ...]:
+    def places(self) -> tuple[CellView, ...]:
         """The cells, in the order of the sweep."""
-        return tuple(CellView(cell["index"], cell["key"], cell["settings"]) for cell in self.declared["cells"])
+        return tuple(CellView(cell["index"], cell["key"], cell["settings"]) for cell in self.declaration["cells"])
 
     @functools.cached_property
     def cell(self) -> Mapping[str, CellView]:
         """The cells by key."""
-        return {cell.key: cell for cell in self.cells}
+        return {cell.key: cell for cell in self.places}
 
     @functools.cached_property
     def axes(self) -> tuple[Axis, ...]:
         """The settings that are swept, in the order of the sweep."""
         ranges = set(self.study.sweep.ranges)
-        return find_axes(self.cells, ranges if len(ranges) > 1 else set())
+        return find_axes(self.places, ranges if len(ranges) > 1 else set())
 
     @functools.cached_property
     def jobs(self) -> Mapping[str, JobView]:
         """The jobs of the plan by key."""
-        return {job["key"]: JobView(*(job[name] for name in JobView._fields)) for job in self.declared["jobs"]}
+        return {job["key"]: JobView(*(job[name] for name in JobView._fields)) for job in self.declaration["jobs"]}
+
+    @property
+    def answered_by(self) -> str | None:
+        """What the answer is about: what the study says, else the verdict where a method gives one, else unsaid."""
+        given = self.study.answered_by
+        return given or ("verdict" if any(getattr(method, "verdict", False) for method in self.study.methods) else None)
+
+    def level_of(self, cell: CellView) -> float:
+        """The level of a cell's intervals, which may be swept."""
+        return float(cell.settings.get("level", self.study.level))
+
+    def cell_label(self, cell: CellView, *, width: int = 60) -> str:
+        """The settings of a cell in a few words; ``the only cell`` where nothing is swept."""
+        parts = [
+            f"{axis.label} = {value_text(cell.settings[axis.key])}" for axis in self.axes if axis.key in cell.settings
+        ]
+        return elided(", ".join(parts), width) if parts else "the only cell"
+
+    # -- how far it is
 
     @functools.cached_property
     def finished(self) -> Mapping[str, Any]:
-        """The plan's jobs whose rows are there, by key, with the ``seconds`` that each took."""
-        return dict(self.archive.entries(self.jobs))
+        """The study's finished jobs by key, with the ``seconds`` that each took."""
+        return self.archive.entries(self.jobs)
 
     @functools.cached_property
-    def failures(self) -> tuple[tuple[JobView, str, int], ...]:
-        """The plan's jobs that failed and were not done since, each with its error and its attempts."""
-        return tuple(
-            (self.jobs[key], str(found.get("error", "")), int(found.get("attempts", 1)))
-            for key, found in self.archive.failures().items()
-            if key in self.jobs and key not in self.finished
-        )
+    def failures(self) -> dict[str, dict[str, Any]]:
+        """The study's failed jobs by key: ``spec``, ``error``, ``traceback``, ``attempts``, ``when``."""
+        found = self.archive.failures()
+        return {key: found[key] for key in found if key in self.jobs and key not in self.finished}
 
     @functools.cached_property
-    def rows(self) -> pd.DataFrame:
-        """The rows of the cells, methods and replicates of the plan; texts are categories."""
-        rows = self.archive.rows() if self._rows is None else self._rows
-        ours = rows["cell"].isin(list(self.cell)) & rows["method"].isin(self.names)
-        rows = rows[ours & (rows["replicate"] < self.n_replicates)]
-        # As categories they are compared and grouped as numbers.
-        return rows.astype(dict.fromkeys(("cell", "method", "quantity", "parameter", "status"), "category"))
+    def warnings(self) -> pd.DataFrame:
+        """How often each warning was given: ``method``, ``warning``, ``times``, the most frequent first."""
+        import pandas as pd
+
+        heard: Counter[tuple[str, str]] = Counter()
+        for _, entry in sorted(self.finished.items()):
+            heard.update({(entry.method, warning): times for warning, times in entry.warnings.items()})
+        rows = [(*which, times) for which, times in heard.most_common()]
+        return pd.DataFrame(rows, columns=["method", "warning", "times"])
 
     @property
     def provenance(self) -> list[tuple[str, str]]:
         """When, how long, with what and on what, in words; devices and the hash of the data as a finished job says."""
-        stored = self.declared["provenance"]
+        stored = self.declaration["provenance"]
         job = self.archive.record(next(iter(self.finished))) if self.finished else None
         spec, ran = (job["spec"], job["provenance"]) if job is not None else ({}, stored)
         machine, versions = ran.get("machine") or {}, ran.get("versions") or {}
@@ -207,25 +197,41 @@ class StudyView(Shown):
         ]
         return [(label, text) for label, text in rows if text]
 
+    # -- its rows
+
+    @functools.cached_property
+    def rows(self) -> pd.DataFrame:
+        """All rows, tidy: ``cell``, the swept keys, ``replicate``, ``method``, ``quantity``, ``parameter``, ``value``,
+        ``status``."""
+        return self.archive.rows()
+
+    @functools.cached_property
+    def planned_rows(self) -> pd.DataFrame:
+        """The rows of the cells, methods and replicates of the plan; texts are categories."""
+        ours = self.rows["cell"].isin(list(self.cell)) & self.rows["method"].isin(self.methods)
+        rows = self.rows[ours & (self.rows["replicate"] < self.n_replicates)]
+        # As categories they are compared and grouped as numbers.
+        return rows.astype(dict.fromkeys(("cell", "method", "quantity", "parameter", "status"), "category"))
+
     @functools.cached_property
     def outcomes(self) -> pd.DataFrame:
         """One row per outcome, see `estimates.outcomes`."""
-        return outcomes(self.rows)
+        return outcomes(self.planned_rows)
 
     @functools.cached_property
     def good(self) -> pd.DataFrame:
         """The rows of trusted outcomes."""
-        return trusted_rows(self.rows, self.outcomes)
+        return trusted_rows(self.planned_rows, self.outcomes)
 
     @functools.cached_property
-    def summary(self) -> pd.DataFrame:
+    def means(self) -> pd.DataFrame:
         """Every measure over the replicates, see `estimates.summarize`."""
-        return summarize(self.rows, self.good, self.own_measures)
+        return summarize(self.planned_rows, self.good, self.own_measures)
 
     @functools.cached_property
-    def summary_of_all(self) -> pd.DataFrame:
+    def means_of_all(self) -> pd.DataFrame:
         """The same over all outcomes, trusted or not."""
-        return summarize(self.rows, self.rows, self.own_measures)
+        return summarize(self.planned_rows, self.planned_rows, self.own_measures)
 
     @functools.cached_property
     def kinds(self) -> list[str]:
@@ -247,26 +253,24 @@ class StudyView(Shown):
         """Cells and methods of which fewer than `estimates.ENOUGH` of the outcomes can be trusted."""
         return self.below(ENOUGH)
 
-    @property
-    def answered_by(self) -> str | None:
-        """What the answer is about: what the study says, else the verdict where a method gives one, else unsaid."""
-        given = self.study.answered_by
-        return given or ("verdict" if any(getattr(method, "verdict", False) for method in self.methods) else None)
-
-    def level_of(self, cell: CellView) -> float:
-        """The level of a cell's intervals, which may be swept."""
-        return float(cell.settings.get("level", self.study.level))
-
-    def cell_label(self, cell: CellView, *, width: int = 60) -> str:
-        """The settings of a cell in a few words; ``the only cell`` where nothing is swept."""
-        parts = [
-            f"{axis.label} = {value_text(cell.settings[axis.key])}" for axis in self.axes if axis.key in cell.settings
+    @functools.cached_property
+    def own_measures(self) -> tuple[Measure, ...]:
+        """The rows of the table of measures that the study brings itself."""
+        if not self.study.measures:
+            return ()
+        words = {name: said for measure in self.study.measures for name, said in measure.words.items()}
+        directions = {"less": -1, "more": 1, "neither": 0}
+        told = [
+            Measure(name, name, said.title or name.replace("_", " "), said.meaning, directions[said.better])
+            for name, said in words.items()
         ]
-        return elided(", ".join(parts), width) if parts else "the only cell"
+        table = measures_of(self.planned_rows, told)
+        return tuple(measure for name, measure in table.items() if name not in MEASURE or name in words)
 
-    def jobs_of(self, cell: str, method: str) -> list[JobView]:
-        """The jobs of a method in a cell, in the order of their replicates."""
-        return [job for job in self.jobs.values() if job.cell == cell and job.method == method]
+    @functools.cached_property
+    def measures(self) -> Mapping[str, Measure]:
+        """The table of measures by name: emjax's, the study's own, and whatever else the rows hold."""
+        return measures_of(self.planned_rows, self.own_measures)
 
 
 def find_axes(cells: Iterable[CellView], drawn: set[str]) -> tuple[Axis, ...]:

@@ -7,12 +7,10 @@ from types import SimpleNamespace
 import pandas
 import pytest
 import tomli_w
-import typer
 from typer.testing import CliRunner
 
 from emjax.cli import terminal_study
-from emjax.cli.app import EmjaxGroup
-from emjax.cli.commands import archive as cli_archive
+from emjax.cli.app import app
 from emjax.experiments.archive.differences import compare_numbers
 from emjax.experiments.archive.single import open_single_run
 from emjax.experiments.plan.grid import make_plan
@@ -49,9 +47,7 @@ ENVIRONMENT = {
 
 @pytest.fixture
 def command(workplace):
-    """Run a command of `cli_archive` in this process: ``code``, ``out``, ``err``."""
-    app = typer.Typer(cls=EmjaxGroup)
-    cli_archive.register(app)
+    """Run a command in this process: ``code``, ``out``, ``err``."""
 
     def run(*arguments: object) -> SimpleNamespace:
         result = CliRunner().invoke(app, list(map(str, arguments)), prog_name="emjax", catch_exceptions=False)

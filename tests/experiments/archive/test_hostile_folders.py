@@ -101,11 +101,11 @@ def test_no_looking_function_runs_a_model_file(with_model_file):
     assert (len(result.cells), len(result.failures), result.progress.complete) == (2, 0, True)
     archive = Archive(run)
     assert archive.study() == result.study
-    assert archive.finished(verify=True) == result.finished
+    assert archive.finished(verify=True) == result.finished.keys()
     assert list_runs(run.parent)[0]["status"] == "8 of 8 jobs done"
-    assert difference(open_run(run), StudyResult(run)).same
+    assert difference(open_run(run), StudyResult(Archive(run))).same
     assert rerun.intend(result).jobs
-    assert len(StudyView(Archive(run)).cells) == 2
+    assert len(StudyView(Archive(run)).places) == 2
     assert result.report(figures=False).exists()
 
 

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from emjax.cli import study_progress as module
+from emjax.cli.commands import study as module
+from emjax.cli.commands.study import shown
 from emjax.cli.console import Console
-from emjax.cli.study_progress import shown
 from emjax.experiments.execution.progress import StudyProgress, Tracker, duration, in_words
 from emjax.experiments.execution.supervise import Ended
 

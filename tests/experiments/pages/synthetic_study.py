@@ -131,7 +131,7 @@ def shown(
     archive = SimpleNamespace(
         path=folder,
         study=lambda: study,
-        declaration=lambda: {"provenance": provenance, **declared},
+        declaration=lambda: {"provenance": provenance, "methods": [own.label for own in study.methods], **declared},
         rows=lambda: rows,
         entries=lambda _: dict.fromkeys(done, SimpleNamespace(seconds=1.0, method="em", warnings={"rough <b>": 2})),
         failures=lambda: failures or {},

@@ -29,12 +29,14 @@ def view():
 
 @pytest.fixture(scope="module")
 def summary(view):
-    return view.summary
+    return view.means
 
 
 def trusted_values(view, method, quantity):
     """Values of the first cell by replicate and parameter, of trusted outcomes alone."""
-    rows = view.rows[(view.rows["cell"] == view.cells[0].key) & (view.rows["method"] == method)]
+    rows = view.planned_rows[
+        (view.planned_rows["cell"] == view.places[0].key) & (view.planned_rows["method"] == method)
+    ]
     trusted = rows[(rows["quantity"] == "trusted") & (rows["value"] == 1)]["replicate"]
     rows = rows[rows["replicate"].isin(trusted) & (rows["quantity"] == quantity)]
     return rows.astype({"parameter": str}).pivot(index="replicate", columns="parameter", values="value")
@@ -49,7 +51,7 @@ def only(summary, cell, method, measure, group=""):
 def test_rmse_averages_within_the_replicate_first(view, summary):
     errors = trusted_values(view, "em", "error")[["mean[0, x]", "mean[1, x]"]]
     squares = (errors.to_numpy() ** 2).mean(axis=1)
-    found = only(summary, view.cells[0].key, "em", "rmse", "mean")
+    found = only(summary, view.places[0].key, "em", "rmse", "mean")
     assert found.n == len(errors) < 40, "the drawn study has untrusted outcomes, and they are left out"
     assert found.value == pytest.approx(math.sqrt(squares.mean()))
     assert found.mcse == pytest.approx(squares.std(ddof=1) / math.sqrt(len(squares)) / (2 * found.value))
@@ -57,25 +59,25 @@ def test_rmse_averages_within_the_replicate_first(view, summary):
 
 def test_means_have_students_band(view, summary):
     losses = trusted_values(view, "MAP", "log_score_loss").to_numpy().ravel()
-    found = only(summary, view.cells[0].key, "MAP", "log_score_loss")
+    found = only(summary, view.places[0].key, "MAP", "log_score_loss")
     low, high = stats.t.interval(0.95, len(losses) - 1, losses.mean(), stats.sem(losses))
     assert (found.value, found.lower, found.upper) == pytest.approx((losses.mean(), low, high))
 
 
 def test_bias_is_signed_and_per_parameter(view, summary):
     errors = trusted_values(view, "hmc", "error")["weights[0]"]
-    found = only(summary, view.cells[0].key, "hmc", "bias", "weights[0]")
+    found = only(summary, view.places[0].key, "hmc", "bias", "weights[0]")
     assert (found.value, found.mcse) == pytest.approx((errors.mean(), stats.sem(errors)))
 
 
 def test_seconds_count_untrusted_outcomes_too(view, summary):
-    assert only(summary, view.cells[0].key, "em", "run_seconds").n == 40
-    assert only(summary, view.cells[0].key, "em", "trusted").n == 40
+    assert only(summary, view.places[0].key, "em", "run_seconds").n == 40
+    assert only(summary, view.places[0].key, "em", "trusted").n == 40
 
 
 def test_coverage_is_that_of_all_parameters(view, summary):
     covered = trusted_values(view, "em", "covered").to_numpy()
-    found = only(summary, view.cells[0].key, "em", "coverage")
+    found = only(summary, view.places[0].key, "em", "coverage")
     assert found.value == pytest.approx(covered.mean())
     assert 0 < found.lower < found.value < found.upper < 1
 
@@ -93,20 +95,20 @@ def test_answers_that_go_together_count_once():
 
 
 def test_an_outcome_that_does_not_say_so_is_not_trusted(view):
-    silent = view.rows[view.rows["quantity"] != "trusted"]
-    found = shown(view.study, view.declared, silent)
+    silent = view.planned_rows[view.planned_rows["quantity"] != "trusted"]
+    found = shown(view.study, view.declaration, silent)
     assert not found.outcomes["trusted"].any()
     assert len(found.good) == 0
 
 
 def test_rows_of_other_cells_and_replicates_are_left_out(view):
     strange = (
-        view.rows.astype({"cell": str})
+        view.planned_rows.astype({"cell": str})
         .head(4)
-        .assign(cell=["other", *[view.cells[0].key] * 3], replicate=[0, 40, 41, 0])
+        .assign(cell=["other", *[view.places[0].key] * 3], replicate=[0, 40, 41, 0])
     )
-    found = shown(view.study, view.declared, strange)
-    assert found.rows["replicate"].tolist() == [0]
+    found = shown(view.study, view.declaration, strange)
+    assert found.planned_rows["replicate"].tolist() == [0]
 
 
 def test_kinds_leave_out_what_cannot_move():
@@ -117,22 +119,17 @@ def test_kinds_leave_out_what_cannot_move():
 
 
 def test_infinite_values_are_not_dropped(view):
-    rows = view.rows.copy()
+    rows = view.planned_rows.copy()
     hit = rows["quantity"] == "log_score_loss"
     rows.loc[rows.index[hit][:40], "value"] = np.inf
     found = summarize(rows, rows)
-    assert np.isinf(only(found, view.cells[0].key, "em", "log_score_loss").value)
+    assert np.isinf(only(found, view.places[0].key, "em", "log_score_loss").value)
 
 
 def test_paired_differences_are_taken_on_the_same_data():
     common = np.random.default_rng(1).normal(0, 100, 30)
-    frame = pd.concat(
-        [
-            pd.DataFrame({"cell": "c", "method": name, "replicate": range(first, 30), "value": common[first:] + shift})
-            for name, first, shift in (("a", 0, 0.0), ("b", 5, np.linspace(0.9, 1.1, 25)))
-        ]
-    )
-    difference, error, n = paired_difference(frame, "c", "b", "a")
+    one = pd.Series(common[5:] + np.linspace(0.9, 1.1, 25), index=range(5, 30))
+    difference, error, n = paired_difference(one, pd.Series(common, index=range(30)))
     assert (difference, n) == (pytest.approx(1.0), 25)
     assert error < 0.02, "the spread of the data cancels"
 

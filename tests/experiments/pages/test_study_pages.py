@@ -10,12 +10,10 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-import typer
 from synthetic_study import declaration, declare, draw_rows, view_of
 from typer.testing import CliRunner
 
-from emjax.cli.app import EmjaxGroup
-from emjax.cli.commands import report as cli_report
+from emjax.cli.app import app
 from emjax.experiments.config.schema import Study
 from emjax.experiments.pages import write_study_report
 from emjax.experiments.pages.build import write_index, write_pages
@@ -72,7 +70,7 @@ def written(tmp_path_factory) -> SimpleNamespace:
     view = view_of(study, draw_rows(study, declared, untrusted=0.15), folder=HOSTILE, failed=1, lost=1)
     folder = tmp_path_factory.mktemp("study")
     result = write_pages(view, folder)
-    return SimpleNamespace(view=view, folder=folder, result=result, summary=view.summary, page=Outline(result.page))
+    return SimpleNamespace(view=view, folder=folder, result=result, summary=view.means, page=Outline(result.page))
 
 
 def test_pages_are_whole_and_say_what_is_missing(written):
@@ -82,7 +80,7 @@ def test_pages_are_whole_and_say_what_is_missing(written):
     assert "1 job of 12 is not done" in text
     assert "rough &lt;b&gt;" in text, "what was warned of"
     assert written.result.page.stat().st_size < 2_000_000
-    for cell in written.view.cells:
+    for cell in written.view.places:
         outline = Outline(written.folder / "cells" / f"{cell.key}.html")
         assert outline.open == []
         assert f"{cell.settings['data.n_samples']:,}" in outline.text
@@ -124,10 +122,10 @@ def table_rows(page: Outline) -> list[list[tuple[dict, str]]]:
 
 def test_the_tables_numbers_are_those_of_the_frame(written):
     rows = table_rows(written.page)
-    assert len(rows) == len(written.view.cells) * len(written.view.methods)
+    assert len(rows) == len(written.view.places) * len(written.view.study.methods)
     heads = [text.strip() for _, text in next(row for row in written.page.fields if len(row) > 8)]
     for place, row in enumerate(rows):
-        cell, method = divmod(place, len(written.view.methods))
+        cell, method = divmod(place, len(written.view.study.methods))
         shown = {
             head: (attrs["data-sort"], text)
             for head, (attrs, text) in zip(heads, row, strict=True)
@@ -136,7 +134,7 @@ def test_the_tables_numbers_are_those_of_the_frame(written):
         own = {
             (point.measure, point.group): point
             for point in points(written.summary)
-            if (point.cell, point.method) == (written.view.cells[cell].key, written.view.names[method])
+            if (point.cell, point.method) == (written.view.places[cell].key, written.view.methods[method])
         }
         rmse, coverage = own["rmse", "mean"], own["coverage", ""]
         assert float(shown["RMSE of mean"][0]) == rmse.value
@@ -172,7 +170,7 @@ def test_latex_has_as_many_fields_as_columns(written):
     columns = re.fullmatch(r"\\begin\{tabular\}\{([lr]+)\}", lines[1])
     assert columns is not None
     body = [line for line in lines if line.endswith(" \\\\")]
-    assert len(body) == 1 + len(written.view.cells) * len(written.view.methods)
+    assert len(body) == 1 + len(written.view.places) * len(written.view.study.methods)
     assert {len(re.split(r"(?<!\\)&", line)) for line in body} == {len(columns[1])}
     assert escaped(HOSTILE) == "$<$img src=x onerror=alert(1)$>$ \\$x\\_1\\$ \\& 50\\%"
     assert sum(escaped(HOSTILE) in line for line in body) == 2
@@ -243,9 +241,6 @@ def archived(tmp_path) -> Path:
 
 
 def report(*arguments) -> SimpleNamespace:
-    app = typer.Typer(cls=EmjaxGroup)
-    cli_report.register(app)
-    app.callback()(lambda: None)
     result = CliRunner().invoke(app, ["report", *map(str, arguments)], prog_name="emjax", env={"COLUMNS": "200"})
     return SimpleNamespace(code=result.exit_code, out=result.stdout, err=result.stderr)
 

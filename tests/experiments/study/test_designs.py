@@ -5,7 +5,6 @@ import pytest
 
 from emjax.errors import ConfigError
 from emjax.experiments import make_plan, read_study
-from emjax.experiments.plan.grid import expand
 
 CONFIG = """
 seed = 3
@@ -30,7 +29,7 @@ data.overlap = [0.01, 0.21]
 def cells_of(tmp_path):
     def cells(*changes, text=CONFIG):
         (tmp_path / "config.toml").write_text(text)
-        return [dict(cell.settings) for cell in expand(read_study(tmp_path / "config.toml", changes))]
+        return [dict(cell.settings) for cell in make_plan(read_study(tmp_path / "config.toml", changes)).cells]
 
     return cells
 

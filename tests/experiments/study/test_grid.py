@@ -13,7 +13,7 @@ from emjax.experiments.config.overrides import Declared
 from emjax.experiments.config.schema import Study
 from emjax.experiments.plan import cells
 from emjax.experiments.plan.cells import checked_study
-from emjax.experiments.plan.grid import expand, make_plan
+from emjax.experiments.plan.grid import make_plan
 from emjax.experiments.plan.jobs import Plan, data_seed, job_key, method_seed
 from emjax.jsonable import canonical, digest
 
@@ -42,14 +42,14 @@ def by_key(plan: Plan) -> dict[str, Any]:
 
 
 def test_grids_are_crossed_and_zips_run_in_step():
-    cells = expand(
+    cells = make_plan(
         study(
             {
                 "grid": {"data.n_samples": [10, 20], "level": [0.5, 0.9]},
                 "zip": {"data.overlap": [0.1, 0.2], "model.n_components": [2, 3]},
             }
         )
-    )
+    ).cells
     assert [tuple(cell.settings.values()) for cell in cells] == [
         (n, level, *pair) for n in (10, 20) for level in (0.5, 0.9) for pair in ((0.1, 2), (0.2, 3))
     ]
@@ -62,13 +62,13 @@ def test_grids_are_crossed_and_zips_run_in_step():
 
 
 def test_without_a_sweep_there_is_one_cell():
-    (cell,) = expand(study())
+    (cell,) = make_plan(study()).cells
     assert cell.settings == {}
     assert len(cell.key) == 12
 
 
 def test_a_method_is_swept_by_its_name():
-    cells = expand(study({"grid": {"methods.peer.n_init": [1, 4], "methods.em.budget.evaluations": [1000]}}))
+    cells = make_plan(study({"grid": {"methods.peer.n_init": [1, 4], "methods.em.budget.evaluations": [1000]}})).cells
     assert [cell.study.methods[1].n_init for cell in cells] == [1, 4]
     assert cells[0].study.methods[0].budget.evaluations == 1000
 
@@ -76,7 +76,7 @@ def test_a_method_is_swept_by_its_name():
 def test_what_every_cell_has_from_the_sweep_need_not_stand_elsewhere():
     swept = study({"zip": {"model.n_components": [1, 3], "data.weights": [[1.0], [0.2, 0.3, 0.5]],
                            "data.mean": [[0], [0, 1, 2]], "data.scale": [[1], [1, 1, 1]]}}, model={})  # fmt: skip
-    assert [cell.study.model.n_components for cell in expand(swept)] == [1, 3]
+    assert [cell.study.model.n_components for cell in make_plan(swept).cells] == [1, 3]
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_replicates_are_added_until_the_error_is_reached(archive_of):
     counts = {view.cell[cell].settings["data.arguments.spread"]: n for (cell, _), (_, n) in view.counts.items()}
     # Intervals that always cover are known soonest, but not after the first step: 20 of 20 say little.
     assert counts[0.1] == 40 < counts[2.0] <= 200
-    coverage = view.summary[(view.summary["measure"] == "coverage") & (view.summary["group"] == "")]
+    coverage = view.means[(view.means["measure"] == "coverage") & (view.means["group"] == "")]
     assert ((coverage["upper"] - coverage["lower"]) / (2 * 1.96) <= 0.0401).all()
     # What was run follows from the rule and the rows, whoever ran them in whatever order.
     again, _ = archive_of(UNTIL, "again", order=reversed)
@@ -111,7 +111,7 @@ def test_the_value_at_which_a_limit_is_met_is_found_with_its_interval(archive_of
     # |Z + s sqrt(20)| < 1.645 in 70% of cases where s = 0.25.
     assert found.value in (0.2, 0.3)
     assert (found.lower or 0.0) <= 0.2 <= found.upper < 0.6
-    assert (found.n_sets, found.n_values) == (120, len(view.cells))
+    assert (found.n_sets, found.n_values) == (120, len(view.places))
     said = (
         f"The largest methods.mean.arguments.shift at which coverage of mean is at least 0.7 is {found.value:g}, with"
     )
