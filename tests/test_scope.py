@@ -18,17 +18,18 @@ KEY = jax.random.key(0)
 
 
 def everything() -> tuple:
-    """What a user does, with the numbers that come of it."""
-    fit = emjax.fit(MIXTURE, X, key=KEY, n_init=3)
-    posterior = emjax.sample(MIXTURE, X, key=KEY, init=fit, method="laplace", draws=100)
-    comparison = emjax.compare(fit, posterior, X, key=KEY, loo=False)
-    (many,) = fit_many(MIXTURE, [X], keys=[KEY], n_init=3)
+    """What a user does, with the numbers that come of it; the sizes are those of `test_data_after_a_fit.py`."""
+    x = emjax.datasets.load("faithful")
+    fit = emjax.fit(MIXTURE, x, key=KEY, n_init=2)
+    posterior = emjax.sample(MIXTURE, x, key=KEY, init=fit, method="laplace", chains=2, draws=200)
+    comparison = emjax.compare(fit, posterior, x, key=KEY, loo=False)
+    (many,) = fit_many(MIXTURE, [x], keys=[KEY], n_init=2)
     return (
         fit.log_likelihood,
-        fit.intervals()["mean[0, x]"].se,
-        fit.score_samples(X).sum(),
+        fit.intervals()["mean[0, waiting]"].se,
+        fit.score_samples(x).sum(),
         posterior.modes.log_evidence,
-        posterior.log_predictive(X, 50).sum(),
+        posterior.log_predictive(x, 50).sum(),
         comparison.invariants["log_score"]["em"],
         many.log_likelihood,
     )

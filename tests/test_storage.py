@@ -25,7 +25,7 @@ from emjax.families.covariance import STRUCTURES
 from emjax.metrics.side import rows_of
 from emjax.verdict import DEFAULT_THRESHOLDS, Judgement, Verdict
 
-ALL = [family() for family in FAMILIES.values()] + [emjax.Normal(covariance=name) for name in STRUCTURES]
+ALL = dict.fromkeys([family() for family in FAMILIES.values()] + [emjax.Normal(covariance=name) for name in STRUCTURES])
 X = np.random.default_rng(0).poisson(9.0, (40, 2)).astype(float)
 
 
@@ -62,7 +62,7 @@ def saved(fit: emjax.Fit, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("family", ALL, ids=str)
 def test_fits_of_every_family_are_given_back(family, tmp_path):
-    fit = fitted(family)
+    fit = fitted(family, accelerate="none")  # its program is half as large, and what is kept of a fit is the same
     found = emjax.load(fit.save(tmp_path / "fit.npz"))
     assert same(found, fit) > 100
     assert (found.status, found.key, found.mixture.family) == (fit.status, 3, fit.mixture.family)

@@ -259,25 +259,25 @@ def test_chains_in_permuted_modes_are_brought_to_the_same_labels(sampled, monkey
         return dataclasses.replace(found, flat=starts)
 
     monkeypatch.setattr(methods_module, "overdispersed_starts", permuted)
-    mixture, x, _ = make_case("line")
-    posterior = emjax.sample(mixture, x, key=jax.random.key(5), method="nuts", **SETTINGS)
+    _, x, _ = sampled("counts")
+    posterior = emjax.sample(make_case("counts")[0], x, key=jax.random.key(5), method="nuts", **SETTINGS)
     assert posterior.decision == ()
     assert posterior.sampled.attrs["sampler"] == "nuts"
     order = posterior.alignment.permutations.reshape(CHAINS, DRAWS, 2)
     assert (order[[0, 2]] == [0, 1]).all()
     assert (order[[1, 3]] == [1, 0]).all()
-    aligned = posterior.sampled["posterior"]["mean"].values[..., 0]
+    aligned = posterior.sampled["posterior"]["rate"].values[..., 0]
     raw = np.take_along_axis(aligned, np.argsort(order, axis=-1), axis=-1)
     assert rhat_of(raw[..., 0]) > 1.5
     assert rhat_of(aligned[..., 0]) < 1.01
     assert np.ptp(aligned[..., 0].mean(axis=1)) < 0.1
     assert posterior.status == "converged"
     # Everything of a component moves together, and nothing else than its label changes.
-    reference = sampled("line")[0].tree["posterior"]
-    for variable in ("weights", "mean", "scale"):
+    reference = sampled("counts")[0].tree["posterior"]
+    for variable in ("weights", "rate"):
         ours, theirs = flat(posterior.sampled["posterior"][variable]), flat(reference[variable])
         assert (np.abs(ours.mean(axis=0) - theirs.mean(axis=0)) < 0.3 * theirs.std(axis=0)).all(), variable
-    likelihood = density_by_scipy("line", posterior.sampled["posterior"].to_dataset(), 1, 3, x[:, None])
+    likelihood = density_by_scipy("counts", posterior.sampled["posterior"].to_dataset(), 1, 3, x)
     np.testing.assert_allclose(posterior.sampled["log_likelihood"]["x"].values[1, 3], likelihood, rtol=1e-9)
 
 

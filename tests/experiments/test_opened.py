@@ -21,18 +21,18 @@ from emjax.plain import to_plain
 EM = {"kind": "em", "n_init": 2}
 VALUES = "samples.Samples.values"
 STRUCTURES = ("full", "tied", "diag", "spherical")
-SAMPLER = {"kind": "hmc", "verdict": True, "chains": 2, "warmup": 100, "draws": 100}
+SAMPLER = {"kind": "hmc", "verdict": True, "chains": 2, "warmup": 150, "draws": 150}
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """What a comparison held when it was made; its folder lies beside its data."""
+    """What a comparison held when it was made, with the programs of `test_runs.py`; its folder lies beside its data."""
     folder = tmp_path_factory.mktemp("opened")
-    values = emjax.datasets.load("faithful").values[:120]
+    values = emjax.datasets.load("faithful").values
     (folder / "eruptions.csv").write_text("".join(f"{a!r},{b!r}\n" for a, b in values.tolist()))
     tree = {
         "data": {"source": str(folder / "eruptions.csv"), "columns": ["x1", "x0"]},
-        "model": {"n_components": 2, "covariance": "diag"},
+        "model": {"n_components": 2},
         "methods": [EM, SAMPLER],
         "output": {"dir": str(folder / "run")},
     }

@@ -360,7 +360,7 @@ def test_the_cache_is_kept_in_the_folder_of_the_user(workplace):
 def test_a_cache_that_cannot_be_written_is_one_line_of_warning(workplace):
     (workplace / "file").write_text("")
     result = run_process(
-        "fit", "faithful", "-k", "2", "--n-init", "1", cwd=workplace,
+        "fit", "deaths", "-k", "1", "--family", "poisson", "--n-init", "1", cwd=workplace,
         EMJAX_NO_CACHE="", EMJAX_CACHE_DIR=str(workplace / "file" / "cache"),
     )  # fmt: skip
     assert result.returncode == 0
