@@ -11,10 +11,10 @@ import emjax
 
 
 def weighted(row: Row, seed: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Data, a weight for each row, and the same data as copies of rows."""
+    """Data, a weight for each row, and the same data as copies of rows: as many as rows, as in `test_em.py`."""
     x = row.data(seed)
-    weights = np.random.default_rng(seed).integers(0, 4, len(x)).astype(float)
-    weights[:4] = 0, 1, 2, 3
+    weights = np.random.default_rng(seed).multinomial(len(x), np.full(len(x), 1 / len(x))).astype(float)
+    assert set(weights) >= {0.0, 1.0, 2.0, 3.0}
     return x, weights, np.repeat(x, weights.astype(int), axis=0)
 
 

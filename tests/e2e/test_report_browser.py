@@ -26,7 +26,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     x = Dataset(np.asarray(emjax.datasets.load("faithful")), (HOSTILE, "$y_{" + "long" * 45), name=HOSTILE)
     mixture = emjax.Mixture(emjax.Normal(), 2)
     fit = emjax.fit(mixture, x, key=jax.random.key(0), n_init=2)
-    posterior = emjax.sample(mixture, x, key=jax.random.key(1), init=fit, chains=2, warmup=100, draws=100)
+    sizes = {"method": "hmc", "chains": 2, "warmup": 150, "draws": 150}  # those of tests/experiments/test_runs.py
+    posterior = emjax.sample(mixture, x, key=jax.random.key(1), init=fit, **sizes)
     comparison = emjax.compare(fit, posterior, x)
     provenance = {"data": {"name": HOSTILE, "source": HOSTILE}}
     return {
