@@ -150,7 +150,7 @@ def _function(file: str, sha256: str, content: bytes, name: str, remedy: str) ->
     return found
 
 
-def called(function: Callable[..., Any], file: str, *given: Any, **arguments: Any) -> Any:
+def called(function: Callable[..., Any], file: str, /, *given: Any, **arguments: Any) -> Any:
     """What a user's function returns. Raises ConfigError with the file, the line and the reason where it fails."""
     try:
         return function(*given, **arguments)
