@@ -23,6 +23,7 @@ from emjax.experiments.config.model import FileModel, Model, ModelSetting
 from emjax.experiments.config.parts import GeneratorData, Measures
 from emjax.experiments.config.paths import is_path, with_paths
 from emjax.experiments.config.sweeps import TABLES, Solve, Sweep
+from emjax.nearest import suggestion
 from emjax.wording import printable
 
 
@@ -47,7 +48,7 @@ class Output(Section):
     )
 
 
-Answer = Literal[
+ANSWERS = (
     "verdict",
     "coverage",
     "rmse",
@@ -59,8 +60,8 @@ Answer = Literal[
     "log_evidence",
     "n_evaluations",
     "run_seconds",
-]
-"""What the first sentence of a study's page can be about: the verdict, or one of its measures."""
+)
+"""What the first sentence of a study's page can be about: the verdict, or one of emjax's measures."""
 
 
 class Study(Section):
@@ -68,9 +69,10 @@ class Study(Section):
 
     title: Text | None = Field(default=None, description="the title of the report")
     question: Text | None = Field(default=None, description="the first line of the report")
-    answered_by: Answer | None = Field(
+    answered_by: Text | None = Field(
         default=None,
-        description="what the report's answer is about; default: the verdict where a method records one, else coverage",
+        description=f"what the report's answer is about: {', '.join(ANSWERS)}, or a number of the user's own parts; "
+        "default: the verdict where a method records one, else coverage",
     )
     seed: Seed = Field(
         default=0, description="random seed; all random numbers follow from it, and from what they are for"
@@ -145,6 +147,15 @@ class Study(Section):
                     "data.family and its parameters, or a file of data",
                     *at,
                 )
+
+    @model_validator(mode="after")
+    def _answer_is_measured(self) -> Study:
+        """What parts of the user's own return is known when they have run."""
+        own = self.measures or any(method.kind == "own" for method in self.methods)
+        if self.answered_by not in (None, *ANSWERS) and not own:
+            problem = f"answered_by = {self.answered_by!r} is no measure; {suggestion(str(self.answered_by), ANSWERS)}"
+            raise Misplaced(problem, "answered_by")
+        return self
 
     @model_validator(mode="after")
     def _solve_alone(self) -> Study:

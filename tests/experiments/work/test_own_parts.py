@@ -218,6 +218,15 @@ def test_a_part_that_is_not_there_is_refused_before_anything_runs(study_file):
         run_job(job.spec, study_file.parent)
 
 
+def test_a_number_of_one_s_own_may_be_what_the_study_is_about(study_file):
+    assert read_study(study_file, ["answered_by=gap"]).answered_by == "gap"
+    for change in ("measures=[]", 'methods=[{ kind = "em" }]'):
+        study = read_study(study_file, ["answered_by=gap", change])  # either may tell it
+        assert study.answered_by == "gap"
+    with pytest.raises(ConfigError, match=r"answered_by = 'rsme' is no measure; did you mean 'rmse'\?"):
+        read_study(study_file, ["answered_by=rsme", "measures=[]", 'methods=[{ kind = "em" }]'])
+
+
 def test_a_measure_may_take_its_arguments_by_name(study_file):
     (study_file.parent / "named.py").write_text(
         "def alone(outcome):\n    return {'n_numbers': len(outcome.numbers)}\n\n"
