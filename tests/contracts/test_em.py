@@ -82,7 +82,7 @@ def test_the_gradient_vanishes_at_a_converged_fit(row: Row, with_prior: bool):
     assert largest_gradient(moved, x) > 1e-2
 
 
-@walk_with_and_without_prior()
+@walk_settings
 def test_the_order_of_components_changes_nothing(row: Row, with_prior: bool):
     x = row.data(2)
     start = row.start(2, x)
@@ -104,7 +104,7 @@ def same_params(found: emjax.MixtureParams, expected: emjax.MixtureParams, rtol:
         np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.abs(b).max())
 
 
-@walk_with_and_without_prior()
+@walk_settings
 def test_a_double_loop_in_numpy_agrees(row: Row, with_prior: bool, double_loop_em):
     x = row.data(3)
     start = row.start(3, x)
@@ -172,7 +172,7 @@ def test_units_and_origin_of_the_data_do_not_matter(row: Row, with_prior: bool):
             np.testing.assert_allclose(back[name], value, rtol=rtol, atol=atol, err_msg=name)
 
 
-@walk_with_and_without_prior()
+@walk_settings
 def test_the_objective_is_the_log_likelihood_plus_the_log_prior(row: Row, with_prior: bool):
     x = row.data(6)
     mixture = row.mixture("default" if with_prior else None)

@@ -29,8 +29,9 @@ def of_observed(row: Row, params: emjax.MixtureParams, x: np.ndarray) -> np.ndar
     return found
 
 
-# One run says all, since a fit of every row costs its programs.
-@walk(by_name=lambda row: row.n_features != 2 or row.name == "student_t-diag-fixed-2d")
+# One run says all, since a fit of every row costs its programs: holes that concern other features, holes that do not,
+# and an M-step that is not closed.
+@walk(by_name=lambda row: row.name not in ("normal-full-2d", "normal-diag-2d", "gamma-2d", "student_t-full-own-2d"))
 @map_and_by_name_ml
 def test_em_climbs_the_density_of_what_was_observed(row: Row, with_prior: bool):
     x = with_holes(row)

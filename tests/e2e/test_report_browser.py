@@ -63,8 +63,14 @@ def opened(browser: Browser, path: Path, width: int, scheme: str = "light") -> t
 
 
 @pytest.mark.parametrize("name", ["hostile", "not converged"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (400, "dark"),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((1280, "dark"), (400, "light"))),
+    ],
+)
 def test_everything_is_visible_and_nothing_is_asked_for(browser, reports, name, width, scheme):
     page, heard = opened(browser, reports[name], width, scheme)
     images = page.locator("img")
