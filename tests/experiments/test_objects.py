@@ -111,7 +111,7 @@ def test_every_object_has_a_short_repr(comparison, large, study):
     with_prior = dataclasses.replace(large.mixture, prior=large.mixture.default_prior(large.data))
     named = dataclasses.replace(large, mixture=with_prior)
     posterior = dataclasses.replace(comparison.posterior, map_fit=named, mixture=named.mixture, method=HOSTILE)
-    roots = [comparison, posterior, named, x, study, study.view, make_plan(study.study), study.progress]
+    roots = [comparison, posterior, named, x, study, make_plan(study.study), study.progress]
     roots += [comparison.fit.summary(parameters=True), open_run(FOLDERS / "fit")]
     roots += [kind() for kind in FAMILIES.values()]
     roots += [

@@ -60,7 +60,8 @@ def declaration(study: Study) -> dict[str, Any]:
         for method in study.methods
         for first in range(0, study.sweep.replicates, batch)
     ]
-    return {"cells": cells, "jobs": [{"key": f"{place:016x}", **job} for place, job in enumerate(jobs)]}
+    named = {"title": study.title, "question": study.question}
+    return {**named, "cells": cells, "jobs": [{"key": f"{place:016x}", **job} for place, job in enumerate(jobs)]}
 
 
 def draw_rows(study: Study, declared: dict[str, Any], *, untrusted: float = 0.02, seed: int = 0) -> pd.DataFrame:
