@@ -62,7 +62,8 @@ def study_view(result: "StudyResult", width: int = 80) -> list[RenderableType]:
         from emjax.experiments.summary.tables import main_table
 
         table = main_table(result)
-        lines += [Text.assemble((f"{what}: ", _STYLES["fair"]), text, "\n") for what, text in untrusted(result)]
+        for what, text in untrusted(result):
+            lines.append(Text.assemble((f"{what}: ", _STYLES["fair"]), printable(text), "\n"))
         lines += terminal_table(table.fitting(width, len(result.swept) + 3), _REST)
         lines += _verdicts(result)
     lines += _warnings(result)

@@ -215,9 +215,15 @@ class Archive:
         return note or next(filter(None, notes), None)
 
     def sweep(self) -> None:
-        """Remove what killed processes left half-written; what a live one writes is locked."""
+        """Remove what killed processes left half-written; what a live runner writes has its job's lock held."""
         with storage(self.path):
-            for folder in (self.path, self._jobs, self.path / "failed"):
+            # File systems that machines share lock files where they cannot lock folders.
+            for path in self._jobs.iterdir():
+                if (key := atomic.owner_of(path)) is not None:
+                    with self.claim(key) as free:
+                        if free:
+                            atomic.remove(path)
+            for folder in (self.path, self.path / "failed"):
                 atomic.sweep(folder)
 
     def _refuse_others(self, plan: Plan) -> None:

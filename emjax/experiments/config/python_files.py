@@ -119,17 +119,18 @@ def _entry_point(name: str, what: str) -> Any:
     )
 
 
+_ANY_NAME = {"*", "exec", "globals", "setattr", "vars", "__getattr__"}
+"""Where one of these stands in a file, only running it tells which names it gives."""
+
+
 def _check_names(file: str, content: bytes, function: str) -> None:
     """Refuse a file that cannot be read as Python, or that nowhere gives anything the function's name; runs nothing."""
     try:
         tree = ast.parse(content)
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError) as error:
         raise ConfigError(f"{_place(file, error)}: cannot be run: {_reason(error)}") from None
-    names = set()
-    for node in ast.walk(tree):
-        names.add(getattr(node, "name", None) or getattr(node, "id", None))
-        names.add(getattr(node, "asname", None))
-    if function not in names and "*" not in names:
+    names = {getattr(node, key, None) for node in ast.walk(tree) for key in ("name", "id", "asname")}
+    if function not in names and _ANY_NAME.isdisjoint(names):
         there = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
         others = f" ({suggestion(function, there)})" if there else ""
         raise ConfigError(f"{_lacks(file, function)}; {_NAME_ANOTHER}{others}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -232,9 +232,15 @@ def _declared(view: StudyView) -> list[tuple[str, str]]:
     rows += [("Level of all intervals", f"{view.study.level:.0%}")] if "level" not in swept else []
     for section in ("data", "model"):
         settings = getattr(view.study, section).model_dump(mode="json", exclude_none=True)
-        own = {key: value for key, value in settings.items() if f"{section}.{key}" not in swept}
-        rows.append((section.capitalize(), elided(settings_text(own), 600)))
+        rows.append((section.capitalize(), elided(settings_text(_fixed(settings, section, swept)), 600)))
     return rows
+
+
+def _fixed(settings: Mapping[str, Any], place: str, swept: set[str]) -> dict[str, Any]:
+    """The settings that are not swept, and not empty."""
+    found = {key: value for key, value in settings.items() if f"{place}.{key}" not in swept}
+    tables = {key: _fixed(value, f"{place}.{key}", swept) for key, value in found.items() if isinstance(value, Mapping)}
+    return {key: value for key, value in {**found, **tables}.items() if value != {}}
 
 
 def _progress(n_done: int, n_failed: int, n: int) -> dict[str, Any]:

@@ -119,7 +119,9 @@ def _picture(name: str, drawn: Curves, layout: Lanes, found: pd.DataFrame, marks
     measure = drawn.measure
     title = measure.short[:1].upper() + measure.short[1:]
     title += f" against {layout.axis.label}" if layout.axis is not None else ""
-    caption = f"{measure.words[:1].upper()}{measure.words[1:]}. Bands and bars: 95% by Monte-Carlo error."
+    # A number of the user's own may come without words.
+    said = f"{measure.words[:1].upper()}{measure.words[1:]}. " if measure.words else ""
+    caption = f"{said}Bands and bars: 95% by Monte-Carlo error."
     if drawn.level is not None and drawn.band is not None:
         low, high = map(percent, drawn.band)
         caption += (

@@ -104,6 +104,9 @@ def alerts(view: StudyView) -> list[tuple[str, str]]:
     if n_missing:
         what = f"{count(n_missing, 'job')} of {n_jobs:,} {'is' if n_missing == 1 else 'are'} not done"
         found.append((what, "What is shown rests on the others. Run the same command again to go on."))
+    asked = view.answered_by
+    if asked and len(view.rows) and asked not in ("verdict", *view.measures):
+        found.append((f"{elided(asked, 40)} was not measured", "The study says that its answer is about it."))
     return [*found, *untrusted(view)]
 
 

@@ -12,7 +12,10 @@ from emjax.wording import MISSING, printable
 
 
 def value_text(value: Any) -> str:
-    """A setting as people read it; a table by its kind and the initials of its other keys, ``student_t dof=5``."""
+    """A setting as people read it; a table by its kind and the initials of its other keys, ``student_t dof=5``.
+
+    Keys of a table without a kind are names that its user has given, and are written out.
+    """
     if value is None:
         return MISSING
     if isinstance(value, bool):
@@ -23,7 +26,8 @@ def value_text(value: Any) -> str:
         return f"{value:.6g}".replace("-", "−")
     if isinstance(value, Mapping):
         others = [(key, other) for key, other in value.items() if key != "kind" and other is not None]
-        pairs = [f"{''.join(word[:1] for word in key.split('_'))}={value_text(other)}" for key, other in others]
+        short = (lambda key: "".join(word[:1] for word in key.split("_"))) if "kind" in value else str
+        pairs = [f"{short(key)}={value_text(other)}" for key, other in others]
         return " ".join([*([str(value["kind"])] if "kind" in value else []), *pairs])
     return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
 

@@ -199,8 +199,12 @@ class _Caller:
         return called(self._function, self._file, *given, **further, **self._arguments)
 
     def by_name(self, **given: Any) -> Any:
-        """What it returns for those that it has parameters for; where it has none so called, for all in this order."""
+        """What it returns for those that it has parameters for; where that is not all it asks for, for all in order."""
         wanted = {name: value for name, value in given.items() if self.accepts(name)}
+        try:
+            inspect.signature(self._function).bind(**wanted, **self._arguments)
+        except TypeError:
+            wanted = {}
         return self(**wanted) if wanted else self(*given.values())
 
     def checked(self, shape: Any, returned: Any) -> Any:

@@ -1,9 +1,14 @@
 """Which settings become axes and panels, and what is claimed in words."""
 
+from types import SimpleNamespace
+
+import pandas as pd
 import pytest
 from synthetic_study import METHODS, VERDICTS, declaration, declare, draw_rows, shown, view_of
 
+from emjax.experiments.config.parts import GeneratorData
 from emjax.experiments.config.schema import Study
+from emjax.experiments.pages.build import _declared
 from emjax.experiments.pages.curves import curve_pictures, fitted
 from emjax.experiments.pages.frontier import unbeaten
 from emjax.experiments.pages.lanes import best_axes, lanes
@@ -73,11 +78,30 @@ def test_labels_stay_unambiguous():
     assert [value_text(value) for value in (True, 1000, 0.1, 1e-7, "x", [[1, 2]])] == [
         "yes", "1,000", "0.1", "1e−07", "x", "[[1, 2]]",
     ]  # fmt: skip
+    # Keys of ours by their initials, names that the user has given as they are.
+    assert value_text({"kind": "student_t", "degrees_of_freedom": 5.0}) == "student_t dof=5"
+    assert value_text({"n_rows": 60, "sep": 2.0}) == "n_rows=60 sep=2"
+
+
+def test_what_all_cells_share_leaves_out_what_is_swept():
+    study = declare({"data.weights": ([0.3, 0.7], [0.5, 0.5])}, 1)
+    own = study.model_copy(update={"data": GeneratorData(generator="g.py", arguments={"n": 60, "sep": 2.0})})
+    view = SimpleNamespace(study=own, axes=[SimpleNamespace(key="data.arguments.sep")])
+    assert ("Data", "arguments = n=60, kind = generator, generator = g.py") in _declared(view)
+    view.axes.append(SimpleNamespace(key="data.arguments.n"))
+    assert ("Data", "kind = generator, generator = g.py") in _declared(view)
+
+
+def test_a_number_of_ones_own_without_words_has_a_caption_all_the_same():
+    view = view_of(declare({"data.overlap": (0.05, 0.4)}, 12))
+    rows = view.rows[view.rows["quantity"] == "ari"].assign(quantity="gap")
+    view = view_of(view.study.model_copy(update={"answered_by": "gap"}), pd.concat([view.rows, rows]))
+    captions = {picture.name: picture.caption for picture in curve_pictures(view)}
+    assert captions["gap"].startswith("Bands and bars: 95%")
+    assert captions["ari"].startswith("Adjusted Rand index")
 
 
 def test_unbeaten_is_decided_cell_by_cell():
-    import pandas as pd
-
     points = pd.DataFrame({"cell": list("aaabb"), "seconds": [1, 2, 3, 9, 10], "value": [0.5, 0.6, 0.1, 0.05, 0.05]})
     assert unbeaten(points, -1).tolist() == [True, False, True, True, False]
     assert unbeaten(points, 1).tolist() == [True, True, False, True, False]
@@ -191,6 +215,13 @@ def test_what_cannot_be_trusted_comes_first_with_counts():
     assert titles[:2] == ["2 jobs of 12 failed", "1 job of 12 is not done"]
     bad = int((~view.outcomes["trusted"]).sum())
     assert titles[2] == f"{bad} outcomes of {len(view.outcomes)} cannot be trusted"
+
+
+def test_an_answer_that_nobody_has_measured_is_said():
+    study = declare({"data.n_samples": (100, 1000)}, 12)
+    for asked, said in {"gap": ["gap was not measured"], "rmse": [], "verdict": []}.items():
+        titles = [title for title, _ in found(view_of(study.model_copy(update={"answered_by": asked}))).alerts]
+        assert [title for title in titles if "measured" in title] == said
 
 
 @pytest.mark.parametrize("methods", [METHODS, METHODS[1:]])

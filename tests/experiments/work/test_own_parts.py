@@ -230,13 +230,16 @@ def test_a_number_of_one_s_own_may_be_what_the_study_is_about(study_file):
 def test_a_measure_may_take_its_arguments_by_name(study_file):
     (study_file.parent / "named.py").write_text(
         "def alone(outcome):\n    return {'n_numbers': len(outcome.numbers)}\n\n"
-        "def turned(replicate, outcome, factor=1.0):\n    return {'n_rows': factor * len(replicate.data)}\n"
+        "def turned(replicate, outcome, factor=1.0):\n    return {'n_rows': factor * len(replicate.data)}\n\n"
+        "def otherwise(outcome, other):\n    return {'n_held': len(other.data)}\n\n"
+        "globals()['made'] = lambda outcome: {'n_made': 1}\n"
     )
-    tables = [{"file": str(study_file.parent / "named.py"), "function": name} for name in ("alone", "turned")]
+    functions = ("alone", "turned", "otherwise", "made")
+    tables = [{"file": str(study_file.parent / "named.py"), "function": name} for name in functions]
     study = read_study(study_file, [f"measures={json.dumps(tables).replace(': ', ' = ')}"])
     run_job(make_plan(study).jobs[0].spec, study_file.parent)
     rows = pq.read_table(study_file.parent / "rows.parquet")
-    assert {"n_numbers", "n_rows"} <= set(rows["quantity"].to_pylist())
+    assert {"n_numbers", "n_rows", "n_held", "n_made"} <= set(rows["quantity"].to_pylist())
 
 
 def importable(tmp_path, monkeypatch):
