@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 import emjax
 from emjax import plots
@@ -154,21 +153,26 @@ def experiments(source: Path) -> str:
     return "\n\n".join(parts)
 
 
+def abstract_trace(model: Any, data: dict[str, Any]) -> dict[str, Any]:
+    """The sites of a NumPyro program as far as their shapes go: nothing is computed."""
+    from numpyro.handlers import seed, trace
+
+    sites: dict[str, Any] = {}
+    jax.eval_shape(lambda: sites.update(trace(seed(model, 0)).get_trace(**data)) or 0)
+    return sites
+
+
 def models(_: Path) -> str:
     """Every model that ships: its program, and the sites or the mixture that it makes, run when the page is built."""
     import numpyro
-    from numpyro.infer.util import initialize_model
 
-    key, x = jax.random.key(0), np.asarray(emjax.datasets.load("faithful"))
     parts = []
     for path in sorted(MODELS.glob("*.py")):
         names = runpy.run_path(str(path))
         if "build" in names:
             made = f">>> build()\n{names['build']()!r}"
         else:
-            data = x if path.stem == "normal_mixture" else x[:, 0]
-            # Starts are found for every site: some priors are improper, and draw nothing.
-            made = numpyro.util.format_shapes(initialize_model(key, names["model"], model_args=(data,)).model_trace)
+            made = numpyro.util.format_shapes(abstract_trace(names["model"], names["data"]()))
         code = path.read_text(encoding="utf-8")
         parts.append(f"## {path.name}\n\n```python\n{code}```\n\n```text\n{made}\n```")
     return "\n\n".join(parts)

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpyro.contrib.funsor import config_enumerate, enum
+from numpyro.contrib.funsor import log_density as enumerated_log_density
 from numpyro.infer import MCMC, NUTS, Predictive
 from numpyro.infer.util import log_density
 
@@ -108,10 +110,11 @@ def test_plain_numpyro_program_is_the_same_model(n_features):
     draws, program = stacked_params(mixture, x), emjax.to_numpyro(mixture, x)
     data = x[:, 0] if n_features == 1 else x
     prior = mixture.default_prior(x)
+    summed_out = enum(config_enumerate(model), first_available_dim=-2)
 
     def all_three(params):
         sites = prior.at_sites(params)
-        plain, _ = log_density(model, (data,), {"n_components": N_COMPONENTS}, sites)
+        plain, _ = enumerated_log_density(summed_out, (data,), {"n_components": N_COMPONENTS}, sites)
         bridged, _ = log_density(program, (x,), {}, sites)
         return plain, bridged, mixture.log_prob(params, x).sum() + mixture.log_prior(params, prior)
 

@@ -1,7 +1,7 @@
-"""posteriordb's low_dim_gauss_mix: the reference posterior is reached, and EM says the same.
+"""posteriordb's mixtures: the posteriors that are known are reached, and EM says the same.
 
-The reference lies in tests/reference/posteriordb (10,000 draws of Stan). FIELD's figures of EM are those of the
-project's brief: the model case of "EM is enough".
+The reference of low_dim_gauss_mix lies in tests/reference/posteriordb (10,000 draws of Stan). FIELD's figures of EM are
+those of the project's brief: the model case of "EM is enough". The posterior of normal_2 is known exactly.
 """
 
 import json
@@ -9,17 +9,18 @@ import runpy
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from arviz_stats.base import array_stats
-from numpyro.infer.util import log_density, potential_energy
+from numpyro.contrib.funsor import config_enumerate, enum, log_density
+from numpyro.infer import MCMC, NUTS, init_to_value
+from numpyro.infer.util import potential_energy
 from scipy import stats
 from scipy.special import logsumexp
 
 import emjax
 from emjax import Mixture, Normal
-from emjax.bayes.flat_model import unconstrain
-from emjax.bayes.nuts import run_nuts
 
 # A study by name: posteriors that are known are also in test_reference_posteriors and test_exact_deaths.
 pytestmark = pytest.mark.slow
@@ -54,18 +55,30 @@ def reference():
     return json.loads((REFERENCE / "low_dim_gauss_mix.json").read_text())["parameters"]
 
 
+def plain_nuts(name, y, guess):
+    """Draws ``(chain, draw, ...)`` of NumPyro's own NUTS, which sums z out, on a file of models/."""
+    model = runpy.run_path(str(ROOT / "models" / f"{name}.py"))["model"]
+
+    @jax.jit
+    def run(key):
+        kernel = NUTS(model, init_strategy=init_to_value(values={k: jnp.array(v) for k, v in guess.items()}))
+        mcmc = MCMC(
+            kernel, num_warmup=400, num_samples=1000, num_chains=4, chain_method="vectorized", progress_bar=False
+        )
+        mcmc.run(key, y)
+        return mcmc.get_samples(group_by_chain=True), mcmc.get_extra_fields()["diverging"]
+
+    with jax.enable_x64(True):
+        draws, diverging = run(jax.random.key(1))
+    assert not diverging.any()
+    return {site: np.asarray(value) for site, value in draws.items()}
+
+
 @pytest.fixture(scope="module")
 def plain_draws(y):
     """Draws of the plain program, by posteriordb's names, ``(chain, draw)``."""
-    model = runpy.run_path(str(ROOT / "models" / "low_dim_gauss_mix.py"))["model"]
-    guess = {"mu": np.array([-1.0, 1.0]), "sigma": np.array([1.5, 1.5]), "theta": np.array(0.5)}
-    with jax.enable_x64(True):
-        near = unconstrain(model, (y,), {}, guess)
-        rng = np.random.default_rng(0)
-        starts = {name: value + 0.2 * rng.standard_normal((4, *value.shape)) for name, value in near.items()}
-        run = run_nuts(model, (y,), key=jax.random.key(1), starts=starts, warmup=400, draws=1000)
-    draws = run.samples
-    assert not run.sample_stats["diverging"].any()
+    guess = {"mu": [-1.0, 1.0], "sigma": [1.5, 1.5], "theta": 0.5}
+    draws = plain_nuts("low_dim_gauss_mix", y, guess)
     return {
         "mu[1]": draws["mu"][..., 0],
         "mu[2]": draws["mu"][..., 1],
@@ -104,14 +117,16 @@ def test_plain_program_reaches_the_reference_posterior(name, plain_draws, refere
 def test_plain_program_has_the_density_of_the_stan_program(y):
     """Against SciPy at random parameters: what moves the posterior less than Monte Carlo error shows here."""
     model = runpy.run_path(str(ROOT / "models" / "low_dim_gauss_mix.py"))["model"]
+    summed_out = enum(config_enumerate(model), first_available_dim=-2)
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
-        density = jax.jit(lambda values: log_density(model, (y,), {}, values)[0])
-        potential = jax.jit(lambda values: potential_energy(model, (y,), {}, values))
+        density = jax.jit(lambda values: log_density(summed_out, (y,), {}, values)[0])
+        potential = jax.jit(lambda values: potential_energy(summed_out, (y,), {}, values, enum=True))
         for _ in range(20):
             mu, sigma, theta = np.sort(rng.normal(0, 2, 2)), np.abs(rng.normal(1, 1, 2)), rng.beta(2, 2)
             parts = np.log([theta, 1 - theta]) + stats.norm.logpdf(y[:, None], mu, sigma)
-            expected = logsumexp(parts, axis=1).sum() + stats.norm.logpdf(mu, 0, 2).sum()
+            # Stan leaves out log 2, the constant of two normals in order.
+            expected = logsumexp(parts, axis=1).sum() + stats.norm.logpdf(mu, 0, 2).sum() + np.log(2)
             expected += stats.halfnorm.logpdf(sigma, scale=2).sum() + stats.beta.logpdf(theta, 5, 5)
             assert float(density({"mu": mu, "sigma": sigma, "theta": theta})) == pytest.approx(expected, rel=1e-12)
             # Where the sampler moves: mu[1] and log(mu[2] - mu[1]), log sigma, logit theta, and their Jacobians.
@@ -122,6 +137,26 @@ def test_plain_program_has_the_density_of_the_stan_program(y):
             }
             jacobian = np.log(mu[1] - mu[0]) + np.log(sigma).sum() + np.log(theta * (1 - theta))
             assert -float(potential(moved)) == pytest.approx(expected + jacobian, rel=1e-12)
+
+
+def test_normal_2_is_reached_where_the_labels_are_as_good_as_known():
+    """Its components are 20 scales apart: theta has a beta law and each mean a normal one, exactly."""
+    y = np.loadtxt(REFERENCE / "normal_2.csv", skiprows=1)
+    left = y < 0
+    assert (len(y), left.sum()) == (1000, 291)
+    draws = plain_nuts("normal_2", y, {"mu": [-5.0, 5.0]})
+    laws = [(draws["weights"][..., 0], stats.beta(1 + left.sum(), 1 + (~left).sum()))]
+    for k, mine in enumerate((left, ~left)):
+        precision = mine.sum() + 0.01
+        laws.append((draws["mu"][..., k], stats.norm(y[mine].sum() / precision, precision**-0.5)))
+    for values, law in laws:
+        assert array_stats.ess(values, method="tail", prob=(0.05, 0.95)) > 400
+        assert abs(values.mean() - law.mean()) < 4 * array_stats.mcse(values, method="mean")
+        assert abs(values.std(ddof=1) - law.std()) < 4 * array_stats.mcse(values, method="sd")
+        for level in (0.05, 0.5, 0.95):
+            error = array_stats.mcse(values, method="quantile", prob=level)
+            assert abs(np.quantile(values, level) - law.ppf(level)) < 4 * error
+            assert 4 * error < 0.5 * law.std()
 
 
 def test_plain_program_keeps_the_means_in_order(plain_draws):
