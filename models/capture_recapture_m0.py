@@ -20,6 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from jax.scipy.special import logit
+
+NEVER = -1000.0
+"""The log odds of a row that is no animal. Of a probability of zero, z * p, the second derivatives are NaN."""
 
 
 def model(y):
@@ -29,8 +33,8 @@ def model(y):
 
     with numpyro.plate("datum", len(y)):
         z = numpyro.sample("z", dist.Bernoulli(omega), infer={"enumerate": "parallel"})
-        caught = jnp.full(y.shape[1], p) * z[..., None]
-        numpyro.sample("y", dist.Bernoulli(caught).to_event(1), obs=y)
+        caught = jnp.where(z[..., None] == 1, jnp.full(y.shape[1], logit(p)), NEVER)
+        numpyro.sample("y", dist.Bernoulli(logits=caught).to_event(1), obs=y)
 
 
 def data(seed=0):

@@ -20,6 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from jax.scipy.special import logit
+
+NEVER = -1000.0
+"""The log odds of a row that is no animal. Of a probability of zero, z * p, the second derivatives are NaN."""
 
 
 def model(y):
@@ -29,10 +33,11 @@ def model(y):
     c = numpyro.sample("c", dist.Uniform(0.0, 1.0))
 
     before = jnp.pad(y[:, :-1], ((0, 0), (1, 0)))  # nobody was caught before the first occasion
-    catching = jnp.where(before == 1, c, p)
+    catching = logit(jnp.where(before == 1, c, p))
     with numpyro.plate("datum", len(y)):
         z = numpyro.sample("z", dist.Bernoulli(omega), infer={"enumerate": "parallel"})
-        numpyro.sample("y", dist.Bernoulli(catching * z[..., None]).to_event(1), obs=y)
+        caught = jnp.where(z[..., None] == 1, catching, NEVER)
+        numpyro.sample("y", dist.Bernoulli(logits=caught).to_event(1), obs=y)
 
 
 def data(seed=0):
