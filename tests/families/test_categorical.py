@@ -7,6 +7,7 @@ import pytest
 import scipy.optimize
 
 import emjax
+from emjax.em import init, seeding
 from emjax.errors import DataError
 
 PUBLISHED = {2: -317.2568, 3: -293.705}
@@ -120,6 +121,22 @@ def test_missing_cells_drop_out():
     assert -negative(u) == pytest.approx(fit.log_likelihood, rel=1e-12)
     found = scipy.optimize.minimize(negative, u, method="BFGS", options={"gtol": 1e-7})
     assert -found.fun - fit.log_likelihood < 1e-8
+
+
+def test_further_starts_know_what_is_seen_of_rows_with_missing_cells(x64):
+    shares = np.array([[[0.98, 0.01, 0.01]] * 6, [[0.01, 0.01, 0.98]] * 6])
+    mixture = emjax.Mixture(emjax.Categorical(), 2).resolved(emjax.samples.as_samples(np.tile([[0.0], [1], [2]], 6)))
+    params = mixture.params(probability=shares)
+    rng = np.random.default_rng(0)
+    x = np.array(mixture.sample(params, 1, 200)[0])
+    x[np.arange(200), rng.integers(6, size=200)] = np.nan  # of every row, so that no row is complete
+    joint = np.asarray(init._log_joint(mixture, params, seeding.filled(x)))
+    # What a row has in the five cells that were seen, up to what is the same for both classes.
+    logs = np.log(shares[:, 0])
+    seen = np.array([[sum(own[int(cell)] for cell in row if cell == cell) for own in logs] for row in x])
+    np.testing.assert_allclose(joint - joint[:, :1], seen - seen[:, :1], rtol=1e-12)
+    starts = init.moved_starts(mixture, x, [(params, 20)], key=jax.random.key(0), batch=1)
+    assert np.isfinite(starts.probability).all()
 
 
 def test_parameters_may_be_given_before_there_are_data():
