@@ -5,17 +5,23 @@ They are computed when somebody looks at `Posterior.tree`, and never hold more t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 import xarray as xr
 
 from emjax.bayes.tree import data_dataset, posterior_dataset
+from emjax.families.proper import check_proper
 from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.programs import padded_rows
 from emjax.samples import Samples
+
+if TYPE_CHECKING:
+    from emjax.bayes.bridge import MixtureProgram
 
 MOST_ENTRIES = 20_000_000
 """The most numbers of a predictive group (160 MB): beyond, draws are thinned evenly, then rows are left out."""
@@ -33,6 +39,11 @@ def further_groups(
     sampled: xr.DataTree, mixture: Mixture, params: MixtureParams, data: Samples, key: jax.Array
 ) -> Mapping[str, xr.Dataset]:
     """The groups ``log_prior``, ``posterior_predictive``, ``prior`` and ``prior_predictive`` of a posterior.
+
+    ``log_prior`` has a variable for each site of the prior, whose sum is the prior's log density. Data that are drawn
+    have as many rows as the data, each of which counts once, whatever its weight; no cell of them is missing, and what
+    is known of the labels of rows is passed over: each row is one of a new datum. Where there are weights or labels
+    ``constant_data`` has them, since they are given and not modelled.
 
     Parameters
     ----------
@@ -53,17 +64,19 @@ def further_groups(
     draws = np.asarray(sampled["log_likelihood/draw"])
     posterior_key, prior_key, rows_key = jax.random.split(key, 3)
     n_chains, n_draws = (sampled["posterior"].sizes[dim] for dim in ("chain", "draw"))
-    density = np.asarray(_log_prior(likelihood, params, prior)).reshape(n_chains, n_draws)
+    densities = _log_priors(params, prior)
     kept, rows = _kept(n_chains, draws, *values.shape)
     places = (np.arange(n_chains)[:, None] * n_draws + kept[None, :]).ravel()
     drawn = _predictive(likelihood, jax.tree.map(lambda leaf: leaf[places], params), len(rows), posterior_key)
-    prior_params = jax.tree.map(np.asarray, _prior_draws(likelihood, prior, prior_key))
+    prior_params = _prior_draws(likelihood, prior, prior_key, PRIOR_DRAWS)
     n_rows = min(len(rows), max(MOST_ENTRIES // (PRIOR_DRAWS * values.shape[1]), 1))
     prior_drawn = _predictive(likelihood, prior_params, len(rows), rows_key)[:, :n_rows]
     stored = jax.vmap(likelihood.stored_parameters)(prior_params)
     return {
+        **_constant_data(data),
         "log_prior": xr.Dataset(
-            {"log_prior": (("chain", "draw"), density)}, coords={"chain": range(n_chains), "draw": range(n_draws)}
+            {site: (("chain", "draw"), np.asarray(densities[site]).reshape(n_chains, n_draws)) for site in prior},
+            coords={"chain": range(n_chains), "draw": range(n_draws)},
         ),
         "posterior_predictive": data_dataset(
             drawn.reshape(n_chains, len(kept), *drawn.shape[1:]), features, rows, kept
@@ -75,6 +88,35 @@ def further_groups(
     }
 
 
+def _constant_data(data: Samples) -> dict[str, xr.Dataset]:
+    """How often each row counts, and what is known of its component as probabilities (NaN: nothing), where given."""
+    found: dict[str, Any] = {}
+    if data.weights is not None:
+        found["weights"] = ("row",), data.weights
+    if data.labels is not None:
+        known = (data.labels != 0).any(axis=1, keepdims=True)
+        found["labels"] = ("row", "mixture_component"), np.where(known, np.exp(data.labels), np.nan)
+    return {"constant_data": xr.Dataset(found, coords={"row": np.arange(data.n_samples)})} if found else {}
+
+
+def prior_data(mixture: Mixture, prior: Prior, n_rows: int, n_draws: int, key: jax.Array) -> np.ndarray:
+    """Data sets ``(n_draws, n_rows, n_features)``, each of parameters drawn from the prior.
+
+    Each has as many rows as were asked for, or as fit into `MOST_ENTRIES`, and no cell is missing.
+
+    Raises
+    ------
+    ConfigError
+        If a law of the prior is improper, so that nothing can be drawn from it.
+    """
+    check_proper(prior)
+    params_key, rows_key = jax.random.split(key)
+    likelihood = mixture.likelihood
+    params = _prior_draws(likelihood, prior, params_key, n_draws)
+    n_rows = min(n_rows, max(MOST_ENTRIES // (n_draws * prior.n_features), 2))
+    return _predictive(likelihood, params, padded_rows(n_rows), rows_key)[:, :n_rows]
+
+
 def _kept(n_chains: int, draws: np.ndarray, n_samples: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
     """The draws of each chain and the rows that a predictive group holds."""
     most = MOST_ENTRIES // (n_chains * n_samples * n_features)
@@ -84,22 +126,22 @@ def _kept(n_chains: int, draws: np.ndarray, n_samples: int, n_features: int) -> 
     return kept, subset_rows(n_samples, most_rows)
 
 
-def _prior_draws(mixture: Mixture, prior: Prior, key: jax.Array) -> MixtureParams:
+def _prior_draws(mixture: Mixture, prior: Prior, key: jax.Array, n_draws: int) -> MixtureParams:
+    from emjax.bayes.bridge import MixtureProgram  # NumPyro comes with it; it adds settings, and so before any tracing
+
+    return jax.tree.map(np.asarray, _sites(MixtureProgram(mixture), n_draws, prior, key))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _sites(program: MixtureProgram, n_draws: int, prior: Prior, key: Any) -> MixtureParams:
     import numpyro
 
-    from emjax.bayes.bridge import MixtureProgram
-
-    program = MixtureProgram(mixture)
-
-    def one(key: jax.Array, prior: Prior) -> MixtureParams:
-        return numpyro.handlers.seed(program.sites, key)(prior)
-
-    return jax.jit(jax.vmap(one, in_axes=(0, None)))(jax.random.split(key, PRIOR_DRAWS), prior)
+    return jax.vmap(lambda one: numpyro.handlers.seed(program.sites, one)(prior))(jax.random.split(key, n_draws))
 
 
-@jax.jit(static_argnums=0)
-def _log_prior(mixture: Mixture, params: MixtureParams, prior: Prior) -> Any:
-    return jax.vmap(mixture.log_prior, in_axes=(0, None))(params, prior)
+@jax.jit
+def _log_priors(params: MixtureParams, prior: Prior) -> dict[str, Any]:
+    return jax.vmap(prior.log_probs)(params)
 
 
 def _predictive(mixture: Mixture, params: MixtureParams, n_rows: int, key: jax.Array) -> np.ndarray:

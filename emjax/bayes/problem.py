@@ -14,6 +14,7 @@ from emjax.em.rows import Rows
 from emjax.em.step import trusted
 from emjax.errors import ConfigError
 from emjax.families.frame import Frame
+from emjax.families.proper import check_proper
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.moments import Summary
 from emjax.samples import Samples
@@ -94,8 +95,9 @@ class Problem:
 
 
 def prepare(mixture: Mixture, samples: Samples) -> Problem:
-    """The problem in the frame of its family."""
+    """The problem in the frame of its family; raises `ConfigError` where a law of the prior is improper."""
     prior = mixture.resolved_prior(samples) or mixture.default_prior(samples)
+    check_proper(prior)
     z = Rows.of(samples, mixture.family)
     return Problem(
         mixture=dataclasses.replace(mixture, prior=prior),

@@ -389,7 +389,7 @@ class Normal(Family):
         """The first site whose law is not conjugate, a flat one counted as such or not."""
         kinds = {self.structure.site: self.structure.law, "mean": NormalGiven}
         for site, law in laws.items():
-            if flat and isinstance(law, Flat):
+            if flat and isinstance(law, Flat) and site in kinds:
                 continue
             if site not in kinds or not isinstance(law, kinds[site]):
                 return site

@@ -95,11 +95,14 @@ class Prior(Shown):
         own = {site: self.family.at_site(site, params) for site in self.components}
         return {WEIGHTS: params[WEIGHTS], **own}
 
-    def log_prob(self, params: MixtureParams) -> Float[Array, ""]:
-        """The log density in the space of the sites."""
+    def log_probs(self, params: MixtureParams) -> dict[str, Float[Array, ""]]:
+        """The log density of each site given those before it, all its numbers together, in the space of the sites."""
         values = self.at_sites(params)
-        terms = (jnp.sum(law.log_prob(values[site], params)) for site, law in self.laws.items())
-        return sum(terms, jnp.zeros(()))
+        return {site: jnp.sum(law.log_prob(values[site], params)) for site, law in self.laws.items()}
+
+    def log_prob(self, params: MixtureParams) -> Float[Array, ""]:
+        """The log density in the space of the sites: the sum of `log_probs`."""
+        return sum(self.log_probs(params).values(), jnp.zeros(()))
 
     def to_frame(self, frame: Frame) -> Prior:
         """The same prior for data in the units of a frame."""

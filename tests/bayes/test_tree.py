@@ -63,8 +63,11 @@ def test_the_groups_for_arviz_hold_the_prior_and_data_of_both_predictives(whole_
     shape, rate = np.asarray(prior["rate"].shape), np.asarray(prior["rate"].rate)
     drawn = {name: posterior.sampled["posterior"][name].values for name in ("weights", "rate")}
     expected = stats.gamma.logpdf(drawn["rate"], shape, scale=1.0 / rate).sum(axis=(2, 3))
+    of_sites = whole_tree["log_prior"].to_dataset()
+    assert list(of_sites.data_vars) == ["weights", "rate"]
+    np.testing.assert_allclose(of_sites["rate"].values, expected, rtol=1e-9)
     # The weights' prior is uniform on the simplex of two: its density is 1.
-    np.testing.assert_allclose(whole_tree["log_prior"]["log_prior"].values, expected, rtol=1e-9)
+    np.testing.assert_allclose(of_sites["weights"].values, 0.0, atol=1e-12)
     of_prior = whole_tree["prior"]["rate"].values
     assert of_prior.shape == (1, 1000, 2, 1)
     assert stats.kstest(of_prior.ravel(), stats.gamma(shape, scale=1.0 / rate).cdf).pvalue > 1e-3
@@ -75,6 +78,26 @@ def test_the_groups_for_arviz_hold_the_prior_and_data_of_both_predictives(whole_
     assert 0.5 < new.values.std(axis=2).mean() / x.std() < 2.0
     assert whole_tree["prior_predictive"]["x"].shape == (1, 1000, N_SAMPLES)
     assert set(posterior.sampled.children) == {"posterior", "sample_stats", "log_likelihood", "observed_data"}
+
+
+def test_sensitivity_to_the_prior_of_one_site_is_asked_for_by_its_name(whole_tree):
+    """The weights' prior is flat, so that whatever sensitivity to the prior there is, is one to that of the rates."""
+    whole = arviz_stats.psense(whole_tree)
+    of_rates = arviz_stats.psense(whole_tree, group_var_names=["rate"])
+    for name in ("weights", "rate"):
+        np.testing.assert_allclose(of_rates[name].values, whole[name].values, rtol=1e-6, atol=1e-9)
+    assert (whole["rate"].values > 0).all()
+
+
+def test_what_is_given_with_the_rows_is_in_the_tree(posterior):
+    x, labels = posterior.map_fit.data, np.full((N_SAMPLES, 2), np.nan)
+    labels[0], labels[1] = [1.0, 0.0], [0.25, 0.75]
+    weights = np.arange(N_SAMPLES) % 3.0
+    known = as_samples(x, weights=weights, labels=labels, n_components=2)
+    given = predictive._constant_data(known)["constant_data"]
+    np.testing.assert_array_equal(given["weights"], weights)
+    np.testing.assert_allclose(given["labels"], labels)
+    assert predictive._constant_data(as_samples(x)) == {}
 
 
 def test_predictive_groups_stay_bounded_whatever_the_data():

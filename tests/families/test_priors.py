@@ -7,6 +7,7 @@ import pytest
 import emjax
 from emjax import laws
 from emjax.em.many import fit_many
+from emjax.families.proper import check_proper
 
 X = np.random.default_rng(0).normal(size=(60, 2)) + np.repeat([[0.0, 0.0], [4.0, 1.0]], 30, axis=0)
 
@@ -71,6 +72,157 @@ def test_what_a_row_without_weight_holds_is_nobodys_business():
     np.testing.assert_allclose(fit.params.probability, [[2 / 3]])
     with pytest.raises(emjax.DataError, match=r"row 3 \(counting from 0\)"):
         emjax.fit(emjax.Mixture(emjax.Bernoulli(), 1), x, weights=[0, 1, 1, 1], key=0)
+
+
+def _by_hand(params):
+    """What NumPyro has for the sites of the priors below, at parameters of two normals of two features."""
+    import numpyro.distributions as dist
+
+    covariance = np.asarray(params.covariance)
+    scale = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
+    correlation = covariance / (scale[:, :, None] * scale[:, None, :])
+    given = dist.MultivariateNormal(np.ones(2), scale_tril=np.linalg.cholesky(covariance / 0.5))
+    return jax.jit(
+        lambda: {
+            "weights": dist.Dirichlet(np.array([2.0, 3.0])).log_prob(params.weights),
+            "covariance": dist.InverseWishart(5.0, scale_tril=2.0 * np.eye(2)).log_prob(covariance).sum(),
+            "mean given": given.log_prob(params.mean).sum(),
+            "scale": dist.HalfNormal(3.0).log_prob(scale).sum(),
+            "correlation": dist.LKJ(2, 1.5).log_prob(correlation).sum(),
+            "mean": dist.Normal(np.array([0.0, 5.0]), 10.0).log_prob(params.mean).sum(),
+        }
+    )()
+
+
+@pytest.mark.runs_numpyro
+@pytest.mark.parametrize(
+    ("given", "mean"),
+    [
+        (
+            {"covariance": laws.InverseWishart(5.0, 4.0 * np.eye(2)), "mean": laws.NormalGiven(np.ones(2), 0.5)},
+            " given",
+        ),
+        ({"scale": laws.HalfNormal(3.0), "correlation": laws.LKJ(1.5), "mean": laws.Normal([0.0, 5.0], 10.0)}, ""),
+    ],
+)
+def test_the_log_density_of_each_site_is_that_of_its_distribution(x64, given, mean: str):
+    mixture = emjax.Mixture(emjax.Normal(), 2, {"weights": laws.Dirichlet([2.0, 3.0]), **given})
+    prior = mixture.resolved_prior(X)
+    params = mixture.params(
+        weights=[0.3, 0.7],
+        mean=[[0.5, -1.0], [2.0, 4.0]],
+        covariance=[[[1.0, 0.3], [0.3, 2.0]], [[3.0, -1.0], [-1.0, 1.0]]],
+    )
+    found, whole = jax.jit(lambda prior, params: (prior.log_probs(params), prior.log_prob(params)))(prior, params)
+    assert set(found) == {"weights", *given}
+    expected = _by_hand(params)
+    for site, value in found.items():
+        np.testing.assert_allclose(value, expected[site + (mean if site == "mean" else "")], rtol=1e-9, err_msg=site)
+    np.testing.assert_allclose(whole, sum(map(float, found.values())), rtol=1e-12)
+
+
+def test_maximum_likelihood_is_the_mode_under_flat_laws_of_scales():
+    family, flat = emjax.Normal("diag"), {"scale": laws.Flat(), "mean": laws.Flat()}
+    fit = emjax.fit(emjax.Mixture(family, 1, flat), X[:, :1], key=0, n_init=1)
+    np.testing.assert_allclose(fit.params.scale[0], X[:, :1].std(axis=0), rtol=1e-8)
+
+
+COUNTS = np.random.default_rng(1).poisson(3.0, (40, 1)).astype(float)
+
+_EMPTY = "of a component that holds no data the posterior is the prior"
+
+
+@pytest.mark.parametrize(
+    ("mixture", "x", "message"),
+    [
+        (
+            emjax.Mixture(emjax.Normal(), 2, {"mean": laws.Flat()}),
+            X,
+            rf"'mean'\] is Flat\(\), .*{_EMPTY}.*Normal\(0, 10\)",
+        ),
+        (
+            emjax.Mixture(emjax.Normal(), 2, {"scale": laws.Flat()}),
+            X,
+            rf"'scale'\] .* integrate .*{_EMPTY}; give a proper",
+        ),
+        (
+            emjax.Mixture(emjax.Normal("tied"), 2, {"covariance": laws.Flat()}),
+            X,
+            "'covariance'.* evidence and draws from",
+        ),
+        (
+            emjax.Mixture(emjax.Normal(), 1, {"mean": laws.Flat()}),
+            X,
+            "'mean'.* the evidence and draws from the prior do",
+        ),
+        (emjax.Mixture(emjax.StudentT(), 2, {"df": laws.Flat()}), X, r"'df'\] is Flat.*leave 'df' out for its default"),
+        (
+            emjax.Mixture(emjax.Normal(), 2, {"mean": laws.Normal(0.0, np.inf)}),
+            X,
+            "no law: scale must be positive and fin",
+        ),
+        (emjax.Mixture(emjax.Normal(), 2, {"mean": laws.Normal(np.nan, 1.0)}), X, "no law: mean must be finite"),
+        (
+            emjax.Mixture(emjax.Normal(), 2, {"mean": laws.NormalGiven([0.0, 0.0], 0.0)}),
+            X,
+            "no law: precision must be po",
+        ),
+        (
+            emjax.Mixture(emjax.Normal(), 2, {"covariance": laws.InverseWishart(1.0, np.eye(2))}),
+            X,
+            "freedom must be above 1",
+        ),
+        (
+            emjax.Mixture(emjax.Normal(), 2, {"covariance": laws.InverseWishart(4.0, np.ones((2, 2)))}),
+            X,
+            "scatter must be positive definite",
+        ),
+        (emjax.Mixture(emjax.Normal("diag"), 2, {"variance": laws.InverseGamma(0.0, 1.0)}), X, "no law: shape must be"),
+        (emjax.Mixture(emjax.Poisson(), 2, {"rate": laws.Gamma(0.0, 0.0)}), COUNTS, "no law: shape must be positive"),
+        (emjax.Mixture(emjax.Poisson(), 2, {"rate": laws.Gamma(1.0, [0.0])}), COUNTS, "no law: rate must be positive"),
+        (
+            emjax.Mixture(emjax.Bernoulli(), 2, {"probability": laws.Flat()}),
+            (COUNTS > 2).astype(float),
+            r"the uniform .*Beta\(1, 1\)",
+        ),
+        (
+            emjax.Mixture(emjax.Bernoulli(), 2, {"probability": laws.Beta(1.0, 0.0)}),
+            (COUNTS > 2).astype(float),
+            "no law: zeros must be",
+        ),
+        (
+            emjax.Mixture(emjax.Poisson(), 2, {"weights": laws.Dirichlet([1.0, np.inf])}),
+            COUNTS,
+            "concentration must be",
+        ),
+    ],
+)
+def test_a_law_that_does_not_integrate_has_no_posterior(mixture, x, message: str):
+    with pytest.raises(emjax.ConfigError, match=message):
+        emjax.sample(mixture, x, key=0)
+
+
+@pytest.mark.runs_numpyro
+def test_a_distribution_of_numpyro_that_does_not_integrate_has_no_posterior():
+    import numpyro.distributions as dist
+
+    improper = {
+        "ImproperUniform, which does not integrate ": dist.ImproperUniform(dist.constraints.real, (), ()),
+        "does not integrate where it is masked": dist.Normal(0.0, 1.0).mask(False),
+        "Uniform, which is no law: none of its draws is finite": dist.Uniform(-np.inf, np.inf),
+    }
+    for message, distribution in improper.items():
+        mixture = emjax.Mixture(emjax.Normal(), 2, {"mean": distribution})
+        with pytest.raises(emjax.ConfigError, match=message):
+            emjax.sample(mixture, X, key=0)
+    for distribution in (dist.TruncatedNormal(0.0, 1.0, low=0.0, high=np.inf), dist.Normal(0.0, 1.0).mask(True)):
+        check_proper(emjax.Mixture(emjax.Normal(), 2, {"mean": distribution}).resolved_prior(X))
+
+
+def test_default_priors_are_proper_whatever_the_number_of_levels():
+    levels = np.array([["a", "x"], ["b", "y"], ["c", "x"], ["a", "y"]], dtype=object)
+    for family, x in ((emjax.Categorical(), levels), (emjax.Normal(), X), (emjax.StudentT(), X), (emjax.Gamma(), X**2)):
+        check_proper(emjax.Mixture(family, 2, "default").resolved_prior(x))
 
 
 @pytest.mark.slow

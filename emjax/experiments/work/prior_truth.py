@@ -18,6 +18,7 @@ from emjax.datasets.laws import MixtureLaw, normal_law
 from emjax.errors import DataError
 from emjax.experiments.config.mixtures import mixture_for
 from emjax.experiments.work.family_law import FamilyLaw
+from emjax.families.proper import check_proper
 from emjax.jsonable import canonical
 from emjax.matrix import default_feature_names
 from emjax.mixture import Mixture, MixtureParams
@@ -73,6 +74,8 @@ def _mixture(model: str, scaling: str) -> tuple[Mixture, Callable[[jax.Array], M
     scale = scaled_by(json.loads(scaling))
     mixture = mixture_for(json.loads(model), scale, with_prior=True)
     program, prior = MixtureProgram(mixture.likelihood), mixture.resolved_prior(scale)
+    assert prior is not None
+    check_proper(prior)
 
     @jax.jit
     def draw(key: jax.Array) -> MixtureParams:
