@@ -129,7 +129,8 @@ def _kept(n_chains: int, draws: np.ndarray, n_samples: int, n_features: int) -> 
 def _prior_draws(mixture: Mixture, prior: Prior, key: jax.Array, n_draws: int) -> MixtureParams:
     from emjax.bayes.bridge import MixtureProgram  # NumPyro comes with it; it adds settings, and so before any tracing
 
-    return jax.tree.map(np.asarray, _sites(MixtureProgram(mixture), n_draws, prior, key))
+    with jax.numpy_rank_promotion("allow"):  # NumPyro relies on it
+        return jax.tree.map(np.asarray, _sites(MixtureProgram(mixture), n_draws, prior, key))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -27,6 +27,7 @@ from emjax.report.drawing.forest import forest
 from emjax.report.drawing.intervals import intervals
 from emjax.report.drawing.labels import labels
 from emjax.report.drawing.modes import modes
+from emjax.report.drawing.prior_check import prior_predictive
 from emjax.report.drawing.ranks import ranks
 from emjax.report.svg import thumbnail as thumbnail
 
@@ -43,19 +44,21 @@ __all__ = [
     "intervals",
     "labels",
     "modes",
+    "prior_predictive",
     "ranks",
     "uncertainty",
 ]
 
 _OF_BOTH = (density, density_band, classification, uncertainty, assignments, certainty)
+_OF_FIT = (classification, uncertainty, density, density_band, assignments, certainty, em_trace, intervals)
 _OF_DRAWS = (chains, ranks, modes, labels)
 
 FIGURES: dict[str, dict[str, Callable[..., Figure]]] = {
     name: {draw.__name__: draw for draw in figures}
     for name, figures in {
-        "Fit": (classification, uncertainty, density, density_band, assignments, certainty, em_trace, intervals),
-        "Posterior": (*_OF_BOTH, *_OF_DRAWS),
-        "Comparison": (density, forest, *_OF_BOTH[1:], em_trace, intervals, *_OF_DRAWS),
+        "Fit": (*_OF_FIT, prior_predictive),
+        "Posterior": (*_OF_BOTH, *_OF_DRAWS, prior_predictive),
+        "Comparison": (density, forest, *_OF_BOTH[1:], em_trace, intervals, *_OF_DRAWS, prior_predictive),
         "Intervals": (intervals,),
     }.items()
 }

@@ -378,6 +378,14 @@ def test_the_table_of_figures_names_public_functions_alone():
     assert shown == set(plots.__all__) - {"FIGURES"}
 
 
+def test_a_fit_of_maximum_likelihood_has_no_prior_to_check():
+    fit = invented(2, 1)
+    with pytest.raises(ValueError, match="of maximum likelihood, so it has no prior"):
+        fit.plot("prior_predictive")
+    with pytest.raises(ValueError, match="x goes with a mixture alone"):
+        plots.prior_predictive(fit, fit.data)
+
+
 def points_of(figure: Figure) -> list[tuple[int, np.ndarray]]:
     """Per scatter of the first panel how many points it has, and their sizes."""
     return [

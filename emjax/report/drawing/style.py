@@ -35,6 +35,7 @@ UNTRUSTED = "#929aa4"
 WARNING = "#b3261e"
 ON_MARK = "#fffffe"
 CHAINS = ("#009e73", "#cc79a7", "#56b4e9", "#b58900")
+PRIOR = CHAINS[0]
 
 _OF_COMPONENTS = (POSTERIOR, EM, *CHAINS)
 _SYMBOLS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "*")

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.axis import Axis
 
 from emjax.bayes.posterior import Posterior, mean_responsibilities, thinning
 from emjax.bayes.tree import stored_draws
@@ -19,10 +18,11 @@ from emjax.families.base import Family
 from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams
 from emjax.report.drawing import style
+from emjax.report.drawing.columns import Columns
 from emjax.result import Fit
 from emjax.samples import Samples
 from emjax.scope import computing
-from emjax.wording import count, elided
+from emjax.wording import count
 
 BAND_DRAWS = 300
 """Draws behind the bands of a figure, evenly spaced over all chains."""
@@ -33,15 +33,12 @@ MOST_POINTS = 10_000
 RASTER_POINTS = 2_000
 """More points than this become pixels inside the figure, so that the page stays small."""
 
-WIDEST_BARS = 100
-"""Counts over a wider range than this are drawn as a histogram."""
-
 GRID_POINTS = 241
 _WIDEST_COUNTS = 200
 
 
 @dataclasses.dataclass(frozen=True)
-class View:
+class View(Columns):
     """One subject of a figure: a fit, a posterior, or both, with the level of its intervals and bands."""
 
     fit: Fit | None
@@ -65,19 +62,6 @@ class View:
         return self.source.samples
 
     @property
-    def values(self) -> np.ndarray:
-        """The data ``(n, d)``, NaN where a cell was not seen."""
-        return self.samples.values
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        return self.source.feature_names
-
-    @property
-    def n_features(self) -> int:
-        return len(self.feature_names)
-
-    @property
     def n_components(self) -> int:
         return self.mixture.n_components
 
@@ -85,35 +69,11 @@ class View:
     def family(self) -> Family:
         return self.mixture.family
 
-    def level_names(self, feature: int) -> tuple[str, ...]:
-        """The names of a feature's levels, in the order of their numbers."""
-        levels = self.family.levels
-        return ("0", "1") if levels is None else tuple(levels[feature])
-
-    def name_levels(self, axis: Axis, feature: int, letters: int = 40) -> None:
-        """The names of levels in place of their numbers, all in so many letters."""
-        if self.family.nominal:
-            names = self.level_names(feature)
-            axis.set_ticks(range(len(names)), [elided(name, max(letters // len(names), 3)) for name in names])
-
     @functools.cached_property
     def rows(self) -> np.ndarray:
         """The data that are drawn, as places in ``values``: of those that count, at most `MOST_POINTS`."""
         counting = np.flatnonzero(self.samples.counts)
         return counting[subset_rows(len(counting), MOST_POINTS)]
-
-    def cells(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
-        """The cells of a feature that were seen in rows that count, and the weights of their rows."""
-        samples = self.samples.counted
-        column = samples.values[:, feature]
-        weights = np.ones(len(column)) if samples.weights is None else samples.weights
-        seen = ~np.isnan(column)
-        return column[seen], weights[seen]
-
-    def limits(self, feature: int) -> tuple[float, float]:
-        """The smallest and the largest value of a feature that was seen."""
-        summary = self.samples.summary
-        return float(summary.minimum[feature]), float(summary.maximum[feature])
 
     def points(self, features: Sequence[int]) -> np.ndarray:
         """The drawn rows of some features ``(n_rows, len(features))``, NaN where a cell was not seen.
@@ -131,10 +91,6 @@ class View:
     @property
     def rasterized(self) -> bool:
         return len(self.rows) > RASTER_POINTS
-
-    def bars(self, feature: int = 0) -> bool:
-        """Whether the density of a feature is drawn as a bar for each of its values."""
-        return self.family.discrete and np.ptp(self.limits(feature)) < WIDEST_BARS
 
     @property
     def trusted(self) -> bool:

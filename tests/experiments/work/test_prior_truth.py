@@ -5,9 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+import emjax
 from emjax.errors import ConfigError
 from emjax.experiments import make_plan
 from emjax.experiments.config.schema import Study
+from emjax.experiments.work import prior_truth
 from emjax.experiments.work.data import make_replicate
 from emjax.experiments.work.measures import measure
 from emjax.experiments.work.methods.shared import declared_mixture, with_prior_of
@@ -48,6 +50,14 @@ def test_ranks_do_not_depend_on_how_components_are_numbered():
     assert {(quantity, value) for quantity, _, value in rows[0]} == {("rank", 1.5 / 4), ("rank_spread", 0.25)}
     fixed = dataclasses.replace(replicate, truth=dataclasses.replace(replicate.truth, drawn=False))
     assert not any("rank" in row[0] for row in measure(fixed, Outcome("converged", draws=draws), 0.9))
+
+
+def test_no_truth_is_drawn_from_a_law_that_does_not_integrate(monkeypatch):
+    flat = emjax.Mixture(emjax.Normal(), 2, {"mean": emjax.laws.Flat()})
+    monkeypatch.setattr(prior_truth, "mixture_for", lambda *_, **__: flat)
+    prior_truth._mixture.cache_clear()
+    with pytest.raises(ConfigError, match=r"prior\['mean'\] is Flat"):
+        prior_truth.law_of_prior({"model": {}, "n_features": 1}, np.random.default_rng(0))
 
 
 def test_counts_are_scaled_by_a_data_set_that_is_named():
