@@ -26,7 +26,7 @@ def model(y):
     with numpyro.plate("datum", len(y)):
         z = numpyro.sample("z", dist.Bernoulli(awake), infer={"enumerate": "parallel"})
         # Poisson(rate * z) has the same values, but at a rate of zero its gradient is NaN.
-        numpyro.sample("y", dist.ZeroInflatedPoisson(1 - z, rate), obs=y)
+        numpyro.sample("y", dist.ZeroInflatedPoisson(1.0 - z, rate), obs=y)
 
 
 def data(seed=0):

@@ -114,6 +114,17 @@ def test_programs_keep_to_what_the_readme_says_of_them(name):
 
 
 @pytest.mark.parametrize("name", sorted(PROGRAMS))
+def test_new_data_can_be_drawn_from_what_is_observed(name):
+    def drawn():
+        sites = handlers.trace(handlers.seed(PROGRAMS[name]["model"], 0)).get_trace(**DATA[name])
+        (site,) = [s for s in sites.values() if s["type"] == "sample" and s["is_observed"]]
+        return site["fn"].sample(jax.random.key(1))
+
+    observed = DATA[name]["x" if name == "normal_mixture" else "y"]
+    assert jax.eval_shape(drawn).shape == observed.shape
+
+
+@pytest.mark.parametrize("name", sorted(PROGRAMS))
 def test_files_stand_alone_and_say_what_they_are_for(name):
     text = (MODELS / f"{name}.py").read_text(encoding="utf-8")
     imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom)]
