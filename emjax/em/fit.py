@@ -29,6 +29,7 @@ from emjax.em.state import EMPTY, RUNNING, Options, Program
 from emjax.errors import ConfigError, FitError
 from emjax.families.base import Family
 from emjax.families.frame import Frame
+from emjax.families.proper import explain_laws
 from emjax.keys import KeyLike, as_key, kept_key
 from emjax.mixture import Mixture, MixtureParams
 from emjax.programs import make_room
@@ -423,7 +424,9 @@ def _empties(optimum: Optimum, concentration: np.ndarray) -> bool:
 
 
 def _detail(problem: Problem, optimum: Optimum) -> str:
-    """What in the data is to blame for a failure, where that can be told."""
+    """What in the data or the prior is to blame for a failure, where that can be told."""
+    if optimum.status is Status.NONFINITE and problem.frame_prior is not None:
+        return explain_laws(problem.frame_prior)
     if optimum.status not in (Status.DEGENERATE, Status.PRECISION):
         return ""
     if problem.frame_prior is not None and _empties(optimum, np.asarray(problem.frame_prior.concentration)):

@@ -65,6 +65,14 @@ def check_proper(prior: Prior) -> None:
             )
 
 
+def explain_laws(prior: Prior) -> str:
+    """Which number of a law makes a prior none, so that no objective is finite; empty where none does."""
+    for site, law in prior.items():
+        if fault := _wrong_number(law):
+            return f"prior[{site!r}] is a {type(law).__name__}, {fault}."
+    return ""
+
+
 def _without_integral(law: laws.Law, domain: domains.Domain | None, *, alone: bool) -> str:
     """Why a flat law has no posterior, and a distribution of NumPyro that is like it; empty for all others."""
     if isinstance(law, laws.FromNumPyro):

@@ -202,6 +202,13 @@ def test_a_law_that_does_not_integrate_has_no_posterior(mixture, x, message: str
         emjax.sample(mixture, x, key=0)
 
 
+def test_a_fit_under_a_law_that_is_none_says_which():
+    mixture = emjax.Mixture(emjax.Poisson(), 1, {"rate": laws.Gamma(0.0, 0.0)})
+    fit = emjax.fit(mixture, COUNTS, key=0, n_init=1)
+    assert fit.status.value == "nonfinite"
+    assert fit.message == "Prior['rate'] is a Gamma, which is no law: shape must be positive and finite."
+
+
 @pytest.mark.runs_numpyro
 def test_a_distribution_of_numpyro_that_does_not_integrate_has_no_posterior():
     import numpyro.distributions as dist
