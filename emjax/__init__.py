@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from emjax.mixture import Mixture as Mixture
     from emjax.mixture import MixtureParams as MixtureParams
     from emjax.mixture import Prior as Prior
+    from emjax.probabilistic.program import program as program
     from emjax.result import Fit as Fit
     from emjax.result import Optimum as Optimum
     from emjax.result import Status as Status
@@ -73,6 +74,7 @@ _HOMES = {
     "laws": "emjax.families",
     "open_run": "emjax.experiments.results",
     "plots": "",
+    "program": "emjax.probabilistic.program",
     "sample": "emjax.bayes.sample",
     "to_numpyro": "emjax.bayes.bridge",
 }
@@ -107,6 +109,7 @@ __all__ = [
     "load",
     "open_run",
     "plots",
+    "program",
     "sample",
     "to_numpyro",
 ]

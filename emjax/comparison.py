@@ -234,7 +234,7 @@ def compare(
     flag("loo", loo)
     flag("progress", progress)
     key = kept_key("emjax.compare", key)
-    samples = as_samples_like(x, fit.feature_names, of="the fit", levels=fit.mixture.family.levels)
+    samples = fit.samples_of(x)
     as_samples_like(samples, posterior.map_fit.feature_names, of="the posterior")
     _check_same(fit, posterior, samples)
     with_map = _has_another_map(fit, posterior)

@@ -8,8 +8,8 @@ softmax over components. EM, the sampler and the comparison all read this one ma
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from emjax.families.parameters import MixtureParams
 from emjax.families.priors import WEIGHTS, Prior, check_shapes, given_laws
 from emjax.keys import KeyLike, as_key
 from emjax.moments import Summary
+from emjax.naming import ScalarParameter, of_pairs, scalar_parameters
 from emjax.samples import Samples, as_samples
 from emjax.shown import Shown, Word
 
@@ -73,6 +74,8 @@ class Mixture(Shown):
                     f"mixture has {self.n_components} of {self.family!r}"
                 )
         elif isinstance(self.prior, Mapping):
+            if self.family.own_prior() is not None:
+                raise ValueError("a program has its own priors: change them there")
             laws = given_laws(self.family, self.n_components, self.prior)
             object.__setattr__(self, "prior", laws)
         elif self.prior not in (None, "default"):
@@ -93,7 +96,11 @@ class Mixture(Shown):
 
     def samples(self, x: Any, **known: Any) -> Samples:
         """Checked data for this mixture, cells that were not seen among them; ``known`` is what `as_samples` takes."""
-        return as_samples(x, missing=True, levels=self.family.levels, **known)
+        return as_samples(self.family.rows_of(x), missing=True, levels=self.family.levels, **known)
+
+    def declared(self, x: Any) -> Mixture:
+        """The mixture that a model is for data: of a mixture, itself."""
+        return self
 
     def resolved(self, samples: Samples) -> Mixture:
         """The mixture with what its family takes from the data, such as the levels of categories.
@@ -134,7 +141,9 @@ class Mixture(Shown):
         return self.resolved(samples)._prior_of(summary, {} if isinstance(self.prior, str) else self.prior)
 
     def _prior_of(self, summary: Summary, given: Mapping[str, Any]) -> Prior:
-        k = self.n_components
+        k, own = self.n_components, self.family.own_prior()
+        if own is not None:
+            return own
         laws = self.family.sites_for(given, self.family.default_prior(summary, k))
         weights = given.get(WEIGHTS, Dirichlet(np.ones(k)))
         prior = Prior(self.family, k, summary.n_features, {WEIGHTS: weights, **laws})
@@ -193,8 +202,13 @@ class Mixture(Shown):
             # One column would be broadcast to all.
             raise ValueError(f"x has shape {x.shape}, expected (n_samples, {n_features})")
         rows = observed(x)
-        joint = jnp.log(params.weights)[:, None] + self.family.log_density(params, rows)
+        joint = self.log_weights(params)[:, None] + self.family.log_density(params, rows)
         return joint if rows.labels is None else joint + rows.labels
+
+    def log_weights(self, params: MixtureParams) -> Float[Array, " K"]:
+        """``log w_k``, which is added to the log densities; zeros where these have the label's law in them."""
+        weights = jnp.asarray(params[WEIGHTS])
+        return jnp.log(weights) if self.family.weighted else jnp.zeros_like(weights)
 
     def log_prob(self, params: MixtureParams, x: Any) -> Float[Array, " n"]:
         """``log p(x_n)``, the log density of each datum."""
@@ -220,9 +234,10 @@ class Mixture(Shown):
 
     def space(self, prior: Prior | None = None) -> str:
         """The names of the parameters in whose space a prior's density, and so a MAP estimate, is taken."""
-        sites = tuple(self.family.parameters) if prior is None else tuple(prior.components)
+        own = prior is None or self.family.own_prior() is not None
+        sites = tuple(self.family.parameters if own or prior is None else prior.components)
         in_order = sorted(sites, key=lambda site: site != "mean")
-        return f"(weights, {', '.join(in_order)})"
+        return f"({', '.join([*([WEIGHTS] if self.family.weighted else []), *in_order])})"
 
     def coordinates(self, n_features: int, weights: Chart = "ratios") -> Coordinates:
         """Parameters as one flat vector, ``flat(params)`` and ``params(flat)``; weights as log-ratios to the last."""
@@ -234,15 +249,15 @@ class Mixture(Shown):
         The log density of a prior in the unconstrained space is `log_prior` plus this.
         """
         sites = tuple(self.family.parameters) if prior is None else tuple(prior.components)
-        return jnp.sum(jnp.log(params.weights)) + self.family.log_volume(params, sites)
+        return jnp.sum(self.log_weights(params)) + self.family.log_volume(params, sites)
 
     def to_frame(self, params: MixtureParams, frame: Frame) -> MixtureParams:
         """The parameters in the units of a frame."""
-        return self.assembled(params.weights, self.family.declared.to_frame(params, frame))
+        return self.assembled(params[WEIGHTS], self.family.declared.to_frame(params, frame))
 
     def from_frame(self, params: MixtureParams, frame: Frame) -> MixtureParams:
         """The inverse of `to_frame`."""
-        return self.assembled(params.weights, self.family.declared.from_frame(params, frame))
+        return self.assembled(params[WEIGHTS], self.family.declared.from_frame(params, frame))
 
     def prior_to_frame(self, prior: Prior, frame: Frame) -> Prior:
         """The same prior for data in the units of a frame."""
@@ -250,7 +265,7 @@ class Mixture(Shown):
 
     def permute(self, params: MixtureParams, permutation: AnyArray) -> MixtureParams:
         """The same mixture with component ``permutation[k]`` in place ``k``."""
-        return self.assembled(params.weights[permutation], self.family.declared.permute(params, permutation))
+        return self.assembled(params[WEIGHTS][permutation], self.family.declared.permute(params, permutation))
 
     def named_parameters(self, params: MixtureParams) -> dict[str, AnyArray]:
         """What a person reads: ``weights`` and the family's named parameters."""
@@ -260,5 +275,43 @@ class Mixture(Shown):
         """What a posterior keeps of each draw: ``weights`` and the family's stored parameters."""
         return self._read(params, self.family.stored(self.family.n_features(params)))
 
+    def scalars(self, named: Mapping[str, Any], feature_names: Sequence[str]) -> tuple[ScalarParameter, ...]:
+        """Every single number of named parameters that a person reads, with its name in all tables."""
+        return scalar_parameters(named, feature_names, self.family.levels, self.family.own_axes)
+
+    def places(self, params: MixtureParams) -> Float[AnyArray, "... K p"]:
+        """Each component's numbers as one row, those that all share in every row; without weights, other axes may lead.
+
+        What belongs to a component, wherever components are told apart, matched or put in order.
+        """
+        leading, shared = np.shape(params[WEIGHTS]), self.family.own_axes
+        rows = []
+        for name, value in self.named_parameters(params).items():
+            if name == WEIGHTS:
+                continue
+            if shared.get(name):
+                value = value.reshape(*leading[:-1], 1, -1)
+                value = jnp.broadcast_to(value, (*leading, value.shape[-1]))
+            elif of_pairs(name):
+                value = value[..., *np.tril_indices(value.shape[-1], -1)]
+            rows.append(value.reshape(*leading, -1))
+        return jnp.concatenate(rows, axis=-1) if rows else jnp.zeros((*leading, 0))
+
     def _read(self, params: MixtureParams, names: tuple[str, ...]) -> dict[str, Any]:
         return {WEIGHTS: params.weights, **{name: getattr(params, name) for name in names}}
+
+
+@runtime_checkable
+class Declarable(Protocol):
+    """A model that is a mixture once there are data: a `Mixture`, which is one already, or a program."""
+
+    def declared(self, x: Any) -> Mixture:
+        """The mixture that it is for data."""
+
+
+def declared(model: Declarable, x: Any) -> Mixture:
+    """The mixture that a model is for data; what is no model is handed back, for the caller to refuse.
+
+    Whoever takes a model and data calls this once, at the door.
+    """
+    return model.declared(x) if isinstance(model, Declarable) else model

@@ -29,6 +29,12 @@ class ScalarParameter:
     variable: str
     index: tuple[int, ...]
     features: tuple[str, ...] = ()
+    shared: bool = False
+
+    @property
+    def component(self) -> int | None:
+        """The component that it belongs to, ``None`` where all share it."""
+        return None if self.shared else self.index[0]
 
     @property
     def place(self) -> Any:
@@ -37,7 +43,10 @@ class ScalarParameter:
 
 
 def scalar_parameters(
-    named: Mapping[str, Any], feature_names: Sequence[str], levels: Sequence[Sequence[str]] | None = None
+    named: Mapping[str, Any],
+    feature_names: Sequence[str],
+    levels: Sequence[Sequence[str]] | None = None,
+    own_axes: Mapping[str, bool] | None = None,
 ) -> tuple[ScalarParameter, ...]:
     """Every single number of the named parameters that a person would read.
 
@@ -51,10 +60,17 @@ def scalar_parameters(
     levels
         The names of each feature's levels where features are of categories: the last axis of ``(K, d, most levels)``,
         ``probability[0, colour, red]``; what is beyond a feature's own levels is not listed.
+    own_axes
+        Arrays whose further axes are numbered, ``slope[0, 1]``, and of each whether it has no axis of components.
     """
     found = []
+    own_axes = own_axes or {}
     for variable, values in named.items():
         for index in np.ndindex(np.shape(values)):
+            if variable in own_axes:
+                name = f"{variable}[{', '.join(map(str, index))}]" if index else variable
+                found.append(ScalarParameter(name, variable, index, shared=own_axes[variable]))
+                continue
             if len(index) == 3 and (index[1] <= index[2] if not levels else index[2] >= len(levels[index[1]])):
                 continue
             features = tuple(inner_names(index, feature_names, levels))
@@ -75,7 +91,7 @@ def parameter_frame(parameters: Sequence[ScalarParameter], columns: Mapping[str,
         {
             "parameter": [each.name for each in parameters],
             "variable": [each.variable for each in parameters],
-            "component": [each.index[0] for each in parameters],
+            "component": [each.component for each in parameters],
             "feature": pd.Series(features, dtype=object),
             **columns,
         }

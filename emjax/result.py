@@ -15,7 +15,7 @@ from emjax.bounds import whole
 from emjax.errors import DataError
 from emjax.families.observations import Observations, observed_rows
 from emjax.keys import KeyLike, as_key
-from emjax.naming import ScalarParameter, parameter_frame, scalar_parameters
+from emjax.naming import ScalarParameter, parameter_frame
 from emjax.samples import Samples, as_samples_like
 from emjax.scope import computing
 from emjax.shown import Card, Pictured, Shown, Word, nats
@@ -299,7 +299,7 @@ class Fit(Stored, Pictured):
         As everywhere here, ``x`` are the fit's own data where it is left out, with what was known of their components;
         a cell that is NaN was not observed. Raises `DataError` where a datum has no density in any component.
         """
-        shares = self._evaluate(_responsibilities, self._given(x))
+        shares = self._evaluate(_responsibilities, self.samples_of(x))
         nowhere = np.flatnonzero(np.isnan(shares).any(axis=1))
         if nowhere.size:
             raise DataError(
@@ -310,11 +310,11 @@ class Fit(Stored, Pictured):
 
     def score_samples(self, x: Any = None) -> np.ndarray:
         """The log density of each datum under the fitted parameters (natural log), shape ``(n_samples,)``."""
-        return self._evaluate(_log_prob, self._given(x))
+        return self._evaluate(_log_prob, self.samples_of(x))
 
     def score(self, x: Any = None) -> float:
         """The mean log density of a datum: the log-likelihood divided by the number of rows, both weighted."""
-        samples = self._given(x).counted
+        samples = self.samples_of(x).counted
         return self._total(self._evaluate(_log_prob, samples), samples) / samples.total_weight
 
     def sample(self, key: KeyLike, n: int) -> np.ndarray:
@@ -338,7 +338,7 @@ class Fit(Stored, Pictured):
 
         (Akaike, IEEE Transactions on Automatic Control 19, 1974.)
         """
-        samples = self._given(x).counted
+        samples = self.samples_of(x).counted
         return -2.0 * self._total(self._evaluate(_log_prob, samples), samples) + 2.0 * self.n_parameters
 
     def bic(self, x: Any = None) -> float:
@@ -347,7 +347,7 @@ class Fit(Stored, Pictured):
         mclust reports the same number with the opposite sign; ``n`` is the sum of the weights where rows have some.
         (Schwarz, Annals of Statistics 6, 1978.)
         """
-        samples = self._given(x).counted
+        samples = self.samples_of(x).counted
         return self._bic(self._evaluate(_log_prob, samples), samples)
 
     def icl(self, x: Any = None) -> float:
@@ -358,7 +358,7 @@ class Fit(Stored, Pictured):
         number with the opposite sign. (Biernacki, Celeux and Govaert, IEEE Transactions on Pattern Analysis and Machine
         Intelligence 22, 2000, with the approximation by BIC of their section 4.)
         """
-        samples = self._given(x).counted
+        samples = self.samples_of(x).counted
         return self._completed(self.bic(samples), self.predict_proba(samples), samples)
 
     def summary(self, *, parameters: bool = False) -> Summary:
@@ -387,12 +387,11 @@ class Fit(Stored, Pictured):
             bic=bic,
             icl=icl,
             counts=counts,
-            parameters=summarised(self.mixture.named_parameters(self.params), self.mixture.family)
-            if parameters
-            else {},
+            parameters=summarised(self.mixture.named_parameters(self.params), self.mixture.family, wanted=parameters),
             feature_names=self.feature_names,
             log_prior=None if self.mixture.prior is None else self.log_prior,
             levels=self.mixture.family.levels,
+            own_axes=self.mixture.family.own_axes,
         )
 
     def to_frame(self, *, level: float | None = None) -> pd.DataFrame:
@@ -405,7 +404,7 @@ class Fit(Stored, Pictured):
         """
         if level is None:
             named = self.mixture.named_parameters(self.params)
-            chosen = scalar_parameters(named, self.feature_names, self.mixture.family.levels)
+            chosen = self.mixture.scalars(named, self.feature_names)
             values = [float(np.asarray(named[one.variable])[one.index]) for one in chosen]
             frame = parameter_frame(chosen, {"estimate": values})
         else:
@@ -413,10 +412,12 @@ class Fit(Stored, Pictured):
         frame.attrs["status"] = self._ended()
         return frame
 
-    def _given(self, x: Any) -> Samples:
+    def samples_of(self, x: Any = None) -> Samples:
+        """Data checked against those of the fit, which they are where none are given."""
         if x is None:
             return self.samples
-        return as_samples_like(x, self.feature_names, of="the fit", levels=self.mixture.family.levels)
+        family = self.mixture.family
+        return as_samples_like(family.rows_of(x), self.feature_names, of="the fit", levels=family.levels)
 
     @staticmethod
     def _total(values: np.ndarray, samples: Samples) -> float:
@@ -448,9 +449,8 @@ class Fit(Stored, Pictured):
 
     def _card(self) -> Card:
         named = self.mixture.named_parameters(self.params)
-        chosen = scalar_parameters(
-            {name: each[:1] for name, each in named.items()}, self.feature_names, self.mixture.family.levels
-        )
+        own = {name: each[:1] for name, each in named.items() if not self.mixture.family.own_axes.get(name)}
+        chosen = self.mixture.scalars(own, self.feature_names)
         chosen = tuple(one for one in chosen if len(one.index) < 3)[:_CARD_COLUMNS]
         columns = [
             np.asarray(named[one.variable])[:, one.index[1]] if one.index[1:] else named[one.variable] for one in chosen

@@ -19,8 +19,10 @@ _ROOM = 80 - len("component")
 _RULE = "-" * 60
 
 
-def summarised(named: Mapping[str, Any], family: Any) -> dict[str, np.ndarray]:
-    """Named parameters as a summary prints them: squares of what the family says, of correlations each pair."""
+def summarised(named: Mapping[str, Any], family: Any, *, wanted: bool = True) -> dict[str, np.ndarray]:
+    """Named parameters as a summary prints them, where they are wanted: squares of what the family says."""
+    if not wanted:
+        return {}
     return {
         family.squares.get(name, name): np.asarray(values) ** (2 if name in family.squares else 1)
         for name, values in named.items()
@@ -52,6 +54,8 @@ class Summary(Shown):
         The names of the features.
     log_prior
         The prior's log density at the estimate, in ``space``; None for maximum likelihood.
+    levels, own_axes
+        As of the family: the names of levels, and parameters whose axes are no features.
     """
 
     mixture: str
@@ -68,6 +72,7 @@ class Summary(Shown):
     feature_names: tuple[str, ...]
     log_prior: float | None = None
     levels: tuple[tuple[str, ...], ...] | None = None
+    own_axes: Mapping[str, bool] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -120,7 +125,9 @@ class Summary(Shown):
             yield Table(("component", "count"), rows, rest, "data by their likeliest component")
         for name, of, labels, columns in self._columns():
             shown = labels[:_MOST_COLUMNS]
-            rows = [(f"{k}", *map(number, row[: len(shown)])) for k, row in enumerate(columns[:_MOST_COMPONENTS])]
+            heads = ("all",) if self.own_axes.get(name) else map(str, range(len(columns)))
+            kept = zip(heads, columns[:_MOST_COMPONENTS], strict=False)
+            rows = [(head, *map(number, row[: len(shown)])) for head, row in kept]
             hidden = _rest(len(columns), len(rows), len(labels) - len(shown), of)
             width = (_ROOM // len(shown)) - 2
             yield Table(("component", *(elided(each, width) for each in shown)), rows, hidden, name)
@@ -130,7 +137,11 @@ class Summary(Shown):
         names = self.feature_names
         below, left = np.tril_indices(len(names), -1)
         for name, values in self.parameters.items():
-            if values.ndim == 1:
+            if name in self.own_axes:
+                rows = values.reshape(1 if self.own_axes[name] else len(values), -1)
+                inner = values.shape if self.own_axes[name] else values.shape[1:]
+                yield name, "numbers", tuple(", ".join(map(str, index)) for index in np.ndindex(inner)), rows
+            elif values.ndim == 1:
                 yield name, "", ("",), values[:, None]
             elif values.ndim == 2:
                 yield name, "features", names, values

@@ -47,7 +47,7 @@ LAYERS = (
     },
     {"align", "datasets", "families"},
     {"mixture"},
-    {"summary"},
+    {"probabilistic", "summary"},
     {"result"},
     {"em"},
     {"metrics", "verdict", "uncertainty", "bayes"},
@@ -80,7 +80,7 @@ HEAVY = {
     "xarray",
     "sklearn",
 }
-MAY_LOAD_HEAVY = {"bayes", "cli", "experiments", "plots", "report", "sklearn"}
+MAY_LOAD_HEAVY = {"bayes", "cli", "experiments", "plots", "probabilistic", "report", "sklearn"}
 
 Import = tuple[str, bool, int]
 

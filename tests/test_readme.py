@@ -23,7 +23,7 @@ def _blocks(language: str) -> list[str]:
 
 @pytest.mark.runs_numpyro
 def test_the_python_example_runs_and_is_short(tmp_path, monkeypatch, capsys):
-    (example,) = _blocks("python")
+    example = _blocks("python")[0]
     assert len(example.strip().splitlines()) <= 10
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "README.md", "exec"), {})
@@ -31,6 +31,15 @@ def test_the_python_example_runs_and_is_short(tmp_path, monkeypatch, capsys):
     assert printed[0] in {"em_sufficient", "em_with_intervals", "mcmc_needed", "inconclusive"}
     assert len(printed) > 3
     assert "<html" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.runs_numpyro
+def test_the_numpyro_program_runs_and_is_eight_lines(capsys):
+    _, example = _blocks("python")
+    program = example[example.index("def model") : example.index("\n\nwaiting")]
+    assert len(program.splitlines()) <= 8
+    exec(compile(example, "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith(("EM is enough", "Use MCMC"))
 
 
 def test_the_two_commands_are_the_promised_ones():

@@ -11,7 +11,6 @@ from jaxtyping import Array, Float
 
 from emjax import align
 from emjax.align import Alignment
-from emjax.families.arrays import AnyArray
 from emjax.families.observations import Observations, observed, observed_rows
 from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams
@@ -207,10 +206,5 @@ def _pointwise(mixture: Mixture, draws: MixtureParams, x: Observations) -> Array
 @jax.jit(static_argnums=0)
 def _component_vectors(mixture: Mixture, draws: MixtureParams) -> Array:
     """Each component as one vector: its weight and all the numbers of its named parameters, ``(n_draws, K, p)``."""
-    numbers = map(_numbers, jax.vmap(mixture.named_parameters)(draws).values())
-    return jnp.concatenate([value.reshape(*draws.weights.shape, -1) for value in numbers], axis=-1)
-
-
-def _numbers(value: AnyArray) -> AnyArray:
-    """Of correlation matrices those below the diagonal, as in `emjax.naming`; of anything else all."""
-    return value[..., *np.tril_indices(value.shape[-1], -1)] if value.ndim == 4 else value
+    weights = jax.vmap(lambda one: one.weights)(draws)
+    return jnp.concatenate([weights[..., None], jax.vmap(mixture.places)(draws)], axis=-1)

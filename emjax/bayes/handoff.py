@@ -25,7 +25,7 @@ from emjax.errors import FitError
 from emjax.families.frame import Frame
 from emjax.families.laws import Dirichlet
 from emjax.metrics.partition import subset_rows
-from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.mixture import Declarable, Mixture, MixtureParams, Prior, declared
 from emjax.result import Fit, Optimum, Status
 from emjax.scope import computing
 
@@ -171,7 +171,7 @@ def _weighted(
     """The importance sample, from the modes alone where no component may be empty."""
     sample = importance_sample(evaluate, modes, rng, n_points)
     k = problem.mixture.n_components
-    if k == 1 or evaluate.target.n_parameters > MOST_PARAMETERS:
+    if k == 1 or not problem.mixture.family.weighted or evaluate.target.n_parameters > MOST_PARAMETERS:
         return sample
     pooled = problem.mixture.assembled(np.full(k, 1.0 / k), problem.mixture.family.pooled(problem.summary, k))
     flat = np.asarray(_flat(evaluate.target, jax.tree.map(jnp.asarray, pooled)))
@@ -204,12 +204,13 @@ def _target_of_few(problem: Problem) -> Evaluator | None:
     return Evaluator(target, data, LANES)
 
 
-def compile_ahead(mixture: Mixture, x: Any) -> None:
+def compile_ahead(mixture: Declarable, x: Any) -> None:
     """Begin to compile in a thread what `sample` will need for this mixture and data; returns at once.
 
     For callers that know of the sampling to come while something else has to be done first.
     """
     with computing():
+        mixture = declared(mixture, x)
         samples = mixture.samples(x)
         target, data = prepare(mixture.resolved(samples), samples).target(LANES)
         Ahead(Evaluator(target, data, LANES), chains=True)
@@ -312,9 +313,7 @@ def _map_starts(problem: Problem, key: jax.Array, init: Fit) -> list[Any]:
 def _in_order_of(problem: Problem, init: Fit, map_fit: Fit) -> Fit:
     """The fit with the components of every optimum in the order of those of ``init``."""
 
-    def places(params: MixtureParams) -> np.ndarray:
-        named = [each for name, each in problem.mixture.named_parameters(params).items() if name != "weights"]
-        return np.concatenate([np.reshape(value, (np.shape(value)[0], -1)) for value in named], axis=1)
+    places = problem.mixture.places
 
     def ordered(params: MixtureParams) -> MixtureParams:
         order = align.match(places(init.params), places(params))

@@ -122,6 +122,8 @@ class Numbering:
 
 def _own(xp: Any, target: Target, flat: Any) -> Any:
     """What of points ``(..., p)`` belongs to each component, and its log weight less their mean: ``(..., K, r)``."""
+    if not target.family.weighted:
+        return flat[..., target.component_places]
     logits = target.logits(flat)
     centred = logits - xp.mean(logits, axis=-1, keepdims=True)
     return xp.concatenate([flat[..., target.component_places], centred[..., None]], axis=-1)

@@ -19,7 +19,7 @@ from emjax.bounds import share, whole
 from emjax.families.observations import Observations, observed_rows
 from emjax.keys import as_key
 from emjax.mixture import Mixture, MixtureParams
-from emjax.naming import parameter_frame, scalar_parameters
+from emjax.naming import parameter_frame
 from emjax.result import Fit
 from emjax.samples import as_samples_like
 from emjax.scope import computing
@@ -182,7 +182,7 @@ class Posterior(Stored, Pictured):
         drawn = stored_draws(self.sampled["posterior"])
         with computing():
             named = self.map_fit.mixture.named_parameters(self.map_fit.params)
-        chosen = scalar_parameters(named, self.map_fit.feature_names, self.mixture.family.levels)
+        chosen = self.mixture.scalars(named, self.map_fit.feature_names)
         diagnosed = {one.name: (min(one.ess_bulk, one.ess_tail), one.rhat) for one in self.diagnostics.quantities}
         rows = []
         for one in chosen:
@@ -211,7 +211,10 @@ class Posterior(Stored, Pictured):
         ``n_draws`` draws are used, 1000 by default.
         """
         values = as_samples_like(
-            x, self.map_fit.feature_names, of="the posterior", levels=self.mixture.family.levels
+            self.mixture.family.rows_of(x),
+            self.map_fit.feature_names,
+            of="the posterior",
+            levels=self.mixture.family.levels,
         ).values
         with computing():
             return mean_log_density(self.mixture.likelihood, self.thinned(n_draws), values)

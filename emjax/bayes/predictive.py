@@ -21,7 +21,7 @@ from emjax.programs import padded_rows
 from emjax.samples import Samples
 
 if TYPE_CHECKING:
-    from emjax.bayes.bridge import MixtureProgram
+    pass
 
 MOST_ENTRIES = 20_000_000
 """The most numbers of a predictive group (160 MB): beyond, draws are thinned evenly, then rows are left out."""
@@ -82,7 +82,10 @@ def further_groups(
             drawn.reshape(n_chains, len(kept), *drawn.shape[1:]), features, rows, kept
         ),
         "prior": posterior_dataset(
-            {name: np.asarray(value)[None] for name, value in stored.items()}, features, mixture.family.levels
+            {name: np.asarray(value)[None] for name, value in stored.items()},
+            features,
+            mixture.family.levels,
+            mixture.family.own_axes,
         ),
         "prior_predictive": data_dataset(prior_drawn[None], features, rows[:n_rows], np.arange(PRIOR_DRAWS)),
     }
@@ -129,12 +132,13 @@ def _kept(n_chains: int, draws: np.ndarray, n_samples: int, n_features: int) -> 
 def _prior_draws(mixture: Mixture, prior: Prior, key: jax.Array, n_draws: int) -> MixtureParams:
     from emjax.bayes.bridge import MixtureProgram  # NumPyro comes with it; it adds settings, and so before any tracing
 
+    program = mixture.family.own_program() or MixtureProgram(mixture)
     with jax.numpy_rank_promotion("allow"):  # NumPyro relies on it
-        return jax.tree.map(np.asarray, _sites(MixtureProgram(mixture), n_draws, prior, key))
+        return jax.tree.map(np.asarray, _sites(program, n_draws, prior, key))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _sites(program: MixtureProgram, n_draws: int, prior: Prior, key: Any) -> MixtureParams:
+def _sites(program: Any, n_draws: int, prior: Prior, key: Any) -> MixtureParams:
     import numpyro
 
     return jax.vmap(lambda one: numpyro.handlers.seed(program.sites, one)(prior))(jax.random.split(key, n_draws))

@@ -38,7 +38,8 @@ class Problem:
         """The mixture as a NumPyro program; NumPyro itself is loaded here, since only NUTS needs it."""
         from emjax.bayes.bridge import MixtureProgram
 
-        return MixtureProgram(self.mixture.likelihood)
+        own = self.mixture.family.own_program()
+        return MixtureProgram(self.mixture.likelihood) if own is None else own
 
     @property
     def summary(self) -> Summary:
@@ -66,7 +67,7 @@ class Problem:
     @property
     def arguments(self) -> tuple[tuple[Any], dict[str, Any]]:
         """What the program is called with: positional and named arguments."""
-        if self.z.plain:
+        if self.z.plain and self.mixture.family.own_program() is None:
             return (self.z[:],), {"prior": self.frame_prior}
         rows = jax.tree.map(lambda leaf: np.asarray(leaf)[:, : len(self.z)], self.z.observations)
         return (rows,), {"prior": self.frame_prior, "weights": self.z.weights}

@@ -29,8 +29,7 @@ from emjax.em.further import FIRST
 from emjax.em.memory import check_draws, check_hessians, check_memory
 from emjax.errors import ConfigError
 from emjax.keys import KeyLike, as_key, kept_key
-from emjax.mixture import Mixture
-from emjax.naming import scalar_parameters
+from emjax.mixture import Declarable, Mixture, declared
 from emjax.progress import both, progress_line
 from emjax.result import Fit
 from emjax.samples import Samples, as_samples_like, check_against_components
@@ -41,7 +40,7 @@ _DEFAULT_PRIOR_NOTE = "The mixture has no prior, so the default one was used: we
 
 
 def sample(
-    mixture: Mixture,
+    mixture: Declarable,
     x: Any,
     *,
     weights: Any = None,
@@ -66,7 +65,7 @@ def sample(
     Parameters
     ----------
     mixture
-        The declaration. ``prior=None`` uses the default prior and says so in ``Posterior.prior_note``.
+        The declaration, or an `emjax.program`. ``prior=None`` uses the default prior (``Posterior.prior_note``).
     x, weights, labels
         Data ``(n_samples, n_features)``, how often each row counts, and what is known of its component: as in `fit`.
     key
@@ -104,7 +103,7 @@ def sample(
     arXiv:1912.11554, 2019; Vehtari et al., Bayesian Analysis 16, 2021; Margossian et al., Bayesian Analysis 2024.
     """
     called("on_decision", on_decision)
-    key = kept_key("emjax.sample", key)
+    mixture, key = declared(mixture, x), kept_key("emjax.sample", key)
     _check(method, mixture, chains, warmup, draws, target_accept_prob, dtype)
     mixture, samples = _checked(mixture, x, weights, labels, init)
     _check_memory(mixture, samples, method, chains, draws)
@@ -294,7 +293,7 @@ def _diagnose(
     }
     if described.alignment.trust >= align.TRUST_LOW:
         shapes = {name: described.stored[name][0, 0] for name in _read_names(problem, described)}
-        for parameter in scalar_parameters(shapes, features, problem.mixture.family.levels):
+        for parameter in problem.mixture.scalars(shapes, features):
             values = described.stored[parameter.variable][parameter.place]
             quantities[parameter.name] = (("chain", "draw"), values)
     stats = {name: (("chain", "draw"), value) for name, value in run.sample_stats.items()}
@@ -392,4 +391,5 @@ def _tree(problem: Problem, outcome: _Outcome) -> xr.DataTree:
         library=SAMPLERS[outcome.method].library,
         log_likelihood_rows=described.kept_rows,
         levels=problem.mixture.family.levels,
+        own_axes=problem.mixture.family.own_axes,
     )

@@ -38,6 +38,7 @@ def to_tree(
     library: str = "emjax",
     log_likelihood_rows: np.ndarray | None = None,
     levels: Sequence[Sequence[str]] | None = None,
+    own_axes: Mapping[str, bool] | None = None,
 ) -> xr.DataTree:
     """Put draws in an ArviZ tree.
 
@@ -45,32 +46,30 @@ def to_tree(
     ----------
     posterior
         Variables ``(chain, draw, ...)``. What follows is named by its rank, ``mixture_component``, ``feature``,
-        ``feature_bis``, provided that its lengths are those of the components (length of the first axis of
-        ``weights``) and of ``feature_names``; any other axis becomes ``<variable>_dim_<i>``. Of matrices with ones on
-        the diagonal only the pairs below it are kept; `stored_draws` gives the matrices back.
+        ``feature_bis``, provided that its lengths are those of ``weights`` and ``feature_names``; any other becomes
+        ``<variable>_dim_<i>``. Of matrices with a unit diagonal only the pairs below it are kept, see `stored_draws`.
     sample_stats
         Variables ``(chain, draw)`` by ArviZ's names (``lp``, ``energy``, ``diverging``, ...).
     log_likelihood
-        Log density of every datum under the mixture with the component marginalised, ``(chain, n_kept,
-        n_samples)``, in nats; it may hold fewer draws than the posterior and fewer rows than the data. None leaves the
-        group out.
+        Log density of every datum, ``(chain, n_kept, n_samples)``, in nats; it may hold fewer draws than the posterior
+        and fewer rows than the data. None leaves the group out.
     observed
         The data ``(n_samples, n_features)``. None leaves the group out.
     feature_names
         Labels of the ``feature`` coordinate.
     attrs
-        Attributes of the root (texts and numbers).
+        Attributes of the root.
     log_likelihood_draws
-        Which draws ``log_likelihood`` holds, ``(n_kept,)``; by default the first, or every
-        ``draw // n_kept``-th where that divides evenly.
+        Which draws ``log_likelihood`` holds, ``(n_kept,)``; by default the first, or every ``draw // n_kept``-th.
     library
         The package whose sampler it was.
     log_likelihood_rows
         Which rows of the data ``log_likelihood`` holds, its coordinate ``row``; by default the first.
     levels
         The names of each feature's levels: the third axis is then ``level``. Where features have the same levels these
-        are its labels; elsewhere levels are numbered, and ``level_name`` ``(feature, level)`` has their names, empty
-        beyond a feature's own.
+        are its labels; elsewhere they are numbered, and ``level_name (feature, level)`` has their names.
+    own_axes
+        Variables whose axes become ``<variable>_dim_<i>``, and of each whether it has no axis of components.
 
     Returns
     -------
@@ -90,7 +89,7 @@ def to_tree(
             if array.shape[:2] != (n_chains, n_draws):
                 raise DataError(f"{group}[{name!r}] has shape {array.shape}; it must lead with ({n_chains}, {n_draws})")
     groups = {
-        "posterior": posterior_dataset(posterior, features, levels),
+        "posterior": posterior_dataset(posterior, features, levels, own_axes),
         "sample_stats": _dataset(
             {name: (("chain", "draw"), array) for name, array in sample_stats.items()}, n_chains, n_draws
         ),
@@ -148,7 +147,10 @@ def stored_draws(group: Any) -> dict[str, np.ndarray]:
 
 
 def posterior_dataset(
-    variables: Mapping[str, np.ndarray], features: list[str], levels: Sequence[Sequence[str]] | None = None
+    variables: Mapping[str, np.ndarray],
+    features: list[str],
+    levels: Sequence[Sequence[str]] | None = None,
+    own_axes: Mapping[str, bool] | None = None,
 ) -> xr.Dataset:
     """Draws of parameters ``(chain, draw, ...)`` with named dimensions, see `to_tree`."""
     n_chains, n_draws = next(iter(variables.values())).shape[:2]
@@ -158,11 +160,15 @@ def posterior_dataset(
     below, left = np.tril_indices(len(features), -1)
     dims: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
     used: set[str] = set()
+    inside: tuple[str, ...]
     for name, array in variables.items():
         event = array.shape[2:]
         lengths = most_lengths[: len(event)]
         own_dims = tuple(f"{name}_dim_{i}" for i in range(len(event)))
-        inside = event_dims[: len(event)] if event == lengths else own_dims
+        if own_axes and name in own_axes:
+            inside = own_dims if own_axes[name] else (_EVENT_DIMS[0], *own_dims[:-1])
+        else:
+            inside = event_dims[: len(event)] if event == lengths else own_dims
         if inside == _EVENT_DIMS and _has_unit_diagonal(array):
             inside, array = (_EVENT_DIMS[0], "pair"), array[..., below, left]
         used.update(inside)

@@ -31,7 +31,7 @@ from emjax.families.base import Family
 from emjax.families.frame import Frame
 from emjax.families.proper import explain_laws
 from emjax.keys import KeyLike, as_key, kept_key
-from emjax.mixture import Mixture, MixtureParams
+from emjax.mixture import Declarable, Mixture, MixtureParams, declared
 from emjax.programs import make_room
 from emjax.progress import both, progress_line
 from emjax.result import Fit, Optimum, Status
@@ -78,7 +78,7 @@ class Progress(Shown):
 
 
 def fit(
-    mixture: Mixture,
+    mixture: Declarable,
     x: Any,
     *,
     weights: Any = None,
@@ -106,7 +106,7 @@ def fit(
     Parameters
     ----------
     mixture
-        The declaration. ``prior=None`` means maximum likelihood, otherwise MAP in the space that ``Fit.space`` names.
+        The declaration, or an `emjax.program`. ``prior=None``: maximum likelihood, else MAP (``Fit.space`` says where).
     x, weights, labels
         Data ``(n_samples, n_features)``; ``(n_samples,)`` means one feature; NaN is a cell that was not seen. How often
         each row counts, and what is known of its component: see `emjax.samples.as_samples`.
@@ -147,10 +147,10 @@ def fit(
     DataError, ConfigError, ValueError, FitError
         If the data cannot be used, an argument is out of range or ``init`` does not fit; see ``throw``.
     """
+    mixture, key = declared(mixture, x), kept_key("emjax.fit", key)
     settings = Settings(n_init, max_iter, tol, criterion, ridge, accelerate, starts, dtype, log_every, init is not None)
     settings.check(mixture)
     flag("throw", throw)
-    key = kept_key("emjax.fit", key)
     with progress_line(progress, "EM") as line:
         mixture, samples = _checked(mixture, x, settings, init, weights, labels)
         result = _fit(mixture, samples, settings, key, init, both(line, on_progress, _in_words, "starts"))

@@ -99,7 +99,10 @@ class End:
 def _ends(mixture: Mixture, state: EMState, units: Units, n_features: int, *, bounded: bool) -> list[End]:
     params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=float), state.params)
     counts, objective = np.asarray(state.statistics.counts, dtype=float), np.asarray(state.objective, dtype=float)
-    places, roundings = _places(mixture, params), _ROUNDINGS * np.abs(objective) * np.finfo(state.objective.dtype).eps
+    places, roundings = (
+        np.asarray(mixture.places(params), float),
+        _ROUNDINGS * np.abs(objective) * np.finfo(state.objective.dtype).eps,
+    )
     ends = []
     # Trees are not mapped start by start, which took a third of a fit to the London deaths.
     for i, code in enumerate(np.asarray(state.code)):
@@ -117,16 +120,9 @@ def _ends(mixture: Mixture, state: EMState, units: Units, n_features: int, *, bo
     return ends
 
 
-def _places(mixture: Mixture, params: MixtureParams) -> np.ndarray:
-    """Each component's parameters as one row of numbers, ``(..., K, p)``."""
-    named = [value for name, value in mixture.named_parameters(params).items() if name != "weights"]
-    shape = np.shape(params.weights)
-    return np.concatenate([np.reshape(each, (*shape, -1)) for each in named], axis=-1).astype(float)
-
-
 def coincide(mixture: Mixture, params: MixtureParams) -> bool:
     """Whether two components are at one place; ``params`` are in the standard frame."""
-    places = _places(mixture, params)
+    places = np.asarray(mixture.places(params), float)
     return any(_near(places[i + 1 :], place).any() for i, place in enumerate(places))
 
 
@@ -176,7 +172,7 @@ def _end(
 
 def canonical_order(mixture: Mixture, params: MixtureParams) -> np.ndarray:
     """The order of components by the first number of their first parameter."""
-    first = _places(mixture, params)[:, 0]
+    first = np.asarray(mixture.places(params), float)[:, 0]
     return align.ordering(first[None, :])[0]
 
 

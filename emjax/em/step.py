@@ -98,7 +98,7 @@ def natural_form(mixture: Mixture, params: MixtureParams, *, holes: bool = False
     ``holes``: whether cells are missing, which some families have further statistics for.
     """
     natural = mixture.family.natural_parameters(params, holes=holes)
-    return natural.at[:, 0].add(jnp.log(params.weights))
+    return natural.at[:, 0].add(mixture.log_weights(params))
 
 
 def natural_expectation(
@@ -144,7 +144,7 @@ def _natural_sums(mixture: Mixture, natural: Float[Array, "K p"], data: Blocks) 
 
 
 def _exact_sums(mixture: Mixture, params: MixtureParams, data: Blocks) -> _Sums:
-    log_weights = jnp.log(params.weights)
+    log_weights = mixture.log_weights(params)
 
     def sums(rows: Observations, weights: Float[Array, " n"], excess: Any) -> tuple[Array, Any]:
         joint = _labelled(log_weights[:, None] + mixture.family.log_kernel(params, rows), rows)
@@ -214,7 +214,8 @@ def maximization(
     components = mixture.family.maximize(statistics.components, counts, params, mixture.laws(prior))
     if ridge is not None:
         components = mixture.family.regularize(components, ridge)
-    return mixture.assembled(pseudo_counts / jnp.sum(pseudo_counts), components)
+    weights = pseudo_counts / jnp.sum(pseudo_counts) if mixture.family.weighted else params["weights"]
+    return mixture.assembled(weights, components)
 
 
 def rounding(mixture: Mixture, params: MixtureParams, data: Blocks) -> Array:

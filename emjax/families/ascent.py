@@ -31,6 +31,10 @@ _LARGEST = 0.7
 """No coordinate moves by more in one step: a factor of two for what is free on a log scale."""
 
 
+_STEP = 1e-5
+"""The step of differences in free coordinates."""
+
+
 class Derivatives(NamedTuple):
     """Gradient and Hessian of the expected log density, with one row for each component, or one of all together."""
 
@@ -48,7 +52,8 @@ def derivatives(
     def expected(flat: Float[Array, "b q"]) -> Float[Array, ""]:
         return jnp.sum(responsibilities * family.log_kernel(coordinates.params(flat), rows))
 
-    return Derivatives(jax.grad(expected)(flat), _hessian(expected, flat))
+    hessian = _hessian(expected, flat) if family.smooth else _differences(expected, flat)
+    return Derivatives(jax.grad(expected)(flat), hessian)
 
 
 def ascend(family: Any, statistics: Derivatives, params: MixtureParams, laws: Mapping[str, Any]) -> Values:
@@ -86,3 +91,14 @@ def _hessian(function: Callable[[Array], Array], flat: Float[Array, "b q"]) -> F
         return jax.jvp(jax.grad(function), (flat,), (jnp.broadcast_to(direction[None, :], flat.shape),))[1]
 
     return jnp.moveaxis(jax.vmap(column)(jnp.eye(flat.shape[1], dtype=flat.dtype)), 0, -1)
+
+
+def _differences(function: Callable[[Array], Array], flat: Float[Array, "b q"]) -> Float[Array, "b q q"]:
+    """The same by central differences of the gradient."""
+
+    def column(direction: Array) -> Array:
+        step = _STEP * direction[None, :]
+        return (jax.grad(function)(flat + step) - jax.grad(function)(flat - step)) / (2.0 * _STEP)
+
+    columns = jnp.moveaxis(jax.vmap(column)(jnp.eye(flat.shape[1], dtype=flat.dtype)), 0, -1)
+    return 0.5 * (columns + jnp.swapaxes(columns, -1, -2))

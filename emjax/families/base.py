@@ -59,6 +59,26 @@ class Family(abc.ABC):
     """Where a feature may lie: real, positive, nonnegative, count, binary or level."""
 
     @property
+    def weighted(self) -> bool:
+        """Whether the weights of the components are parameters; else the density has the label's law in it."""
+        return True
+
+    @property
+    def joint(self) -> bool:
+        """Whether components cannot be moved one by one: they share a parameter, or a prior ties them."""
+        return any(parameter.shared for parameter in self.parameters.values())
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the log density has second derivatives by automatic differentiation; else they are differences."""
+        return True
+
+    @property
+    def own_axes(self) -> Mapping[str, bool]:
+        """Parameters with axes of their own, not of features, and of each whether all components share it."""
+        return {}
+
+    @property
     def levels(self) -> Any:
         """The names of the levels of each column where columns are of categories, ``()`` while data are to say them."""
         return None
@@ -184,6 +204,14 @@ class Family(abc.ABC):
 
     # -- on the host -------------------------------------------------------------------------------------------------
 
+    def rows_of(self, x: Any) -> Any:
+        """Data as a matrix or a table; by default as they were given."""
+        return x
+
+    def own_prior(self) -> Any:
+        """The prior that is part of the family and no table of laws; by default ``None``: there is none."""
+        return None
+
     def check(self, samples: Samples) -> None:  # noqa: B027 (an empty default, not a forgotten abstract method)
         """Raise a `DataError` where the data cannot come from this family; by default all finite numbers can."""
 
@@ -234,6 +262,10 @@ class Family(abc.ABC):
 
     def explain_degenerate(self, samples: Samples, params: MixtureParams) -> str | None:
         """What in the data made a component collapse, in words and with the names of columns; by default unknown."""
+        return None
+
+    def own_program(self) -> Any:
+        """The NumPyro program that the family is, used as `emjax.bayes.bridge.MixtureProgram`; by default ``None``."""
         return None
 
     # -- the density, under jit --------------------------------------------------------------------------------------

@@ -55,7 +55,8 @@ class Coordinates:
         """The shapes of the free coordinates by name, in the order in which they stand in the vector."""
         k, lengths = self.n_components, self.family.lengths(self.n_features)
         own = {name: p.domain.free_shape(p.shape(k, lengths)) for name, p in sorted(self.family.parameters.items())}
-        charts = {"ratios": {**own, WEIGHTS: (k - 1,)}, "logarithms": {WEIGHTS: (k,), **own}, None: own}
+        n_ratios, n_logs = (k - 1, k) if self.family.weighted else (0, 0)
+        charts = {"ratios": {**own, WEIGHTS: (n_ratios,)}, "logarithms": {WEIGHTS: (n_logs,), **own}, None: own}
         return charts[self.weights]
 
     @property
@@ -71,14 +72,15 @@ class Coordinates:
     @property
     def of_weights(self) -> slice:
         """Where the weights stand."""
-        k, p = self.n_components, self.n_parameters
-        return slice(0, k) if self.weights == "logarithms" else slice(p - (k - 1), p)
+        first, last = self._shapes[WEIGHTS][0], self.n_parameters
+        return slice(0, first) if self.weights == "logarithms" else slice(last - first, last)
 
     @functools.cached_property
     def component_places(self) -> Int[np.ndarray, "K q"]:
         """The places of what belongs to each component; weights, and what all components share, are left out."""
         own = [self.places[name] for name, parameter in sorted(self.family.parameters.items()) if not parameter.shared]
-        return np.concatenate([each.reshape(self.n_components, -1) for each in own], axis=1)
+        none = np.zeros((self.n_components, 0), int)
+        return np.concatenate([none, *(each.reshape(self.n_components, -1) for each in own)], axis=1)
 
     # -- there and back, traceable
 
@@ -87,9 +89,9 @@ class Coordinates:
         free = {name: parameter.domain.to_free(params[name]) for name, parameter in self.family.declared}
         if self.weights is not None:
             logs = jnp.log(params[WEIGHTS])
-            free[WEIGHTS] = logs if self.weights == "logarithms" else logs[:-1] - logs[-1:]
+            free[WEIGHTS] = self._ratios(logs)
             return jnp.concatenate([free[name].reshape(-1) for name in self._shapes])
-        n_rows = 1 if any(parameter.shared for _, parameter in self.family.declared) else self.n_components
+        n_rows = 1 if self.family.joint else self.n_components
         return jnp.concatenate([free[name].reshape(n_rows, -1) for name in self._shapes], axis=1)
 
     def params(self, flat: Float[Array, "*rows p"]) -> MixtureParams:
@@ -110,17 +112,24 @@ class Coordinates:
 
     def logits(self, flat: Any) -> Any:
         """The logarithms of the weights ``(..., K)``, up to a constant."""
-        own = flat[..., self.of_weights]
+        own, xp = flat[..., self.of_weights], _numpy(flat)
+        if not self.family.weighted:
+            return xp.zeros((*flat.shape[:-1], self.n_components), flat.dtype)
         if self.weights == "logarithms":
             return own
-        xp = _numpy(flat)
         return xp.concatenate([own, xp.zeros_like(flat[..., :1])], axis=-1)
 
     def with_logits(self, flat: Any, logits: Any) -> Any:
         """The vectors with the weights that belong to ``logits (..., K)``."""
-        own = logits if self.weights == "logarithms" else logits[..., :-1] - logits[..., -1:]
+        own = self._ratios(logits)
         begin, end, _ = self.of_weights.indices(self.n_parameters)
         return _numpy(flat).concatenate([flat[..., :begin], own, flat[..., end:]], axis=-1)
+
+    def _ratios(self, logs: Any) -> Any:
+        """What of the weights' logarithms is in the vectors."""
+        if not self.family.weighted:
+            return logs[..., :0]
+        return logs if self.weights == "logarithms" else logs[..., :-1] - logs[..., -1:]
 
     def permute(self, flat: Any, permutation: Any) -> Any:
         """The vectors of the same mixtures with component ``permutation[k]`` in place ``k``."""

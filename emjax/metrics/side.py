@@ -22,7 +22,6 @@ from emjax.metrics.partition import (
 )
 from emjax.metrics.predictive import total_variation
 from emjax.mixture import Mixture, MixtureParams
-from emjax.naming import scalar_parameters
 from emjax.result import Fit
 from emjax.samples import Samples
 from emjax.shown import Shown
@@ -80,9 +79,7 @@ def rows_of(fit: Fit, posterior: Posterior, em: Intervals, level: float) -> tupl
     map_named = fit.mixture.named_parameters(posterior.map_fit.params)
     drawn = stored_draws(posterior.sampled["posterior"])
     rows = []
-    for parameter, interval in zip(
-        scalar_parameters(named, fit.feature_names, fit.mixture.family.levels), em.rows, strict=True
-    ):
+    for parameter, interval in zip(fit.mixture.scalars(named, fit.feature_names), em.rows, strict=True):
         values = drawn[parameter.variable][parameter.place].ravel()
         mean, sd = float(values.mean()), float(values.std(ddof=1))
         lower, upper = equal_tailed(values, level)

@@ -44,7 +44,7 @@ from emjax.em.rows import Rows
 from emjax.em.step import log_likelihood
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
-from emjax.naming import ScalarParameter, parameter_frame, scalar_parameters
+from emjax.naming import ScalarParameter, parameter_frame
 from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.scope import computing
@@ -66,6 +66,7 @@ RIVAL_GAP = 3.0
 """Nats within which another regular optimum is about as high as the best: an interval for 90% reaches 1.35 down."""
 
 _STEP = 0.05  # standard errors: far enough for the digits of a second difference, near enough for the top
+_DIFFERENCE = 1e-5  # of free coordinates, where a density has no second derivatives
 _COLUMNS_AT_ONCE = 8  # columns of the Hessian that are differentiated side by side: bounds the memory
 
 
@@ -240,7 +241,7 @@ def left_out(fit: Fit, level: float, why: str = "") -> Intervals:
     """The estimates of a fit without any standard errors; ``why`` where they were not simply not asked for."""
     with computing():
         named = {name: np.asarray(value) for name, value in fit.mixture.named_parameters(fit.params).items()}
-    chosen = scalar_parameters(named, fit.feature_names, fit.mixture.family.levels)
+    chosen = fit.mixture.scalars(named, fit.feature_names)
     unknown = float("nan")
     rows = (
         IntervalRow(p.name, float(named[p.variable][p.index]), unknown, unknown, unknown, "identity") for p in chosen
@@ -273,7 +274,7 @@ def from_derivatives(
     """The intervals that follow from what `derivatives` gives."""
     mixture = fit.mixture
     named = mixture.named_parameters(fit.params)
-    chosen = scalar_parameters(named, fit.feature_names, fit.mixture.family.levels)
+    chosen = fit.mixture.scalars(named, fit.feature_names)
     places = _places(named, chosen)
     status, covariance = _invert(information, gradient, jacobian[places])
     if status is IntervalStatus.OK and not (shift <= MOST_SHIFT and fit.gap_to_rival >= RIVAL_GAP):
@@ -313,7 +314,9 @@ def derivatives(
     gradient = jax.grad(objective)
 
     def column(direction: Float[Array, " p"]) -> Float[Array, " p"]:
-        return jax.jvp(gradient, (flat,), (direction,))[1]
+        if mixture.family.smooth:
+            return jax.jvp(gradient, (flat,), (direction,))[1]
+        return (gradient(flat + _DIFFERENCE * direction) - gradient(flat - _DIFFERENCE * direction)) / (2 * _DIFFERENCE)
 
     hessian = _side_by_side(column, jnp.eye(flat.size, dtype=flat.dtype))
     at_top, shift = _third_order_shift(gradient, flat, -hessian)

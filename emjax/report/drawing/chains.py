@@ -24,7 +24,6 @@ from emjax.bayes.draws import anchor_rows, invariants_of_weights
 from emjax.bayes.posterior import Posterior
 from emjax.bayes.tree import stored_draws
 from emjax.comparison import Comparison
-from emjax.naming import scalar_parameters
 from emjax.report.drawing import style
 from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.view import posterior_of
@@ -60,7 +59,7 @@ def all_chains(posterior: Posterior) -> list[Chains]:
     found.update(invariants_of_weights(np.asarray(posterior.sampled["posterior"]["weights"].values)))
     drawn = stored_draws(posterior.sampled["posterior"])
     named = posterior.mixture.likelihood.named_parameters(posterior.map_fit.params)
-    for parameter in scalar_parameters(named, posterior.map_fit.feature_names, posterior.mixture.family.levels):
+    for parameter in posterior.mixture.scalars(named, posterior.map_fit.feature_names):
         found[parameter.name] = drawn[parameter.variable][parameter.place]
     rows = {row.name: row for row in posterior.diagnostics.quantities}
     return [Chains(name, values, rows.get(name)) for name, values in found.items() if np.isfinite(values).all()]

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from emjax.comparison import Comparison, ParameterRow
 from emjax.metrics.parameter import ROUNDING
-from emjax.naming import inner_names, scalar_parameters
 from emjax.report.drawing import style
 from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.view import View, as_view
@@ -72,10 +71,12 @@ def _labels(comparison: Comparison, letters: int) -> dict[str, str]:
     fit = comparison.fit
     found = {}
     named = fit.mixture.named_parameters(fit.params)
-    for parameter in scalar_parameters(named, fit.feature_names, fit.mixture.family.levels):
-        features = inner_names(parameter.index, fit.feature_names, fit.mixture.family.levels)
-        room = (letters - 2) // max(len(features), 1) - 2
-        found[parameter.name] = ", ".join([f"{parameter.index[0]}", *(elided(name, room) for name in features)])
+    for parameter in fit.mixture.scalars(named, fit.feature_names):
+        inner = parameter.features or tuple(map(str, parameter.index[1:]))
+        room = (letters - 2) // max(len(inner), 1) - 2
+        found[parameter.name] = (
+            ", ".join([*map(str, parameter.index[:1]), *(elided(name, room) for name in inner)]) or parameter.variable
+        )
     return found
 
 

@@ -31,7 +31,6 @@ from emjax.experiments.work.methods.shared import (
 from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate
 from emjax.metrics.parameter import equal_tailed
 from emjax.mixture import Mixture, MixtureParams
-from emjax.naming import scalar_parameters
 from emjax.scope import computing
 
 _PREDICTIVE_DRAWS = 1000
@@ -194,7 +193,7 @@ def _labelled(posterior: Posterior, level: float) -> tuple[dict[str, np.ndarray]
         names = list(fit.mixture.named_parameters(fit.params))
     named = {name: drawn[name].mean(axis=(0, 1)) for name in names}
     parameters = []
-    for parameter in scalar_parameters(named, fit.feature_names, fit.mixture.family.levels):
+    for parameter in fit.mixture.scalars(named, fit.feature_names):
         values = drawn[parameter.variable][parameter.place].ravel()
         lower, upper = equal_tailed(values, level)
         sd = float(values.std(ddof=1))

@@ -1,0 +1,1 @@
+"""Mixtures that are NumPyro programs: what is found in a program, and the family that it is."""

@@ -1,0 +1,423 @@
+"""A NumPyro program as a family of components: row k is the log density of each datum with its label at value k.
+
+The latent sites outside the plate of data are the parameters, under their own names; one that has an axis of components
+is a parameter of each, the others all components share. Where the label's law is nothing but a site of weights, these
+are the mixture's weights; elsewhere (weights with covariates, a truncated label) the label's log probability is part of
+the rows and the mixture has no weights of its own. Statistics and M-step are those of any family that gives a density
+alone: the gradient and the Hessian of the expected log density, and a damped Newton step (`emjax.families.ascent`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from emjax.errors import DataError
+from emjax.families.arrays import as_floats
+from emjax.families.ascent import ascend, coordinates_of, derivatives
+from emjax.families.base import Family, Laws
+from emjax.families.frame import Frame, identity_frame
+from emjax.families.laws import Law
+from emjax.families.observations import Observations
+from emjax.families.parameters import MixtureParams, Parameter, Values
+from emjax.families.priors import WEIGHTS
+from emjax.moments import Summary
+from emjax.probabilistic.layout import given_arguments
+from emjax.probabilistic.prior import Outside, ProgramPrior
+from emjax.probabilistic.running import drawn
+from emjax.probabilistic.structure import Structure
+from emjax.probabilistic.supports import domain_of
+from emjax.samples import Samples
+from emjax.scope import computing
+
+_ROWS = 2_000
+"""Starts are climbed to with at most so many data, and weights with covariates are averaged over as many."""
+
+_TRIPS = 15
+"""Newton steps from labels to the parameters that they speak for."""
+
+_COLLAPSED = 1e-8
+"""A positive parameter has collapsed where it is so small a share of what it is where all components are alike."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ProgramFamily(Family):
+    """The components of a program, made by `emjax.program` for data.
+
+    Attributes
+    ----------
+    structure
+        The program taken apart.
+    packed
+        The data it was taken apart with, ``(n, d)``.
+    identity
+        What tells it from other programs: equal ones share their compiled code.
+    """
+
+    structure: Structure
+    packed: np.ndarray = dataclasses.field(repr=False)
+    identity: tuple[Any, ...] = dataclasses.field(repr=False)
+
+    name: ClassVar[str] = "program"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ProgramFamily) and self.identity == other.identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def __repr__(self) -> str:
+        return f"program({getattr(self.structure.model, '__name__', self.structure.model)})"
+
+    # -- the declaration
+
+    @property
+    def n_components(self) -> int:
+        """The number of values of the label."""
+        return self.structure.n_components
+
+    @property
+    def n_columns(self) -> int:
+        """The number of columns of the data as a matrix."""
+        return int(self.packed.shape[1])
+
+    @functools.cached_property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """The latent sites outside the plate, in the order in which they are drawn."""
+        found = {}
+        for site in self.structure.sites:
+            own = self._own_axes(site.name)
+            found[site.name] = Parameter(domain_of(site.constraint), own, shared=site.component_axis is None)
+        return found
+
+    def _own_axes(self, name: str) -> tuple[str, ...]:
+        site = self._sites[name]
+        n_axes = len(site.shape) - (site.component_axis is not None)
+        return tuple(f"{name}_dim_{i}" for i in range(n_axes))
+
+    @functools.cached_property
+    def _sites(self) -> dict[str, Any]:
+        return {site.name: site for site in self.structure.sites}
+
+    @property
+    def own_axes(self) -> Mapping[str, bool]:
+        """Of each parameter whether all components share it; none has axes of features."""
+        return {name: parameter.shared for name, parameter in self.parameters.items()}
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the weights are a site."""
+        return self.structure.weights is not None
+
+    @property
+    def joint(self) -> bool:
+        """Whether components cannot be moved one by one."""
+        return self.structure.joint
+
+    @property
+    def smooth(self) -> bool:
+        """Whether densities have second derivatives by automatic differentiation."""
+        return self.structure.smooth
+
+    def lengths(self, n_features: int) -> dict[str, int]:
+        """The lengths of all axes of all parameters."""
+        found = {"feature": n_features}
+        for name, site in self._sites.items():
+            shape = [n for axis, n in enumerate(site.shape) if axis != site.component_axis]
+            found |= dict(zip(self._own_axes(name), shape, strict=True))
+        return found
+
+    def n_features(self, params: Any) -> int:
+        """The number of columns of the data."""
+        return self.n_columns
+
+    @property
+    def derived(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The weights where they are none of the parameters, or their site under its own name."""
+        found = self.structure.weights
+        return (WEIGHTS,) if found is None else () if found.site == WEIGHTS else (found.site,)
+
+    def derive(self, name: str, params: MixtureParams) -> Any:
+        """The site of the weights; or the average probability of each label."""
+        found = self.structure.weights
+        if found is not None:
+            return found.of(params[WEIGHTS])
+        values = {each: params[each] for each in self.parameters}
+        leading = np.ndim(params[WEIGHTS]) - 1
+        traced = any(isinstance(value, jax.core.Tracer) for value in values.values())
+        average = self._average_weights
+        for _ in range(leading):
+            average = jax.vmap(average)
+        if traced:
+            return average(values)
+        with computing():
+            return np.asarray(_averaged(self, values, leading))
+
+    def _average_weights(self, values: Values) -> Float[Array, " K"]:
+        given = self.sites_at(MixtureParams(self, values))
+        data = self.structure.layout.unpacked(Observations(y=self._some.T))
+        return jnp.mean(jax.nn.softmax(self.structure.label_matrix(data, given), axis=0), axis=1)
+
+    @functools.cached_property
+    def without_likelihood(self) -> tuple[str, ...]:
+        """Parameters that have no part in the density of data, such as those of a prior."""
+        middle = MixtureParams(self, {**self._middle(0), WEIGHTS: np.full(self.n_components, 1.0 / self.n_components)})
+        rows = Observations(y=self._some.T)
+
+        def density(values: Values) -> Array:
+            kernel = self.log_kernel(MixtureParams(self, {**dict(middle.items()), **values}), rows)
+            return jnp.sum(jnp.where(jnp.isfinite(kernel), kernel, 0.0) ** 2)
+
+        slopes = jax.grad(density)({name: middle[name] for name in self.parameters})
+        return tuple(name for name, slope in slopes.items() if not np.nan_to_num(np.asarray(slope), nan=1.0).any())
+
+    @functools.cached_property
+    def _some(self) -> np.ndarray:
+        n = len(self.packed)
+        return self.packed if n <= _ROWS else self.packed[np.linspace(0, n - 1, _ROWS).astype(int)]
+
+    def sites_at(self, params: MixtureParams) -> dict[str, Any]:
+        """The values of the program's sites outside the plate at parameters."""
+        found = {}
+        for name, site in self._sites.items():
+            value = jnp.asarray(params[name])
+            found[name] = value if site.component_axis is None else jnp.moveaxis(value, 0, site.component_axis)
+        weights = self.structure.weights
+        if weights is not None:
+            k = self.n_components
+            given = params[WEIGHTS] if WEIGHTS in params else jnp.full(k, 1.0 / k)
+            found[weights.site] = weights.of(given)
+        return found
+
+    def at_values(self, values: Mapping[str, Any]) -> MixtureParams:
+        """The parameters at values of the program's sites; further axes may lead."""
+        weights, k = self.structure.weights, self.n_components
+        some = next(iter(values.values()))
+        if weights is None:
+            first = next(iter(self._sites.values()))
+            leading = np.shape(values[first.name])[: np.ndim(values[first.name]) - len(first.shape)]
+            found: dict[str, Any] = {WEIGHTS: jnp.full((*leading, k), 1.0 / k)}
+        elif weights.entry is None:
+            found = {WEIGHTS: values[weights.site]}
+        else:
+            one = jnp.asarray(values[weights.site])
+            both = (one, 1.0 - one) if weights.entry == 0 else (1.0 - one, one)
+            found = {WEIGHTS: jnp.stack(both, axis=-1)}
+        del some
+        for name, site in self._sites.items():
+            value = jnp.asarray(values[name])
+            if site.component_axis is not None:
+                leading = value.ndim - len(site.shape)
+                value = jnp.moveaxis(value, leading + site.component_axis, leading)
+            found[name] = value
+        return MixtureParams(self, found)
+
+    # -- data
+
+    def rows_of(self, x: Any) -> Any:
+        """The program's data as a matrix with the names of its arguments."""
+        if isinstance(x, Samples):
+            return x
+        layout = self.structure.layout
+        if isinstance(x, np.ndarray) and x.ndim == 2 and x.shape[1] == self.n_columns and len(layout.columns) > 1:
+            return Samples(np.ascontiguousarray(x, float), layout.labels)
+        given = given_arguments(self.structure.model, x, self.structure.fixed)
+        missing = [column.name for column in layout.columns if column.name not in given]
+        if missing:
+            raise DataError(f"the argument {missing[0]!r} of the program is missing: give it with the data")
+        return Samples(layout.packed(given), layout.labels)
+
+    def params(self, **values: Any) -> Values:
+        """Checked parameters: a number or an array for each site, components first where it has an axis of them."""
+        for name in values:
+            if name not in self.parameters:
+                raise ValueError(f"{name} is no parameter here; there are {', '.join(self.parameters)}")
+        found: Values = {}
+        for name, parameter in self.parameters.items():
+            shape = parameter.shape(self.n_components, self.lengths(self.n_columns))
+            value = as_floats(values.get(name), name) if values.get(name) is not None else np.empty(0)
+            if value.shape != shape or not parameter.domain.holds(value):
+                raise ValueError(f"{name} must be {parameter.domain.demands} and of shape {shape}")
+            found[name] = value
+        return found
+
+    def frame(self, summary: Summary) -> Frame:
+        """None: a program is written for the data's own units."""
+        return identity_frame(summary.n_features)
+
+    # -- the density
+
+    def log_kernel(self, params: MixtureParams, rows: Observations) -> Float[Array, "K n"]:
+        """The log density of the plate's sites with each value of the label."""
+        return self.structure.matrix(self.structure.layout.unpacked(rows), self.sites_at(params))
+
+    def log_prior(self, params: MixtureParams) -> Float[Array, ""]:
+        """The log density of what stands outside the plate, without the weights' site."""
+        return self.structure.prior(self.sites_at(params))
+
+    def own_prior(self) -> ProgramPrior:
+        """The program's prior."""
+        return ProgramPrior.of(self)
+
+    def own_program(self) -> Any:
+        """The program with its label summed out."""
+        from emjax.probabilistic.marginal import MarginalProgram
+
+        return MarginalProgram(self)
+
+    def default_prior(self, summary: Summary, n_components: int) -> dict[str, Law]:
+        """The program's prior as one law; see `own_prior`."""
+        return {name: Outside() for name in list(self.parameters)[:1]}
+
+    def sample(self, params: MixtureParams, key: Array, labels: Array) -> Float[Array, "n d"]:
+        """Draws of what is observed, for the covariates of rows of the data taken at random."""
+        layout, found = self.structure.layout, self.structure
+        row_key, draw_key = jax.random.split(key)
+        chosen = jax.random.randint(row_key, labels.shape, 0, len(self.packed))
+        rows = jnp.asarray(self.packed)[chosen]
+        data = layout.unpacked(Observations(y=rows.T))
+        values = jnp.asarray(found.values)[labels]
+        shape = [1] * found.n_dims
+        shape[found.plate_dim] = len(labels)
+        given = {**self.sites_at(params), found.latent: values.reshape(shape)}
+        trace = drawn(found.model, ((), {**data, **found.fixed}), draw_key, given)
+        for site, argument in found.observed:
+            rows = rows.at[:, layout.places(argument)].set(layout.as_entries(argument, trace[site]["value"]))
+        return rows
+
+    # -- the M-step
+
+    def maximize(self, statistics: Any, counts: Float[Array, " K"], params: MixtureParams, laws: Laws) -> Values:
+        """A Newton step; nothing where the weights are all there is."""
+        return ascend(self, statistics, params, laws) if self.parameters else {}
+
+    def statistics(self, params: MixtureParams, rows: Observations, responsibilities: Float[Array, "K n"]) -> Any:
+        """Gradient and Hessian of the expected log density."""
+        return derivatives(self, params, rows, responsibilities) if self.parameters else ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether the M-step is a maximiser: only where there is nothing to step."""
+        return not self.parameters
+
+    def degenerate(self, params: MixtureParams) -> Array:
+        """Whether a positive parameter of a component has collapsed."""
+        found = jnp.zeros((), bool)
+        for name, usual in self._usual.items():
+            found = found | jnp.any(params[name] < _COLLAPSED * usual)
+        return found
+
+    @functools.cached_property
+    def _usual(self) -> dict[str, np.ndarray]:
+        positive = [name for name, one in self.parameters.items() if one.domain.link == "log" and not one.shared]
+        if not positive:
+            return {}
+        with jax.ensure_compile_time_eval():
+            found = self._pooled
+        return {name: np.asarray(found[name]) for name in positive}
+
+    # -- starts
+
+    @functools.cached_property
+    def _pooled(self) -> Values:
+        """Every component where all data together say, from several points of the unconstrained space."""
+        k, n = self.n_components, len(self._some)
+        shares = np.full((k, n), 1.0 / k)
+        ends = [_climbed(self, self._middle(seed), self._some, shares) for seed in range(3)]
+        values, heights = zip(
+            *[({name: np.asarray(v) for name, v in one.items()}, float(at)) for one, at in ends], strict=True
+        )
+        return values[int(np.nanargmax(np.where(np.isfinite(heights), heights, -np.inf)))]
+
+    def _middle(self, seed: int) -> Values:
+        """A point near the middle of the unconstrained space, the same for all components."""
+        rng = np.random.default_rng(seed)
+        found = {}
+        for name, parameter in self.parameters.items():
+            shape = parameter.shape(self.n_components, self.lengths(self.n_columns))
+            free = parameter.domain.free_shape(shape)
+            given = rng.uniform(-0.5, 0.5, free)
+            if not parameter.shared:
+                given[:] = given[:1]
+            found[name] = np.asarray(parameter.domain.from_free(given))
+        return found
+
+    def pooled(self, summary: Summary, n_components: int) -> Values:
+        """Every component at what all data say."""
+        return dict(self._pooled)
+
+    def at_means(self, params: MixtureParams, means: Float[Any, "K d"]) -> Values:
+        """The parameters for the labels of the rows nearest to each point, of what is observed."""
+        x = self._some
+        centre, scale = x.mean(axis=0), np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
+        mine, theirs = self.place((x - centre) / scale), self.place((np.asarray(means, float) - centre) / scale)
+        labels = np.argmin(((mine[:, None] - theirs[None]) ** 2).sum(axis=-1), axis=1)
+        return self.at_clusters(params, x, labels, means)
+
+    def at_clusters(self, params: MixtureParams, x: np.ndarray, labels: np.ndarray, means: np.ndarray) -> Values:
+        """The parameters for which labels ``(m,)`` of rows ``x (m, d)`` speak, by Newton steps."""
+        k = self.n_components
+        if len(x) > _ROWS:
+            chosen = np.linspace(0, len(x) - 1, _ROWS).astype(int)
+            x, labels = x[chosen], labels[chosen]
+        # A tenth of the others' share, so that no component is without data.
+        shares = 0.9 * (np.arange(k)[:, None] == labels[None]) + 0.1 / k
+        begin = {name: np.asarray(params[name], float) for name in self.parameters}
+        values, _ = _climbed(self, begin, np.asarray(x, float), shares)
+        return {name: np.asarray(value) for name, value in values.items()}
+
+    def place(self, x: np.ndarray) -> np.ndarray:
+        """The columns that are observed; covariates are no places."""
+        layout = self.structure.layout
+        columns = [np.arange(self.n_columns)[layout.places(argument)] for _, argument in self.structure.observed]
+        return x[:, np.concatenate(columns)] if columns else x
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _averaged(family: ProgramFamily, values: Values, leading: int) -> Array:
+    average = family._average_weights
+    for _ in range(leading):
+        average = jax.vmap(average)
+    return average(values)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _climbed(family: ProgramFamily, values: Values, x: Array, shares: Float[Array, "K n"]) -> tuple[Values, Array]:
+    """The parameters after Newton steps on the log density of data with such shares, plus the prior, and its height.
+
+    A step that falls is tried again half as long.
+    """
+    rows, laws = Observations(y=x.T), {name: Outside() for name in list(family.parameters)[:1]}
+    coordinates = coordinates_of(family, MixtureParams(family, values))
+
+    def height(params: MixtureParams) -> Array:
+        kernel = family.log_kernel(params, rows)
+        return jnp.sum(jnp.where(shares > 0, shares * kernel, 0.0)) + family.log_prior(params)
+
+    def trip(_: Any, state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        flat, at, length = state
+        params = coordinates.params(flat)
+        target = ascend(family, derivatives(family, params, rows, shares), params, laws)
+        moved = flat + length * (coordinates.flat(target) - flat)
+        there = height(coordinates.params(moved))
+        better = there >= at
+        # From where the density is zero or no number anything is better.
+        better = better | (~jnp.isfinite(at) & jnp.isfinite(there))
+        return (
+            jnp.where(better, moved, flat),
+            jnp.where(better, there, at),
+            jnp.where(better, jnp.minimum(2.0 * length, 1.0), 0.5 * length),
+        )
+
+    flat = coordinates.flat(values)
+    begin = flat, height(coordinates.params(flat)), jnp.ones((), flat.dtype)
+    flat, at, _ = jax.lax.fori_loop(0, _TRIPS, trip, begin)
+    found = coordinates.params(flat)
+    return {name: found[name] for name in family.parameters}, at

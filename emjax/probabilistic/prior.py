@@ -1,0 +1,75 @@
+"""The prior of a program: what stands outside its plate of data."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from emjax.families.frame import Frame
+from emjax.families.laws import Dirichlet, Law
+from emjax.families.parameters import MixtureParams
+from emjax.families.priors import WEIGHTS, Prior
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Outside(Law):
+    """The joint law of all parameters of a program but the weights: the log density of its sites and factors."""
+
+    n_axes: ClassVar[int] = 0
+
+    def log_prob(self, value: Any, given: Any = None) -> Any:
+        return given.family.log_prior(given)
+
+    def rescaled(self, shift: Any, scale: Any) -> Outside:
+        return self
+
+    def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
+        raise TypeError("the prior of a program is the program itself")
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class ProgramPrior(Prior):
+    """The prior of a program. It is one law of all sites, since any of them may depend on those before it."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, family: Any) -> ProgramPrior:
+        """The prior of a family that is a program."""
+        k, found = family.n_components, family.structure.weights
+        laws: dict[str, Law] = {} if found is None else {WEIGHTS: Dirichlet(np.asarray(found.concentration))}
+        whole = {name: Outside() for name in list(family.parameters)[:1]}
+        return cls(family, k, family.n_columns, {**laws, **whole})
+
+    @property
+    def concentration(self) -> Any:
+        return self.laws[WEIGHTS].concentration if WEIGHTS in self.laws else np.ones(self.n_components)  # type: ignore[attr-defined]
+
+    @property
+    def exchangeable(self) -> bool:
+        return self.family.structure.exchangeable
+
+    def at_sites(self, params: MixtureParams) -> dict[str, Any]:
+        """The values of the program's own sites."""
+        return self.family.sites_at(params)
+
+    def log_probs(self, params: MixtureParams) -> dict[str, Float[Array, ""]]:
+        """The log density of each of the program's sites and factors outside the plate."""
+        found = self.family.structure.prior_terms(self.family.sites_at(params))
+        if WEIGHTS not in self.laws:
+            return found
+        # Under the law of all weights: a single probability has the same density, and a factor may be infinite at it.
+        own = jnp.sum(self.laws[WEIGHTS].log_prob(params[WEIGHTS]))
+        return {**found, self.family.structure.weights.site: own}
+
+    def to_frame(self, frame: Frame) -> ProgramPrior:
+        return self
+
+    def log_jacobian(self, frame: Frame) -> Float[Array, ""]:
+        return jnp.zeros(())
