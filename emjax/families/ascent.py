@@ -28,7 +28,7 @@ _FLOOR = 1e-9
 """The least curvature, as a share of the largest."""
 
 _LARGEST = 0.7
-"""No coordinate moves by more in one step: a factor of two for what is free on a log scale."""
+"""No coordinate that is not the number itself moves by more in one step: a factor of two on a log scale."""
 
 
 _STEP = 1e-5
@@ -73,7 +73,8 @@ def ascend(family: Any, statistics: Derivatives, params: MixtureParams, laws: Ma
     lengths = jnp.maximum(lengths, _FLOOR * jnp.max(lengths, axis=1, keepdims=True))
     along = jnp.einsum("bji,bj->bi", vectors, gradient) / jnp.where(lengths > 0, lengths, 1.0)
     step = jnp.einsum("bij,bj->bi", vectors, along)
-    longest = jnp.max(jnp.abs(step), axis=1, keepdims=True)
+    # Places have the data's units, and a step as long as it is; what is free on a log scale has none.
+    longest = jnp.max(jnp.abs(step) * coordinates.curved, axis=1, keepdims=True)
     moved = coordinates.params(flat + step * jnp.minimum(1.0, _LARGEST / jnp.maximum(longest, _LARGEST)))
     return {name: moved[name] for name in family.parameters}
 

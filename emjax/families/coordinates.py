@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from emjax.families.domains import REAL
 from emjax.families.parameters import MixtureParams
 from emjax.families.priors import WEIGHTS
 
@@ -74,6 +75,17 @@ class Coordinates:
         """Where the weights stand."""
         first, last = self._shapes[WEIGHTS][0], self.n_parameters
         return slice(0, first) if self.weights == "logarithms" else slice(last - first, last)
+
+    @functools.cached_property
+    def curved(self) -> Float[np.ndarray, " q"]:
+        """1 where a coordinate of a row of components is not the number itself, else 0; without weights."""
+        n_rows = 1 if self.family.joint else self.n_components
+        return np.concatenate(
+            [
+                np.full(math.prod(shape) // n_rows, float(self.family.parameters[name].domain is not REAL))
+                for name, shape in self._shapes.items()
+            ]
+        )
 
     @functools.cached_property
     def component_places(self) -> Int[np.ndarray, "K q"]:

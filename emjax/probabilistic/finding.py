@@ -80,7 +80,8 @@ def find_structure(
         refuse(f"no argument of the program has {frame.size} entries, the size of plate {frame.name!r}: make it len(y)")
     packed = layout.packed(data)
     constants = {name: value for name, value in data.items() if name not in {c.name for c in layout.columns}}
-    every, some = layout_rows(layout, packed), _some_rows(packed)
+    some = _some_rows(packed)
+    every: Mapping[str, Any] = layout_rows(layout, packed)
     few = layout_rows(layout, packed[some])
     trace = _tried(first_run, model, {**every, **constants}, fixed)
     found = Structure(
