@@ -349,7 +349,7 @@ def build_ahead(fit: Fit, level: float = 0.9) -> None:
     are at least 1000, and for the MAP. The result is nothing; what fails here fails in `compare`, where it is heard.
     Of more than `BUILT_AHEAD` rows nothing is built: to run the programs then takes longer than to build them.
     """
-    if fit.n_samples > BUILT_AHEAD:
+    if fit.n_samples > BUILT_AHEAD or fit.mixture.family.one_thread:
         return
     stacked = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (PREDICTIVE_DRAWS, *np.shape(leaf))), fit.params)
     values, likelihood = fit.data, fit.mixture.likelihood

@@ -295,7 +295,9 @@ class Mixture(Shown):
             elif of_pairs(name):
                 value = value[..., *np.tril_indices(value.shape[-1], -1)]
             rows.append(value.reshape(*leading, -1))
-        return jnp.concatenate(rows, axis=-1) if rows else jnp.zeros((*leading, 0))
+        # Components that no parameter moves are told apart by their number.
+        numbers = jnp.broadcast_to(jnp.arange(leading[-1], dtype=float)[:, None], (*leading, 1))
+        return jnp.concatenate(rows, axis=-1) if rows else numbers
 
     def _read(self, params: MixtureParams, names: tuple[str, ...]) -> dict[str, Any]:
         return {WEIGHTS: params.weights, **{name: getattr(params, name) for name in names}}

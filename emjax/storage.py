@@ -72,6 +72,11 @@ class Stored:
         try:
             plain = to_plain(self, _members_into(members, draws), left_out={_SAMPLED}, hidden=hidden, own=own)
         except UnknownTypeError as error:
+            if error.args[0] == "builtins.function":
+                raise ConfigError(
+                    f"{printable(target)}: not written, for the object holds a function, such as a program: keep its "
+                    "file and its data, and tables (to_frame) or draws (posterior.tree.to_netcdf)"
+                ) from None
             raise ConfigError(
                 f"{printable(target)}: not written, for the object holds {error}: only classes of emjax "
                 "and dataclasses of your own are kept, each of another name"

@@ -34,6 +34,9 @@ class Ahead:
         self._evaluate = evaluate
         blocks = evaluate.data.blocks
         key = (evaluate.target, evaluate.lanes, blocks.x.shape, jax.tree.structure(blocks), chains)
+        self._pending: list[concurrent.futures.Future[None]] = []
+        if evaluate.target.family.one_thread:
+            return
         with _LOCK:
             if key not in _PENDING:
                 jobs: list[Callable[[], None]] = [self._values, *([self._chains] if chains else [])]

@@ -75,7 +75,7 @@ def further_groups(
     return {
         **_constant_data(data),
         "log_prior": xr.Dataset(
-            {site: (("chain", "draw"), np.asarray(densities[site]).reshape(n_chains, n_draws)) for site in prior},
+            {site: (("chain", "draw"), np.asarray(of).reshape(n_chains, n_draws)) for site, of in densities.items()},
             coords={"chain": range(n_chains), "draw": range(n_draws)},
         ),
         "posterior_predictive": data_dataset(

@@ -68,6 +68,9 @@ class Family(abc.ABC):
         """Whether components cannot be moved one by one: they share a parameter, or a prior ties them."""
         return any(parameter.shared for parameter in self.parameters.values())
 
+    one_thread: ClassVar[bool] = False
+    """Whether only one thread may trace it at a time, so that nothing is compiled beside."""
+
     @property
     def smooth(self) -> bool:
         """Whether the log density has second derivatives by automatic differentiation; else they are differences."""

@@ -67,6 +67,9 @@ class ProgramFamily(Family):
 
     name: ClassVar[str] = "program"
 
+    # NumPyro keeps its handlers in one place for all threads: two that trace would hear each other's sites.
+    one_thread: ClassVar[bool] = True
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ProgramFamily) and self.identity == other.identity
 
@@ -289,7 +292,8 @@ class ProgramFamily(Family):
         given = {**self.sites_at(params), found.latent: values.reshape(shape)}
         trace = drawn(found.model, ((), {**data, **found.fixed}), draw_key, given)
         for site, argument in found.observed:
-            rows = rows.at[:, layout.places(argument)].set(layout.as_entries(argument, trace[site]["value"]))
+            entries = layout.as_entries(argument, trace[site]["value"]).astype(rows.dtype)
+            rows = rows.at[:, layout.places(argument)].set(entries)
         return rows
 
     # -- the M-step
@@ -329,6 +333,8 @@ class ProgramFamily(Family):
     def _pooled(self) -> Values:
         """Every component where all data together say, from several points of the unconstrained space."""
         k, n = self.n_components, len(self._some)
+        if not self.parameters:
+            return {}
         shares = np.full((k, n), 1.0 / k)
         ends = [_climbed(self, self._middle(seed), self._some, shares) for seed in range(3)]
         values, heights = zip(
@@ -354,24 +360,29 @@ class ProgramFamily(Family):
         return dict(self._pooled)
 
     def at_means(self, params: MixtureParams, means: Float[Any, "K d"]) -> Values:
-        """The parameters for the labels of the rows nearest to each point, of what is observed."""
-        x = self._some
+        """The parameters for the labels of the rows nearest to each point, of what is observed; traceable."""
+        xp: Any = jnp if isinstance(means, jax.core.Tracer) else np
+        x = np.where(np.isnan(self._some), 0.0, self._some)
         centre, scale = x.mean(axis=0), np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
-        mine, theirs = self.place((x - centre) / scale), self.place((np.asarray(means, float) - centre) / scale)
-        labels = np.argmin(((mine[:, None] - theirs[None]) ** 2).sum(axis=-1), axis=1)
-        return self.at_clusters(params, x, labels, means)
+        mine, theirs = self.place((x - centre) / scale), self.place((means - centre[None]) / scale[None])
+        labels = xp.argmin(xp.sum((mine[:, None] - theirs[None]) ** 2, axis=-1), axis=1)
+        return self._at_labels(params, self._some, labels)
 
     def at_clusters(self, params: MixtureParams, x: np.ndarray, labels: np.ndarray, means: np.ndarray) -> Values:
         """The parameters for which labels ``(m,)`` of rows ``x (m, d)`` speak, by Newton steps."""
-        k = self.n_components
         if len(x) > _ROWS:
             chosen = np.linspace(0, len(x) - 1, _ROWS).astype(int)
             x, labels = x[chosen], labels[chosen]
+        found = self._at_labels(params, np.asarray(x, float), labels)
+        return {name: np.asarray(value) for name, value in found.items()}
+
+    def _at_labels(self, params: MixtureParams, x: np.ndarray, labels: Any) -> Values:
+        if not self.parameters:
+            return {}
+        k = self.n_components
         # A tenth of the others' share, so that no component is without data.
         shares = 0.9 * (np.arange(k)[:, None] == labels[None]) + 0.1 / k
-        begin = {name: np.asarray(params[name], float) for name in self.parameters}
-        values, _ = _climbed(self, begin, np.asarray(x, float), shares)
-        return {name: np.asarray(value) for name, value in values.items()}
+        return _climbed(self, {name: params[name] for name in self.parameters}, x, shares)[0]
 
     def place(self, x: np.ndarray) -> np.ndarray:
         """The columns that are observed; covariates are no places."""

@@ -1,5 +1,7 @@
 """A NumPyro program is the mixture that it says it is: its rows, its roles, and the fit and posterior of its twin."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -142,6 +144,7 @@ def test_the_fit_is_that_of_the_declared_twin(bound: emjax.Mixture):
     assert [row.name for row in ours.rows][2:] == ["mu[0]", "mu[1]", "sigma[0]", "sigma[1]"]
 
 
+@pytest.mark.slow
 def test_maximum_likelihood_is_that_of_the_declared_twin():
     fit = emjax.fit(emjax.program(normals, prior=None), Y, key=0)
     twin = emjax.fit(emjax.Mixture(emjax.Normal("diag"), 2), Y, key=0)
@@ -149,6 +152,7 @@ def test_maximum_likelihood_is_that_of_the_declared_twin():
     assert fit.prior is None if hasattr(fit, "prior") else fit.mixture.prior is None
 
 
+@pytest.mark.slow
 def test_a_reparametrised_program_has_the_same_maximum_likelihood():
     moved = numpyro.handlers.reparam(normals, config={"mu": LocScaleReparam(0.0)})
     fit = emjax.fit(emjax.program(moved, prior=None), Y, key=0)
@@ -165,6 +169,7 @@ def test_data_come_as_a_mapping_a_tuple_or_an_array(bound: emjax.Mixture):
     assert fit.feature_names == ("y",)
 
 
+@pytest.mark.slow
 def test_covariates_are_compared(regression: emjax.Mixture):
     program = emjax.program(covariates, slope_scale=0.5)
     fit = emjax.fit(program, (Y, T), key=0)
@@ -305,3 +310,42 @@ def test_what_is_masked_may_be_no_number(looks_for_nan: bool):
         for w, m in zip([0.6, 0.4], fit.params.mu, strict=True)
     ]
     np.testing.assert_allclose(fit.score_samples(), scipy.special.logsumexp(expected, axis=0), rtol=1e-6)
+
+
+def shares(y):
+    w = numpyro.sample("w", dist.Dirichlet(jnp.ones(2)))
+    with numpyro.plate("datum", len(y)):
+        z = numpyro.sample("z", dist.Categorical(w))
+        numpyro.sample("y", dist.Normal(jnp.array([-2.0, 1.0])[z], 1.0), obs=y)
+
+
+def test_weights_may_be_all_there_is_to_estimate(tmp_path: Path):
+    fit = emjax.fit(emjax.program(shares), Y, key=0)
+    assert fit.converged
+    with pytest.raises(emjax.ConfigError, match="holds a function, such as a program"):
+        fit.save(tmp_path / "fit.npz")
+
+
+@pytest.mark.slow
+def test_the_posterior_of_one_number_is_that_of_a_grid():
+    program = emjax.program(shares)
+    fit = emjax.fit(program, Y, key=0)
+    own = np.stack([scipy.stats.norm.logpdf(Y, m, 1.0) for m in (-2.0, 1.0)])
+    grid = np.linspace(0.001, 0.999, 999)
+    heights = [scipy.special.logsumexp(own + np.log([[w], [1 - w]]), axis=0).sum() for w in grid]
+    assert abs(fit.params.weights[0] - grid[np.argmax(heights)]) <= 0.001
+    posterior = emjax.sample(program, Y, key=1, chains=4, draws=200)
+    # The posterior of one number, on the same grid.
+    density = np.exp(np.asarray(heights) - np.max(heights))
+    density /= density.sum()
+    error = posterior.params.weights[:, 0].std() / np.sqrt(posterior.diagnostics.min_ess_bulk)
+    assert abs(posterior.params.weights[:, 0].mean() - (grid * density).sum()) <= 4 * error
+    assert posterior.tree["log_prior"]["w"].shape == (4, 200)
+    assert {"prior", "prior_predictive", "posterior_predictive"} <= set(posterior.tree.children)
+
+
+@pytest.mark.slow
+def test_every_kind_of_start_comes_to_the_same_optimum(bound: emjax.Mixture):
+    best = emjax.fit(bound, Y, key=0).objective
+    for kind in ("responsibilities", "short_em"):
+        assert abs(emjax.fit(bound, Y, key=1, starts=kind, n_init=4).objective - best) <= 1e-6
