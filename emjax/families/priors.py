@@ -90,6 +90,11 @@ class Prior(Shown):
             if not self.parameter(site).shared
         )
 
+    @property
+    def fault(self) -> str:
+        """Why it integrates to nothing finite, where that is known without looking at its laws; empty elsewhere."""
+        return ""
+
     def at_sites(self, params: MixtureParams) -> dict[str, Any]:
         """The values of the sites at some parameters."""
         own = {site: self.family.at_site(site, params) for site in self.components}

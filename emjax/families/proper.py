@@ -55,6 +55,8 @@ def check_proper(prior: Prior) -> None:
     ConfigError
         One line that names the site, the law, what is wrong with it, and what to give instead.
     """
+    if prior.fault:
+        raise ConfigError(prior.fault)
     for site, law in prior.items():
         alone = site == WEIGHTS or prior.parameter(site).shared or prior.n_components == 1
         domain = None if site == WEIGHTS else prior.parameter(site).domain

@@ -19,6 +19,7 @@ from jaxtyping import Array
 
 from emjax.errors import DataError, EmjaxError
 from emjax.families.observations import Observations
+from emjax.families.proper import fault_of_distribution
 from emjax.probabilistic import refusals
 from emjax.probabilistic.layout import Layout
 from emjax.probabilistic.refusals import refuse
@@ -120,6 +121,7 @@ def _tried_out(
     _check_supports(found, laws)
     seen = [jax.tree.map(np.asarray, examined(found, few, point)) for point in points]
     reads = not np.allclose(priors, [one.prior for one in seen], rtol=_CLOSE, atol=_CLOSE)
+    found = dataclasses.replace(found, improper=_improper(laws[0], seen[0].slopes_of_terms))
     found = with_roles(found, few, points, laws, seen, component_axis)
     return dataclasses.replace(found, reads_data=reads, template=every if reads else few)
 
@@ -318,6 +320,13 @@ def _check_rows(
 def _first(found: Structure, data: Mapping[str, Any]) -> Any:
     column = found.layout.columns[0]
     return np.moveaxis(data[column.name], column.axis, 0)
+
+
+def _improper(laws: Mapping[str, Any], terms: Mapping[str, Any]) -> str:
+    """The first site whose law does not integrate; a factor, a term that is no site, may make up for it."""
+    if set(terms) - set(laws):
+        return ""
+    return next((name for name, law in laws.items() if fault_of_distribution(law)), "")
 
 
 def _check_supports(found: Structure, laws: list[dict[str, Any]]) -> None:

@@ -55,6 +55,17 @@ class ProgramPrior(Prior):
     def exchangeable(self) -> bool:
         return self.family.structure.exchangeable
 
+    @property
+    def fault(self) -> str:
+        """A site without a proper law, unless a factor outside the plate may make up for it."""
+        found = self.family.structure.improper
+        if not found:
+            return ""
+        return (
+            f"{found!r} of the program has a law that does not integrate, and so has the posterior, since a component "
+            "may hold no data: give it a proper one, such as numpyro.distributions.Normal(0, 10); EM takes it as it is"
+        )
+
     def at_sites(self, params: MixtureParams) -> dict[str, Any]:
         """The values of the program's own sites."""
         return self.family.sites_at(params)

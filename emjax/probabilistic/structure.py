@@ -65,6 +65,8 @@ class Structure:
         Whether the order of components changes nothing.
     reads_data
         Whether the prior depends on the data.
+    improper
+        A site whose law does not integrate, where no factor outside the plate may make up for it.
     smooth
         Whether densities have second derivatives by automatic differentiation: a probability of zero, as that of
         ``Bernoulli(z * p)`` with ``z = 0``, has none.
@@ -87,6 +89,7 @@ class Structure:
     exchangeable: bool = False
     reads_data: bool = False
     smooth: bool = True
+    improper: str = ""
 
     @property
     def n_components(self) -> int:

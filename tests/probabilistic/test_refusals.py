@@ -269,3 +269,18 @@ def test_arguments_out_of_range():
     ):
         with pytest.raises(emjax.ConfigError, match=message):
             emjax.program(**arguments)
+
+
+def without_integral(y):
+    mu = numpyro.sample("mu", dist.ImproperUniform(dist.constraints.real, (), (2,)))
+    w = weights()
+    with numpyro.plate("datum", len(y)):
+        z = numpyro.sample("z", dist.Categorical(w))
+        numpyro.sample("y", dist.Normal(mu[z], 1.0), obs=y)
+
+
+def test_an_improper_posterior_is_refused_and_fitted():
+    program = emjax.program(without_integral)
+    assert emjax.fit(program, Y, key=0, n_init=2).converged
+    with pytest.raises(emjax.ConfigError, match="'mu' of the program has a law that does not integrate"):
+        emjax.sample(program, Y, key=0)
