@@ -277,7 +277,7 @@ def _has_another_map(fit: Fit, posterior: Posterior) -> bool:
     return not same_prior(fit, posterior) and same_prior(posterior.map_fit, posterior)
 
 
-def _loo(posterior: Posterior, tell: Callable[[str], None]) -> dict[str, Any]:
+def _loo(posterior: Posterior, tell: Callable[[str], None]) -> dict[str, Any] | None:
     tell("PSIS-LOO")
     return psis_loo(posterior)
 

@@ -13,7 +13,7 @@ from emjax.bayes.posterior import Posterior
 from emjax.metrics.predictive import log_mean_exp
 
 
-def psis_loo(posterior: Posterior) -> dict[str, Any]:
+def psis_loo(posterior: Posterior) -> dict[str, Any] | None:
     """PSIS-LOO of the mixture with labels summed out (Vehtari, Gelman and Gabry, Statistics and Computing 27, 2017).
 
     Of many data (`emjax.bayes.draws.ALL_ROWS`) it is estimated from some, drawn at random: the log density at the
@@ -22,7 +22,7 @@ def psis_loo(posterior: Posterior) -> dict[str, Any]:
 
     Returns
     -------
-    dict
+    dict, or None where hardly any two draws differ (those of a poor Laplace mixture): they have no tail to smooth
         ``value`` and ``standard_error``, ``effective_parameters``, ``largest_pareto_k``, ``n_pareto_k_high``; and
         ``n_rows`` and ``subsampling_error`` (the part of the standard error that the sample makes), None for all data.
     """
@@ -34,13 +34,15 @@ def psis_loo(posterior: Posterior) -> dict[str, Any]:
     with warnings.catch_warnings():
         # The warning about high Pareto k is said in numbers instead.
         warnings.simplefilter("ignore", UserWarning)
-        loo = arviz_stats.loo(
-            xr.DataTree.from_dict(
-                {"posterior": posterior.sampled["posterior"].to_dataset(), "log_likelihood": pointwise}
-            ),
-            pointwise=True,
-            reff=efficiency if efficiency > 0 else 1.0,
-        )
+        tree = {"posterior": posterior.sampled["posterior"].to_dataset(), "log_likelihood": pointwise}
+        try:
+            loo = arviz_stats.loo(
+                xr.DataTree.from_dict(tree), pointwise=True, reff=efficiency if efficiency > 0 else 1.0
+            )
+        except ValueError as error:
+            if "tail values" not in str(error):
+                raise
+            return None
     weights = posterior.map_fit.samples.weights
     own = np.ones(len(rows)) if weights is None else weights[rows]
     shapes = np.asarray(loo.pareto_k)[own > 0]

@@ -15,15 +15,17 @@ from pydantic_core import PydanticUndefined
 from emjax.experiments.config.data import SourceData
 from emjax.experiments.config.methods import EmMethod, SamplerMethod
 from emjax.experiments.config.model import Model
+from emjax.experiments.config.programs import ProgramModel
 from emjax.experiments.config.schema import Output, Study
 
-EM, SAMPLER = "em", "sampler"
-"""What stands in a key for the method of a command that is EM, or that samples."""
+EM, SAMPLER, PROGRAM = "em", "sampler", "program"
+"""What stands in a key for the method of a command that is EM, or that samples, and for a model that is a program."""
 
 _RUN, _STUDY = "Run", "Study"
 _TABLES: dict[str, tuple[type[BaseModel], str]] = {
     "data": (SourceData, "Model"),
     "model": (Model, "Model"),
+    PROGRAM: (ProgramModel, "Program"),
     EM: (EmMethod, "EM"),
     SAMPLER: (SamplerMethod, "MCMC"),
     "output": (Output, _RUN),
@@ -43,6 +45,7 @@ class ConfigOption:
     help: str = ""  # where it is not the first words of the schema on the setting
     # What the setting is for what is given, where these are not the same; with ``{True: ...}`` it is a flag.
     values: Mapping[Any, Any] = dataclasses.field(default_factory=dict)
+    repeated: str = ""  # how it is written where it may stand several times
 
     @property
     def written(self) -> str:
@@ -64,7 +67,7 @@ class ConfigOption:
         elif takes is bool:
             long = f"{long}/--no-{self.name}"
         text = self.help or ("" if field is None else _help(field, names))
-        metavar = {bool: "", int: "N", float: "X", str: "NAME" if names else "TEXT"}[takes]
+        metavar = self.repeated or {bool: "", int: "N", float: "X", str: "NAME" if names else "TEXT"}[takes]
         option = typer.Option(
             *filter(None, (self.short, long)),
             metavar=metavar,
@@ -72,6 +75,8 @@ class ConfigOption:
             autocompletion=_completer(names) if names else None,
             rich_help_panel=panel,
         )
+        if self.repeated:
+            takes = list[str]
         return Parameter(self.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[takes | None, option])
 
 
@@ -82,6 +87,12 @@ OPTIONS = (
     ConfigOption("components", "model.n_components", short="-k"),
     ConfigOption("family", "model.family"),
     ConfigOption("covariance", "model.covariance"),
+    ConfigOption("program", "program.program", help="A Python file whose model() is a NumPyro program."),
+    ConfigOption(
+        "argument", "program.arguments", help="What model() is called with; repeatable.", repeated="KEY=VALUE"
+    ),
+    ConfigOption("latent", "program.latent", help="The site of the latent (the only one)."),
+    ConfigOption("plate", "program.plate", help="The plate of the data (the latent's)."),
     ConfigOption("columns", "data.columns", help="The columns to use, as in A,B or 0,2."),
     ConfigOption("header", "data.header"),
     ConfigOption("weights", "data.weights"),
@@ -157,7 +168,7 @@ def config_command(name: str, doc: str, run: Callable[[str, dict[str, Any]], int
         "no_cache": (NoCache, False),
     }
     parameters = [
-        Parameter("data", Parameter.KEYWORD_ONLY, annotation=Data),
+        Parameter("data", Parameter.KEYWORD_ONLY, default=None, annotation=Data),
         *(option.parameter() for option in OPTIONS if name in option.commands.split()),
         *(Parameter(key, Parameter.KEYWORD_ONLY, default=one[1], annotation=one[0]) for key, one in shared.items()),
     ]
@@ -173,9 +184,12 @@ def flag(*names: str, help: str, panel: str | None = _RUN) -> Any:
 
 
 Data = Annotated[
-    str,
+    str | None,
     typer.Argument(
-        metavar="DATA", help="A bundled name, a CSV, Parquet, Arrow or NumPy file, or -.", autocompletion=data_names
+        metavar="DATA",
+        help="A bundled name, a CSV, Parquet, Arrow or NumPy file, or -; left out with --program: its own data.",
+        autocompletion=data_names,
+        show_default=False,
     ),
 ]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder (runs/DATA-kK).", rich_help_panel=_RUN)]

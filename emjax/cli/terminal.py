@@ -1,6 +1,7 @@
 """What the commands print for a person: made for 80 columns, the answer first."""
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,9 @@ def subject(
     n_samples, n_features = shape
     k, family, covariance = (model[key] for key in ("n_components", "family", "covariance"))
     about = f"{name} ({n_samples} x {n_features})"
-    if k is not None:
+    if model.get("program") is not None:
+        about += f", program {os.path.basename(model['program'])} with {k} values of its label"
+    elif k is not None:
         kind = "" if family is None else f"{in_words(family)} "
         about += f", {k} {kind}component{'' if k == 1 else 's'}"
     about += f", {covariance} covariance" if covariance else ""

@@ -77,6 +77,11 @@ class Family(abc.ABC):
         return True
 
     @property
+    def has_marginals(self) -> bool:
+        """Whether there is a density of each column alone, which figures draw."""
+        return True
+
+    @property
     def own_axes(self) -> Mapping[str, bool]:
         """Parameters with axes of their own, not of features, and of each whether all components share it."""
         return {}

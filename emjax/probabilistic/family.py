@@ -28,13 +28,14 @@ from emjax.families.laws import Law
 from emjax.families.observations import Observations
 from emjax.families.parameters import MixtureParams, Parameter, Values
 from emjax.families.priors import WEIGHTS
+from emjax.matrix import has_names
 from emjax.moments import Summary
 from emjax.probabilistic.layout import given_arguments
 from emjax.probabilistic.prior import Outside, ProgramPrior
 from emjax.probabilistic.running import drawn
 from emjax.probabilistic.structure import Structure
 from emjax.probabilistic.supports import domain_of
-from emjax.samples import Samples
+from emjax.samples import Samples, as_samples
 from emjax.scope import computing
 
 _ROWS = 2_000
@@ -123,6 +124,18 @@ class ProgramFamily(Family):
     def joint(self) -> bool:
         """Whether components cannot be moved one by one."""
         return self.structure.joint
+
+    @property
+    def discrete(self) -> bool:
+        """Whether all columns are whole numbers that the program draws."""
+        columns, drawn_of = self.structure.layout.columns, {argument for _, argument in self.structure.observed}
+        return all(column.name in drawn_of and np.dtype(column.dtype).kind in "iub" for column in columns)
+
+    @property
+    def has_marginals(self) -> bool:
+        """Whether there is but one column, and it is drawn: of more, a program says nothing of one alone."""
+        columns, observed = self.structure.layout.columns, self.structure.observed
+        return self.n_columns == 1 and {argument for _, argument in observed} == {columns[0].name}
 
     @property
     def smooth(self) -> bool:
@@ -226,16 +239,29 @@ class ProgramFamily(Family):
 
     def rows_of(self, x: Any) -> Any:
         """The program's data as a matrix with the names of its arguments."""
-        if isinstance(x, Samples):
-            return x
         layout = self.structure.layout
-        if isinstance(x, np.ndarray) and x.ndim == 2 and x.shape[1] == self.n_columns and len(layout.columns) > 1:
+        if isinstance(x, np.ndarray) and x.ndim == 2 and x.shape[1] == self.n_columns and self._of_rows:
             return Samples(np.ascontiguousarray(x, float), layout.labels)
+        if isinstance(x, Samples) or has_names(x):
+            table = x if isinstance(x, Samples) else as_samples(x, missing=True, n_components=self.n_components)
+            if table.feature_names == layout.labels and (layout.holes or not table.has_holes):
+                return table
+            return dataclasses.replace(table, values=self._packed(table), feature_names=layout.labels, level_names=None)
+        return Samples(self._packed(x), layout.labels)
+
+    @property
+    def _of_rows(self) -> bool:
+        """Whether a matrix with all columns can be nothing but that."""
+        columns = self.structure.layout.columns
+        return len(columns) > 1 or columns[0].axis == 0
+
+    def _packed(self, x: Any) -> np.ndarray:
+        layout = self.structure.layout
         given = given_arguments(self.structure.model, x, self.structure.fixed)
         missing = [column.name for column in layout.columns if column.name not in given]
         if missing:
             raise DataError(f"the argument {missing[0]!r} of the program is missing: give it with the data")
-        return Samples(layout.packed(given), layout.labels)
+        return layout.packed(given)
 
     def params(self, **values: Any) -> Values:
         """Checked parameters: a number or an array for each site, components first where it has an axis of them."""

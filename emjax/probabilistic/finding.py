@@ -85,6 +85,11 @@ def find_structure(
     every: Mapping[str, Any] = layout_rows(layout, packed)
     few = layout_rows(layout, packed[some])
     trace = _tried(first_run, model, {**every, **constants}, fixed)
+    observed = _observed(trace, frame.name, every)
+    # Whole numbers of a law of real ones are rounded ones: data that are drawn from it are none.
+    if real := {argument for site, argument in observed if not trace[site]["fn"].support.is_discrete}:
+        layout = layout.with_floats(real)
+        every, few = layout_rows(layout, packed), layout_rows(layout, packed[some])
     found = Structure(
         model=model,
         fixed={**fixed, **constants},
@@ -94,7 +99,7 @@ def find_structure(
         values=refusals.values_of(trace[label], label),
         n_dims=len(trace[label]["fn"].batch_shape),
         plate_dim=frame.dim,
-        observed=_observed(trace, frame.name, every),
+        observed=observed,
         template=every,
         sites=_sites(trace, label, frame.name, component_axis),
     )

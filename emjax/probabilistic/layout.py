@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -62,13 +62,31 @@ def given_arguments(model: Callable[..., Any], data: Any, fixed: Mapping[str, An
 
 
 def _of_table(table: Samples, names: list[str], needed: list[str]) -> dict[str, Any]:
-    columns = dict(zip(table.feature_names, table.values.T, strict=True))
+    columns = {name: _whole(column) for name, column in zip(table.feature_names, table.values.T, strict=True)}
     found = {name: columns.pop(name) for name in names if name in columns}
-    left = [name for name in needed if name not in found] or [name for name in names if name not in found][:1]
+    # ``y[0, 1]`` is an entry of an array, as a layout itself names its columns.
+    for name in [name for name in names if name not in found]:
+        entries = [each for each in columns if each.startswith(f"{name}[") and each.endswith("]")]
+        index = [tuple(map(int, each[len(name) + 1 : -1].split(","))) for each in entries if _is_index(each)]
+        if entries and index == list(np.ndindex(*(np.max(index, axis=0) + 1))):
+            array = np.stack([columns.pop(each) for each in entries], axis=1)
+            found[name] = array.reshape(len(array), *(np.max(index, axis=0) + 1))
+    # Settings with a default get a column only where nothing else could.
+    left = [name for name in needed if name not in found] or ([] if found else names[:1])
     if columns and len(left) == 1:
         rest = list(columns.values())
         found[left[0]] = rest[0] if len(rest) == 1 else np.stack(rest, axis=1)
     return found
+
+
+def _whole(column: np.ndarray) -> np.ndarray:
+    """A column of a table as whole numbers where it holds nothing else: they may be counts, labels or places."""
+    whole = np.isfinite(column).all() and (column == np.round(column)).all() and (np.abs(column) < 2.0**53).all()
+    return column.astype(int) if whole else column
+
+
+def _is_index(label: str) -> bool:
+    return all(part.strip().isdigit() for part in label[label.index("[") + 1 : -1].split(","))
 
 
 def _listed(names: list[str]) -> str:
@@ -127,6 +145,10 @@ class Layout:
     def labels(self) -> tuple[str, ...]:
         """The names of all columns of the matrix."""
         return tuple(label for column in self.columns for label in column.labels)
+
+    def with_floats(self, names: Collection[str]) -> Layout:
+        """The same with some of the arguments in float64, whatever they were given in."""
+        return Layout(tuple(dataclasses.replace(c, dtype="<f8") if c.name in names else c for c in self.columns))
 
     def packed(self, arguments: Mapping[str, Any]) -> np.ndarray:
         """The matrix ``(n, d)``, float64."""

@@ -191,11 +191,18 @@ def _subject(fit: Fit) -> str:
     """What was fitted to what, in words."""
     mixture = fit.mixture
     structure = mixture.family.structured
+    data = f"{count(fit.n_samples, 'observation')} of {listed(list(fit.feature_names))}"
+    if mixture.family.own_prior() is not None:
+        return f"A NumPyro program whose label has {count(mixture.n_components, 'value')}, {data}"
     components = count(mixture.n_components, f"{in_words(mixture.family.name)} component")
     shape = f" with {structure} covariance" if structure and (len(fit.feature_names) > 1 or structure == "tied") else ""
-    return (
-        f"A mixture of {components}{shape}, {count(fit.n_samples, 'observation')} of {listed(list(fit.feature_names))}"
-    )
+    return f"A mixture of {components}{shape}, {data}"
+
+
+_WITHOUT_DENSITIES = (
+    "No density is drawn: of a program with covariates, or with several numbers to a datum, there is none of one "
+    "column alone. What was estimated stands below, and whose data they are."
+)
 
 
 def _pictures(source: Comparison | Fit) -> dict[str, Any]:
@@ -203,15 +210,18 @@ def _pictures(source: Comparison | Fit) -> dict[str, Any]:
     from emjax.report.drawing import assignments, band, chains, density, em_trace, forest, labels, modes, ranks
     from emjax.result import Fit
 
+    marginals = (source if isinstance(source, Fit) else source.fit).mixture.family.has_marginals
     found: dict[str, Any] = {
-        "densities": [density.density_picture(source)],
+        "densities": [density.density_picture(source)] if marginals else [],
+        "without_densities": "" if marginals else _WITHOUT_DENSITIES,
         "assignments": list(assignments.assignment_pictures(source)),
         "em_trace": em_trace.em_trace_picture(source if isinstance(source, Fit) else source.fit),
     }
     if isinstance(source, Fit):
         return found
     posterior = source.posterior
-    found["densities"] += filter(None, [band.band_picture(source)])
+    if marginals:
+        found["densities"] += filter(None, [band.band_picture(source)])
     return {
         **found,
         "forest": forest.forest_picture(source),

@@ -12,6 +12,7 @@ from emjax.cli.exits import EXIT_NOT_CONVERGED, EXIT_OK
 from emjax.cli.options import (
     EM,
     OPTIONS,
+    PROGRAM,
     SAMPLER,
     Bars,
     DryRun,
@@ -55,9 +56,12 @@ def run_options(command: str, given: dict[str, Any]) -> int:
     from emjax.experiments.config.reading import Declared, overridden
     from emjax.experiments.plan.cells import checked_study
 
-    tree: dict[str, Any] = {"data": {"source": given["data"]}, "model": {}, "methods": COMMANDS[command][1]}
+    tree: dict[str, Any] = {"model": {}, "methods": COMMANDS[command][1]}
+    if given["data"] is not None:
+        tree["data"] = {"source": given["data"]}
     places: dict[str, Any] = {EM: ("methods", 0), SAMPLER: ("methods", len(tree["methods"]) - 1), "": ()}
-    display = {"data.source": "DATA"}
+    places[PROGRAM] = ("model",)
+    display = {"data.source": "DATA", "data": "DATA"}
     for option in OPTIONS:
         if option.name not in given:
             continue
@@ -71,12 +75,29 @@ def run_options(command: str, given: dict[str, Any]) -> int:
             value = option.values[value if value is True else one_of(option.written, value, option.values)]
         elif option.name == "columns":
             value = split_columns(value)
+        elif option.name == "argument":
+            value = _arguments(value)
+            if not value:
+                continue
         tree = put(tree, location, value)
     # Maximum likelihood, unless the options or `--set model.prior` say otherwise.
     declared = Declared(tree, f"emjax {command}", em_follows_prior="prior" in given and given["prior"] is None)
     study = checked_study(overridden(declared, given["set_"] or ()), display)
     console = Console(quiet=given["quiet"], json=given["json"], progress=given["progress"])
     return execute(study, console, overwrite=given["overwrite"], cache=not given["no_cache"])
+
+
+def _arguments(given: list[str]) -> dict[str, Any]:
+    """What ``--argument KEY=VALUE`` says, each value read as TOML."""
+    from emjax.experiments.config.overrides import parsed_value
+
+    found = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise ConfigError(f"--argument {printable(text)}: write a name, '=' and a value, as in n_components=3")
+        found[name.strip()] = parsed_value(value.strip())
+    return found
 
 
 def run_config(
@@ -95,7 +116,7 @@ def run_config(
 ) -> int:
     """Run a config file; a study goes on where it was stopped.
 
-    Runs the Python file that the config names as its model, if it names one.
+    Runs the Python file that the config names as its model or its program, if it names one.
     """
     from emjax.experiments.config.reading import read_study
     from emjax.experiments.config.schema import single_task

@@ -28,7 +28,7 @@ from emjax.experiments.archive.door import (
     read_toml,
 )
 from emjax.experiments.archive.shapes import Declaration
-from emjax.experiments.config.data import SourceData
+from emjax.experiments.config.data import ProgramData, SourceData
 from emjax.experiments.config.parts import GeneratorData
 from emjax.experiments.config.refusals import refusal
 from emjax.experiments.config.schema import Study, resolved
@@ -125,6 +125,8 @@ def data_in_a_word(study: Study) -> str:
         return os.path.basename(data.generator)
     if isinstance(data, SourceData):
         return os.path.basename(data.source)
+    if isinstance(data, ProgramData):
+        return "the program's own"
     return "drawn from the prior" if data.kind == "prior" else "simulated"
 
 

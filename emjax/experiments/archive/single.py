@@ -136,7 +136,21 @@ class SingleRun(Shown):
     def _held(self) -> Mapping[str, Any]:
         if self.newer is not None:
             raise NewerError(self.newer)
+        if FILE not in self.environment.get("files", {}):
+            raise ConfigError(f"{printable(self.folder)}: {self._without_objects}")
         return read_objects(self.folder, self.environment, self.data)
+
+    @property
+    def _without_objects(self) -> str:
+        """Why fit, posterior and comparison do not come back, and what does."""
+        program = self.model.get("program")
+        if program is None:
+            return f"holds no {FILE}, because its family is one of a model file"
+        return (
+            f"its model is the program {printable(program)}, which opening does not run, so fit, posterior and "
+            "comparison do not come back; its documents, its page and the draws in "
+            f"{TREE} are here, and emjax rerun computes it anew"
+        )
 
     def __repr__(self) -> str:
         return f"SingleRun({str(self.folder)!r}: {self.task} of {self.data_name}, {self.ended})"
@@ -282,13 +296,18 @@ def read_data(declared: Any, environment: Mapping[str, Any], config: Path) -> Da
     from pydantic import TypeAdapter, ValidationError
 
     from emjax.environment import fingerprint_of
-    from emjax.experiments.config.data import Data, SimulatedData, SourceData
+    from emjax.experiments.config.data import Data, ProgramData, SimulatedData, SourceData
     from emjax.experiments.work.loading import load_data
 
     try:
         data = TypeAdapter(Data).validate_python(declared)
     except ValidationError:
         raise damaged(config, "data") from None
+    if isinstance(data, ProgramData):
+        raise DataError(
+            f"{printable(config.parent)}: its data are made by data(seed={data.seed}) of its program, which opening "
+            "does not run: call it yourself"
+        )
     if not isinstance(data, SourceData | SimulatedData):  # no single run has others, and nothing is run here
         raise damaged(config, "data")
     with warnings.catch_warnings():
@@ -325,7 +344,7 @@ def read_objects(folder: Path, environment: Mapping[str, Any], data: Dataset) ->
     path = folder / FILE
     content = _content(path, environment)
     if content is None:
-        raise ConfigError(f"{printable(folder)}: holds no {FILE}, because its family is one of a model file")
+        raise ConfigError(f"{printable(folder)}: holds no {FILE}")
     document = read_json(path, content)
     newer = newer_note(path, document, FILE_FORMAT)
     if newer is not None:

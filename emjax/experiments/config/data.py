@@ -235,6 +235,21 @@ class PriorData(Section):
         return name
 
 
+class ProgramData(Section):
+    """The data that a program brings: what ``data(seed)`` in the file of the study's ``[model] program`` returns.
+
+    Replicate r has the seed ``seed + r``; of published data all are the same.
+    """
+
+    kind: Literal["program"]
+    seed: Seed = Field(default=0, description="what data() is called with for the first replicate")
+
+    @property
+    def plain(self) -> bool:
+        """Whether all rows are taken as they are."""
+        return True
+
+
 def data_kind(data: Any) -> str:
     """The variant that a ``data`` table declares by its ``kind``, or by the generator or the source that it names."""
     default = "generator" if isinstance(data, dict) and "generator" in data else "source"
@@ -246,6 +261,7 @@ Data = Annotated[
     Annotated[SourceData, Tag("<source>")]
     | Annotated[SimulatedData, Tag("<simulate>")]
     | Annotated[GeneratorData, Tag("<generator>")]
-    | Annotated[PriorData, Tag("<prior>")],
+    | Annotated[PriorData, Tag("<prior>")]
+    | Annotated[ProgramData, Tag("<program>")],
     tagged(data_kind),
 ]

@@ -10,7 +10,8 @@ import numpy as np
 
 from emjax.catalogue import OF_MATRICES
 from emjax.errors import ConfigError
-from emjax.experiments.config.model import FileModel, LawTable, Model, PriorTable
+from emjax.experiments.config.model import AnyModel, FileModel, LawTable, PriorTable
+from emjax.experiments.config.programs import ProgramModel, program_of, resolved_program
 from emjax.experiments.config.python_files import absolute, build_from_file, content_of
 from emjax.wording import printable
 
@@ -19,15 +20,19 @@ if TYPE_CHECKING:
     from emjax.mixture import Mixture, Prior
 
 
-def resolved_model(model: Model | FileModel) -> dict[str, Any]:
+def resolved_model(model: AnyModel) -> dict[str, Any]:
     """The model section of a spec: every setting in force as plain JSON values.
 
     ``family``, ``covariance`` (where there is one), ``n_components`` and ``prior`` (``"none"``, ``"default"`` or a
     table); for a model file also ``file`` (its absolute path), ``sha256`` (of its content) and ``arguments``, and
     ``prior`` only where the config overrides that of the mixture that it builds.
 
-    Raises ConfigError for a file that builds no mixture.
+    Of a program as `resolved_program` has it.
+
+    Raises ConfigError for a file that builds no mixture or is no program.
     """
+    if isinstance(model, ProgramModel):
+        return resolved_program(model)
     prior = model.prior.model_dump(exclude_none=True) if isinstance(model.prior, PriorTable) else model.prior
     tree = {"family": model.family, "n_components": model.n_components, "covariance": model.structure, "prior": prior}
     if isinstance(model, FileModel):
@@ -38,14 +43,17 @@ def resolved_model(model: Model | FileModel) -> dict[str, Any]:
     return {key: value for key, value in tree.items() if value is not None}
 
 
-def mixture_of(model: Mapping[str, Any], *, with_prior: bool) -> Mixture:
+def mixture_of(model: Mapping[str, Any], *, with_prior: bool) -> Any:
     """The mixture that the model section of a spec (see `resolved_model`) declares.
 
+    Of a program it is an `emjax.Program`, which becomes a mixture with data (`mixture_for`).
     Without its prior it has ``prior=None``: maximum likelihood. With, it has that of its file, or ``"default"``, in
     whose place `prior_of` gives the one that the section declares, scaled by the data.
 
     Raises ConfigError for a model file that cannot be run, builds no mixture, or no longer has its ``sha256``.
     """
+    if "program" in model:
+        return program_of(model, with_prior=with_prior)
     if "file" not in model:
         from emjax.families import FAMILIES
         from emjax.mixture import Mixture
@@ -117,8 +125,11 @@ def check_prior(model: Mapping[str, Any], n_features: int) -> None:
 
 
 def mixture_for(model: Mapping[str, Any], x: Any, *, with_prior: bool) -> Mixture:
-    """`mixture_of` with the prior that `prior_of` gives for some data."""
+    """`mixture_of` with the prior that `prior_of` gives for some data; a program as it is declared for them."""
     mixture = mixture_of(model, with_prior=with_prior)
+    if "program" in model:
+        declared: Mixture = mixture.declared(x)
+        return declared
     return dataclasses.replace(mixture, prior=prior_of(model, mixture, x)) if with_prior else mixture
 
 

@@ -16,7 +16,8 @@ from emjax.catalogue import (
     family_list,
     is_structured,
 )
-from emjax.experiments.config.fields import Arguments, Misplaced, Positive, PythonFile, Section, bounded, tagged
+from emjax.experiments.config.fields import Arguments, Misplaced, Positive, PythonFile, Section, Text, bounded, tagged
+from emjax.experiments.config.programs import ProgramModel
 from emjax.nearest import nearest, suggestion
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -209,18 +210,30 @@ class FileModel(Section):
 
 
 def model_kind(model: Any) -> str:
-    """The variant of a ``model`` table: one that names a file, or one that declares the mixture itself."""
-    named = "file" in model if isinstance(model, dict) else isinstance(model, FileModel)
-    return "file" if named else "declared"
+    """The variant of a ``model`` table: one that names a program or a file, or one that declares the mixture itself."""
+    for name, kind in _NAMED.items():
+        if name in model if isinstance(model, dict) else isinstance(model, kind):
+            return name
+    return "declared"
 
 
-ModelSetting = Annotated[Annotated[Model, Tag("<declared>")] | Annotated[FileModel, Tag("<file>")], tagged(model_kind)]
+_NAMED: dict[str, type[Section]] = {"program": ProgramModel, "file": FileModel}
+"""Models that a Python file is, by the key that names it."""
+
+AnyModel = Model | FileModel | ProgramModel
+
+ModelSetting = Annotated[
+    Annotated[Model, Tag("<declared>")]
+    | Annotated[FileModel, Tag("<file>")]
+    | Annotated[ProgramModel, Tag("<program>")],
+    tagged(model_kind),
+]
 
 
 class ModelChange(Section):
     """What a method fits in place of the study's model: its keys are those of ``[model]``, and stand before them.
 
-    Where the family or the file is another one, only the number of components is taken from ``[model]``.
+    Where the family, the file or the program is another one, only the number of components is taken from ``[model]``.
     """
 
     family: FamilyName | None = Field(default=None, description="as in [model]")
@@ -229,22 +242,26 @@ class ModelChange(Section):
     prior: PriorSetting | None = Field(default=None, description="as in [model]")
     file: PythonFile | None = Field(default=None, description="as in [model]")
     arguments: Arguments | None = Field(default=None, description="as in [model]")
+    program: PythonFile | None = Field(default=None, description="as in [model]")
+    latent: Text | None = Field(default=None, description="as in [model]")
+    plate: Text | None = Field(default=None, description="as in [model]")
 
-    def applied(self, model: Model | FileModel) -> Model | FileModel:
+    def applied(self, model: AnyModel) -> AnyModel:
         """The model with what is given here in place. Raises Misplaced, ``at`` the key in this table."""
         given = self.model_dump(exclude_none=True)
         below = model.model_dump(exclude_unset=True, exclude_none=True)
-        if "file" in given:
+        if model_kind(given) in _NAMED:
             kept = {}
-        elif "family" in given and (isinstance(model, FileModel) or given["family"] != model.family):
-            kept = {} if isinstance(model, FileModel) else {"n_components": model.n_components}
+        elif "family" in given and not (isinstance(model, Model) and given["family"] == model.family):
+            kept = {"n_components": model.n_components} if isinstance(model, Model) else {}
         else:
             kept = below
-        for key in {**kept, **given} if "file" in {**kept, **given} else ():
-            if key not in FileModel.model_fields:
-                raise Misplaced(f"{key} does not go with a file, whose build() decides it: leave it out", key)
+        together = {**kept, **given}
+        for key in together if (kind := model_kind(together)) in _NAMED else ():
+            if key not in _NAMED[kind].model_fields:
+                raise Misplaced(f"{key} does not go with {DECIDED_BY[kind]}: leave it out", key)
         try:
-            merged: Model | FileModel = MODEL.validate_python({**kept, **given})
+            merged: AnyModel = MODEL.validate_python(together)
         except ValidationError as error:
             found = error.errors(include_url=False)[0]
             cause = found.get("ctx", {}).get("error")
@@ -253,4 +270,7 @@ class ModelChange(Section):
         return merged
 
 
-MODEL: TypeAdapter[Model | FileModel] = TypeAdapter(ModelSetting, config=ConfigDict(defer_build=True))
+DECIDED_BY = {"file": "a file, whose build() decides it", "program": "a program, whose arguments decide it"}
+"""Why other settings of a model do not go with a Python file."""
+
+MODEL: TypeAdapter[AnyModel] = TypeAdapter(ModelSetting, config=ConfigDict(defer_build=True))

@@ -103,7 +103,7 @@ def apply_override(tree: Mapping[str, Any], override: str) -> tuple[dict[str, An
         raise ConfigError(f"{shown(override)}: write a key, '=' and a value, as in model.n_components=3")
     try:
         location = locate(tree, names)
-        return put(tree, location, _parse_value(text.strip())), location
+        return put(tree, location, parsed_value(text.strip())), location
     except LookupError as error:
         raise ConfigError(f"{shown(override)}: {error.args[0]}") from None
 
@@ -165,7 +165,8 @@ def put(tree: Mapping[str, Any], location: Location, value: Any) -> dict[str, An
     return result
 
 
-def _parse_value(text: str) -> Any:
+def parsed_value(text: str) -> Any:
+    """A value of the command line: TOML, else the text."""
     try:
         parsed = read_toml(f"value = {text}\n")
     except (ValueError, RecursionError):

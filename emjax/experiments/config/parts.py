@@ -156,7 +156,8 @@ def python_files_of(config: Any) -> list[str]:
     methods = getattr(config, "methods", ())
     models = (config.model, *(method.model for method in methods))
     parts = (*models, config.data, *methods, *getattr(config, "measures", ()))
-    return [part.file for part in parts if getattr(part, "file", None) is not None]
+    named = (getattr(part, key, None) for part in parts for key in ("file", "program"))
+    return [file for file in named if file is not None]
 
 
 def declared_part(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import Any
 from emjax.experiments.config.sweeps import TABLES
 
 PATHS = (
-    *("data.source", "data.generator", "model.file", "output.dir"),
-    *("methods.file", "methods.model.file", "measures.file"),
+    *("data.source", "data.generator", "model.file", "model.program", "output.dir"),
+    *("methods.file", "methods.model.file", "methods.model.program", "measures.file"),
 )
 """Settings that may be the path of a file or a folder, relative to the config that they stand in."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import inspect
 import json
 import os
 import sys
@@ -25,7 +26,13 @@ if TYPE_CHECKING:
 GROUPS = {"generator": "emjax.generators", "method": "emjax.methods", "measure": "emjax.measures"}
 """The groups of entry points under which packages offer parts of studies."""
 
-_KEYS = {"model": "model.file", "generator": "data.generator", "method": "methods.file", "measure": "measures.file"}
+_KEYS = {
+    "model": "model.file",
+    "program": "model.program",
+    "generator": "data.generator",
+    "method": "methods.file",
+    "measure": "measures.file",
+}
 
 _MOST_BYTES = 2**20
 """The largest file that is run."""
@@ -134,6 +141,23 @@ def _check_names(file: str, content: bytes, function: str) -> None:
         there = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
         others = f" ({suggestion(function, there)})" if there else ""
         raise ConfigError(f"{_lacks(file, function)}; {_NAME_ANOTHER}{others}")
+
+
+def function_in(file: str, what: str, name: str, remedy: str) -> Callable[..., Any]:
+    """A function of a Python file, which is run, once for each content.
+
+    Raises ConfigError where it cannot be read or run, or, with the ``remedy``, has no such function.
+    """
+    content, sha256 = content_of(file, what)
+    return _function(absolute(file), sha256, content, name, remedy)
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """What a user's function takes; anything, where it does not say."""
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return inspect.signature(lambda *_, **__: None)
 
 
 _NAME_ANOTHER = "define it, or name another with function"

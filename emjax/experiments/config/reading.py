@@ -193,7 +193,7 @@ def _merge(base: dict[str, Any], top: dict[str, Any], place: Location) -> dict[s
 def _changes_kind(place: Location, base: dict[str, Any], top: dict[str, Any]) -> bool:
     """Whether a table declares another variant than the one it extends, whose keys would not fit it."""
     if place == ("model",):
-        return model_kind(top) == "file" and model_kind(base) != "file"
+        return model_kind(top) != "declared" and model_kind(base) != model_kind(top)
     if place == ("data",):
         return ("kind" in top or "generator" in top) and data_kind(top) != data_kind(base)
     return "kind" in top and top["kind"] != base.get("kind")

@@ -101,6 +101,8 @@ def _remedy(location: Location, key: str, tag: str, tables: _Tables) -> str:
         return f"it is written as {_MOVED[name]}"
     owners = [model for model in variants.values() if name in model.model_fields]
     if owners and table == ("model",):
+        if tag == "<program>":
+            return "it does not go with model.program: what that takes stands in model.arguments"
         return "it does not go with model.file, whose build() decides it: leave one of them out"
     if owners:
         return f"it is for kind {', '.join(kind for model in owners for kind in _kinds(model))}"

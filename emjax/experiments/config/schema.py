@@ -16,12 +16,13 @@ from pydantic import Field, model_validator
 
 from emjax.catalogue import FAMILY_ENTRIES, in_words, is_structured
 from emjax.errors import ConfigError
-from emjax.experiments.config.data import Data, PriorData, SimulatedData, SourceData
+from emjax.experiments.config.data import Data, PriorData, ProgramData, SimulatedData, SourceData
 from emjax.experiments.config.fields import Misplaced, PathText, Seconds, Section, Seed, Share, Text, bounded
 from emjax.experiments.config.methods import COMPARED, EmMethod, Method, SamplerMethod
-from emjax.experiments.config.model import FileModel, Model, ModelSetting
+from emjax.experiments.config.model import AnyModel, Model, ModelSetting, model_kind
 from emjax.experiments.config.parts import GeneratorData, Measures
 from emjax.experiments.config.paths import is_path, with_paths
+from emjax.experiments.config.programs import ProgramModel
 from emjax.experiments.config.sweeps import TABLES, Solve, Sweep
 from emjax.nearest import suggestion
 from emjax.wording import printable
@@ -77,8 +78,10 @@ class Study(Section):
     seed: Seed = Field(
         default=0, description="random seed; all random numbers follow from it, and from what they are for"
     )
-    data: Data = Field(description="the data of a replicate, from a source or drawn from a mixture")
-    model: ModelSetting = Field(description="the mixture that all methods fit: declared, or built by a file")
+    data: Data = Field(
+        description="the data of a replicate, from a source or drawn from a mixture; default with a program: its own"
+    )
+    model: ModelSetting = Field(description="the mixture that all methods fit: declared, built by a file, or a program")
     methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=1000)] = Field(
         default=(), description="what is done; default: what `emjax compare` does, em and auto with a verdict"
     )
@@ -94,7 +97,16 @@ class Study(Section):
     def _methods_of_compare(cls, tree: Any) -> Any:
         return {**tree, "methods": list(COMPARED)} if isinstance(tree, dict) and "methods" not in tree else tree
 
-    def model_of(self, method: Method) -> Model | FileModel:
+    @model_validator(mode="before")
+    @classmethod
+    def _data_of_the_program(cls, tree: Any) -> Any:
+        if not isinstance(tree, dict) or model_kind(tree.get("model")) != "program":
+            return tree
+        data = tree.get("data", {})
+        own = isinstance(data, dict) and set(data) <= set(ProgramData.model_fields)
+        return {**tree, "data": {"kind": "program", **data}} if own else tree
+
+    def model_of(self, method: Method) -> AnyModel:
         """The model that a method fits. Raises Misplaced where its own does not go with the study's."""
         return self.model if method.model is None else method.model.applied(self.model)
 
@@ -130,9 +142,14 @@ class Study(Section):
                 object.__setattr__(self, "data", data.model_copy(update={"texts": "levels"}))
         return self
 
-    def _check_data_for(self, model: Model | FileModel, *at: str | int) -> None:
+    def _check_data_for(self, model: AnyModel, *at: str | int) -> None:
         """Normal components draw real numbers, which no other data are; a truth is drawn from a prior that exists."""
+        if isinstance(self.data, ProgramData) and not isinstance(self.model, ProgramModel):
+            raise Misplaced("data.kind = 'program' is for a model.program, which brings them: name data", "data")
         if isinstance(self.data, PriorData):
+            if isinstance(model, ProgramModel):
+                problem = "data.kind = 'prior' draws from the prior of a declared mixture, and the model is a program"
+                raise Misplaced(problem, "data")
             if model.prior == "none":
                 raise Misplaced("data.kind = 'prior' draws from the model's prior, and it is 'none'", *at[:-1], "prior")
             if self.data.scaled_by is None and isinstance(model, Model) and not is_structured(model.family):
@@ -189,7 +206,7 @@ class Task:
     """What a single run does."""
 
     kind: Literal["compare", "fit", "sample"]  # EM, the posterior, and whether EM is enough; or one of them alone
-    data: SourceData | SimulatedData
+    data: SourceData | SimulatedData | ProgramData
     em: EmMethod  # for ``sample``, whose chains start at EM's modes, by ``map``
     sampler: SamplerMethod | None = None  # None for ``fit``
 

@@ -212,8 +212,12 @@ def _study_of(spec: Mapping[str, Any], folder: Path) -> "Study":
     model = spec["model"]
     if "file" in model:  # the spec has what was built too
         model = {name: model[name] for name in ("file", "arguments", "prior") if name in model}
+    if "program" in model:
+        model = {name: value for name, value in model.items() if name not in ("sha256", "family")}
     data = declared_part(spec["data"])
     data.pop("model", None)  # what a truth is drawn from
+    if data.get("kind") == "program":
+        data.pop("program")
     if data.get("kind") == "generator":
         data["generator"] = data.pop("file", None) or data.pop("entry_point", None)
     tree = {"seed": spec["seed"], "level": spec["level"], "data": data, "model": model}

@@ -28,10 +28,12 @@ from emjax.experiments.archive.single import (
     written_objects,
 )
 from emjax.experiments.archive.store import RunFolder, run_folder
+from emjax.experiments.config.data import ProgramData
 from emjax.experiments.config.methods import SamplerMethod
+from emjax.experiments.config.programs import ProgramModel
 from emjax.experiments.config.schema import Study, Task, comparable, resolved, single_task
 from emjax.experiments.execution.listener import Bars, ChainBars, Listener
-from emjax.experiments.work.loading import columns_of, data_name, load_data
+from emjax.experiments.work.loading import columns_of, data_name, load_data, stem_of
 from emjax.experiments.work.methods.shared import fit_arguments, sample_arguments
 from emjax.files import sha256_of
 from emjax.jsonable import digest
@@ -63,11 +65,20 @@ def run(study: Study, *, listener: Listener | None = None, overwrite: bool = Fal
         raise ConfigError("run: this is a study of more than one run: use run_study, or `emjax run CONFIG.toml`")
     work = _Run(study, task, listener or Listener())
     suffix = "" if task.kind == "compare" else f"-{task.kind}"
-    default = f"{data_name(task.data)}-k{study.model.n_components}{suffix}"
+    default = f"{_called(study, task)}{suffix}"
     with run_folder(study.output.dir, default=default, overwrite=overwrite, key=work.identity()) as folder:
         work.fill(folder)
         path = folder.publish()
     return open_single_run(path).holding(work.dataset, work.done)
+
+
+def _called(study: Study, task: Task) -> str:
+    """What a run is called where nobody says: by its data and its model."""
+    model = study.model
+    if not isinstance(model, ProgramModel):
+        return f"{data_name(task.data)}-k{model.n_components}"
+    program = stem_of(model.program)
+    return program if isinstance(task.data, ProgramData) else f"{data_name(task.data)}-{program}"
 
 
 class _Run:
@@ -79,7 +90,9 @@ class _Run:
         self.em = task.em
         self.listener = listener
         self.started = clock.now()
-        self.dataset = load_data(task.data)
+        if isinstance(study.model, ProgramModel):
+            _ = self._resolved  # what is no program is refused before its data
+        self.dataset = load_data(task.data, study.model)
         self.samples = self._samples()
         self.done: dict[str, Any] = {"fit": None, "posterior": None, "comparison": None}
 
@@ -206,7 +219,6 @@ class _Run:
 
     @functools.cached_property
     def _described(self) -> dict[str, Any]:
-        model = self.study.model
         return describe_run(
             self.dataset,
             started=self.started,
@@ -214,9 +226,23 @@ class _Run:
             task=self.task.kind,
             seed=self.study.seed,
             precision=self.em.precision,
-            # In words; of a model file this asks the mixture that it has built.
-            model={"family": model.family, "covariance": model.structure, "n_components": model.n_components},
+            model=self._model_in_words(),
         )
+
+    def _model_in_words(self) -> dict[str, Any]:
+        """What the run says of its model; of a model file this asks the mixture that it has built."""
+        model = self.study.model
+        if not isinstance(model, ProgramModel):
+            return {"family": model.family, "covariance": model.structure, "n_components": model.n_components}
+        found = self._mixture(with_prior=True)
+        told = {name: self._resolved[name] for name in ("program", "sha256", "arguments")}
+        return {"family": model.family, "covariance": None, "n_components": found.n_components, **told}
+
+    @functools.cached_property
+    def _resolved(self) -> dict[str, Any]:
+        from emjax.experiments.config.mixtures import resolved_model
+
+        return resolved_model(self.study.model)
 
     def _intervals(self, fit: Any) -> Any:
         from emjax.uncertainty.information import left_out
@@ -294,18 +320,24 @@ class _Run:
         return posterior
 
     def _samples(self) -> Samples:
-        from emjax.experiments.config.mixtures import mixture_of, resolved_model
+        from emjax.experiments.config.mixtures import mixture_for, mixture_of
 
+        if isinstance(self.study.model, ProgramModel):
+            # Its columns are the program's arguments, in their order.
+            with_prior = self.study.model.prior != "none"
+            declared = mixture_for(self._resolved, self.dataset, with_prior=with_prior)
+            return declared.samples(self.dataset, n_components=declared.n_components)
         levels = None
         if self.dataset.level_names is not None:
-            levels = mixture_of(resolved_model(self.study.model), with_prior=False).family.levels
+            levels = mixture_of(self._resolved, with_prior=False).family.levels
         n_components = self.study.model.n_components
         return as_samples(self.dataset, n_components=n_components, missing=True, levels=levels)
 
     def _mixture(self, *, with_prior: bool) -> Any:
-        from emjax.experiments.config.mixtures import mixture_for, resolved_model
+        from emjax.experiments.config.mixtures import mixture_for
 
-        return mixture_for(resolved_model(self.study.model), self.samples, with_prior=with_prior)
+        data = self.dataset if isinstance(self.study.model, ProgramModel) else self.samples
+        return mixture_for(self._resolved, data, with_prior=with_prior)
 
     def _key(self, stage: int) -> Any:
         """A random key per stage, so that the draws do not depend on how EM used its own."""

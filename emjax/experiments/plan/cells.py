@@ -11,9 +11,10 @@ from pydantic import BaseModel, ValidationError
 
 from emjax.errors import EmjaxError
 from emjax.experiments.config.fields import Misplaced
-from emjax.experiments.config.model import MODEL, FileModel
+from emjax.experiments.config.model import MODEL, FileModel, model_kind
 from emjax.experiments.config.overrides import Declared, locate, put
 from emjax.experiments.config.positions import Location
+from emjax.experiments.config.programs import ProgramModel
 from emjax.experiments.config.refusals import quoted, refusal
 from emjax.experiments.config.schema import Study
 from emjax.experiments.config.sweeps import BUNDLED, TABLES, Solve, Sweep, between
@@ -77,7 +78,10 @@ def _section[T: BaseModel](kind: type[T], value: Any) -> T | None:
 def _with_map(study: Study) -> Study:
     """The study with MAP in place of maximum likelihood where its model has a prior of its own."""
     model = study.model
-    given = model.built.prior if isinstance(model, FileModel) and model.prior is None else model.prior
+    if isinstance(model, ProgramModel):
+        given: Any = model.prior or "default"
+    else:
+        given = model.built.prior if isinstance(model, FileModel) and model.prior is None else model.prior
     if given in (None, "none"):
         return study
     first, *others = study.methods
@@ -177,9 +181,11 @@ def _takes(tree: Mapping[str, Any], name: str) -> bool:
 
     model = tree.get("model")
     try:
-        given = {"n_components": 1, **model} if isinstance(model, dict) and "file" not in model else model
-        mixture = mixture_of(resolved_model(MODEL.validate_python(given)), with_prior=False)
-        mixture.family.check(mixture.samples(load(name)))
+        declared = isinstance(model, dict) and model_kind(model) == "declared"
+        given = {"n_components": 1, **model} if declared and isinstance(model, dict) else model
+        data = load(name)
+        mixture = mixture_of(resolved_model(MODEL.validate_python(given)), with_prior=False).declared(data)
+        mixture.family.check(mixture.samples(data))
     except (EmjaxError, ValueError):
         return False
     return True

@@ -11,7 +11,7 @@ from typing import Any
 from emjax.catalogue import SAMPLERS, has_peer
 from emjax.datasets.readers import STANDARD_INPUT
 from emjax.errors import ConfigError, DataError, EmjaxError
-from emjax.experiments.config.data import PriorData, SourceData
+from emjax.experiments.config.data import PriorData, ProgramData, SourceData
 from emjax.experiments.config.fields import one_line
 from emjax.experiments.config.mixtures import check_prior, resolved_model
 from emjax.experiments.config.overrides import Declared
@@ -197,6 +197,9 @@ class _Sections:
         tree = data.model_dump(mode="json", exclude_none=True, exclude={"generator"})
         if isinstance(data, GeneratorData):
             return {**tree, **self._part(data)}, None
+        if isinstance(data, ProgramData):
+            own = resolved_model(study.model)
+            return {**tree, "program": own["program"], "sha256": own["sha256"]}, None
         if isinstance(data, PriorData):
             bundled = None if data.scaled_by is None else SourceData(source=data.scaled_by)
             n_features = data.n_features if bundled is None else self._content(bundled)[1]

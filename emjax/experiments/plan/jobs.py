@@ -79,7 +79,7 @@ def located_nowhere(section: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in section.items() if key not in _PLACES or not os.path.isabs(value)}
 
 
-_PLACES = ("source", "file")
+_PLACES = ("source", "file", "program")
 
 
 def job_key(spec: Mapping[str, Any]) -> str:

@@ -51,6 +51,10 @@ def make_replicate(spec: Mapping[str, Any], number: int) -> Replicate:
         from emjax.experiments.work.prior_truth import law_of_prior
 
         return _simulated(spec, data, number, law_of_prior(data, _stream(spec, number, _PARAMETERS)), drawn=True)
+    if data.get("kind") == "program":
+        from emjax.experiments.work.program_data import dataset_of_program
+
+        return Replicate(number=number, data=dataset_of_program(data, data["seed"] + number))
     if data.get("kind") == "generator":
         from emjax.experiments.work.own import generated
 

@@ -6,17 +6,23 @@ import numpy as np
 
 from emjax.catalogue import in_words
 from emjax.datasets.readers import STANDARD_INPUT
-from emjax.experiments.config.data import SimulatedData, SourceData
+from emjax.experiments.config.data import ProgramData, SimulatedData, SourceData
+from emjax.experiments.config.programs import ProgramModel
 from emjax.levels import texts_of
 
 
-def load_data(declared: SourceData | SimulatedData) -> Any:
-    """Return the ``emjax.datasets.Dataset`` that the data section of a config declares.
+def load_data(declared: SourceData | SimulatedData | ProgramData, model: Any = None) -> Any:
+    """Return the ``emjax.datasets.Dataset`` that the data section of a config declares; ``model`` may bring it.
 
     Raises DataError when the data cannot be read, or when a covariance to simulate from is not one.
     """
     from emjax import datasets
 
+    if isinstance(declared, ProgramData):
+        from emjax.experiments.work.program_data import dataset_of_program
+
+        assert isinstance(model, ProgramModel), "the schema has no others"
+        return dataset_of_program({"program": model.program}, declared.seed)
     if isinstance(declared, SimulatedData):
         return _simulate(declared)
     return datasets.load(
@@ -47,13 +53,20 @@ def columns_of(dataset: Any) -> tuple[dict[str, Any], dict[str, str]]:
     return columns, roles
 
 
-def data_name(declared: SourceData | SimulatedData) -> str:
+def data_name(declared: SourceData | SimulatedData | ProgramData) -> str:
     """Return a short name for the data, fit for a folder: the bundled name, or the file's without suffix."""
+    if isinstance(declared, ProgramData):
+        return "own"
     if isinstance(declared, SimulatedData):
         return "simulated"
     if declared.source == STANDARD_INPUT:
         return "stdin"
-    stem = declared.source.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return stem_of(declared.source)
+
+
+def stem_of(path: str) -> str:
+    """The name of a file without its suffix, fit for a folder."""
+    stem = path.replace("\\", "/").rstrip("/").rpartition("/")[2]
     stem = stem.rpartition(".")[0] or stem
     safe = "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in stem).strip("-")
     return safe[:60] or "data"

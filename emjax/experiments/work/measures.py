@@ -8,7 +8,6 @@ be compared; nothing that depends on labels is then measured against the truth.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -70,7 +69,7 @@ def measure(replicate: Replicate, outcome: Outcome, level: float, own: Sequence[
 def _parameter_rows(replicate: Replicate, outcome: Outcome, assignment: Assignment | None, level: float) -> list[Row]:
     if not outcome.parameters:
         return []
-    table = scalar_parameters(outcome.named, replicate.data.feature_names, outcome.levels)
+    table = scalar_parameters(outcome.named, replicate.data.feature_names, outcome.levels, outcome.own_axes)
     places = {scalar.name: scalar for scalar in table}
     names = {(scalar.variable, scalar.index): scalar.name for scalar in table}
     truth = {} if replicate.truth is None else _true_parameters(replicate.truth, outcome, outcome.named)
@@ -79,9 +78,10 @@ def _parameter_rows(replicate: Replicate, outcome: Outcome, assignment: Assignme
     found: dict[str, list[Row]] = {}
     for parameter in outcome.parameters:
         old = places[parameter.name]
-        place = dataclasses.replace(old, index=(int(new_label[old.index[0]]), *old.index[1:]))
-        name = names[place.variable, place.index]
-        true_value = float(truth[place.variable][place.index]) if place.variable in truth else math.nan
+        # What all components share has no label that could be another one.
+        index = old.index if old.shared else (int(new_label[old.index[0]]), *old.index[1:])
+        name = names[old.variable, index]
+        true_value = float(truth[old.variable][index]) if old.variable in truth else math.nan
         found[name] = _rows_of(parameter, name, true_value, level)
     # In the order of the table, so that every replicate lists its parameters alike.
     return [row for scalar in table for row in found.get(scalar.name, [])]
@@ -151,6 +151,9 @@ def _order(outcome: Outcome, assignment: Assignment | None, truth: Mapping[str, 
 
     Where nothing assigns the data, components take the places of the nearest true ones.
     """
+    own = {name: values for name, values in outcome.named.items() if not outcome.own_axes.get(name)}
+    if not outcome.exchangeable:
+        return np.arange(len(own["weights"])), True
     if assignment is not None:
         if assignment.aligned:
             return assignment.order, True
@@ -159,7 +162,7 @@ def _order(outcome: Outcome, assignment: Assignment | None, truth: Mapping[str, 
         if names:
             sides = (np.concatenate([_flat(side[name]) for name in names], axis=1) for side in (truth, outcome.named))
             return align.match(*sides), True
-    first = next(values for name, values in outcome.named.items() if name != "weights" or len(outcome.named) == 1)
+    first = next(values for name, values in own.items() if name != "weights" or len(own) == 1)
     return align.ordering(_flat(first)[np.newaxis, :, 0])[0], False
 
 

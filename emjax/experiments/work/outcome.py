@@ -76,6 +76,10 @@ class Outcome:
         The names of the levels of each feature where features are of categories, else None.
     moments
         The components' means ``(K, d)`` and covariance matrices ``(K, d, d)``; None where nothing is said of them.
+    own_axes
+        Of a program's parameters, whose axes are no features: whether all components share one.
+    exchangeable
+        Whether the order of the components means nothing, so that one may be chosen.
     draws
         Of a posterior, by name, ``(n_draws, K, ...)``, in which ranks are taken; empty where there are none.
     """
@@ -96,6 +100,8 @@ class Outcome:
     discrete: bool = False
     levels: Sequence[Sequence[str]] | None = None
     moments: tuple[np.ndarray, np.ndarray] | None = None
+    own_axes: Mapping[str, bool] = dataclasses.field(default_factory=dict)
+    exchangeable: bool = True
     draws: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 

@@ -30,7 +30,8 @@ def assignments(source: Comparison | Fit | Posterior | View, *, width: float = 4
     single component, whose assignments are certain.
     """
     view = several_components(source)
-    return {1: _along, 2: _map}.get(view.n_features, _certainty)(view, width)
+    along = _along if view.family.has_marginals else _certainty
+    return {1: along, 2: _map}.get(view.n_features, _certainty)(view, width)
 
 
 @style.drawn
@@ -174,7 +175,7 @@ def assignment_pictures(source: Comparison | Fit) -> Iterator[Picture]:
     unsure = f"The likeliest component has a chance below 90% for {_unsure(em)} of the data by EM"
     unsure += "." if posterior is None else f" and for {_unsure(posterior)} {averaged}."
     draw = lambda width: assignments(view, width=width)  # noqa: E731
-    if view.n_features == 1:
+    if view.n_features == 1 and view.family.has_marginals:
         ticks = "" if view.family.discrete else " The ticks below are the data."
         caption = f"The chance that a value belongs to each of {view.n_components} components, numbered.{ticks}"
         yield Picture("along", draw, "Which component, along the data", caption=caption, wide=False)

@@ -14,7 +14,7 @@ from emjax.report.drawing.margin import margin
 from emjax.report.drawing.outlines import OUTLINE_MASS, contoured, draw_outlines, draw_points
 from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.profile import draw_profile, profile_features
-from emjax.report.drawing.view import BAND_DRAWS, RASTER_POINTS, View, as_view, moments
+from emjax.report.drawing.view import BAND_DRAWS, RASTER_POINTS, View, as_view, check_marginals, moments
 from emjax.result import Fit
 from emjax.wording import count, elided, listed, number, percent
 
@@ -35,6 +35,7 @@ def density(source: Comparison | Fit | Posterior | View, *, width: float = 7.0) 
     weighted; a row is left out of a scatter where it lacks a cell.
     """
     view = as_view(source)
+    check_marginals(view)
     if view.n_features == 1:
         return one_feature(view, width)
     if view.family.nominal:

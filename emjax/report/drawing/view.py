@@ -234,8 +234,21 @@ def band(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     return lower, upper
 
 
+def check_marginals(view: View) -> None:
+    """Refuse what has no density of single columns, by ValueError in words."""
+    if not view.family.has_marginals:
+        raise ValueError(WITHOUT_MARGINALS)
+
+
+WITHOUT_MARGINALS = (
+    "a program with several columns of data, or with covariates, has no density of one column alone: draw assignments, "
+    "or new data from the posterior over yours (posterior.tree, with ArviZ's plot_ppc_dist)"
+)
+
+
 def curves(view: View, feature: int = 0, grid: np.ndarray | None = None) -> Curves:
     """The densities of one feature: the mixture itself in one dimension, its marginal in several."""
+    check_marginals(view)
     grid = grid_of(view, feature) if grid is None else grid
     sides = [side for side in (view.em, view.draws) if side is not None]
     # One stack of EM and draws, so that one program is compiled for both and for all features.
@@ -284,4 +297,5 @@ def drawn_params(view: View, stored: dict[str, Any]) -> MixtureParams:
 def moments(view: View, stored: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Means ``(S, K, d)`` and covariance matrices ``(S, K, d, d)`` of the components."""
     params = drawn_params(view, stored)
-    return params.family.moments(params)
+    with computing():
+        return params.family.moments(params)

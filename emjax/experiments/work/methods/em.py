@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from emjax.clock import stopwatch
+from emjax.em.fit import fit as fit_by_em
 from emjax.em.many import fit_many
 from emjax.experiments.work.methods.budgets import em_iterations, evaluations_of
 from emjax.experiments.work.methods.shared import (
@@ -18,6 +19,8 @@ from emjax.experiments.work.methods.shared import (
     declared_mixture,
     failed,
     fit_arguments,
+    is_exchangeable,
+    of_columns,
     point_estimates,
     random_key,
     with_prior_of,
@@ -40,14 +43,15 @@ def outcomes(
         fits = _fits(spec, replicates, max_iter)
         good = [fit for fit in fits if isinstance(fit, Fit)]
         wanted = method["intervals"] != "none"
-        intervals = iter(intervals_many(good, level=spec["level"]) if wanted else [None] * len(good))
+        every = [None] * len(good) if not wanted else _intervals(spec, good)
+        intervals = iter(every)
     budget = {} if evaluations_of(method) is None else {"max_iter": float(max_iter)}
-    for fit in fits:
+    for fit, replicate in zip(fits, replicates, strict=True):
         if isinstance(fit, Exception):
             yield failed(fit)
             continue
         interval = next(intervals)
-        outcome = _outcome(fit, interval if isinstance(interval, Intervals) else None)
+        outcome = _outcome(fit, interval if isinstance(interval, Intervals) else None, replicate)
         yield dataclasses.replace(
             outcome,
             numbers={**outcome.numbers, **budget},
@@ -61,6 +65,8 @@ def _fits(spec: Mapping[str, Any], replicates: Sequence[Replicate], max_iter: in
     """The fit of each replicate, or what it failed with: one compiled program for all of them."""
     method = spec["method"]
     mixture = declared_mixture(spec, with_prior=method["kind"] == "map")
+    if "program" in spec["model"]:
+        return [_fit_of_program(spec, mixture, replicate, max_iter) for replicate in replicates]
     found: dict[int, Fit | Exception] = {}
     priors: dict[int, Any] = {}
     for place, replicate in enumerate(replicates):
@@ -80,12 +86,30 @@ def _fits(spec: Mapping[str, Any], replicates: Sequence[Replicate], max_iter: in
     return [found[place] for place in range(len(replicates))]
 
 
-def _outcome(estimate: Fit, found: Intervals | None) -> Outcome:
+def _fit_of_program(spec: Mapping[str, Any], program: Any, replicate: Replicate, max_iter: int) -> Fit | Exception:
+    """The fit of a program to one replicate: what it is depends on the data, so that no two share a batch."""
+    settings = {**fit_arguments(spec["method"]), "max_iter": max_iter}
+    try:
+        return fit_by_em(program, replicate.data, key=random_key(spec, replicate.number), **settings)
+    except FAILURES as error:
+        return error
+
+
+def _intervals(spec: Mapping[str, Any], fits: Sequence[Fit]) -> list[Any]:
+    if "program" in spec["model"]:
+        return [fit.intervals(level=spec["level"]) for fit in fits]
+    return list(intervals_many(fits, level=spec["level"]))
+
+
+def _outcome(estimate: Fit, found: Intervals | None, replicate: Replicate) -> Outcome:
     family = estimate.mixture.family
     with computing():
         named = {name: np.asarray(value) for name, value in estimate.mixture.named_parameters(estimate.params).items()}
-        moments = family.moments(estimate.params)
-    message, parameters = estimate.message, point_estimates(named, estimate.feature_names, family.levels)
+        moments = None if family.own_axes else family.moments(estimate.params)
+    message, parameters = (
+        estimate.message,
+        point_estimates(named, estimate.feature_names, family.levels, family.own_axes),
+    )
     if found is not None:
         message += "" if found.status is IntervalStatus.OK else f" {found.message}"
         parameters = tuple(
@@ -97,13 +121,15 @@ def _outcome(estimate: Fit, found: Intervals | None) -> Outcome:
         trusted=estimate.converged,
         named=named,
         parameters=parameters,
-        log_density=estimate.score_samples,
-        responsibilities=estimate.predict_proba,
+        log_density=of_columns(estimate.score_samples, estimate.mixture, replicate.data),
+        responsibilities=of_columns(estimate.predict_proba, estimate.mixture, replicate.data),
         numbers=_numbers(estimate, found),
         family=family.name,
         discrete=family.discrete,
         levels=family.levels,
         moments=moments,
+        own_axes=family.own_axes,
+        exchangeable=is_exchangeable(estimate.mixture),
     )
 
 

@@ -23,6 +23,8 @@ from emjax.experiments.work.methods.budgets import draws_by_evaluations, evaluat
 from emjax.experiments.work.methods.shared import (
     FAILURES,
     declared_mixture,
+    is_exchangeable,
+    of_columns,
     one_by_one,
     random_key,
     sample_arguments,
@@ -46,20 +48,20 @@ def outcomes(
     spec: Mapping[str, Any], replicates: Sequence[Replicate], *, deadline: float | None = None
 ) -> Iterator[Outcome]:
     """The outcome of a sampler on each replicate."""
-    mixture = declared_mixture(spec, with_prior=True)
-    yield from one_by_one(replicates, deadline, lambda replicate: _run(spec, mixture, replicate))
+    model = declared_mixture(spec, with_prior=True)
+    yield from one_by_one(replicates, deadline, lambda replicate: _run(spec, model, replicate))
 
 
-def _run(spec: Mapping[str, Any], mixture: Mixture, replicate: Replicate) -> Outcome:
+def _run(spec: Mapping[str, Any], model: Any, replicate: Replicate) -> Outcome:
     method = spec["method"]
     key = random_key(spec, replicate.number)
-    sampler = _Sampler(method, with_prior_of(spec, mixture, replicate.data), replicate, key)
+    sampler = _Sampler(method, with_prior_of(spec, model, replicate.data), replicate, key)
     budget = evaluations_of(method)
     if budget is None:
         posterior, numbers = sampler.draw(method.get("warmup"), method.get("draws")), dict[str, float]()
     else:
         posterior, numbers = _within_budget(sampler, budget)
-    outcome = _outcome(posterior, spec["level"], keep=method["keep_draws"])
+    outcome = _outcome(posterior, spec["level"], replicate, keep=method["keep_draws"])
     ranked = replicate.truth is not None and replicate.truth.drawn
     outcome = dataclasses.replace(
         outcome, numbers={**outcome.numbers, **numbers}, draws=_draws(posterior) if ranked else {}
@@ -143,7 +145,7 @@ def _warmups(posterior: Posterior) -> int:
 # --- what a posterior comes to ----------------------------------------------------------------------------------------
 
 
-def _outcome(posterior: Posterior, level: float, *, keep: bool) -> Outcome:
+def _outcome(posterior: Posterior, level: float, replicate: Replicate, *, keep: bool) -> Outcome:
     message = posterior.message
     named: dict[str, np.ndarray] = {}
     parameters: tuple[ParameterEstimate, ...] = ()
@@ -151,8 +153,8 @@ def _outcome(posterior: Posterior, level: float, *, keep: bool) -> Outcome:
     moments = None
     if posterior.alignment.trust >= TRUST_LOW:
         named, parameters = _labelled(posterior, level)
-        responsibilities = _responsibilities(posterior)
-        moments = _moments(posterior)
+        responsibilities = of_columns(_responsibilities(posterior), posterior.mixture, replicate.data)
+        moments = None if posterior.mixture.family.own_axes else _moments(posterior)
     else:
         message = (
             f"{message} The labels are not identified by the data (trust {posterior.alignment.trust:.2f} < "
@@ -164,7 +166,7 @@ def _outcome(posterior: Posterior, level: float, *, keep: bool) -> Outcome:
         trusted=posterior.converged,
         named=named,
         parameters=parameters,
-        log_density=_log_density(posterior),
+        log_density=of_columns(_log_density(posterior), posterior.mixture, replicate.data),
         responsibilities=responsibilities,
         numbers=_numbers(posterior),
         compile_seconds=posterior.compile_seconds,
@@ -174,6 +176,8 @@ def _outcome(posterior: Posterior, level: float, *, keep: bool) -> Outcome:
         discrete=posterior.mixture.family.discrete,
         levels=posterior.mixture.family.levels,
         moments=moments,
+        own_axes=posterior.mixture.family.own_axes,
+        exchangeable=is_exchangeable(posterior.mixture),
     )
 
 

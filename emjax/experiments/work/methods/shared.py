@@ -15,6 +15,7 @@ from emjax.errors import ConfigError, EmjaxError
 from emjax.experiments.plan.jobs import method_seed
 from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate
 from emjax.naming import scalar_parameters
+from emjax.samples import Samples
 
 if TYPE_CHECKING:
     import jax
@@ -99,8 +100,8 @@ def sample_arguments(method: Mapping[str, Any]) -> dict[str, Any]:
     return {"method": method["kind"], "dtype": method["dtype"], **{name: method.get(name) for name in settings}}
 
 
-def declared_mixture(spec: Mapping[str, Any], *, with_prior: bool) -> Mixture:
-    """The mixture that a job's model section declares; a prior is not yet scaled by data.
+def declared_mixture(spec: Mapping[str, Any], *, with_prior: bool) -> Any:
+    """The mixture that a job's model section declares; a prior is not yet scaled by data. Of a program that.
 
     Raises
     ------
@@ -114,13 +115,16 @@ def declared_mixture(spec: Mapping[str, Any], *, with_prior: bool) -> Mixture:
     return mixture_of(spec["model"], with_prior=with_prior)
 
 
-def with_prior_of(spec: Mapping[str, Any], mixture: Mixture, data: Any) -> Mixture:
-    """The mixture with the prior that the model section means on these data.
+def with_prior_of(spec: Mapping[str, Any], mixture: Any, data: Any) -> Mixture:
+    """The mixture with the prior that the model section means on these data; a program as it is declared for them.
 
     Where the truth is drawn from a prior it is one and the same on all data, which do not scale it.
     """
     from emjax.experiments.config.mixtures import prior_of
 
+    if "program" in spec["model"]:
+        declared: Mixture = mixture.declared(data)
+        return declared
     if spec["data"].get("kind") != "prior":
         return dataclasses.replace(mixture, prior=prior_of(spec["model"], mixture, data))
     from emjax.experiments.work.prior_truth import scaled_by
@@ -130,11 +134,27 @@ def with_prior_of(spec: Mapping[str, Any], mixture: Mixture, data: Any) -> Mixtu
     return dataclasses.replace(fixed, prior=fixed.resolved_prior(scale))
 
 
+def of_columns(
+    function: Callable[[np.ndarray], np.ndarray], mixture: Mixture, data: Any
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of a mixture's rows, as one of rows in the columns of a data set: a program has them in its order."""
+    family, names = mixture.family, tuple(data.feature_names)
+    if family.own_prior() is None:
+        return function
+    return lambda rows: function(family.rows_of(Samples(np.asarray(rows, float), names)).values)
+
+
+def is_exchangeable(mixture: Mixture) -> bool:
+    """Whether the order of the components means nothing: that of a program may mean something."""
+    own = mixture.family.own_prior()
+    return own is None or bool(own.exchangeable)
+
+
 def point_estimates(
-    named: Mapping[str, np.ndarray], feature_names: tuple[str, ...], levels: Any = None
+    named: Mapping[str, np.ndarray], feature_names: tuple[str, ...], levels: Any = None, own_axes: Any = None
 ) -> tuple[ParameterEstimate, ...]:
     """Every single number of named parameters, without standard errors."""
     return tuple(
         ParameterEstimate(parameter.name, float(named[parameter.variable][parameter.index]))
-        for parameter in scalar_parameters(named, feature_names, levels)
+        for parameter in scalar_parameters(named, feature_names, levels, own_axes)
     )
