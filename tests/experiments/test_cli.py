@@ -26,7 +26,7 @@ def refused(result) -> str:
     ("arguments", "expected"),
     [
         (("compar", "faithful"), "Did you mean 'compare'?"),
-        (("compare",), "Missing argument"),
+        (("compare",), "DATA (data) is missing: say which data"),
         (("compare", "faithful"), "-k (model.n_components) is missing"),
         (("compare", "faithful", "-k"), "requires an argument"),
         (("compare", "faithful", "-k", "two"), "Invalid value for '-k'"),
