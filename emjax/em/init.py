@@ -87,6 +87,10 @@ def _drawn(mixture: Mixture, z: np.ndarray | Rows, rng: np.random.Generator, n_i
     scale = z.frame.scale / z.frame.scale.max() if isinstance(z, Rows) else np.ones(z.shape[1])
     z = seeding.filled(seeding.subsample(rng, z, _most_rows(mixture, z)))
     base = _base(mixture, z)
+    if starts == "short_em" and mixture.family.own_prior() is not None:
+        raise ConfigError(
+            "starts = 'short_em' needs components that a point moves, and a program has none: use 'mixed'"
+        )
     if starts == "short_em":
         means = np.stack([_random_means(rng, z, k, CANDIDATES) for _ in range(n_init)])
         return best_of_short_runs(mixture, base, make_blocks(z, mixture), means.astype(z.dtype))

@@ -45,7 +45,7 @@ _TRIPS = 15
 """Newton steps from labels to the parameters that they speak for."""
 
 _COLLAPSED = 1e-8
-"""A positive parameter has collapsed where it is so small a share of what it is where all components are alike."""
+"""A positive parameter of a component has collapsed where it is so small a share of the largest of all of them."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -215,7 +215,6 @@ class ProgramFamily(Family):
     def at_values(self, values: Mapping[str, Any]) -> MixtureParams:
         """The parameters at values of the program's sites; further axes may lead."""
         weights, k = self.structure.weights, self.n_components
-        some = next(iter(values.values()))
         if weights is None:
             first = next(iter(self._sites.values()))
             leading = np.shape(values[first.name])[: np.ndim(values[first.name]) - len(first.shape)]
@@ -226,7 +225,6 @@ class ProgramFamily(Family):
             one = jnp.asarray(values[weights.site])
             both = (one, 1.0 - one) if weights.entry == 0 else (1.0 - one, one)
             found = {WEIGHTS: jnp.stack(both, axis=-1)}
-        del some
         for name, site in self._sites.items():
             value = jnp.asarray(values[name])
             if site.component_axis is not None:
@@ -338,20 +336,13 @@ class ProgramFamily(Family):
         return not self.parameters
 
     def degenerate(self, params: MixtureParams) -> Array:
-        """Whether a positive parameter of a component has collapsed."""
+        """Whether a positive parameter of a component has collapsed, beside that of another one."""
         found = jnp.zeros((), bool)
-        for name, usual in self._usual.items():
-            found = found | jnp.any(params[name] < _COLLAPSED * usual)
+        for name, one in self.parameters.items():
+            if one.domain.link == "log" and not one.shared:
+                largest = jnp.max(params[name], axis=0, keepdims=True)
+                found = found | jnp.any(params[name] < _COLLAPSED * largest)
         return found
-
-    @functools.cached_property
-    def _usual(self) -> dict[str, np.ndarray]:
-        positive = [name for name, one in self.parameters.items() if one.domain.link == "log" and not one.shared]
-        if not positive:
-            return {}
-        with jax.ensure_compile_time_eval():
-            found = self._pooled
-        return {name: np.asarray(found[name]) for name in positive}
 
     # -- starts
 
@@ -386,29 +377,26 @@ class ProgramFamily(Family):
         return dict(self._pooled)
 
     def at_means(self, params: MixtureParams, means: Float[Any, "K d"]) -> Values:
-        """The parameters for the labels of the rows nearest to each point, of what is observed; traceable."""
-        xp: Any = jnp if isinstance(means, jax.core.Tracer) else np
+        """The parameters for the labels of the rows nearest to each point, of what is observed; on the host."""
         x = np.where(np.isnan(self._some), 0.0, self._some)
         centre, scale = x.mean(axis=0), np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
-        mine, theirs = self.place((x - centre) / scale), self.place((means - centre[None]) / scale[None])
-        labels = xp.argmin(xp.sum((mine[:, None] - theirs[None]) ** 2, axis=-1), axis=1)
-        return self._at_labels(params, self._some, labels)
+        mine, theirs = self.place((x - centre) / scale), self.place((np.asarray(means, float) - centre) / scale)
+        labels = np.argmin(((mine[:, None] - theirs[None]) ** 2).sum(axis=-1), axis=1)
+        return self.at_clusters(params, self._some, labels, means)
 
     def at_clusters(self, params: MixtureParams, x: np.ndarray, labels: np.ndarray, means: np.ndarray) -> Values:
         """The parameters for which labels ``(m,)`` of rows ``x (m, d)`` speak, by Newton steps."""
         if len(x) > _ROWS:
             chosen = np.linspace(0, len(x) - 1, _ROWS).astype(int)
             x, labels = x[chosen], labels[chosen]
-        found = self._at_labels(params, np.asarray(x, float), labels)
-        return {name: np.asarray(value) for name, value in found.items()}
-
-    def _at_labels(self, params: MixtureParams, x: np.ndarray, labels: Any) -> Values:
         if not self.parameters:
             return {}
         k = self.n_components
         # A tenth of the others' share, so that no component is without data.
         shares = 0.9 * (np.arange(k)[:, None] == labels[None]) + 0.1 / k
-        return _climbed(self, {name: params[name] for name in self.parameters}, x, shares)[0]
+        begin = {name: np.asarray(params[name], float) for name in self.parameters}
+        values, _ = _climbed(self, begin, np.asarray(x, float), shares)
+        return {name: np.asarray(value) for name, value in values.items()}
 
     def place(self, x: np.ndarray) -> np.ndarray:
         """The columns that are observed; covariates are no places."""

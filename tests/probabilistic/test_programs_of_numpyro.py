@@ -347,5 +347,7 @@ def test_the_posterior_of_one_number_is_that_of_a_grid():
 @pytest.mark.slow
 def test_every_kind_of_start_comes_to_the_same_optimum(bound: emjax.Mixture):
     best = emjax.fit(bound, Y, key=0).objective
-    for kind in ("responsibilities", "short_em"):
+    for kind in ("responsibilities", "random", "hierarchical"):
         assert abs(emjax.fit(bound, Y, key=1, starts=kind, n_init=4).objective - best) <= 1e-6
+    with pytest.raises(emjax.ConfigError, match="starts = 'short_em' needs components that a point moves"):
+        emjax.fit(bound, Y, key=1, starts="short_em")
