@@ -1,6 +1,6 @@
 """Every program of `models/` that emjax fits, the whole way: fit, sample, compare, report, and a study of two cells.
 
-Three of them by default; the others by name (``-m slow``).
+One of them by default; the others by name (``-m slow``).
 """
 
 import json
@@ -19,10 +19,11 @@ from emjax.experiments.work.job import run_job
 pytestmark = pytest.mark.runs_numpyro
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
-QUICK = ("latent_class", "mixture_of_regressions", "zero_inflated_counts")
+QUICK = ("mixture_of_regressions",)
 OTHERS = (
     *("capture_recapture_m0", "capture_recapture_mb", "covariates_of_weights", "hierarchical_scales"),
-    *("low_dim_gauss_mix", "normal_2", "normal_mixture", "poisson_mixture", "rater_agreement", "robust_regression"),
+    *("latent_class", "low_dim_gauss_mix", "normal_2", "normal_mixture", "poisson_mixture", "rater_agreement"),
+    *("robust_regression", "zero_inflated_counts"),
 )
 ONE_COLUMN = {
     *("hierarchical_scales", "low_dim_gauss_mix", "normal_2", "poisson_mixture", "zero_inflated_counts"),
