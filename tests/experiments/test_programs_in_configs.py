@@ -93,6 +93,7 @@ def test_a_program_is_known_by_its_content_and_its_arguments(config, program):
     assert same.isdisjoint(job.key for job in make_plan(read_study(moved / config.name)).jobs)
 
 
+@pytest.mark.slow
 def test_methods_of_a_study_fit_programs_of_their_own(config, tmp_path):
     """K = 2 against K = 1; the likelihood is that of a formula of our own."""
     found = {}
@@ -116,6 +117,7 @@ def test_methods_of_a_study_fit_programs_of_their_own(config, tmp_path):
     assert found["one"][1] < value
 
 
+@pytest.mark.slow
 def test_columns_of_a_file_go_to_the_arguments_of_their_names(program, workplace):
     """In whatever order they stand, and whatever else there is; the same fit as with the program's own data."""
     names: dict = {}
@@ -215,6 +217,7 @@ def test_data_of_a_program_need_one():
 # -- the command line
 
 
+@pytest.mark.slow
 def test_a_command_takes_a_program_its_arguments_and_a_file_of_data(emjax_command, workplace):
     """Maximum likelihood of two Poissons on the death notices: -1989.946 in Hasselblad (1969) and all since."""
     model = str(Path(__file__).resolve().parents[2] / "models" / "poisson_mixture.py")

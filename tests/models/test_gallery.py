@@ -221,6 +221,7 @@ RECOVERED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(RECOVERED))
 def test_nuts_on_the_enumerated_program_finds_what_the_data_were_made_from(name):
     start, truth, widest = RECOVERED[name]

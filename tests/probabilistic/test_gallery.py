@@ -22,8 +22,8 @@ PROGRAMS = {path.stem: runpy.run_path(str(path)) for path in sorted(MODELS.glob(
 PROGRAMS = {name: names for name, names in PROGRAMS.items() if "model" in names}
 DATA = {name: names["data"]() for name, names in PROGRAMS.items()}
 
-BY_DEFAULT = {"capture_recapture_mb", "covariates_of_weights"}
-"""One with a probability as weights, and one with weights that are no site; all others run by name."""
+BY_DEFAULT = {"capture_recapture_mb"}
+"""One with a probability as weights and a factor that cannot be; all others run by name."""
 
 EACH = [
     pytest.param(name, marks=() if name in BY_DEFAULT else pytest.mark.slow)
