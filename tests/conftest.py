@@ -56,6 +56,9 @@ HOOKED = (
     "emjax.bayes.modes",
     "emjax.bayes.numbering",
     "emjax.bayes.target",
+    "emjax.probabilistic.family",
+    "emjax.probabilistic.finding",
+    "emjax.probabilistic.prior",
 )
 """The modules whose annotations carry shapes. The others (readers, the command line, NumPy on the host) have none, and
 refuse strange input by messages of their own, which a type checker in front of them would replace."""

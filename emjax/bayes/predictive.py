@@ -65,6 +65,8 @@ def further_groups(
     posterior_key, prior_key, rows_key = jax.random.split(key, 3)
     n_chains, n_draws = (sampled["posterior"].sizes[dim] for dim in ("chain", "draw"))
     densities = _log_priors(params, prior)
+    # Compiled code gives them back by the alphabet.
+    in_order = sorted(densities, key=lambda site: list(prior).index(site) if site in prior else len(densities))
     kept, rows = _kept(n_chains, draws, *values.shape)
     places = (np.arange(n_chains)[:, None] * n_draws + kept[None, :]).ravel()
     drawn = _predictive(likelihood, jax.tree.map(lambda leaf: leaf[places], params), len(rows), posterior_key)
@@ -75,7 +77,7 @@ def further_groups(
     return {
         **_constant_data(data),
         "log_prior": xr.Dataset(
-            {site: (("chain", "draw"), np.asarray(of).reshape(n_chains, n_draws)) for site, of in densities.items()},
+            {site: (("chain", "draw"), np.asarray(densities[site]).reshape(n_chains, n_draws)) for site in in_order},
             coords={"chain": range(n_chains), "draw": range(n_draws)},
         ),
         "posterior_predictive": data_dataset(

@@ -74,7 +74,7 @@ def ascend(family: Any, statistics: Derivatives, params: MixtureParams, laws: Ma
     along = jnp.einsum("bji,bj->bi", vectors, gradient) / jnp.where(lengths > 0, lengths, 1.0)
     step = jnp.einsum("bij,bj->bi", vectors, along)
     # Places have the data's units, and a step as long as it is; what is free on a log scale has none.
-    longest = jnp.max(jnp.abs(step) * coordinates.curved, axis=1, keepdims=True)
+    longest = jnp.max(jnp.abs(step) * coordinates.curved[None, :], axis=1, keepdims=True)
     moved = coordinates.params(flat + step * jnp.minimum(1.0, _LARGEST / jnp.maximum(longest, _LARGEST)))
     return {name: moved[name] for name in family.parameters}
 
