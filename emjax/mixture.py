@@ -227,6 +227,8 @@ class Mixture(Shown):
         whole("n_samples", n_samples)
         label_key, data_key = jax.random.split(as_key(key))
         params = jax.tree.map(jnp.asarray, params)
+        if not self.family.weighted:
+            return self.family.sample_jointly(params, data_key, n_samples)
         labels = jax.random.categorical(label_key, jnp.log(params.weights), shape=(n_samples,))
         return self.family.sample(params, data_key, labels), labels
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,9 +19,6 @@ from emjax.metrics.partition import subset_rows
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.programs import padded_rows
 from emjax.samples import Samples
-
-if TYPE_CHECKING:
-    pass
 
 MOST_ENTRIES = 20_000_000
 """The most numbers of a predictive group (160 MB): beyond, draws are thinned evenly, then rows are left out."""

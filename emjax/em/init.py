@@ -174,7 +174,7 @@ def moved_starts(
 @functools.partial(jax.jit, static_argnums=0)
 def _log_joint(mixture: Mixture, params: MixtureParams, z: Float[Array, "n d"]) -> Float[Array, "n K"]:
     # Without what all components share: a filled cell may lie where no datum can, such as between two levels.
-    return (jnp.log(params.weights)[:, None] + mixture.family.log_kernel(params, observed(z))).T
+    return (mixture.log_weights(params)[:, None] + mixture.family.log_kernel(params, observed(z))).T
 
 
 def _stacked(starts: list[MixtureParams]) -> MixtureParams:

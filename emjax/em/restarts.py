@@ -99,10 +99,8 @@ class End:
 def _ends(mixture: Mixture, state: EMState, units: Units, n_features: int, *, bounded: bool) -> list[End]:
     params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=float), state.params)
     counts, objective = np.asarray(state.statistics.counts, dtype=float), np.asarray(state.objective, dtype=float)
-    places, roundings = (
-        np.asarray(mixture.places(params), float),
-        _ROUNDINGS * np.abs(objective) * np.finfo(state.objective.dtype).eps,
-    )
+    places = np.asarray(mixture.places(params), float)
+    roundings = _ROUNDINGS * np.abs(objective) * np.finfo(state.objective.dtype).eps
     ends = []
     # Trees are not mapped start by start, which took a third of a fit to the London deaths.
     for i, code in enumerate(np.asarray(state.code)):

@@ -296,6 +296,10 @@ class Family(abc.ABC):
     def sample(self, params: MixtureParams, key: Array, labels: Array) -> Float[Array, "n d"]:
         """One draw from the component of each label."""
 
+    def sample_jointly(self, params: MixtureParams, key: Array, n_samples: int) -> tuple[Array, Array]:
+        """Data ``(n, d)`` and labels ``(n,)``, where the label's law is the family's own (`weighted` says so)."""
+        raise TypeError(f"labels of {self.name} are drawn by the weights")
+
     def filled(self, params: MixtureParams, key: Array, labels: Array, rows: Observations) -> Observations:
         """The rows with what was not observed drawn, given the rest and the labels; features independent by default."""
         if rows.seen is None:

@@ -305,16 +305,29 @@ class ProgramFamily(Family):
 
     def sample(self, params: MixtureParams, key: Array, labels: Array) -> Float[Array, "n d"]:
         """Draws of what is observed, for the covariates of rows of the data taken at random."""
-        layout, found = self.structure.layout, self.structure
         row_key, draw_key = jax.random.split(key)
-        chosen = jax.random.randint(row_key, labels.shape, 0, len(self.packed))
-        rows = jnp.asarray(self.packed)[chosen]
+        return self._observed(params, draw_key, self._rows_at_random(row_key, len(labels)), labels)
+
+    def sample_jointly(self, params: MixtureParams, key: Array, n_samples: int) -> tuple[Array, Array]:
+        """The same with a label of each row, which its covariates may have a say in."""
+        row_key, label_key, draw_key = jax.random.split(key, 3)
+        rows = self._rows_at_random(row_key, n_samples)
+        data = self.structure.layout.unpacked(Observations(y=rows.T))
+        logits = self.structure.label_matrix(data, self.sites_at(params))
+        labels = jax.random.categorical(label_key, logits, axis=0)
+        return self._observed(params, draw_key, rows, labels), labels
+
+    def _rows_at_random(self, key: Array, n_rows: int) -> Float[Array, "n d"]:
+        return jnp.asarray(self.packed)[jax.random.randint(key, (n_rows,), 0, len(self.packed))]
+
+    def _observed(self, params: MixtureParams, key: Array, rows: Array, labels: Array) -> Float[Array, "n d"]:
+        """Rows with what is observed drawn anew."""
+        layout, found = self.structure.layout, self.structure
         data = layout.unpacked(Observations(y=rows.T))
-        values = jnp.asarray(found.values)[labels]
         shape = [1] * found.n_dims
         shape[found.plate_dim] = len(labels)
-        given = {**self.sites_at(params), found.latent: values.reshape(shape)}
-        trace = drawn(found.model, ((), {**data, **found.fixed}), draw_key, given)
+        given = {**self.sites_at(params), found.latent: jnp.asarray(found.values)[labels].reshape(shape)}
+        trace = drawn(found.model, ((), {**data, **found.fixed}), key, given)
         for site, argument in found.observed:
             entries = layout.as_entries(argument, trace[site]["value"]).astype(rows.dtype)
             rows = rows.at[:, layout.places(argument)].set(entries)

@@ -147,6 +147,7 @@ def _sketch(model: Model, data: Mapping[str, Any], fixed: Mapping[str, Any]) -> 
     except _UNTRACEABLE:
         return _tried(first_run, model, data, fixed), False
     except Exception:
+        # It is told by the run with numbers.
         return _tried(first_run, model, data, fixed), True
 
 
@@ -253,6 +254,7 @@ def _with_label_shape(found: Structure, few: Mapping[str, Any], point: Mapping[s
             _densities(found, few, point)[0], _densities(whole, few, point)[0], rtol=_CLOSE, equal_nan=True
         )
     except Exception:
+        # Whatever a program makes of a shape that it does not expect.
         same = False
     return found if same else whole
 

@@ -100,6 +100,12 @@ def with_roles(
     for together in (*_with_more_axes(found, named), alone):
         if _is_exchangeable(together, tried, few, points, seen):
             return dataclasses.replace(together, exchangeable=True)
+    for site in alone.sites:
+        if site.name in named and site.component_axis is None:
+            refuse(
+                f"component_axis says {named[site.name]} of {site.name!r}, and entries there belong to more than one "
+                "component, which cannot change their places: leave it out"
+            )
     return alone
 
 

@@ -42,6 +42,7 @@ def first_run(model: Model, data: Mapping[str, Any], fixed: Mapping[str, Any]) -
     try:
         kept, found = _as_program(model, data, fixed, lambda parts, *given: jax.jit(parts)(*given))
     except Exception:
+        # Whatever it is, it is told by the run that is not compiled.
         kept, found = _as_program(model, data, fixed, lambda parts, *given: parts(*given))
     concrete = {name: {"fn": law or kept[name].get("fn"), "value": value} for name, (law, value) in found.items()}
     return {name: {**site, **concrete[name]} for name, site in kept.items()}

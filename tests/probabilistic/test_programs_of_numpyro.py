@@ -351,3 +351,19 @@ def test_every_kind_of_start_comes_to_the_same_optimum(bound: emjax.Mixture):
         assert abs(emjax.fit(bound, Y, key=1, starts=kind, n_init=4).objective - best) <= 1e-6
     with pytest.raises(emjax.ConfigError, match="starts = 'short_em' needs components that a point moves"):
         emjax.fit(bound, Y, key=1, starts="short_em")
+
+
+def test_labels_that_hang_on_a_covariate_are_drawn_with_it(regression: emjax.Mixture):
+    params = regression.params(a=0.0, b=400.0, mu=[-3.0, 3.0], sigma=0.1)
+    with computing():
+        x, labels = regression.sample(params, jax.random.key(0), 400)
+    x, labels = np.asarray(x), np.asarray(labels)
+    sure = np.abs(x[:, 1]) > 0.2
+    assert sure.sum() > 200
+    np.testing.assert_array_equal(labels[sure] == 1, x[sure, 1] > 0)
+    assert np.abs(x[:, 0] - np.where(labels == 1, 3.0, -3.0)).max() < 0.6
+
+
+def test_an_axis_that_is_no_axis_of_components_is_not_passed_over():
+    with pytest.raises(emjax.ConfigError, match="component_axis says 0 of 'mu', and entries there belong to more than"):
+        declared(emjax.program(covariates, component_axis={"mu": 0}), (Y, T))
