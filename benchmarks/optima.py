@@ -22,7 +22,7 @@ import numpy as np
 
 import emjax
 from benchmarks.report import write_between_marks
-from emjax.catalogue import STARTS
+from emjax.catalogue import STARTS_OF_DATA
 from emjax.em.many import fit_many
 
 REFERENCE = Path(__file__).with_suffix(".json")
@@ -97,7 +97,7 @@ def search(case: Case, x: np.ndarray, labels: np.ndarray | None) -> float | None
     _, k, structure = case
     keys, declared = [jax.random.key(i) for i in _SEARCH_KEYS], mixture(k, structure)
     fits = list(fit_many(declared, [x] * len(keys), keys=keys))
-    for kind in STARTS:
+    for kind in STARTS_OF_DATA:
         fits += fit_many(declared, [x], keys=keys[:1], n_init=60, starts=kind)
     if labels is not None:
         fits.append(emjax.fit(declared, x, key=keys[0], init=np.eye(k)[labels]))

@@ -97,7 +97,7 @@ LAW_FIELDS: dict[str, tuple[str, ...]] = {
 }
 """The numbers of each law."""
 
-StartName = Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em"]
+StartName = Literal["mixed", "kmeans++", "random", "responsibilities", "hierarchical", "short_em", "prior_draws"]
 """The kinds of drawn starts, which `emjax.em.init` describes."""
 
 STARTS: tuple[StartName, ...] = get_args(StartName)
@@ -105,6 +105,12 @@ STARTS: tuple[StartName, ...] = get_args(StartName)
 
 DEFAULT_START: StartName = "mixed"
 """The kind of starts where none is asked for."""
+
+FROM_PRIOR: StartName = "prior_draws"
+"""The kind that needs a prior ..."""
+
+STARTS_OF_DATA = tuple(kind for kind in STARTS if kind != FROM_PRIOR)
+"""... and those that look at the data alone."""
 
 SamplerName = Literal["auto", "hmc", "nuts", "gibbs", "laplace"]
 """The names of the samplers, and ``auto``, which chooses one of the others."""

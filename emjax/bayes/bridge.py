@@ -99,12 +99,7 @@ class MixtureProgram:
 
     def sites(self, prior: Prior) -> MixtureParams:
         """The prior's sites; the likelihood is not among them."""
-        family = self.likelihood.family
-        values: dict[str, Any] = {}
-        for site, law in prior.items():
-            given = MixtureParams(family, family.from_sites(values))
-            values[site] = numpyro.sample(site, law.numpyro(prior.shape(site), given))
-        return self.from_sites(values)
+        return prior.taken(numpyro.sample)
 
     def from_sites(self, values: Mapping[str, AnyArray]) -> MixtureParams:
         """The parameters at given values of the latent sites."""

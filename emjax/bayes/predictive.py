@@ -5,7 +5,6 @@ They are computed when somebody looks at `Posterior.tree`, and never hold more t
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,7 +66,7 @@ def further_groups(
     kept, rows = _kept(n_chains, draws, *values.shape)
     places = (np.arange(n_chains)[:, None] * n_draws + kept[None, :]).ravel()
     drawn = _predictive(likelihood, jax.tree.map(lambda leaf: leaf[places], params), len(rows), posterior_key)
-    prior_params = _prior_draws(likelihood, prior, prior_key, PRIOR_DRAWS)
+    prior_params = prior.draws(prior_key, PRIOR_DRAWS)
     n_rows = min(len(rows), max(MOST_ENTRIES // (PRIOR_DRAWS * values.shape[1]), 1))
     prior_drawn = _predictive(likelihood, prior_params, len(rows), rows_key)[:, :n_rows]
     stored = jax.vmap(likelihood.stored_parameters)(prior_params)
@@ -114,7 +113,7 @@ def prior_data(mixture: Mixture, prior: Prior, n_rows: int, n_draws: int, key: j
     check_proper(prior)
     params_key, rows_key = jax.random.split(key)
     likelihood = mixture.likelihood
-    params = _prior_draws(likelihood, prior, params_key, n_draws)
+    params = prior.draws(params_key, n_draws)
     n_rows = min(n_rows, max(MOST_ENTRIES // (n_draws * prior.n_features), 2))
     return _predictive(likelihood, params, padded_rows(n_rows), rows_key)[:, :n_rows]
 
@@ -126,21 +125,6 @@ def _kept(n_chains: int, draws: np.ndarray, n_samples: int, n_features: int) -> 
     kept = draws[:: -(-len(draws) // n_kept)]
     most_rows = max(MOST_ENTRIES // (n_chains * len(kept) * n_features), 2)
     return kept, subset_rows(n_samples, most_rows)
-
-
-def _prior_draws(mixture: Mixture, prior: Prior, key: jax.Array, n_draws: int) -> MixtureParams:
-    from emjax.bayes.bridge import MixtureProgram  # NumPyro comes with it; it adds settings, and so before any tracing
-
-    program = mixture.family.own_program() or MixtureProgram(mixture)
-    with jax.numpy_rank_promotion("allow"):  # NumPyro relies on it
-        return jax.tree.map(np.asarray, _sites(program, n_draws, prior, key))
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _sites(program: Any, n_draws: int, prior: Prior, key: Any) -> MixtureParams:
-    import numpyro
-
-    return jax.vmap(lambda one: numpyro.handlers.seed(program.sites, one)(prior))(jax.random.split(key, n_draws))
 
 
 @jax.jit

@@ -18,8 +18,8 @@ from emjax.bounds import flag, not_negative, one_of, whole, written
 from emjax.catalogue import DEFAULT_START, STARTS, StartName
 from emjax.clock import stopwatch
 from emjax.em.accelerate import METHODS
-from emjax.em.further import FIRST, N_PARENTS, best_of, further_starts, joined, wants_more
-from emjax.em.init import as_list, drawn_starts, given_starts
+from emjax.em.further import FIRST, N_PARENTS, best_of, first_starts, further_starts, joined, wants_more
+from emjax.em.init import as_list, given_starts
 from emjax.em.lanes import Ended, Runner
 from emjax.em.memory import check_memory
 from emjax.em.problem import Problem, prepare
@@ -281,10 +281,7 @@ def _fit(
     n_starts = settings.n_first if init is None else len(as_list(init))
     with computing(settings.dtype == "float64"), stopwatch() as clock:
         problem = prepare(mixture, samples, settings.dtype, drawn=init is None, n_starts=n_starts)
-        if init is None:
-            params = drawn_starts(problem.likelihood, problem.z, key=drawn_by, n_init=n_starts, starts=settings.starts)
-        else:
-            params = _given(problem, init)
+        params = first_starts(problem, drawn_by, n_starts, settings.starts) if init is None else _given(problem, init)
         runner, ended = _run(problem, settings, params, None, on_progress)
         before: tuple[float, ...] = ()
         kept = optima_of(problem, ended)

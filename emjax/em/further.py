@@ -82,6 +82,12 @@ def best_of(kept: tuple[Kept, ...]) -> float:
     return kept[0].optimum.objective if kept[0].optimum.kind == "regular" else -math.inf
 
 
+def first_starts(problem: Problem, key: Array, n_init: int, starts: str) -> MixtureParams:
+    """The drawn starts that a fit begins with, stacked."""
+    prior = problem.frame_prior
+    return drawn_starts(problem.likelihood, problem.z, key=key, n_init=n_init, starts=starts, prior=prior)
+
+
 def further_starts(problem: Problem, kept: tuple[Kept, ...], key: Array, batch: int) -> MixtureParams:
     """As many starts as there were first, of batch number ``batch`` (from 1), stacked."""
     likelihood, z = problem.likelihood, problem.z

@@ -1,4 +1,4 @@
-r"""Starts for EM, as a batch: drawn ones of five kinds, and every form of a given one.
+r"""Starts for EM, as a batch: drawn ones of seven kinds, and every form of a given one.
 
 ======================  ==========================================================================================
 ``starts=``             one start
@@ -12,6 +12,7 @@ r"""Starts for EM, as a batch: drawn ones of five kinds, and every form of a giv
 ``"hierarchical"``      means: the clusters of a Ward tree on sphered data; equal weights, the data's own
                         covariance
 ``"short_em"``          emEM: the best of five short EM runs from random points
+``"prior_draws"``       parameters drawn from the prior
 ======================  ==========================================================================================
 
 Everything works in the standard frame, and on a subsample where the data are many.
@@ -30,7 +31,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.bounds import LARGEST, written
-from emjax.catalogue import DEFAULT_START, STARTS
+from emjax.catalogue import DEFAULT_START, FROM_PRIOR, STARTS
 from emjax.em import seeding
 from emjax.em.blocks import make_blocks
 from emjax.em.labelled import matched
@@ -40,6 +41,7 @@ from emjax.em.step import Statistics, maximization
 from emjax.errors import ConfigError
 from emjax.families.frame import Frame
 from emjax.families.observations import Observations, observed
+from emjax.families.proper import check_proper
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.moments import Summary
 from emjax.naming import of_pairs
@@ -62,7 +64,14 @@ _SMALL_TREE = 100
 
 
 def drawn_starts(
-    mixture: Mixture, z: np.ndarray | Rows, *, key: Array, n_init: int, starts: str = DEFAULT_START, batch: int = 0
+    mixture: Mixture,
+    z: np.ndarray | Rows,
+    *,
+    key: Array,
+    n_init: int,
+    starts: str = DEFAULT_START,
+    batch: int = 0,
+    prior: Prior | None = None,
 ) -> MixtureParams:
     """``n_init`` starts of the kind that ``starts`` names, stacked, different from each other; the key decides them.
 
@@ -78,8 +87,47 @@ def drawn_starts(
         One of `emjax.catalogue.STARTS`.
     batch
         The number of the batch: the same key draws other starts for each.
+    prior
+        In the frame; only ``"prior_draws"`` look at it.
+
+    Raises
+    ------
+    ConfigError
+        If starts are to be drawn from a prior that is none, or improper.
     """
-    return matched(mixture, _drawn(mixture, z, seeding.generator(key, batch), n_init, starts), z)
+    rng = seeding.generator(key, batch)
+    if starts == FROM_PRIOR:
+        drawn = _prior_draws(rng, mixture, z, prior, n_init, jax.random.fold_in(key, batch))
+    else:
+        drawn = _drawn(mixture, z, rng, n_init, starts)
+    return matched(mixture, drawn, z)
+
+
+def _prior_draws(
+    rng: np.random.Generator, mixture: Mixture, z: np.ndarray | Rows, prior: Prior | None, n_init: int, key: Array
+) -> MixtureParams:
+    """Draws of the prior; where one is degenerate, or a weight is zero, random points take its place."""
+    if prior is None:
+        raise ConfigError(f"starts = {FROM_PRIOR!r} needs a prior, and the model has none: give one, or other starts")
+    try:
+        check_proper(prior)
+    except ConfigError as error:
+        raise ConfigError(f"starts = {FROM_PRIOR!r} cannot be drawn: {error}") from None
+    drawn = jax.tree.map(lambda leaf: np.array(leaf, z.dtype), prior.draws(key, n_init))
+    # NumPyro's Dirichlet has the smallest number in place of zero.
+    good = (drawn.weights > np.finfo(z.dtype).tiny).all(axis=1) & ~np.asarray(_degenerate(mixture, drawn))
+    for leaf in jax.tree.leaves(drawn):
+        good &= np.isfinite(leaf).reshape(n_init, -1).all(axis=1)
+    if not good.all():
+        spare = _drawn(mixture, z, rng, int((~good).sum()), "random")
+        for leaf, other in zip(jax.tree.leaves(drawn), jax.tree.leaves(spare), strict=True):
+            leaf[~good] = other
+    return drawn
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _degenerate(mixture: Mixture, params: MixtureParams) -> Array:
+    return jax.vmap(mixture.family.degenerate)(params)
 
 
 def _drawn(mixture: Mixture, z: np.ndarray | Rows, rng: np.random.Generator, n_init: int, starts: str) -> MixtureParams:
@@ -87,13 +135,10 @@ def _drawn(mixture: Mixture, z: np.ndarray | Rows, rng: np.random.Generator, n_i
     scale = z.frame.scale / z.frame.scale.max() if isinstance(z, Rows) else np.ones(z.shape[1])
     z = seeding.filled(seeding.subsample(rng, z, _most_rows(mixture, z)))
     base = _base(mixture, z)
-    if starts == "short_em" and mixture.family.own_prior() is not None:
-        raise ConfigError(
-            "starts = 'short_em' needs components that a point moves, and a program has none: use 'mixed'"
-        )
     if starts == "short_em":
-        means = np.stack([_random_means(rng, z, k, CANDIDATES) for _ in range(n_init)])
-        return best_of_short_runs(mixture, base, make_blocks(z, mixture), means.astype(z.dtype))
+        begin = _at_means(mixture, base, _random_means(rng, z, k, n_init * CANDIDATES))
+        begin = jax.tree.map(lambda leaf: leaf.reshape(n_init, CANDIDATES, *leaf.shape[1:]), begin)
+        return best_of_short_runs(mixture, begin, make_blocks(z, mixture), z.shape[1])
     if starts == "responsibilities":
         return _random_responsibilities(rng, mixture, base, z, n_init)
     if starts == "hierarchical":

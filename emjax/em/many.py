@@ -19,8 +19,7 @@ from emjax.catalogue import DEFAULT_START, StartName
 from emjax.clock import stopwatch
 from emjax.em.accelerate import Accelerated
 from emjax.em.fit import Settings, make_fit, optima_of
-from emjax.em.further import N_PARENTS, best_of, further_starts, joined, wants_more
-from emjax.em.init import drawn_starts
+from emjax.em.further import N_PARENTS, best_of, first_starts, further_starts, joined, wants_more
 from emjax.em.lanes import Ended
 from emjax.em.loop import Plain
 from emjax.em.memory import check_memory
@@ -281,8 +280,7 @@ class _Many:
             problem = prepare(
                 task.mixture, task.samples, settings.dtype, drawn=True, n_starts=n_places, on_device=False
             )
-            likelihood, z = problem.likelihood, problem.z
-            begin = drawn_starts(likelihood, z, key=as_key(task.key), n_init=n_init, starts=settings.starts)
+            begin = first_starts(problem, as_key(task.key), n_init, settings.starts)
             yield _group(_Open(task, problem, n_init), begin)
 
     def _further_group(self, one: _Open) -> Group:

@@ -10,7 +10,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from emjax.em.blocks import Blocks
 from emjax.em.step import expectation, maximization
@@ -25,39 +25,35 @@ _ITERATIONS = 10
 _Carry = tuple[MixtureParams, MixtureParams, Array]
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def best_of_short_runs(
-    mixture: Mixture, base: MixtureParams, data: Blocks, means: Float[Array, "starts runs K d"]
-) -> MixtureParams:
-    """The end of the best of several short runs, for every start; ``base`` moved to the first means if none is regular.
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def best_of_short_runs(mixture: Mixture, begin: MixtureParams, data: Blocks, n_features: int) -> MixtureParams:
+    """The end of the best of several short runs, for every start; the first of their beginnings if none is regular.
 
-    A run that collapses on a point would always win, so only regular ones count: finite, no component degenerate, or
-    narrow on few points. One run follows the other, so that memory does not grow with their number.
+    ``begin`` leads with ``(n_starts, n_runs)``. A run that collapses on a point would always win, so only regular ones
+    count: finite, no component degenerate, or narrow on few points. One run follows the other, so that memory does not
+    grow with their number. A prior is not looked at, unless it is part of the family.
     """
-    n_features = means.shape[-1]
+    prior = mixture.family.own_prior()
 
-    def run(means: Float[Array, "K d"]) -> tuple[Array, MixtureParams]:
+    def run(first: MixtureParams) -> tuple[Array, MixtureParams]:
         def iterate(carry: _Carry, _: None) -> tuple[_Carry, None]:
             params = carry[0]
             statistics = expectation(mixture, params, data)
             spurious = mixture.family.without_bound(params, params.weights, statistics.counts, n_features, jnp)
             regular = ~mixture.family.degenerate(params) & ~jnp.any(spurious)
             value = jnp.where(regular, statistics.log_likelihood, -jnp.inf)
-            return (maximization(mixture, params, statistics, None), params, value), None
+            return (maximization(mixture, params, statistics, prior), params, value), None
 
-        first = at(means)
         # The likelihood of an iterate is known one round later, so the last of these rounds only looks.
-        begin = (first, first, jnp.zeros((), data.weights.dtype))
-        (_, params, value), _ = jax.lax.scan(iterate, begin, length=_ITERATIONS + 1)
+        (_, params, value), _ = jax.lax.scan(
+            iterate, (first, first, jnp.zeros((), data.weights.dtype)), length=_ITERATIONS + 1
+        )
         return value, params
 
-    def at(means: Float[Array, "K d"]) -> MixtureParams:
-        return mixture.assembled(base.weights, mixture.family.at_means(base, means))
-
-    def one(means: Float[Array, "runs K d"]) -> MixtureParams:
-        values, ends = jax.lax.map(run, means)
+    def one(begin: MixtureParams) -> MixtureParams:
+        values, ends = jax.lax.map(run, begin)
         values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
         best, any_regular = jnp.argmax(values), jnp.any(values > -jnp.inf)
-        return jax.tree.map(lambda ends, first: jnp.where(any_regular, ends[best], first), ends, at(means[0]))
+        return jax.tree.map(lambda ends, first: jnp.where(any_regular, ends[best], first[0]), ends, begin)
 
-    return jax.lax.map(one, means)
+    return jax.lax.map(one, begin)

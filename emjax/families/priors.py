@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -109,6 +110,32 @@ class Prior(Shown):
         """The log density in the space of the sites: the sum of `log_probs`."""
         return sum(self.log_probs(params).values(), jnp.zeros(()))
 
+    def taken(self, take: Callable[[str, Any], Any]) -> MixtureParams:
+        """Parameters whose sites are ``take(site, distribution of NumPyro)``, each given those before it."""
+        values: dict[str, Any] = {}
+        for site, law in self.laws.items():
+            given = MixtureParams(self.family, self.family.from_sites(values))
+            values[site] = take(site, law.numpyro(self.shape(site), given))
+        own = self.family.from_sites(values)
+        return MixtureParams(self.family, {WEIGHTS: values[WEIGHTS], **{n: own[n] for n in self.family.parameters}})
+
+    def drawn(self, key: Array) -> MixtureParams:
+        """Parameters drawn from it; traceable. Its laws must be proper (`emjax.families.proper`)."""
+
+        def draw(_: str, law: Any) -> Any:
+            nonlocal key
+            key, own = jax.random.split(key)
+            return law.sample(own)
+
+        return self.taken(draw)
+
+    def draws(self, key: Array, n_draws: int) -> MixtureParams:
+        """So many of these, stacked, on the host."""
+        import numpyro  # noqa: F401  (it adds settings of JAX's, and so comes before any tracing)
+
+        with jax.numpy_rank_promotion("allow"):  # NumPyro relies on it
+            return jax.tree.map(np.asarray, _drawn(self, n_draws, key))
+
     def to_frame(self, frame: Frame) -> Prior:
         """The same prior for data in the units of a frame."""
         moved = {WEIGHTS: self.laws[WEIGHTS]}
@@ -142,6 +169,11 @@ class Prior(Shown):
         """The inverse."""
         family, n_components, n_features, sites = static
         return cls(family, n_components, n_features, dict(zip(sites, laws, strict=True)))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _drawn(prior: Prior, n_draws: int, key: Any) -> MixtureParams:
+    return jax.vmap(prior.drawn)(jax.random.split(key, n_draws))
 
 
 def given_laws(family: Any, n_components: int, given: Mapping[str, Any]) -> dict[str, Law]:

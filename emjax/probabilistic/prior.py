@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from numpyro import handlers
 
 from emjax.families.frame import Frame
 from emjax.families.laws import Dirichlet, Law
@@ -78,6 +79,10 @@ class ProgramPrior(Prior):
         # Under the law of all weights: a single probability has the same density, and a factor may be infinite at it.
         own = jnp.sum(self.laws[WEIGHTS].log_prob(params[WEIGHTS]))
         return {**found, self.family.structure.weights.site: own}
+
+    def drawn(self, key: Array) -> MixtureParams:
+        found: MixtureParams = handlers.seed(self.family.own_program().sites, key)(self)
+        return found
 
     def to_frame(self, frame: Frame) -> ProgramPrior:
         return self

@@ -8,8 +8,10 @@ import pytest
 from sklearn.cluster import AgglomerativeClustering
 
 import emjax
-from emjax.catalogue import STARTS
+from emjax.catalogue import STARTS_OF_DATA
 from emjax.em import init, seeding
+from emjax.em.many import fit_many
+from emjax.em.problem import prepare
 from emjax.em.rows import Rows
 from emjax.em.short_em import CANDIDATES
 from emjax.moments import Summary
@@ -57,7 +59,7 @@ def stripes() -> np.ndarray:
     return (x - x.mean(axis=0)) / x.std(axis=0)
 
 
-@pytest.mark.parametrize("starts", STARTS)
+@pytest.mark.parametrize("starts", STARTS_OF_DATA)
 def test_starts_are_valid_differ_and_follow_from_the_key(z, counts, starts: str):
     for mixture, data in ((FULL, z), (POISSON, counts)):
         params = drawn(mixture, data, starts)
@@ -74,7 +76,7 @@ def test_starts_are_valid_differ_and_follow_from_the_key(z, counts, starts: str)
         assert len(np.unique(sets_of_means(params).round(6), axis=0)) > 1
 
 
-@pytest.mark.parametrize("starts", STARTS)
+@pytest.mark.parametrize("starts", STARTS_OF_DATA)
 @pytest.mark.parametrize(
     "data",
     [
@@ -94,7 +96,7 @@ def test_no_data_break_a_start(data: np.ndarray, starts: str):
             assert all(len(np.unique(each, axis=0)) == 3 for each in means(params))
 
 
-@pytest.mark.parametrize("starts", STARTS)
+@pytest.mark.parametrize("starts", STARTS_OF_DATA)
 def test_fewer_points_than_features_and_as_few_as_components(starts: str):
     few = np.random.default_rng(2).normal(size=(3, 5))
     params = drawn(dataclasses.replace(FULL, n_components=3), few, starts, n_init=3)
@@ -310,13 +312,62 @@ def test_old_keys_are_keys_too():
 
 def test_float32_starts_are_float32(z):
     with jax.enable_x64(False):
-        for starts in STARTS:
+        for starts in STARTS_OF_DATA:
             params = drawn(FULL, z.astype(np.float32), starts, n_init=2)
             assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype("float32")}, starts
 
 
 def test_fit_takes_every_kind(z):
-    for starts in STARTS:
+    for starts in STARTS_OF_DATA:
         fit = emjax.fit(FULL, z, key=KEY, n_init=6, starts=starts)
         assert fit.converged
         assert sum(optimum.count for optimum in fit.optima) == 6
+
+
+def test_starts_are_draws_of_the_prior_in_the_units_of_the_frame(z):
+    laws = {
+        "weights": emjax.laws.Dirichlet([2.0, 6.0]),
+        "mean": emjax.laws.Normal([[10.0, 20.0], [30.0, 40.0]], [1.0, 2.0]),
+        "scale": emjax.laws.LogNormal(1.0, 0.5),
+    }
+    x = 5.0 + 2.0 * z
+    mixture = emjax.Mixture(emjax.Normal(covariance="diag"), 2, prior=laws)
+    problem = prepare(mixture, mixture.samples(x), "float64", drawn=True, n_starts=1)
+    options = {"key": KEY, "n_init": 4000, "starts": "prior_draws", "prior": problem.frame_prior}
+    starts = problem.mixture.from_frame(init.drawn_starts(problem.likelihood, problem.z, **options), problem.frame)
+    errors = 4.0 / np.sqrt(4000)
+    np.testing.assert_allclose(starts.weights.mean(axis=0), [0.25, 0.75], atol=errors * 0.15)
+    np.testing.assert_allclose(starts["mean"].mean(axis=0), [[10.0, 20.0], [30.0, 40.0]], atol=errors * 2.0)
+    np.testing.assert_allclose(starts["mean"].std(axis=0), [[1.0, 2.0], [1.0, 2.0]], rtol=errors)
+    np.testing.assert_allclose(0.5 * np.log(starts["variance"]).mean(axis=0), np.ones((2, 2)), atol=errors * 0.5)
+    again, other = (
+        init.drawn_starts(problem.likelihood, problem.z, **options | {"key": key}) for key in (KEY, jax.random.key(1))
+    )
+    np.testing.assert_array_equal(again.weights, starts.weights)
+    assert not np.isin(other.weights, starts.weights).any()
+
+
+def test_a_draw_without_a_weight_gives_its_place_to_random_points(counts):
+    mixture = dataclasses.replace(POISSON, prior={"weights": emjax.laws.Dirichlet([1e-4] * 3)})
+    prior = mixture.resolved_prior(counts)
+    assert prior.draws(KEY, 6).weights.min() <= np.finfo(float).tiny  # NumPyro has no zeros
+    starts = init.drawn_starts(POISSON, counts, key=KEY, n_init=6, starts="prior_draws", prior=prior)
+    assert starts.weights.min() > 0
+    assert np.isin(starts["rate"], counts).all(axis=(1, 2)).any()
+
+
+def test_starts_from_a_prior_that_is_none_or_improper_are_refused(z):
+    with pytest.raises(emjax.ConfigError, match=r"^starts = 'prior_draws' needs a prior, and the model has none: give"):
+        emjax.fit(FULL, z, key=0, starts="prior_draws")
+    flat = dataclasses.replace(FULL, prior={"mean": emjax.laws.Flat()})
+    with pytest.raises(emjax.ConfigError, match=r"^starts = 'prior_draws' cannot be drawn: prior.'mean'. is Flat"):
+        emjax.fit(flat, z, key=0, starts="prior_draws")
+
+
+def test_data_sets_together_are_fitted_from_the_same_draws_of_the_prior(counts):
+    mixture = dataclasses.replace(POISSON, prior="default")
+    alone = emjax.fit(mixture, counts, key=KEY, n_init=6, starts="prior_draws")
+    (together,) = fit_many(mixture, [counts], keys=[KEY], n_init=6, starts="prior_draws")
+    assert alone.converged
+    np.testing.assert_allclose(together.params["rate"], alone.params["rate"], rtol=1e-6)
+    assert [one.count for one in together.optima] == [one.count for one in alone.optima]

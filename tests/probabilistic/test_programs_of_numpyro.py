@@ -14,6 +14,7 @@ import scipy.stats
 from numpyro.infer.reparam import LocScaleReparam
 
 import emjax
+from emjax.em.init import drawn_starts
 from emjax.mixture import declared
 from emjax.scope import computing
 
@@ -347,10 +348,32 @@ def test_the_posterior_of_one_number_is_that_of_a_grid():
 @pytest.mark.slow
 def test_every_kind_of_start_comes_to_the_same_optimum(bound: emjax.Mixture):
     best = emjax.fit(bound, Y, key=0).objective
-    for kind in ("responsibilities", "random", "hierarchical"):
+    for kind in ("responsibilities", "random", "hierarchical", "short_em", "prior_draws"):
         assert abs(emjax.fit(bound, Y, key=1, starts=kind, n_init=4).objective - best) <= 1e-6
-    with pytest.raises(emjax.ConfigError, match="starts = 'short_em' needs components that a point moves"):
-        emjax.fit(bound, Y, key=1, starts="short_em")
+
+
+def test_starts_are_draws_of_the_programs_own_sites(bound: emjax.Mixture):
+    with computing():
+        key, prior = jax.random.key(3), bound.resolved_prior(Y)
+        starts = drawn_starts(bound.likelihood, Y[:, None], key=key, n_init=2000, starts="prior_draws", prior=prior)
+    errors = 4.0 / np.sqrt(2000)
+    np.testing.assert_allclose(starts.weights.mean(axis=0), 0.5, atol=errors * 0.25)
+    np.testing.assert_allclose(starts["mu"].std(axis=0), 4.0, rtol=errors)
+    np.testing.assert_allclose(starts["sigma"].mean(axis=0), 3.0 * np.sqrt(2 / np.pi), atol=errors * 2.0)
+
+
+def test_an_improper_site_gives_no_starts():
+    def flat(y):
+        mu = numpyro.sample("mu", dist.ImproperUniform(dist.constraints.real, (2,), ()))
+        w = numpyro.sample("w", dist.Dirichlet(jnp.ones(2)))
+        with numpyro.plate("datum", len(y)):
+            z = numpyro.sample("z", dist.Categorical(w))
+            numpyro.sample("y", dist.Normal(mu[z], 1.0), obs=y)
+
+    with pytest.raises(
+        emjax.ConfigError, match="starts = 'prior_draws' cannot be drawn: 'mu' of the program has a law"
+    ):
+        emjax.fit(emjax.program(flat), Y, key=0, starts="prior_draws")
 
 
 def test_labels_that_hang_on_a_covariate_are_drawn_with_it(regression: emjax.Mixture):

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 import emjax
-from emjax.catalogue import STARTS
+from emjax.catalogue import STARTS_OF_DATA
 
 REFERENCE = Path(__file__).parent
 PUBLISHED = json.loads((REFERENCE / "published.json").read_text(encoding="utf-8"))
@@ -83,7 +83,7 @@ def regular(fit: emjax.Fit) -> list[emjax.Optimum]:
 
 
 def main(n_starts: int, n_keys: int) -> None:
-    kinds = [kind for kind in STARTS if kind != "mixed"]
+    kinds = [kind for kind in STARTS_OF_DATA if kind != "mixed"]
     print("| case | log-likelihood |", " | ".join(f"`{kind}`" for kind in kinds), "| default, keys | seconds |")
     print("|---|---|" + "---|" * (len(kinds) + 2))
     for name, (mixture, x, published) in cases().items():

@@ -71,7 +71,7 @@ class EmMethod(MethodBase):
     )
     starts: StartName = Field(
         default=DEFAULT_START,
-        description="how starts are drawn; mixed: k-means++, random points, and hard clusters",
+        description="how starts are drawn; mixed: k-means++, random points, and hard clusters; prior_draws: for map",
     )
     accelerate: Literal["auto", "none", "squarem", "anderson"] = Field(
         default="auto", description="auto: Anderson acceleration, and plain EM with `iterations`; none: plain EM"

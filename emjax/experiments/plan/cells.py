@@ -9,8 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from emjax.catalogue import FROM_PRIOR
 from emjax.errors import EmjaxError
 from emjax.experiments.config.fields import Misplaced
+from emjax.experiments.config.methods import EmMethod
 from emjax.experiments.config.model import MODEL, FileModel, model_kind
 from emjax.experiments.config.overrides import Declared, locate, put
 from emjax.experiments.config.positions import Location
@@ -64,7 +66,9 @@ def checked_study(declared: Declared, display: Mapping[str, str] | None = None) 
         alone = {key: value for key, value in tree.items() if key not in ("sweep", "solve")}
         for point in cells:
             cell_study(alone, point)
-    return _with_map(study) if declared.em_follows_prior else study
+        study = _with_map(study) if declared.em_follows_prior else study
+        _check_starts(study)
+    return study
 
 
 def _section[T: BaseModel](kind: type[T], value: Any) -> T | None:
@@ -86,6 +90,14 @@ def _with_map(study: Study) -> Study:
         return study
     first, *others = study.methods
     return study.model_copy(update={"methods": (first.model_copy(update={"kind": "map"}), *others)})
+
+
+def _check_starts(study: Study) -> None:
+    """Refuse starts from a prior of a method that has none."""
+    for place, method in enumerate(study.methods):
+        if isinstance(method, EmMethod) and (method.kind, method.starts) == ("em", FROM_PRIOR):
+            problem = f"starts = {FROM_PRIOR!r} needs a prior, and em is maximum likelihood: take kind = 'map'"
+            raise Misplaced(problem, "methods", place, "starts")
 
 
 def points(

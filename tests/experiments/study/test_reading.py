@@ -77,6 +77,11 @@ def refused(path: str, overrides=()) -> str:
         ('kind = "em"', 'kind = "laplace"\nwarmup = 9', "draws of laplace are independent"),
         ('kind = "em"', 'kind = "em"\nbudget = {}', "methods[0].budget"),
         ('kind = "em"', 'kind = "auto"\nbudget = { evaluations = 100 }', "auto goes on until its draws suffice"),
+        (
+            'kind = "em"',
+            'kind = "em"\nstarts = "prior_draws"',
+            "line 17: starts = 'prior_draws' needs a prior, and em is",
+        ),
         ('kind = "em"', 'kind = "em"\nn_inits = 1', "line 17: unknown key 'methods[0].n_inits'; did you mean"),
         (
             'kind = "em"',
