@@ -93,6 +93,12 @@ OPTIONS = (
     ),
     ConfigOption("latent", "program.latent", help="The site of the latent (the only one)."),
     ConfigOption("plate", "program.plate", help="The plate of the data (the latent's)."),
+    ConfigOption(
+        "component_axis",
+        "program.component_axis",
+        help="A site's axis of components (the one found); repeatable.",
+        repeated="SITE=AXIS",
+    ),
     ConfigOption("columns", "data.columns", help="The columns to use, as in A,B or 0,2."),
     ConfigOption("header", "data.header"),
     ConfigOption("weights", "data.weights"),

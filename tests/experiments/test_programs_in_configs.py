@@ -10,6 +10,7 @@ import pytest
 import emjax
 from emjax.errors import ConfigError
 from emjax.experiments import make_plan, read_study
+from emjax.experiments.config.programs import program_of
 from emjax.experiments.config.schema import Study
 from emjax.experiments.execution.single import run
 from emjax.experiments.work.job import run_job
@@ -42,6 +43,7 @@ CONFIG = """
 [model]
 program = "normals.py"
 arguments = { spread = 4.0 }
+component_axis = { level = 0 }
 
 [[methods]]
 kind = "map"
@@ -80,6 +82,8 @@ def test_a_program_is_known_by_its_content_and_its_arguments(config, program):
     assert model["program"] == str(program)
     assert len(model["sha256"]) == 64
     assert model["arguments"] == {"spread": 4.0}
+    assert model["component_axis"] == {"level": 0}
+    assert program_of(model, with_prior=True).component_axis == {"level": 0}
     assert jobs["one"].spec["model"]["arguments"] == {"n_components": 1}
     # The data are those of the study's program, for all methods; a job is the same from wherever its file is.
     assert len({str(job.spec["data"]) for job in jobs.values()}) == 1
@@ -91,6 +95,10 @@ def test_a_program_is_known_by_its_content_and_its_arguments(config, program):
     assert same == {job.key for job in jobs.values()}
     (moved / program.name).write_text(NORMALS + "\n# another content\n")
     assert same.isdisjoint(job.key for job in make_plan(read_study(moved / config.name)).jobs)
+    config.write_text(CONFIG.replace("n_components = 1 }", "n_components = 1 }, component_axis = { level = -1 }"))
+    others = {job.method: job for job in make_plan(read_study(config)).jobs}
+    assert others["one"].spec["model"]["component_axis"] == {"level": -1}
+    assert {one for one in jobs if others[one].key == jobs[one].key} == {"map"}
 
 
 @pytest.mark.slow
@@ -159,6 +167,10 @@ REFUSED = {
     "a family": ({"family": "poisson"}, r"model.family.*what that takes stands in model.arguments"),
     "components": ({"n_components": 2}, r"n_components.*what that takes stands in model.arguments"),
     "a prior": ({"prior": {"rate": 2.0}}, "model.prior: a program has priors of its own: change them there"),
+    "an axis": (
+        {"component_axis": {"level": "'first'"}},
+        r"line 3: model.component_axis.level = 'first' is not allowed",
+    ),
     "a file": ({"file": "normals.py"}, r"model.file.*does not go with model.program"),
 }
 
@@ -235,8 +247,15 @@ def test_a_command_takes_a_program_its_arguments_and_a_file_of_data(emjax_comman
 def test_a_command_without_data_and_program_says_what_is_missing(emjax_command):
     done = emjax_command("fit", "-k", "2")
     assert (done.code, "DATA (data) is missing" in done.err) == (2, True)
-    done = emjax_command("fit", "--program", "p.py", "--argument", "three")
-    assert (done.code, "write a name, '=' and a value" in done.err) == (2, True)
+    for option, form in (("--argument", "KEY=VALUE"), ("--component-axis", "SITE=AXIS")):
+        done = emjax_command("fit", "--program", "p.py", option, "three")
+        assert (done.code, f"{option} three: write {form}: a name, '='" in done.err) == (2, True)
+
+
+def test_an_axis_that_a_program_does_not_have_is_refused_in_one_line(emjax_command, program):
+    done = emjax_command("fit", "--program", program.name, "--component-axis", "slope=0")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "component_axis says 0 of 'slope', whose shape is (): that is no axis of length 2" in done.err
 
 
 def test_looking_at_a_run_runs_no_program(emjax_command, program, workplace):

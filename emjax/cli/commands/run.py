@@ -75,8 +75,8 @@ def run_options(command: str, given: dict[str, Any]) -> int:
             value = option.values[value if value is True else one_of(option.written, value, option.values)]
         elif option.name == "columns":
             value = split_columns(value)
-        elif option.name == "argument":
-            value = _arguments(value)
+        elif option.repeated:
+            value = _table(option.written, option.repeated, value)
             if not value:
                 continue
         tree = put(tree, location, value)
@@ -87,15 +87,15 @@ def run_options(command: str, given: dict[str, Any]) -> int:
     return execute(study, console, overwrite=given["overwrite"], cache=not given["no_cache"])
 
 
-def _arguments(given: list[str]) -> dict[str, Any]:
-    """What ``--argument KEY=VALUE`` says, each value read as TOML."""
+def _table(option: str, form: str, given: list[str]) -> dict[str, Any]:
+    """What an option such as ``--argument KEY=VALUE`` says, each value read as TOML."""
     from emjax.experiments.config.overrides import parsed_value
 
     found = {}
     for text in given:
         name, sign, value = text.partition("=")
         if not sign or not name.strip():
-            raise ConfigError(f"--argument {printable(text)}: write a name, '=' and a value, as in n_components=3")
+            raise ConfigError(f"{option} {printable(text)}: write {form}: a name, '=' and a value")
         found[name.strip()] = parsed_value(value.strip())
     return found
 

@@ -17,7 +17,7 @@ from emjax.catalogue import (
     is_structured,
 )
 from emjax.experiments.config.fields import Arguments, Misplaced, Positive, PythonFile, Section, Text, bounded, tagged
-from emjax.experiments.config.programs import ProgramModel
+from emjax.experiments.config.programs import ComponentAxis, ProgramModel
 from emjax.nearest import nearest, suggestion
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -245,6 +245,7 @@ class ModelChange(Section):
     program: PythonFile | None = Field(default=None, description="as in [model]")
     latent: Text | None = Field(default=None, description="as in [model]")
     plate: Text | None = Field(default=None, description="as in [model]")
+    component_axis: ComponentAxis = Field(default=None, description="as in [model]")
 
     def applied(self, model: AnyModel) -> AnyModel:
         """The model with what is given here in place. Raises Misplaced, ``at`` the key in this table."""

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
 
 from emjax.errors import ConfigError
 from emjax.experiments.config.fields import Arguments, PythonFile, Section, Text
@@ -22,6 +22,10 @@ def _of_a_program(prior: Any) -> Any:
     if isinstance(prior, Mapping) or (isinstance(prior, str) and prior not in ("none", "default")):
         raise ValueError("a program has priors of its own: change them there, or give 'none' for maximum likelihood")
     return prior
+
+
+ComponentAxis = Annotated[dict[Text, StrictInt] | None, AfterValidator(lambda axes: axes or None)]
+"""The axis of components of some sites, by their names; an empty table says nothing."""
 
 
 class ProgramModel(Section):
@@ -42,6 +46,10 @@ class ProgramModel(Section):
     arguments: Arguments = Field(default_factory=dict, description="what model() is called with besides the data")
     latent: Text | None = Field(default=None, description="the site of the latent; default: the only one there is")
     plate: Text | None = Field(default=None, description="the plate of the data; default: that of the latent")
+    component_axis: ComponentAxis = Field(
+        default=None,
+        description="of a site, by its name, which of its axes is that of the components; default: the one found",
+    )
     prior: Annotated[Literal["none", "default"] | None, BeforeValidator(_of_a_program)] = Field(
         default=None,
         description="default: the program's own priors, so that EM gives the posterior mode; none: flat ones, for "
@@ -87,6 +95,7 @@ def program_of(model: Mapping[str, Any], *, with_prior: bool) -> Any:
         _function(model["program"], MODEL),
         latent=model.get("latent"),
         plate=model.get("plate"),
+        component_axis=model.get("component_axis"),
         prior=prior,  # type: ignore[arg-type]
         **model.get("arguments", {}),
     )

@@ -103,6 +103,9 @@ def _remedy(location: Location, key: str, tag: str, tables: _Tables) -> str:
     if owners and table == ("model",):
         if tag == "<program>":
             return "it does not go with model.program: what that takes stands in model.arguments"
+        if tag == "<declared>":
+            files = [other.strip("<>") for other, model in variants.items() if model in owners]
+            return f"it goes with model.{' or model.'.join(files)}, which is missing"
         return "it does not go with model.file, whose build() decides it: leave one of them out"
     if owners:
         return f"it is for kind {', '.join(kind for model in owners for kind in _kinds(model))}"
