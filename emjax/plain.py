@@ -45,6 +45,9 @@ _MODULE = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*")
 _KINDS = "biuf"
 """The kinds of numbers whose arrays are written: nothing that would be pickled."""
 
+OF_PROGRAM = ("probabilistic.family.ProgramFamily", "probabilistic.prior.ProgramPrior")
+"""What of a result is a NumPyro program: code, which is left out, and given again by whoever opens the result."""
+
 DATA = frozenset(f"samples.Samples.{name}" for name in ("values", "weights", "labels"))
 """The fields that hold what somebody's data are."""
 
@@ -100,7 +103,7 @@ def to_plain(
     stowed
         See `Stowed`; by default every array is written where it stands.
     left_out
-        Fields that the reader is given from elsewhere, such as ``samples.Samples.values``.
+        Fields and classes that the reader is given from elsewhere, such as ``samples.Samples.values``.
     hidden
         Fields whose arrays come back as `NoData`.
     own
@@ -140,6 +143,9 @@ def to_plain(
         if type(value).__module__.startswith(_NUMPYRO):
             arguments = {key: plain(given, f"{place}.{key}") for key, given in _arguments(value, place).items()}
             return {"distribution": type(value).__name__, "arguments": arguments}
+        place_of_class = f"{type(value).__module__.removeprefix('emjax.')}.{type(value).__name__}"
+        if place_of_class in left_out:
+            return {"left_out": place_of_class}
         name = _named(type(value), own)
         if not dataclasses.is_dataclass(value):
             _, arguments = value.__reduce__()
@@ -294,6 +300,11 @@ def _is_stored(module: str) -> bool:
 
 def _can_be_made(cls: type) -> bool:
     return dataclasses.is_dataclass(cls) or issubclass(cls, enum.Enum) or "__reduce__" in vars(cls)
+
+
+def of_program(mixture: Any) -> dict[str, Any]:
+    """What stands for `OF_PROGRAM` where a mixture is a program's."""
+    return dict(zip(OF_PROGRAM, (mixture.family, mixture.family.own_prior()), strict=True))
 
 
 def equal_array(array: np.ndarray, known: Mapping[str, np.ndarray]) -> str | None:

@@ -21,15 +21,25 @@ import numpy as np
 
 from emjax.atomic import NOTHING_WRITTEN, replacing
 from emjax.bounds import flag
-from emjax.errors import ConfigError
+from emjax.errors import ConfigError, EmjaxError
 from emjax.files import regular_size, user_path
-from emjax.plain import DATA, Stowed, UnknownTypeError, array_of, equal_array, from_plain, to_plain
+from emjax.plain import (
+    DATA,
+    OF_PROGRAM,
+    Stowed,
+    UnknownTypeError,
+    array_of,
+    equal_array,
+    from_plain,
+    of_program,
+    to_plain,
+)
 from emjax.wording import elided, listed, printable
 
 FORMAT = 1
 """The format of files; a file of a later one is refused."""
 
-_HEADER, _TREE = "emjax.json", "sampled.nc"
+_HEADER, _TREE, _PROGRAM_DATA = "emjax.json", "sampled.nc", "program"
 _SAMPLED = "bayes.posterior.Posterior.sampled"
 
 
@@ -58,37 +68,42 @@ class Stored:
         ConfigError
             If the file cannot be written, as where ``path`` is a folder, or if there is something in the object that
             cannot be kept: a function, or a distribution of NumPyro of other things than numbers. A family of your own
-            can be where it is a dataclass.
+            can be where it is a dataclass. Of a NumPyro program the file holds what tells it from others, and its data.
         """
         target = user_path(path)
         with_data = flag("data", data)
         if target.is_dir():
             raise ConfigError(f"{printable(target)}: it is a folder; give the name of a file, such as fit.npz")
         own: dict[str, type] = {}
-        tree = getattr(getattr(self, "posterior", self), "sampled", None)
+        result: Any = getattr(self, "posterior", self)
+        tree, mixture = getattr(result, "sampled", None), result.mixture
         draws, content = ({}, None) if tree is None else _tree_to_bytes(tree, data=with_data)
         members: dict[str, np.ndarray] = {}
+        program = None if mixture.family.own_prior() is None else mixture.family.sketch
+        if program is not None and not with_data:
+            raise ConfigError(
+                f"{printable(target)}: not written: a program is had again with its data alone; leave out data=False"
+            )
+        if program is not None:
+            members[_PROGRAM_DATA] = mixture.family.packed
         hidden = () if with_data else DATA
         try:
-            plain = to_plain(self, _members_into(members, draws), left_out={_SAMPLED}, hidden=hidden, own=own)
+            known = {**draws, **members}
+            outside = {_SAMPLED, *OF_PROGRAM}
+            plain = to_plain(self, _members_into(members, known), left_out=outside, hidden=hidden, own=own)
         except UnknownTypeError as error:
-            if error.args[0] == "builtins.function":
-                raise ConfigError(
-                    f"{printable(target)}: not written, for the object holds a function, such as a program: keep its "
-                    "file and its data, and tables (to_frame) or draws (posterior.tree.to_netcdf)"
-                ) from None
             raise ConfigError(
                 f"{printable(target)}: not written, for the object holds {error}: only classes of emjax "
                 "and dataclasses of your own are kept, each of another name"
             ) from None
         version = importlib.metadata.version("emjax")
-        header = {"format": FORMAT, "emjax": version, "own": sorted(own), "object": plain}
+        header = {"format": FORMAT, "emjax": version, "own": sorted(own), "object": plain, "program": program}
         with replacing(target, NOTHING_WRITTEN) as partial:
             _write(partial, json.dumps(header, allow_nan=False), members, content)
         return target
 
 
-def load(path: str | os.PathLike[str], *, families: Iterable[type] = ()) -> Any:
+def load(path: str | os.PathLike[str], *, families: Iterable[type] = (), program: Any = None) -> Any:
     """The `Fit`, `Posterior` or `Comparison` that its ``save`` wrote, to the last bit.
 
     Nothing in a file is run: it is read as numbers and texts, of which the classes of emjax are made, and those of
@@ -101,12 +116,16 @@ def load(path: str | os.PathLike[str], *, families: Iterable[type] = ()) -> Any:
     families
         Your own classes that the object is made of, where it is a mixture of a family of your own:
         ``families=[MyFamily]``. A file can only name them, never where they are.
+    program
+        The `emjax.program` that the object is of, where it is one: code is in no file. It is taken apart with the data
+        in the file, and must have the same columns, sites and log density as when the object was saved.
 
     Raises
     ------
     ConfigError
         If the file is not there, is none of emjax's, is cut short or otherwise damaged, or was written by a newer
-        emjax; and if it names classes that were not given. The message is one line.
+        emjax; and if it names classes that were not given, or is of a program that was not, or of another one. The
+        message is one line.
     """
     target = user_path(path)
     shown = printable(target)
@@ -123,14 +142,36 @@ def load(path: str | os.PathLike[str], *, families: Iterable[type] = ()) -> Any:
             f"{shown}: is made of {listed(missing)}, no part of emjax: "
             f"give the classes, emjax.load(path, families=[{printable(', '.join(missing))}])"
         )
+    given_program = _given_program(shown, header.get("program"), members, program)
     try:
         draws, sampled = ({}, None) if tree is None else _tree_from_bytes(tree)
-        found = from_plain(header["object"], {**members, **draws}, left_out={_SAMPLED: sampled}, own=given)
+        outside = {_SAMPLED: sampled, **given_program}
+        found = from_plain(header["object"], {**members, **draws}, left_out=outside, own=given)
         if not isinstance(found, Stored):
             raise ValueError(f"holds a {type(found).__name__}")
     except _WRONG as error:
         raise _damaged(shown, error) from None
     return found
+
+
+def _given_program(shown: str, sketch: Any, members: Mapping[str, np.ndarray], program: Any) -> dict[str, Any]:
+    """What stands for a program in an object, where it is one of a program."""
+    if sketch is None and program is not None:
+        raise ConfigError(f"{shown}: is of no program: leave out program=")
+    if sketch is None:
+        return {}
+    try:
+        if not hasattr(program, "again"):
+            name = printable(sketch["name"])
+            raise ConfigError(
+                f"is of the NumPyro program {name!r}, which no file holds: give it, "
+                f"emjax.load(path, program=emjax.program({name}))"
+            )
+        return of_program(program.again(sketch, members[_PROGRAM_DATA]))
+    except EmjaxError as error:
+        raise ConfigError(f"{shown}: {error}") from None
+    except _WRONG as error:
+        raise _damaged(shown, error) from None
 
 
 def _classes(families: Any) -> list[type]:

@@ -15,7 +15,6 @@ from emjax.bayes.posterior import Posterior
 from emjax.bayes.tree import to_tree
 from emjax.bayes.visits import PosteriorModes
 from emjax.comparison import Comparison
-from emjax.naming import scalar_parameters
 
 CHAINS, DRAWS = 4, 250
 
@@ -47,13 +46,19 @@ def imitated(fit: emjax.Fit) -> Posterior:
     stats = {"lp": lp, "energy": rng.normal(size=lp.shape), "diverging": np.zeros(lp.shape, bool)}
     quantities = {"lp": (("chain", "draw"), lp)}
     quantities["log_density"] = (("chain", "draw", "anchor"), described.invariants["log_density"])
-    for parameter in scalar_parameters(mixture.named_parameters(fit.params), fit.feature_names, mixture.family.levels):
+    for parameter in mixture.scalars(mixture.named_parameters(fit.params), fit.feature_names):
         draws = described.stored[parameter.variable][(slice(None), slice(None), *parameter.index)]
         quantities[parameter.name] = (("chain", "draw"), draws)
     judged = {name: (("chain", "draw"), value) for name, value in stats.items()}
     return Posterior(
         sampled=to_tree(
-            described.stored, stats, described.log_likelihood, values, fit.feature_names, levels=mixture.family.levels
+            described.stored,
+            stats,
+            described.log_likelihood,
+            values,
+            fit.feature_names,
+            levels=mixture.family.levels,
+            own_axes=mixture.family.own_axes,
         ),
         params=described.flat_params,
         mixture=dataclasses.replace(mixture, prior=prior),

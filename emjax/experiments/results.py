@@ -200,13 +200,17 @@ def open_study(path: str | Path) -> StudyResult:
     return StudyResult(Archive(path))
 
 
-def open_run(path: str | Path) -> SingleRun | StudyResult:
-    """Open the folder of a run and get back what it held; nothing is run, or computed anew.
+def open_run(path: str | Path, *, program: Any = None) -> SingleRun | StudyResult:
+    """Open the folder of a run and get back what it held; nothing is computed anew, or run but for ``program``.
 
     Parameters
     ----------
     path
         The folder that ``emjax compare``, ``fit``, ``sample`` or ``run`` has written.
+    program
+        What ``fit``, ``posterior`` and ``comparison`` of a run of a NumPyro program are made with, once they are asked
+        for: ``True``, the Python file that the run names, or the path of another file of the same content, is run; an
+        `emjax.program` is taken as it is. What is not the program of the run is refused.
 
     Returns
     -------
@@ -217,14 +221,19 @@ def open_run(path: str | Path) -> SingleRun | StudyResult:
     Raises
     ------
     ConfigError
-        The folder is neither, or damaged.
+        The folder is neither, or damaged; or ``program`` is given for what is no run of one.
     """
     folder = user_path(path)
     with looking(folder):
         if not folder.is_dir():
             raise ConfigError(f"{printable(folder)}: no such folder; see what there is with: emjax ls")
+        opened: SingleRun | StudyResult | None = None
         if os.path.lexists(folder / JSON):
-            return open_study(folder)
-        if is_single_run(folder):
-            return open_single_run(folder)
+            opened = open_study(folder)
+        elif is_single_run(folder):
+            opened = open_single_run(folder, program)
+        if program is not None and not (isinstance(opened, SingleRun) and "program" in opened.model):
+            raise ConfigError(f"{printable(folder)}: is no single run of a NumPyro program: leave out program=")
+        if opened is not None:
+            return opened
     raise ConfigError(f"{printable(folder)}: neither a study nor a single run; see what there is with: emjax ls")

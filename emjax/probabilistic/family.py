@@ -33,6 +33,7 @@ from emjax.moments import Summary
 from emjax.probabilistic.layout import given_arguments
 from emjax.probabilistic.prior import Outside, ProgramPrior
 from emjax.probabilistic.running import drawn
+from emjax.probabilistic.sketch import sketch_of
 from emjax.probabilistic.structure import Structure
 from emjax.probabilistic.supports import domain_of
 from emjax.samples import Samples, as_samples
@@ -79,6 +80,12 @@ class ProgramFamily(Family):
 
     def __repr__(self) -> str:
         return f"program({getattr(self.structure.model, '__name__', self.structure.model)})"
+
+    @functools.cached_property
+    def sketch(self) -> dict[str, Any]:
+        """What a file keeps of the program, see `emjax.probabilistic.sketch`."""
+        with computing():
+            return sketch_of(self, self._middle(0))
 
     # -- the declaration
 

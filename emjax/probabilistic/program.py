@@ -19,6 +19,7 @@ from emjax.probabilistic.family import ProgramFamily
 from emjax.probabilistic.finding import find_structure
 from emjax.probabilistic.layout import given_arguments
 from emjax.probabilistic.running import Model
+from emjax.probabilistic.sketch import arguments_in, check_same
 from emjax.probabilistic.structure import Structure
 from emjax.scope import computing
 from emjax.shown import Shown, Word
@@ -71,6 +72,18 @@ class Program(Shown):
         if self.prior is None:
             _check_identified(family)
         return Mixture(family, family.n_components, prior=None if self.prior is None else "default")
+
+    def again(self, sketch: Mapping[str, Any], data: Any) -> Mixture:
+        """The mixture that a result is of whose file holds this ``sketch`` of a program (`emjax.load`).
+
+        ``data`` are those of the result, or the matrix of its columns, as the file has them. Raises `ConfigError` where
+        the program is another one.
+        """
+        if isinstance(data, np.ndarray):
+            data = arguments_in(sketch, data)
+        mixture = self.declared(data)
+        check_same(mixture.family, sketch)  # type: ignore[arg-type]
+        return mixture
 
     def _shown(self) -> Iterator[tuple[str, Any]]:
         yield "", Word(getattr(self.model, "__name__", repr(self.model)))

@@ -266,7 +266,7 @@ def test_looking_at_a_run_runs_no_program(emjax_command, program, workplace):
             "output": {"dir": "looked"},
         }
     )
-    run(study)
+    made = run(study)
     program.write_text("import pathlib\npathlib.Path(__file__).with_name('executed').touch()\n")
     for arguments in (("show", "looked"), ("show", "looked", "--json"), ("ls", "."), ("report", "looked")):
         assert emjax_command(*arguments).code == 0, arguments
@@ -276,4 +276,38 @@ def test_looking_at_a_run_runs_no_program(emjax_command, program, workplace):
     opened = emjax.open_run("looked")
     with pytest.raises(ConfigError, match="which opening does not run"):
         _ = opened.fit
+    for wrong in (True, program):
+        with pytest.raises(
+            ConfigError, match="its content is not that of the program of looked: give the file as it was"
+        ):
+            _ = emjax.open_run("looked", program=wrong).fit
+    # What the program brought is there without it.
+    np.testing.assert_array_equal(opened.data.values, made.data.values)
+    assert opened.data.feature_names == ("y", "x")
     assert not (workplace / "executed").exists()
+    copy = program.with_name("copy.py")
+    copy.write_text(NORMALS)
+    found = emjax.open_run("looked", program=str(copy)).fit
+    assert found.log_likelihood == made.fit.log_likelihood
+    np.testing.assert_array_equal(found.predict_proba(), made.fit.predict_proba())
+
+
+@pytest.mark.slow
+def test_a_run_comes_back_with_its_own_file_or_a_program_of_python(program):
+    study = {"model": {"program": str(program)}, "methods": [{"kind": "map", "n_init": 1}], "output": {"dir": "kept"}}
+    made = run(Study.model_validate(study))
+    names: dict = {}
+    exec(NORMALS, names)
+    for given in (True, emjax.program(names["model"])):
+        found = emjax.open_run("kept", program=given).fit
+        assert found.intervals().to_frame().equals(made.fit.intervals().to_frame())
+    with pytest.raises(
+        ConfigError, match=r"kept: program\(model\) is not the program that this is of: its log density"
+    ):
+        _ = emjax.open_run("kept", program=emjax.program(names["model"], spread=1.0)).fit
+
+
+def test_a_program_is_handed_over_to_a_run_of_one_alone():
+    for folder in ("fit", "study"):
+        with pytest.raises(ConfigError, match=f"{folder}: is no single run of a NumPyro program: leave out program="):
+            emjax.open_run(Path(__file__).parents[1] / "reference" / "folders" / folder, program=True)

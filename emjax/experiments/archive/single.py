@@ -1,25 +1,20 @@
 """Folders of single runs (`emjax compare`, `fit`, `sample`), opened for reading.
 
 They hold ``config.toml``, ``environment.json`` and, as the task has them, ``comparison.json``, ``em.json`` and
-``posterior.json``; `FILE` and `TREE`, from which fit, posterior and comparison come back to the last bit; and
-``data.parquet`` where the data came through a pipe and lie nowhere else.
+``posterior.json``; and what `emjax.experiments.archive.held` reads.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import math
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from emjax.environment import FORMAT
-from emjax.errors import ConfigError, DataError, DataWarning
+from emjax.errors import ConfigError
 from emjax.experiments.archive import shapes
 from emjax.experiments.archive.differences import flattened
 from emjax.experiments.archive.door import (
@@ -27,27 +22,24 @@ from emjax.experiments.archive.door import (
     MissingError,
     NewerError,
     checked,
-    damaged,
     is_file,
     newer_note,
-    read_bytes,
     read_json,
     read_toml,
 )
+from emjax.experiments.archive.held import DATA, FILE, given_program, read_data, read_objects
 from emjax.shown import Shown
 from emjax.wording import printable
 
 if TYPE_CHECKING:
     import pandas
-    import xarray as xr
 
     from emjax.bayes.posterior import Posterior
     from emjax.comparison import Comparison
     from emjax.datasets import Dataset
     from emjax.result import Fit
 
-CONFIG, ENVIRONMENT, DATA, PAGE = "config.toml", "environment.json", "data.parquet", "report.html"
-FILE, TREE, FILE_FORMAT = "objects.json", "posterior.nc", 2
+CONFIG, ENVIRONMENT, PAGE = "config.toml", "environment.json", "report.html"
 UNFINISHED = "unfinished.json"
 """In the folder of a run that was ended early: its ``key``, and the stages that are ``done``."""
 
@@ -57,10 +49,6 @@ _DOCUMENTS: dict[str, tuple[str, type[shapes.Shape]]] = {
     "sample": ("posterior.json", shapes.PosteriorDocument),
 }
 _WORDS = {"status", "verdict", "method", "prior", "converged"}
-_LEFT_OUT = ("samples.Samples.values", "bayes.posterior.Posterior.sampled")
-"""Fields that lie elsewhere: the data, and the tree."""
-
-_MOST_BYTES_TREE = 2**34
 
 
 class UnfinishedError(ConfigError):
@@ -90,6 +78,8 @@ class SingleRun(Shown):
         A sentence where the folder says that a newer emjax wrote it, else None.
     documents
         All documents with numbers, by file.
+    program
+        What its fit, posterior and comparison are made with where its model is a NumPyro program; see `open_run`.
     """
 
     folder: Path
@@ -98,6 +88,7 @@ class SingleRun(Shown):
     document: Mapping[str, Any]
     newer: str | None
     documents: Mapping[str, Any]
+    program: Any = None
 
     @property
     def task(self) -> str:
@@ -138,19 +129,15 @@ class SingleRun(Shown):
             raise NewerError(self.newer)
         if FILE not in self.environment.get("files", {}):
             raise ConfigError(f"{printable(self.folder)}: {self._without_objects}")
-        return read_objects(self.folder, self.environment, self.data)
+        program = given_program(self.program, self.folder, self.config["model"], self.model)
+        return read_objects(self.folder, self.environment, self.data, program)
 
     @property
     def _without_objects(self) -> str:
-        """Why fit, posterior and comparison do not come back, and what does."""
-        program = self.model.get("program")
-        if program is None:
-            return f"holds no {FILE}, because its family is one of a model file"
-        return (
-            f"its model is the program {printable(program)}, which opening does not run, so fit, posterior and "
-            "comparison do not come back; its documents, its page and the draws in "
-            f"{TREE} are here, and emjax rerun computes it anew"
-        )
+        """Why fit, posterior and comparison do not come back."""
+        if "program" in self.model:
+            return f"holds no {FILE}, because an earlier emjax wrote none of a program: emjax rerun computes it anew"
+        return f"holds no {FILE}, because its family is one of a model file"
 
     def __repr__(self) -> str:
         return f"SingleRun({str(self.folder)!r}: {self.task} of {self.data_name}, {self.ended})"
@@ -235,8 +222,8 @@ def is_single_run(folder: Path) -> bool:
     return is_file(folder / CONFIG) and is_file(folder / ENVIRONMENT)
 
 
-def open_single_run(folder: Path) -> SingleRun:
-    """Open a single run; nothing is run.
+def open_single_run(folder: Path, program: Any = None) -> SingleRun:
+    """Open a single run; nothing is run. ``program`` is what `emjax.experiments.results.open_run` takes.
 
     Raises UnfinishedError for one that was ended early, and ConfigError where a file is missing or damaged.
     """
@@ -260,7 +247,7 @@ def open_single_run(folder: Path) -> SingleRun:
         document = document.get("mle") or document.get("map")
         if not document:
             raise DamagedError(f"{printable(folder / name)}: damaged: holds no fit")
-    return SingleRun(folder, config, environment, document, newer, documents)
+    return SingleRun(folder, config, environment, document, newer, documents, program)
 
 
 def _read(path: Path) -> Any:
@@ -283,103 +270,3 @@ def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
             yield from _leaves(entry, f"{place}[{name}]")
     else:
         yield place, value
-
-
-# -- what a run held
-
-
-def read_data(declared: Any, environment: Mapping[str, Any], config: Path) -> Dataset:
-    """The data of a run, read or drawn again as its ``config`` declares them.
-
-    Raises DataError where they are gone, or not those of the run any more.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    from emjax.environment import fingerprint_of
-    from emjax.experiments.config.data import Data, ProgramData, SimulatedData, SourceData
-    from emjax.experiments.work.loading import load_data
-
-    try:
-        data = TypeAdapter(Data).validate_python(declared)
-    except ValidationError:
-        raise damaged(config, "data") from None
-    if isinstance(data, ProgramData):
-        raise DataError(
-            f"{printable(config.parent)}: its data are made by data(seed={data.seed}) of its program, which opening "
-            "does not run: call it yourself"
-        )
-    if not isinstance(data, SourceData | SimulatedData):  # no single run has others, and nothing is run here
-        raise damaged(config, "data")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)  # it was said when the run was made
-        dataset = load_data(data)
-    if fingerprint_of(dataset) != environment["data"].get("sha256"):
-        raise DataError(
-            f"{printable(config.parent)}: its data ({printable(environment['data'].get('source', ''))}) have changed "
-            "since: put them back, or run it again"
-        )
-    return dataset
-
-
-def written_objects(found: Mapping[str, Any]) -> dict[str, Any]:
-    """What `read_objects` gives back, as `FILE` holds it; raises `emjax.plain.UnknownTypeError`.
-
-    The data are not written, for the config says where they are, and neither are draws, which `TREE` holds.
-    """
-    from emjax.plain import equal_array, to_plain
-
-    posterior = found["posterior"]
-    draws = {} if posterior is None else _draws_of(posterior.sampled)
-    plain = to_plain(dict(found), lambda array, place: equal_array(array, draws), left_out=_LEFT_OUT)
-    return {"format": FILE_FORMAT, "objects": plain}
-
-
-def read_objects(folder: Path, environment: Mapping[str, Any], data: Dataset) -> Mapping[str, Any]:
-    """``fit``, ``posterior`` and ``comparison`` of a run, None where its task has none.
-
-    Raises ConfigError where a file is missing or damaged.
-    """
-    from emjax.plain import from_plain
-
-    path = folder / FILE
-    content = _content(path, environment)
-    if content is None:
-        raise ConfigError(f"{printable(folder)}: holds no {FILE}")
-    document = read_json(path, content)
-    newer = newer_note(path, document, FILE_FORMAT)
-    if newer is not None:
-        raise ConfigError(newer)
-    tree = _tree(folder / TREE, environment)
-    try:
-        elsewhere = dict(zip(_LEFT_OUT, (data.values, tree), strict=True))
-        found = from_plain(document["objects"], {} if tree is None else _draws_of(tree), left_out=elsewhere)
-        return {name: found.get(name) for name in ("fit", "posterior", "comparison")}
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
-        raise damaged(path, error) from None
-
-
-def _draws_of(tree: xr.DataTree) -> dict[str, np.ndarray]:
-    from emjax.bayes.tree import draws_of
-
-    return draws_of(tree)
-
-
-def _tree(path: Path, environment: Mapping[str, Any]) -> xr.DataTree | None:
-    from emjax.bayes.tree import load_tree
-
-    content = _content(path, environment)
-    try:
-        return None if content is None else load_tree(content)
-    except DataError as error:
-        raise damaged(path, error) from None
-
-
-def _content(path: Path, environment: Mapping[str, Any]) -> bytes | None:
-    """The bytes of a file whose hash the run has written down, or None where it has not written one."""
-    expected = environment.get("files", {}).get(path.name)
-    if expected is None:
-        return None
-    content = read_bytes(path, _MOST_BYTES_TREE)
-    if hashlib.sha256(content).hexdigest() != expected:
-        raise DamagedError(f"{printable(path)}: damaged: its bytes have changed since it was written")
-    return content

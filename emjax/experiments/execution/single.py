@@ -15,17 +15,13 @@ from emjax.errors import ConfigError, EmjaxError
 from emjax.experiments.archive.assignments import write_assignments
 from emjax.experiments.archive.documents import fit_document, parameter_line, posterior_document
 from emjax.experiments.archive.door import read_json
+from emjax.experiments.archive.held import DATA, FILE, TREE, read_objects, written_objects
 from emjax.experiments.archive.single import (
     CONFIG,
-    DATA,
     ENVIRONMENT,
-    FILE,
     PAGE,
-    TREE,
     SingleRun,
     open_single_run,
-    read_objects,
-    written_objects,
 )
 from emjax.experiments.archive.store import RunFolder, run_folder
 from emjax.experiments.config.data import ProgramData
@@ -131,7 +127,7 @@ class _Run:
         """The fit and the posterior that an earlier run has left, as far as they are whole."""
         with suppress(ConfigError):
             environment = read_json(folder.partial / ENVIRONMENT)
-            self.done |= read_objects(folder.partial, environment, self.dataset)
+            self.done |= read_objects(folder.partial, environment, self.dataset, self._program)
             done = " and ".join(name for stage, name in _STAGES.items() if self.done[stage] is not None)
             self.listener.note(f"{folder.target} is unfinished; going on after {done}")
 
@@ -151,12 +147,14 @@ class _Run:
         folder.mark(*(name for stage, name in _STAGES.items() if self.done[stage] is not None))
 
     def _settings(self, folder: RunFolder) -> dict[str, Any]:
-        """Every setting in force; data that came through a pipe are written down, so that the run can be repeated."""
+        """Every setting in force. Data that lie in no file are written down: from a pipe, and those of a program."""
         tree = resolved(self.study)
-        if self.dataset.source == STANDARD_INPUT:
+        piped = self.dataset.source == STANDARD_INPUT
+        if piped or isinstance(self.task.data, ProgramData):
             columns, roles = columns_of(self.dataset)
             folder.write(DATA, columns)
-            tree["data"] = {"kind": "source", "source": DATA, **roles}
+            if piped:
+                tree["data"] = {"kind": "source", "source": DATA, **roles}
         return tree
 
     def _finish_fit(self, folder: RunFolder) -> None:
@@ -237,6 +235,13 @@ class _Run:
         found = self._mixture(with_prior=True)
         told = {name: self._resolved[name] for name in ("program", "sha256", "arguments")}
         return {"family": model.family, "covariance": None, "n_components": found.n_components, **told}
+
+    @property
+    def _program(self) -> Any:
+        from emjax.experiments.config.mixtures import mixture_of
+
+        is_program = isinstance(self.study.model, ProgramModel)
+        return mixture_of(self._resolved, with_prior=True) if is_program else None
 
     @functools.cached_property
     def _resolved(self) -> dict[str, Any]:
