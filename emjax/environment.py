@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import os
 import platform
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ import numpy as np
 
 from emjax.clock import Moment
 from emjax.floats import is_gap
+from emjax.threads import usable_cores
 
 PACKAGES = ("emjax", "jax", "jaxlib", "numpy", "scipy", "numpyro", "arviz", "xarray", "h5netcdf", "pydantic")
 
@@ -64,7 +64,7 @@ def machine() -> dict[str, Any]:
         "system": platform.system(),
         "release": platform.release(),
         "processor": platform.machine(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpus": usable_cores(),
     }
 
 

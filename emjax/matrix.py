@@ -14,6 +14,7 @@ import numpy as np
 from emjax.errors import DataError
 from emjax.floats import is_gap, quoted, to_float
 from emjax.levels import Coder
+from emjax.threads import in_threads, pieces
 
 __all__ = [
     "as_array",
@@ -74,9 +75,9 @@ def check_finite(
 
     ``keep`` ends the message of NaN: how such cells are kept.
     """
-    finite = np.isfinite(values)
-    if finite.all():
+    if all(in_threads(lambda rows: bool(np.isfinite(values[rows]).all()), pieces(*values.shape))):
         return
+    finite = np.isfinite(values)
     if missing:
         finite |= np.isnan(values)
         if finite.all():

@@ -287,19 +287,22 @@ class Mixture(Shown):
         What belongs to a component, wherever components are told apart, matched or put in order.
         """
         leading, shared = np.shape(params[WEIGHTS]), self.family.own_axes
+        # On the host by NumPy: each operation of JAX's would go to an accelerator and back, for every single optimum.
+        xp = np if isinstance(params[WEIGHTS], np.ndarray) else jnp
         rows = []
         for name, value in self.named_parameters(params).items():
             if name == WEIGHTS:
                 continue
+            value = xp.asarray(value, float)
             if shared.get(name):
                 value = value.reshape(*leading[:-1], 1, -1)
-                value = jnp.broadcast_to(value, (*leading, value.shape[-1]))
+                value = xp.broadcast_to(value, (*leading, value.shape[-1]))
             elif of_pairs(name):
                 value = value[..., *np.tril_indices(value.shape[-1], -1)]
             rows.append(value.reshape(*leading, -1))
         # Components that no parameter moves are told apart by their number.
-        numbers = jnp.broadcast_to(jnp.arange(leading[-1], dtype=float)[:, None], (*leading, 1))
-        return jnp.concatenate(rows, axis=-1) if rows else numbers
+        numbers = xp.broadcast_to(xp.arange(leading[-1], dtype=float)[:, None], (*leading, 1))
+        return xp.concatenate(rows, axis=-1) if rows else numbers
 
     def _read(self, params: MixtureParams, names: tuple[str, ...]) -> dict[str, Any]:
         return {WEIGHTS: params.weights, **{name: getattr(params, name) for name in names}}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-_ELEMENTS = 1 << 18  # of one piece: 2 MiB in float64
+from emjax.threads import in_threads, pieces
+
+type _Piece = np.ndarray
+type _Weights = np.ndarray | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,27 +47,24 @@ class Summary:
         """How many cells of each column were observed ``(d,)``, weighted."""
         if not self.has_holes:
             return np.full(self.n_features, self.total_weight)
-        return np.asarray(
-            sum(self._total((~np.isnan(piece)).astype(float), weights) for piece, weights in self._pieces)
-        )
+        return self._sum(lambda piece, weights: self._total((~np.isnan(piece)).astype(float), weights))
 
     @functools.cached_property
     def has_holes(self) -> bool:
         """Whether any cell was not observed."""
-        return any(bool(np.isnan(np.sum(piece)) and np.isnan(piece).any()) for piece, _ in self._pieces)
+        return any(self._each(lambda piece, _: bool(np.isnan(np.sum(piece)) and np.isnan(piece).any())))
 
     @functools.cached_property
     def mean(self) -> np.ndarray:
         """The means of the columns ``(d,)``, of what was observed."""
-        return (
-            np.asarray(sum(self._total(self._filled(piece), weights) for piece, weights in self._pieces))
-            / self.observed
-        )
+        filled = self._filling
+        return self._sum(lambda piece, weights: self._total(filled(piece), weights)) / self.observed
 
     @functools.cached_property
     def variance(self) -> np.ndarray:
         """The variances of the columns ``(d,)`` (divisor: the weight that was observed)."""
-        return np.asarray(sum(self._squares(centred, weights) for centred, weights in self._centred)) / self.observed
+        centred = self._centring
+        return self._sum(lambda piece, weights: self._squares(centred(piece), weights)) / self.observed
 
     @functools.cached_property
     def covariance(self) -> np.ndarray:
@@ -73,11 +73,8 @@ class Summary:
         Where cells are missing it has the variances of what was observed and the correlations of the data with holes
         filled by the mean, so that it is positive definite whatever is missing.
         """
-        products = [
-            (centred if weights is None else centred * weights[:, None]).T @ centred
-            for centred, weights in self._centred
-        ]
-        matrix = np.asarray(sum(products)) / self.total_weight
+        centred = self._centring
+        matrix = self._sum(lambda piece, weights: self._products(centred(piece), weights)) / self.total_weight
         if not self.has_holes:
             return matrix
         ratio = np.sqrt(self.variance / np.diagonal(matrix))
@@ -86,42 +83,56 @@ class Summary:
     @functools.cached_property
     def minimum(self) -> np.ndarray:
         """The smallest value of each column ``(d,)``, among rows that count."""
-        return np.fmin.reduce([np.fmin.reduce(piece, axis=0) for piece in self._counting])
+        return np.fmin.reduce([least for least in self._each(self._extremes(np.fmin)) if least is not None])
 
     @functools.cached_property
     def maximum(self) -> np.ndarray:
         """The largest value of each column ``(d,)``, among rows that count."""
-        return np.fmax.reduce([np.fmax.reduce(piece, axis=0) for piece in self._counting])
+        return np.fmax.reduce([most for most in self._each(self._extremes(np.fmax)) if most is not None])
 
     def level_counts(self, n_levels: int) -> np.ndarray:
         """How often each column is at each of the levels 0, 1, 2, ... ``(d, n_levels)``, weighted."""
         levels = np.arange(n_levels)
-        counts = np.zeros((self.n_features, n_levels))
-        for piece, weights in self._pieces:
-            for j, column in enumerate(piece.T):
-                there = (column[:, None] == levels).astype(float)
-                counts[j] += self._total(there, weights)
-        return counts
+
+        def of_piece(piece: _Piece, weights: _Weights) -> np.ndarray:
+            return np.stack([self._total((column[:, None] == levels).astype(float), weights) for column in piece.T])
+
+        return self._sum(of_piece)
+
+    def _each[Result](self, taken: Callable[[_Piece, _Weights], Result]) -> list[Result]:
+        """What ``taken`` makes of some rows and their weights, for all rows in their order."""
+
+        def of_rows(rows: slice) -> Result:
+            weights = None if self.weights is None else self.weights[rows]
+            return taken(np.asarray(self.x[rows], dtype=float), weights)
+
+        return in_threads(of_rows, pieces(*self.x.shape))
+
+    def _sum(self, taken: Callable[[_Piece, _Weights], np.ndarray]) -> np.ndarray:
+        return np.asarray(sum(self._each(taken)))
+
+    # What follows is asked for before threads begin: each would otherwise look for holes, or take the mean, by itself.
 
     @property
-    def _pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        n_rows = max(1, _ELEMENTS // self.n_features)
-        for begin in range(0, len(self.x), n_rows):
-            rows = slice(begin, begin + n_rows)
-            yield np.asarray(self.x[rows], dtype=float), None if self.weights is None else self.weights[rows]
+    def _filling(self) -> Callable[[_Piece], np.ndarray]:
+        return functools.partial(np.nan_to_num, nan=0.0) if self.has_holes else lambda piece: piece
 
     @property
-    def _centred(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        shift = self.mean
-        return ((self._filled(piece - shift), weights) for piece, weights in self._pieces)
+    def _centring(self) -> Callable[[_Piece], np.ndarray]:
+        filled, shift = self._filling, self.mean
+        return lambda piece: filled(piece - shift)
 
-    @property
-    def _counting(self) -> Iterator[np.ndarray]:
-        pieces = (piece if weights is None else piece[weights > 0] for piece, weights in self._pieces)
-        return (piece for piece in pieces if len(piece))
+    @staticmethod
+    def _extremes(of: np.ufunc) -> Callable[[_Piece, _Weights], np.ndarray | None]:
+        def taken(piece: _Piece, weights: _Weights) -> np.ndarray | None:
+            counting = piece if weights is None else piece[weights > 0]
+            return np.asarray(of.reduce(counting, axis=0)) if len(counting) else None
 
-    def _filled(self, piece: np.ndarray) -> np.ndarray:
-        return np.nan_to_num(piece, nan=0.0) if self.has_holes else piece
+        return taken
+
+    @staticmethod
+    def _products(piece: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        return np.asarray((piece if weights is None else piece * weights[:, None]).T @ piece)
 
     @staticmethod
     def _total(piece: np.ndarray, weights: np.ndarray | None) -> np.ndarray:

@@ -21,7 +21,7 @@ PACKAGE = ROOT / "emjax"
 
 # From the bottom to the top. At module level a module imports from its own layer and from those below it.
 LAYERS = (
-    {"catalogue", "errors", "jsonable", "nearest", "programs"},
+    {"catalogue", "errors", "jsonable", "nearest", "programs", "threads"},
     {
         "atomic",
         "bounds",

@@ -6,10 +6,10 @@ import dataclasses
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from itertools import product
+from typing import Literal
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from benchmarks.on_device.speed import COMPARED_AT, DRAWN
 from benchmarks.workloads import RESTARTS, WORKLOADS, Workload
 
 SIZES = (100_000, 1_000_000, 10_000_000, 100_000_000)
+_KINDS: tuple[Literal["diag", "full"], ...] = ("diag", "full")
 _CPU_SIZES, _QUICK_SIZES = SIZES[:2], (4_000,)
 
 _PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "numpyro")
@@ -85,20 +86,26 @@ def describe(run: Run) -> Record:
 
 def steps(run: Run) -> Iterator[Step]:
     """All steps after the first."""
-    for problem, dtype in _some(run, product(PROBLEMS, TYPES)):
+    for problem, dtype in _some(run, PROBLEMS):
         yield _agreement(run, problem, dtype)
     yield Step("limits", {}, lambda: 15.0, partial(_limits, run))
-    for n in _sizes(run):
-        for covariance, dtype in _some(run, product(("diag", "full"), TYPES)):
-            yield _size(run, Workload("G", n, 16, 8 if run.quick else 64, covariance), dtype)
+    yield from _every_size(run, "float64")
     yield from _beside(run, "float64")
     n_datasets = 20 if run.quick else 1000
     yield Step("many", {"datasets": n_datasets}, lambda: 40.0, partial(_many, run, n_datasets))
     yield Step("profile", {}, lambda: 20.0, partial(_profile, run))
     for n_chains in (8,) if run.quick else (256, 4096, 8):
         yield Step("hmc", {"chains": n_chains}, lambda: 30.0, partial(_hmc, run, n_chains))
+    yield from _every_size(run, "float32")
     if not run.quick:
         yield from _beside(run, "float32")
+
+
+def _every_size(run: Run, dtype: str) -> Iterator[Step]:
+    for n in _sizes(run):
+        for covariance, own in _some(run, _KINDS):
+            if own == dtype:
+                yield _size(run, Workload("G", n, 16, 8 if run.quick else 64, covariance), dtype)
 
 
 def _beside(run: Run, dtype: str) -> Iterator[Step]:
@@ -122,10 +129,9 @@ def _sizes(run: Run) -> tuple[int, ...]:
     return _CPU_SIZES if run.on_cpu else SIZES
 
 
-def _some[What](run: Run, pairs: Iterable[tuple[What, str]]) -> list[tuple[What, str]]:
-    """All of them; in a quick run the first in one float type, and the second in the other."""
-    found = list(pairs)
-    return [found[0], found[3]] if run.quick else found
+def _some[What](run: Run, every: Sequence[What]) -> list[tuple[What, str]]:
+    """All of them in the default float type and then in the other; in a quick run the first in one, the second not."""
+    return list(zip(every, TYPES, strict=False)) if run.quick else [(one, dtype) for dtype in TYPES for one in every]
 
 
 def _agreement(run: Run, problem: Problem, dtype: str) -> Step:
@@ -209,7 +215,7 @@ def _verdict(found: Record, reference: float, dtype: str) -> Record:
 
 
 def _workload(run: Run, workload: Workload, dtype: str, timeout: float) -> Record:
-    found, at_home = run.workers.both(timeout, "workload", workload, dtype, 1 if run.quick else 3)
+    found, at_home = run.workers.both(timeout, "workload", workload, dtype)
     judged = {} if isinstance(at_home, PeerError) else _verdict(found, at_home["log_likelihood"], dtype)
     return found | _of_host(at_home) | _fraction(run, workload, dtype, found) | judged
 

@@ -6,7 +6,6 @@ Every call ends with numbers on the host, so none of them is timed before the de
 from __future__ import annotations
 
 import dataclasses
-from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -14,8 +13,6 @@ import numpy as np
 
 from benchmarks import limits
 from benchmarks.peers.base import timed
-from benchmarks.peers.emjax_peer import Emjax, Emjax32
-from benchmarks.reference import log_likelihood
 from benchmarks.workloads import Params, Workload, common_start, simulate
 
 COMPARED_AT = 8
@@ -24,13 +21,7 @@ COMPARED_AT = 8
 DRAWN = 100_000
 """Rows that are drawn; larger data repeat them, so that EM takes one path, and has one log-likelihood per row."""
 
-_JUDGED = 20_000
-"""Rows on which the ends of a workload are judged: on the host, all would take longer than the fits."""
-
 _SEND_BYTES = 1 << 28
-
-_ENOUGH_SECONDS = 3.0
-"""A workload on which so many were spent is not repeated once more."""
 
 
 def describe_device() -> dict[str, Any]:
@@ -46,7 +37,7 @@ def measure_limits(quick: bool) -> dict[str, float]:
     """As `benchmarks.limits`, with sizes that fill the device, and bytes a second from the host to it (``"send"``)."""
     import jax
 
-    full = (1024, 1 << 25) if jax.default_backend() == "cpu" else (8192, 1 << 28)
+    full = (1024, 1 << 25) if jax.default_backend() == "cpu" else (4096, 1 << 28)
     found = limits.measure_limits(*((256, 1 << 20) if quick else full))
     x = np.ones((_SEND_BYTES >> (8 if quick else 0)) // 4, np.float32)
     seconds = min(timed(lambda: jax.block_until_ready(jax.device_put(x)))[1] for _ in range(3))
@@ -64,33 +55,53 @@ def repeated_data(workload: Workload) -> tuple[np.ndarray, Params]:
 
 
 def time_size(workload: Workload, dtype: str, iterations: int, x: np.ndarray, start: Params) -> dict[str, Any]:
+    """Iterations from one start; see `_timed_iterations`."""
+    init = _mixture(workload).params(weights=start.weights, mean=start.means, covariance=start.covariances)
+    return _timed_iterations(workload, dtype, iterations, x, init=init)
+
+
+def time_workload(workload: Workload, dtype: str, iterations: int) -> dict[str, Any]:
+    """The same of one of the benchmark's own, whose times there are those of whole calls of few iterations."""
+    return time_size(workload, dtype, iterations, *repeated_data(workload))
+
+
+def time_starts(workload: Workload, dtype: str, n_starts: int, iterations: int) -> dict[str, Any]:
+    """Iterations of many random starts at once."""
+    return _timed_iterations(workload, dtype, iterations, simulate(workload)[0], n_init=n_starts, starts="random")
+
+
+def _mixture(workload: Workload) -> Any:
+    import emjax
+
+    return emjax.Mixture(emjax.Normal(covariance=workload.covariance), workload.k)
+
+
+def _timed_iterations(workload: Workload, dtype: str, iterations: int, x: np.ndarray, **begin: Any) -> dict[str, Any]:
     """One call of `emjax.fit`, with a look at the clock after m, 2m and 2m + 1 iterations (m = ``iterations``).
 
     Both intervals pay for the look, so (first - second) / (m - 1) is the time of an iteration. Where noise leaves
     nothing of that, it is the first over m, which is on the high side. ``before_seconds``: the host's work on the data
-    and their way to the device; ``after_seconds``: what follows the last iteration, in float32 the log-likelihood
-    evaluated once more in float64. Neither contains compilation.
+    and on starts, and their way to the device; ``after_seconds``: what follows the last iteration, in float32 the
+    log-likelihood evaluated once more in float64. Neither contains compilation.
     """
     import jax
 
     import emjax
     from emjax.clock import stopwatch
 
-    mixture = emjax.Mixture(emjax.Normal(covariance=workload.covariance), workload.k)
-    init = mixture.params(weights=start.weights, mean=start.means, covariance=start.covariances)
     looks: list[tuple[float, float]] = []
     earlier = _memory("peak_bytes_in_use")
     with stopwatch() as clock:
         found = emjax.fit(
-            mixture,
+            _mixture(workload),
             x,
             key=jax.random.key(0),
-            init=init,
             tol=0.0,
             max_iter=2 * iterations + 1,
             dtype=dtype,
             log_every=iterations,
             on_progress=lambda _: looks.append((clock.total_seconds, clock.compile_seconds)),
+            **begin,
         )
     at, compiled = zip(*looks, strict=True)
     first, second = (at[i + 1] - at[i] - (compiled[i + 1] - compiled[i]) for i in (0, 1))
@@ -107,46 +118,6 @@ def time_size(workload: Workload, dtype: str, iterations: int, x: np.ndarray, st
         # The device's own mark never falls: a row that stays below an earlier one's says no more than that.
         "peak_bytes": peak,
         "peak_is_its_own": bool(peak > earlier),
-    }
-
-
-def time_workload(workload: Workload, dtype: str, repeats: int) -> dict[str, Any]:
-    """As the benchmark of packages measures it: whole calls, and one iteration more."""
-    from emjax.clock import stopwatch
-
-    peer = _peer(dtype)
-    x, truth = simulate(workload)
-    start = common_start(workload, truth)
-    peer.load(x, workload.k, workload.covariance)
-    with stopwatch() as clock:
-        params, _ = peer.fit(start, workload.iterations)
-    pairs: list[tuple[float, float]] = []
-    while len(pairs) < repeats and sum(map(sum, pairs)) < _ENOUGH_SECONDS:
-        pairs.append((peer.fit(start, workload.iterations)[1], peer.fit(start, 1)[1]))
-    whole, one = (median(seconds) for seconds in zip(*pairs, strict=True))
-    more = (whole - one) / (workload.iterations - 1)
-    return {
-        "ms_per_iteration": 1e3 * (more if more > 0 else whole / workload.iterations),
-        "ms_whole_call": 1e3 * whole / workload.iterations,
-        "compile_seconds": clock.compile_seconds,
-        "log_likelihood": log_likelihood(params, x[:_JUDGED]),
-    }
-
-
-def time_starts(workload: Workload, dtype: str, n_starts: int) -> dict[str, Any]:
-    """Random starts, all at once: the second of two calls."""
-    from emjax.clock import stopwatch
-
-    peer = _peer(dtype)
-    x, _ = simulate(workload)
-    peer.load(x, workload.k, workload.covariance)
-    with stopwatch() as clock:
-        peer.restarts(n_starts, workload.iterations, 0)
-    params, seconds = peer.restarts(n_starts, workload.iterations, 0)
-    return {
-        "ms_per_iteration": 1e3 * seconds / workload.iterations,
-        "compile_seconds": clock.compile_seconds,
-        "log_likelihood": log_likelihood(params, x),
     }
 
 
@@ -173,10 +144,6 @@ def time_many(n_datasets: int) -> dict[str, Any]:
             [fit.log_likelihood / 500 if isinstance(fit, emjax.Fit) else np.nan for fit in fits]
         ),
     }
-
-
-def _peer(dtype: str) -> Emjax:
-    return Emjax() if dtype == "float64" else Emjax32()
 
 
 def _memory(name: str) -> float:

@@ -20,6 +20,10 @@ _DIE_WITH_PARENT = 1
 """Linux's ``PR_SET_PDEATHSIG``."""
 
 
+_ON_DEVICE, _FEWEST = 100, 10
+"""Iterations of W1 to W6 between two looks at the clock: on an accelerator, and on a CPU at least."""
+
+
 class Handler:
     """What it can be asked; every answer is a dictionary of plain numbers and words, or of arrays to be compared."""
 
@@ -46,13 +50,13 @@ class Handler:
             self._held = (shape, *speed.repeated_data(workload))
         return speed.time_size(workload, dtype, iterations, *self._held[1:])
 
-    def workload(self, workload: Workload, dtype: str, repeats: int) -> dict[str, Any]:
+    def workload(self, workload: Workload, dtype: str) -> dict[str, Any]:
         """Times of one of W1 to W5."""
-        return speed.time_workload(workload, dtype, repeats)
+        return speed.time_workload(workload, dtype, _iterations(workload))
 
     def starts(self, workload: Workload, dtype: str, n_starts: int) -> dict[str, Any]:
         """Times of many starts."""
-        return speed.time_starts(workload, dtype, n_starts)
+        return speed.time_starts(workload, dtype, n_starts, _iterations(workload))
 
     def many(self, n_datasets: int) -> dict[str, Any]:
         """Times of many data sets."""
@@ -66,6 +70,11 @@ class Handler:
         """What an iteration consists of."""
         self._held = None
         return profile.profile(workload, dtype)
+
+
+def _iterations(workload: Workload) -> int:
+    """So many that they take longer than a look at the clock, on a fast device and on a slow one."""
+    return _ON_DEVICE if speed.describe_device()["platform"] != "cpu" else max(workload.iterations, _FEWEST)
 
 
 def main() -> None:

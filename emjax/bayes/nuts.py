@@ -31,7 +31,6 @@ NumPyro's own ``MCMC`` (vectorized) 13.2 s cold and 6.0 s again.
 """
 
 import concurrent.futures
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,6 +45,7 @@ from emjax.bayes.flat_model import FlatModel, value_and_gradient
 from emjax.bayes.progress import ChainProgress, OnProgress, check_settings
 from emjax.bounds import whole
 from emjax.errors import ConfigError
+from emjax.threads import usable_cores
 
 _CHUNK_CAPACITY = 100
 _FIRST_CHUNK = 20
@@ -371,7 +371,7 @@ class _Sampler:
         self.begin += self.draws
         self.draws, self.thin = draws * thin, thin
         self.kept = [[] for _ in self.states]
-        n_threads = min(len(self.states), _n_cores())
+        n_threads = min(len(self.states), usable_cores())
         with concurrent.futures.ThreadPoolExecutor(n_threads, thread_name_prefix="emjax-nuts") as pool:
             lengths = [(unit, self._next_length(unit)) for unit in range(len(self.states))]
             pending = {pool.submit(self._step, unit, n): (unit, n) for unit, n in lengths}
@@ -429,13 +429,6 @@ class _Sampler:
             else:
                 info = ChainProgress(chain, tuple(self.divergences.tolist()), step_size)
                 self.on_progress("draws", done - self.begin, self.draws, info)
-
-
-def _n_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _concatenate(records: list[_Record], axis: int) -> _Record:

@@ -30,6 +30,7 @@ from emjax.families.observations import Observations
 from emjax.families.patterns import grouped
 from emjax.mixture import Mixture
 from emjax.programs import STEPS, padded_rows
+from emjax.threads import in_threads, pieces
 
 AXIS = "data"
 """The mesh axis over which the blocks are spread."""
@@ -163,18 +164,9 @@ def make_blocks(
     labels = None if known is None else np.zeros((n_blocks, known.shape[1], size), z.dtype)
     natural = mixture.family.natural and not exact and (mixture.family.natural_with_holes or not holes)
     excess = None
-    for i in range(n_blocks):
-        rows = z[i * size : (i + 1) * size]
-        x[i, :, : len(rows)] = rows.T
-        x[i, :, len(rows) :] = z[-1:].T
-        own = mixture.family.natural_excess(rows) if natural else None
-        if own is not None:
-            excess = np.zeros_like(weights) if excess is None else excess
-            excess[i, : len(rows)] = own
-        weights[i, : len(rows)] = 1.0 if given is None else given[i * size : (i + 1) * size]
-        if known is not None and labels is not None:
-            labels[i, :, : len(rows)] = known[i * size : (i + 1) * size].T
-            labels[i, :, len(rows) :] = known[-1:].T
+    if natural and mixture.family.natural_excess(z[-1:]) is not None:
+        excess = np.zeros_like(weights)
+    _fill(z, given, mixture.family, x, weights, labels, excess)
     seen = None
     if holes:
         missing = np.isnan(x)
@@ -194,6 +186,29 @@ def make_blocks(
     share, everywhere = jax.NamedSharding(mesh, jax.P(AXIS)), jax.NamedSharding(mesh, jax.P())
     places = dataclasses.replace(jax.tree.map(lambda leaf: share, data), total_weight=everywhere)
     return jax.device_put(data, places)
+
+
+def _fill(
+    z: np.ndarray | Rows, given: np.ndarray | None, family: Family, x: Any, weights: Any, labels: Any, excess: Any
+) -> None:
+    """Write the rows into blocks, some at a time; what is left of the last one are copies of the last row."""
+    n_blocks, n_features, size = x.shape
+    known = z.labels if isinstance(z, Rows) else None
+    last = z[-1:].T
+
+    def write(place: tuple[int, slice]) -> None:
+        block, at = place
+        source = slice(block * size + at.start, min(block * size + at.stop, len(z)))
+        rows = z[source]
+        filled, left = slice(at.start, at.start + len(rows)), slice(at.start + len(rows), at.stop)
+        x[block, :, filled], x[block, :, left] = rows.T, last
+        weights[block, filled] = 1.0 if given is None else given[source]
+        if excess is not None:
+            excess[block, filled] = family.natural_excess(rows)
+        if known is not None:
+            labels[block, :, filled], labels[block, :, left] = known[source].T, known[-1:].T
+
+    in_threads(write, [(block, at) for block in range(n_blocks) for at in pieces(size, n_features)])
 
 
 def _aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -34,7 +34,7 @@ from emjax.mixture import Mixture, Prior
 from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.samples import Samples, check_against_components
-from emjax.scope import computing
+from emjax.scope import computing, on_host
 
 _PLACES = 5
 """Starts of one data set that are iterated together, at most; as one ends, the next takes its place."""
@@ -49,6 +49,10 @@ _ROWS_AT_ONCE = 1 << 13
 """... and fewer where their rows are more than this: they cost more than what is shared. Slots that nobody takes are
 filled up, so that the number of data sets in a call makes no difference to any bit of them."""
 
+
+_ACCELERATOR_SLOTS, _ACCELERATOR_ROWS_AT_ONCE = 128, 1 << 20
+"""On an accelerator: an operation on a few more numbers costs it nothing. With 16 slots a data set took 10.5 ms
+on an H200, with 128 of them 6.2, and with 512 no less."""
 
 _FEW_SLOTS, _MOST_ROWS_AT_ONCE = 4, 1 << 17
 """So many data sets share an operation even where their rows are more, up to another bound: of 5000 rows, one after
@@ -218,7 +222,10 @@ class _Many:
         self._n_places = min(_PLACES, settings.n_first)
         n_rows = tasks[0].samples.counted.n_samples
         few = min(_FEW_SLOTS, _MOST_ROWS_AT_ONCE // n_rows)
-        self._n_slots = min(_SLOTS, max(_ROWS_AT_ONCE // n_rows, few, 1))
+        most, rows_at_once = _SLOTS, _ROWS_AT_ONCE
+        if jax.default_backend() != "cpu":
+            most, rows_at_once = _ACCELERATOR_SLOTS, _ACCELERATOR_ROWS_AT_ONCE
+        self._n_slots = min(most, max(rows_at_once // n_rows, few, 1))
         self._imprecise: list[_Open] = []
         self._again: list[_Open] = []
 
@@ -253,7 +260,8 @@ class _Many:
     def _end(self, one: _Open) -> None:
         """Make a data set's fit, or have further starts run."""
         ended = one.ended
-        kept = optima_of(one.problem, ended, N_PARENTS if one.bests else None)
+        with on_host():
+            kept = optima_of(one.problem, ended, N_PARENTS if one.bests else None)
         if self._settings.open_ended and wants_more(one.problem, kept, ended, one.bests):
             again = _Open(one.task, one.problem, self._settings.n_first)
             again.before, again.kept, again.bests = ended, kept, (*one.bests, best_of(kept))
@@ -277,10 +285,11 @@ class _Many:
         settings = self._settings
         n_init, n_places = settings.n_first, self._n_places
         for task in self._tasks:
-            problem = prepare(
-                task.mixture, task.samples, settings.dtype, drawn=True, n_starts=n_places, on_device=False
-            )
-            begin = first_starts(problem, as_key(task.key), n_init, settings.starts)
+            with on_host():
+                problem = prepare(
+                    task.mixture, task.samples, settings.dtype, drawn=True, n_starts=n_places, on_device=False
+                )
+                begin = first_starts(problem, as_key(task.key), n_init, settings.starts)
             yield _group(_Open(task, problem, n_init), begin)
 
     def _further_group(self, one: _Open) -> Group:

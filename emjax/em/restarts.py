@@ -99,7 +99,7 @@ class End:
 def _ends(mixture: Mixture, state: EMState, units: Units, n_features: int, *, bounded: bool) -> list[End]:
     params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=float), state.params)
     counts, objective = np.asarray(state.statistics.counts, dtype=float), np.asarray(state.objective, dtype=float)
-    places = np.asarray(mixture.places(params), float)
+    places = mixture.places(params)
     roundings = _ROUNDINGS * np.abs(objective) * np.finfo(state.objective.dtype).eps
     ends = []
     # Trees are not mapped start by start, which took a third of a fit to the London deaths.
@@ -120,7 +120,7 @@ def _ends(mixture: Mixture, state: EMState, units: Units, n_features: int, *, bo
 
 def coincide(mixture: Mixture, params: MixtureParams) -> bool:
     """Whether two components are at one place; ``params`` are in the standard frame."""
-    places = np.asarray(mixture.places(params), float)
+    places = mixture.places(params)
     return any(_near(places[i + 1 :], place).any() for i, place in enumerate(places))
 
 
@@ -170,7 +170,7 @@ def _end(
 
 def canonical_order(mixture: Mixture, params: MixtureParams) -> np.ndarray:
     """The order of components by the first number of their first parameter."""
-    first = np.asarray(mixture.places(params), float)[:, 0]
+    first = mixture.places(params)[:, 0]
     return align.ordering(first[None, :])[0]
 
 
@@ -190,7 +190,7 @@ def are_same(one: End, others: list[End]) -> np.ndarray:
     weights together). Where the likelihood has no bound, the objective is only how far a start came before it stopped,
     so the place decides.
     """
-    same = np.array([_may_be_same(one, other) for other in others], dtype=bool)
+    same = _may_be_same(one, others)
     # So many at a time that many features do not need more memory than the data.
     at_once = max(1, _NUMBERS_AT_ONCE // one.places.size)
     for chosen in np.split(np.flatnonzero(same), range(at_once, len(others), at_once)):
@@ -199,13 +199,13 @@ def are_same(one: End, others: list[End]) -> np.ndarray:
     return same
 
 
-def _may_be_same(a: End, b: End) -> bool:
-    if a.status is not b.status or a.spurious is not b.spurious:
-        return False
-    if a.status is Status.DEGENERATE:
-        return True
-    apart = abs(a.objective - b.objective)
-    return apart < _SAME_OBJECTIVE * max(a.n_samples, 1.0) + max(a.rounding, b.rounding)
+def _may_be_same(one: End, others: list[End]) -> np.ndarray:
+    same = np.array([one.status is other.status and one.spurious is other.spurious for other in others], bool)
+    if one.status is Status.DEGENERATE or not same.any():
+        return same
+    objectives, roundings = np.array([(other.objective, other.rounding) for other in others]).T
+    rounding = np.maximum(one.rounding, roundings)
+    return same & (np.abs(one.objective - objectives) < _SAME_OBJECTIVE * max(one.n_samples, 1.0) + rounding)
 
 
 def _are_same_mixtures(one: End, others: list[End]) -> np.ndarray:

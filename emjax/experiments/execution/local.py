@@ -1,7 +1,6 @@
 """Processes of this machine: one worker per core, started by spawn because JAX and fork do not mix."""
 
 import multiprocessing
-import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -10,13 +9,6 @@ from emjax.experiments.execution.worker import start_worker, terminal_blocked
 
 GRACE_SECONDS = 30.0
 """What a job may take beyond its time limit before its process is killed: it looks at the limit between replicates."""
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class LocalExecutor:

@@ -21,6 +21,7 @@ from emjax.experiments.execution.supervise import Executor, Supervisor
 from emjax.experiments.plan.jobs import Job
 from emjax.files import user_path
 from emjax.progress import both, progress_line
+from emjax.threads import usable_cores
 from emjax.wording import printable
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ def _do(
 
 def _workers(scheduler: str | None, n_workers: int | None, folder: Path, n_jobs: int, *, cache: bool) -> Executor:
     """The executor, for so many jobs; 0 where nobody knows how many there will be."""
-    from emjax.experiments.execution.local import LocalExecutor, usable_cores
+    from emjax.experiments.execution.local import LocalExecutor
 
     n_workers = n_workers or usable_cores()
     if scheduler is not None and is_slurm(scheduler):
