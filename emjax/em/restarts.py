@@ -99,7 +99,7 @@ class End:
 def _ends(mixture: Mixture, state: EMState, units: Units, n_features: int, *, bounded: bool) -> list[End]:
     params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=float), state.params)
     counts, objective = np.asarray(state.statistics.counts, dtype=float), np.asarray(state.objective, dtype=float)
-    places = mixture.places(params)
+    places = np.asarray(mixture.places(params), float)
     roundings = _ROUNDINGS * np.abs(objective) * np.finfo(state.objective.dtype).eps
     ends = []
     # Trees are not mapped start by start, which took a third of a fit to the London deaths.
@@ -120,7 +120,7 @@ def _ends(mixture: Mixture, state: EMState, units: Units, n_features: int, *, bo
 
 def coincide(mixture: Mixture, params: MixtureParams) -> bool:
     """Whether two components are at one place; ``params`` are in the standard frame."""
-    places = mixture.places(params)
+    places = np.asarray(mixture.places(params), float)
     return any(_near(places[i + 1 :], place).any() for i, place in enumerate(places))
 
 
@@ -170,7 +170,7 @@ def _end(
 
 def canonical_order(mixture: Mixture, params: MixtureParams) -> np.ndarray:
     """The order of components by the first number of their first parameter."""
-    first = mixture.places(params)[:, 0]
+    first = np.asarray(mixture.places(params), float)[:, 0]
     return align.ordering(first[None, :])[0]
 
 

@@ -82,7 +82,7 @@ class Program(Shown):
         if isinstance(data, np.ndarray):
             data = arguments_in(sketch, data)
         mixture = self.declared(data)
-        check_same(mixture.family, sketch)  # type: ignore[arg-type]
+        check_same(mixture.family, sketch)
         return mixture
 
     def _shown(self) -> Iterator[tuple[str, Any]]:
