@@ -1,8 +1,6 @@
 """The programs of `models/`: their densities against formulas of our own, their data against the published tables."""
 
 import ast
-import runpy
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,18 +12,12 @@ from numpyro.infer import MCMC, NUTS, init_to_value
 from program_oracles import ORACLES
 from scipy import stats
 from scipy.special import logsumexp
+from shipped_programs import DATA, MODELS, PER_DATUM, PROGRAMS, REFUSED
 
 import emjax
 
 # NumPyro's distributions promote ranks; log probabilities of what cannot be are infinite.
 pytestmark = pytest.mark.runs_numpyro
-
-MODELS = Path(__file__).resolve().parents[2] / "models"
-REFUSED = "change_point"
-PROGRAMS = {path.stem: runpy.run_path(str(path)) for path in sorted(MODELS.glob("*.py"))}
-PROGRAMS = {name: names for name, names in PROGRAMS.items() if "model" in names}
-DATA = {name: names["data"]() for name, names in PROGRAMS.items()}
-PER_DATUM = sorted(set(PROGRAMS) - {REFUSED})
 
 
 def abstract(name):

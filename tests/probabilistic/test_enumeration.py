@@ -1,14 +1,12 @@
 """The programs of `models/` as emjax takes them: NumPyro's own enumeration gives the same density."""
 
-import runpy
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
 from numpyro import handlers
 from numpyro.contrib.funsor import config_enumerate, enum, log_density
 from numpyro.infer import init_to_uniform
+from shipped_programs import DATA, PER_DATUM, PROGRAMS, REFUSED
 
 import emjax
 from emjax.mixture import declared
@@ -16,19 +14,10 @@ from emjax.scope import computing
 
 pytestmark = pytest.mark.runs_numpyro
 
-MODELS = Path(__file__).resolve().parents[2] / "models"
-REFUSED = "change_point"
-PROGRAMS = {path.stem: runpy.run_path(str(path)) for path in sorted(MODELS.glob("*.py"))}
-PROGRAMS = {name: names for name, names in PROGRAMS.items() if "model" in names}
-DATA = {name: names["data"]() for name, names in PROGRAMS.items()}
-
 BY_DEFAULT = {"capture_recapture_mb"}
 """One with a probability as weights and a factor that cannot be; all others run by name."""
 
-EACH = [
-    pytest.param(name, marks=() if name in BY_DEFAULT else pytest.mark.slow)
-    for name in sorted(set(PROGRAMS) - {REFUSED})
-]
+EACH = [pytest.param(name, marks=() if name in BY_DEFAULT else pytest.mark.slow) for name in PER_DATUM]
 
 
 def points(name: str, number: int) -> list[dict[str, np.ndarray]]:
