@@ -185,6 +185,18 @@ class Mixture(Shown):
         """What the M-step of the components is given: the prior's laws, flat ones for maximum likelihood."""
         return dict.fromkeys(self.family.parameters, Flat()) if prior is None else prior.components
 
+    def m_step(self) -> str:
+        """What EM's M-step is, in words: a closed form, Newton's method on the moments, or one damped Newton step.
+
+        Raises
+        ------
+        ValueError
+            If the prior has not met data; that of a fit has, ``fit.mixture.m_step()``.
+        """
+        if self.prior is not None and not isinstance(self.prior, Prior):
+            raise ValueError("the prior has not met data: ask the mixture of a fit, fit.mixture.m_step()")
+        return self.family.m_step(self.laws(self.prior))
+
     def n_parameters(self, n_features: int) -> int:
         """The number of free parameters, weights included."""
         return self.coordinates(n_features).n_parameters

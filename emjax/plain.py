@@ -45,7 +45,12 @@ _MODULE = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*")
 _KINDS = "biuf"
 """The kinds of numbers whose arrays are written: nothing that would be pickled."""
 
-OF_PROGRAM = ("probabilistic.family.ProgramFamily", "probabilistic.prior.ProgramPrior")
+OF_PROGRAM = (
+    "probabilistic.family.ProgramFamily",
+    "probabilistic.recognised.RecognisedFamily",
+    "probabilistic.prior.ProgramPrior",
+    "probabilistic.prior.SitewisePrior",
+)
 """What of a result is a NumPyro program: code, which is left out, and given again by whoever opens the result."""
 
 DATA = frozenset(f"samples.Samples.{name}" for name in ("values", "weights", "labels"))
@@ -304,7 +309,8 @@ def _can_be_made(cls: type) -> bool:
 
 def of_program(mixture: Any) -> dict[str, Any]:
     """What stands for `OF_PROGRAM` where a mixture is a program's."""
-    return dict(zip(OF_PROGRAM, (mixture.family, mixture.family.own_prior()), strict=True))
+    family, prior = mixture.family, mixture.family.own_prior()
+    return {name: prior if name.endswith("Prior") else family for name in OF_PROGRAM}
 
 
 def equal_array(array: np.ndarray, known: Mapping[str, np.ndarray]) -> str | None:

@@ -432,8 +432,9 @@ class Fit(Stored, Pictured):
         return bic - 2.0 * self._total(np.log(shares.max(axis=1)), samples)
 
     def _declared(self) -> str:
-        prior = "" if self.mixture.prior is None else ", MAP"
-        return f"{self.mixture.family!r}, n_components={self.mixture.n_components}{prior}"
+        mixture, prior = self.mixture, "" if self.mixture.prior is None else ", MAP"
+        step = "" if mixture.family.own_prior() is None else f"; M-step: {mixture.m_step()}"
+        return f"{mixture.family!r}, n_components={mixture.n_components}{prior}{step}"
 
     def _ended(self) -> str:
         return self.status.value + (", spurious" if self.converged and self.spurious else "")

@@ -58,7 +58,10 @@ HOOKED = (
     "emjax.bayes.target",
     "emjax.probabilistic.family",
     "emjax.probabilistic.finding",
+    "emjax.probabilistic.likeness",
     "emjax.probabilistic.prior",
+    "emjax.probabilistic.recognised",
+    "emjax.probabilistic.starts",
 )
 """The modules whose annotations carry shapes. The others (readers, the command line, NumPy on the host) have none, and
 refuse strange input by messages of their own, which a type checker in front of them would replace."""

@@ -46,14 +46,19 @@ def derivatives(
     family: Any, params: MixtureParams, rows: Observations, responsibilities: Float[Array, "K n"]
 ) -> Derivatives:
     """The statistics of an E-step at ``params``."""
+    return slopes(family, params, lambda moved: jnp.sum(responsibilities * family.log_kernel(moved, rows)))
+
+
+def slopes(family: Any, params: MixtureParams, expected: Callable[[MixtureParams], Float[Array, ""]]) -> Derivatives:
+    """The same where the expected log density is a function of parameters, such as of moments that are given."""
     coordinates = coordinates_of(family, params)
     flat = coordinates.flat(params)
 
-    def expected(flat: Float[Array, "b q"]) -> Float[Array, ""]:
-        return jnp.sum(responsibilities * family.log_kernel(coordinates.params(flat), rows))
+    def of_flat(flat: Float[Array, "b q"]) -> Float[Array, ""]:
+        return expected(coordinates.params(flat))
 
-    hessian = _hessian(expected, flat) if family.smooth else _differences(expected, flat)
-    return Derivatives(jax.grad(expected)(flat), hessian)
+    hessian = _hessian(of_flat, flat) if family.smooth else _differences(of_flat, flat)
+    return Derivatives(jax.grad(of_flat)(flat), hessian)
 
 
 def ascend(family: Any, statistics: Derivatives, params: MixtureParams, laws: Mapping[str, Any]) -> Values:

@@ -23,17 +23,16 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.families.arrays import AnyArray
 from emjax.families.ascent import ascend, derivatives
+from emjax.families.draws import drawn_moments
 from emjax.families.frame import Frame, identity_frame
 from emjax.families.laws import Law
 from emjax.families.linalg import product
@@ -119,6 +118,11 @@ class Family(abc.ABC):
     @abc.abstractmethod
     def parameters(self) -> Mapping[str, Parameter]:
         """What a component's parameters are, in the order in which people read them."""
+
+    @classmethod
+    def variants(cls) -> tuple[Family, ...]:
+        """What a density may turn out to be of: the family with each of its structures; by default itself."""
+        return (cls(),)
 
     # -- what follows from the declaration ---------------------------------------------------------------------------
 
@@ -335,6 +339,16 @@ class Family(abc.ABC):
         """The parameters with ``ridge`` (squared units of the frame) added to every variance; by default none has."""
         return {name: params[name] for name in self.parameters}
 
+    def closed(self, laws: Laws) -> bool:
+        """Whether `maximize` is a closed form under these laws; by default not."""
+        return False
+
+    def m_step(self, laws: Laws) -> str:
+        """What the M-step is under these laws, in words."""
+        if self.closed(laws):
+            return f"closed form ({self.name})"
+        return f"Newton's method on the moments ({self.name})" if self.exact else "damped Newton step"
+
     # -- conjugate laws ----------------------------------------------------------------------------------------------
 
     def refuses_gibbs(self, laws: Laws) -> str | None:
@@ -464,26 +478,6 @@ class Family(abc.ABC):
             "binary": constraints.boolean,
         }
         return constraints.independent(own[self.support], 1)
-
-
-_N_DRAWN = 4096
-
-
-def drawn_moments(family: Family, params: MixtureParams) -> tuple[np.ndarray, np.ndarray]:
-    """Means and covariance matrices by draws from each component; other axes may lead."""
-    weights = np.asarray(params["weights"])
-    k, leading = weights.shape[-1], weights.shape[:-1]
-    flat = jax.tree.map(lambda leaf: np.reshape(leaf, (-1, *np.shape(leaf)[len(leading) :])), params)
-    draws = np.asarray(_drawn(family, flat, np.repeat(np.arange(k), _N_DRAWN)), float)
-    draws = draws.reshape(*leading, k, _N_DRAWN, draws.shape[-1])
-    mean = draws.mean(axis=-2)
-    centred = draws - mean[..., None, :]
-    return mean, np.swapaxes(centred, -1, -2) @ centred / _N_DRAWN
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _drawn(family: Family, params: MixtureParams, labels: Array) -> Float[Array, "S n d"]:
-    return jax.vmap(lambda one: family.sample(one, jax.random.key(0), labels))(params)
 
 
 def _last(values: Mapping[str, Any]) -> int:

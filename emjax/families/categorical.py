@@ -241,6 +241,9 @@ class Categorical(Family):
         prior = Dirichlet(np.ones(self._inside.shape), self.sizes) if isinstance(law, Flat) else law
         return prior.updated(counts)  # type: ignore[attr-defined]
 
+    def closed(self, laws: Laws) -> bool:
+        return True
+
     def maximize(
         self, statistics: Float[Array, "K p"], counts: Float[Array, " K"], params: MixtureParams, laws: Laws
     ) -> Values:

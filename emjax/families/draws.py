@@ -6,15 +6,21 @@ compiles: every call of ``jax.random`` costs 0.05 to 0.1 s, and the nested loops
 
 from __future__ import annotations
 
+import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.families.linalg import cholesky, inverse_lower, product
 
 _PROPOSALS = 6
+
+_N_DRAWN = 4096
+"""Draws from which moments are taken."""
 
 
 def log_gamma(key: Array, shape: Float[Array, "*s"]) -> Float[Array, "*s"]:
@@ -70,3 +76,20 @@ def inverse_wishart_root(
     if size > 1:  # one feature has nothing below the diagonal, and a generator less is compiled sooner
         factor = factor + jnp.tril(jax.random.normal(normal_key, scatter.shape, scatter.dtype), -1)
     return product(cholesky(scatter), jnp.swapaxes(inverse_lower(factor), -1, -2))
+
+
+def drawn_moments(family: Any, params: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Means and covariance matrices by draws from each component; other axes may lead."""
+    weights = np.asarray(params["weights"])
+    k, leading = weights.shape[-1], weights.shape[:-1]
+    flat = jax.tree.map(lambda leaf: np.reshape(leaf, (-1, *np.shape(leaf)[len(leading) :])), params)
+    draws = np.asarray(_drawn(family, flat, np.repeat(np.arange(k), _N_DRAWN)), float)
+    draws = draws.reshape(*leading, k, _N_DRAWN, draws.shape[-1])
+    mean = draws.mean(axis=-2)
+    centred = draws - mean[..., None, :]
+    return mean, np.swapaxes(centred, -1, -2) @ centred / _N_DRAWN
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _drawn(family: Any, params: Any, labels: Array) -> Float[Array, "S n d"]:
+    return jax.vmap(lambda one: family.sample(one, jax.random.key(0), labels))(params)

@@ -23,7 +23,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, cast, get_args
 
 import jax
 import jax.numpy as jnp
@@ -87,6 +87,11 @@ class Normal(Family):
 
     def __post_init__(self) -> None:
         one_of("covariance", self.covariance, STRUCTURES)
+
+    @classmethod
+    def variants(cls) -> tuple[Family, ...]:
+        # The fewest numbers first: of one feature all structures but the tied one are the same.
+        return tuple(cls(name) for name in reversed(get_args(StructureName)))
 
     @property
     def structure(self) -> CovarianceStructure:
@@ -381,9 +386,12 @@ class Normal(Family):
     def maximize(
         self, statistics: NormalStatistics, counts: Float[Array, " K"], params: MixtureParams, laws: Laws
     ) -> Values:
-        if self._unconjugate(laws, flat=True) is None:
+        if self.closed(laws):
             return estimated(self, statistics, counts, params, laws)
         return maximized(self, statistics, counts, params, laws)
+
+    def closed(self, laws: Laws) -> bool:
+        return self._unconjugate(laws, flat=True) is None
 
     def _unconjugate(self, laws: Laws, *, flat: bool) -> str | None:
         """The first site whose law is not conjugate, a flat one counted as such or not."""

@@ -153,6 +153,9 @@ class ScalarFamily(Family):
             found[site] = law
         return found or None
 
+    def closed(self, laws: Laws) -> bool:
+        return self._conjugate_laws(laws) is not None
+
     def maximize(
         self, statistics: Float[Array, "K p"], counts: Float[Array, " K"], params: MixtureParams, laws: Laws
     ) -> Values:

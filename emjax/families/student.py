@@ -102,6 +102,11 @@ class StudentT(Normal):
             if self.df == 0.0:
                 raise ConfigError("df = 0 is not allowed; give a number above 0, or leave it out to estimate it")
 
+    @classmethod
+    def variants(cls) -> tuple[Family, ...]:
+        own = super().variants()
+        return *own, *(cls(each.covariance, tied_df=True) for each in own)  # type: ignore[attr-defined]
+
     # -- the declaration
 
     @property
@@ -299,6 +304,9 @@ class StudentT(Normal):
         start = jnp.log(jnp.atleast_1d(params["df"]))[:, None]
         found = jnp.exp(newton(objective, start)[:, 0])
         return jnp.clip(jnp.reshape(found, params["df"].shape), _FEWEST, _MOST)
+
+    def closed(self, laws: Laws) -> bool:
+        return self.df is not None and super().closed(laws)
 
     def refuses_gibbs(self, laws: Laws) -> str | None:
         return f"{self.name} has no conjugate prior"

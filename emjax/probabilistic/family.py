@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 
 from emjax.errors import DataError
 from emjax.families.arrays import as_floats
-from emjax.families.ascent import ascend, coordinates_of, derivatives
+from emjax.families.ascent import ascend, derivatives
 from emjax.families.base import Family, Laws
 from emjax.families.frame import Frame, identity_frame
 from emjax.families.laws import Law
@@ -34,16 +34,11 @@ from emjax.probabilistic.layout import given_arguments
 from emjax.probabilistic.prior import Outside, ProgramPrior
 from emjax.probabilistic.running import drawn
 from emjax.probabilistic.sketch import sketch_of
+from emjax.probabilistic.starts import near_the_middle, pooled, some_rows, spoken_for
 from emjax.probabilistic.structure import Structure
 from emjax.probabilistic.supports import domain_of
 from emjax.samples import Samples, as_samples
 from emjax.scope import computing
-
-_ROWS = 2_000
-"""Starts are climbed to with at most so many data, and weights with covariates are averaged over as many."""
-
-_TRIPS = 15
-"""Newton steps from labels to the parameters that they speak for."""
 
 _COLLAPSED = 1e-8
 """A positive parameter of a component has collapsed where it is so small a share of the largest of all of them."""
@@ -85,7 +80,7 @@ class ProgramFamily(Family):
     def sketch(self) -> dict[str, Any]:
         """What a file keeps of the program, see `emjax.probabilistic.sketch`."""
         with computing():
-            return sketch_of(self, self._middle(0))
+            return sketch_of(self, near_the_middle(self, 0))
 
     # -- the declaration
 
@@ -191,7 +186,9 @@ class ProgramFamily(Family):
     @functools.cached_property
     def without_likelihood(self) -> tuple[str, ...]:
         """Parameters that have no part in the density of data, such as those of a prior."""
-        middle = MixtureParams(self, {**self._middle(0), WEIGHTS: np.full(self.n_components, 1.0 / self.n_components)})
+        middle = MixtureParams(
+            self, {**near_the_middle(self, 0), WEIGHTS: np.full(self.n_components, 1.0 / self.n_components)}
+        )
         rows = Observations(y=self._some.T)
 
         def density(values: Values) -> Array:
@@ -203,8 +200,7 @@ class ProgramFamily(Family):
 
     @functools.cached_property
     def _some(self) -> np.ndarray:
-        n = len(self.packed)
-        return self.packed if n <= _ROWS else self.packed[np.linspace(0, n - 1, _ROWS).astype(int)]
+        return some_rows(self.packed)
 
     def sites_at(self, params: MixtureParams) -> dict[str, Any]:
         """The values of the program's sites outside the plate at parameters."""
@@ -222,16 +218,12 @@ class ProgramFamily(Family):
     def at_values(self, values: Mapping[str, Any]) -> MixtureParams:
         """The parameters at values of the program's sites; further axes may lead."""
         weights, k = self.structure.weights, self.n_components
-        if weights is None:
+        if weights is not None:
+            found = {WEIGHTS: weights.all_of(values[weights.site])}
+        else:
             first = next(iter(self._sites.values()))
             leading = np.shape(values[first.name])[: np.ndim(values[first.name]) - len(first.shape)]
-            found: dict[str, Any] = {WEIGHTS: jnp.full((*leading, k), 1.0 / k)}
-        elif weights.entry is None:
-            found = {WEIGHTS: values[weights.site]}
-        else:
-            one = jnp.asarray(values[weights.site])
-            both = (one, 1.0 - one) if weights.entry == 0 else (1.0 - one, one)
-            found = {WEIGHTS: jnp.stack(both, axis=-1)}
+            found = {WEIGHTS: jnp.full((*leading, k), 1.0 / k)}
         for name, site in self._sites.items():
             value = jnp.asarray(values[name])
             if site.component_axis is not None:
@@ -368,29 +360,7 @@ class ProgramFamily(Family):
 
     @functools.cached_property
     def _pooled(self) -> Values:
-        """Every component where all data together say, from several points of the unconstrained space."""
-        k, n = self.n_components, len(self._some)
-        if not self.parameters:
-            return {}
-        shares = np.full((k, n), 1.0 / k)
-        ends = [_climbed(self, self._middle(seed), self._some, shares) for seed in range(3)]
-        values, heights = zip(
-            *[({name: np.asarray(v) for name, v in one.items()}, float(at)) for one, at in ends], strict=True
-        )
-        return values[int(np.nanargmax(np.where(np.isfinite(heights), heights, -np.inf)))]
-
-    def _middle(self, seed: int) -> Values:
-        """A point near the middle of the unconstrained space, the same for all components."""
-        rng = np.random.default_rng(seed)
-        found = {}
-        for name, parameter in self.parameters.items():
-            shape = parameter.shape(self.n_components, self.lengths(self.n_columns))
-            free = parameter.domain.free_shape(shape)
-            given = rng.uniform(-0.5, 0.5, free)
-            if not parameter.shared:
-                given[:] = given[:1]
-            found[name] = np.asarray(parameter.domain.from_free(given))
-        return found
+        return pooled(self, self._some)
 
     def pooled(self, summary: Summary, n_components: int) -> Values:
         """Every component at what all data say."""
@@ -406,17 +376,7 @@ class ProgramFamily(Family):
 
     def at_clusters(self, params: MixtureParams, x: np.ndarray, labels: np.ndarray, means: np.ndarray) -> Values:
         """The parameters for which labels ``(m,)`` of rows ``x (m, d)`` speak, by Newton steps."""
-        if len(x) > _ROWS:
-            chosen = np.linspace(0, len(x) - 1, _ROWS).astype(int)
-            x, labels = x[chosen], labels[chosen]
-        if not self.parameters:
-            return {}
-        k = self.n_components
-        # A tenth of the others' share, so that no component is without data.
-        shares = 0.9 * (np.arange(k)[:, None] == labels[None]) + 0.1 / k
-        begin = {name: np.asarray(params[name], float) for name in self.parameters}
-        values, _ = _climbed(self, begin, np.asarray(x, float), shares)
-        return {name: np.asarray(value) for name, value in values.items()}
+        return spoken_for(self, params, x, labels)
 
     def place(self, x: np.ndarray) -> np.ndarray:
         """The columns that are observed; covariates are no places."""
@@ -431,38 +391,3 @@ def _averaged(family: ProgramFamily, values: Values, leading: int) -> Array:
     for _ in range(leading):
         average = jax.vmap(average)
     return average(values)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _climbed(family: ProgramFamily, values: Values, x: Array, shares: Float[Array, "K n"]) -> tuple[Values, Array]:
-    """The parameters after Newton steps on the log density of data with such shares, plus the prior, and its height.
-
-    A step that falls is tried again half as long.
-    """
-    rows, laws = Observations(y=x.T), {name: Outside() for name in list(family.parameters)[:1]}
-    coordinates = coordinates_of(family, MixtureParams(family, values))
-
-    def height(params: MixtureParams) -> Array:
-        kernel = family.log_kernel(params, rows)
-        return jnp.sum(jnp.where(shares > 0, shares * kernel, 0.0)) + family.log_prior(params)
-
-    def trip(_: Any, state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-        flat, at, length = state
-        params = coordinates.params(flat)
-        target = ascend(family, derivatives(family, params, rows, shares), params, laws)
-        moved = flat + length * (coordinates.flat(target) - flat)
-        there = height(coordinates.params(moved))
-        better = there >= at
-        # From where the density is zero or no number anything is better.
-        better = better | (~jnp.isfinite(at) & jnp.isfinite(there))
-        return (
-            jnp.where(better, moved, flat),
-            jnp.where(better, there, at),
-            jnp.where(better, jnp.minimum(2.0 * length, 1.0), 0.5 * length),
-        )
-
-    flat = coordinates.flat(values)
-    begin = flat, height(coordinates.params(flat)), jnp.ones((), flat.dtype)
-    flat, at, _ = jax.lax.fori_loop(0, _TRIPS, trip, begin)
-    found = coordinates.params(flat)
-    return {name: found[name] for name in family.parameters}, at

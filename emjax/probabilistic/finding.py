@@ -22,8 +22,9 @@ from emjax.families.observations import Observations
 from emjax.families.proper import fault_of_distribution
 from emjax.probabilistic import refusals
 from emjax.probabilistic.layout import Layout
+from emjax.probabilistic.likeness import likeness_of
 from emjax.probabilistic.refusals import refuse
-from emjax.probabilistic.roles import examined, laws_at, with_roles
+from emjax.probabilistic.roles import Examined, examined, with_roles
 from emjax.probabilistic.running import (
     Model,
     Trace,
@@ -121,14 +122,14 @@ def _tried_out(
     """The structure with all that densities at points say."""
     few = {name: np.take(value, some, axis=_axis(found, name)) for name, value in every.items()}
     found = _with_label_shape(found, few, points[0])
-    priors = _check_rows(found, every, few, some, points)
-    laws = [jax.tree.map(np.asarray, laws_at(found, few, point)) for point in points]
-    _check_supports(found, laws)
+    rows, priors = _check_rows(found, every, few, some, points)
     seen = [jax.tree.map(np.asarray, examined(found, few, point)) for point in points]
+    _check_supports(found, seen)
     reads = not np.allclose(priors, [one.prior for one in seen], rtol=_CLOSE, atol=_CLOSE)
-    found = dataclasses.replace(found, improper=_improper(laws[0], seen[0].slopes_of_terms))
-    found = with_roles(found, few, points, laws, seen, component_axis)
-    return dataclasses.replace(found, reads_data=reads, template=every if reads else few)
+    # The same object as before, or it would be compiled once more.
+    found = with_roles(found, few, points, seen, component_axis)
+    found = dataclasses.replace(found, reads_data=reads, template=every if reads else few, improper=_improper(seen[0]))
+    return dataclasses.replace(found, likeness=likeness_of(found, every, points, rows, priors, seen))
 
 
 def _axis(found: Structure, name: str) -> int:
@@ -293,16 +294,18 @@ def _check_rows(
     few: Mapping[str, Any],
     some: np.ndarray,
     points: list[dict[str, Any]],
-) -> list[float]:
-    """The prior at the points, as it is with all data.
+) -> tuple[list[np.ndarray], list[float]]:
+    """The matrix and the prior at the points, as they are with all data.
 
     Data must be finite or masked, possible under some label, and independent given the other sites.
     """
+    matrices: list[np.ndarray] = []
     priors: list[float] = []
     possible = np.zeros(len(_first(found, every)), bool)
     for point in points:
         whole, prior = map(np.asarray, _densities(found, every, point))
         part = np.asarray(_densities(found, few, point)[0])
+        matrices.append(whole)
         priors.append(float(prior))
         if np.isnan(whole).any():
             k, n = np.argwhere(np.isnan(whole))[0]
@@ -321,7 +324,7 @@ def _check_rows(
             f"datum {row} (counting from 0) has density zero whatever {found.latent!r} is: it lies outside the support "
             f"of {', '.join(repr(name) for name, _ in found.observed) or 'what is observed'}"
         )
-    return priors
+    return matrices, priors
 
 
 def _first(found: Structure, data: Mapping[str, Any]) -> Any:
@@ -329,16 +332,16 @@ def _first(found: Structure, data: Mapping[str, Any]) -> Any:
     return np.moveaxis(data[column.name], column.axis, 0)
 
 
-def _improper(laws: Mapping[str, Any], terms: Mapping[str, Any]) -> str:
+def _improper(one: Examined) -> str:
     """The first site whose law does not integrate; a factor, a term that is no site, may make up for it."""
-    if set(terms) - set(laws):
+    if set(one.slopes_of_terms) - set(one.laws):
         return ""
-    return next((name for name, law in laws.items() if fault_of_distribution(law)), "")
+    return next((name for name, law in one.laws.items() if fault_of_distribution(law)), "")
 
 
-def _check_supports(found: Structure, laws: list[dict[str, Any]]) -> None:
+def _check_supports(found: Structure, seen: list[Examined]) -> None:
     for site in found.sites:
-        first, *others = [each[site.name].support for each in laws]
+        first, *others = [one.laws[site.name].support for one in seen]
         if not all(bool(first == other) for other in others):
             refuse(
                 f"the support of {site.name!r} depends on another site: write it as a fixed interval that is moved and "

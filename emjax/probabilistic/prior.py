@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -59,13 +60,7 @@ class ProgramPrior(Prior):
     @property
     def fault(self) -> str:
         """A site without a proper law, unless a factor outside the plate may make up for it."""
-        found = self.family.structure.improper
-        if not found:
-            return ""
-        return (
-            f"{found!r} of the program has a law that does not integrate, and so has the posterior, since a component "
-            "may hold no data: give it a proper one, such as numpyro.distributions.Normal(0, 10); EM takes it as it is"
-        )
+        return _fault(self.family)
 
     def at_sites(self, params: MixtureParams) -> dict[str, Any]:
         """The values of the program's own sites."""
@@ -89,3 +84,36 @@ class ProgramPrior(Prior):
 
     def log_jacobian(self, frame: Frame) -> Float[Array, ""]:
         return jnp.zeros(())
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class SitewisePrior(Prior):
+    """The prior of a program that is a law of each site, which does not depend on the others."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, family: Any, laws: Mapping[str, Law]) -> SitewisePrior:
+        """The prior of a family that is a program with a site of weights."""
+        weights = Dirichlet(np.asarray(family.structure.weights.concentration))
+        return cls(family, family.n_components, family.n_columns, {WEIGHTS: weights, **laws})
+
+    @property
+    def fault(self) -> str:
+        return _fault(self.family)
+
+    def log_probs(self, params: MixtureParams) -> dict[str, Float[Array, ""]]:
+        """The log density of each site, that of the weights under the name that the program has for it."""
+        found = super().log_probs(params)
+        return {self.family.structure.weights.site: found.pop(WEIGHTS), **found}
+
+
+def _fault(family: Any) -> str:
+    """A site of a program whose law does not integrate, in words; empty where there is none."""
+    found = family.structure.improper
+    if not found:
+        return ""
+    return (
+        f"{found!r} of the program has a law that does not integrate, and so has the posterior, since a component "
+        "may hold no data: give it a proper one, such as numpyro.distributions.Normal(0, 10); EM takes it as it is"
+    )

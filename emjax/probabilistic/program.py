@@ -18,6 +18,7 @@ from emjax.mixture import Mixture
 from emjax.probabilistic.family import ProgramFamily
 from emjax.probabilistic.finding import find_structure
 from emjax.probabilistic.layout import given_arguments
+from emjax.probabilistic.recognised import RecognisedFamily
 from emjax.probabilistic.running import Model
 from emjax.probabilistic.sketch import arguments_in, check_same
 from emjax.probabilistic.structure import Structure
@@ -64,7 +65,8 @@ class Program(Shown):
                     plate=self.plate,
                     component_axis=self.component_axis,
                 )
-                _BOUND[key] = ProgramFamily(structure, packed, _identity(identity, structure, key))
+                kind = ProgramFamily if structure.likeness is None else RecognisedFamily
+                _BOUND[key] = kind(structure, packed, _identity(identity, structure, key))
             _BOUND.move_to_end(key)
             while len(_BOUND) > _KEPT:
                 _BOUND.popitem(last=False)
@@ -192,7 +194,7 @@ def _identity(declared: tuple[Any, ...], found: Structure, key: tuple[Any, ...])
     observed = {argument for _, argument in found.observed}
     covariates = {column.name for column in found.layout.columns} - observed
     sites = tuple((site.name, site.shape, str(site.constraint), site.component_axis) for site in found.sites)
-    reads = found.reads_data or bool(covariates)
+    reads, like = found.reads_data or bool(covariates), found.likeness
     return (
         *declared,
         key[-1],
@@ -204,6 +206,7 @@ def _identity(declared: tuple[Any, ...], found: Structure, key: tuple[Any, ...])
         found.joint,
         found.smooth,
         found.exchangeable,
+        None if like is None else (like.base, tuple(like.sites.items()), like.laws is None),
         key[-2] if reads else None,
     )
 

@@ -36,7 +36,7 @@ class Examined(NamedTuple):
     label, ``prior`` the log density of what stands outside the plate. ``slopes`` and ``slopes_of_rest`` are those of
     each label's rows with and without its own probability, ``slopes_of_terms`` those of each term of the prior,
     ``curvature`` the prior's second derivatives, and
-    ``curvature_of_rows`` those of all rows along one direction; by site.
+    ``curvature_of_rows`` those of all rows along one direction, ``laws`` the distributions; by site.
     """
 
     total: Any
@@ -47,6 +47,7 @@ class Examined(NamedTuple):
     slopes_of_terms: Any
     curvature: Any
     curvature_of_rows: Any
+    laws: Any
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -72,13 +73,13 @@ def examined(found: Structure, few: Mapping[str, Any], point: Mapping[str, Any])
         slopes_of_terms=jax.jacrev(terms)(point),
         curvature=jax.jacfwd(jax.grad(prior))(point),
         curvature_of_rows=jax.jvp(jax.grad(lambda given: jnp.sum(rows(given)[0])), (point,), (along,))[1],
+        laws=laws_of(found, few, point),
     )
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def laws_at(found: Structure, few: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
-    """The distributions of the latent sites outside the plate, at a point."""
-    trace = found.trace(few, point, found.values[0])
+def laws_of(found: Structure, data: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
+    """The distributions of the latent sites outside the plate, at a point. Traceable."""
+    trace = found.trace(data, point, found.values[0])
     return {site.name: trace[site.name]["fn"] for site in found.sites}
 
 
@@ -86,13 +87,12 @@ def with_roles(
     found: Structure,
     few: Mapping[str, Any],
     points: list[dict[str, Any]],
-    laws: list[dict[str, Any]],
     seen: list[Examined],
     named: Mapping[str, int],
 ) -> Structure:
     """The structure with the role of each site, and whether the order of components matters."""
     tried = found
-    found = _with_weights(found, points, laws, seen)
+    found = _with_weights(found, points, seen)
     finite = all(np.isfinite(value).all() for one in seen for value in one.curvature_of_rows.values())
     sites = tuple(_with_axis(found, site, seen, named) for site in found.sites)
     found = dataclasses.replace(found, smooth=finite, sites=sites)
@@ -134,16 +134,14 @@ def _with_more_axes(found: Structure, named: Mapping[str, int]) -> Iterator[Stru
 # -- weights
 
 
-def _with_weights(
-    found: Structure, points: list[dict[str, Any]], laws: list[dict[str, Any]], seen: list[Examined]
-) -> Structure:
+def _with_weights(found: Structure, points: list[dict[str, Any]], seen: list[Examined]) -> Structure:
     """The site that is the weights, taken out of the others, where the label's law is nothing else."""
     k = found.n_components
     for site in found.sites:
         whole = site.shape == (k,) and type(site.constraint) is type(constraints.simplex)
         single = site.shape == () and k == 2 and domain_of(site.constraint) is UNIT
         for entry in [None] if whole else [0, 1] if single else []:
-            own = [_concentration(each[site.name], entry) for each in laws]
+            own = [_concentration(one.laws[site.name], entry) for one in seen]
             if own[0] is not None and own.count(own[0]) == len(own) and _are_weights(site, entry, points, seen):
                 chosen = Weights(site.name, own[0], entry)
                 left = tuple(each for each in found.sites if each is not site)
@@ -154,8 +152,7 @@ def _with_weights(
 def _are_weights(site: Site, entry: int | None, points: list[dict[str, Any]], seen: list[Examined]) -> bool:
     """Whether the label's law is the site's value, which has a part in nothing else."""
     for point, one in zip(points, seen, strict=True):
-        value = point[site.name]
-        weights = value if entry is None else np.stack([value, 1.0 - value] if entry == 0 else [1.0 - value, value])
+        weights = Weights(site.name, (), entry).all_of(point[site.name])
         if not np.allclose(one.labels, np.log(weights)[:, None], rtol=_CLOSE, atol=_CLOSE):
             return False
         others = [slopes for name, slopes in one.slopes_of_terms.items() if name != site.name]

@@ -54,8 +54,8 @@ def sketch_of(family: Any, middle: Mapping[str, Any]) -> dict[str, Any]:
 
 @jax.jit(static_argnums=0)
 def _log_densities(family: Any, params: MixtureParams, rows: Observations) -> tuple[Any, Any]:
-    kernel = family.log_kernel(params, rows)
-    return jnp.sum(jnp.where(jnp.isfinite(kernel), kernel, 0.0)), family.log_prior(params)
+    density = family.log_density(params, rows)
+    return jnp.sum(jnp.where(jnp.isfinite(density), density, 0.0)), family.log_prior(params)
 
 
 def arguments_in(sketch: Mapping[str, Any], packed: np.ndarray) -> dict[str, np.ndarray]:

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from emjax.families.base import Family
+from emjax.families.laws import Law
 from emjax.probabilistic.layout import Layout, called_with
 from emjax.probabilistic.running import Model, Trace, frame_of, is_random, log_prob, of_each_datum, run
 
@@ -35,6 +37,33 @@ class Weights:
     def of(self, weights: Any) -> Any:
         """The site's value at weights ``(K,)``."""
         return weights if self.entry is None else weights[..., self.entry]
+
+    def all_of(self, value: Any) -> Any:
+        """The weights ``(..., K)`` at the site's value: the inverse of `of`."""
+        if self.entry is None:
+            return value
+        one = jnp.asarray(value) if isinstance(value, jax.Array) else np.asarray(value)
+        both = (one, 1.0 - one) if self.entry == 0 else (1.0 - one, one)
+        return (jnp if isinstance(one, jax.Array) else np).stack(both, axis=-1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Likeness:
+    """The family of the catalogue that the components of a program are.
+
+    Attributes
+    ----------
+    base
+        The family.
+    sites
+        What each site of the program that data meet is called there.
+    laws
+        The laws of these sites, where the prior is no more than a law of each; else ``None``.
+    """
+
+    base: Family
+    sites: Mapping[str, str]
+    laws: Mapping[str, Law] | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,6 +94,8 @@ class Structure:
         Whether the order of components changes nothing.
     reads_data
         Whether the prior depends on the data.
+    likeness
+        The family of the catalogue that the components are; ``None`` where they are of none.
     improper
         A site whose law does not integrate, where no factor outside the plate may make up for it.
     smooth
@@ -90,6 +121,7 @@ class Structure:
     reads_data: bool = False
     smooth: bool = True
     improper: str = ""
+    likeness: Likeness | None = None
 
     @property
     def n_components(self) -> int:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import biject_to, constraints
 
-from emjax.families.domains import POSITIVE, REAL, UNIT, Domain
+from emjax.families.domains import COVARIANCE, POSITIVE, POSITIVE_SQUARE, REAL, UNIT, Domain, Simplexes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Supported(Domain):
 def domain_of(constraint: Any) -> Domain:
     """The domain of a constraint: one of emjax's own where there is one."""
     single = constraint
-    while type(single).__name__ == "_IndependentConstraint":
+    while hasattr(single, "base_constraint"):
         single = single.base_constraint
     if single.event_dim == 0:
         if type(single) is type(constraints.real):
@@ -62,6 +62,16 @@ def domain_of(constraint: Any) -> Domain:
         if ends == [0.0, 1.0]:
             return UNIT
     return Supported(single)
+
+
+def is_same(own: Domain, other: Domain) -> bool:
+    """Whether the domain of a program's site has the values of that of a parameter of a family, in whatever shape."""
+    if isinstance(own, Supported):
+        kind = type(own.constraint)
+        if kind is type(constraints.positive_definite):
+            return other is COVARIANCE
+        return kind is type(constraints.simplex) and isinstance(other, Simplexes)
+    return own is other or (own is POSITIVE and other is POSITIVE_SQUARE)
 
 
 def _end(constraint: Any, name: str) -> float | None:

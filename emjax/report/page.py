@@ -193,7 +193,8 @@ def _subject(fit: Fit) -> str:
     structure = mixture.family.structured
     data = f"{count(fit.n_samples, 'observation')} of {listed(list(fit.feature_names))}"
     if mixture.family.own_prior() is not None:
-        return f"A NumPyro program whose label has {count(mixture.n_components, 'value')}, {data}"
+        values = count(mixture.n_components, "value")
+        return f"A NumPyro program whose label has {values}, {data}; EM's M-step: {mixture.m_step()}"
     components = count(mixture.n_components, f"{in_words(mixture.family.name)} component")
     shape = f" with {structure} covariance" if structure and (len(fit.feature_names) > 1 or structure == "tied") else ""
     return f"A mixture of {components}{shape}, {data}"

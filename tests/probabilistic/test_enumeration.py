@@ -17,6 +17,15 @@ pytestmark = pytest.mark.runs_numpyro
 BY_DEFAULT = {"capture_recapture_mb"}
 """One with a probability as weights and a factor that cannot be; all others run by name."""
 
+RECOGNISED = {
+    "hierarchical_scales": "normal",
+    "latent_class": "bernoulli",
+    "normal_mixture": "normal",
+    "poisson_mixture": "poisson",
+    "rater_agreement": "categorical",
+}
+"""The family that components of a program are recognised as; those of the others are of none."""
+
 EACH = [pytest.param(name, marks=() if name in BY_DEFAULT else pytest.mark.slow) for name in PER_DATUM]
 
 
@@ -41,6 +50,8 @@ def points(name: str, number: int) -> list[dict[str, np.ndarray]]:
 @pytest.mark.parametrize("name", EACH)
 def test_the_density_is_that_of_numpyro_s_enumeration(name: str):
     mixture = declared(emjax.program(PROGRAMS[name]["model"]), DATA[name])
+    like = mixture.family.structure.likeness
+    assert (None if like is None else like.base.name) == RECOGNISED.get(name)
     samples = mixture.samples(DATA[name])
     with computing():
         prior = mixture.resolved_prior(samples)
