@@ -302,10 +302,10 @@ class Mixture(Shown):
         # On the host by NumPy: each operation of JAX's would go to an accelerator and back, for every single optimum.
         xp = np if isinstance(params[WEIGHTS], np.ndarray) else jnp
         rows = []
-        for name, value in self.named_parameters(params).items():
-            if name == WEIGHTS:
+        for name in self.family.reported(self.family.n_features(params)):
+            if name in self.family.outputs:
                 continue
-            value = xp.asarray(value, float)
+            value = xp.asarray(getattr(params, name), float)
             if shared.get(name):
                 value = value.reshape(*leading[:-1], 1, -1)
                 value = xp.broadcast_to(value, (*leading, value.shape[-1]))

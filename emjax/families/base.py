@@ -167,6 +167,11 @@ class Family(abc.ABC):
         """The names that a person reads: by default the parameters'."""
         return tuple(self.parameters)
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names among ``reported`` of what follows from the parameters and tells components no further apart."""
+        return ()
+
     def stored(self, n_features: int) -> tuple[str, ...]:
         """The names of which a posterior keeps the draws: those that are read, and whatever else is expected."""
         return self.reported(n_features)

@@ -23,6 +23,7 @@ from emjax.errors import DataError
 from emjax.families.arrays import as_floats
 from emjax.families.ascent import ascend, derivatives
 from emjax.families.base import Family, Laws
+from emjax.families.domains import REAL
 from emjax.families.frame import Frame, identity_frame
 from emjax.families.laws import Law
 from emjax.families.observations import Observations
@@ -114,8 +115,9 @@ class ProgramFamily(Family):
 
     @property
     def own_axes(self) -> Mapping[str, bool]:
-        """Of each parameter whether all components share it; none has axes of features."""
-        return {name: parameter.shared for name, parameter in self.parameters.items()}
+        """Of each parameter and output whether all components share it; none has axes of features."""
+        outputs = {site.name: site.component_axis is None for site in self.structure.outputs}
+        return {name: parameter.shared for name, parameter in self.parameters.items()} | outputs
 
     @property
     def weighted(self) -> bool:
@@ -158,25 +160,38 @@ class ProgramFamily(Family):
 
     @property
     def derived(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The weights where they are none of the parameters, or their site under its own name."""
+        """The weights where they are none of the parameters, or their site under its own name; and the outputs."""
         found = self.structure.weights
-        return (WEIGHTS,) if found is None else () if found.site == WEIGHTS else (found.site,)
+        weights = (WEIGHTS,) if found is None else () if found.site == WEIGHTS else (found.site,)
+        return (*weights, *self.outputs)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the program computes from its parameters."""
+        return tuple(site.name for site in self.structure.outputs)
+
+    def reported(self, n_features: int) -> tuple[str, ...]:
+        """The parameters, and what the program computes from them."""
+        return (*self.parameters, *self.outputs)
+
+    def reading(self, name: str) -> Parameter:
+        """What is declared of a parameter or of an output, which may be any number."""
+        return self.parameters.get(name) or Parameter(REAL, (), shared=self.own_axes[name])
 
     def derive(self, name: str, params: MixtureParams) -> Any:
-        """The site of the weights; or the average probability of each label."""
+        """The site of the weights, or the average probability of each label; or an output."""
         found = self.structure.weights
-        if found is not None:
+        if found is not None and name == found.site:
             return found.of(params[WEIGHTS])
-        values = {each: params[each] for each in self.parameters}
+        values = {each: params[each] for each in (*self.parameters, WEIGHTS)}
         leading = np.ndim(params[WEIGHTS]) - 1
-        traced = any(isinstance(value, jax.core.Tracer) for value in values.values())
-        average = self._average_weights
-        for _ in range(leading):
-            average = jax.vmap(average)
-        if traced:
-            return average(values)
+        if any(isinstance(value, jax.core.Tracer) for value in values.values()):
+            return _mapped(self, name, leading)(values)
         with computing():
-            return np.asarray(_averaged(self, values, leading))
+            return np.asarray(_derived(self, name, values, leading))
+
+    def _output(self, name: str, values: Values) -> Any:
+        return self.structure.output(name, self.sites_at(MixtureParams(self, values)))
 
     def _average_weights(self, values: Values) -> Float[Array, " K"]:
         given = self.sites_at(MixtureParams(self, values))
@@ -385,9 +400,14 @@ class ProgramFamily(Family):
         return x[:, np.concatenate(columns)] if columns else x
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2))
-def _averaged(family: ProgramFamily, values: Values, leading: int) -> Array:
-    average = family._average_weights
+def _mapped(family: ProgramFamily, name: str, leading: int) -> Any:
+    """What is derived from parameters, of parameters that so many axes lead."""
+    one = family._average_weights if name == WEIGHTS else functools.partial(family._output, name)
     for _ in range(leading):
-        average = jax.vmap(average)
-    return average(values)
+        one = jax.vmap(one)
+    return one
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 3))
+def _derived(family: ProgramFamily, name: str, values: Values, leading: int) -> Array:
+    return _mapped(family, name, leading)(values)

@@ -23,6 +23,7 @@ from emjax.families.proper import fault_of_distribution
 from emjax.probabilistic import refusals
 from emjax.probabilistic.layout import Layout
 from emjax.probabilistic.likeness import likeness_of
+from emjax.probabilistic.outputs import with_outputs
 from emjax.probabilistic.refusals import refuse
 from emjax.probabilistic.roles import Examined, examined, with_roles
 from emjax.probabilistic.running import (
@@ -109,7 +110,8 @@ def find_structure(
         _refuse_branches(found, few, points[0])
     _check_follows(found, few, len(some))
     found, every = _with_holes(found, data, every, points[0])
-    return _tried_out(found, every, some, points, component_axis), found.layout.packed(data)
+    tried, rows = _tried_out(found, every, some, points, component_axis)
+    return with_outputs(tried, trace, every, rows, points), tried.layout.packed(data)
 
 
 def _tried_out(
@@ -118,8 +120,8 @@ def _tried_out(
     some: np.ndarray,
     points: list[dict[str, Any]],
     component_axis: Mapping[str, int],
-) -> Structure:
-    """The structure with all that densities at points say."""
+) -> tuple[Structure, Mapping[str, Any]]:
+    """The structure with all that densities at points say, and the few rows that were tried."""
     few = {name: np.take(value, some, axis=_axis(found, name)) for name, value in every.items()}
     found = _with_label_shape(found, few, points[0])
     rows, priors = _check_rows(found, every, few, some, points)
@@ -129,7 +131,7 @@ def _tried_out(
     # The same object as before, or it would be compiled once more.
     found = with_roles(found, few, points, seen, component_axis)
     found = dataclasses.replace(found, reads_data=reads, template=every if reads else few, improper=_improper(seen[0]))
-    return dataclasses.replace(found, likeness=likeness_of(found, every, points, rows, priors, seen))
+    return dataclasses.replace(found, likeness=likeness_of(found, every, points, rows, priors, seen)), few
 
 
 def _axis(found: Structure, name: str) -> int:

@@ -18,7 +18,7 @@ from emjax.probabilistic.running import Model, Trace, frame_of, is_random, log_p
 
 @dataclasses.dataclass(frozen=True)
 class Site:
-    """A latent site outside the plate: where it lies, its shape, and its axis of components, ``None`` for none."""
+    """A site outside the plate: where it lies, its shape, and its axis of components, ``None`` for none."""
 
     name: str
     shape: tuple[int, ...]
@@ -78,6 +78,8 @@ class Structure:
         The label's site, the plate of data, and the values of the label.
     sites
         The other latent sites, in the order in which they are drawn; without that of the weights.
+    outputs
+        The deterministic sites outside the plate that are functions of these and of the weights.
     weights
         The site of the weights where the label's law is nothing but that; else its law is part of the density.
     template
@@ -114,6 +116,7 @@ class Structure:
     observed: tuple[tuple[str, str], ...]
     template: Mapping[str, Any]
     sites: tuple[Site, ...] = ()
+    outputs: tuple[Site, ...] = ()
     weights: Weights | None = None
     shared_label: bool = True
     joint: bool = False
@@ -135,6 +138,12 @@ class Structure:
     def trace(self, data: Mapping[str, Any], given: Mapping[str, Any], label: Any) -> Trace:
         """The program at values of its sites, with one label for all data. Traceable."""
         return run(self.model, called_with(data, self.fixed), {**given, self.latent: self.label_of(data, label)})
+
+    def output(self, name: str, given: Mapping[str, Any]) -> Any:
+        """The value of one of ``outputs``, its axis of components first."""
+        site = next(site for site in self.outputs if site.name == name)
+        value = self.trace(self.template, given, self.values[0])[name]["value"]
+        return value if site.component_axis is None else jnp.moveaxis(value, site.component_axis, 0)
 
     def label_of(self, data: Mapping[str, Any], label: Any) -> Any:
         """One label for all data in a shape that the program takes."""
