@@ -22,7 +22,7 @@ from emjax.families.observations import Observations
 from emjax.families.proper import fault_of_distribution
 from emjax.probabilistic import refusals
 from emjax.probabilistic.layout import Layout
-from emjax.probabilistic.likeness import likeness_of
+from emjax.probabilistic.likeness import compared, likeness_of
 from emjax.probabilistic.outputs import with_outputs
 from emjax.probabilistic.refusals import refuse
 from emjax.probabilistic.roles import Examined, examined, with_roles
@@ -297,7 +297,7 @@ def _check_rows(
     some: np.ndarray,
     points: list[dict[str, Any]],
 ) -> tuple[list[np.ndarray], list[float]]:
-    """The matrix and the prior at the points, as they are with all data.
+    """The matrix, of `compared` data, and the prior at the points, as they are with all data.
 
     Data must be finite or masked, possible under some label, and independent given the other sites.
     """
@@ -307,7 +307,7 @@ def _check_rows(
     for point in points:
         whole, prior = map(np.asarray, _densities(found, every, point))
         part = np.asarray(_densities(found, few, point)[0])
-        matrices.append(whole)
+        matrices.append(whole[:, compared(whole.shape[1])])
         priors.append(float(prior))
         if np.isnan(whole).any():
             k, n = np.argwhere(np.isnan(whole))[0]

@@ -31,6 +31,9 @@ from emjax.probabilistic.supports import domain_of, is_same
 
 _CLOSE = 1e-10
 
+_MOST = 100_000
+"""Of so many data, evenly, densities are compared: all are held at once."""
+
 Points = Sequence[Mapping[str, Any]]
 
 
@@ -44,8 +47,8 @@ def likeness_of(
 ) -> Likeness | None:
     """The family that the components are, and the laws of its parameters; ``None`` where they are of none.
 
-    ``rows`` and ``priors`` are the matrix with the labels' probabilities and the log density of what stands outside the
-    plate, at the points, with all data.
+    ``rows`` and ``priors`` are the matrix of `compared` data with the labels' probabilities, and the log density of
+    what stands outside the plate with all data, at the points.
     """
     weights, columns = found.weights, found.layout.columns
     if weights is None or found.layout.holes or [name for _, name in found.observed] != [c.name for c in columns]:
@@ -53,13 +56,19 @@ def likeness_of(
     met = [site for site in found.sites if any(np.nan_to_num(one.slopes_of_rest[site.name]).any() for one in seen)]
     logs = [np.log(weights.all_of(point[weights.site]))[:, None] for point in points]
     expected = np.stack([each - log for each, log in zip(rows, logs, strict=True)])
-    y = found.layout.packed(data).T
+    packed = found.layout.packed(data)
+    y = packed[compared(len(packed))].T
     for base, names, values in _candidates(found.n_components, met, points, len(y)):
         stacked = MixtureParams(base, base.from_sites(values))
         if np.allclose(_log_densities(base, stacked, y), expected, rtol=_CLOSE, atol=_CLOSE):
             alone = len(met) == len(found.sites)
             return Likeness(base, names, _laws(found, data, points, priors, seen) if alone else None)
     return None
+
+
+def compared(n_samples: int) -> slice:
+    """Which of the data densities are compared for."""
+    return slice(None, None, -(-n_samples // _MOST))
 
 
 # -- the density

@@ -118,8 +118,12 @@ class RecognisedFamily(ProgramFamily):
         return self.base.frame(summary) if self.sitewise else super().frame(summary)
 
     def refuses_gibbs(self, laws: Laws) -> str | None:
-        """As of the family, whose names of sites it has."""
-        return self.base.refuses_gibbs(self.to_base_laws(laws)) if self.sitewise else super().refuses_gibbs(laws)
+        """As of the family, with what its sites are called here."""
+        if not self.sitewise:
+            return super().refuses_gibbs(laws)
+        why = self.base.refuses_gibbs(self.to_base_laws(laws))
+        names = ", ".join(f"{name} is its {site}" for name, site in self.likeness.sites.items() if name != site)
+        return f"{why} ({names})" if why and names else why
 
     def draw_components(
         self, key: Array, statistics: Any, counts: Float[Array, " K"], params: MixtureParams, laws: Laws

@@ -210,6 +210,14 @@ def test_a_prior_of_another_kind_is_fitted_and_drawn_all_the_same():
 
 
 @pytest.mark.slow
+def test_what_is_not_conjugate_is_refused_by_its_names():
+    with pytest.raises(
+        emjax.ConfigError, match=r"the law of mean is Normal, .* \(mu is its mean, sigma is its scale\)"
+    ):
+        emjax.sample(emjax.program(tied), Y, key=1, method="gibbs")
+
+
+@pytest.mark.slow
 def test_conjugate_laws_of_a_program_are_drawn_from():
     drawn = [emjax.sample(each, COUNTS, key=1, method="gibbs") for each in (emjax.program(counts), TWIN)]
     ours, theirs = drawn[0].params.lam, drawn[1].params.rate[..., 0]
