@@ -1,7 +1,7 @@
 """Pictures and tables of the pages on objects and plots, made from the objects themselves whenever the pages are built.
 
 One fit, one posterior and one comparison of Old Faithful serve all of them; the study is a small one that the tests
-keep.
+keep. ``python docs/gallery.py`` draws the pictures of ``models/README.md`` anew, which lie beside it.
 """
 
 import functools
@@ -162,8 +162,30 @@ def abstract_trace(model: Any, data: dict[str, Any]) -> dict[str, Any]:
     return sites
 
 
-def models(_: Path) -> str:
-    """Every model that ships: its program, and the sites or the mixture that it makes, run when the page is built."""
+PICTURES = {
+    "normal_mixture": "classification",
+    "mixture_of_regressions": "classification",
+    "rater_agreement": "certainty",
+    **dict.fromkeys(("poisson_mixture", "hierarchical_scales", "low_dim_gauss_mix", "normal_2"), "density"),
+    "zero_inflated_counts": "density",
+    **dict.fromkeys(("latent_class", "covariates_of_weights", "robust_regression"), "intervals"),
+    **dict.fromkeys(("capture_recapture_m0", "capture_recapture_mb"), "intervals"),
+}
+"""What is drawn of EM's fit to each program of `models/`."""
+
+
+def draw_models() -> None:
+    """Draw each program's picture into ``models/images/``."""
+    (MODELS / "images").mkdir(exist_ok=True)
+    for name, kind in PICTURES.items():
+        names = runpy.run_path(str(MODELS / f"{name}.py"))
+        fit = emjax.fit(emjax.program(names["model"]), names["data"](), key=0)
+        figure = fit.plot(kind, width=4.5)
+        figure.savefig(MODELS / "images" / f"{name}.png", dpi=100, metadata={"Software": None})
+
+
+def models(source: Path) -> str:
+    """Every model that ships: its picture, its program, and the sites or the mixture that it makes."""
     import numpyro
 
     parts = []
@@ -174,7 +196,12 @@ def models(_: Path) -> str:
         else:
             made = numpyro.util.format_shapes(abstract_trace(names["model"], names["data"]()))
         code = path.read_text(encoding="utf-8")
-        parts.append(f"## {path.name}\n\n```python\n{code}```\n\n```text\n{made}\n```")
+        picture = MODELS / "images" / f"{path.stem}.png"
+        shown_first = ""
+        if picture.exists():
+            shutil.copy(picture, source / "_generated" / f"model-{picture.name}")
+            shown_first = f"![EM's fit to {path.name}](_generated/model-{picture.name})\n\n"
+        parts.append(f"## {path.name}\n\n{shown_first}```python\n{code}```\n\n```text\n{made}\n```")
     return "\n\n".join(parts)
 
 
@@ -204,3 +231,6 @@ SECTIONS = {
     "gallery report": report,
 }
 """What the marks of pages stand for."""
+
+if __name__ == "__main__":
+    draw_models()

@@ -217,7 +217,10 @@ class Family(abc.ABC):
     def marginal(self, params: MixtureParams, feature: int) -> tuple[Family, Values]:
         """The density of one feature: a family and its parameters; by default those of the feature alone."""
         one = slice(feature, feature + 1)
-        return self, {name: params[name][..., one] if p.axes else params[name] for name, p in self.parameters.items()}
+        own = {name: "feature" in parameter.axes for name, parameter in self.parameters.items()}
+        return self, {
+            name: params[name][..., one] if of_features else params[name] for name, of_features in own.items()
+        }
 
     # -- on the host -------------------------------------------------------------------------------------------------
 

@@ -132,6 +132,9 @@ def test_files_stand_alone_and_say_what_they_are_for(name):
     assert all(f"`{site}" in row for site in set(latent) - {"z"})
     for argument, value in DATA[name].items():
         assert f"`{argument} {value.shape}`" in row
+    picture = MODELS / "images" / f"{name}.png"
+    assert picture.exists() == (f"(images/{name}.png)" in readme) == (name != REFUSED)
+    assert name == REFUSED or 5_000 < picture.stat().st_size <= 40_000
 
 
 @pytest.mark.parametrize("name", sorted(PROGRAMS))

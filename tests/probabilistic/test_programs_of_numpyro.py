@@ -381,6 +381,13 @@ def test_labels_that_hang_on_a_covariate_are_drawn_with_it(regression: emjax.Mix
     assert np.abs(x[:, 0] - np.where(labels == 1, 3.0, -3.0)).max() < 0.6
 
 
+def test_a_vector_that_components_share_has_no_axis_of_features(regression: emjax.Mixture):
+    params = regression.params(a=0.0, b=1.0, mu=[-3.0, 3.0], sigma=0.5)
+    family, values = regression.family.marginal(params, 0)
+    assert family is regression.family
+    np.testing.assert_array_equal(values["mu"], [-3.0, 3.0])
+
+
 def test_an_axis_that_is_no_axis_of_components_is_not_passed_over():
     with pytest.raises(emjax.ConfigError, match="component_axis says 0 of 'mu', and entries there belong to more than"):
         declared(emjax.program(covariates, component_axis={"mu": 0}), (Y, T))

@@ -14,6 +14,8 @@ from imitation import compared
 import emjax
 from emjax.mixture import declared
 from emjax.probabilistic.sketch import check_same
+from emjax.report.drawing.outlines import ellipses
+from emjax.report.drawing.view import as_view
 from emjax.result import Fit, Optimum, Status
 from emjax.scope import computing
 
@@ -66,6 +68,13 @@ def test_a_fit_comes_back_with_its_program(fit: Fit, tmp_path: Path):
     np.testing.assert_array_equal(found.predict(DATA), fit.predict(DATA))
     assert abs(found.score() * len(Y) - fit.log_likelihood) < 1e-9
     assert found.save(tmp_path / "again.npz").read_bytes() == path.read_bytes()
+
+
+def test_outlines_of_a_program_are_in_full_precision(fit: Fit):
+    view = as_view(fit)
+    centres, matrices = ellipses(view, view.at)  # warnings are errors
+    assert centres.dtype == matrices.dtype == np.float64
+    np.testing.assert_allclose(centres[0, :, 1], Y[:, 1].mean(), atol=0.2)
 
 
 @pytest.mark.slow

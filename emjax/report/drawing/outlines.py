@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 
 from emjax.report.drawing import style
 from emjax.report.drawing.view import View, curves, drawn_params, grid_of, moments
+from emjax.scope import computing
 
 OUTLINE_MASS = 0.9
 """Share of a component inside its outline."""
@@ -63,7 +64,8 @@ def contoured(view: View) -> bool:
 def ellipses(view: View, stored: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Centres ``(S, K, d)`` and matrices ``(S, K, d, d)`` of the ellipses of components, see `Family.ellipses`."""
     params = drawn_params(view, stored)
-    return params.family.ellipses(params, OUTLINE_MASS)
+    with computing():
+        return params.family.ellipses(params, OUTLINE_MASS)
 
 
 def _contours(view: View, first: int, second: int, kept: np.ndarray | None) -> Lines:
