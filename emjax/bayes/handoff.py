@@ -171,8 +171,8 @@ def _weighted(
     """The importance sample, from the modes alone where no component may be empty."""
     sample = importance_sample(evaluate, modes, rng, n_points)
     k = problem.mixture.n_components
-    # A program is one of so many components: there is none of fewer.
-    if k == 1 or problem.mixture.family.own_prior() is not None or evaluate.target.n_parameters > MOST_PARAMETERS:
+    # Where labels hang on covariates nothing is a weight that could go to zero.
+    if k == 1 or not problem.mixture.family.weighted or evaluate.target.n_parameters > MOST_PARAMETERS:
         return sample
     pooled = problem.mixture.assembled(np.full(k, 1.0 / k), problem.mixture.family.pooled(problem.summary, k))
     flat = np.asarray(_flat(evaluate.target, jax.tree.map(jnp.asarray, pooled)))
