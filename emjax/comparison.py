@@ -44,7 +44,7 @@ from emjax.samples import Samples, as_samples_like
 from emjax.scope import computing
 from emjax.shown import Card, Pictured
 from emjax.storage import Stored
-from emjax.uncertainty.information import Intervals, IntervalStatus
+from emjax.uncertainty.results import Intervals, IntervalStatus
 from emjax.verdict import (
     DEFAULT_THRESHOLDS,
     Evidence,

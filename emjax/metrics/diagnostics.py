@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from emjax.bayes.posterior import Posterior
     from emjax.result import Fit
-    from emjax.uncertainty.information import Intervals
+    from emjax.uncertainty.results import Intervals
 
 
 def diagnostics_of(fit: Fit, posterior: Posterior, em: Intervals) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from emjax.bayes.posterior import Posterior
 from emjax.metrics.side import ParameterRow
 from emjax.result import Fit, Status
 from emjax.shown import Shown
-from emjax.uncertainty.information import Intervals, IntervalStatus
+from emjax.uncertainty.results import Intervals, IntervalStatus
 from emjax.verdict import EM_IS_ENOUGH, Judgement, Verdict
 
 

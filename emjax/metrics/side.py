@@ -25,7 +25,7 @@ from emjax.mixture import Mixture, MixtureParams
 from emjax.result import Fit
 from emjax.samples import Samples
 from emjax.shown import Shown
-from emjax.uncertainty.information import Intervals
+from emjax.uncertainty.results import Intervals
 
 INTEGRATION_POINTS = 6000
 SCORE_ROWS = 20_000

@@ -16,7 +16,7 @@ from emjax.report import tables
 from emjax.report.drawing.picture import write_figure
 from emjax.result import Fit
 from emjax.table import Table
-from emjax.uncertainty.information import Intervals
+from emjax.uncertainty.results import Intervals
 from emjax.verdict import DEFAULT_THRESHOLDS
 
 

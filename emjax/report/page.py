@@ -17,7 +17,7 @@ from emjax.wording import count, elided, listed, number, printable
 if TYPE_CHECKING:
     from emjax.comparison import Comparison
     from emjax.result import Fit
-    from emjax.uncertainty.information import Intervals
+    from emjax.uncertainty.results import Intervals
 
 _ON_PAGE = {
     "posterior": "What was drawn is shown in grey and is not a posterior.",

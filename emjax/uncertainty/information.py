@@ -25,11 +25,9 @@ Computational Statistics 12, 1997, for mixtures; Tierney and Kadane, Journal of 
 
 from __future__ import annotations
 
-import dataclasses
-import enum
 import math
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,18 +42,15 @@ from emjax.em.rows import Rows
 from emjax.em.step import log_likelihood
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
-from emjax.naming import ScalarParameter, parameter_frame
+from emjax.naming import ScalarParameter
 from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.scope import computing
-from emjax.shown import Card, Pictured, Shown
-from emjax.table import Table, of_number
 from emjax.uncertainty.limits import too_large
+from emjax.uncertainty.results import IntervalRow, Intervals, IntervalStatus
+from emjax.uncertainty.scores import spread_of_scores
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-METHODS = ("information",)
+METHODS = ("information", "sandwich")
 SPACE = "unconstrained (log-ratios of weights, means, log-Cholesky or log rates), standard frame"
 _FARTHEST = 0.01  # standard errors from the optimum at which its curvature may still be read
 MOST_SHIFT = 0.25
@@ -70,142 +65,13 @@ _DIFFERENCE = 1e-5  # of free coordinates, where a density has no second derivat
 _COLUMNS_AT_ONCE = 8  # columns of the Hessian that are differentiated side by side: bounds the memory
 
 
-class IntervalStatus(enum.StrEnum):
-    """Whether standard errors may be read."""
-
-    OK = "ok"
-    ROUGH = "rough"
-    NOT_AT_OPTIMUM = "not_at_optimum"
-    SINGULAR = "singular"
-    LEFT_OUT = "left_out"
-
-    @property
-    def withheld(self) -> bool:
-        """Whether there are no standard errors at all; ``rough`` ones are there, and not to be trusted."""
-        return self not in (IntervalStatus.OK, IntervalStatus.ROUGH)
-
-    @property
-    def message(self) -> str:
-        """The status in words."""
-        return {
-            IntervalStatus.OK: "The information is positive definite at an optimum, and the log-likelihood a parabola.",
-            IntervalStatus.ROUGH: (
-                "The intervals hold the truth less often than they claim: the log-likelihood is far from a parabola "
-                "(overlap, few rows or a small component), or another optimum is about as high. Use the posterior's "
-                "intervals, more rows or fewer components."
-            ),
-            IntervalStatus.NOT_AT_OPTIMUM: (
-                "EM stopped before its optimum, so the curvature there is not that of an optimum; standard errors "
-                "are withheld."
-            ),
-            IntervalStatus.SINGULAR: (
-                "The information is not positive definite: the data do not identify every parameter; standard errors "
-                "are withheld."
-            ),
-            IntervalStatus.LEFT_OUT: "Intervals were not asked for.",
-        }[self]
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class IntervalRow(Shown):
-    """One number: its estimate, standard error and interval; ``scale`` names where the interval is symmetric."""
-
-    name: str
-    estimate: float
-    se: float
-    lower: float
-    upper: float
-    scale: str
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Intervals(Pictured):
-    """Standard errors and intervals of a fit.
-
-    Attributes
-    ----------
-    level, method
-        Coverage asked for, and how the intervals were made.
-    space
-        The space in which the information was taken.
-    status
-        ``ok``; ``rough`` where the normal approximation does not hold, so that real coverage is below ``level``;
-        ``not_at_optimum``, ``singular`` or ``left_out`` (not asked for, or above the limits of
-        `emjax.uncertainty.limits`), where ``se``, ``lower`` and ``upper`` are NaN. ``message`` says it in words.
-    rows
-        One `IntervalRow` per number.
-    covariance
-        Asymptotic covariance of the numbers of ``rows``, ``(n_rows, n_rows)``; ``(0, 0)`` where left out.
-    shift
-        The third-order shift, in standard errors, by which ``rough`` is judged (limit `MOST_SHIFT`); NaN where there
-        are none.
-    parameters
-        Where the numbers of ``rows`` belong: variable, component and features.
-    """
-
-    level: float
-    method: str
-    space: str
-    status: IntervalStatus
-    rows: tuple[IntervalRow, ...]
-    covariance: np.ndarray = dataclasses.field(repr=False)
-    shift: float = float("nan")
-    detail: str = dataclasses.field(default="", repr=False)
-    parameters: tuple[ScalarParameter, ...] = dataclasses.field(default=(), repr=False)
-
-    def to_frame(self) -> pd.DataFrame:
-        """The rows as a pandas data frame, the columns those of `Fit.to_frame` with a ``level``.
-
-        They are ``parameter``, ``variable``, ``component``, ``feature``, ``estimate``, ``standard_error``, ``lower``
-        and ``upper``; the last three are NaN where they are withheld. ``attrs`` of the frame has ``level``, and the
-        status as ``intervals``.
-        """
-        values = zip(*((row.estimate, row.se, row.lower, row.upper) for row in self.rows), strict=True)
-        names = "estimate", "standard_error", "lower", "upper"
-        frame = parameter_frame(self.parameters, dict(zip(names, values, strict=True)))
-        frame.attrs.update(level=self.level, intervals=self.status.value)
-        return frame
-
-    @property
-    def message(self) -> str:
-        """The status in words, with the numbers behind it where there are some."""
-        return self.detail or self.status.message
-
-    def _shown(self) -> Iterator[tuple[str, Any]]:
-        yield "level", self.level
-        yield "method", self.method
-        yield "status", self.status
-        yield "shift", self.shift
-        yield "rows", self.rows
-
-    def _card(self) -> Card:
-        return Card(
-            f"{self.level:.0%} intervals of {len(self.rows)} numbers: {self.status.value}",
-            alerts=() if self.status is IntervalStatus.OK else (self.status.message,),
-            table=self._table(),
-            rest="see .rows",
-        )
-
-    def _table(self) -> Table:
-        rows = [(row.name, *map(of_number, (row.estimate, row.se, row.lower, row.upper))) for row in self.rows]
-        return Table(("parameter", "estimate", "se", "lower", "upper"), rows)
-
-    def __str__(self) -> str:
-        head, *rows = self._table().lines()
-        return "\n".join([f"{head}   ({100 * self.level:g}%, {self.status.value})", *rows])
-
-    def __getitem__(self, name: str) -> IntervalRow:
-        for row in self.rows:
-            if row.name == name:
-                return row
-        raise KeyError(f"{name!r}; the names are {', '.join(row.name for row in self.rows)}")
-
-
 def intervals(fit: Fit, *, level: float = 0.9, method: str = "information", bounded: bool = True) -> Intervals:
-    r"""Standard errors :math:`\sqrt{\mathrm{diag}(J I^{-1} J')}` and intervals of a fit.
+    r"""Standard errors :math:`\sqrt{\mathrm{diag}(J C J')}` and intervals of a fit.
 
-    :math:`I` is the observed information of the log-likelihood (plus log prior for a MAP estimate) and :math:`J` the
-    Jacobian of the reported numbers.
+    :math:`J` is the Jacobian of the reported numbers and :math:`C` the covariance of the estimate: :math:`I^{-1}` with
+    the observed information :math:`I` of the log-likelihood (plus log prior for a MAP estimate), or the sandwich
+    :math:`I^{-1} M I^{-1}` with the spread :math:`M` of the data's own scores, which holds where the data come from
+    another law than the model, too, and is the less sure of the two where they do not (`emjax.uncertainty.scores`).
 
     Parameters
     ----------
@@ -214,7 +80,7 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information", boun
     level
         Coverage in (0, 1), 0.9 by default.
     method
-        ``"information"``.
+        ``"information"`` or ``"sandwich"``.
     bounded
         Whether problems above the limits of `emjax.uncertainty.limits` (2000 parameters, or a few minutes of work for
         many rows) get no intervals, with the status ``left_out``; computed whatever it takes with False.
@@ -233,8 +99,10 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information", boun
     check_hessians(fit.mixture, fit.data.shape[1], what="the intervals")
     make_room()
     with computing():
-        found = _program(fit)(fit.mixture.likelihood, *problem_of(fit))
-        return from_derivatives(fit, level, *map(np.asarray, found))
+        given = problem_of(fit)
+        found = [np.asarray(each) for each in _program(fit)(fit.mixture.likelihood, *given)]
+        scores = np.asarray(spread_of_scores(fit.mixture.likelihood, *given[:2])) if method == "sandwich" else None
+        return from_derivatives(fit, level, *found, scores=scores)
 
 
 def left_out(fit: Fit, level: float, why: str = "") -> Intervals:
@@ -270,13 +138,15 @@ def from_derivatives(
     jacobian: np.ndarray,
     estimates: np.ndarray,
     shift: np.ndarray,
+    *,
+    scores: np.ndarray | None = None,
 ) -> Intervals:
-    """The intervals that follow from what `derivatives` gives."""
+    """The intervals that follow from what `derivatives` gives; by the sandwich with ``scores``, the spread of these."""
     mixture = fit.mixture
     named = mixture.named_parameters(fit.params)
     chosen = fit.mixture.scalars(named, fit.feature_names)
     places = _places(named, chosen)
-    status, covariance = _invert(information, gradient, jacobian[places])
+    status, covariance = _invert(information, gradient, jacobian[places], scores)
     if status is IntervalStatus.OK and not (shift <= MOST_SHIFT and fit.gap_to_rival >= RIVAL_GAP):
         status = IntervalStatus.ROUGH
     links = {
@@ -285,7 +155,7 @@ def from_derivatives(
     }
     return Intervals(
         level=level,
-        method="information",
+        method="information" if scores is None else "sandwich",
         space=SPACE,
         status=status,
         rows=_rows(chosen, estimates[places], covariance, links, level),
@@ -381,7 +251,9 @@ def _places(named: dict[str, Any], chosen: tuple[ScalarParameter, ...]) -> np.nd
     )
 
 
-def _invert(information: np.ndarray, gradient: np.ndarray, jacobian: np.ndarray) -> tuple[IntervalStatus, np.ndarray]:
+def _invert(
+    information: np.ndarray, gradient: np.ndarray, jacobian: np.ndarray, scores: np.ndarray | None = None
+) -> tuple[IntervalStatus, np.ndarray]:
     unknown = np.full((len(jacobian), len(jacobian)), np.nan)
     diagonal = np.diagonal(information)
     if not np.isfinite(information).all() or (diagonal <= 0).any():
@@ -398,7 +270,10 @@ def _invert(information: np.ndarray, gradient: np.ndarray, jacobian: np.ndarray)
     if not decrement <= _FARTHEST:
         return IntervalStatus.NOT_AT_OPTIMUM, unknown
     half = (jacobian * scale[None, :]) @ vectors / np.sqrt(eigenvalues)[None, :]
-    return IntervalStatus.OK, half @ half.T
+    if scores is None:
+        return IntervalStatus.OK, half @ half.T
+    moved = (half / np.sqrt(eigenvalues)[None, :]) @ vectors.T * scale[None, :]
+    return IntervalStatus.OK, moved @ scores @ moved.T
 
 
 _LINKS: dict[str, tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]] = {

@@ -18,8 +18,9 @@ from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.scope import computing
-from emjax.uncertainty.information import Intervals, derivatives, from_derivatives, left_out, problem_of
+from emjax.uncertainty.information import derivatives, from_derivatives, left_out, problem_of
 from emjax.uncertainty.limits import too_large
+from emjax.uncertainty.results import Intervals
 
 _FITS_AT_ONCE = 16
 _ROWS_AT_ONCE = 1 << 13

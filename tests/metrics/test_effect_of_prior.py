@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from emjax.metrics import prior
-from emjax.uncertainty.information import IntervalStatus
+from emjax.uncertainty.results import IntervalStatus
 
 
 def test_rough_standard_errors_do_not_measure_the_prior_s_effect():

@@ -11,7 +11,7 @@ import emjax
 from emjax import Mixture, Normal, Poisson, Status
 from emjax.samples import as_samples
 from emjax.uncertainty import intervals
-from emjax.uncertainty.information import IntervalStatus
+from emjax.uncertainty.results import IntervalStatus
 
 KEY = jax.random.key(0)
 

@@ -7,8 +7,8 @@ import pytest
 import emjax
 from emjax.em.many import fit_many
 from emjax.uncertainty import intervals
-from emjax.uncertainty.information import IntervalStatus
 from emjax.uncertainty.many import intervals_many
+from emjax.uncertainty.results import IntervalStatus
 
 
 def test_each_is_what_intervals_gives(monkeypatch):

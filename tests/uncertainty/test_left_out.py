@@ -8,8 +8,8 @@ import emjax
 from emjax import Mixture, Normal
 from emjax.experiments.archive.documents import fit_document
 from emjax.uncertainty import limits
-from emjax.uncertainty.information import IntervalStatus
 from emjax.uncertainty.many import intervals_many
+from emjax.uncertainty.results import IntervalStatus
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import pytest
 
 import emjax
 from emjax.em.many import fit_many
-from emjax.uncertainty.information import MOST_SHIFT, IntervalStatus
+from emjax.uncertainty.information import MOST_SHIFT
 from emjax.uncertainty.many import intervals_many
+from emjax.uncertainty.results import IntervalStatus
 
 
 def normal_pair(separation, n_rows, n_sets, seed, n_features=1):

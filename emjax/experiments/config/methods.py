@@ -84,8 +84,10 @@ class EmMethod(MethodBase):
         default=None, description="run exactly this many iterations; max_iter and tol are then not used"
     )
     precision: Precision = Field(default="float64", description="precision of EM")
-    intervals: Literal["information", "none"] = Field(
-        default="information", description="information: from the observed information; none: estimates alone"
+    intervals: Literal["information", "sandwich", "none"] = Field(
+        default="information",
+        description="information: from the observed information; sandwich: from the spread of the data's scores beside "
+        "it, which holds where the model is wrong, too; none: estimates alone",
     )
     log_every: Annotated[int, bounded("log_every")] = Field(
         default=0, description="a line with the parameters every so many iterations of a single run; 0: none"

@@ -238,8 +238,8 @@ def single_task(study: Study) -> Task | None:
         return Task("fit", data, ems[0])
     if samplers[0].verdict:
         em = ems[0] if ems else EmMethod(kind="em")
-        if em.intervals == "none":
-            problem = "intervals = 'none' is for a fit or a sample: a comparison judges EM by its intervals"
+        if em.intervals != "information":
+            problem = f"intervals = {em.intervals!r} is for a fit or a sample: a comparison judges by the information"
             raise ConfigError(f"methods.{printable(em.label)}: {problem}")
         return Task("compare", data, em, samplers[0])
     start = ems[0] if ems else EmMethod(kind="map")

@@ -252,8 +252,8 @@ class _Run:
     def _intervals(self, fit: Any) -> Any:
         from emjax.uncertainty.information import left_out
 
-        level = self.study.level
-        return fit.intervals(level=level) if self.em.intervals != "none" else left_out(fit, level)
+        level, method = self.study.level, self.em.intervals
+        return left_out(fit, level) if method == "none" else fit.intervals(level=level, method=method)
 
     @property
     def _estimate(self) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from emjax.comparison import Comparison
 from emjax.report.drawing import style
 from emjax.result import Fit
-from emjax.uncertainty.information import IntervalRow, Intervals, IntervalStatus
+from emjax.uncertainty.results import IntervalRow, Intervals, IntervalStatus
 from emjax.wording import elided
 
 MOST_PANELS = 9

@@ -28,8 +28,8 @@ from emjax.experiments.work.methods.shared import (
 from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate
 from emjax.result import Fit
 from emjax.scope import computing
-from emjax.uncertainty.information import Intervals, IntervalStatus
 from emjax.uncertainty.many import intervals_many
+from emjax.uncertainty.results import Intervals, IntervalStatus
 
 
 def outcomes(
@@ -96,9 +96,10 @@ def _fit_of_program(spec: Mapping[str, Any], program: Any, replicate: Replicate,
 
 
 def _intervals(spec: Mapping[str, Any], fits: Sequence[Fit]) -> list[Any]:
-    if "program" in spec["model"]:
-        return [fit.intervals(level=spec["level"]) for fit in fits]
-    return list(intervals_many(fits, level=spec["level"]))
+    method = spec["method"]["intervals"]
+    if method == "information" and "program" not in spec["model"]:
+        return list(intervals_many(fits, level=spec["level"]))
+    return [fit.intervals(level=spec["level"], method=method) for fit in fits]
 
 
 def _outcome(estimate: Fit, found: Intervals | None, replicate: Replicate) -> Outcome:

@@ -1,0 +1,148 @@
+"""What intervals are: a status, and of each number its estimate, standard error and bounds."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emjax.naming import ScalarParameter, parameter_frame
+from emjax.shown import Card, Pictured, Shown
+from emjax.table import Table, of_number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class IntervalStatus(enum.StrEnum):
+    """Whether standard errors may be read."""
+
+    OK = "ok"
+    ROUGH = "rough"
+    NOT_AT_OPTIMUM = "not_at_optimum"
+    SINGULAR = "singular"
+    LEFT_OUT = "left_out"
+
+    @property
+    def withheld(self) -> bool:
+        """Whether there are no standard errors at all; ``rough`` ones are there, and not to be trusted."""
+        return self not in (IntervalStatus.OK, IntervalStatus.ROUGH)
+
+    @property
+    def message(self) -> str:
+        """The status in words."""
+        return {
+            IntervalStatus.OK: "The information is positive definite at an optimum, and the log-likelihood a parabola.",
+            IntervalStatus.ROUGH: (
+                "The intervals hold the truth less often than they claim: the log-likelihood is far from a parabola "
+                "(overlap, few rows or a small component), or another optimum is about as high. Use the posterior's "
+                "intervals, more rows or fewer components."
+            ),
+            IntervalStatus.NOT_AT_OPTIMUM: (
+                "EM stopped before its optimum, so the curvature there is not that of an optimum; standard errors "
+                "are withheld."
+            ),
+            IntervalStatus.SINGULAR: (
+                "The information is not positive definite: the data do not identify every parameter; standard errors "
+                "are withheld."
+            ),
+            IntervalStatus.LEFT_OUT: "Intervals were not asked for.",
+        }[self]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class IntervalRow(Shown):
+    """One number: its estimate, standard error and interval; ``scale`` names where the interval is symmetric."""
+
+    name: str
+    estimate: float
+    se: float
+    lower: float
+    upper: float
+    scale: str
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Intervals(Pictured):
+    """Standard errors and intervals of a fit.
+
+    Attributes
+    ----------
+    level, method
+        Coverage asked for, and how the intervals were made.
+    space
+        The space in which the information was taken.
+    status
+        ``ok``; ``rough`` where the normal approximation does not hold, so that real coverage is below ``level``;
+        ``not_at_optimum``, ``singular`` or ``left_out`` (not asked for, or above the limits of
+        `emjax.uncertainty.limits`), where ``se``, ``lower`` and ``upper`` are NaN. ``message`` says it in words.
+    rows
+        One `IntervalRow` per number.
+    covariance
+        Asymptotic covariance of the numbers of ``rows``, ``(n_rows, n_rows)``; ``(0, 0)`` where left out.
+    shift
+        The third-order shift, in standard errors, by which ``rough`` is judged (up to `MOST_SHIFT` of
+        `emjax.uncertainty.information`); NaN where there are none.
+    parameters
+        Where the numbers of ``rows`` belong: variable, component and features.
+    """
+
+    level: float
+    method: str
+    space: str
+    status: IntervalStatus
+    rows: tuple[IntervalRow, ...]
+    covariance: np.ndarray = dataclasses.field(repr=False)
+    shift: float = float("nan")
+    detail: str = dataclasses.field(default="", repr=False)
+    parameters: tuple[ScalarParameter, ...] = dataclasses.field(default=(), repr=False)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The rows as a pandas data frame, the columns those of `Fit.to_frame` with a ``level``.
+
+        They are ``parameter``, ``variable``, ``component``, ``feature``, ``estimate``, ``standard_error``, ``lower``
+        and ``upper``; the last three are NaN where they are withheld. ``attrs`` of the frame has ``level``, and the
+        status as ``intervals``.
+        """
+        values = zip(*((row.estimate, row.se, row.lower, row.upper) for row in self.rows), strict=True)
+        names = "estimate", "standard_error", "lower", "upper"
+        frame = parameter_frame(self.parameters, dict(zip(names, values, strict=True)))
+        frame.attrs.update(level=self.level, intervals=self.status.value)
+        return frame
+
+    @property
+    def message(self) -> str:
+        """The status in words, with the numbers behind it where there are some."""
+        return self.detail or self.status.message
+
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        yield "level", self.level
+        yield "method", self.method
+        yield "status", self.status
+        yield "shift", self.shift
+        yield "rows", self.rows
+
+    def _card(self) -> Card:
+        return Card(
+            f"{self.level:.0%} intervals of {len(self.rows)} numbers: {self.status.value}",
+            alerts=() if self.status is IntervalStatus.OK else (self.status.message,),
+            table=self._table(),
+            rest="see .rows",
+        )
+
+    def _table(self) -> Table:
+        rows = [(row.name, *map(of_number, (row.estimate, row.se, row.lower, row.upper))) for row in self.rows]
+        return Table(("parameter", "estimate", "se", "lower", "upper"), rows)
+
+    def __str__(self) -> str:
+        head, *rows = self._table().lines()
+        return "\n".join([f"{head}   ({100 * self.level:g}%, {self.status.value})", *rows])
+
+    def __getitem__(self, name: str) -> IntervalRow:
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(f"{name!r}; the names are {', '.join(row.name for row in self.rows)}")
