@@ -453,12 +453,9 @@ class Fit(Stored, Pictured):
         own = {name: each[:1] for name, each in named.items() if not self.mixture.family.own_axes.get(name)}
         chosen = self.mixture.scalars(own, self.feature_names)
         chosen = tuple(one for one in chosen if len(one.index) < 3)[:_CARD_COLUMNS]
-        columns = [
-            np.asarray(named[one.variable])[:, one.index[1]] if one.index[1:] else named[one.variable] for one in chosen
-        ]
-        rows = [
-            (f"{k}", *(of_number(float(values[k])) for values in columns)) for k in range(self.mixture.n_components)
-        ]
+        columns = [np.asarray(named[p.variable])[:, p.index[1]] if p.index[1:] else named[p.variable] for p in chosen]
+        k = self.mixture.n_components
+        rows = [(f"{component}", *(of_number(float(each[component])) for each in columns)) for component in range(k)]
         best, n_starts = self.optima[0].count, sum(optimum.count for optimum in self.optima)
         return Card(
             f"{self._declared()}: {self._ended()}",
@@ -471,11 +468,13 @@ class Fit(Stored, Pictured):
             ),
         )
 
-    def intervals(self, level: float = 0.9, method: str = "information", *, bounded: bool = True) -> Intervals:
+    def intervals(
+        self, level: float = 0.9, method: str = "information", *, of: Any = None, bounded: bool = True
+    ) -> Intervals:
         """Standard errors and confidence intervals of the estimates; see `emjax.uncertainty.intervals`."""
         from emjax.uncertainty import intervals
 
-        return intervals(self, level=level, method=method, bounded=bounded)
+        return intervals(self, level=level, method=method, of=of, bounded=bounded)
 
     def _evaluate(self, function: Any, samples: Samples) -> np.ndarray:
         with computing():

@@ -42,11 +42,11 @@ from emjax.em.rows import Rows
 from emjax.em.step import log_likelihood
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
-from emjax.naming import ScalarParameter
 from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.scope import computing
 from emjax.uncertainty.limits import too_large
+from emjax.uncertainty.quantities import Quantities, named_quantities, quantities_of
 from emjax.uncertainty.results import IntervalRow, Intervals, IntervalStatus
 from emjax.uncertainty.scores import spread_of_scores
 
@@ -65,7 +65,9 @@ _DIFFERENCE = 1e-5  # of free coordinates, where a density has no second derivat
 _COLUMNS_AT_ONCE = 8  # columns of the Hessian that are differentiated side by side: bounds the memory
 
 
-def intervals(fit: Fit, *, level: float = 0.9, method: str = "information", bounded: bool = True) -> Intervals:
+def intervals(
+    fit: Fit, *, level: float = 0.9, method: str = "information", of: Any = None, bounded: bool = True
+) -> Intervals:
     r"""Standard errors :math:`\sqrt{\mathrm{diag}(J C J')}` and intervals of a fit.
 
     :math:`J` is the Jacobian of the reported numbers and :math:`C` the covariance of the estimate: :math:`I^{-1}` with
@@ -81,6 +83,10 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information", boun
         Coverage in (0, 1), 0.9 by default.
     method
         ``"information"`` or ``"sandwich"``.
+    of
+        In place of the parameters a function of them, such as ``lambda params: params.mean[1] - params.mean[0]``, or
+        several by name, ``{"gap": function}``; each returns a number or an array, by jax.numpy. The interval is
+        symmetric about its value.
     bounded
         Whether problems above the limits of `emjax.uncertainty.limits` (2000 parameters, or a few minutes of work for
         many rows) get no intervals, with the status ``left_out``; computed whatever it takes with False.
@@ -89,12 +95,16 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information", boun
     ------
     ValueError
         If ``level`` or ``method`` is out of range.
+    TypeError
+        If ``of`` is no function, or none that JAX can differentiate.
     DataError
         If the matrices of all parameters do not fit the memory.
     """
     share("level", level)
     one_of("method", method, METHODS)
     if bounded and (why := too_large(fit.mixture, fit.data.shape)):
+        if of is not None:
+            raise ValueError(f"no intervals of a function: {why}; bounded=False computes them all the same")
         return left_out(fit, level, why)
     check_hessians(fit.mixture, fit.data.shape[1], what="the intervals")
     make_room()
@@ -102,7 +112,8 @@ def intervals(fit: Fit, *, level: float = 0.9, method: str = "information", boun
         given = problem_of(fit)
         found = [np.asarray(each) for each in _program(fit)(fit.mixture.likelihood, *given)]
         scores = np.asarray(spread_of_scores(fit.mixture.likelihood, *given[:2])) if method == "sandwich" else None
-        return from_derivatives(fit, level, *found, scores=scores)
+        numbers = None if of is None else quantities_of(fit, given[0], given[3], of)
+        return from_derivatives(fit, level, *found, scores=scores, numbers=numbers)
 
 
 def left_out(fit: Fit, level: float, why: str = "") -> Intervals:
@@ -140,28 +151,25 @@ def from_derivatives(
     shift: np.ndarray,
     *,
     scores: np.ndarray | None = None,
+    numbers: Quantities | None = None,
 ) -> Intervals:
-    """The intervals that follow from what `derivatives` gives; by the sandwich with ``scores``, the spread of these."""
-    mixture = fit.mixture
-    named = mixture.named_parameters(fit.params)
-    chosen = fit.mixture.scalars(named, fit.feature_names)
-    places = _places(named, chosen)
-    status, covariance = _invert(information, gradient, jacobian[places], scores)
+    """The intervals that follow from what `derivatives` gives, of what people read or of other ``numbers``.
+
+    With ``scores``, the spread of these, by the sandwich.
+    """
+    numbers = numbers or named_quantities(fit, estimates, jacobian)
+    status, covariance = _invert(information, gradient, numbers.jacobian, scores)
     if status is IntervalStatus.OK and not (shift <= MOST_SHIFT and fit.gap_to_rival >= RIVAL_GAP):
         status = IntervalStatus.ROUGH
-    links = {
-        "weights": "logit",
-        **{name: mixture.family.reading(name).domain.link for name in named if name != "weights"},
-    }
     return Intervals(
         level=level,
         method="information" if scores is None else "sandwich",
         space=SPACE,
         status=status,
-        rows=_rows(chosen, estimates[places], covariance, links, level),
+        rows=_rows(numbers, covariance, level),
         covariance=covariance,
         shift=float("nan") if status.withheld else float(shift),
-        parameters=chosen,
+        parameters=numbers.parameters,
     )
 
 
@@ -240,17 +248,6 @@ def _program(fit: Fit) -> Callable[..., Any]:
     return _derivatives_of_few if n_numbers <= _FEW and jax.default_backend() == "cpu" else _derivatives
 
 
-def _places(named: dict[str, Any], chosen: tuple[ScalarParameter, ...]) -> np.ndarray:
-    """Where each chosen number lies in the concatenation of all named arrays."""
-    offsets, start = {}, 0
-    for variable, values in named.items():
-        offsets[variable] = start
-        start += int(np.size(values))
-    return np.array(
-        [offsets[p.variable] + int(np.ravel_multi_index(p.index, np.shape(named[p.variable]))) for p in chosen]
-    )
-
-
 def _invert(
     information: np.ndarray, gradient: np.ndarray, jacobian: np.ndarray, scores: np.ndarray | None = None
 ) -> tuple[IntervalStatus, np.ndarray]:
@@ -289,19 +286,15 @@ _LINKS: dict[str, tuple[Callable[..., Any], Callable[..., Any], Callable[..., An
 }
 
 
-def _rows(
-    chosen: tuple[ScalarParameter, ...],
-    estimates: np.ndarray,
-    covariance: np.ndarray,
-    links: dict[str, str],
-    level: float,
-) -> tuple[IntervalRow, ...]:
+def _rows(numbers: Quantities, covariance: np.ndarray, level: float) -> tuple[IntervalRow, ...]:
     half_width = float(ndtri(0.5 + level / 2))
     rows = []
-    for parameter, estimate, variance in zip(chosen, estimates, np.diagonal(covariance), strict=True):
+    for parameter, estimate, variance in zip(
+        numbers.parameters, numbers.estimates, np.diagonal(covariance), strict=True
+    ):
         se = float(np.sqrt(variance))
         # The weight of a single component is known to be one: nothing to estimate and no logit.
-        link = "identity" if se == 0 else links[parameter.variable]
+        link = "identity" if se == 0 else numbers.links[parameter.variable]
         forward, back, slope = _LINKS[link]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             centre, reach = forward(estimate), half_width * se * slope(estimate)

@@ -1,0 +1,67 @@
+"""Intervals of functions of the parameters: the delta method on what the parameters' own intervals say."""
+
+import numpy as np
+import pytest
+
+import emjax
+
+RNG = np.random.default_rng(4)
+X = np.r_[RNG.normal(-1.0, 1.0, 150), RNG.normal(3.0, 1.5, 100)]
+
+
+@pytest.fixture(scope="module")
+def fit() -> emjax.Fit:
+    return emjax.fit(emjax.Mixture(emjax.Normal(), 2), X, key=0, tol=1e-10)
+
+
+@pytest.mark.parametrize("method", ["information", "sandwich"])
+def test_functions_have_the_delta_method_s_errors(fit: emjax.Fit, method: str):
+    whole = fit.intervals(method=method)
+    names = [row.name for row in whole.rows]
+
+    def variance(gradient: dict[str, float]) -> float:
+        vector = np.array([gradient.get(name, 0.0) for name in names])
+        return float(vector @ whole.covariance @ vector)
+
+    found = fit.intervals(
+        level=0.8,
+        method=method,
+        of={
+            "gap": lambda params: params.mean[1, 0] - params.mean[0, 0],
+            "snr": lambda params: params.mean[:, 0] / params.scale[:, 0],
+        },
+    )
+    means, scales = fit.params.mean[:, 0], fit.params.scale[:, 0]
+    assert [row.name for row in found.rows] == ["gap", "snr[0]", "snr[1]"]
+    assert found["gap"].estimate == pytest.approx(means[1] - means[0], rel=1e-12)
+    assert found["gap"].se == pytest.approx(np.sqrt(variance({"mean[0, x]": -1.0, "mean[1, x]": 1.0})), rel=1e-9)
+    slopes = {"mean[1, x]": 1.0 / scales[1], "scale[1, x]": -means[1] / scales[1] ** 2}
+    assert found["snr[1]"].se == pytest.approx(np.sqrt(variance(slopes)), rel=1e-9)
+    # 80% of a normal law lie within 1.2816 deviations.
+    assert found["gap"].upper - found["gap"].estimate == pytest.approx(1.2815515655 * found["gap"].se, rel=1e-9)
+    assert found.to_frame()["component"].isna().all()
+
+
+def test_a_parameter_s_own_function_has_its_interval(fit: emjax.Fit):
+    def mean_of_first(params):
+        return params.mean[0, 0]
+
+    own, found = fit.intervals()["mean[0, x]"], fit.intervals(of=mean_of_first)["mean_of_first"]
+    assert (found.estimate, found.se, found.lower, found.upper) == pytest.approx(
+        (own.estimate, own.se, own.lower, own.upper), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("of", "message"),
+    [
+        (lambda params: np.log(params.weights), "write it with jax.numpy"),
+        ("mean", "must be a function"),
+        ({}, "must be a function"),
+        ({"a": 1.0}, "must be a function"),
+    ],
+)
+def test_what_is_no_function_is_refused_in_one_line(fit: emjax.Fit, of: object, message: str):
+    with pytest.raises(TypeError, match=message) as raised:
+        fit.intervals(of=of)
+    assert "\n" not in str(raised.value)
