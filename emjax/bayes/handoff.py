@@ -171,8 +171,9 @@ def _weighted(
     """The importance sample, from the modes alone where no component may be empty."""
     sample = importance_sample(evaluate, modes, rng, n_points)
     k = problem.mixture.n_components
-    # Where labels hang on covariates nothing is a weight that could go to zero.
-    if k == 1 or not problem.mixture.family.weighted or evaluate.target.n_parameters > MOST_PARAMETERS:
+    # Where labels hang on covariates no weight could go to zero, and where weights are all there is they are no ridge.
+    no_ridges = k == 1 or not problem.mixture.family.weighted or evaluate.target.of_weights.start == 0
+    if no_ridges or evaluate.target.n_parameters > MOST_PARAMETERS:
         return sample
     pooled = problem.mixture.assembled(np.full(k, 1.0 / k), problem.mixture.family.pooled(problem.summary, k))
     flat = np.asarray(_flat(evaluate.target, jax.tree.map(jnp.asarray, pooled)))
