@@ -52,24 +52,6 @@ def computing(float64: bool = True) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def on_host() -> Iterator[None]:
-    """Compute on the CPU, whatever JAX's default is: small things one after the other, which an accelerator would be
-    sent and give back one by one."""
-    if jax.default_backend() == "cpu" or not (cpus := _cpus()):
-        yield
-        return
-    with jax.default_device(cpus[0]):
-        yield
-
-
-def _cpus() -> list[jax.Device]:
-    try:
-        return jax.local_devices(backend="cpu")
-    except RuntimeError:  # JAX_PLATFORMS names accelerators alone
-        return []
-
-
 def refuse_traced(what: str, *values: Any) -> None:
     """Raise a TypeError if any of the values is traced (`jax.jit`, `jax.vmap`, `jax.grad`); ``what`` refuses them."""
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values)):

@@ -103,7 +103,8 @@ class Summary(Shown):
         return Table(("log-likelihood", "n", "df", "BIC", "ICL"), [numbers], [self._signs])
 
     def _lines(self) -> Iterator[str]:
-        yield from (_RULE, f"Finite mixture fitted by EM: {self.mixture}", _RULE)
+        # Of a program the M-step is told, too, on a line of its own.
+        yield from (_RULE, *f"Finite mixture fitted by EM: {self.mixture}".split("; "), _RULE)
         yield f"status: {self.status}"
         if self.status != "converged":
             yield from textwrap.wrap(self.message, 78)

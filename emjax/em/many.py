@@ -34,7 +34,7 @@ from emjax.mixture import Mixture, Prior
 from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.samples import Samples, check_against_components
-from emjax.scope import computing, on_host
+from emjax.scope import computing
 
 _PLACES = 5
 """Starts of one data set that are iterated together, at most; as one ends, the next takes its place."""
@@ -260,8 +260,7 @@ class _Many:
     def _end(self, one: _Open) -> None:
         """Make a data set's fit, or have further starts run."""
         ended = one.ended
-        with on_host():
-            kept = optima_of(one.problem, ended, N_PARENTS if one.bests else None)
+        kept = optima_of(one.problem, ended, N_PARENTS if one.bests else None)
         if self._settings.open_ended and wants_more(one.problem, kept, ended, one.bests):
             again = _Open(one.task, one.problem, self._settings.n_first)
             again.before, again.kept, again.bests = ended, kept, (*one.bests, best_of(kept))
@@ -285,11 +284,10 @@ class _Many:
         settings = self._settings
         n_init, n_places = settings.n_first, self._n_places
         for task in self._tasks:
-            with on_host():
-                problem = prepare(
-                    task.mixture, task.samples, settings.dtype, drawn=True, n_starts=n_places, on_device=False
-                )
-                begin = first_starts(problem, as_key(task.key), n_init, settings.starts)
+            problem = prepare(
+                task.mixture, task.samples, settings.dtype, drawn=True, n_starts=n_places, on_device=False
+            )
+            begin = first_starts(problem, as_key(task.key), n_init, settings.starts)
             yield _group(_Open(task, problem, n_init), begin)
 
     def _further_group(self, one: _Open) -> Group:

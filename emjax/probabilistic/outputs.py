@@ -39,7 +39,7 @@ def with_outputs(
         _values(found, names, *given)
         for given in (
             (few, points[0], found.values[0]),
-            (few, points[0], found.values[1]),
+            (few, points[0], found.values[-1]),
             (every, points[0], found.values[0]),
             (few, points[1], found.values[0]),
             (few, _exchanged(found, points[0]), found.values[0]),
@@ -79,8 +79,8 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _exchanged(found: Structure, point: Mapping[str, Any]) -> dict[str, Any]:
-    """The point with its first two components in each other's place."""
-    order = np.r_[1, 0, 2 : found.n_components]
+    """The point with its first two components in each other's place, if there are two."""
+    order = _exchange(found.n_components)
     moved = dict(point)
     for site in found.sites:
         if site.component_axis is not None:
@@ -92,9 +92,13 @@ def _exchanged(found: Structure, point: Mapping[str, Any]) -> dict[str, Any]:
     return moved
 
 
+def _exchange(n_components: int) -> np.ndarray:
+    return np.r_[1, 0, 2:n_components] if n_components > 1 else np.arange(1)
+
+
 def _component_axis(base: np.ndarray, exchanged: np.ndarray, n_components: int) -> int | None:
     """The axis along which entries change their places with the components."""
-    order = np.r_[1, 0, 2:n_components]
+    order = _exchange(n_components)
     moves = not _same(base, exchanged)
     axes = [
         axis

@@ -86,3 +86,16 @@ def test_a_posterior_keeps_them(fit: emjax.Fit):
     np.testing.assert_allclose(
         drawn["gap"], drawn["mu"].sel(mixture_component=1) - drawn["mu"].sel(mixture_component=0), rtol=1e-10
     )
+
+
+def test_of_one_component_they_are_read_as_well():
+    def one(y):
+        w = numpyro.sample("w", dist.Dirichlet(jnp.ones(1)))
+        mu = numpyro.sample("mu", dist.Normal(0.0, 5.0).expand([1]).to_event(1))
+        numpyro.deterministic("double", 2.0 * mu)
+        with numpyro.plate("datum", len(y)):
+            z = numpyro.sample("z", dist.Categorical(w))
+            numpyro.sample("y", dist.Normal(mu[z], 1.0), obs=y)
+
+    params = emjax.fit(emjax.program(one), Y, key=0).params
+    np.testing.assert_allclose(params.double, 2.0 * params.mu, rtol=1e-12)
