@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from emjax import datasets as datasets
     from emjax import plots as plots
+    from emjax import selection as selection
     from emjax.align import Alignment as Alignment
     from emjax.bayes.bridge import to_numpyro as to_numpyro
     from emjax.bayes.posterior import Posterior as Posterior
@@ -76,6 +77,7 @@ _HOMES = {
     "plots": "",
     "program": "emjax.probabilistic.program",
     "sample": "emjax.bayes.sample",
+    "selection": "",
     "to_numpyro": "emjax.bayes.bridge",
 }
 
@@ -111,6 +113,7 @@ __all__ = [
     "plots",
     "program",
     "sample",
+    "selection",
     "to_numpyro",
 ]
 

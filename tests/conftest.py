@@ -56,6 +56,8 @@ HOOKED = (
     "emjax.bayes.modes",
     "emjax.bayes.numbering",
     "emjax.bayes.target",
+    "emjax.selection.bridge_sampling",
+    "emjax.selection.thames",
     "emjax.probabilistic.family",
     "emjax.probabilistic.finding",
     "emjax.probabilistic.likeness",

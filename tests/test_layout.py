@@ -51,6 +51,7 @@ LAYERS = (
     {"result"},
     {"em"},
     {"metrics", "verdict", "uncertainty", "bayes"},
+    {"selection"},
     {"comparison"},
     {"environment", "report", "plots"},
     {"__init__"},

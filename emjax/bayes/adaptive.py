@@ -118,13 +118,19 @@ def _drawn(
     n_points: int,
 ) -> np.ndarray:
     """Points of the proposal, from the normals and from the labellings; the latter by one program of fixed size."""
-    n_labelled, size = n_points // 2, _LEARNING_POINTS // 2
+    n_labelled = n_points // 2
     normal, _ = mixture.sample(rng, n_points - n_labelled)
+    return np.concatenate([normal, labelled_points(evaluate, jumps, key, n_labelled)])
+
+
+def labelled_points(evaluate: Evaluator, jumps: LabellingJumps, key: Array, n_points: int) -> np.ndarray:
+    """So many points of the labellings' conjugate posteriors, by one program of fixed size; `log_density` is theirs."""
+    size = _LEARNING_POINTS // 2
     parts = [
         np.asarray(_proposed(evaluate.target, evaluate.data, jumps, jax.random.split(jax.random.fold_in(key, i), size)))
-        for i in range(-(-n_labelled // size))
+        for i in range(-(-n_points // size))
     ]
-    return np.concatenate([normal, np.concatenate(parts)[:n_labelled]])
+    return np.concatenate(parts)[:n_points]
 
 
 def log_density(

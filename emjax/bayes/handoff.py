@@ -143,7 +143,7 @@ def hand_off(
     if not bool(is_trusted(problem.mixture.likelihood, at, data.blocks)):
         target, data = problem.precise_target(map_fit.params, lanes, np.float64)
         evaluate = Evaluator(target, data, lanes)
-    modes = _find_modes(problem, evaluate, map_fit)
+    modes = modes_near(problem, evaluate, map_fit)
     entries = data.blocks.weights.size * problem.mixture.n_components
     n_points = max(n_points, int(np.clip(_ENTRIES // entries, _FEWEST_POINTS, _IMPORTANCE_POINTS)))
     lost = float(problem.samples.summary.observed @ np.log(problem.frame.scale))
@@ -232,7 +232,7 @@ def points_on_ridges(problem: Problem, handoff: Handoff) -> list[Optimum]:
     return found
 
 
-def _find_modes(problem: Problem, evaluate: Evaluator, map_fit: Fit) -> LaplaceMixture:
+def modes_near(problem: Problem, evaluate: Evaluator, map_fit: Fit) -> LaplaceMixture:
     """The Laplace mixture over the modes near EM's optima."""
     optima = map_fit.optima[:_MOST_OPTIMA]
     found = find_modes(evaluate, optima, _flat_optima(problem, evaluate.target, optima))

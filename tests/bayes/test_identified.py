@@ -116,7 +116,7 @@ def test_an_order_that_no_start_of_em_came_to_is_found(handoff):
     problem, given = handoff
     only = dataclasses.replace(given.map_fit, optima=given.map_fit.optima[:1])
     with jax.enable_x64(True):
-        modes = handoff_module._find_modes(problem, given.evaluate, only).modes
+        modes = handoff_module.modes_near(problem, given.evaluate, only).modes
         found, other = sorted((mode.optimum for mode in modes), key=lambda optimum: -optimum.count)
         log_prior = float(problem.mixture.log_prior(other.params, problem.mixture.prior))
     np.testing.assert_array_equal(other.params.rate, found.params.rate[::-1])
