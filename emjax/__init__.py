@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from emjax.result import Fit as Fit
     from emjax.result import Optimum as Optimum
     from emjax.result import Status as Status
+    from emjax.selection.select import select as select
+    from emjax.selection.selection import Selection as Selection
     from emjax.storage import load as load
 
 __version__ = "0.1.0"
@@ -65,6 +67,7 @@ _HOMES = {
     "Poisson": "emjax.families.poisson",
     "Posterior": "emjax.bayes.posterior",
     "Prior": "emjax.mixture",
+    "Selection": "emjax.selection.selection",
     "Status": "emjax.result",
     "StudentT": "emjax.families.student",
     "compare": "emjax.comparison",
@@ -78,6 +81,7 @@ _HOMES = {
     "program": "emjax.probabilistic.program",
     "sample": "emjax.bayes.sample",
     "selection": "",
+    "select": "emjax.selection.select",
     "to_numpyro": "emjax.bayes.bridge",
 }
 
@@ -101,6 +105,7 @@ __all__ = [
     "Poisson",
     "Posterior",
     "Prior",
+    "Selection",
     "Status",
     "StudentT",
     "compare",
@@ -114,6 +119,7 @@ __all__ = [
     "program",
     "sample",
     "selection",
+    "select",
     "to_numpyro",
 ]
 

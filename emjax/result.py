@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from emjax import criteria
 from emjax.bounds import whole
 from emjax.errors import DataError
 from emjax.families.observations import Observations, observed_rows
@@ -315,7 +316,7 @@ class Fit(Stored, Pictured):
     def score(self, x: Any = None) -> float:
         """The mean log density of a datum: the log-likelihood divided by the number of rows, both weighted."""
         samples = self.samples_of(x).counted
-        return self._total(self._evaluate(_log_prob, samples), samples) / samples.total_weight
+        return self._log_likelihood(samples) / samples.total_weight
 
     def sample(self, key: KeyLike, n: int) -> np.ndarray:
         """``n`` draws from the fitted mixture, shape ``(n, n_features)``; ``key`` is a whole number or a JAX key.
@@ -338,8 +339,7 @@ class Fit(Stored, Pictured):
 
         (Akaike, IEEE Transactions on Automatic Control 19, 1974.)
         """
-        samples = self.samples_of(x).counted
-        return -2.0 * self._total(self._evaluate(_log_prob, samples), samples) + 2.0 * self.n_parameters
+        return criteria.aic(self._log_likelihood(self.samples_of(x).counted), self.n_parameters)
 
     def bic(self, x: Any = None) -> float:
         r"""Bayesian information criterion, :math:`-2 \log L + p \log n`; the lower the better, as in scikit-learn.
@@ -348,7 +348,7 @@ class Fit(Stored, Pictured):
         (Schwarz, Annals of Statistics 6, 1978.)
         """
         samples = self.samples_of(x).counted
-        return self._bic(self._evaluate(_log_prob, samples), samples)
+        return criteria.bic(self._log_likelihood(samples), self.n_parameters, samples.total_weight)
 
     def icl(self, x: Any = None) -> float:
         r"""Integrated completed likelihood, :math:`-2 \log p(x, \hat z) + p \log n`; the lower the better.
@@ -359,7 +359,7 @@ class Fit(Stored, Pictured):
         Intelligence 22, 2000, with the approximation by BIC of their section 4.)
         """
         samples = self.samples_of(x).counted
-        return self._completed(self.bic(samples), self.predict_proba(samples), samples)
+        return criteria.icl(self.bic(samples), self.predict_proba(samples), samples.weights)
 
     def summary(self, *, parameters: bool = False) -> Summary:
         """The fit as mclust sums it up: status, log-likelihood, n, df, BIC, ICL, and how many data each component has.
@@ -374,7 +374,7 @@ class Fit(Stored, Pictured):
         except DataError:
             pass  # a fit that failed may leave data without a density, and its status says so
         else:
-            icl = self._completed(bic, shares, counted)
+            icl = criteria.icl(bic, shares, counted.weights)
             counts = np.bincount(shares.argmax(axis=1), counted.weights, minlength=self.mixture.n_components)
         return Summary(
             mixture=self._declared(),
@@ -419,17 +419,8 @@ class Fit(Stored, Pictured):
         family = self.mixture.family
         return as_samples_like(family.rows_of(x), self.feature_names, of="the fit", levels=family.levels)
 
-    @staticmethod
-    def _total(values: np.ndarray, samples: Samples) -> float:
-        """The sum of a number of each row, as often as the row counts."""
-        return float(values.sum() if samples.weights is None else samples.weights @ values)
-
-    def _bic(self, densities: np.ndarray, samples: Samples) -> float:
-        return -2.0 * self._total(densities, samples) + float(self.n_parameters * np.log(samples.total_weight))
-
-    def _completed(self, bic: float, shares: np.ndarray, samples: Samples) -> float:
-        """The integrated completed likelihood from the criterion without labels and the responsibilities."""
-        return bic - 2.0 * self._total(np.log(shares.max(axis=1)), samples)
+    def _log_likelihood(self, samples: Samples) -> float:
+        return criteria.total(self._evaluate(_log_prob, samples), samples.weights)
 
     def _declared(self) -> str:
         mixture, prior = self.mixture, "" if self.mixture.prior is None else ", MAP"

@@ -162,10 +162,16 @@ class Accelerated:
 
     def retake(self, walk: Walk) -> Walk:
         """The same starts, evaluated on other data blocks; one that had become imprecise goes on."""
-        fresh = self.begin(walk.at.params)
+        # On the host: each operation of JAX's on arrays of one more shape would be a program of its own.
+        walk, fresh = (jax.tree.map(np.asarray, each) for each in (walk, self.begin(walk.at.params)))
         n_evaluations = walk.n_evaluations + fresh.n_evaluations
         fresh = dataclasses.replace(fresh, rate=walk.rate, n_iter=walk.n_iter, n_evaluations=n_evaluations)
-        return _either((walk.code == RUNNING) | (walk.code == IMPRECISE), fresh, walk)
+        goes_on = (walk.code == RUNNING) | (walk.code == IMPRECISE)
+
+        def either(new: np.ndarray, old: np.ndarray) -> np.ndarray:
+            return np.where(goes_on.reshape(goes_on.shape + (1,) * (new.ndim - 1)), new, old)
+
+        return jax.tree.map(either, fresh, walk)
 
     def ended(self, walk: Walk) -> EMState:
         """What the starts have reached, with EM's own rate of convergence."""

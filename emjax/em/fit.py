@@ -18,6 +18,7 @@ from emjax.bounds import flag, not_negative, one_of, whole, written
 from emjax.catalogue import DEFAULT_START, STARTS, StartName
 from emjax.clock import stopwatch
 from emjax.em.accelerate import METHODS
+from emjax.em.filled import engine_of, may_fill
 from emjax.em.further import FIRST, N_PARENTS, best_of, first_starts, further_starts, joined, wants_more
 from emjax.em.init import as_list, given_starts
 from emjax.em.lanes import Ended, Runner
@@ -169,6 +170,29 @@ def fit_from(mixture: Mixture, samples: Samples, starts: list[Any], *, key: jax.
     return _fit(mixture, samples, settings, key, starts, None)
 
 
+def fit_in_sweep(
+    mixture: Mixture,
+    samples: Samples,
+    *,
+    key: KeyLike,
+    n_init: int | None,
+    max_iter: int,
+    tol: float,
+    filled: int,
+    most: int,
+) -> Fit:
+    """`fit` as one of many mixtures of the same data, whose programs have ``filled`` components where that may be.
+
+    There are ``most`` drawn starts where the best optimum is reached too seldom.
+    """
+    settings = Settings(
+        n_init, max_iter, tol, "parameters", 0.0, "auto", DEFAULT_START, "float64", 0, filled=filled, most=most
+    )
+    settings.check(mixture)
+    mixture, samples = _checked(mixture, samples, settings, None, None, None)
+    return _fit(mixture, samples, settings, key, None, None)
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """The arguments of `fit` that are numbers and names."""
@@ -184,6 +208,12 @@ class Settings:
     log_every: int
     chosen: bool = False
     """Whether the user chose the starts, and with them where to end."""
+
+    filled: int = 0
+    """To how many components programs are filled up, where that may be (`emjax.em.filled`)."""
+
+    most: int = 0
+    """Drawn starts at most where the best was reached too seldom, if that is more than `fit` has."""
 
     def check(self, mixture: Mixture) -> None:
         """Raise a `ConfigError` that names the first argument out of range."""
@@ -280,12 +310,14 @@ def _fit(
     drawn_by = as_key(key)
     n_starts = settings.n_first if init is None else len(as_list(init))
     with computing(settings.dtype == "float64"), stopwatch() as clock:
-        problem = prepare(mixture, samples, settings.dtype, drawn=init is None, n_starts=n_starts)
+        filled = settings.filled if settings.method != "none" else 0
+        filled = filled if may_fill(mixture, samples, filled, n_starts) else 0
+        problem = prepare(mixture, samples, settings.dtype, drawn=init is None, n_starts=n_starts, filled=filled)
         params = first_starts(problem, drawn_by, n_starts, settings.starts) if init is None else _given(problem, init)
         runner, ended = _run(problem, settings, params, None, on_progress)
         before: tuple[float, ...] = ()
         kept = optima_of(problem, ended)
-        while init is None and settings.open_ended and wants_more(problem, kept, ended, before):
+        while init is None and settings.open_ended and wants_more(problem, kept, ended, before, settings.most):
             before = (*before, best_of(kept))
             params = further_starts(problem, kept, drawn_by, batch=len(ended.traces) // n_starts)
             runner, ended = _run(problem, settings, params, ended, on_progress)
@@ -342,6 +374,7 @@ def _run(
         params,
         problem.exact_blocks if problem.blocks.natural else None,
         None if on_progress is None else report,
+        engine_of(problem),
     )
     return runner, with_before(runner.run(max_iter=settings.max_iter, log_every=settings.log_every))
 

@@ -55,10 +55,13 @@ N_PARENTS = len(_NEAR)
 """So many of the best optima decide on further starts, and on where these begin; the rest are told apart at the end."""
 
 
-def wants_more(problem: Problem, kept: tuple[Kept, ...], ended: Ended, before: tuple[float, ...]) -> bool:
+def wants_more(
+    problem: Problem, kept: tuple[Kept, ...], ended: Ended, before: tuple[float, ...], most: int = 0
+) -> bool:
     """Whether a fit whose starts ended in these optima needs further ones.
 
-    ``before`` is what `best_of` said after each batch of starts but the last.
+    ``before`` is what `best_of` said after each batch of starts but the last; ``most`` is how many starts there may be,
+    where EM is cheap, until the best has been reached by `ENOUGH`.
     """
     best, n_starts = kept[0].optimum, len(ended.traces)
     if ended.interrupted or best.status in (Status.MAX_ITER, Status.PRECISION) or problem.mixture.n_components == 1:
@@ -67,9 +70,10 @@ def wants_more(problem: Problem, kept: tuple[Kept, ...], ended: Ended, before: t
     seconds = nominal_seconds(samples.n_samples, samples.n_features, FIRST * problem.mixture.n_components)
     n_steps = float(np.mean(ended.state.n_evaluations))
     cheap = seconds <= _CHEAP_SECONDS and seconds * n_steps <= _CHEAP_RUN_SECONDS
-    if n_starts >= (MOST_OF_CHEAP if cheap else MOST):
+    missed = best.kind != "regular" or best.count < ENOUGH
+    if n_starts >= (max(MOST_OF_CHEAP, most * missed) if cheap else MOST):
         return False
-    if best.kind != "regular" or best.count < ENOUGH:
+    if missed:
         return seconds <= _MOST_SECONDS
     # Where EM was at its end at once it has no rate.
     sure = not before and best.count >= _SURE_SHARE * n_starts and not kept[0].rate >= _SURE_RATE

@@ -134,7 +134,7 @@ def _drawn(mixture: Mixture, z: np.ndarray | Rows, rng: np.random.Generator, n_i
     k = mixture.n_components
     scale = z.frame.scale / z.frame.scale.max() if isinstance(z, Rows) else np.ones(z.shape[1])
     z = seeding.filled(seeding.subsample(rng, z, _most_rows(mixture, z)))
-    base = _base(mixture, z)
+    base = pooled_start(mixture, z)
     if starts == "short_em":
         begin = _at_means(mixture, base, _random_means(rng, z, k, n_init * CANDIDATES))
         begin = jax.tree.map(lambda leaf: leaf.reshape(n_init, CANDIDATES, *leaf.shape[1:]), begin)
@@ -207,7 +207,7 @@ def moved_starts(
     """Of each of ``near`` as many starts as it says, each with one component elsewhere; see `drawn_starts`."""
     rng, given = seeding.generator(key, batch, 1), z
     z = seeding.filled(seeding.subsample(rng, z, _most_rows(mixture, z)))
-    base, y = _base(mixture, z), seeding.coordinates(mixture.family, z, sphered=False)
+    base, y = pooled_start(mixture, z), seeding.coordinates(mixture.family, z, sphered=False)
     starts = []
     for params, n_starts in near:
         log_joint = np.asarray(_log_joint(mixture, params, filled_up(z)), dtype=float)[: len(z)]
@@ -250,8 +250,8 @@ def _random_responsibilities(
     return jax.tree.map(lambda *leaves: np.stack(leaves), *lanes)
 
 
-def _base(mixture: Mixture, z: np.ndarray | Rows) -> MixtureParams:
-    """Equal weights, and every component at the estimate of all the data."""
+def pooled_start(mixture: Mixture, z: np.ndarray | Rows) -> MixtureParams:
+    """Equal weights, and every component at the estimate of all the data ``z``, in the frame."""
     k = mixture.n_components
     pooled = mixture.family.pooled(Summary(z, z.weights if isinstance(z, Rows) else None), k)
     return mixture.assembled(
@@ -391,11 +391,11 @@ def _from_array(
         raise ValueError("init holds NaN or infinity")
     if init.shape == (k, n_features):
         means = np.asarray(frame.apply(init))[None]
-        return jax.tree.map(lambda leaf: leaf[0], _at_means(mixture, _base(mixture, z), means))
+        return jax.tree.map(lambda leaf: leaf[0], _at_means(mixture, pooled_start(mixture, z), means))
     if init.shape == (n_samples, k):
         if (init < 0).any() or not np.allclose(init.sum(axis=1), 1.0, atol=1e-6):
             raise ValueError("init responsibilities must be non-negative and add up to 1 in every row")
-        return _m_step(mixture, _base(mixture, z), z, init.T.astype(z.dtype), prior)
+        return _m_step(mixture, pooled_start(mixture, z), z, init.T.astype(z.dtype), prior)
     raise ValueError(
         f"init of shape {init.shape} is neither means {(k, n_features)} nor responsibilities {(n_samples, k)}; "
         "parameters come from mixture.params(...)"

@@ -103,6 +103,8 @@ class Runner:
         Makes the blocks of the data for exact arithmetic, called at most once; ``None`` where they are exact already.
     report
         Called with the iterations done and all starts as they are, between chunks; may be ``None``.
+    kind
+        What makes the engine of a program; by default what its method asks for.
     """
 
     def __init__(
@@ -111,8 +113,11 @@ class Runner:
         params: MixtureParams,
         exact: Callable[[], Blocks] | None,
         report: Callable[[int, Ended], None] | None,
+        kind: Callable[[Program], Any] | None = None,
     ) -> None:
-        self._kind: type[Any] = Plain if program.method == "none" else Accelerated
+        # Programs that several fits share are few for that reason.
+        self._may_shrink = kind is None
+        self._kind = kind or (Plain if program.method == "none" else Accelerated)
         self._engine: Any = self._kind(program)
         self._exact, self._report, self._told = exact, report, 0
         with stopwatch() as lap:
@@ -204,7 +209,7 @@ class Runner:
         """Go on with the starts at these places alone."""
         batch, traces = self._now
         self._keep(batch)
-        size = _padded(len(places))
+        size = _padded(len(places)) if self._may_shrink else len(batch.lanes)
         filled = np.arange(size) < len(places)
         places = np.concatenate([places, np.full(size - len(places), places[0])])
         lanes = np.where(filled, batch.lanes[places], -1)
@@ -215,7 +220,7 @@ class Runner:
 
     def _pays(self, batch: Batch, size: int) -> bool:
         """Whether a batch of ``size`` is worth its compilation; the rule at the top."""
-        if 2 * size > len(batch.lanes):
+        if 2 * size > len(batch.lanes) or not self._may_shrink:
             return False
         seconds = batch.n_steps * self._nominal_seconds(len(batch.lanes))
         return seconds * (1.0 - size / len(batch.lanes)) >= _COMPILE_SECONDS

@@ -41,26 +41,34 @@ def evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, runs
 
     ``runs`` tells the starts of which anything is wanted.
     """
-    mixture, data, ridge = program.mixture, program.data, program.options.ridge
+    mixture, data, ridge, live = program.mixture, program.data, program.options.ridge, program.options.live
 
     own = coordinates(mixture, given)
 
+    def weighted(u: Array, otherwise: float) -> Array:
+        """The logarithm of a weight of zero stands as a zero in coordinates, or differences would not be numbers."""
+        return u if live is None else own.with_logits(u, jnp.where(live, own.logits(u), otherwise))
+
     def placed(given: MixtureParams, u: Array, by_u: Array) -> MixtureParams:
-        return jax.tree.map(lambda a, b: jnp.where(by_u, a, b), own.params(u), given)
+        return jax.tree.map(lambda a, b: jnp.where(by_u, a, b), own.params(weighted(u, -jnp.inf)), given)
 
     def one(params: MixtureParams, statistics: Statistics, prior: Prior | None) -> Point:
         value = objective(mixture, params, statistics, prior)
         image = maximization(mixture, params, statistics, prior, ridge)
-        u = own.flat(params)
+        known = statistics
+        if live is not None:
+            image = held(image, params, live)
+            known = dataclasses.replace(statistics, counts=jnp.where(live, statistics.counts, jnp.inf))
+        u = weighted(own.flat(params), 0.0)
         return Point(
             params=params,
             image=image,
             u=u,
-            f=change(u, own.flat(image)),
+            f=change(u, weighted(own.flat(image), 0.0)),
             objective=value,
             log_likelihood=statistics.log_likelihood,
             counts=statistics.counts,
-            code=verdict(mixture, params, statistics, value, any_data, prior, ridge, jnp.asarray(RUNNING, jnp.int32)),
+            code=verdict(mixture, params, known, value, any_data, prior, ridge, jnp.asarray(RUNNING, jnp.int32)),
             rounding=rounding(mixture, params, any_data),
             still=still(mixture, params),
         )
@@ -69,3 +77,14 @@ def evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, runs
     params = jax.vmap(placed)(given, u, by_u)
     prior, axis = lane_prior(program.prior, data, len(u))
     return jax.vmap(one, (0, 0, axis))(params, expectations(mixture, params, data, runs), prior)
+
+
+def held(params: MixtureParams, before: MixtureParams, live: Array) -> MixtureParams:
+    """The parameters, of components that are filled up those of ``before``."""
+    shared = {name for name, parameter in params.family.declared if parameter.shared}
+
+    def held_of(value: Array, old: Array) -> Array:
+        return jnp.where(live.reshape(-1, *[1] * (value.ndim - 1)), value, old)
+
+    own = {name: value if name in shared else held_of(value, before[name]) for name, value in params.items()}
+    return MixtureParams(params.family, own)

@@ -14,6 +14,7 @@ from emjax.em.blocks import Blocks, make_blocks
 from emjax.em.restarts import Kept, Units
 from emjax.em.rows import Rows
 from emjax.em.step import expectation
+from emjax.families.base import Family
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.moments import Summary
@@ -28,7 +29,8 @@ _LOST = 1e-8
 class Problem:
     """A mixture and its data in the standard frame; ``drawn`` where starts were, which leaves their order to us.
 
-    ``z`` are the rows in the frame, made as they are asked for; ``blocks`` hold all of them, once.
+    ``z`` are the rows in the frame, made as they are asked for; ``blocks`` hold all of them, once, laid out for
+    ``n_filled`` components where these are filled up (`emjax.em.filled`), and that is 0 elsewhere.
     """
 
     mixture: Mixture
@@ -41,6 +43,7 @@ class Problem:
     z: Rows
     blocks: Blocks
     units: Units
+    n_filled: int = 0
 
     @property
     def ordered(self) -> bool:
@@ -56,7 +59,7 @@ class Problem:
     def exact_blocks(self) -> Blocks:
         """The data for the slower arithmetic that rounds less."""
         on_device = isinstance(self.blocks.x, jax.Array)
-        return _blocks(self.z, self.likelihood, self.n_starts, exact=True, on_device=on_device)
+        return _blocks(self.z, _wide(self.mixture, self.n_filled), self.n_starts, exact=True, on_device=on_device)
 
     @property
     def rounds(self) -> bool:
@@ -72,7 +75,7 @@ class Problem:
         """
         with computing():
             blocks = _blocks(self.z.astype(float), self.likelihood, 1, exact=True)
-            units = _units(self.likelihood, self.frame, self.samples.summary, blocks, self.prior)
+            units = _units(self.mixture.family, self.frame, self.samples.summary, blocks, self.prior)
             return tuple(self._reevaluated(end, blocks, units) for end in kept)
 
     def _reevaluated(self, end: Kept, blocks: Blocks, units: Units) -> Kept:
@@ -90,19 +93,27 @@ class Problem:
 
 
 def prepare(
-    mixture: Mixture, samples: Samples, dtype: str, *, drawn: bool, n_starts: int, on_device: bool = True
+    mixture: Mixture,
+    samples: Samples,
+    dtype: str,
+    *,
+    drawn: bool,
+    n_starts: int,
+    on_device: bool = True,
+    filled: int = 0,
 ) -> Problem:
     """The problem in the frame of its family, with the data on the device (or, for others to put there, on the host).
 
-    ``n_starts`` is how many starts meet a block of the data at once.
+    ``n_starts`` is how many starts meet a block of the data at once; ``filled`` to how many components these are filled
+    up, if any.
     """
     z = Rows.of(samples, mixture.family).astype(dtype)
     frame, prior = z.frame, mixture.resolved_prior(samples)
     frame_prior = None
     if prior is not None:
         frame_prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), mixture.prior_to_frame(prior, frame))
-    blocks = _blocks(z, mixture.likelihood, n_starts, on_device=on_device)
-    units = _units(mixture.likelihood, frame, samples.summary, blocks, prior)
+    blocks = _blocks(z, _wide(mixture, filled), n_starts, on_device=on_device)
+    units = _units(mixture.family, frame, samples.summary, blocks, prior)
     return Problem(
         mixture=dataclasses.replace(mixture, prior=prior),
         samples=samples,
@@ -114,7 +125,13 @@ def prepare(
         z=z,
         blocks=blocks,
         units=units,
+        n_filled=filled,
     )
+
+
+def _wide(mixture: Mixture, n_filled: int) -> Mixture:
+    """The mixture for whose components blocks of the data are laid out."""
+    return dataclasses.replace(mixture.likelihood, n_components=n_filled or mixture.n_components)
 
 
 def _blocks(z: Rows, mixture: Mixture, n_starts: int, *, exact: bool = False, on_device: bool = True) -> Blocks:
@@ -123,17 +140,17 @@ def _blocks(z: Rows, mixture: Mixture, n_starts: int, *, exact: bool = False, on
     return jax.device_put(blocks) if on_device else blocks
 
 
-def _units(mixture: Mixture, frame: Frame, summary: Summary, blocks: Blocks, prior: Prior | None) -> Units:
-    base, jacobian = _constants(mixture, frame, blocks, prior)
+def _units(family: Family, frame: Frame, summary: Summary, blocks: Blocks, prior: Prior | None) -> Units:
+    base, jacobian = _constants(family, frame, blocks, prior)
     # Each cell that was observed loses the scale of its column in the way back.
     lost = float(summary.observed @ np.log(frame.scale))
     return Units(log_likelihood=float(base) - lost, log_prior=float(jacobian))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _constants(mixture: Mixture, frame: Frame, blocks: Blocks, prior: Prior | None) -> tuple[Array, Array]:
+def _constants(family: Family, frame: Frame, blocks: Blocks, prior: Prior | None) -> tuple[Array, Array]:
     """The base measure of all data, and what a log prior loses in the way back to the data's units."""
-    base = jax.vmap(lambda rows, weights: jnp.sum(weights * mixture.family.log_base_measure(rows)))
+    base = jax.vmap(lambda rows, weights: jnp.sum(weights * family.log_base_measure(rows)))
     return jnp.sum(base(blocks.rows, blocks.weights)), jnp.zeros(()) if prior is None else prior.log_jacobian(frame)
 
 

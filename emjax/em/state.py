@@ -67,13 +67,15 @@ class Options:
 
     ``parameters`` bounds the estimated distance to the limit, ``gain`` the estimated gain of the objective per sample
     that is still to come; ``ridge`` ``(d,)``, or ``None``, is added to every variance after the M-step. Acceleration
-    begins where the distance that EM has still to go is estimated below ``reach``.
+    begins where the distance that EM has still to go is estimated below ``reach``. ``live (K,)``, or ``None`` for all,
+    tells the components that there are from those that are filled up (`emjax.em.filled`).
     """
 
     parameters: Any
     gain: Any
     reach: Any
     ridge: Any = None
+    live: Any = None
 
 
 @dataclasses.dataclass(frozen=True)

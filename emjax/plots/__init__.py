@@ -21,6 +21,7 @@ from emjax.report.drawing.assignments import assignments, certainty
 from emjax.report.drawing.band import density_band
 from emjax.report.drawing.chains import chains
 from emjax.report.drawing.classification import classification, uncertainty
+from emjax.report.drawing.criteria import criteria
 from emjax.report.drawing.density import density
 from emjax.report.drawing.em_trace import em_trace
 from emjax.report.drawing.forest import forest
@@ -37,6 +38,7 @@ __all__ = [
     "certainty",
     "chains",
     "classification",
+    "criteria",
     "density",
     "density_band",
     "em_trace",
@@ -60,6 +62,7 @@ FIGURES: dict[str, dict[str, Callable[..., Figure]]] = {
         "Posterior": (*_OF_BOTH, *_OF_DRAWS, prior_predictive),
         "Comparison": (density, forest, *_OF_BOTH[1:], em_trace, intervals, *_OF_DRAWS, prior_predictive),
         "Intervals": (intervals,),
+        "Selection": (criteria,),
     }.items()
 }
 """What can be drawn of each kind of object, by the names of its class and of the figure, the default first."""

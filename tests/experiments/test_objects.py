@@ -31,6 +31,7 @@ from emjax.report.drawing.classification import discriminants, scene
 from emjax.report.drawing.view import as_view
 from emjax.result import Fit, Optimum, Status
 from emjax.samples import Samples
+from emjax.selection.selection import Candidate, Selection
 from emjax.verdict import DEFAULT_THRESHOLDS, Judgement, Verdict
 
 SHORT = 1000
@@ -118,6 +119,8 @@ def test_every_object_has_a_short_repr(comparison, large, study):
         comparison.posterior.labelled_draws(),
         Study.model_validate({"data": {"source": HOSTILE}, "model": {"n_components": 2}}),
     ]
+    candidate = Candidate(HOSTILE, large.mixture.family, 2, large, HOSTILE, {"bic": 1.0})
+    roots.append(Selection((candidate,) * 40, "bic", key=0))
     seen: dict[int, Any] = {}
     found = [one for root in roots for one in reachable(root, seen)]
     long = {type(one).__name__: len(repr(one)) for one in found if len(repr(one)) >= SHORT}

@@ -1,0 +1,119 @@
+"""What a sweep is over: numbers of components, families and their covariance structures, as mixtures to fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from emjax.bounds import one_of, whole, written
+from emjax.errors import ConfigError
+from emjax.families import FAMILIES
+from emjax.families.base import Family
+from emjax.mixture import Mixture
+from emjax.samples import Samples
+
+ALL = "all"
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """A family with one structure, and the numbers of components of it: what may share a compiled program.
+
+    ``samples`` are the data as the family reads them; ``name`` is what tables call it.
+    """
+
+    family: Family
+    name: str
+    n_components: tuple[int, ...]
+    samples: Samples
+    prior: Any
+
+    def mixture(self, n_components: int) -> Mixture:
+        """The mixture of so many components."""
+        return Mixture(self.family, n_components, self.prior)
+
+
+def groups_of(
+    x: Any, *, family: Any, n_components: Any, covariance: Any, weights: Any, labels: Any, prior: Any
+) -> tuple[Group, ...]:
+    """What there is to fit, the data checked for each family.
+
+    Raises
+    ------
+    ConfigError
+        If a name is unknown, a number is out of range, nothing is left to fit, or families of whole numbers and of
+        real ones, whose densities are of different kinds, are to be compared.
+    DataError
+        If the data cannot be used at all.
+    """
+    numbers = numbers_of(n_components)
+    if prior not in (None, "default"):
+        raise ConfigError(f"prior = {written(prior)} is not allowed; give None or 'default', which suit every model")
+    families = [each for one in _several(family) for each in _structures(_family(one), one, covariance)]
+    if not families:
+        raise ConfigError("family is empty; give at least one")
+    if len({each.discrete for each in families}) > 1:
+        raise ConfigError(
+            "family has distributions of whole numbers and of real ones: their densities are of different kinds, and "
+            "no criterion compares them"
+        )
+    made = {}
+    for each in families:
+        if each.name not in made:
+            made[each.name] = Mixture(each, 1).samples(x, weights=weights, labels=labels)
+    kept = list(_distinct(families, made))
+    several = len({each.name for each in kept}) > 1
+    return tuple(Group(each, _name(each, several), numbers, made[each.name], prior) for each in kept)
+
+
+def numbers_of(value: Any) -> tuple[int, ...]:
+    """The numbers of components that somebody gave, as one, a range or a sequence: in order, each once."""
+    given = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    if not given:
+        raise ConfigError("n_components is empty; give at least one number")
+    return tuple(sorted({whole("n_components", each) for each in given}))
+
+
+def _several(value: Any) -> list[Any]:
+    if isinstance(value, str | Family) or not isinstance(value, Iterable):
+        return [value]
+    return list(value)
+
+
+def _family(given: Any) -> Family:
+    if isinstance(given, Family):
+        return given
+    return FAMILIES[one_of("family", given, FAMILIES)]()
+
+
+def _structures(family: Family, given: Any, covariance: Any) -> Iterator[Family]:
+    """The family with each of its structures that is wanted: of one that was given as an object, its own by default."""
+    if family.structured is None or (covariance is None and isinstance(given, Family)):
+        yield family
+        return
+    known = {each.structured: each for each in family.variants()}
+    wanted = list(known) if covariance in (None, ALL) else _several(covariance)
+    if not wanted:
+        raise ConfigError("covariance is empty; give at least one structure")
+    for name in wanted:
+        structured: Any = family
+        yield dataclasses.replace(structured, covariance=one_of("covariance", name, [*map(str, known), ALL]))
+
+
+def _distinct(families: list[Family], samples: dict[str, Samples]) -> Iterator[Family]:
+    """Each model once: of one feature a structure is nothing but whether components share their dispersion."""
+    seen = set()
+    for each in families:
+        alike: Any = each
+        if each.structured is not None and samples[each.name].n_features == 1:
+            alike = each.name, each.joint
+        if alike not in seen:
+            seen.add(alike)
+            yield each
+
+
+def _name(family: Family, several: bool) -> str:
+    if family.structured is None:
+        return family.name
+    return f"{family.name} {family.structured}" if several else family.structured

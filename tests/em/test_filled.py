@@ -1,0 +1,77 @@
+"""Mixtures whose components are filled up: what their own program gives, whatever else is in the program."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+import emjax
+from emjax.em.filled import may_fill
+from emjax.em.fit import fit_in_sweep
+
+FAITHFUL = emjax.datasets.load("faithful")
+
+
+def filled(mixture, x, *, to, n_init=4, most=0):
+    samples = mixture.samples(x)
+    assert may_fill(mixture.resolved(samples), samples, to, 20)
+    return fit_in_sweep(mixture, samples, key=0, n_init=n_init, max_iter=10_000, tol=1e-6, filled=to, most=most)
+
+
+def assert_alike(one, other):
+    assert one.status is other.status
+    assert [(o.kind, o.count) for o in one.optima] == [(o.kind, o.count) for o in other.optima]
+    assert one.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-12)
+    for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(other.params), strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
+
+
+def test_shared_parameters_are_those_of_the_components_that_there_are():
+    mixture = emjax.Mixture(emjax.Normal("tied"), 2)
+    assert_alike(filled(mixture, FAITHFUL, to=4), emjax.fit(mixture, FAITHFUL, key=0, n_init=4))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
+def test_structures(structure):
+    mixture = emjax.Mixture(emjax.Normal(structure), 3)
+    assert_alike(filled(mixture, FAITHFUL, to=7), emjax.fit(mixture, FAITHFUL, key=0, n_init=4))
+
+
+@pytest.mark.slow
+def test_collapses_end_as_they_do_alone():
+    # Two values: every component of two shrinks to a point, in exact arithmetic at last.
+    x = np.repeat([[1.0], [2.0]], 60, axis=0)
+    mixture = emjax.Mixture(emjax.Normal(), 2)
+    one, other = filled(mixture, x, to=4), emjax.fit(mixture, x, key=0, n_init=4)
+    assert one.status is other.status is emjax.Status.DEGENERATE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["poisson", "exponential", "bernoulli", "categorical"])
+def test_families(family):
+    rng = np.random.default_rng(1)
+    group = np.repeat([0, 1], 80)
+    x = {
+        "poisson": lambda: rng.poisson(np.array([2.0, 9.0])[group][:, None], (160, 2)),
+        "exponential": lambda: rng.exponential(np.array([1.0, 9.0])[group][:, None], (160, 2)),
+        "bernoulli": lambda: rng.random((160, 6)) < np.array([0.2, 0.8])[group][:, None],
+        "categorical": lambda: np.stack([rng.choice(3, 160, p=[0.6, 0.3, 0.1]) for _ in range(5)], axis=1),
+    }[family]().astype(float)
+    mixture = emjax.Mixture(emjax.families.FAMILIES[family](), 2)
+    assert_alike(filled(mixture, x, to=5), emjax.fit(mixture, x, key=0, n_init=4))
+
+
+def test_nothing_is_filled_up_where_that_would_cost_or_mislead():
+    mixture = emjax.Mixture(emjax.Normal(), 2)
+    few = mixture.samples(FAITHFUL)
+    assert may_fill(mixture, few, 9, 20)
+    assert not may_fill(mixture, few, 1, 20)  # fewer than there are
+    assert not may_fill(dataclasses.replace(mixture, prior="default"), few, 9, 20)
+    assert not may_fill(emjax.Mixture(emjax.StudentT(), 2), few, 9, 20)  # no natural form
+    known = mixture.samples(FAITHFUL, labels=np.where(np.arange(272) < 9, 0, -1), n_components=1)
+    assert not may_fill(mixture, known, 9, 20)
+    many = mixture.samples(np.random.default_rng(0).normal(size=(20_000, 2)))
+    assert not may_fill(mixture, many, 9, 20)

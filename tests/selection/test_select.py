@@ -1,0 +1,149 @@
+"""`select`: what it fits, how it ranks, and what it says of models that cannot be compared."""
+
+import csv
+import dataclasses
+import functools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import emjax
+from emjax.result import Status
+from emjax.selection.candidates import groups_of
+from emjax.selection.selection import Candidate, Selection
+
+FAITHFUL = emjax.datasets.load("faithful")
+MCLUST = Path(__file__).parents[1] / "reference" / "mclust_faithful.csv"
+OURS = {"VVV": "full", "EEE": "tied", "VVI": "diag", "VII": "spherical"}
+
+
+@functools.cache
+def swept() -> Selection:
+    """One structure, which is one compilation; the last number of components has more than there are rows."""
+    return emjax.select(FAITHFUL, family=emjax.Normal("tied"), n_components=[3, 1, 2, 300], key=0, n_init=6)
+
+
+def of_mclust(structures, most=9):
+    """mclust's BIC with our sign, by structure and number of components, where its fit is regular."""
+    with MCLUST.open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if OURS.get(row["model"]) in structures and row["bic"]]
+    return {
+        (OURS[row["model"]], int(row["n_components"])): -float(row["bic"])
+        for row in rows
+        if int(row["n_components"]) <= most and float(row["smallest_ratio"]) > 1e-3
+    }
+
+
+def test_no_bic_is_worse_than_that_of_mclust():
+    found = {("tied", each.n_components): each.value("bic") for each in swept().candidates}
+    theirs = of_mclust({"tied"}, most=3)
+    assert len(theirs) == 3
+    assert all(found[cell] <= bic + 1e-4 for cell, bic in theirs.items())
+
+
+@pytest.mark.slow
+def test_no_bic_of_any_structure_is_worse_than_that_of_mclust():
+    selection = emjax.select(FAITHFUL, key=0)
+    found = {(each.name, each.n_components): each.value("bic") for each in selection.candidates}
+    theirs = of_mclust(set(OURS.values()))
+    assert len(theirs) == 36
+    assert {cell: bic for cell, bic in theirs.items() if not found[cell] <= bic + 1e-4} == {}
+    # mclust's own choice among these structures.
+    assert (selection.ranked()[0].name, selection.ranked()[0].n_components) == ("tied", 3)
+    assert all(not each.unreplicated for each in selection.candidates)
+
+
+def test_a_candidate_is_what_fit_gives_with_the_same_key():
+    selection = swept()
+    candidate = selection.candidates[1]
+    alone = emjax.fit(emjax.Mixture(emjax.Normal("tied"), 2), FAITHFUL, key=selection.key, n_init=6)
+    assert candidate.fit.log_likelihood == pytest.approx(alone.log_likelihood, rel=1e-12)
+    assert candidate.value("bic") == pytest.approx(alone.bic(), rel=1e-12)
+    assert candidate.value("icl") == pytest.approx(alone.icl(), rel=1e-12)
+    assert candidate.value("aic") == pytest.approx(alone.aic(), rel=1e-12)
+    shares = alone.predict_proba()
+    gain = alone.log_likelihood - selection.candidates[0].fit.log_likelihood
+    entropy = -np.sum(shares * np.log(np.maximum(shares, 1e-300)))
+    assert candidate.value("nec") == pytest.approx(entropy / gain, rel=1e-8)
+
+
+def test_one_that_cannot_be_fitted_is_a_row_with_its_reason():
+    selection = swept()
+    assert [each.n_components for each in selection.candidates] == [1, 2, 3, 300]
+    failed = selection.candidates[-1]
+    assert failed.fit is None
+    assert failed.flags == ("failed",)
+    assert "fewer than the 300 components" in failed.failure
+    assert failed not in selection.ranked()
+    assert "tied, K = 300: x has 272 rows" in str(selection)
+
+
+def test_the_ranking_and_its_table():
+    selection = swept()
+    assert [each.n_components for each in selection.ranked("bic")] == [3, 2, 1]
+    assert [each.n_components for each in selection.ranked("icl")] == [2, 3, 1]
+    assert selection.best().mixture.n_components == 3
+    assert selection.best("icl").mixture.n_components == 2
+    frame = selection.to_frame()
+    assert list(frame["n_components"]) == [3, 2, 1, 300]
+    assert frame["difference"][0] == 0.0
+    assert frame["difference"][1] == pytest.approx(2325.220 - 2314.296, abs=2e-3)
+    assert frame["reason"][3]
+    assert max(map(len, str(selection).splitlines()[:6])) <= 80
+    assert "BIC: tied, 3 components" in selection._repr_html_()
+    assert selection.plot(width=4.0).axes
+    assert repr(selection).startswith("Selection(candidates=")
+
+
+def of(n_components, bic, *, status=Status.CONVERGED, spurious=False, count=20):
+    """A candidate whose fit ended so."""
+    fit = swept().candidates[1].fit
+    optimum = dataclasses.replace(fit.optima[0], status=status, spurious=spurious, count=count)
+    fit = dataclasses.replace(fit, status=status, optima=(optimum,))
+    return Candidate("tied", fit.mixture.family, n_components, fit, values={"bic": bic})
+
+
+def test_flags_and_what_they_keep_from_the_ranking():
+    candidates = (
+        of(1, 30.0),
+        of(2, 20.0, count=2),
+        of(3, 17.5, spurious=True),
+        of(4, 5.0, status=Status.DEGENERATE),
+        of(5, math.nan),
+    )
+    selection = Selection(candidates, "bic", key=0)
+    assert [each.flags for each in candidates] == [(), ("unreplicated",), ("spurious",), ("degenerate",), ()]
+    assert [each.n_components for each in selection.ranked()] == [2, 1]
+    assert "17.5" not in str(selection)
+    assert "Fewer than 3 starts reached" in selection._repr_html_()
+    with pytest.raises(emjax.FitError, match="no candidate has a BIC"):
+        Selection(candidates[2:], "bic").best()
+
+
+def test_what_is_swept():
+    def names(x, **options):
+        given = {"family": "normal", "n_components": 2, "covariance": None, "weights": None, "labels": None}
+        groups = groups_of(x, **{**given, "prior": None, **options})
+        return [each.name for each in groups]
+
+    two, one = np.random.default_rng(0).normal(size=(30, 2)), np.random.default_rng(0).normal(size=30)
+    assert set(names(two)) == {"full", "tied", "diag", "spherical"} == set(names(two, covariance="all"))
+    assert names(two, covariance=["full", "tied"]) == ["full", "tied"]
+    assert names(two, family=emjax.Normal("diag")) == ["diag"]
+    # Of one feature there are two models.
+    assert len(names(one)) == 2
+    assert names(two, family=["normal", "student_t"], covariance="full") == ["normal full", "student_t full"]
+    with pytest.raises(emjax.ConfigError, match="densities are of different kinds"):
+        names(np.abs(np.round(two)), family=["normal", "poisson"])
+    with pytest.raises(emjax.ConfigError, match="did you mean 'spherical'"):
+        names(two, covariance="sphericl")
+    with pytest.raises(emjax.ConfigError, match="n_components = 0"):
+        names(two, n_components=range(3))
+    with pytest.raises(emjax.ConfigError, match="n_components is empty"):
+        names(two, n_components=[])
+    with pytest.raises(emjax.ConfigError, match="criterion='bica'"):
+        emjax.select(two, criterion="bica")
+    with pytest.raises(emjax.DataError, match=r"NaN|infinite"):
+        names(np.array([1.0, np.inf]))
