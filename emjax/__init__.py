@@ -118,8 +118,8 @@ __all__ = [
     "plots",
     "program",
     "sample",
-    "selection",
     "select",
+    "selection",
     "to_numpyro",
 ]
 
