@@ -459,13 +459,14 @@ class Fit(Stored, Pictured):
             ),
         )
 
-    def intervals(
-        self, level: float = 0.9, method: str = "information", *, of: Any = None, bounded: bool = True
-    ) -> Intervals:
-        """Standard errors and confidence intervals of the estimates; see `emjax.uncertainty.intervals`."""
+    def intervals(self, level: float = 0.9, method: str = "information", **options: Any) -> Intervals:
+        """Standard errors and confidence intervals of the estimates, by seven methods.
+
+        ``of``, ``bounded``, ``n_replicates``, ``key``, ``alpha`` and ``progress``: see `emjax.uncertainty.intervals`.
+        """
         from emjax.uncertainty import intervals
 
-        return intervals(self, level=level, method=method, of=of, bounded=bounded)
+        return intervals(self, level=level, method=method, **options)
 
     def _evaluate(self, function: Any, samples: Samples) -> np.ndarray:
         with computing():

@@ -244,8 +244,14 @@ class _Many:
 
     def _pass(self, queue: Iterator[Group], *, go_on: bool) -> None:
         settings, mixture = self._settings, self._tasks[0].mixture.likelihood
-        sizes = {"n_slots": self._n_slots, "n_places": self._n_places}
-        tile = Tile(mixture, settings.shared_options(), settings.method, go_on=go_on, **sizes)
+        tile = Tile(
+            mixture,
+            settings.shared_options(),
+            settings.method,
+            n_slots=self._n_slots,
+            n_places=self._n_places,
+            go_on=go_on,
+        )
         for finished in tile.run(queue, max_iter=settings.max_iter):
             one, starts = finished.group.owner
             one.keep(finished, starts[finished.starts])

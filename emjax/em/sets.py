@@ -1,9 +1,11 @@
-"""The E-step of many starts on several data sets: lanes in equal groups, one group to a data set.
+"""The E-step of many starts on several data sets, or on several weightings of one: lanes in equal groups, one to each.
 
 `emjax.em.many` iterates starts of different data sets in one program. Everything but the E-step is a matter of one lane
 and its numbers, whatever data it belongs to; only here lanes and their data meet. A `Blocks` of several data sets has
 ``x (n_sets, n_blocks, d, block)`` and ``weights (n_sets, n_blocks, block)``; ``total_weight`` is one number, since all
-data sets have the same shape. Lanes lead with ``n_sets * lanes_per_set``, those of a data set side by side.
+data sets have the same shape. Lanes lead with ``n_sets * lanes_per_set``, those of a data set side by side. Where data
+sets differ in weights alone (replicates of a bootstrap), ``x (n_blocks, d, block)`` is there once, and so are the
+sufficient statistics of its rows.
 """
 
 from __future__ import annotations
@@ -23,29 +25,29 @@ from emjax.mixture import Mixture, MixtureParams, Prior
 
 
 def are_several(data: Blocks) -> bool:
-    """Whether the blocks are those of several data sets."""
-    return bool(np.ndim(data.x) == 4)
+    """Whether the blocks are those of several data sets, or of several weightings of one."""
+    return bool(np.ndim(data.weights) == 3)
 
 
 def one_of(data: Blocks) -> Blocks:
     """The first data set, from which lanes may read what all have in common: shapes, precision, form, total weight."""
-    return _own(data, *jax.tree.map(lambda leaf: leaf[0], rows_of(data))) if are_several(data) else data
+    if not are_several(data):
+        return data
+    own = own_of(data, share_rows=np.ndim(data.x) == 3)
+    return dataclasses.replace(data, **jax.tree.map(lambda leaf: leaf[0], own))
 
 
-def rows_of(data: Blocks) -> tuple[Any, Any, Any]:
-    """What of the blocks differs from data set to data set."""
-    return data.rows, data.weights, data.excess
-
-
-def _own(data: Blocks, rows: Any, weights: Any, excess: Any) -> Blocks:
-    return dataclasses.replace(data, rows=rows, weights=weights, excess=excess)
+def own_of(data: Blocks, *, share_rows: bool) -> dict[str, Any]:
+    """What of the blocks differs from data set to data set, by name."""
+    weights = {"weights": data.weights}
+    return weights if share_rows else {"rows": data.rows, "excess": data.excess, **weights}
 
 
 def lane_prior(prior: Prior | None, data: Blocks, n_lanes: int) -> tuple[Prior | None, int | None]:
     """The prior as `jax.vmap` over lanes takes it, with its axis: one a data set where there are several."""
     if prior is None or not are_several(data):
         return prior, None
-    return jax.tree.map(lambda leaf: jnp.repeat(leaf, n_lanes // data.x.shape[0], axis=0), prior), 0
+    return jax.tree.map(lambda leaf: jnp.repeat(leaf, n_lanes // data.weights.shape[0], axis=0), prior), 0
 
 
 def expectations(mixture: Mixture, params: MixtureParams, data: Blocks, runs: AnyArray) -> Statistics:
@@ -56,20 +58,26 @@ def expectations(mixture: Mixture, params: MixtureParams, data: Blocks, runs: An
     """
     if not are_several(data):
         return jax.vmap(functools.partial(expectation, mixture, data=data))(params)
-    n_sets = data.x.shape[0]
+    n_sets, share_rows = data.weights.shape[0], np.ndim(data.x) == 3
 
     def grouped(leaf: Any) -> Any:
         return leaf.reshape(n_sets, -1, *leaf.shape[1:])
 
-    def of_set(given: tuple[MixtureParams, Any, tuple[Any, Any, Any]]) -> Statistics:
-        params, runs, rows = given
-        taken = jax.vmap(functools.partial(expectation, mixture, data=_own(data, *rows)))
-        shapes = jax.eval_shape(taken, params)
-        return jax.lax.cond(
-            jnp.any(runs), taken, lambda _: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes), params
-        )
+    def taken(params: MixtureParams, own: dict[str, Any]) -> Statistics:
+        return jax.vmap(functools.partial(expectation, mixture, data=dataclasses.replace(data, **own)))(params)
 
-    together = jax.tree.map(grouped, params), grouped(runs), rows_of(data)
-    on_cpu = jax.default_backend() == "cpu"
-    statistics = jax.lax.map(of_set, together) if on_cpu else jax.vmap(of_set)(together)
+    def of_set(given: tuple[MixtureParams, Any, dict[str, Any]]) -> Statistics:
+        params, runs, own = given
+        shapes = jax.eval_shape(taken, params, own)
+        nothing = lambda *_: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)  # noqa: E731
+        return jax.lax.cond(jnp.any(runs), taken, nothing, params, own)
+
+    own = own_of(data, share_rows=share_rows)
+    together = jax.tree.map(grouped, params), grouped(runs), own
+    if share_rows:
+        # One matrix product with the statistics of the rows for all of them.
+        statistics = jax.vmap(taken)(together[0], own)
+    else:
+        on_cpu = jax.default_backend() == "cpu"
+        statistics = jax.lax.map(of_set, together) if on_cpu else jax.vmap(of_set)(together)
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), statistics)

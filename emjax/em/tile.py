@@ -19,7 +19,7 @@ import numpy as np
 from emjax.em.accelerate import Accelerated
 from emjax.em.blocks import Blocks
 from emjax.em.loop import Plain
-from emjax.em.sets import rows_of
+from emjax.em.sets import own_of
 from emjax.em.state import CONVERGED, RUNNING, EMState, Options, Program
 from emjax.mixture import Mixture, Prior
 
@@ -72,12 +72,23 @@ class Tile:
         The number of slots, and of places on each.
     go_on
         Whether those who come bring states with them, not parameters.
+    share_rows
+        Whether the data sets are weightings of one, so that its rows are held once.
     """
 
     def __init__(
-        self, mixture: Mixture, options: Options, method: str, *, n_slots: int, n_places: int, go_on: bool
+        self,
+        mixture: Mixture,
+        options: Options,
+        method: str,
+        *,
+        n_slots: int,
+        n_places: int,
+        go_on: bool = False,
+        share_rows: bool = False,
     ) -> None:
         self._mixture, self._options, self._method, self._go_on = mixture, options, method, go_on
+        self._share_rows = share_rows
         self._n_places = n_places
         self._in_slots: list[Group | None] = [None] * n_slots
         self._next = np.zeros(n_slots, int)
@@ -129,12 +140,12 @@ class Tile:
     def _take(self, slot: int, group: Group) -> None:
         """A data set takes a slot."""
         self._next[slot] = 0
-        data = *rows_of(group.blocks), group.prior
+        data = own_of(group.blocks, share_rows=self._share_rows), group.prior
         if self._data is None:
             # Slots that are still empty hold the first data set: numbers there are ordinary, and nobody reads them.
-            rows, weights, excess, self._prior = jax.tree.map(lambda leaf: np.stack([leaf] * len(self._in_slots)), data)
-            self._data = dataclasses.replace(group.blocks, rows=rows, weights=weights, excess=excess)
-        _write((*rows_of(self._data), self._prior), slot, data)
+            own, self._prior = jax.tree.map(lambda leaf: np.stack([leaf] * len(self._in_slots)), data)
+            self._data = dataclasses.replace(group.blocks, **own)
+        _write((own_of(self._data, share_rows=self._share_rows), self._prior), slot, data)
 
     def _begin(self, taken: np.ndarray) -> None:
         """The states of those who have just taken these places."""

@@ -1,6 +1,7 @@
 """Standard errors and confidence intervals of EM estimates."""
 
-from emjax.uncertainty.information import intervals
+from emjax.uncertainty.methods import METHODS, intervals
+from emjax.uncertainty.replicates import Replicates
 from emjax.uncertainty.results import IntervalRow, Intervals
 
-__all__ = ["IntervalRow", "Intervals", "intervals"]
+__all__ = ["METHODS", "IntervalRow", "Intervals", "Replicates", "intervals"]

@@ -35,22 +35,20 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import ndtri
 
-from emjax.bounds import one_of, share
 from emjax.em.blocks import Blocks, make_blocks
-from emjax.em.memory import check_hessians
 from emjax.em.rows import Rows
 from emjax.em.step import log_likelihood
+from emjax.families.coordinates import Coordinates
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.scope import computing
-from emjax.uncertainty.limits import too_large
+from emjax.uncertainty.links import symmetric
 from emjax.uncertainty.quantities import Quantities, named_quantities, quantities_of
 from emjax.uncertainty.results import IntervalRow, Intervals, IntervalStatus
 from emjax.uncertainty.scores import spread_of_scores
 
-METHODS = ("information", "sandwich")
 SPACE = "unconstrained (log-ratios of weights, means, log-Cholesky or log rates), standard frame"
 _FARTHEST = 0.01  # standard errors from the optimum at which its curvature may still be read
 MOST_SHIFT = 0.25
@@ -65,58 +63,26 @@ _DIFFERENCE = 1e-5  # of free coordinates, where a density has no second derivat
 _COLUMNS_AT_ONCE = 8  # columns of the Hessian that are differentiated side by side: bounds the memory
 
 
-def intervals(
-    fit: Fit, *, level: float = 0.9, method: str = "information", of: Any = None, bounded: bool = True
-) -> Intervals:
-    r"""Standard errors :math:`\sqrt{\mathrm{diag}(J C J')}` and intervals of a fit.
-
-    :math:`J` is the Jacobian of the reported numbers and :math:`C` the covariance of the estimate: :math:`I^{-1}` with
-    the observed information :math:`I` of the log-likelihood (plus log prior for a MAP estimate), or the sandwich
-    :math:`I^{-1} M I^{-1}` with the spread :math:`M` of the data's own scores, which holds where the data come from
-    another law than the model, too, and is the less sure of the two where they do not (`emjax.uncertainty.scores`).
-
-    Parameters
-    ----------
-    fit
-        A fit; its own data are used.
-    level
-        Coverage in (0, 1), 0.9 by default.
-    method
-        ``"information"`` or ``"sandwich"``.
-    of
-        In place of the parameters a function of them, such as ``lambda params: params.mean[1] - params.mean[0]``, or
-        several by name, ``{"gap": function}``; each returns a number or an array, by jax.numpy. The interval is
-        symmetric about its value.
-    bounded
-        Whether problems above the limits of `emjax.uncertainty.limits` (2000 parameters, or a few minutes of work for
-        many rows) get no intervals, with the status ``left_out``; computed whatever it takes with False.
-
-    Raises
-    ------
-    ValueError
-        If ``level`` or ``method`` is out of range.
-    TypeError
-        If ``of`` is no function, or none that JAX can differentiate.
-    DataError
-        If the matrices of all parameters do not fit the memory.
-    """
-    share("level", level)
-    one_of("method", method, METHODS)
-    if bounded and (why := too_large(fit.mixture, fit.data.shape)):
-        if of is not None:
-            raise ValueError(f"no intervals of a function: {why}; bounded=False computes them all the same")
-        return left_out(fit, level, why)
-    check_hessians(fit.mixture, fit.data.shape[1], what="the intervals")
+def by_information(fit: Fit, level: float, method: str, of: Any = None) -> Intervals:
+    """Intervals by the observed information or by the sandwich; see `emjax.uncertainty.intervals`."""
     make_room()
     with computing():
         given = problem_of(fit)
-        found = [np.asarray(each) for each in _program(fit)(fit.mixture.likelihood, *given)]
+        program = _derivatives_of_few if are_few(fit) else _derivatives
+        found = [np.asarray(each) for each in program(fit.mixture.likelihood, *given)]
         scores = np.asarray(spread_of_scores(fit.mixture.likelihood, *given[:2])) if method == "sandwich" else None
         numbers = None if of is None else quantities_of(fit, given[0], given[3], of)
         return from_derivatives(fit, level, *found, scores=scores, numbers=numbers)
 
 
-def left_out(fit: Fit, level: float, why: str = "") -> Intervals:
+def left_out(
+    fit: Fit,
+    level: float,
+    why: str = "",
+    *,
+    method: str = "information",
+    status: IntervalStatus = IntervalStatus.LEFT_OUT,
+) -> Intervals:
     """The estimates of a fit without any standard errors; ``why`` where they were not simply not asked for."""
     with computing():
         named = {name: np.asarray(value) for name, value in fit.mixture.named_parameters(fit.params).items()}
@@ -127,9 +93,7 @@ def left_out(fit: Fit, level: float, why: str = "") -> Intervals:
     )
     # Of so many numbers the matrix might not fit.
     nothing = np.empty((0, 0))
-    return Intervals(
-        level, "information", SPACE, IntervalStatus.LEFT_OUT, tuple(rows), nothing, detail=why, parameters=chosen
-    )
+    return Intervals(level, method, SPACE, status, tuple(rows), nothing, detail=why, parameters=chosen)
 
 
 def problem_of(fit: Fit, *, spread: bool = True) -> tuple[MixtureParams, Blocks, Prior | None, Frame]:
@@ -177,28 +141,42 @@ def derivatives(
     mixture: Mixture, params: MixtureParams, data: Blocks, prior: Prior | None, frame: Frame
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Information and gradient, Jacobian and values of all named parameters in data units, flattened, and the shift."""
-    coordinates = mixture.coordinates(mixture.family.n_features(params))
+    objective, coordinates = free_objective(mixture, params, data, prior)
     flat = coordinates.flat(params)
-
-    def objective(flat: Float[Array, " p"]) -> Float[Array, ""]:
-        lane = coordinates.params(flat)
-        value = log_likelihood(mixture, lane, data)
-        return value if prior is None else value + mixture.log_prior(lane, prior)
 
     def reported(flat: Float[Array, " p"]) -> Float[Array, " m"]:
         named = mixture.named_parameters(mixture.from_frame(coordinates.params(flat), frame))
         return jnp.concatenate([jnp.ravel(value) for value in named.values()])
 
     gradient = jax.grad(objective)
+    hessian = hessian_at(gradient, flat, smooth=mixture.family.smooth)
+    at_top, shift = _third_order_shift(gradient, flat, -hessian)
+    return -hessian, at_top, jax.jacfwd(reported)(flat), reported(flat), shift
+
+
+def free_objective(
+    mixture: Mixture, params: MixtureParams, data: Blocks, prior: Prior | None
+) -> tuple[Callable[[Array], Array], Coordinates]:
+    """What EM maximises, as a function of free coordinates, and these; ``params`` tell their shapes."""
+    coordinates = mixture.coordinates(mixture.family.n_features(params))
+
+    def objective(flat: Float[Array, " p"]) -> Float[Array, ""]:
+        lane = coordinates.params(flat)
+        value = log_likelihood(mixture, lane, data)
+        return value if prior is None else value + mixture.log_prior(lane, prior)
+
+    return objective, coordinates
+
+
+def hessian_at(gradient: Callable[[Array], Array], flat: Float[Array, " p"], *, smooth: bool) -> Float[Array, "p p"]:
+    """The Hessian, some columns side by side; by differences of the gradient where a density is not ``smooth``."""
 
     def column(direction: Float[Array, " p"]) -> Float[Array, " p"]:
-        if mixture.family.smooth:
+        if smooth:
             return jax.jvp(gradient, (flat,), (direction,))[1]
         return (gradient(flat + _DIFFERENCE * direction) - gradient(flat - _DIFFERENCE * direction)) / (2 * _DIFFERENCE)
 
-    hessian = _side_by_side(column, jnp.eye(flat.size, dtype=flat.dtype))
-    at_top, shift = _third_order_shift(gradient, flat, -hessian)
-    return -hessian, at_top, jax.jacfwd(reported)(flat), reported(flat), shift
+    return _side_by_side(column, jnp.eye(flat.size, dtype=flat.dtype))
 
 
 def _side_by_side(function: Callable[[Array], Array], rows: Float[Array, "m p"]) -> Float[Array, "m p"]:
@@ -231,21 +209,23 @@ def _third_order_shift(
     return bent[0], jnp.sqrt(jnp.mean((root.T @ curvature) ** 2)) / 2
 
 
+QUICKLY_COMPILED: dict[str, bool | int] = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+}
+"""A program of derivatives compiles in three quarters of the time with these, and takes four times as long to run."""
+
 _derivatives = jax.jit(derivatives, static_argnums=0)
-_derivatives_of_few = jax.jit(
-    derivatives,
-    static_argnums=0,
-    compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
-)
-"""The same program in three quarters of the time to compile, which takes four times as long to run."""
+_derivatives_of_few = jax.jit(derivatives, static_argnums=0, compiler_options=QUICKLY_COMPILED)
 
 _FEW = 10_000
 """Up to so many numbers of all components (rows times components times features) compiling is what takes time."""
 
 
-def _program(fit: Fit) -> Callable[..., Any]:
+def are_few(fit: Fit) -> bool:
+    """Whether the data are so few that the time to compile counts, and not the time to run."""
     n_numbers = math.prod(fit.data.shape) * fit.mixture.n_components
-    return _derivatives_of_few if n_numbers <= _FEW and jax.default_backend() == "cpu" else _derivatives
+    return n_numbers <= _FEW and jax.default_backend() == "cpu"
 
 
 def _invert(
@@ -273,31 +253,15 @@ def _invert(
     return IntervalStatus.OK, moved @ scores @ moved.T
 
 
-_LINKS: dict[str, tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]] = {
-    # name: (to the scale, back, derivative of the scale at the estimate)
-    "identity": (lambda v: v, lambda t: t, lambda v: np.ones_like(v)),
-    "log": (np.log, np.exp, lambda v: 1.0 / v),
-    "logit": (
-        lambda v: np.log(v) - np.log1p(-v),
-        lambda t: 1.0 / (1.0 + np.exp(-t)),
-        lambda v: 1.0 / (v * (1.0 - v)),
-    ),
-    "atanh": (np.arctanh, np.tanh, lambda v: 1.0 / (1.0 - v * v)),
-}
-
-
 def _rows(numbers: Quantities, covariance: np.ndarray, level: float) -> tuple[IntervalRow, ...]:
     half_width = float(ndtri(0.5 + level / 2))
     rows = []
-    for parameter, estimate, variance in zip(
-        numbers.parameters, numbers.estimates, np.diagonal(covariance), strict=True
+    for parameter, link, estimate, variance in zip(
+        numbers.parameters, numbers.links, numbers.estimates, np.diagonal(covariance), strict=True
     ):
         se = float(np.sqrt(variance))
         # The weight of a single component is known to be one: nothing to estimate and no logit.
-        link = "identity" if se == 0 else numbers.links[parameter.variable]
-        forward, back, slope = _LINKS[link]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            centre, reach = forward(estimate), half_width * se * slope(estimate)
-            lower, upper = back(centre - reach), back(centre + reach)
+        link = "identity" if se == 0 else link
+        lower, upper = symmetric(link, estimate, half_width * se)
         rows.append(IntervalRow(parameter.name, float(estimate), se, float(lower), float(upper), link))
     return tuple(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,28 +13,107 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.families.frame import Frame
-from emjax.mixture import MixtureParams
+from emjax.mixture import Mixture, MixtureParams
 from emjax.naming import ScalarParameter, scalar_parameters
 from emjax.result import Fit
+from emjax.uncertainty.links import TRACED
+
+_AT_ONCE = 64
+"""Sets of parameters that are read side by side."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """Which numbers are read off parameters: hashable, so that programs can be made for it.
+
+    Attributes
+    ----------
+    parameters
+        Their names, and where they belong.
+    links
+        The scale on which the intervals of each are made.
+    places
+        Where each lies in the concatenation of all arrays.
+    functions
+        What makes these arrays, by name; the mixture's named parameters where there are none.
+    """
+
+    parameters: tuple[ScalarParameter, ...]
+    links: tuple[str, ...]
+    places: tuple[int, ...]
+    functions: tuple[tuple[str, Callable[[MixtureParams], Any]], ...] = ()
+
+    def numbers(self, mixture: Mixture, params: MixtureParams) -> Float[Array, " m"]:
+        """All numbers at parameters in the data's units."""
+        named = {name: function(params) for name, function in self.functions} or mixture.named_parameters(params)
+        values = jnp.concatenate([jnp.ravel(jnp.asarray(value, float)) for value in named.values()])
+        return values[np.array(self.places)]
+
+    def scaled(self, mixture: Mixture, params: MixtureParams) -> Float[Array, " m"]:
+        """The same on the scales of their intervals."""
+        values = self.numbers(mixture, params)
+        return jnp.stack([TRACED[link](value) for link, value in zip(self.links, values, strict=True)])
+
+
+def reading_of(fit: Fit, of: Any = None) -> Reading:
+    """How the numbers of a fit are read that people read, or functions of its parameters.
+
+    Raises
+    ------
+    TypeError
+        If ``of`` is neither a function nor a mapping of such.
+    """
+    if of is None:
+        named = fit.mixture.named_parameters(fit.params)
+        chosen, links = fit.mixture.scalars(named, fit.feature_names), _links(fit)
+        places = tuple(map(int, _places(named, chosen)))
+        return Reading(chosen, tuple(links[one.variable] for one in chosen), places)
+    functions = _named(of)
+    found = {name: jnp.asarray(function(fit.params), float) for name, function in functions.items()}
+    chosen = scalar_parameters(found, fit.feature_names, own_axes=dict.fromkeys(found, True))
+    return Reading(chosen, ("identity",) * len(chosen), tuple(range(len(chosen))), tuple(functions.items()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Values:
+    """Numbers, their values at an estimate ``(m,)`` and at many others ``(n, m)``."""
+
+    reading: Reading
+    estimates: np.ndarray
+    of_each: np.ndarray
+
+
+def values_of(fit: Fit, params: MixtureParams, of: Any = None) -> Values:
+    """What people read of a fit, or functions of the parameters, at its estimate and at many others.
+
+    ``params`` are in the data's units and lead with ``n``.
+    """
+    reading, mixture = reading_of(fit, of), fit.mixture.likelihood
+    one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], fit.params)
+    estimates, of_each = (np.asarray(_read(mixture, reading, each)) for each in (one, params))
+    return Values(reading, estimates[0], of_each)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _read(mixture: Mixture, reading: Reading, params: MixtureParams) -> Float[Array, "n m"]:
+    return jax.lax.map(lambda one: reading.numbers(mixture, one), params, batch_size=_AT_ONCE)
 
 
 @dataclasses.dataclass(frozen=True)
 class Quantities:
-    """Numbers, their values, their Jacobian in the free coordinates, and by variable the scale of their intervals."""
+    """Numbers, their values, and their Jacobian in the free coordinates."""
 
     parameters: tuple[ScalarParameter, ...]
+    links: tuple[str, ...]
     estimates: np.ndarray
     jacobian: np.ndarray
-    links: Mapping[str, str]
 
 
 def named_quantities(fit: Fit, estimates: np.ndarray, jacobian: np.ndarray) -> Quantities:
     """Those that people read, from the values and the Jacobian of all named arrays one after the other."""
-    family, named = fit.mixture.family, fit.mixture.named_parameters(fit.params)
-    chosen = fit.mixture.scalars(named, fit.feature_names)
-    places = _places(named, chosen)
-    own = {name: family.reading(name).domain.link for name in named if name != "weights"}
-    return Quantities(chosen, estimates[places], jacobian[places], {"weights": "logit", **own})
+    reading = reading_of(fit)
+    places = np.array(reading.places)
+    return Quantities(reading.parameters, reading.links, estimates[places], jacobian[places])
 
 
 def quantities_of(fit: Fit, params: MixtureParams, frame: Frame, of: Any) -> Quantities:
@@ -44,23 +124,24 @@ def quantities_of(fit: Fit, params: MixtureParams, frame: Frame, of: Any) -> Qua
     TypeError
         If ``of`` is neither a function nor a mapping of such, or is none that JAX can differentiate.
     """
-    functions = _named(of)
-    mixture = fit.mixture.likelihood
+    reading, mixture = reading_of(fit, of), fit.mixture.likelihood
     coordinates = mixture.coordinates(mixture.family.n_features(params))
 
-    def values(flat: Float[Array, " p"]) -> dict[str, Array]:
-        at = mixture.from_frame(coordinates.params(flat), frame)
-        return {name: jnp.asarray(function(at), float) for name, function in functions.items()}
+    def values(flat: Float[Array, " p"]) -> Float[Array, " m"]:
+        return reading.numbers(mixture, mixture.from_frame(coordinates.params(flat), frame))
 
     flat = coordinates.flat(jax.tree.map(jnp.asarray, params))
     try:
         found, slopes = values(flat), jax.jacfwd(values)(flat)
     except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
         raise TypeError(f"of cannot be differentiated ({type(error).__name__}): write it with jax.numpy") from None
-    chosen = scalar_parameters(found, fit.feature_names, own_axes=dict.fromkeys(found, True))
-    estimates = np.concatenate([np.ravel(found[name]) for name in found])
-    jacobian = np.concatenate([np.reshape(slopes[name], (-1, flat.size)) for name in found])
-    return Quantities(chosen, estimates, jacobian, dict.fromkeys(found, "identity"))
+    return Quantities(reading.parameters, reading.links, np.asarray(found), np.asarray(slopes))
+
+
+def _links(fit: Fit) -> dict[str, str]:
+    """The scale on which each variable's intervals are made."""
+    family, named = fit.mixture.family, fit.mixture.named_parameters(fit.params)
+    return {"weights": "logit", **{name: family.reading(name).domain.link for name in named if name != "weights"}}
 
 
 def _named(of: Any) -> dict[str, Callable[[MixtureParams], Any]]:

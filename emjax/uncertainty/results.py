@@ -12,6 +12,7 @@ import numpy as np
 from emjax.naming import ScalarParameter, parameter_frame
 from emjax.shown import Card, Pictured, Shown
 from emjax.table import Table, of_number
+from emjax.uncertainty.replicates import Replicates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,7 @@ class IntervalStatus(enum.StrEnum):
     ROUGH = "rough"
     NOT_AT_OPTIMUM = "not_at_optimum"
     SINGULAR = "singular"
+    FAILED = "failed"
     LEFT_OUT = "left_out"
 
     @property
@@ -42,20 +44,24 @@ class IntervalStatus(enum.StrEnum):
                 "intervals, more rows or fewer components."
             ),
             IntervalStatus.NOT_AT_OPTIMUM: (
-                "EM stopped before its optimum, so the curvature there is not that of an optimum; standard errors "
-                "are withheld."
+                "EM did not end in a regular optimum, so neither the curvature there nor replicates from there say "
+                "anything; standard errors are withheld."
             ),
             IntervalStatus.SINGULAR: (
-                "The information is not positive definite: the data do not identify every parameter; standard errors "
-                "are withheld."
+                "The data do not identify every parameter (the information is not positive definite, or two components "
+                "are equal); standard errors are withheld."
             ),
+            IntervalStatus.FAILED: "Too few replicates ended in a regular optimum; standard errors are withheld.",
             IntervalStatus.LEFT_OUT: "Intervals were not asked for.",
         }[self]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class IntervalRow(Shown):
-    """One number: its estimate, standard error and interval; ``scale`` names where the interval is symmetric."""
+    """One number: its estimate, standard error and interval.
+
+    ``scale`` names where the interval is symmetric; ``note`` says what is to be known of this number alone.
+    """
 
     name: str
     estimate: float
@@ -63,6 +69,7 @@ class IntervalRow(Shown):
     lower: float
     upper: float
     scale: str
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -76,18 +83,22 @@ class Intervals(Pictured):
     space
         The space in which the information was taken.
     status
-        ``ok``; ``rough`` where the normal approximation does not hold, so that real coverage is below ``level``;
-        ``not_at_optimum``, ``singular`` or ``left_out`` (not asked for, or above the limits of
-        `emjax.uncertainty.limits`), where ``se``, ``lower`` and ``upper`` are NaN. ``message`` says it in words.
+        ``ok``; ``rough`` where real coverage is below ``level`` (the normal approximation does not hold, or many
+        replicates were left out); ``not_at_optimum``, ``singular``, ``failed`` (too few replicates) or ``left_out``
+        (not asked for, or above the limits of `emjax.uncertainty.limits`), where ``se``, ``lower`` and ``upper`` are
+        NaN. ``message`` says it in words.
     rows
         One `IntervalRow` per number.
     covariance
-        Asymptotic covariance of the numbers of ``rows``, ``(n_rows, n_rows)``; ``(0, 0)`` where left out.
+        Covariance of the numbers of ``rows``, ``(n_rows, n_rows)``: asymptotic, or of the replicates; ``(0, 0)`` where
+        there is none.
     shift
         The third-order shift, in standard errors, by which ``rough`` is judged (up to `MOST_SHIFT` of
         `emjax.uncertainty.information`); NaN where there are none.
     parameters
         Where the numbers of ``rows`` belong: variable, component and features.
+    replicates
+        EM's estimates from resampled data, where the method makes such; else ``None``.
     """
 
     level: float
@@ -99,6 +110,7 @@ class Intervals(Pictured):
     shift: float = float("nan")
     detail: str = dataclasses.field(default="", repr=False)
     parameters: tuple[ScalarParameter, ...] = dataclasses.field(default=(), repr=False)
+    replicates: Replicates | None = dataclasses.field(default=None, repr=False)
 
     def to_frame(self) -> pd.DataFrame:
         """The rows as a pandas data frame, the columns those of `Fit.to_frame` with a ``level``.
@@ -122,13 +134,14 @@ class Intervals(Pictured):
         yield "level", self.level
         yield "method", self.method
         yield "status", self.status
-        yield "shift", self.shift
+        yield "replicates", self.replicates
         yield "rows", self.rows
 
     def _card(self) -> Card:
         return Card(
             f"{self.level:.0%} intervals of {len(self.rows)} numbers: {self.status.value}",
-            alerts=() if self.status is IntervalStatus.OK else (self.status.message,),
+            alerts=() if self.status is IntervalStatus.OK else (self.message,),
+            lines=() if self.replicates is None else (f"{self.method}: {self.replicates.words}.",),
             table=self._table(),
             rest="see .rows",
         )

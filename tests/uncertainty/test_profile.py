@@ -1,0 +1,83 @@
+"""The profile likelihood: against closed forms, and against maxima that SciPy found under the constraint."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.special
+import scipy.stats
+
+import emjax
+from emjax.uncertainty.results import IntervalStatus
+
+RNG = np.random.default_rng(4)
+Z = float(scipy.stats.norm.ppf(0.95))
+
+
+def ends_of(row):
+    return row.lower, row.upper
+
+
+def roots(fall, estimate, low, high):
+    return scipy.optimize.brentq(fall, low, estimate), scipy.optimize.brentq(fall, estimate, high)
+
+
+def test_one_normal_has_its_closed_forms():
+    x = RNG.normal(3.0, 2.0, 12)
+    n, mean, s = len(x), x.mean(), x.std()
+    found = emjax.fit(emjax.Mixture(emjax.Normal(), 1), x, key=0, tol=1e-10).intervals(method="profile")
+    # The scale that is best at another mean has the square s^2 + (mean - m)^2.
+    reach = s * np.sqrt(np.expm1(Z**2 / n))
+    assert ends_of(found["mean[0, x]"]) == pytest.approx((mean - reach, mean + reach), rel=1e-6)
+    ends = roots(lambda t: 2 * n * (np.log(t / s) + (s / t) ** 2 / 2 - 0.5) - Z**2, s, s / 4, 4 * s)
+    assert ends_of(found["scale[0, x]"]) == pytest.approx(ends, rel=1e-6)
+    assert ends_of(found["weights[0]"]) == (1.0, 1.0)
+
+
+def test_counts_of_deaths_fall_as_far_as_the_level_allows_at_every_end():
+    deaths = emjax.datasets.load("deaths")
+    x, weights = np.unique(deaths.values, return_counts=True)
+    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, weights=weights, key=0, tol=1e-10)
+    found = fit.intervals(method="profile")
+    assert found.status is IntervalStatus.OK
+
+    def log_likelihood(share, first, second):
+        one, other = (scipy.stats.poisson.logpmf(x, rate) for rate in (first, second))
+        return weights @ np.logaddexp(np.log(share) + one, np.log1p(-share) + other)
+
+    def best_at(held, value):
+        def lost(free):
+            numbers = list(np.insert(free, held, [scipy.special.logit(value) if held == 0 else np.log(value)]))
+            return -log_likelihood(scipy.special.expit(numbers[0]), *np.exp(numbers[1:]))
+
+        own = [scipy.special.logit(fit.params.weights[0]), *np.log(fit.params.rate[:, 0])]
+        options = {"xatol": 1e-9, "fatol": 1e-11, "maxiter": 4000}
+        return -scipy.optimize.minimize(lost, np.delete(own, held), method="Nelder-Mead", options=options).fun
+
+    top = log_likelihood(fit.params.weights[0], *fit.params.rate[:, 0])
+    for held, name in enumerate(["weights[0]", "rate[0, x]", "rate[1, x]"]):
+        row = found[name]
+        for end in (row.lower, row.upper):
+            assert 2 * (top - best_at(held, end)) == pytest.approx(Z**2, abs=1e-5)
+    # It follows the skewness: the smaller rate may be much smaller, and the weight of it much larger.
+    smaller = found["rate[0, x]"]
+    assert smaller.estimate - smaller.lower > smaller.upper - smaller.estimate
+
+
+def test_it_is_the_same_in_any_coordinates():
+    x = np.r_[RNG.poisson(2.0, 60), RNG.poisson(9.0, 40)].astype(float)
+    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, key=0, tol=1e-10)
+    own = fit.intervals(method="profile")["rate[1, x]"]
+    square = fit.intervals(method="profile", of=lambda params: params.rate[1, 0] ** 2)["of"]
+    assert (square.lower**0.5, square.upper**0.5) == pytest.approx(ends_of(own), rel=1e-6)
+
+
+def test_an_open_end_is_the_border_of_the_range_with_a_word():
+    # Fifteen counts that one Poisson law explains as well: the likelihood hardly knows of a second component.
+    x = np.array([2, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 7, 8, 9, 12.0])
+    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, key=0)
+    found = fit.intervals(method="profile", level=0.99)
+    assert found.status is IntervalStatus.ROUGH
+    open_rows = [row for row in found.rows if row.note]
+    assert open_rows
+    assert all("open" in row.note and (row.lower == 0.0 or row.upper in (1.0, np.inf)) for row in open_rows)
+    assert "border" in found.message
