@@ -236,6 +236,7 @@ NAMES_A_FAMILY = {
     "summary.py": "mclust's word for the number of free parameters",
     "selection/candidates.py": _STRUCTURE,
     "selection/selection.py": "the same word",
+    "cli/commands/select.py": _STRUCTURE,
     "cli/options.py": _STRUCTURE,
     "experiments/config/data.py": _SIMULATION,
     "experiments/archive/documents.py": _RATE,

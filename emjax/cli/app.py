@@ -21,6 +21,7 @@ from typer.core import TyperGroup
 from emjax.cli.commands import archive
 from emjax.cli.commands import run as cli_run
 from emjax.cli.commands.report import report
+from emjax.cli.commands.select import select
 from emjax.cli.console import Console, print_error, unbroken
 from emjax.cli.exits import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, Explained
 from emjax.cli.options import Json, Quiet
@@ -89,7 +90,7 @@ def start(
 
 
 cli_run.register(app)
-for command in (report, archive.ls, archive.show, archive.diff, archive.rerun):
+for command in (select, report, archive.ls, archive.show, archive.diff, archive.rerun):
     app.command()(command)
 
 

@@ -1,0 +1,135 @@
+"""The command ``select``: which number of components, structure and family the criteria prefer."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from emjax.catalogue import DEFAULT_FAMILY
+from emjax.cli.console import Console
+from emjax.cli.exits import EXIT_INTERRUPTED, EXIT_NOT_CONVERGED, EXIT_OK
+from emjax.cli.options import Bars, Json, NoCache, Quiet, data_names, flag
+from emjax.cli.tables import terminal_table
+from emjax.errors import ConfigError
+from emjax.wording import printable
+
+if TYPE_CHECKING:
+    from emjax.selection.selection import Selection
+
+
+def _option(*names: str, metavar: str, help: str, panel: str = "Models") -> Any:
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel)
+
+
+def select(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A bundled name, a CSV, Parquet, Arrow or NumPy file, or -.",
+            autocompletion=data_names,
+            show_default=False,
+        ),
+    ],
+    components: Annotated[
+        str, _option("-k", "--components", metavar="LIST", help="Numbers of components: 1:9, 3 or 1,2,5.")
+    ] = "1:9",
+    covariance: Annotated[
+        str, _option("--covariance", metavar="LIST", help="Covariance structures: all, full or full,tied.")
+    ] = "all",
+    family: Annotated[
+        str, _option("--family", metavar="LIST", help="Families: normal, or normal,student_t.")
+    ] = DEFAULT_FAMILY,
+    criterion: Annotated[
+        str, _option("--criterion", metavar="NAME", help="What ranks: bic, aic, aicc, icl, nec.")
+    ] = "bic",
+    prior: Annotated[str, _option("--prior", metavar="NAME", help="Likelihood (none) or MAP (default).")] = "none",
+    columns: Annotated[
+        str | None, _option("--columns", metavar="TEXT", help="The columns to use, as in A,B or 0,2.", panel="Data")
+    ] = None,
+    header: Annotated[
+        bool | None, flag("--header/--no-header", help="Whether the first line holds names (found out).", panel="Data")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        _option("--weights", metavar="TEXT", help="The column that says how often rows count.", panel="Data"),
+    ] = None,
+    n_init: Annotated[int | None, _option("--n-init", metavar="N", help="Number of starts (20 and more).")] = None,
+    seed: Annotated[int, _option("--seed", metavar="N", help="Random seed.", panel="Run")] = 0,
+    csv: Annotated[bool, flag("--csv", help="The whole table as CSV on stdout.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    progress: Bars = None,
+    no_cache: NoCache = False,
+) -> int:
+    """Fit every number of components, structure and family, and rank them. Writes no folder."""
+    from emjax.bounds import one_of
+    from emjax.datasets.columns import split_columns
+
+    one_of("--prior", prior, ("none", "default"))
+    console = Console(quiet=quiet or csv, json=json, progress=progress)
+    options = {
+        "n_components": numbers_of(components),
+        "covariance": covariance if covariance == "all" else _names(covariance),
+        "family": _names(family),
+        "prior": None if prior == "none" else prior,
+        "criterion": criterion,
+        "n_init": n_init,
+        "key": seed,
+    }
+    read = {"columns": split_columns(columns) if columns else None, "header": header, "weights": weights}
+    found = _swept(console, data, read, options, cache=not no_cache)
+    if csv and not json:
+        typer.echo(found.tabulated().to_csv(), nl=False)
+    console.show(*terminal_table(found.tabulated().brief, "all with --csv or --json"))
+    models = found.to_frame().to_dict("records") if json else []
+    told = {"criterion": found.criterion, "seed": found.key, "interrupted": found.interrupted, "models": models}
+    console.document(told)
+    if found.interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_OK if found.ranked() else EXIT_NOT_CONVERGED
+
+
+def _swept(console: Console, data: str, read: dict[str, Any], options: dict[str, Any], *, cache: bool) -> "Selection":
+    """The sweep, with a bar."""
+    from emjax.datasets import load
+    from emjax.experiments.execution import runtime
+    from emjax.selection.select import select as sweep
+
+    runtime.one_line_warnings(show=not console.quiet)
+    problem = runtime.configure(cache=cache)
+    if problem is not None:
+        console.warn(problem)
+    x = load(data, **read)
+    with console.bars() as bars:
+
+        def tell(done: int, total: int, best: str) -> None:
+            bars.update("models", done, total, f"best so far: {best}" if best else "")
+
+        return sweep(x, on_progress=tell, **options)
+
+
+def _names(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def numbers_of(text: str) -> list[int]:
+    """The whole numbers of ``3``, ``1,2,5``, ``1:9`` (both ends) or a mixture of these.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of them, or holds more than a thousand.
+    """
+    wrong = ConfigError(f"-k {printable(text)[:60]}: write whole numbers, as in 3, 1,2,5 or 1:9")
+    found: list[int] = []
+    for part in _names(text):
+        ends = part.split(":")
+        if len(ends) > 2 or not all(end.strip().isdecimal() and len(end.strip()) < 8 for end in ends):
+            raise wrong
+        first, last = int(ends[0]), int(ends[-1])
+        if last < first or len(found) + last - first >= 1000:
+            raise wrong
+        found += range(first, last + 1)
+    if not found:
+        raise wrong
+    return found

@@ -1,0 +1,59 @@
+"""`emjax select`: the table, its files, and one line for what is wrong."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from emjax.cli.commands.select import numbers_of
+from emjax.errors import ConfigError
+
+ARGUMENTS = ("select", "acidity", "-k", "1:2", "--covariance", "tied", "--n-init", "4", "--criterion", "icl")
+
+
+def test_the_table_fits_a_terminal(emjax_command):
+    result = emjax_command(*ARGUMENTS)
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "2 models by ICL, 2 of them comparable:" in lines
+    assert [line.split()[:2] for line in lines if line.startswith("tied")] == [["tied", "2"], ["tied", "1"]]
+
+
+def test_csv_and_json_have_all_of_it(emjax_command):
+    rows = list(csv.DictReader(io.StringIO(emjax_command(*ARGUMENTS, "--csv").out)))
+    models = json.loads(emjax_command(*ARGUMENTS, "--json").out)
+    assert models["criterion"] == "icl"
+    assert [int(row["K"]) for row in rows] == [model["n_components"] for model in models["models"]] == [2, 1]
+    assert float(rows[0]["ICL"]) == pytest.approx(models["models"][0]["icl"])
+    assert models["models"][1]["difference"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("select",), "Missing argument 'DATA'"),
+        (("select", "faithful", "-k", "2:1"), "-k 2:1: write whole numbers"),
+        (("select", "faithful", "-k", "0:2"), "n_components = 0 is not allowed"),
+        (("select", "faithful", "--covariance", "fulll"), "did you mean 'full'?"),
+        (("select", "faithful", "--family", "weibull"), "family='weibull' is not one of"),
+        (("select", "faithful", "--criterion", "dic"), "criterion='dic' is not one of"),
+        (("select", "faithful", "--prior", "flat"), "--prior='flat' is not one of"),
+        (("select", "faithfull"), "faithful"),
+    ],
+)
+def test_one_line_for_what_is_wrong(emjax_command, arguments, expected):
+    result = emjax_command(*arguments)
+    assert result.code == 2
+    assert result.out == ""
+    assert expected in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_numbers_of_components():
+    assert numbers_of("1:3, 7,5") == [1, 2, 3, 7, 5]
+    assert numbers_of("4") == [4]
+    for wrong in ("", "a", "1:", "1:2:3", "3:1", "1:99999999", "1:5000", "-1", "1.5"):
+        with pytest.raises(ConfigError, match="write whole numbers"):
+            numbers_of(wrong)
