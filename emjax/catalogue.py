@@ -112,7 +112,7 @@ FROM_PRIOR: StartName = "prior_draws"
 STARTS_OF_DATA = tuple(kind for kind in STARTS if kind != FROM_PRIOR)
 """... and those that look at the data alone."""
 
-SamplerName = Literal["auto", "hmc", "nuts", "gibbs", "laplace"]
+SamplerName = Literal["auto", "hmc", "nuts", "gibbs", "laplace", "bootstrap"]
 """The names of the samplers, and ``auto``, which chooses one of the others."""
 
 
@@ -140,7 +140,9 @@ class SamplerEntry:
     float32
         Whether it works in that precision.
     weighted
-        Whether its draws are independent and weighted: then nothing is warmed up.
+        Whether its draws are resampled by importance weights.
+    approximate
+        Whether its draws are no posterior, however many there are.
     conjugate
         Whether it needs a conjugate prior.
     compiled_ahead
@@ -159,33 +161,43 @@ class SamplerEntry:
     library: str = "emjax"
     float32: bool = False
     weighted: bool = False
+    approximate: bool = False
     conjugate: bool = False
     compiled_ahead: bool = False
+
+    @property
+    def independent(self) -> bool:
+        """Whether its draws are independent, so that nothing is warmed up."""
+        return self.weighted or self.approximate
 
 
 SAMPLERS: dict[str, SamplerEntry] = {
     "auto": SamplerEntry(
         "the method that the posterior's modes speak for, checked afterwards, with safer ones to follow", "", "auto",
-        chains=8, warmup=200, draws=500, target_accept_prob=0.85, cost=3, float32=True, compiled_ahead=True,
+        chains=8, warmup=200, draws=500, target_accept_prob=0.85, cost=4, float32=True, compiled_ahead=True,
     ),
     "hmc": SamplerEntry(
         "whitened by the modes", "HMC", "Hamiltonian Monte Carlo, whitened by the Laplace mixture",
-        chains=8, warmup=200, draws=500, target_accept_prob=0.85, cost=2, safer=("gibbs", "nuts"),
+        chains=8, warmup=200, draws=500, target_accept_prob=0.85, cost=3, safer=("gibbs", "nuts"),
         float32=True, compiled_ahead=True,
     ),
     # A step for 0.8 is too long for the narrow end of a posterior where a component fades: chains stay out of it, their
     # standard deviations come out 3% short however long they run, and R-hat sees nothing (`docs/posterior.md`).
     "nuts": SamplerEntry(
         "NumPyro's, the reference", "NUTS", "NUTS",
-        chains=4, warmup=1000, draws=1000, target_accept_prob=0.95, cost=5, safer=("gibbs",), library="numpyro",
+        chains=4, warmup=1000, draws=1000, target_accept_prob=0.95, cost=6, safer=("gibbs",), library="numpyro",
     ),
     "gibbs": SamplerEntry(
         "data augmentation", "Gibbs", "Gibbs sampling",
-        chains=8, warmup=500, draws=1000, cost=4, float32=True, conjugate=True,
+        chains=8, warmup=500, draws=1000, cost=5, float32=True, conjugate=True,
     ),
     "laplace": SamplerEntry(
         "weighted draws around the modes", "Laplace", "Weighted draws from the Laplace mixture over the modes",
         chains=4, warmup=0, draws=1000, cost=1, safer=("hmc", "gibbs", "nuts"), weighted=True,
+    ),
+    "bootstrap": SamplerEntry(
+        "EM under random weights, an approximation", "EM's bootstrap", "The weighted likelihood bootstrap, by EM",
+        chains=4, warmup=0, draws=250, cost=2, approximate=True,
     ),
 }  # fmt: skip
 """The samplers by name."""

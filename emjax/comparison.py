@@ -180,7 +180,7 @@ class Comparison(Stored, Pictured):
 
         found = alerts.alerts_of(self)
         if any(alert.about == "labels" for alert in found):
-            table = tables.invariant_table(self.invariants, trusted=self.posterior.converged)
+            table = tables.invariant_table(self.invariants, trusted=self.posterior.usable)
         else:
             table = tables.of_comparison(self)
         said = [f"{alert.title}: {alert.text}" for alert in found]

@@ -46,7 +46,7 @@ def test_each_sampler_has_an_entry_and_a_function():
     assert set(catalogue.NAMED_SAMPLERS) == set(_RUNNERS)
     for name, entry in catalogue.SAMPLERS.items():
         assert set(entry.safer) <= set(_RUNNERS) - {name}
-        assert entry.weighted == (entry.warmup == 0)
+        assert entry.independent == (entry.warmup == 0)
     assert len({entry.cost for entry in catalogue.SAMPLERS.values()}) == len(catalogue.SAMPLERS)
 
 

@@ -70,6 +70,7 @@ class PosteriorStatus(StrEnum):
     low_energy = "low_energy"
     nonfinite = "nonfinite"
     unreliable = "unreliable"
+    approximate = "approximate"
 
     @property
     def message(self) -> str:
@@ -96,6 +97,10 @@ _MESSAGES = {
     PosteriorStatus.unreliable: (
         "The Laplace mixture is too far from the posterior for its importance weights to be believed; use hmc or nuts."
     ),
+    PosteriorStatus.approximate: (
+        "These are EM's estimates under random weights of the data: near the posterior where it is normal, and no "
+        "nearer with more draws; use hmc where it matters."
+    ),
     PosteriorStatus.nonfinite: ("Some draws are NaN or infinite; check the data and the prior, and sample in float64."),
 }
 
@@ -107,6 +112,7 @@ _PRECEDENCE = (
     PosteriorStatus.divergent,
     PosteriorStatus.low_energy,
     PosteriorStatus.too_few_draws,
+    PosteriorStatus.approximate,
 )
 
 

@@ -18,6 +18,7 @@ from emjax.bayes.jumps import NormalJumps, labelling_jumps
 from emjax.bayes.laplace import resample
 from emjax.bayes.problem import Problem
 from emjax.bayes.progress import OnProgress
+from emjax.bayes.reweighted import reweighted_draws
 from emjax.bayes.run import Run
 from emjax.bayes.target import Target
 from emjax.catalogue import SAMPLERS, SamplerEntry
@@ -278,11 +279,25 @@ def _laplace(job: Job, chosen: SamplerEntry) -> Attempts:
     yield Attempt(resample(job.handoff.sample, job.rng, chosen.chains, draws), note)
 
 
+def _bootstrap(job: Job, chosen: SamplerEntry) -> Attempts:
+    problem, target, n_draws = job.problem, job.handoff.target, chosen.chains * chosen.draws
+    drawn, left_out = reweighted_draws(job.handoff.map_fit, n_draws, job.rng)
+    in_frame = jax.tree.map(
+        lambda leaf: np.reshape(leaf, (chosen.chains, chosen.draws, *np.shape(leaf)[1:])),
+        _to_frame(target, drawn, problem.frame),
+    )
+    flat = _flatten(target, in_frame)
+    values, _ = job.handoff.evaluate(flat.reshape(-1, flat.shape[-1]))
+    note = f"independent maximisations by EM under random weights of the data, {left_out}"
+    yield Attempt(Run(flat, {"lp": values.reshape(flat.shape[:2])}), note)
+
+
 _RUNNERS: dict[str, Callable[[Job, SamplerEntry], Attempts]] = {
     "hmc": _hmc,
     "nuts": _nuts,
     "gibbs": _gibbs,
     "laplace": _laplace,
+    "bootstrap": _bootstrap,
 }
 
 
@@ -311,6 +326,11 @@ def _flatten(target: Target, params: MixtureParams) -> np.ndarray:
 @jax.jit(static_argnums=0)
 def _flat_draws(target: Target, params: MixtureParams) -> Any:
     return jax.vmap(jax.vmap(target.flat))(params)
+
+
+@partial(jax.jit, static_argnums=0)
+def _to_frame(target: Target, params: MixtureParams, frame: Frame) -> MixtureParams:
+    return jax.vmap(lambda one: target.likelihood.to_frame(one, frame))(params)
 
 
 @partial(jax.jit, static_argnums=0)

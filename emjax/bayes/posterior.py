@@ -68,7 +68,8 @@ class Posterior(Stored, Pictured):
     starts_note
         How the chains' starts were drawn.
     method
-        The sampler that was used: ``"hmc"``, ``"nuts"``, ``"gibbs"`` or ``"laplace"``.
+        The sampler that was used: ``"hmc"``, ``"nuts"``, ``"gibbs"``, ``"laplace"`` or
+        ``"bootstrap"``.
     compile_seconds, run_seconds
         Seconds spent tracing and compiling, and everything else, EM's MAP included.
     sampling_seconds
@@ -122,6 +123,11 @@ class Posterior(Stored, Pictured):
         return self.status is PosteriorStatus.converged
 
     @property
+    def usable(self) -> bool:
+        """Whether numbers of the draws mean what their method says: ``converged``, or ``approximate`` as was asked."""
+        return self.converged or self.status is PosteriorStatus.approximate
+
+    @property
     def message(self) -> str:
         """The status in words, with the numbers behind it."""
         reasons = "; ".join(self.diagnostics.reasons)
@@ -148,7 +154,7 @@ class Posterior(Stored, Pictured):
         alerts = [] if self.converged else [self.message]
         alerts += [] if trusted else [self.alignment.note]
         # Numbers of draws that are no posterior, or of a label that means nothing, would only be believed.
-        names = set(self.sampled["posterior"].data_vars) if self.converged else set()
+        names = set(self.sampled["posterior"].data_vars) if self.usable else set()
         rows = [
             one for one in found.quantities if (one.name.partition("[")[0] in names) == trusted and not one.constant
         ]

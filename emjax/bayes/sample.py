@@ -75,13 +75,14 @@ def sample(
     method
         ``"hmc"``: Hamiltonian Monte Carlo whitened by the Laplace mixture, with jumps between modes; ``"nuts"``:
         NumPyro's No-U-Turn sampler, the reference; ``"gibbs"``: data augmentation; ``"laplace"``: weighted draws from
-        the Laplace mixture; ``"auto"`` (default) decides, see `emjax.bayes.choice` and ``Posterior.decision``.
+        the Laplace mixture; ``"bootstrap"``: EM under random weights, an approximation; ``"auto"`` (default)
+        decides, see `emjax.bayes.choice` and ``Posterior.decision``.
     chains, warmup, draws
         Chains, and iterations per chain that are thrown away and kept; by default 8, 200 and 500 for ``hmc``, 4, 1000
-        and 1000 for ``nuts``, 8, 500 and 1000 for ``gibbs``, 4, 0 and 1000 for ``laplace``. Without ``draws``, ``hmc``
-        goes on (2, 8 and 32 times as long, thinned) until the diagnostics are good, and ``nuts`` (8 and 32 times) until
-        every effective sample size is 2000, as for a reference. Chains in a multiple of 8, from 16
-        on, start in groups at 8 points, and nested R-hat judges them.
+        and 1000 for ``nuts``, 8, 500 and 1000 for ``gibbs``, 4, 0 and 1000 for ``laplace``, 4, 0 and 250 for
+        ``bootstrap``. Without ``draws``, ``hmc`` goes on (2, 8 and 32 times as long, thinned) until the diagnostics are
+        good, and ``nuts`` (8 and 32 times) until every effective sample size is 2000. Chains in a multiple of 8, from
+        16 on, start in groups at 8 points.
     target_accept_prob
         What the step size is adapted to, 0.85 for ``hmc`` and 0.95 for ``nuts`` by default.
     dtype
@@ -325,6 +326,8 @@ def _problems(method: str, handoff: Handoff, modes: PosteriorModes) -> tuple[tup
                 f"(> {NON_NEGLIGIBLE:.0%})",
             )
         )
+    if SAMPLERS[method].approximate:
+        found.append((PosteriorStatus.approximate, "Where a component is a few rows strong the two differ"))
     if SAMPLERS[method].weighted and not handoff.sample.good:
         found.append(
             (

@@ -77,12 +77,12 @@ _ROLES = {
 
 def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
     """Return what ``compare`` prints: what cannot be trusted, verdict, reasons, parameters, cost, the report."""
-    from emjax.report.alerts import alerts, identified, intervals_count
+    from emjax.report.alerts import alerts, identified, intervals_count, usable
 
     diagnostics, verdict = document["diagnostics"], document["verdict"]
     em = diagnostics.get("em") or {}
     found = alerts(diagnostics, verdict)
-    trusted = diagnostics["posterior"]["status"] == "converged"
+    trusted = usable(diagnostics["posterior"]["status"])
     remedy = diagnostics["posterior"].get("status_message", "")
     # The remedy leads already; what stays of the reason are the numbers behind it.
     reasons = document["reasons"] if trusted else [reason.replace(f"{remedy} ", "") for reason in document["reasons"]]
@@ -148,9 +148,9 @@ def _plain(value: float | None, decimals: int) -> str:
 
 def posterior_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
     """Return what ``sample`` prints: whether the chains may be trusted, then means and intervals."""
-    from emjax.report.alerts import alerts
+    from emjax.report.alerts import alerts, usable
 
-    good, alignment = document["status"] == "converged", document["alignment"]
+    good, alignment = usable(document["status"]), document["alignment"]
     # Labels of draws that are no posterior are nobody's concern.
     found = alerts({"alignment": alignment}) if good else []
     rows = tables.without_pairs(document["parameters"])

@@ -19,7 +19,8 @@ from emjax.wording import fixed
 @dataclasses.dataclass(frozen=True)
 class Alert:
     """Something that must be read before any number: a short name, a sentence, and what it is about, which is
-    ``posterior``, ``em``, ``labels``, ``trust`` (labels that mean less than was asked for) or ``intervals``."""
+    ``posterior``, ``draws`` (an approximation that was asked for), ``em``, ``labels``, ``trust`` (labels that mean less
+    than was asked for) or ``intervals``."""
 
     title: str
     text: str
@@ -35,7 +36,9 @@ def alerts(diagnostics: Mapping[str, Any], verdict: str = "", needed_trust: floa
     """
     posterior, em, alignment = (diagnostics.get(key) for key in ("posterior", "em", "alignment"))
     found = []
-    if posterior and posterior["status"] != "converged":
+    if posterior and posterior["status"] == "approximate":
+        found.append(Alert("No posterior, but EM's approximation of it", posterior.get("status_message", ""), "draws"))
+    elif posterior and posterior["status"] != "converged":
         found.append(_untrusted("MCMC", posterior["status"], posterior.get("status_message", ""), "posterior"))
     if em and em["status"] != "converged":
         found.append(_untrusted("EM", em["status"], em["message"], "em"))
@@ -67,6 +70,11 @@ def _untrusted(side: str, status: str, message: str, about: str) -> Alert:
 
 def _trust(alignment: Mapping[str, Any]) -> str:
     return fixed(alignment["trust"], 2)
+
+
+def usable(status: str) -> bool:
+    """Whether draws with this status are what their method says that they are."""
+    return status in ("converged", "approximate")
 
 
 def identified(alignment: Mapping[str, Any] | None) -> bool:

@@ -48,11 +48,11 @@ def tables_of(source: Fit | Posterior | Comparison, intervals: Intervals | None 
     if isinstance(source, Posterior):
         frame = source.to_frame().rename(columns={"parameter": "name", "rhat": "r_hat"})
         rows: list[Any] = frame.to_dict("records")
-        estimates = tables.posterior_table(rows, frame.attrs["level"], trusted=source.converged)
+        estimates = tables.posterior_table(rows, frame.attrs["level"], trusted=source.usable)
         return [estimates, *_of_draws(source, DEFAULT_THRESHOLDS.trust)]
     return [
         tables.of_comparison(source),
-        tables.invariant_table(source.invariants, trusted=source.posterior.converged),
+        tables.invariant_table(source.invariants, trusted=source.posterior.usable),
         *_of_draws(source.posterior, source.thresholds.trust),
         tables.optima_table(source.fit.optima),
         tables.cost_table(source.cost),

@@ -86,7 +86,7 @@ def render_report(
     content = {
         "title": title or (f"Is EM enough for {elided(name, 60)}?" if name else "Is EM enough for this mixture?"),
         "kicker": "EM against MCMC",
-        "trusted": posterior.converged,
+        "trusted": posterior.usable,
         "unlabelled": any(alert.about == "labels" for alert in alerts),
         "alerts": [
             dataclasses.replace(alert, text=f"{alert.text} {_ON_PAGE.get(alert.about, '')}".strip()) for alert in alerts

@@ -83,7 +83,7 @@ def of_comparison(comparison: Any) -> Table:
     return parameter_table(
         map(vars, comparison.rows),
         comparison.level,
-        trusted=comparison.posterior.converged,
+        trusted=comparison.posterior.usable,
         intervals=intervals_count(comparison.intervals.status.value, comparison.verdict),
         prior=comparison.fit.mixture.prior is not None,
     )

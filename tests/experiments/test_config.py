@@ -158,7 +158,7 @@ def test_a_bare_config_is_completed_with_every_default(write):
 
 def test_the_chains_that_a_config_counts_with_are_the_fewest_there_may_be():
     assert {name: fewest_chains(name) for name in SAMPLERS} == {
-        "auto": 4, "hmc": 8, "nuts": 4, "gibbs": 8, "laplace": 4
+        "auto": 4, "hmc": 8, "nuts": 4, "gibbs": 8, "laplace": 4, "bootstrap": 4
     }  # fmt: skip
     assert all(fewest_chains(name) * own.draws >= MIN_DRAWS_TO_COMPARE for name, own in SAMPLERS.items())
 

@@ -149,7 +149,7 @@ class SamplerMethod(MethodBase):
             tuned = " and ".join(samplers_where("target_accept_prob"))
             problem = f"target_accept_prob is for {tuned}; {kind} tunes no steps: leave it out"
             raise Misplaced(problem, "target_accept_prob")
-        if self.warmup is not None and entry.weighted:
+        if self.warmup is not None and entry.independent:
             problem = f"warmup is for samplers with chains; draws of {kind} are independent: leave it out"
             raise Misplaced(problem, "warmup")
         if kind == DEFAULT_SAMPLER and self.budget is not None:

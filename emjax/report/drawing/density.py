@@ -170,7 +170,7 @@ def _component_words(view: View) -> str:
 def _distance_words(source: Comparison | Fit) -> str:
     if isinstance(source, Fit):
         return ""
-    if not source.posterior.converged:
+    if not source.posterior.usable:
         return "The draws have not converged, so their spread is not a posterior."
     distance = source.invariants["total_variation"]["value"]
     return f"EM's density and the posterior predictive differ by {percent(distance)} in total variation."

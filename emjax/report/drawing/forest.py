@@ -131,7 +131,7 @@ def forest_picture(comparison: Comparison) -> Picture | None:
     if not rows:
         return None
     worst = max(rows, key=_apart)
-    trusted = comparison.posterior.converged
+    trusted = comparison.posterior.usable
     posterior, mean = ("posterior", "posterior mean") if trusted else ("draws that have not converged", "draws' mean")
     left_out = f" Of {n_rows} rows the {len(rows)} that differ most; the table below holds all."
     return Picture(

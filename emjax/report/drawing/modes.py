@@ -162,7 +162,7 @@ def _pareto_words(posterior: Posterior) -> str:
     limit = fixed(posterior.modes.good_pareto_k, 2)
     if posterior.modes.believable:
         return f"Pareto k is {value}, up to {limit}: masses and evidence can be believed."
-    resting = SAMPLERS[posterior.method].weighted
+    resting = SAMPLERS[posterior.method].independent
     rest = "and so are the draws, which rest on them" if resting else "the draws do not rest on them"
     return (
         f"Pareto k is {value}, above {limit}: the modes' normal approximations are rough, and so are masses "

@@ -94,8 +94,8 @@ class View(Columns):
 
     @property
     def trusted(self) -> bool:
-        """Whether the draws may be drawn as a posterior."""
-        return self.posterior is None or self.posterior.converged
+        """Whether the draws may be drawn as what they are."""
+        return self.posterior is None or self.posterior.usable
 
     @property
     def posterior_color(self) -> str:
@@ -107,7 +107,9 @@ class View(Columns):
 
     @property
     def posterior_name(self) -> str:
-        return "posterior" if self.trusted else "not converged"
+        if not self.trusted:
+            return "not converged"
+        return "posterior" if self.posterior is None or self.posterior.converged else "approximate posterior"
 
     def band_name(self, word: str = "") -> str:
         """The key of a band of draws."""

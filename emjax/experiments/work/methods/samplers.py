@@ -98,7 +98,7 @@ class _Sampler:
     def warmup(self) -> int:
         """The iterations of warm-up in force; none where draws are independent."""
         own, given = SAMPLERS[self.method["kind"]], self.method.get("warmup")
-        return own.warmup if given is None or own.weighted else int(given)
+        return own.warmup if given is None or own.independent else int(given)
 
 
 def _within_budget(sampler: _Sampler, budget: float) -> tuple[Posterior, dict[str, float]]:
@@ -163,7 +163,7 @@ def _outcome(posterior: Posterior, level: float, replicate: Replicate, *, keep: 
     return Outcome(
         status=posterior.status.value,
         message=message,
-        trusted=posterior.converged,
+        trusted=posterior.usable,
         named=named,
         parameters=parameters,
         log_density=of_columns(_log_density(posterior), posterior.mixture, replicate.data),
