@@ -79,10 +79,9 @@ def sample(
         decides, see `emjax.bayes.choice` and ``Posterior.decision``.
     chains, warmup, draws
         Chains, and iterations per chain that are thrown away and kept; by default 8, 200 and 500 for ``hmc``, 4, 1000
-        and 1000 for ``nuts``, 8, 500 and 1000 for ``gibbs``, 4, 0 and 1000 for ``laplace``, 4, 0 and 250 for
-        ``bootstrap``. Without ``draws``, ``hmc`` goes on (2, 8 and 32 times as long, thinned) until the diagnostics are
-        good, and ``nuts`` (8 and 32 times) until every effective sample size is 2000. Chains in a multiple of 8, from
-        16 on, start in groups at 8 points.
+        and 1000 for ``nuts``, 8, 500 and 1000 for ``gibbs``, 4, 0 and 1000 for ``laplace``, 250 for ``bootstrap``.
+        Without ``draws``, ``hmc`` goes on (2, 8 and 32 times as long, thinned) until the diagnostics are good, ``nuts``
+        (8 and 32 times) until every effective sample size is 2000. 16, 24, ... chains start in groups at 8 points.
     target_accept_prob
         What the step size is adapted to, 0.85 for ``hmc`` and 0.95 for ``nuts`` by default.
     dtype
