@@ -57,6 +57,7 @@ HOOKED = (
     "emjax.bayes.numbering",
     "emjax.bayes.target",
     "emjax.selection.bridge_sampling",
+    "emjax.selection.sweep",
     "emjax.selection.thames",
     "emjax.probabilistic.family",
     "emjax.probabilistic.finding",

@@ -43,12 +43,13 @@ def log_gamma(key: Array, shape: Float[Array, "*s"]) -> Float[Array, "*s"]:
     small = shape < 1.0
     d = jnp.where(small, shape + 1.0, shape) - 1.0 / 3.0
     log_boost = jnp.where(small, jnp.log(uniform[-1]) / shape, 0.0)
-    z = math.sqrt(2.0) * jax.lax.erf_inv(2.0 * uniform[:_PROPOSALS] - 1.0)
+    # Held apart: fused into the choice below, XLA computes each of these functions once for every place it is read at.
+    z = jax.lax.optimization_barrier(math.sqrt(2.0) * jax.lax.erf_inv(2.0 * uniform[:_PROPOSALS] - 1.0))
     shift = z * (1.0 / jnp.sqrt(9.0 * d))[None]
     # log1p and expm1, because d times the rounding of 1 - v + log(v) would refuse at random where d is large.
-    log_v = 3.0 * jnp.log1p(jnp.where(shift > -1.0, shift, 0.0))
+    log_v = jax.lax.optimization_barrier(3.0 * jnp.log1p(jnp.where(shift > -1.0, shift, 0.0)))
     bound = 0.5 * z * z + d[None] * (log_v - jnp.expm1(log_v))
-    accepted = (shift > -1.0) & (uniform[_PROPOSALS:-1] < jnp.exp(bound))
+    accepted = jax.lax.optimization_barrier((shift > -1.0) & (uniform[_PROPOSALS:-1] < jnp.exp(bound)))
     chosen = jnp.zeros_like(shape)
     for proposal in reversed(range(_PROPOSALS)):
         chosen = jnp.where(accepted[proposal], log_v[proposal], chosen)

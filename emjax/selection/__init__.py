@@ -1,5 +1,52 @@
 """The number of components: criteria, evidence, and the posterior of it."""
 
-from emjax.selection.evidence import log_evidence
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["log_evidence"]
+if TYPE_CHECKING:
+    from emjax.selection.evidence import log_evidence as log_evidence
+    from emjax.selection.number_priors import DynamicWeights as DynamicWeights
+    from emjax.selection.number_priors import FLaw as FLaw
+    from emjax.selection.number_priors import StaticWeights as StaticWeights
+    from emjax.selection.number_priors import StickBreaking as StickBreaking
+    from emjax.selection.number_priors import beta_negative_binomial as beta_negative_binomial
+    from emjax.selection.number_priors import fixed as fixed
+    from emjax.selection.number_priors import geometric as geometric
+    from emjax.selection.number_priors import uniform as uniform
+    from emjax.selection.telescoping import telescope as telescope
+
+_PRIORS = "emjax.selection.number_priors"
+# Looked up when first used: criteria of fits need nothing of samplers.
+_HOMES = {
+    "DynamicWeights": _PRIORS,
+    "FLaw": _PRIORS,
+    "StaticWeights": _PRIORS,
+    "StickBreaking": _PRIORS,
+    "beta_negative_binomial": _PRIORS,
+    "fixed": _PRIORS,
+    "geometric": _PRIORS,
+    "log_evidence": "emjax.selection.evidence",
+    "telescope": "emjax.selection.telescoping",
+    "uniform": _PRIORS,
+}
+
+__all__ = [
+    "DynamicWeights",
+    "FLaw",
+    "StaticWeights",
+    "StickBreaking",
+    "beta_negative_binomial",
+    "fixed",
+    "geometric",
+    "log_evidence",
+    "telescope",
+    "uniform",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'emjax.selection' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

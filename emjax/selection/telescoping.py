@@ -1,0 +1,304 @@
+r"""The posterior of the number of components, by the telescoping sampler, for every family with conjugate draws.
+
+The number of components :math:`K` and the number of those that hold data :math:`K_+` are different things, and both are
+drawn. :math:`K` changes given the partition of the data alone, :math:`p(K \mid C)` in closed form, so that no jump
+between spaces has to be tuned; its posterior is the mean of these, of less error than the share of draws.
+`emjax.selection.sweep` has the sampler, `emjax.selection.number_priors` the priors.
+
+Reference: Frühwirth-Schnatter, Malsiner-Walli and Grün, "Generalized mixtures of finite mixtures and telescoping
+sampling", Bayesian Analysis 16, 2021.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from emjax.bayes.diagnostics import PosteriorStatus
+from emjax.bayes.problem import Problem, prepare
+from emjax.bounds import whole, written
+from emjax.clock import stopwatch
+from emjax.errors import ConfigError
+from emjax.families.base import Family
+from emjax.families.hierarchy import common_numbers, fixed_laws, hierarchical_prior
+from emjax.families.moves import refuses_moves
+from emjax.families.priors import WEIGHTS
+from emjax.keys import KeyLike, as_key, kept_key
+from emjax.mixture import Mixture, MixtureParams
+from emjax.samples import Samples
+from emjax.scope import computing
+from emjax.selection.number_posterior import NumberPosterior, judge
+from emjax.selection.number_priors import (
+    DynamicWeights,
+    NumberPrior,
+    StaticWeights,
+    StickBreaking,
+    WeightPrior,
+    as_number_prior,
+    prior_of_clusters,
+    uniform,
+)
+from emjax.selection.sweep import Given, Plan, State, advance
+
+_CHUNK = 50
+"""Draws of one call, so that a run can be interrupted between calls."""
+
+_THINNING = (10, 40, 160)
+
+_MOST_LABELS = 20_000_000
+"""Labels are kept where all draws have no more of them (80 MB)."""
+
+_MOST_CLUSTERS = 10
+"""Chains begin with one to so many components."""
+
+_COMPONENTS_OF_DEFAULT = 3
+"""For so many components a family's own default prior is taken where it has none of an unknown number."""
+
+
+def telescope(
+    family: Family,
+    x: Any,
+    *,
+    prior: Mapping[str, Any] | None = None,
+    n_components: NumberPrior | int | Any = None,
+    weights: WeightPrior | None = None,
+    chains: int = 8,
+    warmup: int = 2000,
+    draws: int = 1000,
+    thin: int | None = None,
+    key: KeyLike = None,
+) -> NumberPosterior:
+    """Draw the number of components, and all that goes with it, from their posterior.
+
+    Parameters
+    ----------
+    family
+        The component family, such as ``emjax.Normal("diag")`` or `emjax.Poisson`.
+    x
+        The data ``(n_samples, n_features)``; all cells observed.
+    prior
+        Laws of the components' parameters, as of `emjax.Mixture` but without ``weights``; one number of a law may be
+        random and common to all components, ``emjax.laws.InverseGamma(2.0, emjax.laws.Gamma(0.2, 10.0))`` (see
+        `emjax.families.hierarchy`). Laws have to be conjugate; means of normals may be `emjax.laws.Normal`, too. By
+        default the one of Richardson and Green (1997) for normals with variances, that of Frühwirth-Schnatter and
+        Malsiner-Walli (2019) for counts, and else the family's own for three components: ``prior_note`` says which.
+    n_components
+        The prior of their number: `uniform` on 1 to 30 (default), `beta_negative_binomial`, `geometric`, `fixed`
+        or a whole number, or probabilities of 1, 2, ... components.
+    weights
+        `StaticWeights` (default, with concentration 1), `DynamicWeights` or `StickBreaking`. With ``n_components``
+        fixed and ``StaticWeights(0.01)`` it is a sparse finite mixture. A Dirichlet process takes ``n_components`` as
+        the number of sticks, and by default 50.
+    chains, warmup, draws, thin
+        Chains, sweeps of each that are thrown away, draws that are kept, and sweeps from one draw to the next. Without
+        ``thin`` these are 10, and where chains do not agree yet or have too few effective draws, 40 and then 160: the
+        draws before are then thrown away, too.
+    key
+        A whole number or JAX random key. Left out, a number is drawn, and ``NumberPosterior.key`` keeps it.
+
+    Returns
+    -------
+    NumberPosterior
+        With a status: chains may disagree, or a prior may have been cut off too early.
+
+    Raises
+    ------
+    DataError, ConfigError, ValueError
+        If the data cannot be used, a law is neither conjugate nor proper, tells components apart, or a setting is out
+        of range; in one line.
+    """
+    key = kept_key("emjax.selection.telescope", key)
+    weights = StaticWeights(1.0) if weights is None else weights
+    if not isinstance(weights, StaticWeights | DynamicWeights | StickBreaking):
+        kinds = "StaticWeights, DynamicWeights or StickBreaking"
+        raise ConfigError(f"weights = {written(weights)} is not allowed; give {kinds}")
+    number = _number(n_components, weights)
+    sizes = {"chains": chains, "warmup": warmup, "draws": draws}
+    chains, warmup, draws = (whole(name, value) for name, value in sizes.items())
+    thins = _THINNING if thin is None else (whole("iterations", thin, shown="thin"),)
+    if draws < _CHUNK:
+        raise ConfigError(f"draws = {draws} is not allowed; {_CHUNK} of each chain are the fewest that can be judged")
+    with computing(), stopwatch() as clock:
+        mixture, samples, laws, note = _declared(family, x, prior, number)
+        problem = prepare(mixture, samples)
+        _check(problem)
+        found = _drawn(_Asked(problem, laws, number, weights, chains, warmup, draws, thins), as_key(key))
+    return NumberPosterior(
+        **found,
+        samples=samples,
+        number_prior=number,
+        weight_prior=weights,
+        prior_note=note,
+        compile_seconds=clock.compile_seconds,
+        run_seconds=clock.run_seconds,
+        key=key,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What is drawn: the laws are as they were given, those of the problem have every number at a value."""
+
+    problem: Problem
+    laws: Mapping[str, Any]
+    number: NumberPrior
+    weights: WeightPrior
+    chains: int
+    warmup: int
+    draws: int
+    thins: tuple[int, ...]
+
+
+def _drawn(asked: _Asked, key: jax.Array) -> dict[str, Any]:
+    """The fields of a `NumberPosterior` that chains decide."""
+    problem, number, weights = asked.problem, asked.number, asked.weights
+    n_samples = len(problem.z.repeated or problem.z)
+    keeps_labels = asked.chains * asked.draws * n_samples <= _MOST_LABELS
+    plan = Plan(problem.mixture.likelihood, type(weights), n_samples, _CHUNK, keeps_labels)
+    framed = problem.frame_prior.components
+    given = Given(
+        features=np.asarray(_features(problem))[:, :n_samples],
+        laws=framed,
+        common=common_numbers(asked.laws, framed),
+        log_number=number.log_probabilities,
+        concentration=weights.concentration if weights.random else None,
+    )
+    start_key, chain_key = jax.random.split(key)
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(start_key)).ravel())
+    state = _starts(plan, problem, given, weights, rng, asked.chains)
+    run = _Run(plan, jax.random.split(chain_key, asked.chains), state, jax.device_put(given))
+    run.sweep(asked.warmup)
+    for thin in asked.thins:
+        found = run.draw(asked.draws, thin)
+        judged = judge(found, number, weights)
+        if judged.status not in (PosteriorStatus.not_converged, PosteriorStatus.too_few_draws):
+            break
+    params = _in_data_units(plan.mixture, found["state"].params, problem.frame)
+    return {
+        **judged.fields,
+        "mixture": problem.mixture,
+        "prior_components": None if isinstance(weights, StickBreaking) else number.probabilities,
+        "prior_clusters": prior_of_clusters(number, weights, n_samples),
+        "n_components": found["number"],
+        "n_clusters": found["n_held"],
+        "params": jax.tree.map(np.asarray, params),
+        "in_use": found["state"].in_use,
+        "counts": found["counts"].astype(int),
+        "labels": found.get("labels"),
+        "common": {each.site: own for each, own in zip(given.common, found["state"].common, strict=True)},
+        "concentration": found["state"].concentration,
+        "n_sweeps": thin * asked.draws,
+    }
+
+
+def _number(given: Any, weights: WeightPrior) -> NumberPrior:
+    if given is None:
+        return as_number_prior(50) if isinstance(weights, StickBreaking) else uniform()
+    number = as_number_prior(given)
+    if isinstance(weights, StickBreaking) and number.probabilities[-1] < 1.0:
+        raise ConfigError(
+            f"a Dirichlet process has no prior of the number of components; n_components is its number of sticks, "
+            f"such as {number.most}"
+        )
+    return number
+
+
+def _declared(
+    family: Family, x: Any, prior: Mapping[str, Any] | None, number: NumberPrior
+) -> tuple[Mixture, Samples, Mapping[str, Any], str]:
+    """The mixture of as many places as there may be components, the data, the laws as given, and a sentence on them."""
+    if not isinstance(family, Family):
+        raise ConfigError(f"family = {written(family)} is not allowed; give a family such as emjax.Poisson()")
+    if prior is not None and (not isinstance(prior, Mapping) or WEIGHTS in prior):
+        raise ConfigError("prior is a mapping from parameters to laws; the weights have theirs by weights=")
+    bare = Mixture(family, number.most)
+    samples = bare.samples(x)
+    family.check(samples)
+    bare = bare.resolved(samples)
+    own = hierarchical_prior(bare.family, samples.values)
+    if prior is not None:
+        laws, note = dict(prior), "The prior is the one that was given."
+    elif own is not None:
+        laws, note = own, "No prior was given: a hierarchical one scaled by the data, see emjax.families.hierarchy."
+    else:
+        laws = bare.family.default_prior(samples.summary, _COMPONENTS_OF_DEFAULT)
+        note = f"No prior was given: the family's own for {_COMPONENTS_OF_DEFAULT} components, scaled by the data."
+    mixture = dataclasses.replace(bare, prior=fixed_laws(laws))
+    return mixture, samples, laws, note
+
+
+def _check(problem: Problem) -> None:
+    """Refuse what the sampler does not do, in one line."""
+    family, prior = problem.mixture.family, problem.frame_prior
+    if problem.mixture.family.own_program() is not None or not family.weighted:
+        raise ConfigError("a program has its own weights; declare the mixture with a family")
+    why = refuses_moves(family, prior.components)
+    if why:
+        raise ConfigError(f"{why}: the number of components is drawn for conjugate laws")
+    if not prior.exchangeable:
+        raise ConfigError("the prior tells components apart, and components of an unknown number have to be alike")
+    if problem.samples.has_holes:
+        raise ConfigError("cells are missing, and the number of components is drawn for complete rows; leave them out")
+    if not family.natural:
+        raise ConfigError(f"{family.name} has no sufficient statistics, so that its number of components is not drawn")
+    if problem.z.repeated is None:
+        raise ConfigError("a label is drawn for each row, so weights have to be whole numbers")
+
+
+def _features(problem: Problem) -> Any:
+    rows = problem.z.repeated
+    assert rows is not None
+    known = jax.tree.map(jnp.asarray, rows.astype(np.dtype(float)).observations)
+    return problem.mixture.family.sufficient_statistics(known)
+
+
+def _starts(
+    plan: Plan, problem: Problem, given: Given, weights: WeightPrior, rng: np.random.Generator, chains: int
+) -> State:
+    """Chains that begin with one, two, ... components at rows drawn at random, as wide as all data."""
+    mixture, z = problem.mixture, problem.z[:]
+    states = []
+    most = min(_MOST_CLUSTERS, plan.most, len(z))
+    for chain in range(chains):
+        n_first = 1 + chain % most
+        in_use = np.arange(plan.most) < n_first
+        means = np.tile(problem.summary.mean, (plan.most, 1))
+        means[:n_first] = z[rng.choice(len(z), n_first, replace=False)]
+        pooled = mixture.assembled(in_use / n_first, mixture.family.pooled(problem.summary, plan.most))
+        params = mixture.assembled(in_use / n_first, mixture.family.at_means(pooled, means))
+        first = tuple(each.first for each in given.common)
+        states.append(State(params, in_use, first, np.asarray(weights.first)))
+    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *states)
+
+
+class _Run:
+    """Chains and how far they are; one program serves the warm-up and all draws."""
+
+    def __init__(self, plan: Plan, keys: jax.Array, state: State, given: Given) -> None:
+        self.plan, self.keys, self.state, self.given, self.done = plan, keys, state, given, 0
+
+    def _advance(self, thin: int) -> dict[str, Any]:
+        self.state, found = advance(self.plan, self.keys, self.state, self.done, thin, self.given)
+        self.done += self.plan.draws * thin
+        return found
+
+    def sweep(self, n_sweeps: int) -> None:
+        """So many sweeps, rounded up, of which nothing is kept."""
+        if n_sweeps:
+            self._advance(-(-n_sweeps // self.plan.draws))
+
+    def draw(self, n_draws: int, thin: int) -> dict[str, Any]:
+        """So many draws of each chain on the host, ``(chain, draw, ...)``."""
+        calls = [jax.tree.map(np.asarray, self._advance(thin)) for _ in range(-(-n_draws // self.plan.draws))]
+        joined: dict[str, Any] = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1)[:, :n_draws], *calls)
+        return joined
+
+
+@jax.jit(static_argnums=0)
+def _in_data_units(mixture: Mixture, params: MixtureParams, frame: Any) -> MixtureParams:
+    return jax.vmap(jax.vmap(lambda one: mixture.from_frame(one, frame)))(params)
