@@ -8,7 +8,7 @@ Statistical Mathematics 46, 1994). `emjax.em.init`, `emjax.em.accelerate` and `e
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -19,7 +19,7 @@ from emjax.catalogue import DEFAULT_START, STARTS, StartName
 from emjax.clock import stopwatch
 from emjax.em.accelerate import METHODS
 from emjax.em.filled import engine_of, may_fill
-from emjax.em.further import FIRST, N_PARENTS, best_of, first_starts, further_starts, joined, wants_more
+from emjax.em.further import FIRST, N_PARENTS, best_of, first_starts, further_starts, joined, joined_starts, wants_more
 from emjax.em.init import as_list, given_starts
 from emjax.em.lanes import Ended, Runner
 from emjax.em.memory import check_memory
@@ -179,18 +179,20 @@ def fit_in_sweep(
     max_iter: int,
     tol: float,
     filled: int,
-    most: int,
+    most: int = 0,
+    beside: Sequence[Any] = (),
 ) -> Fit:
-    """`fit` as one of many mixtures of the same data, whose programs have ``filled`` components where that may be.
+    """`fit` as one of many of the same shape, whose programs have ``filled`` components where that may be.
 
-    There are ``most`` drawn starts where the best optimum is reached too seldom.
+    There are ``most`` drawn starts where the best optimum is reached too seldom; ``beside`` are starts that come to the
+    drawn ones, parameters or fits.
     """
     settings = Settings(
         n_init, max_iter, tol, "parameters", 0.0, "auto", DEFAULT_START, "float64", 0, filled=filled, most=most
     )
     settings.check(mixture)
     mixture, samples = _checked(mixture, samples, settings, None, None, None)
-    return _fit(mixture, samples, settings, key, None, None)
+    return _fit(mixture, samples, settings, key, None, None, beside)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -305,15 +307,20 @@ def _fit(
     key: KeyLike,
     init: Any,
     on_progress: Callable[[Progress], None] | None,
+    beside: Sequence[Any] = (),
 ) -> Fit:
     make_room()
     drawn_by = as_key(key)
-    n_starts = settings.n_first if init is None else len(as_list(init))
+    n_starts = settings.n_first + len(beside) if init is None else len(as_list(init))
     with computing(settings.dtype == "float64"), stopwatch() as clock:
         filled = settings.filled if settings.method != "none" else 0
         filled = filled if may_fill(mixture, samples, filled, n_starts) else 0
         problem = prepare(mixture, samples, settings.dtype, drawn=init is None, n_starts=n_starts, filled=filled)
-        params = first_starts(problem, drawn_by, n_starts, settings.starts) if init is None else _given(problem, init)
+        if init is None:
+            params = first_starts(problem, drawn_by, settings.n_first, settings.starts)
+            params = joined_starts(params, _given(problem, list(beside))) if beside else params
+        else:
+            params = _given(problem, init)
         runner, ended = _run(problem, settings, params, None, on_progress)
         before: tuple[float, ...] = ()
         kept = optima_of(problem, ended)

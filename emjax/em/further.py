@@ -105,7 +105,12 @@ def further_starts(problem: Problem, kept: tuple[Kept, ...], key: Array, batch: 
     ]
     moved = moved_starts(likelihood, z, near, key=key, batch=batch)
     drawn = drawn_starts(likelihood, z, key=key, n_init=FIRST - sum(_NEAR), batch=batch)
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), moved, drawn)
+    return joined_starts(moved, drawn)
+
+
+def joined_starts(one: MixtureParams, other: MixtureParams) -> MixtureParams:
+    """Stacked starts behind each other."""
+    return jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves]), one, other)
 
 
 def joined(one: Ended, other: Ended) -> Ended:

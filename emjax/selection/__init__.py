@@ -4,7 +4,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from emjax.selection.cross_validation import cross_validate as cross_validate
+    from emjax.selection.em_test import em_test as em_test
     from emjax.selection.evidence import log_evidence as log_evidence
+    from emjax.selection.likelihood_ratio import bootstrap_test as bootstrap_test
     from emjax.selection.number_priors import DynamicWeights as DynamicWeights
     from emjax.selection.number_priors import FLaw as FLaw
     from emjax.selection.number_priors import StaticWeights as StaticWeights
@@ -13,11 +16,18 @@ if TYPE_CHECKING:
     from emjax.selection.number_priors import fixed as fixed
     from emjax.selection.number_priors import geometric as geometric
     from emjax.selection.number_priors import uniform as uniform
+    from emjax.selection.resampling import bootstrap_picks as bootstrap_picks
+    from emjax.selection.singular import singular_bic as singular_bic
     from emjax.selection.telescoping import telescope as telescope
 
 _PRIORS = "emjax.selection.number_priors"
 # Looked up when first used: criteria of fits need nothing of samplers.
 _HOMES = {
+    "bootstrap_picks": "emjax.selection.resampling",
+    "bootstrap_test": "emjax.selection.likelihood_ratio",
+    "cross_validate": "emjax.selection.cross_validation",
+    "em_test": "emjax.selection.em_test",
+    "singular_bic": "emjax.selection.singular",
     "DynamicWeights": _PRIORS,
     "FLaw": _PRIORS,
     "StaticWeights": _PRIORS,
@@ -36,9 +46,14 @@ __all__ = [
     "StaticWeights",
     "StickBreaking",
     "beta_negative_binomial",
+    "bootstrap_picks",
+    "bootstrap_test",
+    "cross_validate",
+    "em_test",
     "fixed",
     "geometric",
     "log_evidence",
+    "singular_bic",
     "telescope",
     "uniform",
 ]

@@ -50,18 +50,23 @@ def _with_nec(candidate: Candidate, log_likelihood_of_one: float) -> Candidate:
 
 
 def shares_of(fit: Fit, filled: int = 0) -> np.ndarray | None:
-    """The responsibilities of rows that count; None where a datum has no density.
-
-    One program serves all numbers of components up to ``filled``: the others have a weight of zero.
-    """
-    k, counted = fit.mixture.n_components, fit.samples.counted
-    if filled > k and fit.mixture.prior is None and counted.labels is None:
-        spare = {name: value[0] for name, value in fit.params.items() if name != WEIGHTS}
-        stacked = type(fit.params)(fit.params.family, {name: value[None] for name, value in fit.params.items()})
-        wide = widened(stacked, filled, spare)
-        params = type(wide)(wide.family, {name: value[0] for name, value in wide.items()})
-        fit = dataclasses.replace(fit, mixture=Mixture(fit.mixture.family, filled), params=params)
+    """The responsibilities of rows that count; None where a datum has no density."""
     try:
-        return fit.predict_proba(counted)[:, :k]
+        shares = widened_fit(fit, filled).predict_proba(fit.samples.counted)
     except DataError:
         return None
+    return shares[:, : fit.mixture.n_components]
+
+
+def widened_fit(fit: Fit, filled: int) -> Fit:
+    """The fit with components of weight zero behind its own, up to ``filled``: one program evaluates all numbers.
+
+    A fit that knows of single components, by a prior or by labels, is handed back.
+    """
+    if filled <= fit.mixture.n_components or fit.mixture.prior is not None or fit.samples.labels is not None:
+        return fit
+    kind, family = type(fit.params), fit.params.family
+    spare = {name: value[0] for name, value in fit.params.items() if name != WEIGHTS}
+    stacked = kind(family, {name: value[None] for name, value in fit.params.items()})
+    wide = {name: value[0] for name, value in widened(stacked, filled, spare).items()}
+    return dataclasses.replace(fit, mixture=Mixture(fit.mixture.family, filled), params=kind(family, wide))

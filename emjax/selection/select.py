@@ -9,9 +9,9 @@ key, to rounding, but where fewer than three starts have reached the best optimu
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 from emjax.bounds import not_negative, one_of, whole
@@ -25,7 +25,7 @@ from emjax.result import Fit, Status
 from emjax.selection.candidates import Group, groups_of
 from emjax.selection.measures import with_criteria, with_nec
 from emjax.selection.selection import Candidate, Selection, ranked
-from emjax.threads import usable_cores
+from emjax.selection.side_by_side import side_by_side
 
 MOST = 960
 """Starts of a candidate at most, where their best was reached too seldom and EM is cheap."""
@@ -119,10 +119,10 @@ def _swept(
     groups: tuple[Group, ...], settings: dict[str, Any], criterion: str, tell: Callable[..., None] | None
 ) -> tuple[list[list[Candidate]], bool]:
     """The candidates of every group, in order, and whether Ctrl-C has ended the sweep."""
-    stop, done = threading.Event(), [list[Candidate]() for _ in groups]
+    done = [list[Candidate]() for _ in groups]
     total = sum(len(group.n_components) for group in groups)
 
-    def work(place: int) -> None:
+    def work(place: int, stop: threading.Event) -> None:
         for each in _fitted(groups[place], settings, stop):
             done[place].append(each)
             if tell is not None:
@@ -130,18 +130,7 @@ def _swept(
                 best = ranked(told, criterion)
                 tell(len(told), total, best[0].name if best else "")
 
-    interrupted = False
-    with ThreadPoolExecutor(min(usable_cores(), len(groups)), thread_name_prefix="emjax-select") as pool:
-        running = [pool.submit(work, place) for place in range(len(groups))]
-        try:
-            for each in as_completed(running):
-                each.result()
-        except BaseException as error:
-            # Fits that run are short, and end; others do not begin.
-            stop.set()
-            if not isinstance(error, KeyboardInterrupt):
-                raise
-            interrupted = True
+    interrupted = side_by_side([functools.partial(work, place) for place in range(len(groups))])
     return [_completed(group, found) for group, found in zip(groups, done, strict=True)], interrupted
 
 
@@ -159,7 +148,7 @@ def _fitted(group: Group, settings: dict[str, Any], stop: threading.Event) -> It
             failure = str(error)
         if fit is not None and fit.status is Status.INTERRUPTED:
             return
-        yield with_criteria(Candidate(group.name, group.family, n_components, fit, failure), largest)
+        yield with_criteria(Candidate(group.name, group.family, n_components, fit, failure, prior=group.prior), largest)
 
 
 def _completed(group: Group, found: list[Candidate]) -> list[Candidate]:

@@ -50,6 +50,8 @@ class Candidate(Shown):
         Why not, in a sentence.
     values
         The criteria by name, the lower the better, and ``entropy`` in nats; what is not defined is left out or NaN.
+    prior
+        As it was declared: ``None`` or ``"default"``.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Candidate(Shown):
     fit: Fit | None
     failure: str = ""
     values: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    prior: Any = None
 
     @property
     def flags(self) -> tuple[str, ...]:

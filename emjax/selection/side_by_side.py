@@ -1,0 +1,29 @@
+"""Work on several models at once: a thread each, since XLA gives Python's lock away while it compiles and runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+from emjax.threads import usable_cores
+
+
+def side_by_side(works: Sequence[Callable[[threading.Event], None]]) -> bool:
+    """Run all works, as many at a time as there are cores; whether Ctrl-C has ended them early.
+
+    Each is handed an event, and should end soon after that is set. An exception of one ends all, and is raised.
+    """
+    stop, interrupted = threading.Event(), False
+    with ThreadPoolExecutor(min(usable_cores(), max(len(works), 1)), thread_name_prefix="emjax-select") as pool:
+        running = [pool.submit(work, stop) for work in works]
+        try:
+            for each in as_completed(running):
+                each.result()
+        except BaseException as error:
+            # What runs is short, and ends; the rest does not begin.
+            stop.set()
+            if not isinstance(error, KeyboardInterrupt):
+                raise
+            interrupted = True
+    return interrupted
