@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emjax.selection.cross_validation import cross_validate as cross_validate
-    from emjax.selection.em_test import em_test as em_test
     from emjax.selection.evidence import log_evidence as log_evidence
+    from emjax.selection.homogeneity import em_test as em_test
     from emjax.selection.likelihood_ratio import bootstrap_test as bootstrap_test
     from emjax.selection.number_priors import DynamicWeights as DynamicWeights
     from emjax.selection.number_priors import FLaw as FLaw
@@ -26,7 +26,7 @@ _HOMES = {
     "bootstrap_picks": "emjax.selection.resampling",
     "bootstrap_test": "emjax.selection.likelihood_ratio",
     "cross_validate": "emjax.selection.cross_validation",
-    "em_test": "emjax.selection.em_test",
+    "em_test": "emjax.selection.homogeneity",
     "singular_bic": "emjax.selection.singular",
     "DynamicWeights": _PRIORS,
     "FLaw": _PRIORS,

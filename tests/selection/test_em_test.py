@@ -9,7 +9,8 @@ from scipy.stats import chi2, norm, poisson
 
 import emjax
 from emjax.families.homogeneity import SHARES, kernel_of
-from emjax.selection.em_test import _from_share, _moved, em_test, statistics
+from emjax.selection import em_test
+from emjax.selection.homogeneity import _from_share, _moved, statistics
 
 ACIDITY = np.asarray(emjax.datasets.load("acidity"))
 
