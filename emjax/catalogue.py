@@ -112,6 +112,15 @@ FROM_PRIOR: StartName = "prior_draws"
 STARTS_OF_DATA = tuple(kind for kind in STARTS if kind != FROM_PRIOR)
 """... and those that look at the data alone."""
 
+IntervalName = Literal["information", "sandwich", "profile", "bootstrap", "weighted", "parametric", "jackknife"]
+"""How EM's intervals can be made, which `emjax.uncertainty.intervals` describes."""
+
+INTERVALS: tuple[IntervalName, ...] = get_args(IntervalName)
+"""The same, to go through."""
+
+DEFAULT_INTERVALS: IntervalName = "information"
+"""How they are made where no method is asked for."""
+
 SamplerName = Literal["auto", "hmc", "nuts", "gibbs", "laplace", "bootstrap"]
 """The names of the samplers, and ``auto``, which chooses one of the others."""
 

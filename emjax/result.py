@@ -13,6 +13,7 @@ import numpy as np
 
 from emjax import criteria
 from emjax.bounds import whole
+from emjax.catalogue import DEFAULT_INTERVALS
 from emjax.errors import DataError
 from emjax.families.observations import Observations, observed_rows
 from emjax.keys import KeyLike, as_key
@@ -459,7 +460,7 @@ class Fit(Stored, Pictured):
             ),
         )
 
-    def intervals(self, level: float = 0.9, method: str = "information", **options: Any) -> Intervals:
+    def intervals(self, level: float = 0.9, method: Any = DEFAULT_INTERVALS, **options: Any) -> Intervals:
         """Standard errors and confidence intervals of the estimates, by seven methods.
 
         ``of``, ``bounded``, ``n_replicates``, ``key``, ``alpha`` and ``progress``: see `emjax.uncertainty.intervals`.

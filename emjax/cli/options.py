@@ -112,6 +112,7 @@ OPTIONS = (
     ConfigOption("tol", "em.tol", "compare fit"),
     ConfigOption("iterations", "em.iterations", "fit"),
     ConfigOption("log_every", "em.log_every", "fit"),
+    ConfigOption("intervals", "em.intervals", "fit"),
     ConfigOption("no_intervals", "em.intervals", "fit sample", help="No standard errors.", values={True: "none"}),
     ConfigOption("method", "sampler.kind", "compare sample"),
     ConfigOption("chains", "sampler.chains", "compare sample"),

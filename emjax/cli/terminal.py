@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from emjax.catalogue import in_words
+from emjax.catalogue import DEFAULT_INTERVALS, in_words
 from emjax.cli.tables import terminal_table, typed
 from emjax.report import tables
 from emjax.table import Column, Table
@@ -118,6 +118,11 @@ def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> l
     )  # fmt: skip
     intervals, prior = document["intervals"], document["prior"] != "none"
     rough = intervals["status"] == "rough"
+    method, said = intervals.get("method", DEFAULT_INTERVALS), [intervals["message"]]
+    if method != DEFAULT_INTERVALS:
+        said = [f"Intervals by {method}: {intervals['message']}"]
+    elif intervals["status"] == "ok":
+        said = []
     table = tables.interval_table(
         tables.without_pairs(intervals["rows"]), intervals["level"], good=not rough, prior=prior
     )
@@ -126,7 +131,7 @@ def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> l
         _headline(words, "bold green" if good else "bold yellow", about),
         *_bullets([document["message"], _objective(document, prior), optima_text(document["optima"])]),
         *_bullets([WITH_A_PRIOR] if collapsed else []),
-        *_bullets([intervals["message"]] if intervals["status"] != "ok" else []),
+        *_bullets(said),
         *_bullets([LEFT_OUT["intervals"]] if rough else []),
         *_numbers(table),
         *_cost({"em": document}),

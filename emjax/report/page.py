@@ -135,9 +135,10 @@ def render_fit(
         "assignments_file": assignments_file,
         "way": f"It took {count(fit.n_iter, 'iteration')}.",
         "intervals_count": counts,
-        "interval_message": intervals.status.message,
+        "interval_message": intervals.message,
         "provenance": [
             ("EM's estimate", _em_space(fit)),
+            ("Intervals", f"{intervals.method}: {intervals.message}"),
             ("Standard errors are taken in the space", intervals.space),
             *provenance_rows(fit, provenance, command),
         ],

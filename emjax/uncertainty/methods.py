@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from emjax.bounds import not_negative, one_of, share, whole
+from emjax.catalogue import DEFAULT_INTERVALS, INTERVALS, IntervalName
 from emjax.em.memory import check_hessians
 from emjax.em.restarts import coincide
 from emjax.em.rows import Rows
@@ -22,14 +23,12 @@ from emjax.uncertainty.profile import by_profile
 from emjax.uncertainty.resampling import ALPHA, SCHEMES, by_resampling
 from emjax.uncertainty.results import Intervals, IntervalStatus
 
-METHODS = ("information", "sandwich", "profile", *SCHEMES)
-
 
 def intervals(
     fit: Fit,
     *,
     level: float = 0.9,
-    method: str = "information",
+    method: IntervalName = DEFAULT_INTERVALS,
     of: Any = None,
     bounded: bool = True,
     n_replicates: int = 1000,
@@ -84,7 +83,7 @@ def intervals(
         If the matrices of all parameters do not fit the memory, or ``"parametric"`` has no law to draw from.
     """
     share("level", level)
-    one_of("method", method, METHODS)
+    one_of("method", method, INTERVALS)
     if method in SCHEMES:
         whole("replicates", n_replicates, shown="n_replicates")
         if not_negative("alpha", alpha) == 0:

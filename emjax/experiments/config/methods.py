@@ -11,6 +11,7 @@ from emjax.catalogue import (
     DEFAULT_START,
     NAMED_SAMPLERS,
     SAMPLERS,
+    IntervalName,
     SamplerName,
     StartName,
     fewest_chains,
@@ -84,10 +85,14 @@ class EmMethod(MethodBase):
         default=None, description="run exactly this many iterations; max_iter and tol are then not used"
     )
     precision: Precision = Field(default="float64", description="precision of EM")
-    intervals: Literal["information", "sandwich", "none"] = Field(
+    intervals: IntervalName | Literal["none"] = Field(
         default="information",
-        description="information: from the observed information; sandwich: from the spread of the data's scores beside "
-        "it, which holds where the model is wrong, too; none: estimates alone",
+        description="how intervals are made; information: from the log-likelihood's curvature; sandwich: from the "
+        "spread of the scores beside it; profile: from the log-likelihood itself; bootstrap, weighted, parametric, "
+        "jackknife: from EM on replicates of the data; none: estimates alone",
+    )
+    resamples: Annotated[int, bounded("replicates")] = Field(
+        default=1000, description="replicates of the data where intervals are made from such"
     )
     log_every: Annotated[int, bounded("log_every")] = Field(
         default=0, description="a line with the parameters every so many iterations of a single run; 0: none"

@@ -253,7 +253,9 @@ class _Run:
         from emjax.uncertainty.information import left_out
 
         level, method = self.study.level, self.em.intervals
-        return left_out(fit, level) if method == "none" else fit.intervals(level=level, method=method)
+        if method == "none":
+            return left_out(fit, level)
+        return fit.intervals(level, method, n_replicates=self.em.resamples, key=self.study.seed)
 
     @property
     def _estimate(self) -> str:

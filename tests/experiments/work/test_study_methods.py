@@ -10,10 +10,11 @@ import pytest
 from job_specs import MODEL, job_spec
 from scipy import stats
 
+import emjax
 from emjax.errors import ConfigError
 from emjax.experiments.work.data import make_replicate
 from emjax.experiments.work.methods import budgets, iterate_method
-from emjax.experiments.work.methods.shared import TimeLimitReached
+from emjax.experiments.work.methods.shared import TimeLimitReached, random_key
 
 
 def run_method(spec, replicates, **settings):
@@ -87,6 +88,17 @@ def test_em_gives_a_complete_outcome(em_outcomes):
     assert outcome.numbers["spurious"] == 0
     assert outcome.run_seconds > 0
     assert outcome.compile_seconds >= 0
+
+
+def test_the_intervals_of_em_are_those_that_were_asked_for():
+    spec = job_spec("em", **CHEAP_EM, intervals="jackknife", resamples=30)
+    replicate = replicates_of(spec)[0]
+    (outcome,) = run_method(spec, [replicate])
+    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2), replicate.data.values, key=random_key(spec, replicate.number))
+    found = fit.intervals(spec["level"], "jackknife", n_replicates=30, key=fit.key)
+    assert found.replicates.n_replicates == 30
+    for parameter in outcome.parameters:
+        assert parameter.se == pytest.approx(found[parameter.name].se, rel=1e-2)
 
 
 def test_em_fails_on_one_replicate_only(em_outcomes):

@@ -99,7 +99,9 @@ def _intervals(spec: Mapping[str, Any], fits: Sequence[Fit]) -> list[Any]:
     method = spec["method"]["intervals"]
     if method == "information" and "program" not in spec["model"]:
         return list(intervals_many(fits, level=spec["level"]))
-    return [fit.intervals(level=spec["level"], method=method) for fit in fits]
+    # Each data set has random numbers of its own.
+    settings = {"level": spec["level"], "method": method, "n_replicates": spec["method"]["resamples"]}
+    return [fit.intervals(**settings, key=fit.key) for fit in fits]
 
 
 def _outcome(estimate: Fit, found: Intervals | None, replicate: Replicate) -> Outcome:
