@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from emjax.em.accelerate import Accelerated, Walk
-from emjax.em.init import pooled_start
+from emjax.em.init import log_joint_of, pooled_start
 from emjax.em.lanes import nominal_seconds
 from emjax.em.problem import Problem
 from emjax.em.state import EMState, Program
@@ -98,6 +98,22 @@ def widened(params: MixtureParams, n_components: int, spare: Mapping[str, np.nda
             value = np.concatenate([value, more], axis=1)
         values[name] = value
     return MixtureParams(params.family, values)
+
+
+def log_joint_in(problem: Problem) -> Callable[[Mixture, MixtureParams, np.ndarray], np.ndarray] | None:
+    """What evaluates rows by the program of more components, where these are filled up; None for any other problem."""
+    if not problem.n_filled:
+        return None
+    spare = _spare_component(problem)
+
+    def evaluated(mixture: Mixture, params: MixtureParams, z: np.ndarray) -> np.ndarray:
+        stacked = MixtureParams(params.family, {name: np.asarray(value)[None] for name, value in params.items()})
+        wide = widened(stacked, problem.n_filled, spare)
+        alone = MixtureParams(params.family, {name: value[0] for name, value in wide.items()})
+        more = dataclasses.replace(mixture, n_components=problem.n_filled)
+        return np.asarray(log_joint_of(more, alone, z))[:, : mixture.n_components]
+
+    return evaluated
 
 
 def engine_of(problem: Problem) -> Callable[[Program], Filled] | None:

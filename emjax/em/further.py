@@ -17,6 +17,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from emjax.em.filled import log_joint_in
 from emjax.em.init import drawn_starts, moved_starts
 from emjax.em.lanes import Ended, nominal_seconds
 from emjax.em.problem import Problem
@@ -103,7 +104,7 @@ def further_starts(problem: Problem, kept: tuple[Kept, ...], key: Array, batch: 
         (jax.tree.map(lambda leaf: np.asarray(leaf, z.dtype), likelihood.to_frame(each.params, problem.frame)), n)
         for each, n in zip(regular, n_near, strict=True)
     ]
-    moved = moved_starts(likelihood, z, near, key=key, batch=batch)
+    moved = moved_starts(likelihood, z, near, key=key, batch=batch, log_joint=log_joint_in(problem))
     drawn = drawn_starts(likelihood, z, key=key, n_init=FIRST - sum(_NEAR), batch=batch)
     return joined_starts(moved, drawn)
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -202,22 +202,32 @@ def _of_clusters(mixture: Mixture, base: MixtureParams, z: np.ndarray, labels: n
 
 
 def moved_starts(
-    mixture: Mixture, z: np.ndarray | Rows, near: Sequence[tuple[MixtureParams, int]], *, key: Array, batch: int
+    mixture: Mixture,
+    z: np.ndarray | Rows,
+    near: Sequence[tuple[MixtureParams, int]],
+    *,
+    key: Array,
+    batch: int,
+    log_joint: Callable[[Mixture, MixtureParams, np.ndarray], Any] | None = None,
 ) -> MixtureParams:
-    """Of each of ``near`` as many starts as it says, each with one component elsewhere; see `drawn_starts`."""
+    """Of each of ``near`` as many starts as it says, each with one component elsewhere; see `drawn_starts`.
+
+    ``log_joint`` is what evaluates rows ``(n, d)`` as ``(n, K)``, where it is not the compiled program of the mixture.
+    """
     rng, given = seeding.generator(key, batch, 1), z
     z = seeding.filled(seeding.subsample(rng, z, _most_rows(mixture, z)))
     base, y = pooled_start(mixture, z), seeding.coordinates(mixture.family, z, sphered=False)
     starts = []
     for params, n_starts in near:
-        log_joint = np.asarray(_log_joint(mixture, params, filled_up(z)), dtype=float)[: len(z)]
-        labels = [seeding.moved_labels(rng, y, log_joint) for _ in range(n_starts)]
+        values = np.asarray((log_joint or log_joint_of)(mixture, params, filled_up(z)), dtype=float)[: len(z)]
+        labels = [seeding.moved_labels(rng, y, values) for _ in range(n_starts)]
         starts += [_of_clusters(mixture, base, z, each) for each in labels]
     return matched(mixture, _stacked(starts), given)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _log_joint(mixture: Mixture, params: MixtureParams, z: Float[Array, "n d"]) -> Float[Array, "n K"]:
+def log_joint_of(mixture: Mixture, params: MixtureParams, z: Float[Array, "n d"]) -> Float[Array, "n K"]:
+    """The joint log densities of rows in the frame, but for what all components share."""
     # Without what all components share: a filled cell may lie where no datum can, such as between two levels.
     return (mixture.log_weights(params)[:, None] + mixture.family.log_kernel(params, observed(z))).T
 

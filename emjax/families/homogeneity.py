@@ -11,7 +11,8 @@ with the variance :math:`s_n^2` of all the data, so that the likelihood has a bo
 - normal, unequal variances (:math:`a_n = 1/4, C = 1`): :math:`\chi^2_2`;
 - normal, one variance (:math:`a_n = 1, C = 1`): the distribution function :math:`F(x - \Delta)(1 + F(x)) / 2` with that
   of :math:`\chi^2_1` as :math:`F` and :math:`\Delta = 2 \log 0.6`, for shares of 0.1, 0.3 and 0.5;
-- one parameter (:math:`C = 0.54`): half zero and half :math:`\chi^2_1`.
+- one parameter: half zero and half :math:`\chi^2_1`; with :math:`C = 0.54` for Poissons, and for exponentials with C
+  the logistic function of :math:`0.74 + 82 / n`, which R's MixtureInf recommends.
 
 References: Chen and Li, Annals of Statistics 37, 2009, for normals; Li, Chen and Marriott, Biometrika 96, 2009, for
 families of one parameter.
@@ -41,9 +42,6 @@ def chi_square_tail(value: Any, degrees: int) -> Any:
 class Kernel(abc.ABC):
     """One family; parameters are ``(..., 2, q)``, of two components."""
 
-    penalty: ClassVar[float] = 0.54
-    """``C``, what the share is penalised with."""
-
     limit: ClassVar[str] = "half zero, half chi-square of 1"
     """The limit in words."""
 
@@ -54,6 +52,10 @@ class Kernel(abc.ABC):
     @abc.abstractmethod
     def log_density(self, x: np.ndarray, params: np.ndarray) -> np.ndarray:
         """``(..., 2, n)``."""
+
+    def strength(self, n_samples: int) -> float:
+        """``C``, how strongly the share is penalised."""
+        return 0.54
 
     def penalties(self, params: np.ndarray, variance: np.ndarray) -> np.ndarray:
         """What the parameters are penalised with ``(...,)``; by default nothing."""
@@ -75,22 +77,23 @@ class _Gaussian(Kernel):
 
     shared: bool
 
-    penalty: ClassVar[float] = 1.0
-
     @property
     def limit(self) -> str:  # type: ignore[override]
         return "a function of chi-squares of 1" if self.shared else "chi-square of 2"
 
     @property
-    def _strength(self) -> float:
+    def _of_variances(self) -> float:
         return 1.0 if self.shared else 0.25
+
+    def strength(self, n_samples: int) -> float:
+        return 1.0
 
     def estimates(self, x: np.ndarray, shares: np.ndarray, variance: np.ndarray) -> np.ndarray:
         mass, mean = _means(x, shares)
         scatter = (shares * (x[..., None, :] - mean[..., None]) ** 2).sum(axis=-1)
         if self.shared:
             mass, scatter = (np.repeat(each.sum(axis=-1, keepdims=True), 2, axis=-1) for each in (mass, scatter))
-        prior = 2.0 * self._strength
+        prior = 2.0 * self._of_variances
         spread = (scatter + prior * variance[..., None]) / (mass + prior)
         return np.stack([mean, np.sqrt(spread)], axis=-1)
 
@@ -100,7 +103,7 @@ class _Gaussian(Kernel):
 
     def penalties(self, params: np.ndarray, variance: np.ndarray) -> np.ndarray:
         ratio = variance[..., None] / params[..., 1] ** 2
-        each = -self._strength * (ratio - np.log(ratio) - 1.0)
+        each = -self._of_variances * (ratio - np.log(ratio) - 1.0)
         return each[..., 0] if self.shared else each.sum(axis=-1)
 
     def tail(self, statistic: Any) -> Any:
@@ -123,6 +126,9 @@ class _Counts(Kernel):
 
 
 class _Waiting(Kernel):
+    def strength(self, n_samples: int) -> float:
+        return 1.0 / (1.0 + math.exp(-0.74 - 82.0 / n_samples))
+
     def estimates(self, x: np.ndarray, shares: np.ndarray, variance: np.ndarray) -> np.ndarray:
         return np.maximum(_means(x, shares)[1], 1e-12)[..., None]
 

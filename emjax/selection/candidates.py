@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from emjax.bounds import one_of, whole, written
+from emjax.catalogue import DEFAULT_STRUCTURE
 from emjax.errors import ConfigError
 from emjax.families import FAMILIES
 from emjax.families.base import Family
@@ -108,6 +109,9 @@ def _distinct(families: list[Family], samples: dict[str, Samples]) -> Iterator[F
         alike: Any = each
         if each.structured is not None and samples[each.name].n_features == 1:
             alike = each.name, each.joint
+            # By the name that people know it by, where that is among them.
+            same = [one for one in families if one.name == each.name and one.joint is each.joint]
+            each = next((one for one in same if one.structured == DEFAULT_STRUCTURE), each)
         if alike not in seen:
             seen.add(alike)
             yield each

@@ -143,7 +143,7 @@ def _from_share(kernel: Kernel, x: np.ndarray, variance: np.ndarray, share: floa
     shares = np.full(m, share)
     for _ in range(ITERATIONS - 1):
         responsibilities, _value = _expected(kernel, x, variance, params, shares)
-        shares = _moved(responsibilities.sum(axis=-1), kernel.penalty)
+        shares = _moved(responsibilities.sum(axis=-1), kernel.strength(x.shape[-1]))
         params = kernel.estimates(x, responsibilities, variance)
     return _expected(kernel, x, variance, params, shares)[1], shares
 
@@ -177,7 +177,7 @@ def _expected(
     parts = np.exp(joint - top)
     total = parts.sum(axis=-2, keepdims=True)
     value = (top + np.log(total)).sum(axis=(-1, -2)) + kernel.penalties(params, variance)
-    return parts / total, value + kernel.penalty * np.log1p(-np.abs(1.0 - 2.0 * shares))
+    return parts / total, value + kernel.strength(x.shape[-1]) * np.log1p(-np.abs(1.0 - 2.0 * shares))
 
 
 def _moved(mass: np.ndarray, penalty: float) -> np.ndarray:

@@ -23,7 +23,8 @@ def test_the_table_fits_a_terminal(emjax_command):
 
 def test_csv_and_json_have_all_of_it(emjax_command):
     rows = list(csv.DictReader(io.StringIO(emjax_command(*ARGUMENTS, "--csv").out)))
-    models = json.loads(emjax_command(*ARGUMENTS, "--json").out)
+    models = json.loads(emjax_command(*ARGUMENTS, "--json", "--bootstrap", "2").out)
+    assert sum(model["icl"] for model in models["picks"]) == pytest.approx(1.0)
     assert models["criterion"] == "icl"
     assert [int(row["K"]) for row in rows] == [model["n_components"] for model in models["models"]] == [2, 1]
     assert float(rows[0]["ICL"]) == pytest.approx(models["models"][0]["icl"])
@@ -41,6 +42,7 @@ def test_csv_and_json_have_all_of_it(emjax_command):
         (("select", "faithful", "--criterion", "dic"), "criterion='dic' is not one of"),
         (("select", "faithful", "--prior", "flat"), "--prior='flat' is not one of"),
         (("select", "faithfull"), "faithful"),
+        (("select", "acidity", "--folds", "1"), "'--folds'"),
     ],
 )
 def test_one_line_for_what_is_wrong(emjax_command, arguments, expected):

@@ -130,7 +130,7 @@ def test_further_starts_know_what_is_seen_of_rows_with_missing_cells(x64):
     rng = np.random.default_rng(0)
     x = np.array(mixture.sample(params, 1, 200)[0])
     x[np.arange(200), rng.integers(6, size=200)] = np.nan  # of every row, so that no row is complete
-    joint = np.asarray(init._log_joint(mixture, params, seeding.filled(x)))
+    joint = np.asarray(init.log_joint_of(mixture, params, seeding.filled(x)))
     # What a row has in the five cells that were seen, up to what is the same for both classes.
     logs = np.log(shares[:, 0])
     seen = np.array([[sum(own[int(cell)] for cell in row if cell == cell) for own in logs] for row in x])

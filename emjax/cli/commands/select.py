@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from emjax.selection.selection import Selection
 
 
-def _option(*names: str, metavar: str, help: str, panel: str = "Models") -> Any:
-    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel)
+_SURE = "How sure"
+
+
+def _option(*names: str, metavar: str, help: str, panel: str = "Models", least: int | None = None) -> Any:
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, min=least)
 
 
 def select(
@@ -54,6 +57,13 @@ def select(
         _option("--weights", metavar="TEXT", help="The column that says how often rows count.", panel="Data"),
     ] = None,
     n_init: Annotated[int | None, _option("--n-init", metavar="N", help="Number of starts (20 and more).")] = None,
+    folds: Annotated[
+        int | None, _option("--folds", metavar="N", help="Also the log score over so many folds.", panel=_SURE, least=2)
+    ] = None,
+    bootstrap: Annotated[
+        int | None,
+        _option("--bootstrap", metavar="N", help="Also what criteria pick in so many samples.", panel=_SURE, least=1),
+    ] = None,
     seed: Annotated[int, _option("--seed", metavar="N", help="Random seed.", panel="Run")] = 0,
     csv: Annotated[bool, flag("--csv", help="The whole table as CSV on stdout.")] = False,
     json: Json = False,
@@ -78,15 +88,39 @@ def select(
     }
     read = {"columns": split_columns(columns) if columns else None, "header": header, "weights": weights}
     found = _swept(console, data, read, options, cache=not no_cache)
+    further = _further(console, found, folds, bootstrap)
     if csv and not json:
         typer.echo(found.tabulated().to_csv(), nl=False)
     console.show(*terminal_table(found.tabulated().brief, "all with --csv or --json"))
+    for one in further.values():
+        console.show(*terminal_table(one.table))
     models = found.to_frame().to_dict("records") if json else []
     told = {"criterion": found.criterion, "seed": found.key, "interrupted": found.interrupted, "models": models}
-    console.document(told)
+    console.document({**told, **{name: one.to_frame().to_dict("records") for name, one in further.items()}})
     if found.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_OK if found.ranked() else EXIT_NOT_CONVERGED
+
+
+def _further(console: Console, found: "Selection", folds: int | None, bootstrap: int | None) -> dict[str, Any]:
+    """What was asked for beside the criteria, by its key in the document."""
+    from emjax.selection import bootstrap_picks, cross_validate
+
+    wanted: dict[str, tuple[int | None, Any, str]] = {
+        "log_scores": (folds, cross_validate, "n_folds"),
+        "picks": (bootstrap, bootstrap_picks, "n_replicates"),
+    }
+    made: dict[str, Any] = {}
+    with console.bars() as bars:
+        for name, (number, make, called) in wanted.items():
+            if number is not None:
+                label = name.replace("_", " ")
+
+                def tell(done: int, total: int, label: str = label) -> None:
+                    bars.update(label, done, total)
+
+                made[name] = make(found, on_progress=tell, **{called: number})
+    return made
 
 
 def _swept(console: Console, data: str, read: dict[str, Any], options: dict[str, Any], *, cache: bool) -> "Selection":
