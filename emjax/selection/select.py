@@ -17,7 +17,9 @@ from typing import Any
 from emjax.bounds import not_negative, one_of, whole
 from emjax.catalogue import DEFAULT_FAMILY
 from emjax.criteria import CRITERIA
+from emjax.em.filled import may_fill
 from emjax.em.fit import fit_in_sweep
+from emjax.em.further import FIRST
 from emjax.errors import EmjaxError
 from emjax.keys import KeyLike, kept_key
 from emjax.progress import both, progress_line
@@ -135,20 +137,31 @@ def _swept(
 
 
 def _fitted(group: Group, settings: dict[str, Any], stop: threading.Event) -> Iterator[Candidate]:
-    """The candidates of one group; the largest first, since it is what the others share a program with."""
-    largest = max(group.n_components)
+    """The candidates of one group, those with most components first: what takes longest begins."""
     for n_components in reversed(group.n_components):
         if stop.is_set():
             return
+        filled = _filled_to(group, n_components, settings["n_init"] or FIRST)
         fit: Fit | None = None
         failure = ""
         try:
-            fit = fit_in_sweep(group.mixture(n_components), group.samples, filled=largest, **settings)
+            fit = fit_in_sweep(group.mixture(n_components), group.samples, filled=filled, **settings)
         except EmjaxError as error:
             failure = str(error)
         if fit is not None and fit.status is Status.INTERRUPTED:
             return
-        yield with_criteria(Candidate(group.name, group.family, n_components, fit, failure, prior=group.prior), largest)
+        yield with_criteria(Candidate(group.name, group.family, n_components, fit, failure, prior=group.prior), filled)
+
+
+def _filled_to(group: Group, n_components: int, n_starts: int) -> int:
+    """To how many components a program is filled up: the most that can be fitted, or where that costs, half as many."""
+    n_rows = group.samples.counted.n_samples
+    size = max((each for each in group.n_components if each <= n_rows), default=n_components)
+    mixture = group.mixture(n_components)
+    mixture = mixture.resolved(group.samples)
+    while size > n_components and not may_fill(mixture, group.samples, size, n_starts):
+        size //= 2
+    return max(size, n_components)
 
 
 def _completed(group: Group, found: list[Candidate]) -> list[Candidate]:

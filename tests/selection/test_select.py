@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 import emjax
 from emjax.result import Status
@@ -95,6 +96,32 @@ def test_the_ranking_and_its_table():
     assert "BIC: tied, 3 components" in selection._repr_html_()
     assert selection.plot(width=4.0).axes
     assert repr(selection).startswith("Selection(candidates=")
+
+
+def test_an_interruption_leaves_what_was_fitted():
+    def interrupt(done, total, best):
+        assert (total, best) == (3, "tied")
+        raise KeyboardInterrupt
+
+    options = {"family": emjax.Normal("tied"), "n_components": [1, 2, 3], "key": 0, "n_init": 6}
+    selection = emjax.select(FAITHFUL, on_progress=interrupt, **options)
+    assert selection.interrupted
+    assert [each.fit is None for each in selection.candidates] == [True, True, False]
+    assert "was interrupted" in selection.candidates[0].failure
+    assert "The sweep was interrupted." in str(selection)
+    assert "The sweep was interrupted." in selection._repr_html_()
+
+
+@pytest.mark.slow
+def test_weights_are_counts_of_rows():
+    x = np.random.default_rng(2).normal(size=(40, 1))
+    counts = np.arange(40) % 3
+    options = {"family": emjax.Normal("tied"), "n_components": [1, 2], "key": 0, "n_init": 2}
+    weighted = emjax.select(x, weights=counts, **options)
+    alone = weighted.candidates[0]
+    repeated = np.repeat(x[:, 0], counts)
+    expected = -2.0 * norm.logpdf(repeated, repeated.mean(), repeated.std()).sum() + 2 * math.log(len(repeated))
+    assert alone.value("bic") == pytest.approx(expected, rel=1e-9)
 
 
 def of(n_components, bic, *, status=Status.CONVERGED, spurious=False, count=20):

@@ -1,6 +1,7 @@
 """The singular BIC: its equation, its bounds, and the galaxies."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -49,14 +50,19 @@ def test_the_equation_holds():
     assert (np.argmin(bic) + 1, np.argmin(found) + 1) == (3, 4)
 
 
+def fitted(k, log_likelihood, *, converged=True):
+    """What the criterion reads of a fit of k components with two parameters each."""
+    samples = SimpleNamespace(total_weight=82.0)
+    known = {"n_parameters": 3 * k - 1, "log_likelihood": log_likelihood, "samples": samples}
+    return SimpleNamespace(converged=converged, spurious=False, **known)
+
+
 def test_it_is_left_out_from_the_first_gap_on():
-    x = np.random.default_rng(0).normal(size=40)
-    fits = [emjax.fit(emjax.Mixture(emjax.Poisson(), 1), np.round(np.abs(10 * x)), key=0, n_init=1)]
-    one = Candidate("a", fits[0].mixture.family, 1, fits[0])
-    found = singular_bic(
-        Selection((one, Candidate("a", one.family, 2, None), Candidate("b", one.family, 2, None)), "bic")
-    )
-    assert list(found) == ["a"]
-    assert found["a"] == {1: pytest.approx(fits[0].bic())}
+    family = emjax.Normal()
+    fits = [fitted(1, GALAXIES[0]), fitted(2, GALAXIES[1]), fitted(3, GALAXIES[2], converged=False), fitted(4, -197.0)]
+    ours = [Candidate("a", family, k, fit) for k, fit in enumerate(fits, start=1)]
+    found = singular_bic(Selection((*ours, Candidate("b", family, 2, fits[1]), Candidate("c", family, 1, None)), "bic"))
+    expected = [-2.0 * each for each in log_evidences(GALAXIES[:2], 2, 0, 82.0, 1.0)]
+    assert found == {"a": pytest.approx(dict(enumerate(expected, start=1)))}
     with pytest.raises(emjax.ConfigError, match="phi = -1"):
-        singular_bic(Selection((one,), "bic"), phi=-1.0)
+        singular_bic(Selection(tuple(ours), "bic"), phi=-1.0)
