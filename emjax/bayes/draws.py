@@ -208,3 +208,18 @@ def _component_vectors(mixture: Mixture, draws: MixtureParams) -> Array:
     """Each component as one vector: its weight and all the numbers of its named parameters, ``(n_draws, K, p)``."""
     weights = jax.vmap(lambda one: one.weights)(draws)
     return jnp.concatenate([weights[..., None], jax.vmap(mixture.places)(draws)], axis=-1)
+
+
+def drawn_labels(mixture: Mixture, params: MixtureParams, samples: Samples, key: Array) -> np.ndarray:
+    """A label of each datum for each of stacked draws, ``(n_draws, n_samples)``: drawn by the responsibilities."""
+    rows = observed_rows(samples.values, samples.labels)
+    return np.asarray(_drawn_labels(mixture.likelihood, params, rows, key))[:, : samples.n_samples]
+
+
+@jax.jit(static_argnums=0)
+def _drawn_labels(mixture: Mixture, draws: MixtureParams, x: Observations, key: Array) -> Array:
+    def one(given: tuple[MixtureParams, Array]) -> Array:
+        params, key = given
+        return jax.random.categorical(key, mixture.log_joint(params, x), axis=0)
+
+    return jax.lax.map(one, (draws, jax.random.split(key, len(draws.weights))), batch_size=_BATCH)

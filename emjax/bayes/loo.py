@@ -26,10 +26,45 @@ def psis_loo(posterior: Posterior) -> dict[str, Any] | None:
         ``value`` and ``standard_error``, ``effective_parameters``, ``largest_pareto_k``, ``n_pareto_k_high``; and
         ``n_rows`` and ``subsampling_error`` (the part of the standard error that the sample makes), None for all data.
     """
+    loo, pointwise, rows = _smoothed(posterior)
+    if loo is None:
+        return None
+    data = posterior.map_fit.data
+    weights = posterior.map_fit.samples.weights
+    own = np.ones(len(rows)) if weights is None else weights[rows]
+    shapes = np.asarray(loo.pareto_k)[own > 0]
+    found = {
+        **_weighted(loo, pointwise, own),
+        "largest_pareto_k": float(shapes.max()),
+        "n_pareto_k_high": int((shapes > loo.good_k).sum()),
+        "n_rows": None,
+        "subsampling_error": None,
+    }
+    return found if len(rows) == len(data) else {**found, **_of_all(posterior, loo, rows)}
+
+
+def pointwise_loo(posterior: Posterior) -> np.ndarray | None:
+    """The log predictive density of each datum given the others ``(n_samples,)``, each as often as its weight says.
+
+    None where the data are so many that only some of them are looked at, or there is nothing to smooth: `psis_loo`.
+    """
+    n_samples = posterior.map_fit.n_samples
+    if len(drawn_rows(n_samples)) < n_samples:
+        return None
+    loo, _, _ = _smoothed(posterior)
+    if loo is None:
+        return None
+    weights = posterior.map_fit.samples.weights
+    left_out = np.asarray(loo.elpd_i, float)
+    return left_out if weights is None else weights * left_out
+
+
+def _smoothed(posterior: Posterior) -> tuple[Any, xr.Dataset, np.ndarray]:
+    """What ArviZ finds (None where hardly any two draws differ), the log densities it was given, and their rows."""
     import arviz_stats
 
-    data, efficiency = posterior.map_fit.data, min(1.0, posterior.diagnostics.min_ess_bulk / posterior.n_draws)
-    rows = drawn_rows(len(data))
+    efficiency = min(1.0, posterior.diagnostics.min_ess_bulk / posterior.n_draws)
+    rows = drawn_rows(len(posterior.map_fit.data))
     pointwise = posterior.sampled["log_likelihood"].to_dataset().sel(row=rows)
     with warnings.catch_warnings():
         # The warning about high Pareto k is said in numbers instead.
@@ -42,18 +77,8 @@ def psis_loo(posterior: Posterior) -> dict[str, Any] | None:
         except ValueError as error:
             if "tail values" not in str(error):
                 raise
-            return None
-    weights = posterior.map_fit.samples.weights
-    own = np.ones(len(rows)) if weights is None else weights[rows]
-    shapes = np.asarray(loo.pareto_k)[own > 0]
-    found = {
-        **_weighted(loo, pointwise, own),
-        "largest_pareto_k": float(shapes.max()),
-        "n_pareto_k_high": int((shapes > loo.good_k).sum()),
-        "n_rows": None,
-        "subsampling_error": None,
-    }
-    return found if len(rows) == len(data) else {**found, **_of_all(posterior, loo, rows)}
+            return None, pointwise, rows
+    return loo, pointwise, rows
 
 
 def _weighted(loo: Any, pointwise: xr.Dataset, weights: np.ndarray) -> dict[str, float]:

@@ -13,11 +13,12 @@ import numpy as np
 
 from emjax.align import TRUST_LOW, Alignment, LabelledDraws
 from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus
-from emjax.bayes.draws import labelled_draws
+from emjax.bayes.draws import drawn_labels, labelled_draws
 from emjax.bayes.visits import PosteriorModes
 from emjax.bounds import share, whole
 from emjax.families.observations import Observations, observed_rows
 from emjax.keys import as_key
+from emjax.metrics.clustering import PartitionEstimate, few_enough, partition_estimate
 from emjax.mixture import Mixture, MixtureParams
 from emjax.naming import parameter_frame
 from emjax.result import Fit
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+_PARTITION = 2
 _PREDICTIVE = 1
 """What the key of the chains is folded with for draws that only ArviZ's checks ask for."""
 
@@ -210,6 +212,25 @@ class Posterior(Stored, Pictured):
         """What `emjax.align.relabel` and `compare_methods` take, to try other methods of relabelling on these draws."""
         with computing():
             return labelled_draws(self.mixture, self.params, self.map_fit)
+
+    def partition(self, *, loss: str = "vi", level: float = 0.95, n_draws: int = 500) -> PartitionEstimate:
+        """One partition of the data that stands for all draws, and how far these are from it.
+
+        Labels are drawn for at most ``n_draws`` draws, so that it does not matter what components are called, and the
+        partition of least expected ``loss`` (``"vi"``, the variation of information, or ``"binder"``) is looked for;
+        ``level`` is that of its credible ball. See `emjax.metrics.clustering`.
+
+        Raises
+        ------
+        ConfigError
+            If the loss is unknown, or the data are more than 2000: of these every pair is looked at.
+        """
+        samples = self.map_fit.samples
+        few_enough("a partition", samples.n_samples)
+        key = jax.random.fold_in(as_key(0 if self.key is None else self.key), _PARTITION)
+        with computing():
+            labels = drawn_labels(self.mixture, self.thinned(n_draws), samples, key)
+        return partition_estimate(labels, loss=loss, level=level)
 
     def log_predictive(self, x: Any, n_draws: int = 1000) -> np.ndarray:
         r"""Log posterior predictive density :math:`\log \frac1S \sum_s p(x_n \mid \theta_s)`, shape ``(n_samples,)``.

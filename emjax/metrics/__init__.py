@@ -1,11 +1,12 @@
 """What is measured when two estimates of one mixture are compared.
 
-`partition` and `predictive` hold label-invariant quantities, which are read first; `parameter` compares
-named, aligned parameters; `density` and `calibration` measure estimates against a known truth; `cost` says
-what the estimates took. Everything is NumPy in float64 on plain arrays.
+`partition`, `clustering` (one partition from many) and `predictive` hold label-invariant quantities, which are read
+first; `parameter` compares named, aligned parameters; `density` and `calibration` measure estimates against a known
+truth; `cost` says what the estimates took. Everything is NumPy in float64 on plain arrays.
 """
 
 from emjax.metrics.calibration import brier_score, calibration_error, interval_score
+from emjax.metrics.clustering import PartitionEstimate, partition_estimate, variation_of_information
 from emjax.metrics.cost import Cost
 from emjax.metrics.density import distances_from_draws, distances_on_counts, distances_on_line
 from emjax.metrics.parameter import difference_in_sd, equal_tailed, mass_inside, width_ratio
@@ -32,6 +33,7 @@ __all__ = [
     "Cost",
     "Estimate",
     "PairDifference",
+    "PartitionEstimate",
     "adjusted_rand",
     "assignment_entropy",
     "brier_score",
@@ -49,9 +51,11 @@ __all__ = [
     "log_score",
     "mass_inside",
     "mean_co_clustering",
+    "partition_estimate",
     "subset_rows",
     "total_variation",
     "total_variation_counts",
     "total_variation_grid",
+    "variation_of_information",
     "width_ratio",
 ]

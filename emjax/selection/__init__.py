@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from emjax.selection.choice import choose as choose
     from emjax.selection.cross_validation import cross_validate as cross_validate
     from emjax.selection.evidence import log_evidence as log_evidence
     from emjax.selection.homogeneity import em_test as em_test
@@ -33,6 +34,7 @@ _HOMES = {
     "StaticWeights": _PRIORS,
     "StickBreaking": _PRIORS,
     "beta_negative_binomial": _PRIORS,
+    "choose": "emjax.selection.choice",
     "fixed": _PRIORS,
     "geometric": _PRIORS,
     "log_evidence": "emjax.selection.evidence",
@@ -48,6 +50,7 @@ __all__ = [
     "beta_negative_binomial",
     "bootstrap_picks",
     "bootstrap_test",
+    "choose",
     "cross_validate",
     "em_test",
     "fixed",

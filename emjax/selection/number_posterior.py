@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 
 from emjax.bayes.diagnostics import DEFAULT_THRESHOLDS, PosteriorStatus
+from emjax.bayes.posterior import thinning
 from emjax.bayes.rhat import split_rhat
+from emjax.bounds import whole
+from emjax.errors import ConfigError
+from emjax.metrics.clustering import PartitionEstimate, few_enough, partition_estimate
 from emjax.mixture import Mixture, MixtureParams
 from emjax.samples import Samples
 from emjax.selection.chains_of import effective_draws
@@ -116,6 +120,21 @@ class NumberPosterior(Shown):
     def likeliest_clusters(self) -> int | None:
         """The most probable number of components that hold data; None where the chains disagree."""
         return int(np.argmax(self.p_clusters)) + 1 if self.converged else None
+
+    def partition(self, *, loss: str = "vi", level: float = 0.95, n_draws: int = 500) -> PartitionEstimate:
+        """One partition that stands for all draws, whatever their numbers of clusters; as `Posterior.partition`.
+
+        Raises
+        ------
+        ConfigError
+            If the loss is unknown, or labels were too many to keep, or the data are more than 2000.
+        """
+        few_enough("a partition", self.counts[0, 0].sum())
+        if self.labels is None:
+            raise ConfigError("labels of all draws were too many to keep; ask for fewer draws=")
+        labels = self.labels.reshape(-1, self.labels.shape[-1])
+        kept = thinning(len(labels), whole("draws", n_draws, shown="n_draws"))
+        return partition_estimate(labels[kept], loss=loss, level=level)
 
     @property
     def table(self) -> Table:

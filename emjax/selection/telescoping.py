@@ -50,6 +50,9 @@ _CHUNK = 50
 
 _THINNING = (10, 40, 160)
 
+_MOST_WORK = 4e9
+"""No longer attempt is made that would compute more densities of a datum in a place: about a minute's."""
+
 _MOST_LABELS = 20_000_000
 """Labels are kept where all draws have no more of them (80 MB)."""
 
@@ -96,8 +99,8 @@ def telescope(
         the number of sticks, and by default 50.
     chains, warmup, draws, thin
         Chains, sweeps of each that are thrown away, draws that are kept, and sweeps from one draw to the next. Without
-        ``thin`` these are 10, and where chains do not agree yet or have too few effective draws, 40 and then 160: the
-        draws before are then thrown away, too.
+        ``thin`` these are 10, and where chains do not agree yet or have too few effective draws, 40 and then 160, as
+        far as that is about a minute's work: the draws before are then thrown away, too.
     key
         A whole number or JAX random key. Left out, a number is drawn, and ``NumberPosterior.key`` keeps it.
 
@@ -173,10 +176,12 @@ def _drawn(asked: _Asked, key: jax.Array) -> dict[str, Any]:
     state = _starts(plan, problem, given, weights, rng, asked.chains)
     run = _Run(plan, jax.random.split(chain_key, asked.chains), state, jax.device_put(given))
     run.sweep(asked.warmup)
-    for thin in asked.thins:
+    per_sweep = asked.chains * asked.draws * plan.most * n_samples
+    for thin, longer in zip(asked.thins, (*asked.thins[1:], None), strict=True):
         found = run.draw(asked.draws, thin)
         judged = judge(found, number, weights)
-        if judged.status not in (PosteriorStatus.not_converged, PosteriorStatus.too_few_draws):
+        good = judged.status not in (PosteriorStatus.not_converged, PosteriorStatus.too_few_draws)
+        if good or longer is None or longer * per_sweep > _MOST_WORK:
             break
     params = _in_data_units(plan.mixture, found["state"].params, problem.frame)
     return {

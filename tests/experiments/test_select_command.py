@@ -59,3 +59,15 @@ def test_numbers_of_components():
     for wrong in ("", "a", "1:", "1:2:3", "3:1", "1:99999999", "1:5000", "-1", "1.5"):
         with pytest.raises(ConfigError, match="write whole numbers"):
             numbers_of(wrong)
+
+
+@pytest.mark.slow
+def test_the_command_says_who_says_which_number(emjax_command):
+    arguments = ("select", "deaths", "--family", "poisson", "-k", "1:2", "--n-init", "4", "--bayes")
+    result = emjax_command(*arguments)
+    assert result.code == 0
+    assert max(map(len, result.out.splitlines())) <= 80
+    assert "p(K+)" in result.out
+    told = json.loads(emjax_command(*arguments, "--json").out)
+    assert [vote["who"] for vote in told["votes"]][:3] == ["BIC", "AIC", "ICL"]
+    assert [one["n_components"] for one in told["numbers"]] == [1, 2]

@@ -112,6 +112,16 @@ def test_nothing_is_trusted_of_draws_that_are_no_posterior(posterior):
     assert "the posterior is not_converged" in found.table.text
 
 
+def test_one_partition_stands_for_all_draws(posterior):
+    found = posterior.partition(n_draws=200)
+    # Two components, of small counts and of large ones.
+    np.testing.assert_array_equal(found.labels[:5], np.zeros(5))
+    np.testing.assert_array_equal(found.labels[-3:], np.ones(3))
+    assert found.certainty.min() > 0.5
+    with pytest.raises(emjax.ConfigError, match="did you mean 'binder'"):
+        posterior.partition(loss="bender")
+
+
 def test_what_cannot_be_had_is_refused_in_one_line(posterior):
     with pytest.raises(emjax.ConfigError, match="'bridge', 'thames', 'importance'; did you mean 'bridge'"):
         log_evidence(posterior, methods=["bridg"])

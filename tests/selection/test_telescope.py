@@ -1,5 +1,6 @@
 """The telescoping sampler against the enumeration of all partitions, its prior, itself, and published figures."""
 
+import dataclasses
 import functools
 import math
 
@@ -88,6 +89,12 @@ def test_counts_have_the_posterior_of_all_partitions():
     again = np.stack([(found.labels == k).sum(axis=-1) for k in range(10)], axis=-1)
     np.testing.assert_array_equal(again, found.counts)
     assert "components" in found.table.text
+    partition = found.partition(n_draws=100)
+    # The three largest counts are together, and none of them with the three smallest.
+    assert len(set(partition.labels[-3:])) == 1
+    assert not set(partition.labels[-3:]) & set(partition.labels[:3])
+    with pytest.raises(emjax.ConfigError, match="fewer draws"):
+        dataclasses.replace(found, labels=None).partition()
     refined = np.quantile(found.params.rate[found.in_use], [0.1, 0.9])
     assert 0.1 < refined[0] < 2.0 < 5.0 < refined[1] < 14.0
 

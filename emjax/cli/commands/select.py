@@ -65,6 +65,7 @@ def select(
         _option("--bootstrap", metavar="N", help="Also what criteria pick in so many samples.", panel=_SURE, least=1),
     ] = None,
     seed: Annotated[int, _option("--seed", metavar="N", help="Random seed.", panel="Run")] = 0,
+    bayes: Annotated[bool, flag("--bayes", help="Posteriors, too: evidence, PSIS-LOO, p(K).")] = False,
     csv: Annotated[bool, flag("--csv", help="The whole table as CSV on stdout.")] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -96,7 +97,9 @@ def select(
         console.show(*terminal_table(one.table))
     models = found.to_frame().to_dict("records") if json else []
     told = {"criterion": found.criterion, "seed": found.key, "interrupted": found.interrupted, "models": models}
-    console.document({**told, **{name: one.to_frame().to_dict("records") for name, one in further.items()}})
+    told |= {name: one.to_frame().to_dict("records") for name, one in further.items()}
+    told |= _asked_of_posteriors(console, found, seed) if bayes else {}
+    console.document(told)
     if found.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_OK if found.ranked() else EXIT_NOT_CONVERGED
@@ -140,6 +143,38 @@ def _swept(console: Console, data: str, read: dict[str, Any], options: dict[str,
             bars.update("models", done, total, f"best so far: {best}" if best else "")
 
         return sweep(x, on_progress=tell, **options)
+
+
+def _asked_of_posteriors(console: Console, found: "Selection", seed: int) -> dict[str, Any]:
+    """Say which number of components posteriors choose, beside the criteria, with a bar; what JSON has of it."""
+    from emjax.selection.choice import choose
+
+    if found.interrupted or not found.ranked():
+        return {}
+    with console.bars() as bars:
+
+        def tell(done: int, total: int, what: str) -> None:
+            bars.update("posteriors", done, total, what)
+
+        choice = choose(found, key=seed, on_progress=tell)
+    for table in (choice.tabulated(), choice.by_number()):
+        console.show("", *terminal_table(table, "all with --json"))
+    votes = [
+        {"who": vote.who, "side": vote.side, "n_components": vote.n_components, "sure": vote.sure, "note": vote.note}
+        for vote in choice.votes
+    ]
+    numbers = [
+        {
+            "n_components": one.n_components,
+            "log_evidence": one.log_evidence,
+            "log_evidence_error": one.log_evidence_error,
+            "evidence_agrees": None if one.evidence is None else one.evidence.agree,
+            "loo": None if one.loo is None else dict(one.loo),
+            "reason": one.reason,
+        }
+        for one in choice.numbers
+    ]
+    return {"model": choice.model, "agree": choice.agree, "votes": votes, "numbers": numbers}
 
 
 def _names(text: str) -> list[str]:
