@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from emjax.mixture import Mixture, MixtureParams
-    from emjax.uncertainty import Intervals
+    from emjax.uncertainty import Diagnosis, Intervals
 
 
 class Status(enum.StrEnum):
@@ -468,6 +468,12 @@ class Fit(Stored, Pictured):
         from emjax.uncertainty import intervals
 
         return intervals(self, level=level, method=method, **options)
+
+    def diagnose(self, **options: Any) -> Diagnosis:
+        """Missing information, overlap, influence, PIT and a test of fit; see `emjax.uncertainty.diagnosis`."""
+        from emjax.uncertainty import diagnose
+
+        return diagnose(self, **options)
 
     def _evaluate(self, function: Any, samples: Samples) -> np.ndarray:
         with computing():

@@ -1,7 +1,8 @@
-"""Standard errors and confidence intervals of EM estimates."""
+"""Standard errors and confidence intervals of EM estimates, and what a fit says of itself."""
 
+from emjax.uncertainty.diagnosis import Diagnosis, diagnose
 from emjax.uncertainty.methods import intervals
 from emjax.uncertainty.replicates import Replicates
 from emjax.uncertainty.results import IntervalRow, Intervals
 
-__all__ = ["IntervalRow", "Intervals", "Replicates", "intervals"]
+__all__ = ["Diagnosis", "IntervalRow", "Intervals", "Replicates", "diagnose", "intervals"]

@@ -24,7 +24,6 @@ International Encyclopedia of Education, 2010, for centred percentiles.
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,7 +76,7 @@ def by_resampling(
     line: Line | None = None,
 ) -> Intervals:
     """Intervals of a fit by one of `SCHEMES`; see `emjax.uncertainty.intervals`."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(as_key(key))).ravel())
+    rng = generator(key)
     samples = fit.samples.counted
     groups: np.ndarray | None = None
     if scheme == "jackknife":
@@ -109,6 +108,11 @@ def by_resampling(
     return _intervals(level, scheme, values, kept, counts)
 
 
+def generator(key: KeyLike) -> np.random.Generator:
+    """NumPy's generator from a random key."""
+    return np.random.default_rng(np.asarray(jax.random.key_data(as_key(key))).ravel())
+
+
 # -- the replicates
 
 
@@ -125,7 +129,7 @@ def _replicates(
     own = np.ones(n) if weights is None else weights
     counted = bool((own == np.round(own)).all())
     if scheme == "parametric":
-        yield from itertools.islice(_simulated(fit, samples, n_replicates, rng, counted), n_replicates)
+        yield from simulated(fit, samples, n_replicates, rng)
         return
     for number in range(n_replicates):
         if groups is not None:
@@ -145,28 +149,30 @@ def _replicates(
             yield drawn * (own.sum() / drawn.sum())
 
 
-def _simulated(
-    fit: Fit, samples: Samples, n_replicates: int, rng: np.random.Generator, counted: bool
-) -> Iterator[np.ndarray]:
-    """Data from the fit, missing where the data are."""
+def simulated(fit: Fit, samples: Samples, n_replicates: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Data from the fit, missing where the data are; each row as often as it counts."""
+    own = np.ones(samples.n_samples) if samples.weights is None else samples.weights
+    counted = bool((own == np.round(own)).all())
     if not counted or samples.labels is not None:
         what = "whose weights are no counts" if not counted else "with known labels"
-        raise DataError(f"intervals: a parametric bootstrap of rows {what} has no law to draw from; use 'bootstrap'")
-    mixture, n = fit.mixture.likelihood, round(samples.total_weight)
-    rows = (
-        np.arange(n)
-        if samples.weights is None
-        else np.repeat(np.arange(samples.n_samples), samples.weights.astype(int))
-    )
+        raise DataError(f"a parametric bootstrap of rows {what} has no law to draw from; use the 'bootstrap' of rows")
+    rows = np.repeat(np.arange(samples.n_samples), own.astype(int))
     holes = np.isnan(samples.values[rows]) if samples.has_holes else None
-    at_once = max(min(_DRAWN_AT_ONCE // (n * samples.n_features), n_replicates), 1)
-    for _ in range(-(-n_replicates // at_once)):
+    at_once = max(min(_DRAWN_AT_ONCE // (len(rows) * samples.n_features), n_replicates), 1)
+    for begin in range(0, n_replicates, at_once):
         with computing():
-            keys = jax.random.split(jax.random.key(int(rng.integers(1 << 32))), at_once)
-            drawn = np.array(_drawn(mixture, fit.params, keys, n), float)
+            drawn = drawn_data(fit.mixture.likelihood, fit.params, at_once, len(rows), rng)
         if holes is not None:
             drawn[:, holes] = np.nan
-        yield from drawn
+        yield from drawn[: n_replicates - begin]
+
+
+def drawn_data(
+    mixture: Mixture, params: MixtureParams, n_sets: int, n_rows: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Data from a mixture ``(n_sets, n_rows, n_features)``."""
+    keys = jax.random.split(jax.random.key(int(rng.integers(1 << 32))), n_sets)
+    return np.array(_drawn(mixture, params, keys, n_rows), float)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))

@@ -40,8 +40,8 @@ class IntervalStatus(enum.StrEnum):
             IntervalStatus.OK: "The information is positive definite at an optimum, and the log-likelihood a parabola.",
             IntervalStatus.ROUGH: (
                 "The intervals hold the truth less often than they claim: the log-likelihood is far from a parabola "
-                "(overlap, few rows or a small component), or another optimum is about as high. Use the posterior's "
-                "intervals, more rows or fewer components."
+                "(overlap, few rows or a small component), or another optimum is about as high. Use the profile "
+                "likelihood (method='profile'), the posterior's intervals, more rows or fewer components."
             ),
             IntervalStatus.NOT_AT_OPTIMUM: (
                 "EM did not end in a regular optimum, so neither the curvature there nor replicates from there say "

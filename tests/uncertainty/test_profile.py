@@ -10,7 +10,6 @@ import emjax
 from emjax.uncertainty.results import IntervalStatus
 
 RNG = np.random.default_rng(4)
-Z = float(scipy.stats.norm.ppf(0.95))
 
 
 def ends_of(row):
@@ -21,14 +20,14 @@ def roots(fall, estimate, low, high):
     return scipy.optimize.brentq(fall, low, estimate), scipy.optimize.brentq(fall, estimate, high)
 
 
-def test_one_normal_has_its_closed_forms():
+def test_one_normal_has_students_interval_and_the_closed_form_of_its_scale():
     x = RNG.normal(3.0, 2.0, 12)
-    n, mean, s = len(x), x.mean(), x.std()
+    n, s = len(x), x.std()
     found = emjax.fit(emjax.Mixture(emjax.Normal(), 1), x, key=0, tol=1e-10).intervals(method="profile")
-    # The scale that is best at another mean has the square s^2 + (mean - m)^2.
-    reach = s * np.sqrt(np.expm1(Z**2 / n))
-    assert ends_of(found["mean[0, x]"]) == pytest.approx((mean - reach, mean + reach), rel=1e-6)
-    ends = roots(lambda t: 2 * n * (np.log(t / s) + (s / t) ** 2 / 2 - 0.5) - Z**2, s, s / 4, 4 * s)
+    student = scipy.stats.t.interval(0.9, n - 1, x.mean(), x.std(ddof=1) / np.sqrt(n))
+    assert ends_of(found["mean[0, x]"]) == pytest.approx(student, rel=1e-6)
+    fall = n * np.log1p(scipy.stats.t.ppf(0.95, n - 1) ** 2 / (n - 1))
+    ends = roots(lambda t: 2 * n * (np.log(t / s) + (s / t) ** 2 / 2 - 0.5) - fall, s, s / 4, 4 * s)
     assert ends_of(found["scale[0, x]"]) == pytest.approx(ends, rel=1e-6)
     assert ends_of(found["weights[0]"]) == (1.0, 1.0)
 
@@ -53,11 +52,13 @@ def test_counts_of_deaths_fall_as_far_as_the_level_allows_at_every_end():
         options = {"xatol": 1e-9, "fatol": 1e-11, "maxiter": 4000}
         return -scipy.optimize.minimize(lost, np.delete(own, held), method="Nelder-Mead", options=options).fun
 
-    top = log_likelihood(fit.params.weights[0], *fit.params.rate[:, 0])
+    top, rows = log_likelihood(fit.params.weights[0], *fit.params.rate[:, 0]), fit.optima[0].effective_counts
     for held, name in enumerate(["weights[0]", "rate[0, x]", "rate[1, x]"]):
-        row = found[name]
+        row, n = found[name], rows[held - 1] if held else rows.min()
         for end in (row.lower, row.upper):
-            assert 2 * (top - best_at(held, end)) == pytest.approx(Z**2, abs=1e-5)
+            assert 2 * (top - best_at(held, end)) == pytest.approx(
+                n * np.log1p(scipy.stats.t.ppf(0.95, n - 1) ** 2 / (n - 1)), abs=1e-5
+            )
     # It follows the skewness: the smaller rate may be much smaller, and the weight of it much larger.
     smaller = found["rate[0, x]"]
     assert smaller.estimate - smaller.lower > smaller.upper - smaller.estimate
@@ -81,3 +82,12 @@ def test_an_open_end_is_the_border_of_the_range_with_a_word():
     assert open_rows
     assert all("open" in row.note and (row.lower == 0.0 or row.upper in (1.0, np.inf)) for row in open_rows)
     assert "border" in found.message
+
+
+def test_a_component_that_the_data_hardly_need_makes_the_intervals_rough():
+    x = np.random.default_rng(15).poisson(6.0, 80).astype(float)
+    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, key=0)
+    assert fit.params.rate[1, 0] > 1.5 * fit.params.rate[0, 0]
+    found = fit.intervals(method="profile", level=0.5)
+    assert found.status is IntervalStatus.ROUGH
+    assert "hardly need" in found.message

@@ -1,0 +1,76 @@
+"""What a fit says of itself: closed forms, rows left out for good, and the size of its test."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+import emjax
+
+RNG = np.random.default_rng(21)
+X = np.r_[RNG.normal(0.0, 1.0, 80), RNG.normal(5.0, 1.5, 60), 13.0]
+
+
+@pytest.fixture(scope="module")
+def two():
+    return emjax.fit(emjax.Mixture(emjax.Normal(), 2), X, key=0, tol=1e-9)
+
+
+def test_one_normal_has_leverages_of_its_moments():
+    x = RNG.normal(2.0, 3.0, 50)
+    found = emjax.fit(emjax.Mixture(emjax.Normal(), 1), x, key=0, tol=1e-10).diagnose()
+    z = (x - x.mean()) / x.std()
+    # Information n for the mean over s, 2n for log s; scores z and z^2 - 1.
+    np.testing.assert_allclose(found.influence, (z**2 + (z**2 - 1) ** 2 / 2) / len(x), rtol=1e-6)
+    assert found.information_ratio == pytest.approx(found.influence.sum() / 2, rel=1e-6)
+    assert found.condition == pytest.approx(1.0, rel=1e-6)
+    assert found.entropy == 1.0
+    np.testing.assert_array_equal(found.overlap, [[1.0]])
+    exact = scipy.stats.kstest(z, "norm").statistic
+    # 20,000 draws stand for the law: their own distance from it is below 1.36 / sqrt(20,000) in 95 of 100 cases.
+    assert found.distances[0] == pytest.approx(exact, abs=0.015)
+
+
+def test_the_most_influential_row_is_the_one_whose_absence_moves_most(two):
+    found = two.diagnose()
+    moved = []
+    for row in (140, 0, 90):
+        kept = np.delete(X, row)
+        without = emjax.fit(two.mixture, kept, init=two, tol=1e-9)
+        # The log-likelihood of all rows, at the estimate from the others.
+        moved.append(2 * (two.log_likelihood - np.sum(without.score_samples(X))))
+    assert found.influence.argmax() == 140
+    assert 140 in found.influential
+    assert moved[0] == max(moved)
+    np.testing.assert_allclose(found.influence[[0, 90]], moved[1:], rtol=0.15)
+
+
+def test_overlap_and_entropy_are_those_of_the_responsibilities(two):
+    found, shares = two.diagnose(), two.predict_proba()
+    labels = shares.argmax(axis=1)
+    expected = [[shares[labels == k, j].sum() / shares[:, j].sum() for k in range(2)] for j in range(2)]
+    np.testing.assert_allclose(found.overlap, expected)
+    logs = np.log(np.maximum(shares, 1e-300))
+    assert found.entropy == pytest.approx(1 + (shares * logs).sum() / (len(X) * np.log(2)))
+    assert found.missing_information == two.rate
+    assert "of ten times the average influence" in str(found)
+
+
+def test_a_law_that_fits_passes_and_one_that_does_not_fails():
+    """Thirty data sets from the model: the mean of uniform numbers has a standard error of .053."""
+    mixture, values = emjax.Mixture(emjax.Exponential(), 1), []
+    for seed in range(30):
+        x = np.random.default_rng(seed).exponential(2.0, 60)
+        values.append(emjax.fit(mixture, x, key=0).diagnose(n_replicates=39, key=seed).p_value)
+    assert abs(np.mean(values) - 0.51) < 4 * 0.053
+    even = emjax.fit(mixture, np.linspace(1.0, 3.0, 60), key=0).diagnose(n_replicates=39)
+    assert even.p_value == pytest.approx(1 / 40)
+
+
+def test_counted_rows_are_as_repeated_ones():
+    x, counts = np.arange(9.0), np.array([5, 12, 15, 9, 6, 8, 9, 5, 1])
+    mixture = emjax.Mixture(emjax.Poisson(), 2)
+    counted = emjax.fit(mixture, x, weights=counts, key=0, tol=1e-9).diagnose()
+    repeated = emjax.fit(mixture, np.repeat(x, counts), key=0, tol=1e-9).diagnose()
+    assert counted.information_ratio == pytest.approx(repeated.information_ratio, rel=1e-5)
+    assert counted.entropy == pytest.approx(repeated.entropy, rel=1e-5)
+    np.testing.assert_allclose(counted.influence / counts**2, repeated.influence[np.cumsum(counts) - 1], rtol=1e-4)
