@@ -28,6 +28,7 @@ from emjax.report.drawing.forest import forest
 from emjax.report.drawing.intervals import intervals
 from emjax.report.drawing.labels import labels
 from emjax.report.drawing.modes import modes
+from emjax.report.drawing.number import number_of_components
 from emjax.report.drawing.prior_check import prior_predictive
 from emjax.report.drawing.ranks import ranks
 from emjax.report.svg import thumbnail as thumbnail
@@ -46,6 +47,7 @@ __all__ = [
     "intervals",
     "labels",
     "modes",
+    "number_of_components",
     "prior_predictive",
     "ranks",
     "uncertainty",
@@ -63,6 +65,8 @@ FIGURES: dict[str, dict[str, Callable[..., Figure]]] = {
         "Comparison": (density, forest, *_OF_BOTH[1:], em_trace, intervals, *_OF_DRAWS, prior_predictive),
         "Intervals": (intervals,),
         "Selection": (criteria,),
+        "NumberPosterior": (number_of_components,),
+        "Choice": (number_of_components,),
     }.items()
 }
 """What can be drawn of each kind of object, by the names of its class and of the figure, the default first."""

@@ -98,6 +98,7 @@ def choose(
         votes=tuple(votes),
         numbers=tuple(one for one, _ in found),
         number_posterior=posterior,
+        criteria={SHORT[name]: _weights(candidates, name) for name in _CRITERIA},
         # A number that is random in the posterior of the number is fixed in those of given ones.
         same_prior=prior is not None and all(law is prior[site] for site, law in fixed_laws(prior).items()),
         key=key,
@@ -175,16 +176,23 @@ def _of_criteria(candidates: list[Candidate]) -> list[Vote]:
     """What BIC, AIC and ICL say: sure as the weights ``exp(-difference / 2)`` are (Burnham and Anderson 2002)."""
     votes = []
     for name in _CRITERIA:
-        order = ranked(candidates, name)
-        if not order:
-            votes.append(Vote(SHORT[name], None, math.nan, "no fit can be trusted"))
+        weights = _weights(candidates, name)
+        if not weights:
+            votes.append(Vote(SHORT[name], None, math.nan, "no fit can be trusted", "EM"))
             continue
-        values = np.array([each.value(name) for each in order])
-        shares = np.exp(-0.5 * (values - values[0]))
-        left_out = [str(each.n_components) for each in candidates if each not in order]
+        best = max(weights, key=lambda number: weights[number])
+        left_out = [str(each.n_components) for each in candidates if each.n_components not in weights]
         note = f"without {listed(left_out)}" if left_out else ""
-        votes.append(Vote(SHORT[name], order[0].n_components, float(1.0 / shares.sum()), note, "EM"))
+        votes.append(Vote(SHORT[name], best, weights[best], note, "EM"))
     return votes
+
+
+def _weights(candidates: list[Candidate], name: str) -> dict[int, float]:
+    """The weight of each number of components by a criterion; those that cannot be trusted have none."""
+    order = ranked(candidates, name)
+    values = np.array([each.value(name) for each in order])
+    shares = np.exp(-0.5 * (values - values[:1]))
+    return {each.n_components: float(share) for each, share in zip(order, shares / shares.sum(), strict=True)}
 
 
 def _of_evidence(found: list[_Sampled]) -> Vote:

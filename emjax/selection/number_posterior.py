@@ -18,7 +18,7 @@ from emjax.mixture import Mixture, MixtureParams
 from emjax.samples import Samples
 from emjax.selection.chains_of import effective_draws
 from emjax.selection.number_priors import NumberPrior, StickBreaking, WeightPrior
-from emjax.shown import Shown
+from emjax.shown import Card, Pictured
 from emjax.table import Table, of_estimate, of_number
 from emjax.wording import number as in_words
 from emjax.wording import percent
@@ -33,7 +33,7 @@ _WORTH_SHOWING = 0.001
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class NumberPosterior(Shown):
+class NumberPosterior(Pictured):
     """The posterior of the number of components, and of all parameters with it.
 
     Attributes
@@ -158,6 +158,10 @@ class NumberPosterior(Shown):
         header = ("K", "prior", "components", "prior with data", "with data")
         notes = () if self.converged else (self.message,)
         return Table(header, rows, notes, "Posterior of the number of components", "number")
+
+    def _card(self) -> Card:
+        alerts = [] if self.converged else [self.message]
+        return Card(f"The number of components: {self.status.value}", alerts, table=self.table, rest="table")
 
     def _shown(self) -> Iterator[tuple[str, Any]]:
         yield "", self.mixture.family

@@ -65,7 +65,7 @@ class OfNumber(Shown):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Choice(Pictured):
-    """Which number of components criteria and posteriors choose.
+    r"""Which number of components criteria and posteriors choose.
 
     Attributes
     ----------
@@ -77,6 +77,8 @@ class Choice(Pictured):
         The posteriors of given numbers of components.
     number_posterior
         The posterior of the number; None where it cannot be drawn.
+    criteria
+        The weights :math:`e^{-\Delta/2}` of BIC, AIC and ICL, adding up to one, by name and number of components.
     same_prior
         Whether all posteriors have the same laws of the components' parameters.
     key
@@ -88,6 +90,7 @@ class Choice(Pictured):
     numbers: tuple[OfNumber, ...]
     number_posterior: NumberPosterior | None
     same_prior: bool
+    criteria: Mapping[str, Mapping[int, float]] = dataclasses.field(default_factory=dict)
     key: Any = None
 
     @property
@@ -95,6 +98,17 @@ class Choice(Pictured):
         """Whether all that have a say name the same number; None where fewer than two have one."""
         said = [vote.n_components for vote in self.votes if vote.n_components is not None]
         return None if len(said) < 2 else len(set(said)) == 1
+
+    @property
+    def evidence_shares(self) -> dict[int, float]:
+        """The probability of each number of components by its evidence, all being equally likely before.
+
+        Numbers of which no evidence can be trusted are left out.
+        """
+        logs = {one.n_components: one.log_evidence for one in self.numbers if math.isfinite(one.log_evidence)}
+        highest = max(logs.values(), default=0.0)
+        total = sum(math.exp(value - highest) for value in logs.values())
+        return {number: math.exp(value - highest) / total for number, value in logs.items()}
 
     @property
     def message(self) -> str:
