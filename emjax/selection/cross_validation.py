@@ -99,7 +99,7 @@ class CrossValidation(Shown):
         ]
         rows = [self._row(place, order[0]) for place in order]
         rows += [self._row(place, None) for place in np.flatnonzero(np.isnan(self.scores))]
-        note = "The higher the better. Folds share rows, so that standard errors are rather too small."
+        note = "The higher the better. Standard errors are rather too small: folds share rows."
         return Table(header, rows, [note], f"Log score over {n_folds} folds", "cross-validation")
 
     def _row(self, place: Any, best: Any) -> list[Cell]:

@@ -219,7 +219,7 @@ class Selection(Pictured):
     def _notes(self) -> list[str]:
         notes = [_LOWER]
         if any("unreplicated" in each.flags for each in self.candidates):
-            notes.append(f"unreplicated: fewer than {ENOUGH} starts reached the best optimum, others may be better.")
+            notes.append(f"unreplicated: fewer than {ENOUGH} starts reached the best; others may be better.")
         if any("spurious" in each.flags for each in self.candidates):
             notes.append("spurious: a component stands on few points and is nearly singular; see docs/starts.md.")
         if self.interrupted:

@@ -147,7 +147,8 @@ def test_the_null_distribution_is_that_of_a_simulation():
     drawn = rng.poisson(float(fit.params.rate[0, 0]), (400, 150))
     simulated = np.array([independent_statistic(one.astype(float)) for one in drawn])
     assert found.n_failed == 0
-    assert ks_2samp(found.null_statistics, simulated).pvalue > 0.01
+    # Half of them are zero, each optimiser's to its own rounding.
+    assert ks_2samp(found.null_statistics.round(2), simulated.round(2)).pvalue > 0.01
     # The limit of Li, Chen and Marriott's setting: a twentieth beyond the 90th percentile of chi-square of 1.
     beyond = (found.null_statistics > chi2.ppf(0.9, 1)).mean()
     assert abs(beyond - 0.05) < 3 * math.sqrt(0.05 * 0.95 / 400) + 0.015
