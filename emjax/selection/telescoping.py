@@ -57,7 +57,9 @@ _MOST_LABELS = 20_000_000
 """Labels are kept where all draws have no more of them (80 MB)."""
 
 _MOST_CLUSTERS = 10
-"""Chains begin with one to so many components."""
+"""Chains begin with half as many to so many clusters, as far as the prior allows."""
+
+_LLOYD_STEPS = 5
 
 _COMPONENTS_OF_DEFAULT = 3
 """For so many components a family's own default prior is taken where it has none of an unknown number."""
@@ -265,20 +267,31 @@ def _features(problem: Problem) -> Any:
 def _starts(
     plan: Plan, problem: Problem, given: Given, weights: WeightPrior, rng: np.random.Generator, chains: int
 ) -> State:
-    """Chains that begin with one, two, ... components at rows drawn at random, as wide as all data."""
+    """Chains that begin with many clusters: sweeps lead two into one far sooner than one into two."""
     mixture, z = problem.mixture, problem.z[:]
     states = []
     most = min(_MOST_CLUSTERS, plan.most, len(z))
+    pooled = mixture.assembled(np.full(plan.most, 1.0 / plan.most), mixture.family.pooled(problem.summary, plan.most))
     for chain in range(chains):
-        n_first = 1 + chain % most
-        in_use = np.arange(plan.most) < n_first
+        labels = _clustered(mixture.family.place(z), most - chain % (most // 2 + 1), rng)
+        sizes = np.bincount(labels, minlength=plan.most)
         means = np.tile(problem.summary.mean, (plan.most, 1))
-        means[:n_first] = z[rng.choice(len(z), n_first, replace=False)]
-        pooled = mixture.assembled(in_use / n_first, mixture.family.pooled(problem.summary, plan.most))
-        params = mixture.assembled(in_use / n_first, mixture.family.at_means(pooled, means))
+        for k in np.flatnonzero(sizes):
+            means[k] = z[labels == k].mean(axis=0)
+        own = mixture.family.at_clusters(pooled, z, labels, means)
         first = tuple(each.first for each in given.common)
-        states.append(State(params, in_use, first, np.asarray(weights.first)))
+        states.append(State(mixture.assembled(sizes / len(z), own), sizes > 0, first, np.asarray(weights.first)))
     return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *states)
+
+
+def _clustered(points: np.ndarray, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
+    """Some steps of k-means from rows drawn at random: the cluster of each row, from 0 without gaps."""
+    centers = points[rng.choice(len(points), n_clusters, replace=False)]
+    labels = np.zeros(len(points), int)
+    for _ in range(_LLOYD_STEPS):
+        labels = np.stack([((points - center) ** 2).sum(axis=1) for center in centers]).argmin(axis=0)
+        centers = np.stack([points[labels == k].mean(axis=0) for k in np.unique(labels)])
+    return np.unique(labels, return_inverse=True)[1].reshape(-1)
 
 
 class _Run:

@@ -430,3 +430,32 @@ def test_eye_tracking_has_the_published_numbers():
     assert found.likeliest_clusters == 5
     assert found.likeliest == 6
     assert found.p_components @ np.arange(1, 51) == pytest.approx(9.52, abs=0.5)
+
+
+FEAR = [5, 15, 3, 2, 4, 4, 3, 1, 1, 2, 4, 2, 0, 2, 0, 0, 1, 3, 2, 1, 2, 1, 3, 3, 2, 4, 1, 0, 0, 4, 1, 3, 2, 2, 7, 3]
+"""How many of 93 infants had each pattern of motor activity (four levels, fastest), crying (three) and fear (three):
+Stern, Arcus, Kagan, Rubin and Snidman, Behaviormetrika 21, 1994, as the R package telescope has them."""
+
+
+@pytest.mark.slow
+def test_latent_classes_of_fear_are_the_published_ones():
+    """Two classes of weights .538 and .462, by telescope's vignette: BNB(1, 4, 3), alpha ~ F(6, 3), Dirichlet(1)."""
+    patterns = np.stack([np.tile(np.repeat(range(3), 4), 3), np.repeat(range(3), 12), np.tile(range(4), 9)], axis=1)
+    found = telescope(
+        emjax.Categorical([3, 3, 4]),
+        np.repeat(patterns, FEAR, axis=0).astype(float),
+        prior={"probability": emjax.laws.Dirichlet(np.ones(4))},
+        n_components=beta_negative_binomial(),
+        weights=DynamicWeights(FLaw(6.0, 3.0)),
+        thin=40,
+        key=0,
+    )
+    assert found.converged, found.message
+    assert found.likeliest_clusters == 2
+    two = found.n_clusters == 2
+    held = np.argsort(found.counts[two] == 0, axis=1, kind="stable")[:, :2]
+    weights = np.take_along_axis(found.params.weights[two], held, axis=1)
+    # The classes are told apart by the lowest level of the first column.
+    lowest = np.take_along_axis(found.params.probability[two][:, :, 0, 0], held, axis=1)
+    shares = np.take_along_axis(weights / weights.sum(axis=1, keepdims=True), np.argsort(-lowest, axis=1), axis=1)
+    np.testing.assert_allclose(shares.mean(axis=0), [0.538, 0.462], atol=0.02)
