@@ -30,7 +30,7 @@ from emjax.progress import both, progress_line
 from emjax.samples import Samples
 from emjax.selection.measures import widened_fit
 from emjax.selection.selection import Candidate, Selection
-from emjax.selection.side_by_side import side_by_side
+from emjax.selection.side_by_side import Counted, side_by_side
 from emjax.shown import Shown
 from emjax.table import Cell, Column, Table, of_estimate
 from emjax.wording import MISSING, count, fixed
@@ -180,9 +180,10 @@ def cross_validate(
         raise ConfigError(f"n_folds = {n_folds} is not allowed; give a whole number from 2 to {first.n_samples}")
     folds = _dealt(first.n_samples, n_folds, as_key(key))
     pointwise = np.full((len(chosen), first.n_samples), np.nan)
-    failed, done = np.zeros(len(chosen), int), [0]
+    failed = np.zeros(len(chosen), int)
     with progress_line(progress, "cross-validation") as line:
         tell = both(line, on_progress, lambda done, total: f"{done} of {total} fits", "fits")
+        counted = Counted(tell, n_folds * len(chosen))
 
         def work(name: str, stop: threading.Event) -> None:
             own = [place for place, each in enumerate(chosen) if each.name == name]
@@ -195,9 +196,7 @@ def cross_validate(
                     found = _held_out(chosen[place], train, test, key, n_init, largest)
                     failed[place] += found is None
                     pointwise[place, folds == fold] = np.nan if found is None else found
-                    done[0] += 1
-                    if tell is not None:
-                        tell(done[0], n_folds * len(chosen))
+                    counted.one_more()
 
         if side_by_side([functools.partial(work, name) for name in samples]):
             raise KeyboardInterrupt

@@ -37,7 +37,7 @@ from emjax.progress import both, progress_line
 from emjax.result import Fit
 from emjax.samples import Samples
 from emjax.selection.measures import widened_fit
-from emjax.selection.side_by_side import side_by_side
+from emjax.selection.side_by_side import Counted, side_by_side
 from emjax.shown import Shown
 from emjax.threads import usable_cores
 
@@ -250,7 +250,7 @@ def _cut(x: np.ndarray, labels: np.ndarray, new: int, turn: int) -> None:
 
 def _simulate(pair: _Pair, statistics: np.ndarray, key: jax.Array, tell: Callable[..., None] | None) -> None:
     """The statistics of as many replicates as there is room for, the key of each its own."""
-    n_rows, done = round(pair.fit.samples.total_weight), [0]
+    n_rows, counted = round(pair.fit.samples.total_weight), Counted(tell, len(statistics))
     keys = jax.random.split(jax.random.fold_in(key, 1), len(statistics))
     names = pair.fit.samples.feature_names
     n_threads = usable_cores()
@@ -262,9 +262,7 @@ def _simulate(pair: _Pair, statistics: np.ndarray, key: jax.Array, tell: Callabl
             drawn = Samples(np.ascontiguousarray(pair.fit.sample(keys[place], n_rows), float), names)
             fits = pair.fitted(drawn, jax.random.fold_in(keys[place], 1), pair.n_init)
             statistics[place] = np.nan if fits is None else _ratio(fits)
-            done[0] += 1
-            if tell is not None:
-                tell(done[0], len(statistics))
+            counted.one_more()
 
     if side_by_side([functools.partial(work, first) for first in range(n_threads)]):
         raise KeyboardInterrupt

@@ -26,7 +26,7 @@ from emjax.progress import both, progress_line
 from emjax.samples import Samples
 from emjax.selection.measures import with_criteria
 from emjax.selection.selection import SHORT, Candidate, Selection, ranked
-from emjax.selection.side_by_side import side_by_side
+from emjax.selection.side_by_side import Counted, side_by_side
 from emjax.shown import Shown
 from emjax.table import Cell, Column, Table, of_share
 from emjax.wording import count
@@ -165,9 +165,9 @@ def bootstrap_picks(
     key = selection.key if key is None else kept_key("bootstrap_picks", key)
     samples = {each.name: _samples_of(each) for each in chosen}
     values = np.full((n_replicates, len(chosen), len(CRITERIA)), np.nan)
-    done = [0]
     with progress_line(progress, "bootstrap") as line:
         tell = both(line, on_progress, lambda done, total: f"{done} of {total} fits", "fits")
+        counted = Counted(tell, n_replicates * len(chosen))
 
         def work(name: str, stop: threading.Event) -> None:
             own = [place for place, each in enumerate(chosen) if each.name == name]
@@ -178,9 +178,7 @@ def bootstrap_picks(
                     if stop.is_set():
                         return
                     values[replicate, place] = _refitted(chosen[place], drawn, key, n_init, largest)
-                    done[0] += 1
-                    if tell is not None:
-                        tell(done[0], n_replicates * len(chosen))
+                    counted.one_more()
 
         if side_by_side([functools.partial(work, name) for name in samples]):
             raise KeyboardInterrupt

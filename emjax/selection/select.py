@@ -78,7 +78,7 @@ def select(
         optimum has been reached three times and is settled, up to `MOST` where EM is cheap.
     progress, on_progress
         A line that says how far the sweep is; a function that is called with the number of candidates done, their
-        number, and the name of the best so far. Ctrl-C ends the sweep with what has been fitted.
+        number, and the name of the best so far, from one thread at a time. Ctrl-C ends the sweep with what has been fitted.
 
     Returns
     -------
@@ -121,13 +121,15 @@ def _swept(
     groups: tuple[Group, ...], settings: dict[str, Any], criterion: str, tell: Callable[..., None] | None
 ) -> tuple[list[list[Candidate]], bool]:
     """The candidates of every group, in order, and whether Ctrl-C has ended the sweep."""
-    done = [list[Candidate]() for _ in groups]
+    done, lock = [list[Candidate]() for _ in groups], threading.Lock()
     total = sum(len(group.n_components) for group in groups)
 
     def work(place: int, stop: threading.Event) -> None:
         for each in _fitted(groups[place], settings, stop):
             done[place].append(each)
-            if tell is not None:
+            if tell is None:
+                continue
+            with lock:
                 told = [one for group in done for one in tuple(group)]
                 best = ranked(told, criterion)
                 tell(len(told), total, best[0].name if best else "")

@@ -27,3 +27,17 @@ def side_by_side(works: Sequence[Callable[[threading.Event], None]]) -> bool:
                 raise
             interrupted = True
     return interrupted
+
+
+class Counted:
+    """Tells, from whatever thread, how many of all are done; one thread at a time."""
+
+    def __init__(self, tell: Callable[[int, int], None] | None, total: int) -> None:
+        self._tell, self._total, self._done, self._lock = tell, total, 0, threading.Lock()
+
+    def one_more(self) -> None:
+        """Another one is done."""
+        with self._lock:
+            self._done += 1
+            if self._tell is not None:
+                self._tell(self._done, self._total)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import beta, chi2, ks_2samp, norm
+from scipy.stats import beta, ks_2samp, norm
 
 import emjax
 from emjax.result import Status
@@ -143,17 +143,14 @@ def independent_statistic(counts: np.ndarray) -> float:
 def test_the_null_distribution_is_that_of_a_simulation():
     rng = np.random.default_rng(11)
     fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 1), rng.poisson(5.0, 150), key=0, n_init=1)
-    found = bootstrap_test(fit, n_replicates=400, key=1)
+    found = bootstrap_test(fit, n_replicates=250, key=1)
     drawn = rng.poisson(float(fit.params.rate[0, 0]), (400, 150))
     simulated = np.array([independent_statistic(one.astype(float)) for one in drawn])
     assert found.n_failed == 0
     # Half of them are zero, each optimiser's to its own rounding.
     assert ks_2samp(found.null_statistics.round(2), simulated.round(2)).pvalue > 0.01
-    # The limit of Li, Chen and Marriott's setting: a twentieth beyond the 90th percentile of chi-square of 1.
-    beyond = (found.null_statistics > chi2.ppf(0.9, 1)).mean()
-    assert abs(beyond - 0.05) < 3 * math.sqrt(0.05 * 0.95 / 400) + 0.015
     # Half of the replicates have their maximum at one component.
-    assert abs((found.null_statistics < 1e-4).mean() - 0.5) < 3 * 0.025 + 0.03
+    assert abs((found.null_statistics < 1e-4).mean() - 0.5) < 3 * 0.032 + 0.03
 
 
 @pytest.mark.slow
