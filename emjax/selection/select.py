@@ -78,7 +78,7 @@ def select(
         optimum has been reached three times and is settled, up to `MOST` where EM is cheap.
     progress, on_progress
         A line that says how far the sweep is; a function that is called with the number of candidates done, their
-        number, and the name of the best so far, from one thread at a time. Ctrl-C ends the sweep with what has been fitted.
+        number, and the name of the best so far, from one thread at a time. Ctrl-C ends the sweep with what there is.
 
     Returns
     -------
