@@ -40,6 +40,7 @@ def test_it_says_what_it_is(posterior):
     assert compared.verdict.value == "inconclusive"
 
 
+@pytest.mark.slow
 def test_counted_rows_are_as_repeated_ones():
     x, counts = np.arange(1.0, 9.0), np.array([3, 9, 14, 12, 8, 5, 2, 1])
     sds = []

@@ -55,6 +55,7 @@ def test_overlap_and_entropy_are_those_of_the_responsibilities(two):
     assert "of ten times the average influence" in str(found)
 
 
+@pytest.mark.slow
 def test_a_law_that_fits_passes_and_one_that_does_not_fails():
     """Thirty data sets from the model: the mean of uniform numbers has a standard error of .053."""
     mixture, values = emjax.Mixture(emjax.Exponential(), 1), []
@@ -66,6 +67,7 @@ def test_a_law_that_fits_passes_and_one_that_does_not_fails():
     assert even.p_value == pytest.approx(1 / 40)
 
 
+@pytest.mark.slow
 def test_counted_rows_are_as_repeated_ones():
     x, counts = np.arange(9.0), np.array([5, 12, 15, 9, 6, 8, 9, 5, 1])
     mixture = emjax.Mixture(emjax.Poisson(), 2)

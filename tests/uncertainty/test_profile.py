@@ -64,6 +64,7 @@ def test_counts_of_deaths_fall_as_far_as_the_level_allows_at_every_end():
     assert smaller.estimate - smaller.lower > smaller.upper - smaller.estimate
 
 
+@pytest.mark.slow
 def test_it_is_the_same_in_any_coordinates():
     x = np.r_[RNG.poisson(2.0, 60), RNG.poisson(9.0, 40)].astype(float)
     fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, key=0, tol=1e-10)

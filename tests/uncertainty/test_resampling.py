@@ -31,6 +31,7 @@ def test_the_jackknife_of_one_rate_is_its_sum_over_rows(one):
     assert found["rate[0, x]"].se == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_jackknife_of_counted_rows_is_that_of_repeated_ones():
     x, counts = np.array([0.5, 1.0, 2.5, 4.0]), np.array([9, 7, 5, 4])
     mixture = emjax.Mixture(emjax.Exponential(), 1)
@@ -47,7 +48,9 @@ def test_the_jackknife_of_counted_rows_is_that_of_repeated_ones():
     assert weighted["rate[0, x]"].se != pytest.approx(counted["rate[0, x]"].se, rel=0.05)
 
 
-@pytest.mark.parametrize("method", ["bootstrap", "weighted", "parametric"])
+@pytest.mark.parametrize(
+    "method", ["weighted", *(pytest.param(m, marks=pytest.mark.slow) for m in ("bootstrap", "parametric"))]
+)
 def test_bootstraps_of_one_rate_have_the_spread_that_they_must(one, method):
     """The delta method gives it, to the order of 1/n; 2000 replicates know a standard deviation to 1.6%."""
     rate, n = 1.0 / WAITS.mean(), len(WAITS)
@@ -104,6 +107,7 @@ def test_labels_that_mean_little_are_told():
     assert found.replicates.ambiguous + 100 - found.replicates.n_kept > 5
 
 
+@pytest.mark.slow
 def test_cells_that_are_missing_stay_so_in_simulated_data():
     x = np.r_[RNG.normal([0, 0], 1.0, (40, 2)), RNG.normal([6, 4], 1.0, (40, 2))]
     holes = x.copy()
