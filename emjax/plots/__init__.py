@@ -25,6 +25,7 @@ from emjax.report.drawing.criteria import criteria
 from emjax.report.drawing.density import density
 from emjax.report.drawing.em_trace import em_trace
 from emjax.report.drawing.forest import forest
+from emjax.report.drawing.interval_methods import interval_methods
 from emjax.report.drawing.intervals import intervals
 from emjax.report.drawing.labels import labels
 from emjax.report.drawing.modes import modes
@@ -44,6 +45,7 @@ __all__ = [
     "density_band",
     "em_trace",
     "forest",
+    "interval_methods",
     "intervals",
     "labels",
     "modes",

@@ -1,0 +1,37 @@
+"""The picture of several methods' intervals: what stands where, and in which colour."""
+
+import numpy as np
+import pytest
+
+import emjax
+from emjax import plots
+from emjax.report.drawing import style
+
+X = np.r_[np.random.default_rng(2).poisson(2.0, 90), np.random.default_rng(3).poisson(11.0, 60)].astype(float)
+
+
+def test_each_method_is_a_line_on_the_scale_of_the_first():
+    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), X, key=0)
+    known = [fit.intervals(), fit.intervals(method="jackknife")]
+    (axes,) = plots.interval_methods(known).axes
+    named = {line.get_label(): line for line in axes.get_lines()}
+    assert {"information", "jackknife"} <= set(named)
+    row, other = known[0]["weights[0]"], known[1]["weights[0]"]
+    ends = named["jackknife"].get_xdata()
+    np.testing.assert_allclose(
+        [ends[0], ends[-1]], [(other.lower - row.estimate) / row.se, (other.upper - row.estimate) / row.se]
+    )
+    assert named["information"].get_color() == style.EM
+
+
+def test_rough_ones_are_grey_and_withheld_ones_left_out():
+    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), np.random.default_rng(9).poisson(6.0, 80).astype(float), key=0)
+    rough = fit.intervals()
+    early = emjax.fit(fit.mixture, X, key=0, max_iter=2).intervals(method="bootstrap")
+    assert (rough.status.value, early.status.value) == ("rough", "not_at_optimum")
+    (axes,) = plots.interval_methods([early, rough]).axes
+    labels = {line.get_label(): line.get_color() for line in axes.get_lines()}
+    assert labels["information, rough"] == style.UNTRUSTED
+    assert not any("bootstrap" in label for label in labels)
+    with pytest.raises(ValueError, match="withheld"):
+        plots.interval_methods([early])
