@@ -52,7 +52,8 @@ def interval_methods(sources: Sequence[Intervals | Posterior], *, width: float =
     axes.axvline(0, color=style.MUTED, linewidth=0.8, zorder=0)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="x")
-    style.finish(axes, f"distance from the estimate, in standard errors ({first.method})")
+    units = f"in standard errors ({first.method})"
+    style.finish(axes, f"distance from the estimate, {units}" if width > 5 else units)
     style.rows_of(axes, np.arange(len(rows)), [elided(row.name, 30 if width > 5 else 18) for row in rows])
     style.key(figure)
     return figure
