@@ -14,17 +14,24 @@ MOST_OPERATIONS = 1e11
 _PASSES = 3
 """Gradients of the log-likelihood per parameter: a column of the information, and two for the third-order shift."""
 
+_PASSES_OF_ENDS = 48
+"""The same for both ends of one number's profile: eight steps, about three informations each."""
+
 _REMEDY = "Fit.intervals(bounded=False) computes them in Python, whatever it takes."
 
 
-def too_large(mixture: Mixture, shape: tuple[int, int]) -> str:
-    """Why intervals are left out for data of this ``shape``, in one sentence; empty where they are computed."""
+def too_large(mixture: Mixture, shape: tuple[int, int], *, followed: bool = False) -> str:
+    """Why intervals are left out for data of this ``shape``, in one sentence; empty where they are computed.
+
+    ``followed``: whether the profile of every number is.
+    """
     (n_samples, n_features), family = shape, mixture.family
     n_parameters = mixture.n_parameters(n_features)
     if n_parameters > MOST_PARAMETERS:
         return f"Intervals were left out: {n_parameters:,} parameters, and {MOST_PARAMETERS:,} are the most. {_REMEDY}"
     numbers = n_statistics(family, n_features) if family.natural else n_features
-    operations = float(_PASSES * n_parameters) * n_samples * mixture.n_components * numbers
+    passes = _PASSES_OF_ENDS * n_parameters if followed else _PASSES
+    operations = float(passes * n_parameters) * n_samples * mixture.n_components * numbers
     if operations > MOST_OPERATIONS:
         return (
             f"Intervals were left out: {n_parameters:,} parameters of {n_samples:,} rows would take {operations:.0e} "

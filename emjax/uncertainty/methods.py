@@ -92,7 +92,7 @@ def intervals(
             return left_out(fit, level, method=method, status=status)
         with progress_line(progress, method) as line:
             return by_resampling(fit, level, method, of, n_replicates=n_replicates, key=key, alpha=alpha, line=line)
-    if bounded and (why := too_large(fit.mixture, fit.data.shape)):
+    if bounded and (why := too_large(fit.mixture, fit.data.shape, followed=method == "profile")):
         if of is not None:
             raise ValueError(f"no intervals of a function: {why}; bounded=False computes them all the same")
         return left_out(fit, level, why, method=method)

@@ -45,3 +45,12 @@ def test_work_for_many_rows_is_bounded_too_and_can_be_asked_for(monkeypatch):
     computed = fit.intervals(bounded=False)
     assert computed.message == computed.status.message
     np.testing.assert_allclose(computed["mean[0, x]"].se, x.std() / np.sqrt(50), rtol=1e-6)
+
+
+def test_a_profile_is_left_out_sooner(monkeypatch):
+    fit = emjax.fit(Mixture(emjax.Poisson(), 1), np.arange(50.0), key=0)
+    monkeypatch.setattr(limits, "MOST_OPERATIONS", 1000.0)
+    assert fit.intervals().status is not IntervalStatus.LEFT_OUT
+    found = fit.intervals(method="profile")
+    assert (found.method, found.status) == ("profile", IntervalStatus.LEFT_OUT)
+    assert "1 parameters of 50 rows would take" in found.message
