@@ -127,7 +127,7 @@ def common_numbers(given: Mapping[str, Any], framed: Mapping[str, Any]) -> tuple
 
 def _mean(law: Any) -> np.ndarray:
     """Of a gamma law."""
-    return np.asarray(law.shape, dtype=float) / np.asarray(law.rate, dtype=float)
+    return np.asarray(np.asarray(law.shape, dtype=float) / np.asarray(law.rate, dtype=float))
 
 
 def _is_law(law: Any) -> bool:
