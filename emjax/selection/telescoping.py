@@ -268,19 +268,26 @@ def _starts(
     plan: Plan, problem: Problem, given: Given, weights: WeightPrior, rng: np.random.Generator, chains: int
 ) -> State:
     """Chains that begin with many clusters: sweeps lead two into one far sooner than one into two."""
-    mixture, z = problem.mixture, problem.z[:]
+    family, z = problem.mixture.family, problem.z[:]
     states = []
     most = min(_MOST_CLUSTERS, plan.most, len(z))
-    pooled = mixture.assembled(np.full(plan.most, 1.0 / plan.most), mixture.family.pooled(problem.summary, plan.most))
     for chain in range(chains):
-        labels = _clustered(mixture.family.place(z), most - chain % (most // 2 + 1), rng)
-        sizes = np.bincount(labels, minlength=plan.most)
-        means = np.tile(problem.summary.mean, (plan.most, 1))
-        for k in np.flatnonzero(sizes):
-            means[k] = z[labels == k].mean(axis=0)
-        own = mixture.family.at_clusters(pooled, z, labels, means)
+        labels = _clustered(family.place(z), most - chain % (most // 2 + 1), rng)
+        sizes = np.bincount(labels)
+        n_held = len(sizes)
+        of_all = family.pooled(problem.summary, plan.most)
+        pooled = problem.mixture.assembled(sizes / len(z), family.pooled(problem.summary, n_held))
+        means = np.stack([z[labels == k].mean(axis=0) for k in range(n_held)])
+        own = family.at_clusters(pooled, z, labels, means)
+        # Places without data are where all the data are, until the first sweep draws them.
+        values = {
+            name: own[name] if parameter.shared else np.concatenate([own[name], of_all[name][n_held:]])
+            for name, parameter in family.parameters.items()
+        }
+        weights_of_all = np.pad(sizes / len(z), (0, plan.most - n_held))
         first = tuple(each.first for each in given.common)
-        states.append(State(mixture.assembled(sizes / len(z), own), sizes > 0, first, np.asarray(weights.first)))
+        params = problem.mixture.assembled(weights_of_all, values)
+        states.append(State(params, weights_of_all > 0, first, np.asarray(weights.first)))
     return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *states)
 
 
