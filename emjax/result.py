@@ -460,7 +460,7 @@ class Fit(Stored, Pictured):
             ),
         )
 
-    def intervals(self, level: float = 0.9, method: Any = DEFAULT_INTERVALS, **options: Any) -> Intervals:
+    def intervals(self, level: float = 0.9, method: str = DEFAULT_INTERVALS, **options: Any) -> Intervals:
         """Standard errors and confidence intervals of the estimates, by seven methods.
 
         ``of``, ``bounded``, ``n_replicates``, ``key``, ``alpha`` and ``progress``: see `emjax.uncertainty.intervals`.

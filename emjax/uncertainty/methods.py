@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from emjax.bounds import not_negative, one_of, share, whole
-from emjax.catalogue import DEFAULT_INTERVALS, INTERVALS, IntervalName
+from emjax.catalogue import DEFAULT_INTERVALS, INTERVALS
 from emjax.em.memory import check_hessians
 from emjax.em.restarts import coincide
 from emjax.em.rows import Rows
@@ -28,7 +28,7 @@ def intervals(
     fit: Fit,
     *,
     level: float = 0.9,
-    method: IntervalName = DEFAULT_INTERVALS,
+    method: str = DEFAULT_INTERVALS,
     of: Any = None,
     bounded: bool = True,
     n_replicates: int = 1000,

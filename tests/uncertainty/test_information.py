@@ -196,7 +196,7 @@ def moved(fit, by):
 def test_away_from_the_optimum_there_are_no_standard_errors(by, pairs_fit):
     found = moved(pairs_fit, by).intervals()
     assert found.status is IntervalStatus.NOT_AT_OPTIMUM
-    assert "before its optimum" in found.status.message
+    assert "did not end in a regular optimum" in found.status.message
     for row in found.rows:
         assert np.isfinite(row.estimate)
         assert np.isnan([row.se, row.lower, row.upper]).all()
