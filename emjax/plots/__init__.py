@@ -25,11 +25,13 @@ from emjax.report.drawing.criteria import criteria
 from emjax.report.drawing.density import density
 from emjax.report.drawing.em_trace import em_trace
 from emjax.report.drawing.forest import forest
+from emjax.report.drawing.influence import influence
 from emjax.report.drawing.interval_methods import interval_methods
 from emjax.report.drawing.intervals import intervals
 from emjax.report.drawing.labels import labels
 from emjax.report.drawing.modes import modes
 from emjax.report.drawing.number import number_of_components
+from emjax.report.drawing.pit import pit
 from emjax.report.drawing.prior_check import prior_predictive
 from emjax.report.drawing.ranks import ranks
 from emjax.report.svg import thumbnail as thumbnail
@@ -45,11 +47,13 @@ __all__ = [
     "density_band",
     "em_trace",
     "forest",
+    "influence",
     "interval_methods",
     "intervals",
     "labels",
     "modes",
     "number_of_components",
+    "pit",
     "prior_predictive",
     "ranks",
     "uncertainty",
@@ -66,6 +70,7 @@ FIGURES: dict[str, dict[str, Callable[..., Figure]]] = {
         "Posterior": (*_OF_BOTH, *_OF_DRAWS, prior_predictive),
         "Comparison": (density, forest, *_OF_BOTH[1:], em_trace, intervals, *_OF_DRAWS, prior_predictive),
         "Intervals": (intervals,),
+        "Diagnosis": (pit, influence),
         "Selection": (criteria,),
         "NumberPosterior": (number_of_components,),
         "Choice": (number_of_components,),

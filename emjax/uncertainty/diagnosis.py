@@ -68,6 +68,8 @@ class Diagnosis(Pictured):
         ``(n_components, n_components)``, rows add up to one.
     influence
         Of each row that counts, ``(n,)``.
+    row_weights
+        How often each of these rows counts, ``(n,)``.
     pit
         Of each cell of these rows, ``(n, n_features)``, NaN where it was not observed.
     distances
@@ -85,6 +87,7 @@ class Diagnosis(Pictured):
     entropy: float
     overlap: np.ndarray
     influence: np.ndarray
+    row_weights: np.ndarray
     pit: np.ndarray
     distances: np.ndarray
     p_value: float
@@ -172,6 +175,7 @@ def diagnose(fit: Fit, *, n_replicates: int = 0, key: KeyLike = 0) -> Diagnosis:
         entropy=_entropy(shares, own),
         overlap=_overlap(shares, own),
         influence=influence,
+        row_weights=own,
         pit=pit,
         distances=distances,
         p_value=p_value,

@@ -76,3 +76,12 @@ def test_counted_rows_are_as_repeated_ones():
     assert counted.information_ratio == pytest.approx(repeated.information_ratio, rel=1e-5)
     assert counted.entropy == pytest.approx(repeated.entropy, rel=1e-5)
     np.testing.assert_allclose(counted.influence / counts**2, repeated.influence[np.cumsum(counts) - 1], rtol=1e-4)
+
+
+def test_its_pictures_show_its_numbers(two):
+    found = two.diagnose()
+    (axes,) = found.plot().axes
+    curve = next(line for line in axes.get_lines() if len(line.get_xdata()) > 2)
+    assert np.abs(curve.get_ydata()).max() == pytest.approx(found.distances[0])
+    (axes,) = found.plot("influence").axes
+    assert "140" in [text.get_text() for text in axes.texts]
