@@ -285,13 +285,13 @@ def test_an_m_step_and_a_covariance_do_not_depend_on_how_many_rows_fit(monkeypat
     rng = np.random.default_rng(0)
     z = rng.normal(size=(n, 2)) @ [[1.0, 0.5], [0.0, 1.0]]
     shares = rng.dirichlet([1.0, 2.0], n).T
-    base, whole = init._base(FULL, z), init._m_step(FULL, init._base(FULL, z), z, shares, None)
+    base, whole = init.pooled_start(FULL, z), init._m_step(FULL, init.pooled_start(FULL, z), z, shares, None)
     monkeypatch.setattr(init, "_ROWS", 128)
     monkeypatch.setattr(init, "_FEWEST_ROWS", 64)
     pieces = init._m_step(FULL, base, z, shares, None)
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(pieces), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
-    np.testing.assert_allclose(init._base(FULL, z)["covariance"], base["covariance"], rtol=1e-12)
+    np.testing.assert_allclose(init.pooled_start(FULL, z)["covariance"], base["covariance"], rtol=1e-12)
     np.testing.assert_allclose(base["covariance"][0], np.cov(z, rowvar=False, bias=True), rtol=1e-12)
 
 

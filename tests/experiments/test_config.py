@@ -59,7 +59,10 @@ def message_of(path: Path, overrides=()) -> str:
         ),
         (COMPLETE + 'family = "poisson"\ncovariance = "full"\n', "'poisson' has none"),
         (COMPLETE + 'prior = "none"\n', "model.prior = 'none' leaves method 'auto' without a posterior"),
-        (COMPLETE + SAMPLER.format("nutz"), "use one of em, map, auto, hmc, nuts, gibbs, laplace, sklearn, own (did"),
+        (
+            COMPLETE + SAMPLER.format("nutz"),
+            "nuts, gibbs, laplace, bootstrap, sklearn, own (did",
+        ),
         (COMPLETE + SAMPLER.format("auto") + "target_accept_prob = 1.0\n", "target_accept_prob = 1.0 is not allowed"),
         (COMPLETE.replace("= 2", "= 0"), "model.n_components = 0 is not allowed; it should be greater"),
         (COMPLETE.replace("= 2", "= true"), "model.n_components = True is not allowed"),

@@ -378,7 +378,8 @@ def test_the_table_of_figures_names_public_functions_alone():
             assert getattr(plots, name) is draw
             assert name in plots.__all__
     shown = {name for figures in plots.FIGURES.values() for name in figures}
-    assert shown == set(plots.__all__) - {"FIGURES"}
+    # One figure is of several objects together, and so of none.
+    assert shown == set(plots.__all__) - {"FIGURES", "interval_methods"}
 
 
 def test_a_fit_of_maximum_likelihood_has_no_prior_to_check():
