@@ -17,7 +17,7 @@ import numpy as np
 
 from emjax.em.blocks import Blocks, make_blocks
 from emjax.em.rows import Rows
-from emjax.em.state import CONVERGED, EMPTY, IMPRECISE, Options
+from emjax.em.state import CONVERGED, EMPTY, IMPRECISE, EMState, Options
 from emjax.em.tile import Group, Tile
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
@@ -34,6 +34,9 @@ _LANES, _ROWS_OF_LANES = 256, 1 << 18
 """Replicates that are iterated together, and fewer where their rows together are more than this."""
 
 _FEWEST_LANES = 4
+
+_SHORT = 4
+"""E-steps between two looks of the host: a replicate that starts this near takes six to twenty."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,25 +192,22 @@ class _Refitting:
             n_slots=self._n_slots,
             n_places=self._n_starts,
             share_rows=self._weights,
+            short=_SHORT,
         )
         queue = (self._group(number, replicate, layout) for number, replicate in replicates)
+        left: dict[int, tuple[EMState, list[int], list[int], list[int]]] = {}
         missing: dict[int, int] = {}
         imprecise: set[int] = set()
         n_ended = 0
         for finished in tile.run(queue, max_iter=self._max_iter):
             number, at, reached = finished.group.owner, finished.at, finished.reached
-            ends = _Ends(
-                number=np.full(len(at), number),
-                start=finished.starts,
-                params=jax.tree.map(lambda leaf, at=at: np.asarray(leaf)[at], reached.params),
-                counts=np.asarray(reached.statistics.counts)[at],
-                code=np.asarray(reached.code)[at],
-                objective=np.asarray(reached.objective)[at],
-                n_evaluations=np.asarray(reached.n_evaluations)[at],
-            )
-            self._ends.append(ends)
+            # All that came to rest at one time share these arrays: they are read together, at the end.
+            _, numbers, starts, places = left.setdefault(id(reached), (reached, [], [], []))
+            numbers += [number] * len(at)
+            starts += finished.starts.tolist()
+            places += at.tolist()
             missing[number] = missing.get(number, self._n_starts) - len(at)
-            imprecise |= {number} if (ends.code == IMPRECISE).any() else set()
+            imprecise |= {number} if (reached.code[at] == IMPRECISE).any() else set()
             if missing[number]:
                 continue
             n_ended += 1
@@ -215,6 +215,7 @@ class _Refitting:
                 kept.pop(number, None)
             if self._on_progress is not None:
                 self._on_progress(n_ended)
+        self._ends += [_ends_of(*each) for each in left.values()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,6 +237,18 @@ class _Ends:
 
 
 jax.tree_util.register_dataclass(_Ends)
+
+
+def _ends_of(reached: EMState, numbers: list[int], starts: list[int], at: list[int]) -> _Ends:
+    return _Ends(
+        number=np.array(numbers),
+        start=np.array(starts),
+        params=jax.tree.map(lambda leaf: np.asarray(leaf)[at], reached.params),
+        counts=np.asarray(reached.statistics.counts)[at],
+        code=np.asarray(reached.code)[at],
+        objective=np.asarray(reached.objective)[at],
+        n_evaluations=np.asarray(reached.n_evaluations)[at],
+    )
 
 
 def _joined(ends: list[_Ends]) -> _Ends:

@@ -24,7 +24,7 @@ from emjax.em.state import CONVERGED, RUNNING, EMState, Options, Program
 from emjax.mixture import Mixture, Prior
 
 _SHORT, _LONG = 8, 256
-"""E-steps between two looks of the host, while others wait for a place and when nobody does."""
+"""E-steps between two looks of the host, while others wait for a place (by default) and when nobody does."""
 
 _NOBODY = -1
 
@@ -74,6 +74,8 @@ class Tile:
         Whether those who come bring states with them, not parameters.
     share_rows
         Whether the data sets are weightings of one, so that its rows are held once.
+    short
+        E-steps between two looks of the host while others wait for a place.
     """
 
     def __init__(
@@ -86,9 +88,10 @@ class Tile:
         n_places: int,
         go_on: bool = False,
         share_rows: bool = False,
+        short: int = _SHORT,
     ) -> None:
         self._mixture, self._options, self._method, self._go_on = mixture, options, method, go_on
-        self._share_rows = share_rows
+        self._share_rows, self._short = share_rows, short
         self._n_places = n_places
         self._in_slots: list[Group | None] = [None] * n_slots
         self._next = np.zeros(n_slots, int)
@@ -105,7 +108,7 @@ class Tile:
             waits = self._fill(queue)
             if (self._starts == _NOBODY).all():
                 return
-            self._chunk(max_iter, _SHORT if waits else _LONG)
+            self._chunk(max_iter, self._short if waits else _LONG)
             yield from self._leave(max_iter)
 
     def _engine(self) -> Any:
@@ -152,8 +155,14 @@ class Tile:
         who = [(self._in_slots[place // self._n_places], self._starts[place]) for place in taken]
         one = jax.tree.map(lambda leaf: np.asarray(leaf)[who[0][1]], who[0][0].begin)
         given = jax.tree.map(lambda leaf: np.repeat(leaf[None], len(self._starts), axis=0), one)
-        for place, (group, start) in zip(taken, who, strict=True):
-            _write(given, place, jax.tree.map(lambda leaf, at=start: leaf[at], group.begin))
+        # Those that begin from the same arrays, as all replicates of a fit do, are written together.
+        together: dict[int, list[int]] = {}
+        for i, (group, _) in enumerate(who):
+            together.setdefault(id(group.begin), []).append(i)
+        for chosen in together.values():
+            starts = np.array([who[i][1] for i in chosen])
+            begin = who[chosen[0]][0].begin
+            _write(given, taken[chosen], jax.tree.map(lambda leaf, at=starts: np.asarray(leaf)[at], begin))
         engine = self._engine()
         fresh = jax.tree.map(np.array, engine.retake(given) if self._go_on else engine.fresh(given))
         if self._state is None:

@@ -147,7 +147,7 @@ def test_starts_that_become_imprecise_go_on_in_exact_arithmetic(monkeypatch):
 
     monkeypatch.setattr(state, "trusted", wide)
     # A number of slots of its own, so that no program is found that was traced without the patch.
-    monkeypatch.setattr("emjax.em.many._STARTS_AT_ONCE", 1)
+    monkeypatch.setattr("emjax.em.many._SLOTS", 3)
     fits = fit_many(NORMAL, datasets, keys=keys(3), n_init=1)
     for fit, plain in zip(fits, untouched, strict=True):
         assert fit.converged
