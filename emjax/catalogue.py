@@ -218,6 +218,10 @@ NAMED_SAMPLERS = tuple(name for name in SAMPLERS if name != DEFAULT_SAMPLER)
 """The samplers themselves."""
 
 
+USABLE = ("converged", "approximate")
+"""How a posterior may have ended for its numbers to mean what its method says."""
+
+
 def is_structured(family: str) -> bool:
     """Whether a family has a covariance structure."""
     return family in FAMILY_ENTRIES and FAMILY_ENTRIES[family].structured

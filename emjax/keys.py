@@ -66,6 +66,11 @@ def split_keys(of: str, value: Any, number: int) -> list[Any]:
     return [kept_key(of, key, f"keys[{place}]") for place, key in enumerate(several)]
 
 
+def numpy_generator(key: KeyLike, *more: int) -> np.random.Generator:
+    """NumPy's generator from a random key, and from further whole numbers where there are many of one key."""
+    return np.random.default_rng([*np.asarray(jax.random.key_data(as_key(key))).ravel(), *more])
+
+
 def drawn_seed() -> int:
     """A whole number that nobody can foresee, from the operating system; NumPy's and JAX's global states stay."""
     return secrets.randbits(32)

@@ -177,8 +177,12 @@ def _log_mean_permanent(
         sums = following
     log_scales = highest.sum(axis=0) + log_shares
     # A labelling whose best numbering underflows has no share to speak of: the prior's, all equal entries, has one.
-    level = np.where(sums[2**k - 1] > 0, log_scales, -np.inf).max(axis=1)
-    return np.asarray(level + np.log((sums[2**k - 1] * np.exp(log_scales - level[:, None])).sum(axis=1)))
+    log_scales = np.where(sums[2**k - 1] > 0, log_scales, -np.inf)
+    level = log_scales.max(axis=1)
+    # Where all underflow the density is zero, and no difference of infinities.
+    finite = np.where(np.isfinite(level), level, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(finite + np.log((sums[2**k - 1] * np.exp(log_scales - finite[:, None])).sum(axis=1)))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -51,6 +51,7 @@ from emjax.errors import ConfigError
 from emjax.families.draws import log_gamma
 from emjax.families.linalg import product
 from emjax.families.observations import Observations, observed
+from emjax.keys import numpy_generator
 from emjax.mixture import Mixture, MixtureParams, Prior
 
 _CHUNK_WORK = 1e8  # numbers that a chunk computes, less than a tenth of a second
@@ -157,7 +158,7 @@ def _orders(n_components: int, key: Array, shape: tuple[int, int], exchangeable:
     A sweep treats all labels alike, so that shuffling the draws afterwards is shuffling between sweeps. On the host it
     costs nothing, where in the program another generator would take 0.3 s to compile.
     """
-    random = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    random = numpy_generator(key)
     while True:
         yield np.argsort(random.random((*shape, n_components)), axis=-1) if exchangeable else None
 

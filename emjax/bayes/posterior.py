@@ -16,6 +16,7 @@ from emjax.bayes.diagnostics import Diagnostics, PosteriorStatus
 from emjax.bayes.draws import drawn_labels, labelled_draws
 from emjax.bayes.visits import PosteriorModes
 from emjax.bounds import share, whole
+from emjax.catalogue import USABLE
 from emjax.families.observations import Observations, observed_rows
 from emjax.keys import as_key
 from emjax.metrics.clustering import PartitionEstimate, few_enough, partition_estimate
@@ -127,7 +128,7 @@ class Posterior(Stored, Pictured):
     @property
     def usable(self) -> bool:
         """Whether numbers of the draws mean what their method says: ``converged``, or ``approximate`` as was asked."""
-        return self.converged or self.status is PosteriorStatus.approximate
+        return self.status.value in USABLE
 
     @property
     def message(self) -> str:

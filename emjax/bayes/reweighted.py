@@ -25,9 +25,6 @@ from emjax.errors import FitError
 from emjax.mixture import MixtureParams
 from emjax.result import Fit
 
-_TOLERANCE = 1e-3
-"""Draws come to rest within so much of a standard error, roughly."""
-
 _MOST_TRIED = 2.0
 """No more than so many times as many draws are tried as are asked for."""
 
@@ -72,4 +69,4 @@ def _tried(fit: Fit, n_draws: int, rng: np.random.Generator, on_progress: Callab
             drawn = rng.gamma(own)
             yield drawn * (total / drawn.sum())
 
-    return refit(fit, weightings(), weights=True, tol=_TOLERANCE / np.sqrt(total), on_progress=on_progress)
+    return refit(fit, weightings(), weights=True, on_progress=on_progress)

@@ -28,7 +28,7 @@ from emjax.clock import Stopwatch, stopwatch
 from emjax.em.further import FIRST
 from emjax.em.memory import check_draws, check_hessians, check_memory
 from emjax.errors import ConfigError
-from emjax.keys import KeyLike, as_key, kept_key
+from emjax.keys import KeyLike, as_key, kept_key, numpy_generator
 from emjax.mixture import Declarable, Mixture, declared
 from emjax.progress import both, progress_line
 from emjax.result import Fit
@@ -114,7 +114,7 @@ def sample(
             others = " or ".join(samplers_where("target_accept_prob"))
             raise ConfigError(f"method={method!r} needs a conjugate prior: {why}; use {others}")
         map_key, start_key, chain_key = jax.random.split(as_key(key), 3)
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(start_key)).ravel())
+        rng = numpy_generator(start_key)
         handoff = hand_off(problem, map_key, init, rng, **_plan(method, problem, chains, draws, dtype))
         job = Job(problem, handoff, chain_key, rng, chains, warmup, draws, target_accept_prob, dtype, told)
         outcome = _auto(job, on_decision) if method == DEFAULT_SAMPLER else _run(method, job)

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from emjax.catalogue import DEFAULT_INTERVALS, in_words
+from emjax.catalogue import DEFAULT_INTERVALS, USABLE, in_words
 from emjax.cli.tables import terminal_table, typed
 from emjax.report import tables
 from emjax.table import Column, Table
@@ -77,12 +77,12 @@ _ROLES = {
 
 def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
     """Return what ``compare`` prints: what cannot be trusted, verdict, reasons, parameters, cost, the report."""
-    from emjax.report.alerts import alerts, identified, intervals_count, usable
+    from emjax.report.alerts import alerts, identified, intervals_count
 
     diagnostics, verdict = document["diagnostics"], document["verdict"]
     em = diagnostics.get("em") or {}
     found = alerts(diagnostics, verdict)
-    trusted = usable(diagnostics["posterior"]["status"])
+    trusted = diagnostics["posterior"]["status"] in USABLE
     remedy = diagnostics["posterior"].get("status_message", "")
     # The remedy leads already; what stays of the reason are the numbers behind it.
     reasons = document["reasons"] if trusted else [reason.replace(f"{remedy} ", "") for reason in document["reasons"]]
@@ -153,9 +153,9 @@ def _plain(value: float | None, decimals: int) -> str:
 
 def posterior_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
     """Return what ``sample`` prints: whether the chains may be trusted, then means and intervals."""
-    from emjax.report.alerts import alerts, usable
+    from emjax.report.alerts import alerts
 
-    good, alignment = usable(document["status"]), document["alignment"]
+    good, alignment = document["status"] in USABLE, document["alignment"]
     # Labels of draws that are no posterior are nobody's concern.
     found = alerts({"alignment": alignment}) if good else []
     rows = tables.without_pairs(document["parameters"])

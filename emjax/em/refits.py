@@ -25,6 +25,8 @@ from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.scope import computing
 
+_TOLERANCE = 1e-3
+
 _RIVAL_NATS = 10.0
 """Other optima of a fit that are so near in height are starts of every replicate."""
 
@@ -74,7 +76,7 @@ def refit(
     replicates: Iterable[np.ndarray],
     *,
     weights: bool,
-    tol: float = 1e-6,
+    tol: float | None = None,
     max_iter: int = 10_000,
     on_progress: Callable[[int], None] | None = None,
 ) -> Refits:
@@ -88,11 +90,14 @@ def refit(
         Arrays ``(n,)`` of ``weights`` for the rows that count, or else data ``(n, d)`` of one shape for all. Taken one
         after the other, as there is room for them.
     tol, max_iter
-        As for `emjax.fit`.
+        As for `emjax.fit`, but for the default tolerance: a thousandth of a standard error, roughly, which is one over
+        the root of the number of rows in the frame. Replicates are a thousand, and know no more of their spread.
     on_progress
         Called with the number of replicates that have ended.
     """
     make_room()
+    if tol is None:
+        tol = _TOLERANCE / float(np.sqrt(fit.samples.total_weight))
     with computing():
         return _Refitting(fit, weights, tol, max_iter, on_progress).run(replicates)
 

@@ -72,11 +72,6 @@ def _trust(alignment: Mapping[str, Any]) -> str:
     return fixed(alignment["trust"], 2)
 
 
-def usable(status: str) -> bool:
-    """Whether draws with this status are what their method says that they are."""
-    return status in ("converged", "approximate")
-
-
 def identified(alignment: Mapping[str, Any] | None) -> bool:
     """Whether rows of single components may be read one by one; a trust that is not a number says no."""
     return alignment is None or (alignment["trust"] is not None and alignment["trust"] >= TRUST_LOW)

@@ -138,7 +138,7 @@ def render_fit(
         "interval_message": intervals.message,
         "provenance": [
             ("EM's estimate", _em_space(fit)),
-            ("Intervals", f"{intervals.method}: {intervals.message}"),
+            ("Intervals are made by", intervals.method),
             ("Standard errors are taken in the space", intervals.space),
             *provenance_rows(fit, provenance, command),
         ],

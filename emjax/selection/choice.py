@@ -235,7 +235,7 @@ def _left_out(found: list[_Sampled], known: list[OfNumber]) -> str:
 def _of_posterior(posterior: NumberPosterior | None, reason: str) -> list[Vote]:
     """What the posterior of the number says, of all components and of those that hold data."""
     if posterior is None or not posterior.converged:
-        why = reason if posterior is None else posterior.message
+        why = reason if posterior is None else f"{posterior.status.value.replace('_', ' ')}; number_posterior says why"
         return [Vote("p(K)", None, math.nan, why), Vote("p(K+)", None, math.nan, why)]
     votes = []
     for name, shares, errors in (

@@ -13,24 +13,21 @@ Bengio and Grandvalet, Journal of Machine Learning Research 5, 2004, for the err
 from __future__ import annotations
 
 import dataclasses
-import functools
-import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 from emjax.bounds import whole
-from emjax.em.fit import fit_in_sweep
 from emjax.em.further import FIRST
-from emjax.errors import ConfigError, EmjaxError
-from emjax.keys import KeyLike, as_key, kept_key
+from emjax.errors import ConfigError
+from emjax.keys import KeyLike, kept_key, numpy_generator
 from emjax.progress import both, progress_line
+from emjax.result import Fit
 from emjax.samples import Samples
+from emjax.selection.again import fit_again, samples_of
 from emjax.selection.measures import widened_fit
 from emjax.selection.selection import Candidate, Selection
-from emjax.selection.side_by_side import Counted, side_by_side
 from emjax.shown import Shown
 from emjax.table import Cell, Column, Table, of_estimate
 from emjax.wording import MISSING, count, fixed
@@ -174,55 +171,24 @@ def cross_validate(
     chosen = [each for each in selection.candidates if each.usable]
     if not chosen:
         raise ConfigError("selection has no model that can be trusted, so there is nothing to cross-validate")
-    samples = {each.name: _samples_of(each) for each in chosen}
-    first = next(iter(samples.values()))
+    first = samples_of(chosen[0])
     if not 2 <= n_folds <= first.n_samples:
         raise ConfigError(f"n_folds = {n_folds} is not allowed; give a whole number from 2 to {first.n_samples}")
-    folds = _dealt(first.n_samples, n_folds, as_key(key))
+    folds = numpy_generator(key).permutation(np.arange(first.n_samples) % n_folds)
     pointwise = np.full((len(chosen), first.n_samples), np.nan)
     failed = np.zeros(len(chosen), int)
+
+    def others(rows: Samples, fold: int) -> Samples:
+        return rows.take(folds != fold)
+
+    def score(place: int, fold: int, fit: Fit | None, largest: int) -> None:
+        if fit is None or not fit.converged or fit.spurious:
+            failed[place] += 1
+            return
+        left_out = samples_of(chosen[place]).take(folds == fold)
+        pointwise[place, folds == fold] = widened_fit(fit, largest).score_samples(left_out)
+
     with progress_line(progress, "cross-validation") as line:
         tell = both(line, on_progress, lambda done, total: f"{done} of {total} fits", "fits")
-        counted = Counted(tell, n_folds * len(chosen))
-
-        def work(name: str, stop: threading.Event) -> None:
-            own = [place for place, each in enumerate(chosen) if each.name == name]
-            largest = max(chosen[place].n_components for place in own)
-            for fold in range(n_folds):
-                train, test = samples[name].take(folds != fold), samples[name].take(folds == fold)
-                for place in own:
-                    if stop.is_set():
-                        return
-                    found = _held_out(chosen[place], train, test, key, n_init, largest)
-                    failed[place] += found is None
-                    pointwise[place, folds == fold] = np.nan if found is None else found
-                    counted.one_more()
-
-        if side_by_side([functools.partial(work, name) for name in samples]):
-            raise KeyboardInterrupt
+        fit_again(chosen, range(n_folds), others, score, key=key, n_init=n_init, tell=tell)
     return CrossValidation(tuple(chosen), pointwise, folds, first.weights, failed, key)
-
-
-def _samples_of(candidate: Candidate) -> Samples:
-    assert candidate.fit is not None
-    return candidate.fit.samples.counted
-
-
-def _dealt(n_samples: int, n_folds: int, key: jax.Array) -> np.ndarray:
-    """The fold of each row: as many in each as can be, at random."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
-    return rng.permutation(np.arange(n_samples) % n_folds)
-
-
-def _held_out(
-    candidate: Candidate, train: Samples, test: Samples, key: Any, n_init: int, largest: int
-) -> np.ndarray | None:
-    """The log densities of the rows that were left out; None where there is no fit to the others."""
-    assert candidate.fit is not None
-    mixture = dataclasses.replace(candidate.fit.mixture, prior=candidate.prior)
-    try:
-        options: dict[str, Any] = {"key": key, "n_init": n_init, "max_iter": 10_000, "tol": 1e-6, "filled": largest}
-        fit = fit_in_sweep(mixture, train, beside=[candidate.fit.params], **options)
-    except EmjaxError:
-        return None
-    return widened_fit(fit, largest).score_samples(test) if fit.converged and not fit.spurious else None

@@ -19,7 +19,7 @@ import numpy as np
 from emjax.bayes.posterior import Posterior
 from emjax.bounds import one_of, whole
 from emjax.errors import ConfigError
-from emjax.keys import KeyLike, as_key, kept_key
+from emjax.keys import KeyLike, as_key, kept_key, numpy_generator
 from emjax.scope import computing
 from emjax.selection.bridge_sampling import bridge_sampling
 from emjax.selection.chains_of import Chains, chains_of
@@ -169,7 +169,7 @@ def log_evidence(
         chains = chains_of(posterior) if set(methods) - {"importance"} else None
         found = []
         for method in methods:
-            rng = np.random.default_rng(np.asarray(jax.random.key_data(keys[METHODS.index(method)])).ravel())
+            rng = numpy_generator(keys[METHODS.index(method)])
             found.append(_estimate(method, posterior, chains, rng, n_points))
     return Evidence(tuple(found), _agree(found), key)
 

@@ -9,24 +9,21 @@ Journal of the American Statistical Association 109, 2014, for the bootstrap of 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 from emjax.bounds import not_negative, whole
-from emjax.em.fit import fit_in_sweep
-from emjax.errors import ConfigError, EmjaxError
-from emjax.keys import KeyLike, as_key, kept_key
+from emjax.errors import ConfigError
+from emjax.keys import KeyLike, kept_key, numpy_generator
 from emjax.progress import both, progress_line
+from emjax.result import Fit
 from emjax.samples import Samples
+from emjax.selection.again import fit_again, samples_of
 from emjax.selection.measures import with_criteria
 from emjax.selection.selection import SHORT, Candidate, Selection, ranked
-from emjax.selection.side_by_side import Counted, side_by_side
 from emjax.shown import Shown
 from emjax.table import Cell, Column, Table, of_share
 from emjax.wording import count
@@ -163,25 +160,21 @@ def bootstrap_picks(
     if not chosen:
         raise ConfigError("selection has no model that can be trusted, so there is nothing to refit")
     key = selection.key if key is None else kept_key("bootstrap_picks", key)
-    samples = {each.name: _samples_of(each) for each in chosen}
+    if samples_of(chosen[0]).labels is not None:
+        raise ConfigError("the rows are labelled, and no sample of them has the same labels: select without them")
     values = np.full((n_replicates, len(chosen), len(CRITERIA)), np.nan)
+
+    def drawn(rows: Samples, replicate: int) -> Samples:
+        return _drawn(rows, numpy_generator(key, replicate))
+
+    def judge(place: int, replicate: int, fit: Fit | None, largest: int) -> None:
+        if fit is not None:
+            found = with_criteria(dataclasses.replace(chosen[place], fit=fit, values={}), largest)
+            values[replicate, place] = [found.value(name) for name in CRITERIA]
+
     with progress_line(progress, "bootstrap") as line:
         tell = both(line, on_progress, lambda done, total: f"{done} of {total} fits", "fits")
-        counted = Counted(tell, n_replicates * len(chosen))
-
-        def work(name: str, stop: threading.Event) -> None:
-            own = [place for place, each in enumerate(chosen) if each.name == name]
-            largest = max(chosen[place].n_components for place in own)
-            for replicate in range(n_replicates):
-                drawn = _drawn(samples[name], as_key(key), replicate)
-                for place in own:
-                    if stop.is_set():
-                        return
-                    values[replicate, place] = _refitted(chosen[place], drawn, key, n_init, largest)
-                    counted.one_more()
-
-        if side_by_side([functools.partial(work, name) for name in samples]):
-            raise KeyboardInterrupt
+        fit_again(chosen, range(n_replicates), drawn, judge, key=key, n_init=n_init, tell=tell)
     picked = {name: _picks(values[:, :, place]) for place, name in enumerate(CRITERIA)}
     failed = np.isnan(values[:, :, 0]).sum(axis=0)
     return Picks(tuple(chosen), picked, failed, len(selection.candidates) - len(chosen), key)
@@ -200,32 +193,15 @@ def near_the_top(selection: Selection, near: float) -> list[Candidate]:
     return [each for each in selection.candidates if id(each) in kept]
 
 
-def _samples_of(candidate: Candidate) -> Samples:
-    assert candidate.fit is not None
-    samples = candidate.fit.samples.counted
-    if samples.labels is not None:
-        raise ConfigError("the rows are labelled, and no sample of them has the same labels: select without them")
-    return samples
-
-
-def _drawn(samples: Samples, key: jax.Array, replicate: int) -> Samples:
+def _drawn(samples: Samples, rng: np.random.Generator) -> Samples:
     """As many rows as there are, with replacement, each as likely as it counts; the same for every model."""
-    rng = np.random.default_rng([*np.asarray(jax.random.key_data(key)).ravel(), replicate])
-    shares = None if samples.weights is None else samples.weights / samples.weights.sum()
-    rows = np.sort(rng.choice(samples.n_samples, samples.n_samples, p=shares))
+    shares, size = None, samples.n_samples
+    if samples.weights is not None:
+        shares = samples.weights / samples.weights.sum()
+        # Rows that count several times are as many rows.
+        size = round(samples.weights.sum()) if (samples.weights == np.round(samples.weights)).all() else size
+    rows = np.sort(rng.choice(samples.n_samples, size, p=shares))
     return dataclasses.replace(samples.take(rows), weights=None)
-
-
-def _refitted(candidate: Candidate, drawn: Samples, key: Any, n_init: int, largest: int) -> list[float]:
-    assert candidate.fit is not None
-    mixture = dataclasses.replace(candidate.fit.mixture, prior=candidate.prior)
-    options: dict[str, Any] = {"key": key, "n_init": n_init, "max_iter": 10_000, "tol": 1e-6, "filled": largest}
-    try:
-        fit = fit_in_sweep(mixture, drawn, beside=[candidate.fit.params], **options)
-    except EmjaxError:
-        return [math.nan] * len(CRITERIA)
-    found = with_criteria(dataclasses.replace(candidate, fit=fit, values={}), largest)
-    return [found.value(name) for name in CRITERIA]
 
 
 def _picks(values: np.ndarray) -> np.ndarray:

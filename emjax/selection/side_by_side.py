@@ -20,12 +20,11 @@ def side_by_side(works: Sequence[Callable[[threading.Event], None]]) -> bool:
         try:
             for each in as_completed(running):
                 each.result()
-        except BaseException as error:
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
             # What runs is short, and ends; the rest does not begin.
             stop.set()
-            if not isinstance(error, KeyboardInterrupt):
-                raise
-            interrupted = True
     return interrupted
 
 

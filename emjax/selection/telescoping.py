@@ -28,7 +28,7 @@ from emjax.families.base import Family
 from emjax.families.hierarchy import common_numbers, fixed_laws, hierarchical_prior
 from emjax.families.moves import refuses_moves
 from emjax.families.priors import WEIGHTS
-from emjax.keys import KeyLike, as_key, kept_key
+from emjax.keys import KeyLike, as_key, kept_key, numpy_generator
 from emjax.mixture import Mixture, MixtureParams
 from emjax.samples import Samples
 from emjax.scope import computing
@@ -174,7 +174,7 @@ def _drawn(asked: _Asked, key: jax.Array) -> dict[str, Any]:
         concentration=weights.concentration if weights.random else None,
     )
     start_key, chain_key = jax.random.split(key)
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(start_key)).ravel())
+    rng = numpy_generator(start_key)
     state = _starts(plan, problem, given, weights, rng, asked.chains)
     run = _Run(plan, jax.random.split(chain_key, asked.chains), state, jax.device_put(given))
     run.sweep(asked.warmup)

@@ -38,7 +38,7 @@ from emjax.em.blocks import Blocks
 from emjax.em.memory import check_hessians
 from emjax.em.refits import refit
 from emjax.families.observations import Observations
-from emjax.keys import KeyLike
+from emjax.keys import KeyLike, numpy_generator
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.programs import make_room
 from emjax.result import Fit, Optimum
@@ -46,7 +46,7 @@ from emjax.scope import computing
 from emjax.shown import Card, Pictured
 from emjax.table import Table, of_number
 from emjax.uncertainty.information import free_objective, hessian_at, problem_of
-from emjax.uncertainty.resampling import drawn_data, generator, simulated
+from emjax.uncertainty.resampling import drawn_data, simulated
 from emjax.wording import count, number, percent
 
 _DRAWS = 20_000
@@ -76,7 +76,7 @@ class Diagnosis(Pictured):
         Of each feature's PIT from uniform, ``(n_features,)``.
     p_value, p_value_error
         The share of data sets from the fit whose largest distance is no smaller, and its Monte-Carlo standard error;
-        NaN where none were drawn.
+        NaN where none were drawn, or none of them ended in a regular optimum.
     optima
         Where all starts ended, the best first.
     """
@@ -156,7 +156,7 @@ def diagnose(fit: Fit, *, n_replicates: int = 0, key: KeyLike = 0) -> Diagnosis:
         whole("replicates", n_replicates, shown="n_replicates")
     check_hessians(fit.mixture, fit.data.shape[1], what="the diagnosis")
     make_room()
-    samples, rng = fit.samples.counted, generator(key)
+    samples, rng = fit.samples.counted, numpy_generator(key)
     own = np.ones(samples.n_samples) if samples.weights is None else samples.weights
     shares = fit.predict_proba(samples)
     with computing():
@@ -164,8 +164,8 @@ def diagnose(fit: Fit, *, n_replicates: int = 0, key: KeyLike = 0) -> Diagnosis:
         pit = _pit(fit.mixture.likelihood, fit.params, samples.values, rng)
     distances = _distances(pit, own)
     p_value = error = float("nan")
-    if n_replicates:
-        others = _distances_of_replicates(fit, n_replicates, rng)
+    others = _distances_of_replicates(fit, n_replicates, rng) if n_replicates else np.empty(0)
+    if len(others):
         p_value = float((1 + (others >= distances.max()).sum()) / (1 + len(others)))
         error = math.sqrt(p_value * (1 - p_value) / len(others))
     return Diagnosis(
@@ -260,7 +260,7 @@ def _distances(pit: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _distances_of_replicates(fit: Fit, n_replicates: int, rng: np.random.Generator) -> np.ndarray:
     """The largest distance of each data set from the fit, fitted itself; of those that end in a regular optimum."""
     data = list(simulated(fit, fit.samples.counted, n_replicates, rng))
-    found = refit(fit, data, weights=False)
+    found = refit(fit, data, weights=False, tol=1e-6)
     largest = []
     for number_of in np.flatnonzero(found.regular):
         params = jax.tree.map(lambda leaf, at=number_of: leaf[at], found.params)

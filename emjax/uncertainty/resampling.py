@@ -36,7 +36,7 @@ from emjax import align
 from emjax.em.refits import Refits, refit
 from emjax.em.state import DEGENERATE
 from emjax.errors import DataError
-from emjax.keys import KeyLike, as_key
+from emjax.keys import KeyLike, numpy_generator
 from emjax.mixture import Mixture, MixtureParams
 from emjax.progress import Line
 from emjax.result import Fit
@@ -51,9 +51,6 @@ SCHEMES = ("bootstrap", "weighted", "parametric", "jackknife")
 
 ALPHA = 0.8137
 """Of the Dirichlet weights: at this their skewness is that of the bootstrap's counts."""
-
-_TOLERANCE = 1e-3
-"""Replicates come to rest within so much of a standard error, roughly: of one over the root of n in the frame."""
 
 _MOST_LEFT_OUT = 0.05
 _FEWEST_KEPT = 20
@@ -76,7 +73,7 @@ def by_resampling(
     line: Line | None = None,
 ) -> Intervals:
     """Intervals of a fit by one of `SCHEMES`; see `emjax.uncertainty.intervals`."""
-    rng = generator(key)
+    rng = numpy_generator(key)
     samples = fit.samples.counted
     groups: np.ndarray | None = None
     if scheme == "jackknife":
@@ -87,7 +84,6 @@ def by_resampling(
         fit,
         replicates,
         weights=scheme != "parametric",
-        tol=_TOLERANCE / float(np.sqrt(samples.total_weight)),
         on_progress=None if line is None else lambda done: line(f"{done:,} of {n_replicates:,} replicates"),
     )
     aligned, ambiguous = _aligned(fit, found)
@@ -106,11 +102,6 @@ def by_resampling(
     )
     counts = None if groups is None else _units(samples, groups)[found.regular]
     return _intervals(level, scheme, values, kept, counts)
-
-
-def generator(key: KeyLike) -> np.random.Generator:
-    """NumPy's generator from a random key."""
-    return np.random.default_rng(np.asarray(jax.random.key_data(as_key(key))).ravel())
 
 
 # -- the replicates

@@ -210,3 +210,21 @@ def test_weighted_draws_agree_with_all_labellings_or_say_no(case):
 def test_chains_agree_with_all_labellings():
     outcome = run(Case("a dozen counts near a million", MILLIONS, 2, emjax.Poisson()), "auto", 0)
     assert outcome.verdict == "right"
+
+
+def test_sums_over_all_orders_survive_those_that_underflow():
+    """Against the sum over all permutations in logarithms; of one labelling every order is below what a float holds."""
+    rng = np.random.default_rng(4)
+    moments, natural = rng.normal(size=(2, 2, 3)), rng.normal(size=(4, 2, 3))
+    shares = np.log([0.3, 0.7])
+    # Both components want the same column: every order is far below the product of their best entries, and below zero.
+    moments[1] = [[0.0, 0.0, 1000.0], [0.0, 0.0, 1000.0]]
+    natural[:, 0, 2], natural[:, 1, 2] = 2.0, -1002.0
+    orders = list(itertools.permutations(range(2)))
+    each = [
+        [shares[s] + sum(moments[s, k] @ eta[order[k]] for k in range(2)) for s in range(2) for order in orders]
+        for eta in natural
+    ]
+    with np.errstate(over="raise", invalid="raise"):
+        found = adaptive._log_mean_permanent(moments, shares, natural)
+    np.testing.assert_allclose(found, logsumexp(each, axis=1), rtol=1e-10)

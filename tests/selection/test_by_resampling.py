@@ -10,9 +10,10 @@ from scipy.stats import beta, ks_2samp, norm
 
 import emjax
 from emjax.result import Status
+from emjax.samples import as_samples
 from emjax.selection import bootstrap_picks, bootstrap_test, cross_validate
 from emjax.selection.likelihood_ratio import clopper_pearson, splits
-from emjax.selection.resampling import near_the_top
+from emjax.selection.resampling import _drawn, near_the_top
 from emjax.selection.selection import Selection
 
 X = np.random.default_rng(5).normal(size=60) + 5.0 * np.repeat([0.0, 1.0], 30)
@@ -53,6 +54,16 @@ def test_the_table_of_scores():
     assert list(failed.order) == [0]
     assert "3 folds without a fit" in str(failed)
     assert list(failed.to_frame()["n_components"]) == [1, 2]
+
+
+def test_rows_that_count_several_times_are_drawn_as_often():
+    samples = as_samples(np.array([1.0, 2.0, 3.0]), weights=[50, 30, 20])
+    drawn = _drawn(samples, np.random.default_rng(0))
+    assert drawn.n_samples == 100
+    # A hundred rows, half of them the first: a standard error of 5.
+    assert abs((drawn.values == 1.0).sum() - 50) < 20
+    fractions = as_samples(np.array([1.0, 2.0, 3.0]), weights=[0.5, 0.3, 0.2])
+    assert _drawn(fractions, np.random.default_rng(0)).n_samples == 3
 
 
 def test_picks_over_bootstrap_samples():

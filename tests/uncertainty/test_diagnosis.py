@@ -1,10 +1,13 @@
 """What a fit says of itself: closed forms, rows left out for good, and the size of its test."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.stats
 
 import emjax
+from emjax.em.refits import refit
 
 RNG = np.random.default_rng(21)
 X = np.r_[RNG.normal(0.0, 1.0, 80), RNG.normal(5.0, 1.5, 60), 13.0]
@@ -85,3 +88,16 @@ def test_its_pictures_show_its_numbers(two):
     assert np.abs(curve.get_ydata()).max() == pytest.approx(found.distances[0])
     (axes,) = found.plot("influence").axes
     assert "140" in [text.get_text() for text in axes.texts]
+
+
+def test_replicates_of_which_none_is_regular_give_no_p_value(two, monkeypatch):
+    from emjax.uncertainty import diagnosis
+
+    def failed(*given, **settings):
+        found = refit(*given, **settings)
+        return dataclasses.replace(found, code=np.full_like(found.code, -1))
+
+    monkeypatch.setattr(diagnosis, "refit", failed)
+    found = two.diagnose(n_replicates=2)
+    assert np.isnan(found.p_value)
+    assert "p value" not in str(found)

@@ -1,9 +1,14 @@
 """Bootstraps and the jackknife: closed forms of one component, exact sums over replicates, and their counts."""
 
+import dataclasses
+
+import jax
 import numpy as np
 import pytest
 
 import emjax
+from emjax.em import state
+from emjax.em.refits import refit
 from emjax.errors import ConfigError, DataError
 from emjax.uncertainty.results import IntervalStatus
 
@@ -143,3 +148,46 @@ def test_what_has_no_sense_is_said_in_a_line(two):
     found = early.intervals(method="bootstrap")
     assert found.status is IntervalStatus.NOT_AT_OPTIMUM
     assert np.isnan(found.rows[0].se)
+
+
+def test_replicates_are_numbered_as_the_estimate_is(two, monkeypatch):
+    """Components that EM left in another order are brought into the fit's."""
+    from emjax.uncertainty import resampling
+
+    def exchanged(*given, **settings):
+        found = refit(*given, **settings)
+        odd = np.arange(len(found.code)) % 2 == 1
+
+        def turn(leaf):
+            return np.where(odd.reshape(-1, *[1] * (leaf.ndim - 1)), leaf[:, ::-1], leaf)
+
+        turned = jax.tree.map(turn, found.params)
+        return dataclasses.replace(found, params=turned)
+
+    monkeypatch.setattr(resampling, "refit", exchanged)
+    turned = two.intervals(method="bootstrap", n_replicates=60)
+    monkeypatch.undo()
+    own = two.intervals(method="bootstrap", n_replicates=60)
+    np.testing.assert_array_equal(turned.replicates.values, own.replicates.values)
+
+
+def test_a_replicate_may_prefer_another_optimum(two):
+    """Its starts are all optima that are about as high: here one that EM would not come back from."""
+    equal = two.params.replace(rate=np.full((2, 1), TWO.mean()))
+    lower = dataclasses.replace(two, params=equal, optima=(two.optima[0], two.optima[0]))
+    found = refit(lower, [np.ones(len(TWO))], weights=True)
+    assert found.n_starts == 2
+    np.testing.assert_allclose(found.params.rate[0], two.params.rate, rtol=1e-3)
+
+
+def test_replicates_that_lose_precision_end_in_exact_arithmetic(monkeypatch):
+    x = np.r_[RNG.normal(0.0, 1.0, 31), RNG.normal(6.0, 1.0, 30)]
+    fit = emjax.fit(emjax.Mixture(emjax.Normal("diag"), 2), x, key=0)
+    weights = [np.ones(len(x)), np.linspace(0.5, 1.5, len(x))]
+    untouched, trusted = refit(fit, weights, weights=True), state.trusted
+    monkeypatch.setattr(state, "trusted", lambda m, p, data: jax.numpy.asarray(not data.natural) & trusted(m, p, data))
+    # A number of places of its own, so that no program is found that was traced without the patch.
+    monkeypatch.setattr("emjax.em.refits._LANES", 3)
+    found = refit(fit, weights, weights=True)
+    assert found.regular.all()
+    np.testing.assert_allclose(found.params.mean, untouched.params.mean, rtol=1e-3)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emjax.catalogue import USABLE
 from emjax.environment import FORMAT
 from emjax.errors import ConfigError
 from emjax.experiments.archive import shapes
@@ -168,7 +169,7 @@ class SingleRun(Shown):
             ends = [document["diagnostics"].get(part) for part in ("em", "posterior")]
             return all(end["status"] == "converged" for end in ends if end is not None)
         # An approximation is what was asked for, too.
-        asked = self.task == "sample" and document["status"] == "approximate"
+        asked = self.task == "sample" and document["status"] in USABLE
         exact = self.task == "fit" and document["exact_iterations"] and document["status"] == "max_iter"
         return bool(exact or asked or document["status"] == "converged")
 

@@ -171,7 +171,7 @@ def assignment_pictures(source: Comparison | Fit) -> Iterator[Picture]:
         return
     em, posterior = view.shares
     assert em is not None
-    averaged = f"averaged over {'the posterior' if view.trusted else 'draws that have not converged'}"
+    averaged = f"averaged over {f'the {view.posterior_name}' if view.trusted else 'draws that have not converged'}"
     unsure = f"The likeliest component has a chance below 90% for {_unsure(em)} of the data by EM"
     unsure += "." if posterior is None else f" and for {_unsure(posterior)} {averaged}."
     draw = lambda width: assignments(view, width=width)  # noqa: E731

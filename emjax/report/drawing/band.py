@@ -42,9 +42,8 @@ def band_picture(comparison: Comparison) -> Picture | None:
     if view.n_features < 2:
         return None
     shown = min(view.n_features, MOST_FEATURES)
-    mean = (
-        "Blue: the posterior predictive" if view.trusted else "Grey: the mean of the draws, which have not converged,"
-    )
+    blue, grey = f"Blue: the {view.posterior_name} predictive", "Grey: the mean of the draws, which have not converged,"
+    mean = blue if view.trusted else grey
     n_draws = count(min(BAND_DRAWS, comparison.posterior.n_draws), "draw")
     return Picture(
         "density-band",

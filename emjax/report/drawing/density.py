@@ -112,7 +112,7 @@ def _posterior_word(view: View) -> str:
 def _one_feature_words(view: View) -> str:
     seen = "Bars count how often each value was seen" if view.bars() else "The histogram is the data"
     parts = ", dotted its components, numbered" if view.n_components > 1 else ""
-    mean = "posterior predictive" if view.trusted else "mean of the draws"
+    mean = f"{view.posterior_name} predictive" if view.trusted else "mean of the draws"
     band = f"{view.level:.0%} band of {_draws_words(view)}"
     band = band if view.bars() else f"{mean} and the {band}, each point on its own"
     of_draws = f" {_posterior_word(view)}: the {band}." if view.posterior else ""

@@ -56,7 +56,7 @@ def forest(comparison: Comparison, *, width: float = 7.0) -> Figure:
     axes.set_xlim(-limit, limit)
     axes.set_ylim(length, -0.35)
     axes.grid(axis="x")
-    of = "posterior" if view.trusted else "draws'"
+    of = view.posterior_name if view.trusted else "draws'"
     style.finish(axes, f"distance from the {of} mean, in {of} sd" if width > 5 else f"in {of} sd")
     # The name of a variable is a row without numbers.
     style.rows_of(axes, [*places, *groups.values()], [*(names[row.name] for row in rows), *groups])
@@ -131,8 +131,10 @@ def forest_picture(comparison: Comparison) -> Picture | None:
     if not rows:
         return None
     worst = max(rows, key=_apart)
-    trusted = comparison.posterior.usable
-    posterior, mean = ("posterior", "posterior mean") if trusted else ("draws that have not converged", "draws' mean")
+    view = as_view(comparison)
+    posterior, mean = view.posterior_name, f"{view.posterior_name} mean"
+    if not view.trusted:
+        posterior, mean = "draws that have not converged", "draws' mean"
     left_out = f" Of {n_rows} rows the {len(rows)} that differ most; the table below holds all."
     return Picture(
         "forest",

@@ -17,7 +17,14 @@ def influence(source: Diagnosis, *, width: float = 7.0) -> Figure:
     """The influence of each row that counts, by its number; the dashed line is the average.
 
     Rows of ten times the average or more are filled, and the first eight of them named.
+
+    Raises
+    ------
+    ValueError
+        If the information is not positive definite, so that no row has an influence.
     """
+    if not np.isfinite(source.influence).all():
+        raise ValueError("rows have no influence: the data do not identify every parameter")
     figure, (axes,) = style.canvas(width, 2.4)
     values = source.influence
     rows, outlying = np.arange(len(values)), source.influential
