@@ -42,7 +42,7 @@ def shown() -> dict[str, Any]:
     return {
         "fit": fit,
         "summary": fit.summary(),
-        "intervals": comparison.intervals,
+        "intervals": fit.intervals(method="profile"),
         "posterior": posterior,
         "comparison": comparison,
         "study": open_study(STUDY),

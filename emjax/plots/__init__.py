@@ -33,6 +33,7 @@ from emjax.report.drawing.modes import modes
 from emjax.report.drawing.number import number_of_components
 from emjax.report.drawing.pit import pit
 from emjax.report.drawing.prior_check import prior_predictive
+from emjax.report.drawing.profile_curves import profile_curves
 from emjax.report.drawing.ranks import ranks
 from emjax.report.svg import thumbnail as thumbnail
 
@@ -55,6 +56,7 @@ __all__ = [
     "number_of_components",
     "pit",
     "prior_predictive",
+    "profile_curves",
     "ranks",
     "uncertainty",
 ]
@@ -69,7 +71,7 @@ FIGURES: dict[str, dict[str, Callable[..., Figure]]] = {
         "Fit": (*_OF_FIT, prior_predictive),
         "Posterior": (*_OF_BOTH, *_OF_DRAWS, prior_predictive),
         "Comparison": (density, forest, *_OF_BOTH[1:], em_trace, intervals, *_OF_DRAWS, prior_predictive),
-        "Intervals": (intervals,),
+        "Intervals": (intervals, profile_curves),
         "Diagnosis": (pit, influence),
         "Selection": (criteria,),
         "NumberPosterior": (number_of_components,),

@@ -3,6 +3,6 @@
 from emjax.uncertainty.diagnosis import Diagnosis, diagnose
 from emjax.uncertainty.methods import intervals
 from emjax.uncertainty.replicates import Replicates
-from emjax.uncertainty.results import IntervalRow, Intervals
+from emjax.uncertainty.results import IntervalRow, Intervals, ProfileCurve
 
-__all__ = ["Diagnosis", "IntervalRow", "Intervals", "Replicates", "diagnose", "intervals"]
+__all__ = ["Diagnosis", "IntervalRow", "Intervals", "ProfileCurve", "Replicates", "diagnose", "intervals"]

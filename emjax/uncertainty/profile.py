@@ -51,7 +51,7 @@ from emjax.uncertainty.information import (
 )
 from emjax.uncertainty.links import LINKS
 from emjax.uncertainty.quantities import Reading, reading_of
-from emjax.uncertainty.results import IntervalRow, Intervals, IntervalStatus
+from emjax.uncertainty.results import IntervalRow, Intervals, IntervalStatus, ProfileCurve
 
 STEPS = 8
 """Steps of r from the estimate to the end of an interval."""
@@ -98,9 +98,11 @@ def by_profile(fit: Fit, level: float, of: Any = None) -> Intervals:
         ends = np.tile(numbers, 2), sides, np.tile(reach[numbers], 2)
         paths = followed(fit.mixture.likelihood, reading, params, data, prior, frame, *ends)
         psi, reached = (np.asarray(each).reshape(2, len(numbers), STEPS) for each in paths)
-    rows = list(known.rows)
+    rows, curves = list(known.rows), []
     for place, number in enumerate(numbers):
-        rows[number] = _row(rows[number], reading.links[number], psi[:, place], reached[:, place])
+        path = psi[:, place], reached[:, place]
+        rows[number] = _row(rows[number], reading.links[number], *path)
+        curves.append(_curve(rows[number], *path, float(reach[number])))
     problem = _problem(fit, rows, float(reach.max()))
     return dataclasses.replace(
         known,
@@ -109,6 +111,7 @@ def by_profile(fit: Fit, level: float, of: Any = None) -> Intervals:
         status=IntervalStatus.ROUGH if problem else IntervalStatus.OK,
         detail=problem or "The log-likelihood itself was followed to both ends of every interval.",
         shift=float("nan"),
+        curves=tuple(curves),
     )
 
 
@@ -127,6 +130,16 @@ def _row(row: IntervalRow, link: str, psi: np.ndarray, reached: np.ndarray) -> I
         lower, upper = back(np.where(reached[:, -1], psi[:, -1], unbounded))
     note = _NOTES.get((not reached[0, -1], not reached[1, -1]), "")
     return dataclasses.replace(row, lower=float(lower), upper=float(upper), scale=link, note=note)
+
+
+def _curve(row: IntervalRow, psi: np.ndarray, reached: np.ndarray, reach: float) -> ProfileCurve:
+    """The points that were reached on both sides, and the estimate."""
+    r, back = reach * np.arange(1, STEPS + 1) / STEPS, LINKS[row.scale][1]
+    (below, above), (at_below, at_above) = psi, reached
+    with np.errstate(over="ignore"):
+        values = np.concatenate([back(below[at_below])[::-1], [row.estimate], back(above[at_above])])
+    roots = np.concatenate([-r[at_below][::-1], [0.0], r[at_above]])
+    return ProfileCurve(row.name, values, roots, reach)
 
 
 def _problem(fit: Fit, rows: list[IntervalRow], reach: float) -> str:

@@ -73,6 +73,34 @@ class IntervalRow(Shown):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
+class ProfileCurve(Shown):
+    r"""The profile log-likelihood of one number, at points from the lower end of its interval to the upper.
+
+    Attributes
+    ----------
+    name
+        The number's name, that of its row.
+    values
+        Increasing values of the number that were held fixed, ``(n,)``; the estimate is among them.
+    roots
+        The signed root :math:`r = \pm \sqrt{2 (\ell(\hat\theta) - \ell_p(c))}` at each of them, ``(n,)``: negative
+        below the estimate, 0 at it. The profile log-likelihood is :math:`-r^2 / 2` below its top.
+    reach
+        The :math:`r` of the interval's ends. Where the curve ends before it the interval is open.
+    """
+
+    name: str
+    values: np.ndarray
+    roots: np.ndarray
+    reach: float
+
+    @property
+    def open_ends(self) -> tuple[bool, bool]:
+        """Whether the profile could not be followed to the lower end, and to the upper."""
+        return bool(self.roots[0] > -self.reach), bool(self.roots[-1] < self.reach)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Intervals(Pictured):
     """Standard errors and intervals of a fit.
 
@@ -99,6 +127,8 @@ class Intervals(Pictured):
         Where the numbers of ``rows`` belong: variable, component and features.
     replicates
         EM's estimates from resampled data, where the method makes such; else ``None``.
+    curves
+        What ``method="profile"`` passed on its way to the ends: a `ProfileCurve` for each number that can move.
     """
 
     level: float
@@ -111,6 +141,7 @@ class Intervals(Pictured):
     detail: str = dataclasses.field(default="", repr=False)
     parameters: tuple[ScalarParameter, ...] = dataclasses.field(default=(), repr=False)
     replicates: Replicates | None = dataclasses.field(default=None, repr=False)
+    curves: tuple[ProfileCurve, ...] = dataclasses.field(default=(), repr=False)
 
     def to_frame(self) -> pd.DataFrame:
         """The rows as a pandas data frame, the columns those of `Fit.to_frame` with a ``level``.
