@@ -31,6 +31,7 @@ from emjax.report.drawing.intervals import intervals
 from emjax.report.drawing.labels import labels
 from emjax.report.drawing.modes import modes
 from emjax.report.drawing.number import number_of_components
+from emjax.report.drawing.optima import optima
 from emjax.report.drawing.pit import pit
 from emjax.report.drawing.prior_check import prior_predictive
 from emjax.report.drawing.profile_curves import profile_curves
@@ -54,6 +55,7 @@ __all__ = [
     "labels",
     "modes",
     "number_of_components",
+    "optima",
     "pit",
     "prior_predictive",
     "profile_curves",
@@ -62,7 +64,7 @@ __all__ = [
 ]
 
 _OF_BOTH = (density, density_band, classification, uncertainty, assignments, certainty)
-_OF_FIT = (classification, uncertainty, density, density_band, assignments, certainty, em_trace, intervals)
+_OF_FIT = (classification, uncertainty, density, density_band, assignments, certainty, em_trace, optima, intervals)
 _OF_DRAWS = (chains, ranks, modes, labels)
 
 FIGURES: dict[str, dict[str, Callable[..., Figure]]] = {
@@ -70,7 +72,7 @@ FIGURES: dict[str, dict[str, Callable[..., Figure]]] = {
     for name, figures in {
         "Fit": (*_OF_FIT, prior_predictive),
         "Posterior": (*_OF_BOTH, *_OF_DRAWS, prior_predictive),
-        "Comparison": (density, forest, *_OF_BOTH[1:], em_trace, intervals, *_OF_DRAWS, prior_predictive),
+        "Comparison": (density, forest, *_OF_BOTH[1:], em_trace, optima, intervals, *_OF_DRAWS, prior_predictive),
         "Intervals": (intervals, profile_curves),
         "Diagnosis": (pit, influence),
         "Selection": (criteria,),
