@@ -64,7 +64,7 @@ __all__ = [
 ]
 
 _OF_BOTH = (density, density_band, classification, uncertainty, assignments, certainty)
-_OF_FIT = (classification, uncertainty, density, density_band, assignments, certainty, em_trace, optima, intervals)
+_OF_FIT = (classification, uncertainty, density, density_band, assignments, certainty, em_trace, optima, intervals, pit)
 _OF_DRAWS = (chains, ranks, modes, labels)
 
 FIGURES: dict[str, dict[str, Callable[..., Figure]]] = {

@@ -183,7 +183,7 @@ def _render(
             for table in tables_of(source, intervals)
         },
         "assignments_file": "",
-        **_pictures(source),
+        **_pictures(source, intervals),
     }
     return render("report.html.j2", {**shared, **content})
 
@@ -207,23 +207,40 @@ _WITHOUT_DENSITIES = (
 )
 
 
-def _pictures(source: Comparison | Fit) -> dict[str, Any]:
+def _pictures(source: Comparison | Fit, intervals: Intervals | None) -> dict[str, Any]:
     """The figures of the page; those of draws where there are some."""
-    from emjax.report.drawing import assignments, band, chains, density, em_trace, forest, labels, modes, ranks
+    from emjax.report.drawing import (
+        assignments,
+        band,
+        chains,
+        density,
+        em_trace,
+        forest,
+        interval_methods,
+        labels,
+        modes,
+        optima,
+        pit,
+        ranks,
+    )
     from emjax.result import Fit
 
-    marginals = (source if isinstance(source, Fit) else source.fit).mixture.family.has_marginals
+    fit = source if isinstance(source, Fit) else source.fit
+    marginals = fit.mixture.family.has_marginals
     found: dict[str, Any] = {
         "densities": [density.density_picture(source)] if marginals else [],
         "without_densities": "" if marginals else _WITHOUT_DENSITIES,
         "assignments": list(assignments.assignment_pictures(source)),
-        "em_trace": em_trace.em_trace_picture(source if isinstance(source, Fit) else source.fit),
+        "em_trace": em_trace.em_trace_picture(fit),
+        "optima": optima.optima_picture(fit),
+        "intervals": [] if intervals is None else list(interval_methods.interval_pictures(fit, intervals)),
     }
     if isinstance(source, Fit):
+        found["densities"] += filter(None, [pit.pit_picture(fit)])
         return found
     posterior = source.posterior
     if marginals:
-        found["densities"] += filter(None, [band.band_picture(source)])
+        found["densities"] += filter(None, [band.band_picture(source), pit.pit_picture(fit)])
     return {
         **found,
         "forest": forest.forest_picture(source),

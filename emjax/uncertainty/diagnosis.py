@@ -42,6 +42,7 @@ from emjax.keys import KeyLike, numpy_generator
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.programs import make_room
 from emjax.result import Fit, Optimum
+from emjax.samples import Samples
 from emjax.scope import computing
 from emjax.shown import Card, Pictured
 from emjax.table import Table, of_number
@@ -132,6 +133,24 @@ class Diagnosis(Pictured):
         return "\n".join([*table.lines(), *table.notes])
 
 
+@dataclasses.dataclass(frozen=True)
+class Transforms:
+    """Probability integral transforms of rows: ``pit``, ``distances``, ``row_weights`` and names as of `Diagnosis`."""
+
+    pit: np.ndarray
+    distances: np.ndarray
+    row_weights: np.ndarray
+    feature_names: tuple[str, ...]
+
+
+def transforms_of(fit: Fit, samples: Samples, rng: np.random.Generator) -> Transforms:
+    """The probability integral transforms of rows under a fit, by draws from it: no information is needed."""
+    own = np.ones(samples.n_samples) if samples.weights is None else samples.weights
+    with computing():
+        pit = _pit(fit.mixture.likelihood, fit.params, samples.values, rng)
+    return Transforms(pit, _distances(pit, own), own, fit.feature_names)
+
+
 def diagnose(fit: Fit, *, n_replicates: int = 0, key: KeyLike = 0) -> Diagnosis:
     """What a fit says of itself: see the text of `emjax.uncertainty.diagnosis`.
 
@@ -157,12 +176,10 @@ def diagnose(fit: Fit, *, n_replicates: int = 0, key: KeyLike = 0) -> Diagnosis:
     check_hessians(fit.mixture, fit.data.shape[1], what="the diagnosis")
     make_room()
     samples, rng = fit.samples.counted, numpy_generator(key)
-    own = np.ones(samples.n_samples) if samples.weights is None else samples.weights
-    shares = fit.predict_proba(samples)
+    shares, found = fit.predict_proba(samples), transforms_of(fit, samples, rng)
+    own, distances = found.row_weights, found.distances
     with computing():
         condition, influence, ratio = _of_information(fit, own)
-        pit = _pit(fit.mixture.likelihood, fit.params, samples.values, rng)
-    distances = _distances(pit, own)
     p_value = error = float("nan")
     others = _distances_of_replicates(fit, n_replicates, rng) if n_replicates else np.empty(0)
     if len(others):
@@ -176,7 +193,7 @@ def diagnose(fit: Fit, *, n_replicates: int = 0, key: KeyLike = 0) -> Diagnosis:
         overlap=_overlap(shares, own),
         influence=influence,
         row_weights=own,
-        pit=pit,
+        pit=found.pit,
         distances=distances,
         p_value=p_value,
         p_value_error=error,

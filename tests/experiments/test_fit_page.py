@@ -11,9 +11,13 @@ import pytest
 import emjax
 from emjax.experiments.archive import assignments
 from emjax.experiments.archive.store import run_folder
+from emjax.report.drawing.interval_methods import interval_pictures
+from emjax.report.drawing.pit import pit_picture
 from emjax.report.page import render_fit
 from emjax.result import Status
+from emjax.uncertainty import ProfileCurve
 
+FIGURE = re.compile(r'<figure id="([^"]*)"')
 PROVENANCE = {"data": {"name": "<b>x</b>"}, "versions": {"emjax": "0.1.0"}, "files": {"objects.json": "abc"}}
 
 
@@ -34,7 +38,7 @@ def test_the_page_says_what_was_found(fit, page):
     assert '<h2 id="answer">EM: converged</h2>' in page
     assert "What EM found in &lt;b&gt;x&lt;/b&gt;" in page
     assert "A mixture of 2 normal components with diag covariance, 60 observations of a, &lt;script&gt; and c" in page
-    assert page.count("<figure") == 3
+    assert set(FIGURE.findall(page)) == {"density", "pit", "certainty", "em-trace"}
     assert page.count('<tr><th scope="row" class="name') == len(fit.intervals().rows)
     assert "<code>a.csv</code>" in page
     assert "<code>emjax fit x</code>" in page
@@ -57,6 +61,37 @@ def test_a_fit_that_is_no_estimate_says_so_first(fit, change):
     assert page.index("This is no estimate yet.") < page.index('id="answer"')
     assert other.message.split(";")[0] in page
     assert "EM: converged" not in page
+
+
+def test_several_optima_have_an_atlas_and_other_intervals_a_picture(fit):
+    other = dataclasses.replace(fit.optima[0], objective=fit.objective - 3.0, count=1)
+    several = dataclasses.replace(fit, optima=(fit.optima[0], other))
+    known = dataclasses.replace(fit.intervals(), method="bootstrap")
+    page = render_fit(several, known, provenance=PROVENANCE, command="")
+    assert {"optima", "interval-methods"} <= set(FIGURE.findall(page))
+    assert "Intervals by the method bootstrap" in page
+    assert "3 starts ended in 2 distinct places: 2 regular" in page
+
+
+def test_intervals_by_the_profile_have_its_curves(fit):
+    known = fit.intervals()
+    curves = [ProfileCurve(row.name, row.estimate + row.se * np.array([-2.0, 0, 2]), np.array([-2.0, 0, 2]), 2.0)
+              for row in known.rows]  # fmt: skip
+    cut = dataclasses.replace(curves[0], values=curves[0].values[:2], roots=curves[0].roots[:2])
+    pictures = list(interval_pictures(fit, dataclasses.replace(known, method="profile", curves=(cut, *curves[1:]))))
+    assert [picture.name for picture in pictures] == ["interval-methods", "profile-curves"]
+    assert "1 profile could not be followed" in pictures[1].caption
+    assert not list(interval_pictures(fit, known))
+
+
+def test_a_wrong_law_is_told(fit):
+    assert "Outside the band: 0 of 3 curves. The band" in pit_picture(fit).caption
+    x = np.random.default_rng(0).exponential(1.0, 400)
+    wrong = emjax.fit(emjax.Mixture(emjax.Normal(), 1), x, key=0)
+    assert "Outside the band: 1 of 1 curve. The law is another one" in pit_picture(wrong).caption
+    assert pit_picture(dataclasses.replace(fit, status=Status.MAX_ITER)) is None
+    of_levels = emjax.fit(emjax.Mixture(emjax.Categorical(), 1, prior="default"), np.array(["a", "b"] * 9), key=0)
+    assert pit_picture(of_levels) is None
 
 
 def test_rows_of_large_data_are_parquet(fit, tmp_path, monkeypatch):

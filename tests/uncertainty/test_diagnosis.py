@@ -86,6 +86,10 @@ def test_its_pictures_show_its_numbers(two):
     (axes,) = found.plot().axes
     curve = next(line for line in axes.get_lines() if len(line.get_xdata()) > 2)
     assert np.abs(curve.get_ydata()).max() == pytest.approx(found.distances[0])
+    # The same of the fit, without its information.
+    (axes,) = two.plot("pit").axes
+    again = next(line for line in axes.get_lines() if len(line.get_xdata()) > 2)
+    np.testing.assert_array_equal(again.get_ydata(), curve.get_ydata())
     (axes,) = found.plot("influence").axes
     assert "140" in [text.get_text() for text in axes.texts]
 

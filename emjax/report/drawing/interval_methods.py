@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,8 +10,11 @@ from matplotlib.figure import Figure
 
 from emjax.bayes.posterior import Posterior
 from emjax.report.drawing import style
+from emjax.report.drawing.picture import Picture
+from emjax.report.drawing.profile_curves import profile_curves
+from emjax.result import Fit
 from emjax.uncertainty.results import IntervalRow, Intervals, IntervalStatus
-from emjax.wording import elided
+from emjax.wording import count, elided
 
 MOST_ROWS = 24
 """Numbers that are drawn, the first of more."""
@@ -86,3 +89,35 @@ def _draw(
     for end, mark in ((lower, "<"), (upper, ">")):
         if abs(end) > _FARTHEST:
             axes.plot(np.sign(end) * _FARTHEST, place, mark, markersize=5, color=color)
+
+
+def interval_pictures(fit: Fit, known: Intervals) -> Iterator[Picture]:
+    """Intervals by another method than the information, beside those by it; of profiles also their curves."""
+    if known.method == "information" or known.status.withheld:
+        return
+    sources = [one for one in (fit.intervals(known.level), known) if not one.status.withheld]
+    n_rows = sum(row.se > 0 for row in sources[0].rows)
+    shown = f" The first {MOST_ROWS} of {n_rows} numbers." if n_rows > MOST_ROWS else ""
+    beside = " beside those by the information" if len(sources) > 1 else ""
+    yield Picture(
+        "interval-methods",
+        lambda width: interval_methods(sources, width=width),
+        title=f"Intervals by the method {known.method}",
+        caption=(
+            f"{known.level:.0%} intervals of {count(n_rows, 'number')}{beside}. Every row has its own scale: 0 is the "
+            f"estimate, 1 a standard error. Rough intervals are grey.{shown}"
+        ),
+    )
+    if known.curves:
+        open_ends = sum(any(curve.open_ends) for curve in known.curves)
+        never = f" {count(open_ends, 'profile')} could not be followed to both ends (triangles)." if open_ends else ""
+        yield Picture(
+            "profile-curves",
+            lambda width: profile_curves(known, width=width),
+            title="The profile log-likelihood",
+            caption=(
+                f"How far the log-likelihood falls where a number is held fixed; a {known.level:.0%} interval ends at "
+                "the line. Dotted: the parabola that the information takes it for. Of many numbers those where both "
+                f"differ most.{never}"
+            ),
+        )

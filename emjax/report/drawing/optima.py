@@ -124,8 +124,8 @@ def optima_picture(fit: Fit) -> Picture | None:
         lambda width: optima(fit, width=width),
         title="The atlas of optima",
         caption=(
-            f"{n_starts:,} starts ended in {len(fit.optima)} distinct places: {found}. {share} of them reached the one "
-            f"that was kept, number 0.{rival} A share is the width of a basin for these starts; what lies right of zero "
-            f"is higher and not to be trusted.{below}"
+            f"{n_starts:,} starts ended in {len(fit.optima)} distinct places: {found}. {share} of them reached the "
+            f"one that was kept, number 0.{rival} A share is the width of a basin for these starts; what lies right of "
+            f"zero is higher and not to be trusted.{below}"
         ),
     )
