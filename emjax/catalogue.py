@@ -112,14 +112,17 @@ FROM_PRIOR: StartName = "prior_draws"
 STARTS_OF_DATA = tuple(kind for kind in STARTS if kind != FROM_PRIOR)
 """... and those that look at the data alone."""
 
-IntervalName = Literal["information", "sandwich", "profile", "bootstrap", "weighted", "parametric", "jackknife"]
-"""How EM's intervals can be made, which `emjax.uncertainty.intervals` describes."""
+IntervalName = Literal["auto", "information", "sandwich", "profile", "bootstrap", "weighted", "parametric", "jackknife"]
+"""How EM's intervals can be made, which `emjax.uncertainty.intervals` describes; ``auto`` chooses one of the others."""
 
 INTERVALS: tuple[IntervalName, ...] = get_args(IntervalName)
 """The same, to go through."""
 
-DEFAULT_INTERVALS: IntervalName = "information"
+DEFAULT_INTERVALS: IntervalName = "auto"
 """How they are made where no method is asked for."""
+
+OF_COMPARISONS: IntervalName = "information"
+"""How those are made that a verdict is about: its thresholds are for these, and they take no time to speak of."""
 
 SamplerName = Literal["auto", "hmc", "nuts", "gibbs", "laplace", "bootstrap"]
 """The names of the samplers, and ``auto``, which chooses one of the others."""

@@ -20,6 +20,7 @@ from emjax.bayes.loo import psis_loo
 from emjax.bayes.posterior import Posterior, mean_log_density
 from emjax.bayes.visits import PosteriorModes
 from emjax.bounds import flag, share, written
+from emjax.catalogue import OF_COMPARISONS
 from emjax.errors import ConfigError
 from emjax.files import user_path
 from emjax.jsonable import to_json, to_jsonable
@@ -313,7 +314,7 @@ def _side(
     fit: Fit,
 ) -> Side:
     tell("intervals")
-    em = fit.intervals(level=level, method="information")
+    em = fit.intervals(level, OF_COMPARISONS)
     rows = rows_of(fit, posterior, em, level)
     apart = thresholds.sufficient.co_clustering
     tell("what labels do not touch")
@@ -354,8 +355,9 @@ def build_ahead(fit: Fit, level: float = 0.9) -> None:
     stacked = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (PREDICTIVE_DRAWS, *np.shape(leaf))), fit.params)
     values, likelihood = fit.data, fit.mixture.likelihood
     with computing():
-        fit.intervals(level=level)
-        dataclasses.replace(fit, mixture=dataclasses.replace(fit.mixture, prior="default")).intervals(level=level)
+        under_prior = dataclasses.replace(fit, mixture=dataclasses.replace(fit.mixture, prior="default"))
+        for each in (fit, under_prior):
+            each.intervals(level, OF_COMPARISONS)
         one = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (INTEGRATION_POINTS, *np.shape(leaf))), fit.params)
         points = np.asarray(_one_point_each(likelihood, one, jax.random.split(jax.random.key(0), INTEGRATION_POINTS)))
         fit.score_samples(Samples(points, fit.feature_names))

@@ -461,7 +461,7 @@ class Fit(Stored, Pictured):
         )
 
     def intervals(self, level: float = 0.9, method: str = DEFAULT_INTERVALS, **options: Any) -> Intervals:
-        """Standard errors and confidence intervals of the estimates, by seven methods.
+        """Standard errors and confidence intervals of the estimates, by one of seven methods or by what suits.
 
         ``of``, ``bounded``, ``n_replicates``, ``key``, ``alpha`` and ``progress``: see `emjax.uncertainty.intervals`.
         """

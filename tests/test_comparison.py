@@ -89,7 +89,7 @@ def hand_made(fit, *, shift=None, spread=1.0, flip=(), seed=0):
     """A posterior of independent draws: EM's normal approximation, moved by ``shift`` standard deviations (by name),
     spread by a factor, and, for the chains in ``flip``, with the labels exchanged. Chains may get shifts of their own,
     ``(CHAINS,)``."""
-    intervals = fit.intervals()
+    intervals = fit.intervals(method="information")
     covariance = intervals.covariance[np.ix_(FREE, FREE)]
     centre = np.array([intervals.rows[i].estimate for i in FREE])
     noise = np.random.default_rng(seed).normal(size=(CHAINS, DRAWS, len(FREE)))
@@ -199,7 +199,7 @@ def with_prior(x):
 
 def test_where_only_the_prior_differs_the_verdict_is_on_the_map(with_prior, fit, mixture, x):
     map_fit, posterior = with_prior
-    mean = fit.params.mean + 3 * np.array([[row.se] for row in fit.intervals().rows[2:4]])
+    mean = fit.params.mean + 3 * np.array([[row.se] for row in fit.intervals(method="information").rows[2:4]])
     moved = dataclasses.replace(fit, params=fit.params.replace(mean=mean))
     comparison = emjax.compare(moved, posterior, x)
     assert comparison.judgements["em"].verdict == "mcmc_needed"

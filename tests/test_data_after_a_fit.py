@@ -146,7 +146,7 @@ def test_data_are_checked_framed_and_laid_out_once_by_whoever_takes_them(monkeyp
     count(blocks, "_aligned_zeros")  # the array of a layout
     x, mixture = emjax.datasets.load("faithful"), emjax.Mixture(emjax.Normal(), n_components=2)
     fit = emjax.fit(mixture, x, key=0, n_init=2)
-    fit.intervals()
+    fit.intervals(method="information")
     assert fit.summary().bic == fit.bic()
     assert set(calls.values()) == {1}
     posterior = emjax.sample(mixture, x, key=1, init=fit, method="laplace", chains=2, draws=200)

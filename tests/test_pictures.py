@@ -192,7 +192,9 @@ def test_the_data_of_a_report_have_their_weights_gaps_and_labels(fits):
 def test_names_follow_the_declaration(fits):
     gamma, categorical = fits("gamma").to_frame(), fits("categorical").to_frame()
     assert list(dict.fromkeys(gamma["variable"])) == ["weights", "shape", "rate"]
-    assert [row.name.partition("[")[0] for row in fits("gamma").intervals().rows[2:]] == ["shape"] * 4 + ["rate"] * 4
+    assert [row.name.partition("[")[0] for row in fits("gamma").intervals(method="information").rows[2:]] == [
+        "shape"
+    ] * 4 + ["rate"] * 4
     assert list(categorical["parameter"][2:8]) == [
         f"probability[0, {feature}, {level}]" for feature in ("x0", "x1") for level in ("blue", "green", "red")
     ]

@@ -39,7 +39,7 @@ def is_full(monkeypatch):
     [
         lambda: emjax.fit(MIXTURE, counts(20), key=KEY),
         lambda: fit_many(MIXTURE, [counts(20)], keys=[KEY]),
-        lambda: known().intervals(),
+        lambda: known().intervals(method="information"),
         lambda: intervals_many([known()]),
         lambda: emjax.sample(MIXTURE, counts(20), key=KEY, chains=2, warmup=20, draws=20, method="laplace"),
     ],
@@ -87,7 +87,7 @@ def everything(n: int) -> None:
     """All that is done with data of ``n`` rows."""
     x, mixture = counts(n), emjax.Mixture(emjax.Poisson(), 2)
     fit = emjax.fit(mixture, x, key=KEY, n_init=2)
-    fit.intervals()
+    fit.intervals(method="information")
     posterior = emjax.sample(mixture, x, key=KEY, init=fit, method="laplace", draws=50)
     posterior.labelled_draws()
     emjax.compare(fit, posterior, x)
@@ -131,7 +131,7 @@ for n_features in (1, 2):
     most = (0, 0)
     for n in range(40, 540):
         x = np.random.default_rng(n).normal(size=(n, n_features))
-        emjax.fit(emjax.Mixture(emjax.Normal(), 2), x, key=jax.random.key(0), n_init=2).intervals()
+        emjax.fit(emjax.Mixture(emjax.Normal(), 2), x, key=jax.random.key(0), n_init=2).intervals(method="information")
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         most = tuple(map(max, most, (programs.mappings(), pages * resource.getpagesize())))
     print(*most)

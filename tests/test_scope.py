@@ -26,7 +26,7 @@ def everything() -> tuple:
     (many,) = fit_many(MIXTURE, [x], keys=[KEY], n_init=2)
     return (
         fit.log_likelihood,
-        fit.intervals()["mean[0, waiting]"].se,
+        fit.intervals(method="information")["mean[0, waiting]"].se,
         fit.score_samples(x).sum(),
         posterior.modes.log_evidence,
         posterior.log_predictive(x, 50).sum(),

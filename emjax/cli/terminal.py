@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from emjax.catalogue import DEFAULT_INTERVALS, USABLE, in_words
+from emjax.catalogue import OF_COMPARISONS, USABLE, in_words
 from emjax.cli.tables import terminal_table, typed
 from emjax.report import tables
 from emjax.table import Column, Table
@@ -118,8 +118,8 @@ def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> l
     )  # fmt: skip
     intervals, prior = document["intervals"], document["prior"] != "none"
     rough = intervals["status"] == "rough"
-    method, said = intervals.get("method", DEFAULT_INTERVALS), [intervals["message"]]
-    if method != DEFAULT_INTERVALS:
+    method, said = intervals.get("method", OF_COMPARISONS), [intervals["message"]]
+    if method != OF_COMPARISONS:
         said = [f"Intervals by {method}: {intervals['message']}"]
     elif intervals["status"] == "ok":
         said = []

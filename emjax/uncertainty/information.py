@@ -218,14 +218,14 @@ QUICKLY_COMPILED: dict[str, bool | int] = {
 _derivatives = jax.jit(derivatives, static_argnums=0)
 _derivatives_of_few = jax.jit(derivatives, static_argnums=0, compiler_options=QUICKLY_COMPILED)
 
-_FEW = 10_000
+FEW = 10_000
 """Up to so many numbers of all components (rows times components times features) compiling is what takes time."""
 
 
 def are_few(fit: Fit) -> bool:
     """Whether the data are so few that the time to compile counts, and not the time to run."""
     n_numbers = math.prod(fit.data.shape) * fit.mixture.n_components
-    return n_numbers <= _FEW and jax.default_backend() == "cpu"
+    return n_numbers <= FEW and jax.default_backend() == "cpu"
 
 
 def _invert(

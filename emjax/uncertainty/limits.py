@@ -11,6 +11,9 @@ MOST_PARAMETERS = 2000
 MOST_OPERATIONS = 1e11
 """Rows times components times numbers of a datum, for each of three passes per parameter: a few minutes of one core."""
 
+MOST_UNASKED = 1e9
+"""The same for a profile that nobody asked for: some ten seconds."""
+
 _PASSES = 3
 """Gradients of the log-likelihood per parameter: a column of the information, and two for the third-order shift."""
 
@@ -25,16 +28,26 @@ def too_large(mixture: Mixture, shape: tuple[int, int], *, followed: bool = Fals
 
     ``followed``: whether the profile of every number is.
     """
-    (n_samples, n_features), family = shape, mixture.family
-    n_parameters = mixture.n_parameters(n_features)
+    n_samples, n_parameters = shape[0], mixture.n_parameters(shape[1])
     if n_parameters > MOST_PARAMETERS:
         return f"Intervals were left out: {n_parameters:,} parameters, and {MOST_PARAMETERS:,} are the most. {_REMEDY}"
-    numbers = n_statistics(family, n_features) if family.natural else n_features
-    passes = _PASSES_OF_ENDS * n_parameters if followed else _PASSES
-    operations = float(passes * n_parameters) * n_samples * mixture.n_components * numbers
+    operations = _operations(mixture, shape, followed=followed)
     if operations > MOST_OPERATIONS:
         return (
             f"Intervals were left out: {n_parameters:,} parameters of {n_samples:,} rows would take {operations:.0e} "
             f"operations, and {MOST_OPERATIONS:.0e} are the most. {_REMEDY}"
         )
     return ""
+
+
+def is_quick(mixture: Mixture, shape: tuple[int, int]) -> bool:
+    """Whether the profile of every number takes no more than seconds."""
+    return _operations(mixture, shape, followed=True) <= MOST_UNASKED
+
+
+def _operations(mixture: Mixture, shape: tuple[int, int], *, followed: bool) -> float:
+    (n_samples, n_features), family = shape, mixture.family
+    n_parameters = mixture.n_parameters(n_features)
+    numbers = n_statistics(family, n_features) if family.natural else n_features
+    passes = _PASSES_OF_ENDS * n_parameters if followed else _PASSES
+    return float(passes * n_parameters) * n_samples * mixture.n_components * numbers

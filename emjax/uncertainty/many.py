@@ -27,7 +27,7 @@ _ROWS_AT_ONCE = 1 << 13
 
 
 def intervals_many(fits: Sequence[Fit | EmjaxError], *, level: float = 0.9) -> list[Intervals | EmjaxError]:
-    """Intervals of many fits: ``[fit.intervals(level) for fit in fits]``, in less time.
+    """Intervals of many fits: ``[fit.intervals(level, "information") for fit in fits]``, in less time.
 
     Parameters
     ----------

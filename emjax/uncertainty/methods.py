@@ -17,6 +17,7 @@ from emjax.keys import KeyLike
 from emjax.progress import progress_line
 from emjax.result import Fit
 from emjax.scope import computing
+from emjax.uncertainty.choice import chosen
 from emjax.uncertainty.information import by_information, left_out
 from emjax.uncertainty.limits import too_large
 from emjax.uncertainty.profile import by_profile
@@ -46,6 +47,8 @@ def intervals(
     the level allows (`emjax.uncertainty.profile`), and so follows skewness. The others fit EM to replicates of the data
     (`emjax.uncertainty.resampling`).
 
+    ``"auto"`` takes the information where it can be relied on, and the profile where not (`emjax.uncertainty.choice`).
+
     Parameters
     ----------
     fit
@@ -53,8 +56,8 @@ def intervals(
     level
         Coverage in (0, 1), 0.9 by default.
     method
-        ``"information"`` (default), ``"sandwich"``, ``"profile"``, ``"bootstrap"``, ``"weighted"``, ``"parametric"`` or
-        ``"jackknife"``.
+        ``"auto"`` (default), ``"information"``, ``"sandwich"``, ``"profile"``, ``"bootstrap"``, ``"weighted"``,
+        ``"parametric"`` or ``"jackknife"``.
     of
         In place of the parameters a function of them, such as ``lambda params: params.mean[1] - params.mean[0]``, or
         several by name, ``{"gap": function}``; each returns a number or an array, by jax.numpy.
@@ -64,14 +67,14 @@ def intervals(
         computed whatever it takes with False.
     n_replicates, key, alpha
         For replicates: how many (1000 by default; for ``"jackknife"`` the most groups of rows that are left out), the
-        random key (0, so that a second call gives the same), and the parameter of ``"weighted"`` (.8137).
+        random key (0 by default), and the parameter of ``"weighted"`` (.8137).
     progress
         Whether a line says how far the replicates are.
 
     Returns
     -------
     Intervals
-        With their status: read ``message`` first. ``replicates`` has what became of each replicate.
+        With their status: read ``message`` first. ``method`` is the one that was taken.
 
     Raises
     ------
@@ -95,10 +98,12 @@ def intervals(
     if bounded and (why := too_large(fit.mixture, fit.data.shape, followed=method == "profile")):
         if of is not None:
             raise ValueError(f"no intervals of a function: {why}; bounded=False computes them all the same")
-        return left_out(fit, level, why, method=method)
+        return left_out(fit, level, why, method="information" if method == "auto" else method)
     check_hessians(fit.mixture, fit.data.shape[1], what="the intervals")
     if method == "profile":
         return by_profile(fit, level, of)
+    if method == "auto":
+        return chosen(fit, level, of)
     return by_information(fit, level, method, of)
 
 

@@ -66,6 +66,7 @@ _LONGEST = 1.0
 """Standard errors that a correction moves at most."""
 
 _ENDS_AT_ONCE = 8
+"""... at most: batches are of one size, since a shorter last one would be compiled as a second program."""
 
 _PROBES = 10
 _SURE = 5.0
@@ -75,6 +76,8 @@ this leaves 5% that are said to be good."""
 _FEWEST = 1.0
 """Degrees of freedom, at least."""
 
+UNTRUSTED = "No interval of EM's can be trusted here"
+
 _NOTES = {
     (True, False): "open below: the log-likelihood does not fall far enough that can be followed",
     (False, True): "open above: the log-likelihood does not fall far enough that can be followed",
@@ -82,12 +85,16 @@ _NOTES = {
 }
 
 
-def by_profile(fit: Fit, level: float, of: Any = None) -> Intervals:
-    """Intervals of a fit by the profile likelihood; see `emjax.uncertainty.intervals`."""
-    known = by_information(fit, level, "information", of)
+def by_profile(fit: Fit, level: float, of: Any = None, known: Intervals | None = None) -> Intervals:
+    """Intervals of a fit by the profile likelihood; see `emjax.uncertainty.intervals`.
+
+    ``known`` are those by the information, where there are some.
+    """
+    known = by_information(fit, level, "information", of) if known is None else known
     if known.status.withheld:
         return dataclasses.replace(known, method="profile")
-    reach = _reach(fit, level, known.parameters)
+    held = _rows_that_hold(fit, known.parameters)
+    reach = reach_of(held, level)
     make_room()
     with computing():
         params, data, prior, frame = problem_of(fit)
@@ -101,9 +108,9 @@ def by_profile(fit: Fit, level: float, of: Any = None) -> Intervals:
     rows, curves = list(known.rows), []
     for place, number in enumerate(numbers):
         path = psi[:, place], reached[:, place]
-        rows[number] = _row(rows[number], reading.links[number], *path)
-        curves.append(_curve(rows[number], *path, float(reach[number])))
-    problem = _problem(fit, rows, float(reach.max()))
+        rows[number] = row_between(rows[number], reading.links[number], path[0][:, -1], path[1][:, -1])
+        curves.append(_curve(rows[number], *path, float(reach[number]), float(held[number])))
+    problem = problem_of_rows(fit, rows, float(reach.max()))
     return dataclasses.replace(
         known,
         method="profile",
@@ -115,49 +122,54 @@ def by_profile(fit: Fit, level: float, of: Any = None) -> Intervals:
     )
 
 
-def _reach(fit: Fit, level: float, parameters: tuple[ScalarParameter, ...]) -> np.ndarray:
-    """The q of each number ``(m,)``."""
+def _rows_that_hold(fit: Fit, parameters: tuple[ScalarParameter, ...]) -> np.ndarray:
+    """The rows of each number's component ``(m,)``, of the smallest where the number is of no single one."""
     rows = np.maximum(fit.optima[0].effective_counts, 1.0 + _FEWEST)
     of_components = fit.mixture.family.reported(len(fit.feature_names))
     own = [p.component if p.variable in of_components else None for p in parameters]
-    n = np.array([rows.min() if k is None else rows[k] for k in own])
-    return np.sqrt(n * np.log1p(stdtrit(n - 1.0, 0.5 + level / 2) ** 2 / (n - 1.0)))
+    return np.array([rows.min() if k is None else rows[k] for k in own])
 
 
-def _row(row: IntervalRow, link: str, psi: np.ndarray, reached: np.ndarray) -> IntervalRow:
+def reach_of(rows: np.ndarray, level: float) -> np.ndarray:
+    """The q of numbers that so many ``rows (m,)`` hold."""
+    return np.sqrt(rows * np.log1p(stdtrit(rows - 1.0, 0.5 + level / 2) ** 2 / (rows - 1.0)))
+
+
+def row_between(row: IntervalRow, link: str, ends: np.ndarray, reached: np.ndarray) -> IntervalRow:
+    """A row with both ``ends (2,)`` of its scale, as far as they were ``reached (2,)``."""
     back, unbounded = LINKS[link][1], np.array([-np.inf, np.inf])
     with np.errstate(over="ignore"):
-        lower, upper = back(np.where(reached[:, -1], psi[:, -1], unbounded))
-    note = _NOTES.get((not reached[0, -1], not reached[1, -1]), "")
+        lower, upper = back(np.where(reached, ends, unbounded))
+    note = _NOTES.get((not reached[0], not reached[1]), "")
     return dataclasses.replace(row, lower=float(lower), upper=float(upper), scale=link, note=note)
 
 
-def _curve(row: IntervalRow, psi: np.ndarray, reached: np.ndarray, reach: float) -> ProfileCurve:
+def _curve(row: IntervalRow, psi: np.ndarray, reached: np.ndarray, reach: float, held: float) -> ProfileCurve:
     """The points that were reached on both sides, and the estimate."""
     r, back = reach * np.arange(1, STEPS + 1) / STEPS, LINKS[row.scale][1]
     (below, above), (at_below, at_above) = psi, reached
     with np.errstate(over="ignore"):
         values = np.concatenate([back(below[at_below])[::-1], [row.estimate], back(above[at_above])])
     roots = np.concatenate([-r[at_below][::-1], [0.0], r[at_above]])
-    return ProfileCurve(row.name, values, roots, reach)
+    return ProfileCurve(row.name, values, roots, reach, held)
 
 
-def _problem(fit: Fit, rows: list[IntervalRow], reach: float) -> str:
+def problem_of_rows(fit: Fit, rows: list[IntervalRow], reach: float) -> str:
     """Why the intervals hold less than they claim, in words; empty where nothing says so."""
     if any(row.note for row in rows):
         return (
-            "The log-likelihood does not fall far enough around every estimate: open ends stand at the border of a "
-            "number's range. Use a prior, more rows or fewer components."
+            f"{UNTRUSTED}: the log-likelihood does not fall far enough around every estimate, and open ends stand at "
+            "the border of a number's range. Use a prior, the posterior's intervals, more rows or fewer components."
         )
     if fit.gap_to_rival < max(RIVAL_GAP, reach**2 / 2):
         return (
-            "Another optimum is about as high, which no interval around the best one knows of. Use the posterior's "
-            "intervals, more rows or fewer components."
+            f"{UNTRUSTED}: another optimum is about as high, which no interval around the best one knows of. Use the "
+            "posterior's intervals, more rows or fewer components."
         )
     if _hardly_needed(fit):
         return (
-            "The data hardly need so many components: one fewer explains them about as well, and then estimates that "
-            "look sure are the lucky ones. Use the posterior's intervals, more rows or fewer components."
+            f"{UNTRUSTED}: the data hardly need so many components. One fewer explains them about as well, and then "
+            "estimates that look sure are the lucky ones. Use the posterior's intervals, more rows or fewer components."
         )
     return ""
 
@@ -214,7 +226,11 @@ def _followed(
 
         return _path(fall, psi, side, q, flat.size, smooth=mixture.family.smooth)
 
-    return jax.lax.map(one, (numbers, sides, reach), batch_size=_ENDS_AT_ONCE)
+    n_batches = -(-len(sides) // _ENDS_AT_ONCE)
+    width = -(-len(sides) // n_batches)
+    ends = [jnp.pad(each, (0, n_batches * width - len(sides)), "edge") for each in (numbers, sides, reach)]
+    psi, reached = jax.lax.map(one, tuple(ends), batch_size=width)
+    return psi[: len(sides)], reached[: len(sides)]
 
 
 _program = jax.jit(_followed, static_argnums=(0, 1))

@@ -239,7 +239,7 @@ def _intervals(level: float, scheme: str, values: Values, kept: Replicates, coun
         if not status.withheld:
             # The weight of a single component is one in all replicates.
             link = "identity" if se == 0 else link
-            lower, upper, note = _ends(scheme, level, float(values.estimates[i]), values.of_each[:, i], se, link)
+            lower, upper, note = ends_of(scheme, level, float(values.estimates[i]), values.of_each[:, i], se, link)
         rows.append(IntervalRow(parameter.name, float(values.estimates[i]), se, lower, upper, link, note))
     return Intervals(
         level=level,
@@ -275,9 +275,10 @@ def _covariance(values: np.ndarray, counts: np.ndarray | None) -> np.ndarray:
     return (total - 1.0) / total * (away * counts[:, None]).T @ away
 
 
-def _ends(
+def ends_of(
     scheme: str, level: float, estimate: float, values: np.ndarray, se: float, link: str
 ) -> tuple[float, float, str]:
+    """Both ends of one number's interval, and what is to be known of them; ``values`` are those of the replicates."""
     if scheme == "jackknife":
         return *symmetric(link, estimate, float(ndtri(0.5 + level / 2)) * se), ""
     tails = [0.5 - level / 2, 0.5 + level / 2]

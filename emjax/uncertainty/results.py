@@ -87,12 +87,15 @@ class ProfileCurve(Shown):
         below the estimate, 0 at it. The profile log-likelihood is :math:`-r^2 / 2` below its top.
     reach
         The :math:`r` of the interval's ends. Where the curve ends before it the interval is open.
+    effective_rows
+        The rows that hold the number, on which it depends how far the log-likelihood has to fall.
     """
 
     name: str
     values: np.ndarray
     roots: np.ndarray
     reach: float
+    effective_rows: float
 
     @property
     def open_ends(self) -> tuple[bool, bool]:
@@ -129,6 +132,8 @@ class Intervals(Pictured):
         EM's estimates from resampled data, where the method makes such; else ``None``.
     curves
         What ``method="profile"`` passed on its way to the ends: a `ProfileCurve` for each number that can move.
+    why
+        Where the method was left to ``auto`` and it is not the information: why, in one sentence.
     """
 
     level: float
@@ -142,6 +147,7 @@ class Intervals(Pictured):
     parameters: tuple[ScalarParameter, ...] = dataclasses.field(default=(), repr=False)
     replicates: Replicates | None = dataclasses.field(default=None, repr=False)
     curves: tuple[ProfileCurve, ...] = dataclasses.field(default=(), repr=False)
+    why: str = dataclasses.field(default="", repr=False)
 
     def to_frame(self) -> pd.DataFrame:
         """The rows as a pandas data frame, the columns those of `Fit.to_frame` with a ``level``.
@@ -158,8 +164,8 @@ class Intervals(Pictured):
 
     @property
     def message(self) -> str:
-        """The status in words, with the numbers behind it where there are some."""
-        return self.detail or self.status.message
+        """Why this method, where it was chosen, and the status in words, with the numbers behind it."""
+        return f"{self.why} {self.detail or self.status.message}".lstrip()
 
     def _shown(self) -> Iterator[tuple[str, Any]]:
         yield "level", self.level

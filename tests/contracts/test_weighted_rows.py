@@ -50,7 +50,7 @@ def test_standard_errors_know_weights(row: Row):
         for data, given in ((x, {"weights": weights}), (copies, {}))
     ]
     # Both at the very same estimate: what is compared is the curvature there.
-    ours, theirs = (dataclasses.replace(fit, params=fits[1].params).intervals() for fit in fits)
+    ours, theirs = (dataclasses.replace(fit, params=fits[1].params).intervals(method="information") for fit in fits)
     assert ours.status == theirs.status
     np.testing.assert_allclose([row.se for row in ours.rows], [row.se for row in theirs.rows], rtol=1e-8)
 

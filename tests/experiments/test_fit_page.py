@@ -31,7 +31,9 @@ def fit():
 
 @pytest.fixture(scope="module")
 def page(fit):
-    return render_fit(fit, fit.intervals(), provenance=PROVENANCE, command="emjax fit x", assignments_file="a.csv")
+    return render_fit(
+        fit, fit.intervals(method="information"), provenance=PROVENANCE, command="emjax fit x", assignments_file="a.csv"
+    )
 
 
 def test_the_page_says_what_was_found(fit, page):
@@ -39,7 +41,7 @@ def test_the_page_says_what_was_found(fit, page):
     assert "What EM found in &lt;b&gt;x&lt;/b&gt;" in page
     assert "A mixture of 2 normal components with diag covariance, 60 observations of a, &lt;script&gt; and c" in page
     assert set(FIGURE.findall(page)) == {"density", "pit", "certainty", "em-trace"}
-    assert page.count('<tr><th scope="row" class="name') == len(fit.intervals().rows)
+    assert page.count('<tr><th scope="row" class="name') == len(fit.intervals(method="information").rows)
     assert "<code>a.csv</code>" in page
     assert "<code>emjax fit x</code>" in page
     assert "verdict" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
@@ -48,7 +50,9 @@ def test_the_page_says_what_was_found(fit, page):
 
 
 def test_the_same_fit_gives_the_same_page(fit, page):
-    again = render_fit(fit, fit.intervals(), provenance=PROVENANCE, command="emjax fit x", assignments_file="a.csv")
+    again = render_fit(
+        fit, fit.intervals(method="information"), provenance=PROVENANCE, command="emjax fit x", assignments_file="a.csv"
+    )
     assert again == page
 
 
@@ -57,7 +61,7 @@ def test_a_fit_that_is_no_estimate_says_so_first(fit, change):
     if "spurious" in change:
         change = {"optima": (dataclasses.replace(fit.optima[0], **change),)}
     other = dataclasses.replace(fit, **change)
-    page = render_fit(other, fit.intervals(), provenance=PROVENANCE, command="")
+    page = render_fit(other, fit.intervals(method="information"), provenance=PROVENANCE, command="")
     assert page.index("This is no estimate yet.") < page.index('id="answer"')
     assert other.message.split(";")[0] in page
     assert "EM: converged" not in page
@@ -66,7 +70,7 @@ def test_a_fit_that_is_no_estimate_says_so_first(fit, change):
 def test_several_optima_have_an_atlas_and_other_intervals_a_picture(fit):
     other = dataclasses.replace(fit.optima[0], objective=fit.objective - 3.0, count=1)
     several = dataclasses.replace(fit, optima=(fit.optima[0], other))
-    known = dataclasses.replace(fit.intervals(), method="bootstrap")
+    known = dataclasses.replace(fit.intervals(method="information"), method="bootstrap")
     page = render_fit(several, known, provenance=PROVENANCE, command="")
     assert {"optima", "interval-methods"} <= set(FIGURE.findall(page))
     assert "Intervals by the method bootstrap" in page
@@ -74,8 +78,8 @@ def test_several_optima_have_an_atlas_and_other_intervals_a_picture(fit):
 
 
 def test_intervals_by_the_profile_have_its_curves(fit):
-    known = fit.intervals()
-    curves = [ProfileCurve(row.name, row.estimate + row.se * np.array([-2.0, 0, 2]), np.array([-2.0, 0, 2]), 2.0)
+    known = fit.intervals(method="information")
+    curves = [ProfileCurve(row.name, row.estimate + row.se * np.array([-2.0, 0, 2]), np.array([-2.0, 0, 2]), 2.0, 100.0)
               for row in known.rows]  # fmt: skip
     cut = dataclasses.replace(curves[0], values=curves[0].values[:2], roots=curves[0].roots[:2])
     pictures = list(interval_pictures(fit, dataclasses.replace(known, method="profile", curves=(cut, *curves[1:]))))

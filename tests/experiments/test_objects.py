@@ -43,7 +43,7 @@ HOSTILE = '<script>alert("$x$")</script>' + " long" * 100
 def comparison() -> emjax.Comparison:
     x = emjax.datasets.load("faithful")
     fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2), x, key=jax.random.key(0), n_init=2)
-    posterior, intervals = imitated(fit), fit.intervals()
+    posterior, intervals = imitated(fit), fit.intervals(method="information")
     verdict = Judgement(Verdict.EM_SUFFICIENT, ("a reason", "another"))
     return emjax.Comparison(
         verdict=verdict.verdict, reasons=verdict.reasons, rows=rows_of(fit, posterior, intervals, 0.9), invariants={},

@@ -71,7 +71,7 @@ def test_what_is_given_back_can_be_used(made, tmp_path):
     assert np.array_equal(run.posterior.log_predictive(run.data), made.posterior.log_predictive(run.data))
     assert run.comparison.to_dict() == json.loads((made.folder / "comparison.json").read_text())
     assert run.comparison.to_html(tmp_path / "page.html").stat().st_size > 10_000
-    assert len(run.fit.intervals().rows) == len(made.comparison.intervals.rows)
+    assert len(run.fit.intervals(method="information").rows) == len(made.comparison.intervals.rows)
 
 
 def test_draws_are_not_written_twice(made):

@@ -50,7 +50,7 @@ def test_texts_are_levels_with_their_names():
     fit = emjax.fit(mixture, x, key=1)
     assert fit.mixture.family.levels == (("blue", "green", "red"), ("large", "small"), ("0", "1", "2", "3"))
     assert fit.params.probability.shape == (2, 3, 4)
-    names = [row.name for row in fit.intervals().rows]
+    names = [row.name for row in fit.intervals(method="information").rows]
     assert names[2:5] == [
         "probability[0, colour, blue]",
         "probability[0, colour, green]",

@@ -69,6 +69,6 @@ def test_samplers_agree_with_em(cauchy: Any, x: np.ndarray):
     assert (np.abs(draws.mean(axis=0) - fit.params.location) < 0.3 * draws.std(axis=0)).all()
     np.testing.assert_allclose(
         draws.std(axis=0).ravel(),
-        [row.se for row in fit.intervals().rows if row.name.startswith("location")],
+        [row.se for row in fit.intervals(method="information").rows if row.name.startswith("location")],
         rtol=0.15,
     )

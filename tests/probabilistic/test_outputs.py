@@ -58,7 +58,7 @@ def test_what_a_program_computes_from_its_parameters_is_read_with_them(fit: emja
 
 
 def test_their_standard_errors_are_those_of_the_delta_method(fit: emjax.Fit):
-    table = fit.intervals().to_frame()
+    table = fit.intervals(method="information").to_frame()
     errors = dict(zip(table["parameter"], table["standard_error"], strict=True))
     # One normal's mean of n rows, and the difference of two that hardly overlap.
     sigma, n = float(fit.params.sigma), fit.optima[0].effective_counts

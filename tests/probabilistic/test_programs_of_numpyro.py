@@ -136,7 +136,7 @@ def test_the_fit_is_that_of_the_declared_twin(bound: emjax.Mixture):
     np.testing.assert_allclose(fit.params.sigma, twin.params.scale[:, 0], rtol=0, atol=1e-8)
     np.testing.assert_allclose(fit.params.w, fit.params.weights)
     assert np.diff(fit.trace).min() >= -1e-10
-    ours, theirs = fit.intervals(), twin.intervals()
+    ours, theirs = fit.intervals(method="information"), twin.intervals(method="information")
     np.testing.assert_allclose([r.se for r in ours.rows], [r.se for r in theirs.rows], rtol=1e-8)
     assert [row.name for row in ours.rows][2:] == ["mu[0]", "mu[1]", "sigma[0]", "sigma[1]"]
 
@@ -249,7 +249,7 @@ def test_a_probability_of_zero_has_no_second_derivative_and_a_fit_all_the_same()
     exists, p = scipy.special.expit(best.x)
     np.testing.assert_allclose([fit.params.exists, fit.params.p], [exists, p], rtol=1e-5)
     np.testing.assert_allclose(fit.params.weights, [1 - exists, exists], rtol=1e-5)
-    assert not fit.intervals().status.withheld
+    assert not fit.intervals(method="information").status.withheld
 
 
 def softmax(y, t):

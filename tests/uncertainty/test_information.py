@@ -40,7 +40,7 @@ def pairs_fit(pairs):
 
 
 def test_published_standard_errors_of_the_death_notices(deaths):
-    rows = table(deaths.intervals())
+    rows = table(deaths.intervals(method="information"))
     published = {"weights[0]": 0.19468, "rate[0, deaths]": 0.35003, "rate[1, deaths]": 0.25048}
     for name, value in published.items():
         assert rows[name].se == pytest.approx(value, abs=1e-4), name
@@ -51,7 +51,7 @@ def test_published_standard_errors_of_the_death_notices(deaths):
 def test_one_normal_has_its_textbook_standard_errors(covariance):
     x = np.random.default_rng(1).normal(size=(50, 2)) @ [[1.0, 0.7], [0.0, 30.0]] + [1e3, -5.0]
     fit = emjax.fit(Mixture(Normal(covariance), 1), x, key=KEY, n_init=1)
-    found = fit.intervals(level=0.95)
+    found = fit.intervals(level=0.95, method="information")
     rows, s, n = table(found), x.std(axis=0), len(x)
     for j, feature in enumerate(fit.feature_names):
         mean, scale = rows[f"mean[0, {feature}]"], rows[f"scale[0, {feature}]"]
@@ -101,7 +101,7 @@ def numerical_hessian(function, theta, step):
 
 
 def test_numerical_second_derivatives_of_an_independent_density_agree(pairs, pairs_fit):
-    found = pairs_fit.intervals()
+    found = pairs_fit.intervals(method="information")
     names = [row.name for row in found.rows]
     free = [i for i, name in enumerate(names) if name != "weights[1]"]
     theta = np.array([found.rows[i].estimate for i in free])
@@ -118,7 +118,7 @@ def test_numerical_second_derivatives_of_an_independent_density_agree(pairs, pai
 def test_intervals_contain_the_estimate_and_stay_in_their_range(deaths, pairs_fit):
     for fit in (deaths, pairs_fit):
         for level in (0.5, 0.9, 0.999999):
-            for row in fit.intervals(level=level).rows:
+            for row in fit.intervals(level=level, method="information").rows:
                 assert row.lower < row.estimate < row.upper
                 if row.name.startswith("weights"):
                     assert row.scale == "logit"
@@ -136,7 +136,7 @@ def test_intervals_contain_the_estimate_and_stay_in_their_range(deaths, pairs_fi
 
 
 def test_ends_are_symmetric_on_the_named_scale(deaths):
-    row = deaths.intervals(level=0.8)["weights[0]"]
+    row = deaths.intervals(level=0.8, method="information")["weights[0]"]
     reach = stats.norm.ppf(0.9) * row.se / (row.estimate * (1 - row.estimate))
     logit = np.log(row.estimate / (1 - row.estimate))
     expected = 1 / (1 + np.exp(-(logit + np.array([-1, 1]) * reach)))
@@ -144,7 +144,7 @@ def test_ends_are_symmetric_on_the_named_scale(deaths):
 
 
 def test_a_higher_level_widens_intervals_and_leaves_standard_errors(deaths):
-    narrow, wide = deaths.intervals(level=0.5), deaths.intervals(level=0.99)
+    narrow, wide = deaths.intervals(level=0.5, method="information"), deaths.intervals(level=0.99, method="information")
     assert narrow.level == 0.5
     for one, other in zip(narrow.rows, wide.rows, strict=True):
         assert one.se == other.se
@@ -158,7 +158,7 @@ def test_exchanging_components_exchanges_rows(covariance, pairs, pairs_fit):
     if covariance != "full":
         fit = emjax.fit(Mixture(Normal(covariance), 2), pairs, key=KEY, n_init=4)
     swapped = dataclasses.replace(fit, params=fit.mixture.permute(fit.params, np.array([1, 0])))
-    rows, others = table(fit.intervals()), table(swapped.intervals())
+    rows, others = table(fit.intervals(method="information")), table(swapped.intervals(method="information"))
     assert set(rows) == set(others)
     for name, row in rows.items():
         variable, inside = name.split("[", 1)
@@ -180,7 +180,9 @@ def test_units_and_origin_of_the_data_carry_over(pairs, pairs_fit):
         ),
     )
     factor = {"x0": units[0], "x1": units[1]}
-    for row, other in zip(pairs_fit.intervals().rows, moved.intervals().rows, strict=True):
+    for row, other in zip(
+        pairs_fit.intervals(method="information").rows, moved.intervals(method="information").rows, strict=True
+    ):
         feature = row.name[:-1].split(", ")[-1] if row.name.startswith(("mean", "scale")) else ""
         assert other.se == pytest.approx(row.se * factor.get(feature, 1.0), rel=1e-6), row.name
 
@@ -188,13 +190,13 @@ def test_units_and_origin_of_the_data_carry_over(pairs, pairs_fit):
 def moved(fit, by):
     """The fit with one mean moved by so many of its standard errors, the others kept."""
     mean = fit.params.mean.copy()
-    mean[0, 0] += by * fit.intervals()["mean[0, x0]"].se
+    mean[0, 0] += by * fit.intervals(method="information")["mean[0, x0]"].se
     return dataclasses.replace(fit, params=fit.params.replace(mean=mean))
 
 
 @pytest.mark.parametrize("by", [0.05, 0.5])
 def test_away_from_the_optimum_there_are_no_standard_errors(by, pairs_fit):
-    found = moved(pairs_fit, by).intervals()
+    found = moved(pairs_fit, by).intervals(method="information")
     assert found.status is IntervalStatus.NOT_AT_OPTIMUM
     assert "did not end in a regular optimum" in found.status.message
     for row in found.rows:
@@ -204,17 +206,17 @@ def test_away_from_the_optimum_there_are_no_standard_errors(by, pairs_fit):
 
 
 def test_at_the_optimum_standard_errors_do_not_ask_what_made_em_stop(pairs_fit):
-    expected = [row.se for row in pairs_fit.intervals().rows]
+    expected = [row.se for row in pairs_fit.intervals(method="information").rows]
     stopped = dataclasses.replace(pairs_fit, status=Status.MAX_ITER)
-    assert [row.se for row in stopped.intervals().rows] == expected
-    near = moved(pairs_fit, 0.001).intervals()
+    assert [row.se for row in stopped.intervals(method="information").rows] == expected
+    near = moved(pairs_fit, 0.001).intervals(method="information")
     assert near.status is IntervalStatus.OK
     np.testing.assert_allclose([row.se for row in near.rows], expected, rtol=0.01)
 
 
 def test_em_that_was_stopped_early_has_no_standard_errors(pairs, pairs_fit):
     early = emjax.fit(pairs_fit.mixture, pairs, key=KEY, max_iter=2, tol=0.0)
-    assert early.intervals().status in (IntervalStatus.NOT_AT_OPTIMUM, IntervalStatus.SINGULAR)
+    assert early.intervals(method="information").status in (IntervalStatus.NOT_AT_OPTIMUM, IntervalStatus.SINGULAR)
 
 
 def test_a_component_that_stands_twice_is_singular_not_precise(deaths):
@@ -222,7 +224,7 @@ def test_a_component_that_stands_twice_is_singular_not_precise(deaths):
     x = np.random.default_rng(5).poisson(3.0, size=deaths.n_samples).astype(float)
     params = deaths.mixture.params(weights=[0.5, 0.5], rate=[x.mean(), x.mean()])
     twice = dataclasses.replace(deaths, params=params, samples=as_samples(x))
-    found = twice.intervals()
+    found = twice.intervals(method="information")
     assert found.status is IntervalStatus.SINGULAR
     assert "not positive definite" in found.status.message
     assert np.isnan([row.se for row in found.rows]).all()
@@ -231,19 +233,19 @@ def test_a_component_that_stands_twice_is_singular_not_precise(deaths):
 def test_a_saddle_is_singular(deaths):
     # Far from the optimum the information has a negative eigenvalue; a status that claims convergence does not help.
     params = deaths.mixture.params(weights=[0.5, 0.5], rate=[0.05, 15.0])
-    assert dataclasses.replace(deaths, params=params).intervals().status is IntervalStatus.SINGULAR
+    assert dataclasses.replace(deaths, params=params).intervals(method="information").status is IntervalStatus.SINGULAR
 
 
 def test_a_prior_adds_to_the_information(deaths):
     x = deaths.data
     fit = emjax.fit(Mixture(Poisson(), 1, prior="default"), x, key=KEY, n_init=1)
-    row = fit.intervals()["rate[0, x]"]
+    row = fit.intervals(method="information")["rate[0, x]"]
     # Gamma(2, 2 / mean): the information of log(rate) is (events + n rate + the prior's own) by hand.
     inverse_scale = 2.0 / x.mean()
     rate = (x.sum() + 1.0) / (len(x) + inverse_scale)
     assert row.estimate == pytest.approx(rate, rel=1e-10)
     assert row.se == pytest.approx(np.sqrt(rate / (len(x) + inverse_scale)), rel=1e-10)
-    without = emjax.fit(Mixture(Poisson(), 1), x, key=KEY, n_init=1).intervals()["rate[0, x]"]
+    without = emjax.fit(Mixture(Poisson(), 1), x, key=KEY, n_init=1).intervals(method="information")["rate[0, x]"]
     assert without.se == pytest.approx(np.sqrt(x.mean() / len(x)), rel=1e-10)
     assert row.se < without.se
 
@@ -251,17 +253,17 @@ def test_a_prior_adds_to_the_information(deaths):
 def test_bounds_on_level_and_method(deaths):
     for level in (0.0, 1.0, -0.1, 90.0, float("nan")):
         with pytest.raises(ValueError, match="must lie between 0 and 1"):
-            deaths.intervals(level=level)
+            deaths.intervals(level=level, method="information")
     with pytest.raises(ValueError, match="'information'"):
         deaths.intervals(method="informaton")
 
 
 def test_rows_are_found_by_name_and_the_method_says_what_the_function_says(deaths):
-    found = deaths.intervals(level=0.9)
+    found = deaths.intervals(level=0.9, method="information")
     assert found["rate[1, deaths]"].name == "rate[1, deaths]"
     with pytest.raises(KeyError, match=r"rate\[1, deaths\]"):
         found["rate[2, deaths]"]
-    assert found.rows == intervals(deaths, level=0.9).rows
+    assert found.rows == intervals(deaths, level=0.9, method="information").rows
     assert found.method == "information"
     assert "unconstrained" in found.space
     np.testing.assert_allclose(np.sqrt(np.diag(found.covariance)), [row.se for row in found.rows], rtol=1e-12)
@@ -269,8 +271,8 @@ def test_rows_are_found_by_name_and_the_method_says_what_the_function_says(death
 
 def test_intervals_print_as_a_table():
     fit = emjax.fit(Mixture(Poisson(), 1), np.repeat([1.0, 2.0, 4.0], [20, 30, 10]), key=jax.random.key(0))
-    head, *lines = str(fit.intervals(level=0.9)).splitlines()
+    head, *lines = str(fit.intervals(level=0.9, method="information")).splitlines()
     assert "90%, ok" in head
     assert [line.split()[0] for line in lines] == ["weights[0]", "rate[0,"]
     assert float(lines[1].split()[2]) == pytest.approx(2.0)
-    assert "covariance" not in repr(fit.intervals())
+    assert "covariance" not in repr(fit.intervals(method="information"))

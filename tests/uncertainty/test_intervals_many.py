@@ -26,7 +26,7 @@ def test_each_is_what_intervals_gives(monkeypatch):
     assert found[1] is fits[1]
     assert isinstance(found[1], emjax.DataError)
     for i in (0, 2, 3):
-        alone = intervals(fits[i], level=0.8)
+        alone = intervals(fits[i], level=0.8, method="information")
         assert found[i].status is alone.status is IntervalStatus.OK
         assert found[i].level == 0.8
         np.testing.assert_allclose(found[i].covariance, alone.covariance, rtol=1e-9)

@@ -19,7 +19,7 @@ def wide():
 
 
 def test_so_many_parameters_have_estimates_and_no_intervals(wide):
-    found = wide.intervals()
+    found = wide.intervals(method="information")
     assert found.status is IntervalStatus.LEFT_OUT
     assert found.status.withheld
     assert found.message.startswith("Intervals were left out: 2,002 parameters, and 2,000 are the most.")
@@ -31,7 +31,7 @@ def test_so_many_parameters_have_estimates_and_no_intervals(wide):
 
 
 def test_the_document_of_many_features_holds_no_matrix_of_zeros(wide):
-    document = fit_document(wide, wide.intervals())
+    document = fit_document(wide, wide.intervals(method="information"))
     assert document["intervals"]["status"] == "left_out"
     assert "2,002 parameters" in document["intervals"]["message"]
     assert set(document["params"]) == {"weights", "mean", "scale"}
@@ -41,8 +41,8 @@ def test_work_for_many_rows_is_bounded_too_and_can_be_asked_for(monkeypatch):
     x = np.random.default_rng(1).normal(size=(50, 1))
     fit = emjax.fit(Mixture(Normal(), 1), x, key=jax.random.key(0), n_init=1)
     monkeypatch.setattr(limits, "MOST_OPERATIONS", 3 * 2 * 50)
-    assert "2 parameters of 50 rows would take" in fit.intervals().message
-    computed = fit.intervals(bounded=False)
+    assert "2 parameters of 50 rows would take" in fit.intervals(method="information").message
+    computed = fit.intervals(method="information", bounded=False)
     assert computed.message == computed.status.message
     np.testing.assert_allclose(computed["mean[0, x]"].se, x.std() / np.sqrt(50), rtol=1e-6)
 
@@ -50,7 +50,7 @@ def test_work_for_many_rows_is_bounded_too_and_can_be_asked_for(monkeypatch):
 def test_a_profile_is_left_out_sooner(monkeypatch):
     fit = emjax.fit(Mixture(emjax.Poisson(), 1), np.arange(50.0), key=0)
     monkeypatch.setattr(limits, "MOST_OPERATIONS", 1000.0)
-    assert fit.intervals().status is not IntervalStatus.LEFT_OUT
+    assert fit.intervals(method="information").status is not IntervalStatus.LEFT_OUT
     found = fit.intervals(method="profile")
     assert (found.method, found.status) == ("profile", IntervalStatus.LEFT_OUT)
     assert "1 parameters of 50 rows would take" in found.message

@@ -46,7 +46,10 @@ def test_a_parameter_s_own_function_has_its_interval(fit: emjax.Fit):
     def mean_of_first(params):
         return params.mean[0, 0]
 
-    own, found = fit.intervals()["mean[0, x]"], fit.intervals(of=mean_of_first)["mean_of_first"]
+    own, found = (
+        fit.intervals(method="information")["mean[0, x]"],
+        fit.intervals(method="information", of=mean_of_first)["mean_of_first"],
+    )
     assert (found.estimate, found.se, found.lower, found.upper) == pytest.approx(
         (own.estimate, own.se, own.lower, own.upper), rel=1e-9
     )
@@ -63,5 +66,5 @@ def test_a_parameter_s_own_function_has_its_interval(fit: emjax.Fit):
 )
 def test_what_is_no_function_is_refused_in_one_line(fit: emjax.Fit, of: object, message: str):
     with pytest.raises(TypeError, match=message) as raised:
-        fit.intervals(of=of)
+        fit.intervals(method="information", of=of)
     assert "\n" not in str(raised.value)

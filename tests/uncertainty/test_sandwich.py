@@ -30,7 +30,7 @@ def test_one_normal_has_the_errors_of_its_moments():
     at = names.index("mean[0, x]"), names.index("scale[0, x]")
     assert found.covariance[at] == pytest.approx(third / (2.0 * s * n), rel=1e-8)
     # Data of a gamma law are none of a normal one, and the information does not know it.
-    assert found["scale[0, x]"].se > 1.3 * fit.intervals()["scale[0, x]"].se
+    assert found["scale[0, x]"].se > 1.3 * fit.intervals(method="information")["scale[0, x]"].se
 
 
 def test_two_poissons_have_the_scores_of_a_density_written_by_hand():
@@ -73,7 +73,7 @@ def test_a_prior_is_in_the_information_and_no_datum():
     prior = {"rate": emjax.laws.Gamma(40.0, 4.0)}
     fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 1, prior=prior), x, key=0)
     rate = float(fit.params.rate[0, 0])
-    information = (rate / fit.intervals()["rate[0, x]"].se) ** 2
+    information = (rate / fit.intervals(method="information")["rate[0, x]"].se) ** 2
     spread = np.sum((x - x.mean()) ** 2)
     found = fit.intervals(method="sandwich")["rate[0, x]"]
     assert found.se == pytest.approx(rate * np.sqrt(spread) / information, rel=1e-6)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Tag, model_validator
 
 from emjax.catalogue import (
+    DEFAULT_INTERVALS,
     DEFAULT_SAMPLER,
     DEFAULT_START,
     NAMED_SAMPLERS,
@@ -86,10 +87,11 @@ class EmMethod(MethodBase):
     )
     precision: Precision = Field(default="float64", description="precision of EM")
     intervals: IntervalName | Literal["none"] = Field(
-        default="information",
+        default=DEFAULT_INTERVALS,
         description="how intervals are made; information: from the log-likelihood's curvature; sandwich: from the "
         "spread of the scores beside it; profile: from the log-likelihood itself; bootstrap, weighted, parametric, "
-        "jackknife: from EM on replicates of the data; none: estimates alone",
+        "jackknife: from EM on replicates of the data; auto: by the information, and by the profile where that cannot "
+        "be relied on (beside a posterior by the information); none: estimates alone",
     )
     resamples: Annotated[int, bounded("replicates")] = Field(
         default=1000, description="replicates of the data where intervals are made from such"

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from emjax.catalogue import FAMILY_ENTRIES, in_words, is_structured
+from emjax.catalogue import DEFAULT_INTERVALS, FAMILY_ENTRIES, OF_COMPARISONS, in_words, is_structured
 from emjax.errors import ConfigError
 from emjax.experiments.config.data import Data, PriorData, ProgramData, SimulatedData, SourceData
 from emjax.experiments.config.fields import Misplaced, PathText, Seconds, Section, Seed, Share, Text, bounded
@@ -238,7 +238,7 @@ def single_task(study: Study) -> Task | None:
         return Task("fit", data, ems[0])
     if samplers[0].verdict:
         em = ems[0] if ems else EmMethod(kind="em")
-        if em.intervals != "information":
+        if em.intervals not in (DEFAULT_INTERVALS, OF_COMPARISONS):
             problem = f"intervals = {em.intervals!r} is for a fit or a sample: a comparison judges by the information"
             raise ConfigError(f"methods.{printable(em.label)}: {problem}")
         return Task("compare", data, em, samplers[0])

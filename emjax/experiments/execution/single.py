@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from emjax import clock
-from emjax.catalogue import SAMPLERS
+from emjax.catalogue import DEFAULT_INTERVALS, OF_COMPARISONS, SAMPLERS
 from emjax.datasets.readers import STANDARD_INPUT
 from emjax.environment import describe_run
 from emjax.errors import ConfigError, EmjaxError
@@ -255,6 +255,9 @@ class _Run:
         level, method = self.study.level, self.em.intervals
         if method == "none":
             return left_out(fit, level)
+        if method == DEFAULT_INTERVALS and self.task.kind != "fit":
+            # What stands beside a posterior is what comparisons judge by, at no cost.
+            method = OF_COMPARISONS
         return fit.intervals(level, method, n_replicates=self.em.resamples, key=self.study.seed)
 
     @property

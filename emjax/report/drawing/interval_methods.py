@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emjax.bayes.posterior import Posterior
+from emjax.catalogue import OF_COMPARISONS
 from emjax.report.drawing import style
 from emjax.report.drawing.picture import Picture
 from emjax.report.drawing.profile_curves import profile_curves
@@ -95,7 +96,7 @@ def interval_pictures(fit: Fit, known: Intervals) -> Iterator[Picture]:
     """Intervals by another method than the information, beside those by it; of profiles also their curves."""
     if known.method == "information" or known.status.withheld:
         return
-    sources = [one for one in (fit.intervals(known.level), known) if not one.status.withheld]
+    sources = [one for one in (fit.intervals(known.level, OF_COMPARISONS), known) if not one.status.withheld]
     n_rows = sum(row.se > 0 for row in sources[0].rows)
     shown = f" The first {MOST_ROWS} of {n_rows} numbers." if n_rows > MOST_ROWS else ""
     beside = " beside those by the information" if len(sources) > 1 else ""

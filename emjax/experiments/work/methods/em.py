@@ -28,6 +28,7 @@ from emjax.experiments.work.methods.shared import (
 from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate
 from emjax.result import Fit
 from emjax.scope import computing
+from emjax.uncertainty.choice import chosen
 from emjax.uncertainty.many import intervals_many
 from emjax.uncertainty.results import Intervals, IntervalStatus
 
@@ -96,11 +97,16 @@ def _fit_of_program(spec: Mapping[str, Any], program: Any, replicate: Replicate,
 
 
 def _intervals(spec: Mapping[str, Any], fits: Sequence[Fit]) -> list[Any]:
-    method = spec["method"]["intervals"]
-    if method == "information" and "program" not in spec["model"]:
-        return list(intervals_many(fits, level=spec["level"]))
+    method, level = spec["method"]["intervals"], spec["level"]
+    if method in ("auto", "information") and "program" not in spec["model"]:
+        known: list[Any] = list(intervals_many(fits, level=level))
+        return (
+            known
+            if method == "information"
+            else [chosen(fit, level, known=each) for fit, each in zip(fits, known, strict=True)]
+        )
     # Each data set has random numbers of its own.
-    settings = {"level": spec["level"], "method": method, "n_replicates": spec["method"]["resamples"]}
+    settings = {"level": level, "method": method, "n_replicates": spec["method"]["resamples"]}
     return [fit.intervals(**settings, key=fit.key) for fit in fits]
 
 
