@@ -8,6 +8,8 @@ import pytest
 import emjax
 from emjax.experiments.work.methods.em import _intervals
 from emjax.uncertainty import limits
+from emjax.uncertainty.choice import reason
+from emjax.uncertainty.information import MOST_SHIFT
 from emjax.uncertainty.profile import UNTRUSTED
 from emjax.uncertainty.results import IntervalStatus
 
@@ -42,7 +44,8 @@ def test_so_does_an_information_that_doubts_itself_and_then_nothing_of_em_is_tru
     best, rival = many.optima[0], dataclasses.replace(many.optima[0], objective=many.optima[0].objective - 1.0)
     found = dataclasses.replace(many, optima=(best, rival)).intervals()
     assert (found.method, found.status) == ("profile", IntervalStatus.ROUGH)
-    assert found.message.startswith(f"The information cannot be relied on here. {UNTRUSTED}: another optimum")
+    assert found.message.startswith("The log-likelihood is not near enough to a parabola for the information")
+    assert f"{UNTRUSTED}: another optimum" in found.message
 
 
 def test_what_would_take_long_is_left_to_the_information(few, monkeypatch):
@@ -60,3 +63,9 @@ def test_studies_choose_alike(few, many):
     found = _intervals(spec, [few, many])
     assert [one.method for one in found] == ["profile", "information"]
     assert found[0].rows == few.intervals().rows
+
+
+def test_the_information_is_relied_on_up_to_half_of_its_own_limit():
+    assert reason(50.0, MOST_SHIFT / 2, "ok") == ""
+    assert "holds 49 rows" in reason(49.0, 0.0, "ok")
+    assert all("parabola" in reason(500.0, *each) for each in ((0.13, "ok"), (float("nan"), "ok"), (0.1, "rough")))
