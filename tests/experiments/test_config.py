@@ -57,6 +57,8 @@ def message_of(path: Path, overrides=()) -> str:
             COMPLETE + 'family = "norml"\n',
             "model.family = 'norml' is not allowed; use one of normal, student_t, poisson",
         ),
+        ("levels = [0.5, 0.9]\n" + COMPLETE, "levels = [0.5, 0.9]: give different ones below level = 0.9"),
+        ("levels = [0.5, 0.5]\n" + COMPLETE, "levels = [0.5, 0.5]: give different ones below level = 0.9"),
         (COMPLETE + 'family = "poisson"\ncovariance = "full"\n', "'poisson' has none"),
         (COMPLETE + 'prior = "none"\n', "model.prior = 'none' leaves method 'auto' without a posterior"),
         (
@@ -195,6 +197,7 @@ def test_draws_are_counted_where_they_are_given(sampler, enough):
         ({"methods": [{"kind": "hmc", "verdict": True}]}, "compare"),
         ({"methods": [{"kind": "hmc", "verdict": True}, {"kind": "map"}]}, "compare"),
         ({"methods": [{"kind": "em"}, {"kind": "hmc"}]}, None),
+        ({"methods": [{"kind": "em"}], "levels": [0.5]}, None),
         ({"methods": [{"kind": "em"}, {"kind": "map"}]}, None),
         ({"methods": [{"kind": "sklearn"}]}, None),
         ({"methods": [{"kind": "em", "budget": {"evaluations": 500}}]}, None),

@@ -87,6 +87,9 @@ class Study(Section):
     )
     measures: Measures = Field(default=(), description="what is measured besides: functions of the user's own")
     level: Share = Field(default=0.9, description="probability of all intervals")
+    levels: tuple[Share, ...] = Field(
+        default=(), description="lower ones at which a study measures coverage and width too, as [0.5, 0.8]"
+    )
     sweep: Sweep = Sweep()
     solve: Solve | None = Field(default=None, description="which value of a setting is looked for, in place of a sweep")
     execution: Execution = Execution()
@@ -127,6 +130,14 @@ class Study(Section):
                 problem = f"model.prior = 'none' leaves method {method.label!r} without a posterior"
                 raise Misplaced(problem, *own, "model", "prior")
             self._check_data_for(model, *own, "model", "family")
+        return self
+
+    @model_validator(mode="after")
+    def _levels_are_lower(self) -> Study:
+        for place, level in enumerate(self.levels):
+            if level >= self.level or level in self.levels[:place]:
+                problem = f"levels = {list(self.levels)}: give different ones below level = {self.level:g}"
+                raise Misplaced(problem, "levels", place)
         return self
 
     @model_validator(mode="after")
@@ -228,6 +239,7 @@ def single_task(study: Study) -> Task | None:
         study.sweep != Sweep()
         or study.solve
         or study.measures
+        or study.levels
         or isinstance(data, GeneratorData | PriorData)
         or not data.plain
     ):
@@ -256,6 +268,8 @@ def resolved(study: Study) -> dict[str, Any]:
     may come to another one than it began with, and a number would bind them all.
     """
     tree = study.model_dump(mode="json", exclude_none=True, exclude={"output"})
+    if not study.levels:
+        del tree["levels"]
     swept = [key for table in TABLES for key in getattr(study.sweep, table)]
     if isinstance(study.model, Model) and study.model.structure and not any(key.startswith("model") for key in swept):
         known = {**tree["model"], "covariance": study.model.structure}

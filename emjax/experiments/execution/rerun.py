@@ -221,6 +221,7 @@ def _study_of(spec: Mapping[str, Any], folder: Path) -> "Study":
     if data.get("kind") == "generator":
         data["generator"] = data.pop("file", None) or data.pop("entry_point", None)
     tree = {"seed": spec["seed"], "level": spec["level"], "data": data, "model": model}
+    tree["levels"] = spec.get("levels", [])
     tree["methods"] = [declared_part(spec["method"])]
     tree["measures"] = [declared_part(measure) for measure in spec.get("measures", [])]
     try:

@@ -175,6 +175,8 @@ class _Sections:
                 check_prior(method["model"], n_features)
             _check_method(method, method["model"], data)
         rest: dict[str, Any] = {"level": study.level}
+        if study.levels:
+            rest["levels"] = list(study.levels)
         if study.measures:
             # What the page says of them changes no row.
             rest["measures"] = [{**self._part(part), "arguments": part.arguments} for part in study.measures]

@@ -40,8 +40,8 @@ class Job(Shown):
 
     ``spec`` is all that its rows depend on, as plain JSON values: ``format``, ``seed``, ``data`` (with ``sha256`` of a
     file's content), ``model``, ``method`` (its name included, because rows carry it), ``measures`` (those of the user's
-    own, where there are any), ``level``, ``cell``, ``first``, ``stop``. ``key`` is its `job_key`, and the name of the
-    job's folder.
+    own, where there are any), ``level``, ``levels`` (lower ones, where there are any), ``cell``, ``first``, ``stop``.
+    ``key`` is its `job_key`, and the name of the job's folder.
     """
 
     key: str

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emjax.experiments.summary.measures import ALL, KIND, KINDS, PARAMETER, Measure, kind_of, measures_of
+from emjax.experiments.summary.measures import ALL, KIND, KINDS, PARAMETER, WORST, Measure, kind_of, measures_of
 from emjax.experiments.work.measures import COST
 
 if TYPE_CHECKING:
@@ -85,7 +85,9 @@ def summarize(rows: pd.DataFrame, good: pd.DataFrame | None = None, given: Itera
         for source in (good, rows)
     ]
     parts = [
-        pooled(per_replicate(sources[measure.of_all][measure.quantity], measure, per), measure)
+        _worst(sources[measure.of_all][measure.quantity], measure)
+        if per == WORST
+        else pooled(per_replicate(sources[measure.of_all][measure.quantity], measure, per), measure)
         for measure in measures_of(rows, given).values()
         for per in measure.per
         if measure.quantity in sources[measure.of_all]
@@ -94,6 +96,12 @@ def summarize(rows: pd.DataFrame, good: pd.DataFrame | None = None, given: Itera
         return pd.DataFrame(columns=[*COLUMNS]).astype(dict.fromkeys(("value", "mcse", "lower", "upper"), float))
     # A parameter without a bracket is a kind of its own.
     return pd.concat(parts, ignore_index=True).drop_duplicates(["cell", "method", "measure", "group"])
+
+
+def _worst(rows: pd.DataFrame, measure: Measure) -> pd.DataFrame:
+    """The line of the parameter whose value is the least, under no group, of every cell and method."""
+    found = pooled(per_replicate(rows, measure, PARAMETER), measure)
+    return found.loc[found.groupby(["cell", "method"], sort=False)["value"].idxmin()].assign(group="")
 
 
 def per_replicate(rows: pd.DataFrame, measure: Measure, per: str) -> pd.DataFrame:

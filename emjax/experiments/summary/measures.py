@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from emjax.catalogue import FAMILY_ENTRIES, SITES
+from emjax.experiments.work.outcome import OF_LEVEL
 from emjax.wording import elided
 
 if TYPE_CHECKING:
@@ -16,8 +17,9 @@ KINDS = tuple(dict.fromkeys([*(entry.sites[0] for entry in FAMILY_ENTRIES.values
 """Kinds of parameters, in the order in which they are shown: where components are, their weights, and what else there
 is; a parameter's kind is its name before the bracket."""
 
-ALL, KIND, PARAMETER = "all", "kind", "parameter"
-"""What the numbers of one replicate are averaged over: everything, each kind of parameters, or nothing."""
+ALL, KIND, PARAMETER, WORST = "all", "kind", "parameter", "worst"
+"""What the numbers of one replicate are averaged over: everything, each kind of parameters, or nothing; or of the means
+of all parameters the least one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Measure:
     better: int = -1  # where less is better, 1 where more is, 0 where neither is
     unit: str = ""
     pooled: str = "mean"  # how replicates become one number: mean, share, rms (root mean square) or sd
-    per: tuple[str, ...] = (ALL,)  # for which groups of parameters it is taken: `ALL`, `KIND`, `PARAMETER`
+    per: tuple[str, ...] = (ALL,)  # for which groups of parameters it is taken: `ALL`, `KIND`, `PARAMETER`, `WORST`
     logarithmic: bool = False  # whether curves have a logarithmic axis where all values are positive
     of_all: bool = False  # whether untrusted outcomes count too (what they cost was spent)
 
@@ -64,6 +66,10 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         *("coverage", "covered", "coverage", "share of the intervals that hold the truth", 0, "", "share"),
         per=(ALL, KIND, PARAMETER),
+    ),
+    Measure(
+        *("worst_coverage", "covered", "worst coverage", "coverage of the parameter that is held the least"),
+        *(0, "", "share", (WORST,)),
     ),
     Measure("width", "width", "width", "mean width of the intervals", per=_BOTH, logarithmic=True),
     Measure(
@@ -169,6 +175,9 @@ def kind_of(parameter: str) -> str:
 def measures_of(rows: pd.DataFrame, given: Iterable[Measure] = ()) -> dict[str, Measure]:
     """The table by name, with those ``given``, and a plain mean of every quantity that has no row of its own."""
     table = {**MEASURE, **{measure.name: measure for measure in given}}
+    for quantity in rows["quantity"].unique():
+        if OF_LEVEL.fullmatch(quantity):
+            table |= {measure.name: measure for measure in _of_level(quantity.partition("_")[2])}
     known = {"verdict", *(measure.quantity for measure in table.values())}
     for quantity, parameter in rows[["quantity", "parameter"]].drop_duplicates("quantity").itertuples(index=False):
         if quantity not in known:
@@ -176,6 +185,21 @@ def measures_of(rows: pd.DataFrame, given: Iterable[Measure] = ()) -> dict[str, 
                 quantity, quantity, quantity.replace("_", " "), "", 0, per=_EACH if parameter else (ALL,)
             )
     return table
+
+
+def _of_level(level: str) -> tuple[Measure, ...]:
+    """Those of a lower level, in percent, at which a study measures coverage too."""
+    from_rows = {"coverage": f"covered_{level}", "worst_coverage": f"covered_{level}", "width": f"width_{level}"}
+    return tuple(
+        dataclasses.replace(
+            MEASURE[name],
+            name=f"{name}_{level}",
+            quantity=quantity,
+            short=f"{MEASURE[name].short} at {level}%",
+            meaning=f"{MEASURE[name].meaning}, of intervals for {level}%",
+        )
+        for name, quantity in from_rows.items()
+    )
 
 
 def main_measures(

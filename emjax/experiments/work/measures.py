@@ -45,7 +45,8 @@ def measure(replicate: Replicate, outcome: Outcome, level: float, own: Sequence[
     Returns
     -------
     list of (quantity, parameter, value)
-        Per parameter ``estimate``, ``error``, ``se``, ``covered``, ``width``, ``interval_score``; then ranks,
+        Per parameter ``estimate``, ``error``, ``se``, ``covered``, ``width``, ``interval_score``, and of lower levels
+        ``covered_50`` and ``width_50``; then ranks,
         densities, assignments, what the method says of itself, and the user's own. No value is NaN. ``log_score`` may
         be -inf, where a row that was held out has density 0, and ``log_score_loss`` then is +inf.
     """
@@ -139,9 +140,11 @@ def _rows_of(parameter: ParameterEstimate, name: str, truth: float, level: float
     lower, upper = parameter.lower, parameter.upper
     if not (math.isfinite(lower) and math.isfinite(upper)):
         return rows
-    rows.append(("width", name, upper - lower))
+    lower_levels = [(f"_{100 * at:g}", below, above) for at, below, above in parameter.lower_levels]
+    every = [("", lower, upper), *lower_levels]
+    rows += [(f"width{at}", name, above - below) for at, below, above in every]
     if not math.isnan(truth):
-        rows.append(("covered", name, float(lower <= truth <= upper)))
+        rows += [(f"covered{at}", name, float(below <= truth <= above)) for at, below, above in every]
         rows.append(("interval_score", name, float(interval_score(lower, upper, truth, level))))
     return rows
 

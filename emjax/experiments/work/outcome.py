@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,9 @@ MEASURED = frozenset((
 ))  # fmt: skip
 """The quantities that emjax measures: a number of the user's own has another name."""
 
+OF_LEVEL = re.compile(r"(covered|width)_\d+(\.\d+)?")
+"""What it measures of a study's lower levels, in percent: ``covered_50``."""
+
 TOLD = frozenset((
     "log_likelihood", "log_evidence", "bic", "n_iter", "n_evaluations", "n_optima", "max_rhat", "min_ess",
     "divergences", "pareto_k", "n_modes", "alignment_trust", "spurious", "intervals_withheld", "intervals_rough",
@@ -33,13 +37,17 @@ TOLD = frozenset((
 
 @dataclasses.dataclass(frozen=True)
 class ParameterEstimate:
-    """One number of the mixture: its estimate, standard error and interval, NaN where there is none."""
+    """One number of the mixture: its estimate, standard error and interval, NaN where there is none.
+
+    ``lower_levels`` has the intervals at the study's ``levels``, each with its level before its ends.
+    """
 
     name: str
     estimate: float
     se: float = float("nan")
     lower: float = float("nan")
     upper: float = float("nan")
+    lower_levels: tuple[tuple[float, float, float], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

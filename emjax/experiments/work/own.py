@@ -30,7 +30,7 @@ from emjax.errors import ConfigError
 from emjax.experiments.config.python_files import called, function_of
 from emjax.experiments.plan.jobs import data_seed, method_seed
 from emjax.experiments.work.methods.shared import check_deadline, failed
-from emjax.experiments.work.outcome import MEASURED, Outcome, ParameterEstimate, Replicate, Truth
+from emjax.experiments.work.outcome import MEASURED, OF_LEVEL, Outcome, ParameterEstimate, Replicate, Truth
 from emjax.matrix import default_feature_names
 from emjax.metrics.parameter import equal_tailed
 from emjax.naming import scalar_parameters
@@ -68,7 +68,7 @@ def _by_component(value: Any) -> np.ndarray:
 
 def _own_names(numbers: dict[str, float]) -> dict[str, float]:
     for name in numbers:
-        if name in MEASURED or not name.isprintable() or not name:
+        if name in MEASURED or OF_LEVEL.fullmatch(name) or not name.isprintable() or not name:
             raise ValueError(f"{name!r} is what emjax measures, or no name: give the number another one")
     return numbers
 

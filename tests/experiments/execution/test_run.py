@@ -159,7 +159,8 @@ def test_a_worker_does_not_grow_with_the_shapes_of_its_study(tmp_path, study_tre
 
     Mappings are counted after 16 programs, those of four shapes.
     """
-    tree = {**study_tree(n_cells=10, replicates=1, batch=1), "methods": [{"kind": "em", "name": "em", "n_init": 2}]}
+    method = {"kind": "em", "name": "em", "n_init": 2, "intervals": "information"}
+    tree = {**study_tree(n_cells=10, replicates=1, batch=1), "methods": [method]}
     program = MANY_SHAPES.format(share=0.02, tree=tree)
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
     mappings, pages = zip(*(map(int, line.split()) for line in done.stdout.splitlines()), strict=True)

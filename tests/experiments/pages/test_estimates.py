@@ -57,6 +57,33 @@ def test_rmse_averages_within_the_replicate_first(view, summary):
     assert found.mcse == pytest.approx(squares.std(ddof=1) / math.sqrt(len(squares)) / (2 * found.value))
 
 
+def of_quantity(quantity, covered):
+    """Rows of one method in one cell: a line of ``covered`` for each replicate, a parameter after the other."""
+    names = ["weights[0]", "mean[0, x]", "mean[1, x]"]
+    return [
+        ("c", "em", replicate, quantity, name, value)
+        for replicate, line in enumerate(covered)
+        for name, value in zip(names, line, strict=True)
+    ]
+
+
+def test_the_worst_parameter_stands_beside_the_mean_at_every_level():
+    covered = [[1, 1, 0], [1, 0, 1], [1, 1, 0], [1, 1, 1]]
+    lower = [[0, 1, 0], [1, 0, 1], [0, 1, 0], [1, 0, 1]]
+    rows = of_quantity("covered", covered) + of_quantity("covered_50", lower)
+    rows += of_quantity("width_50", [[0.1, 0.3, 0.5]] * 4)
+    frame = pd.DataFrame(rows, columns=["cell", "method", "replicate", "quantity", "parameter", "value"])
+    found = summarize(frame, frame)
+    assert only(found, "c", "em", "coverage").value == pytest.approx(9 / 12)
+    worst = only(found, "c", "em", "worst_coverage")
+    assert (worst.value, worst.n) == (0.5, 4)
+    assert worst.mcse == pytest.approx(np.std([0, 1, 0, 1], ddof=1) / 2)
+    assert only(found, "c", "em", "coverage_50").value == pytest.approx(0.5)
+    assert only(found, "c", "em", "coverage_50", "mean").value == pytest.approx(0.5)
+    assert only(found, "c", "em", "worst_coverage_50").value == 0.5
+    assert only(found, "c", "em", "width_50", "mean").value == pytest.approx(0.4)
+
+
 def test_means_have_students_band(view, summary):
     losses = trusted_values(view, "MAP", "log_score_loss").to_numpy().ravel()
     found = only(summary, view.places[0].key, "MAP", "log_score_loss")

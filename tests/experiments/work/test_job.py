@@ -117,7 +117,12 @@ def test_no_jax_is_needed_for_a_peer():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "settings", [{"kind": "em"}, {"kind": "map"}, {"kind": "hmc", "draws": 60, "chains": 8, "keep_draws": True}]
+    "settings",
+    [
+        {"kind": "em", "intervals": "information"},
+        {"kind": "map"},
+        {"kind": "hmc", "draws": 60, "chains": 8, "keep_draws": True},
+    ],
 )
 def test_two_runs_write_the_same_rows_in_every_process(tmp_path, settings):
     """The second run finds its programs compiled, and comes after a job of another size."""

@@ -93,6 +93,20 @@ def test_the_truth_itself_in_another_order_has_no_error_at_all(law):
     assert found["log_score", ""] == pytest.approx(law.log_density(replicate.holdout.values).mean())
 
 
+def test_lower_levels_have_coverage_and_width_of_their_own():
+    replicate = drawn(TWO)
+    whole = outcome_of(TWO, replicate)
+    at = [(each.estimate - 0.1, each.estimate + 0.1) for each in whole.parameters]
+    at[2] = (at[2][0] + 0.15, at[2][1] + 0.15)  # beside the first mean
+    parameters = [dataclasses.replace(each, lower_levels=((0.5, *ends), (0.975, *ends)))
+                  for each, ends in zip(whole.parameters, at, strict=True)]  # fmt: skip
+    found = table_of(measure(replicate, dataclasses.replace(whole, parameters=tuple(parameters)), 0.99))
+    assert found["covered_50", "mean[1, x]"] == found["covered_97.5", "mean[1, x]"] == 1.0
+    assert found["covered_50", "mean[0, x]"] == 0.0
+    assert found["covered", "mean[0, x]"] == 1.0
+    assert found["width_50", "mean[0, x]"] == pytest.approx(0.2)
+
+
 def test_errors_coverage_and_width_of_a_shifted_estimate():
     shifted = normal_law(weights=[0.6, 0.4], mean=[2.3, -2.0], scale=[0.5, 1.7])
     replicate = drawn(TWO)

@@ -22,7 +22,7 @@ def run_method(spec, replicates, **settings):
 
 
 GRID = np.linspace(-20.0, 25.0, 4001)[:, np.newaxis]
-CHEAP_EM = {"n_init": 4, "accelerate": "none"}
+CHEAP_EM = {"n_init": 4, "accelerate": "none", "intervals": "information"}
 
 
 def replicates_of(spec):
@@ -91,7 +91,7 @@ def test_em_gives_a_complete_outcome(em_outcomes):
 
 
 def test_the_intervals_of_em_are_those_that_were_asked_for():
-    spec = job_spec("em", **CHEAP_EM, intervals="jackknife", resamples=30)
+    spec = job_spec("em", **{**CHEAP_EM, "intervals": "jackknife"}, resamples=30)
     replicate = replicates_of(spec)[0]
     (outcome,) = run_method(spec, [replicate])
     fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2), replicate.data.values, key=random_key(spec, replicate.number))
@@ -99,6 +99,16 @@ def test_the_intervals_of_em_are_those_that_were_asked_for():
     assert found.replicates.n_replicates == 30
     for parameter in outcome.parameters:
         assert parameter.se == pytest.approx(found[parameter.name].se, rel=1e-2)
+
+
+def test_lower_levels_have_intervals_of_the_same_method(em_outcomes):
+    spec, (replicate, *_), (outcome, *_) = em_outcomes
+    (found,) = run_method({**spec, "levels": [0.5]}, [replicate])
+    (lower,) = run_method({**spec, "level": 0.5}, [replicate])
+    assert outcome.parameters[0].lower_levels == ()
+    for parameter, other, at_half in zip(found.parameters, outcome.parameters, lower.parameters, strict=True):
+        assert (parameter.lower, parameter.upper) == (other.lower, other.upper)
+        assert parameter.lower_levels == ((0.5, at_half.lower, at_half.upper),)
 
 
 def test_em_fails_on_one_replicate_only(em_outcomes):
@@ -118,7 +128,7 @@ def test_em_gives_the_same_numbers_again(em_outcomes):
 
 
 def test_em_without_intervals_keeps_within_its_evaluations():
-    spec = job_spec("em", **CHEAP_EM, intervals="none", budget={"evaluations": 20}, name="short")
+    spec = job_spec("em", **{**CHEAP_EM, "intervals": "none"}, budget={"evaluations": 20}, name="short")
     for outcome in run_method(spec, replicates_of(spec)):
         assert outcome.status == "max_iter"
         assert not outcome.trusted

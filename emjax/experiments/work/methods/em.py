@@ -29,6 +29,7 @@ from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate
 from emjax.result import Fit
 from emjax.scope import computing
 from emjax.uncertainty.choice import chosen
+from emjax.uncertainty.levels import at_level
 from emjax.uncertainty.many import intervals_many
 from emjax.uncertainty.results import Intervals, IntervalStatus
 
@@ -52,7 +53,9 @@ def outcomes(
             yield failed(fit)
             continue
         interval = next(intervals)
-        outcome = _outcome(fit, interval if isinstance(interval, Intervals) else None, replicate)
+        outcome = _outcome(
+            fit, interval if isinstance(interval, Intervals) else None, replicate, spec.get("levels", ())
+        )
         yield dataclasses.replace(
             outcome,
             numbers={**outcome.numbers, **budget},
@@ -110,7 +113,7 @@ def _intervals(spec: Mapping[str, Any], fits: Sequence[Fit]) -> list[Any]:
     return [fit.intervals(**settings, key=fit.key) for fit in fits]
 
 
-def _outcome(estimate: Fit, found: Intervals | None, replicate: Replicate) -> Outcome:
+def _outcome(estimate: Fit, found: Intervals | None, replicate: Replicate, levels: Sequence[float]) -> Outcome:
     family = estimate.mixture.family
     with computing():
         named = {name: np.asarray(value) for name, value in estimate.mixture.named_parameters(estimate.params).items()}
@@ -121,8 +124,13 @@ def _outcome(estimate: Fit, found: Intervals | None, replicate: Replicate) -> Ou
     )
     if found is not None:
         message += "" if found.status is IntervalStatus.OK else f" {found.message}"
+        lower = [at_level(found, level) for level in levels]
         parameters = tuple(
-            ParameterEstimate(row.name, row.estimate, row.se, row.lower, row.upper) for row in found.rows
+            ParameterEstimate(
+                *(row.name, row.estimate, row.se, row.lower, row.upper),
+                tuple((one.level, one.rows[place].lower, one.rows[place].upper) for one in lower),
+            )
+            for place, row in enumerate(found.rows)
         )
     return Outcome(
         status=estimate.status.value,

@@ -61,7 +61,8 @@ def _run(spec: Mapping[str, Any], model: Any, replicate: Replicate) -> Outcome:
         posterior, numbers = sampler.draw(method.get("warmup"), method.get("draws")), dict[str, float]()
     else:
         posterior, numbers = _within_budget(sampler, budget)
-    outcome = _outcome(posterior, spec["level"], replicate, keep=method["keep_draws"])
+    levels = spec["level"], *spec.get("levels", ())
+    outcome = _outcome(posterior, levels, replicate, keep=method["keep_draws"])
     ranked = replicate.truth is not None and replicate.truth.drawn
     outcome = dataclasses.replace(
         outcome, numbers={**outcome.numbers, **numbers}, draws=_draws(posterior) if ranked else {}
@@ -145,14 +146,14 @@ def _warmups(posterior: Posterior) -> int:
 # --- what a posterior comes to ----------------------------------------------------------------------------------------
 
 
-def _outcome(posterior: Posterior, level: float, replicate: Replicate, *, keep: bool) -> Outcome:
+def _outcome(posterior: Posterior, levels: Sequence[float], replicate: Replicate, *, keep: bool) -> Outcome:
     message = posterior.message
     named: dict[str, np.ndarray] = {}
     parameters: tuple[ParameterEstimate, ...] = ()
     responsibilities: Callable[[np.ndarray], np.ndarray] | None = None
     moments = None
     if posterior.alignment.trust >= TRUST_LOW:
-        named, parameters = _labelled(posterior, level)
+        named, parameters = _labelled(posterior, levels)
         responsibilities = of_columns(_responsibilities(posterior), posterior.mixture, replicate.data)
         moments = None if posterior.mixture.family.own_axes else _moments(posterior)
     else:
@@ -189,8 +190,10 @@ def _moments(posterior: Posterior) -> tuple[np.ndarray, np.ndarray]:
         return family.moments(MixtureParams(family, {"weights": stored["weights"], **values}))
 
 
-def _labelled(posterior: Posterior, level: float) -> tuple[dict[str, np.ndarray], tuple[ParameterEstimate, ...]]:
-    """Posterior means by name, and every single number with its standard deviation and equal-tailed interval."""
+def _labelled(
+    posterior: Posterior, levels: Sequence[float]
+) -> tuple[dict[str, np.ndarray], tuple[ParameterEstimate, ...]]:
+    """Posterior means by name, and every single number with its standard deviation and equal-tailed intervals."""
     fit = posterior.map_fit
     drawn = stored_draws(posterior.sampled["posterior"])
     with computing():
@@ -199,9 +202,11 @@ def _labelled(posterior: Posterior, level: float) -> tuple[dict[str, np.ndarray]
     parameters = []
     for parameter in fit.mixture.scalars(named, fit.feature_names):
         values = drawn[parameter.variable][parameter.place].ravel()
-        lower, upper = equal_tailed(values, level)
+        ends = [equal_tailed(values, level) for level in levels]
+        (lower, upper), *others = ((float(below), float(above)) for below, above in ends)
+        lower_levels = tuple((at, *pair) for at, pair in zip(levels[1:], others, strict=True))
         sd = float(values.std(ddof=1))
-        parameters.append(ParameterEstimate(parameter.name, float(values.mean()), sd, float(lower), float(upper)))
+        parameters.append(ParameterEstimate(parameter.name, float(values.mean()), sd, lower, upper, lower_levels))
     return named, tuple(parameters)
 
 
