@@ -43,6 +43,8 @@ def test_csv_and_json_have_all_of_it(emjax_command):
         (("select", "faithful", "--prior", "flat"), "--prior='flat' is not one of"),
         (("select", "faithfull"), "faithful"),
         (("select", "acidity", "--folds", "1"), "'--folds'"),
+        (("select", "acidity", "--figure", "x.jpg"), "end its name in .svg, .pdf or .png"),
+        (("select", "acidity", "--figure", "nowhere/x.svg"), "there is no folder nowhere"),
     ],
 )
 def test_one_line_for_what_is_wrong(emjax_command, arguments, expected):
@@ -51,6 +53,17 @@ def test_one_line_for_what_is_wrong(emjax_command, arguments, expected):
     assert result.out == ""
     assert expected in result.err
     assert result.err.count("\n") == 1
+
+
+def test_a_figure_is_drawn_as_its_name_ends(emjax_command, tmp_path):
+    for name, head in (("a.svg", b"<?xml"), ("a.pdf", b"%PDF"), ("a.PNG", b"\x89PNG")):
+        path = tmp_path / name
+        told = json.loads(emjax_command(*ARGUMENTS, "--json", "--figure", str(path)).out)
+        assert told["figures"] == [str(path)]
+        assert path.read_bytes().startswith(head)
+    again = emjax_command(*ARGUMENTS, "--figure", str(tmp_path / "b.png"))
+    assert "b.png" in "".join(again.out.split())
+    assert (tmp_path / "b.png").read_bytes() == path.read_bytes()
 
 
 def test_numbers_of_components():
@@ -62,9 +75,11 @@ def test_numbers_of_components():
 
 
 @pytest.mark.slow
-def test_the_command_says_who_says_which_number(emjax_command):
+def test_the_command_says_who_says_which_number(emjax_command, tmp_path):
     arguments = ("select", "deaths", "--family", "poisson", "-k", "1:2", "--n-init", "4", "--bayes")
-    result = emjax_command(*arguments)
+    result = emjax_command(*arguments, "--figure", str(tmp_path / "chosen.svg"))
+    assert {path.name for path in tmp_path.iterdir()} == {"chosen.svg", "chosen-number.svg"}
+    assert ">evidence<" in (tmp_path / "chosen-number.svg").read_text(encoding="utf-8")
     assert result.code == 0
     assert max(map(len, result.out.splitlines())) <= 80
     assert "p(K+)" in result.out

@@ -1,11 +1,12 @@
 """The command ``select``: which number of components, structure and family the criteria prefer."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emjax.catalogue import DEFAULT_FAMILY
-from emjax.cli.console import Console
+from emjax.cli.console import Console, unbroken
 from emjax.cli.exits import EXIT_INTERRUPTED, EXIT_NOT_CONVERGED, EXIT_OK
 from emjax.cli.options import Bars, Json, NoCache, Quiet, data_names, flag
 from emjax.cli.tables import terminal_table
@@ -14,6 +15,7 @@ from emjax.wording import printable
 
 if TYPE_CHECKING:
     from emjax.selection.selection import Selection
+    from emjax.selection.votes import Choice
 
 
 _SURE = "How sure"
@@ -67,6 +69,10 @@ def select(
     seed: Annotated[int, _option("--seed", metavar="N", help="Random seed.", panel="Run")] = 0,
     bayes: Annotated[bool, flag("--bayes", help="Posteriors, too: evidence, PSIS-LOO, p(K).")] = False,
     csv: Annotated[bool, flag("--csv", help="The whole table as CSV on stdout.")] = False,
+    figure: Annotated[
+        Path | None,
+        _option("--figure", metavar="FILE", help="Draw it: .svg, .pdf, .png; p(K) as NAME-number.", panel="Run"),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
     progress: Bars = None,
@@ -78,6 +84,7 @@ def select(
 
     one_of("--prior", prior, ("none", "default"))
     console = Console(quiet=quiet or csv, json=json, progress=progress)
+    drawn = None if figure is None else _figure_path(figure)
     options = {
         "n_components": numbers_of(components),
         "covariance": covariance if covariance == "all" else _names(covariance),
@@ -90,19 +97,26 @@ def select(
     read = {"columns": split_columns(columns) if columns else None, "header": header, "weights": weights}
     found = _swept(console, data, read, options, cache=not no_cache)
     further = _further(console, found, folds, bootstrap)
-    if csv and not json:
-        typer.echo(found.tabulated().to_csv(), nl=False)
-    console.show(*terminal_table(found.tabulated().brief, "all with --csv or --json"))
-    for one in further.values():
-        console.show(*terminal_table(one.table))
-    models = found.to_frame().to_dict("records") if json else []
-    told = {"criterion": found.criterion, "seed": found.key, "interrupted": found.interrupted, "models": models}
-    told |= {name: one.to_frame().to_dict("records") for name, one in further.items()}
-    told |= _asked_of_posteriors(console, found, seed) if bayes else {}
+    told = _told(console, found, further, csv=csv)
+    choice = _asked_of_posteriors(console, found, seed) if bayes else None
+    told |= {} if choice is None else _document_of(choice)
+    told |= {} if drawn is None else {"figures": _drawn(console, found, choice, drawn)}
     console.document(told)
     if found.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_OK if found.ranked() else EXIT_NOT_CONVERGED
+
+
+def _told(console: Console, found: "Selection", further: dict[str, Any], *, csv: bool) -> dict[str, Any]:
+    """Show the tables; what JSON has of them."""
+    if csv and not console.json:
+        typer.echo(found.tabulated().to_csv(), nl=False)
+    console.show(*terminal_table(found.tabulated().brief, "all with --csv or --json"))
+    for one in further.values():
+        console.show(*terminal_table(one.table))
+    models = found.to_frame().to_dict("records") if console.json else []
+    told = {"criterion": found.criterion, "seed": found.key, "interrupted": found.interrupted, "models": models}
+    return told | {name: one.to_frame().to_dict("records") for name, one in further.items()}
 
 
 def _further(console: Console, found: "Selection", folds: int | None, bootstrap: int | None) -> dict[str, Any]:
@@ -145,12 +159,34 @@ def _swept(console: Console, data: str, read: dict[str, Any], options: dict[str,
         return sweep(x, on_progress=tell, **options)
 
 
-def _asked_of_posteriors(console: Console, found: "Selection", seed: int) -> dict[str, Any]:
-    """Say which number of components posteriors choose, beside the criteria, with a bar; what JSON has of it."""
+def _figure_path(figure: Path) -> Path:
+    """Where the figure goes, looked at before anything is fitted."""
+    from emjax.report.drawing.picture import figure_path
+
+    return figure_path(figure)
+
+
+def _drawn(console: Console, found: "Selection", choice: "Choice | None", path: Path) -> list[str]:
+    """Draw the criteria, and the number of components from both sides; the paths."""
+    from emjax.plots import criteria, number_of_components
+    from emjax.report.drawing.picture import save_figure
+
+    if not found.ranked():
+        console.warn("no figure: no model can be compared")
+        return []
+    paths = [save_figure(criteria(found), path)]
+    if choice is not None:
+        paths.append(save_figure(number_of_components(choice), path.with_stem(f"{path.stem}-number")))
+    console.show("", *(unbroken(printable(each)) for each in paths))
+    return [str(each) for each in paths]
+
+
+def _asked_of_posteriors(console: Console, found: "Selection", seed: int) -> "Choice | None":
+    """Say which number of components posteriors choose, beside the criteria, with a bar."""
     from emjax.selection.choice import choose
 
     if found.interrupted or not found.ranked():
-        return {}
+        return None
     with console.bars() as bars:
 
         def tell(done: int, total: int, what: str) -> None:
@@ -159,6 +195,11 @@ def _asked_of_posteriors(console: Console, found: "Selection", seed: int) -> dic
         choice = choose(found, key=seed, on_progress=tell)
     for table in (choice.tabulated(), choice.by_number()):
         console.show("", *terminal_table(table, "all with --json"))
+    return choice
+
+
+def _document_of(choice: "Choice") -> dict[str, Any]:
+    """What JSON has of a choice."""
     votes = [
         {"who": vote.who, "side": vote.side, "n_components": vote.n_components, "sure": vote.sure, "note": vote.note}
         for vote in choice.votes

@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from emjax.atomic import UNTOUCHED, write_atomically
+from emjax.errors import ConfigError
+from emjax.files import user_path
 from emjax.report.drawing.style import drawing
 from emjax.report.svg import data_uri
+from emjax.wording import printable
 
 _WIDE, _NARROW, _CELL = 7.0, 4.0, 4.4
 
@@ -65,13 +69,39 @@ class Picture:
         return write_figure(self.figure, folder, self.name)
 
 
+_DATES = {".svg": "Date", ".pdf": "CreationDate", ".png": "Software"}
+"""Endings that a figure may have, with what Matplotlib would write into it that is not the same every time."""
+
+_DOTS_PER_INCH = 200
+
+
 def write_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Write a figure as SVG and PDF, in the colours of a light page, and return the paths."""
-    paths: list[Path] = []
-    for kind, date in (("svg", "Date"), ("pdf", "CreationDate")):
-        content = io.BytesIO()
-        with drawing():
-            figure.savefig(content, format=kind, metadata={date: None, "Creator": "emjax"})
-        paths.append(folder / f"{name}.{kind}")
-        write_atomically(paths[-1], content.getvalue(), UNTOUCHED)
-    return paths
+    return [save_figure(figure, folder / f"{name}{ending}") for ending in (".svg", ".pdf")]
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as SVG, PDF or PNG, as `figure_path` has it, and return the path."""
+    kind, content = path.suffix.lower(), io.BytesIO()
+    creator = {} if kind == ".png" else {"Creator": "emjax"}
+    with drawing():
+        figure.savefig(content, format=kind[1:], dpi=_DOTS_PER_INCH, metadata={_DATES[kind]: None, **creator})
+    write_atomically(path, content.getvalue(), UNTOUCHED)
+    return path
+
+
+def figure_path(path: str | os.PathLike[str]) -> Path:
+    """The path of a figure, looked at before there is one.
+
+    Raises
+    ------
+    ConfigError
+        If its ending is none of ``.svg``, ``.pdf`` and ``.png``, or it cannot lie there.
+    """
+    found = user_path(path)
+    if found.suffix.lower() not in _DATES:
+        raise ConfigError(f"{printable(found)}: end its name in .svg, .pdf or .png, which says what is written")
+    if found.is_dir() or not found.parent.is_dir():
+        where = "it is a folder" if found.is_dir() else f"there is no folder {printable(found.parent)}"
+        raise ConfigError(f"{printable(found)}: {where}; give the name of a file")
+    return found
