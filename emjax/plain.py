@@ -36,6 +36,7 @@ ROOMS = (
     "plain",
     "result",
     "samples",
+    "selection",
     "uncertainty",
     "verdict",
 )

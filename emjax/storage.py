@@ -104,7 +104,7 @@ class Stored:
 
 
 def load(path: str | os.PathLike[str], *, families: Iterable[type] = (), program: Any = None) -> Any:
-    """The `Fit`, `Posterior` or `Comparison` that its ``save`` wrote, to the last bit.
+    """The `Fit`, `Posterior`, `Comparison` or `NumberPosterior` that its ``save`` wrote, to the last bit.
 
     Nothing in a file is run: it is read as numbers and texts, of which the classes of emjax are made, and those of
     ``families``.

@@ -19,6 +19,7 @@ from emjax.samples import Samples
 from emjax.selection.chains_of import effective_draws
 from emjax.selection.number_priors import NumberPrior, StickBreaking, WeightPrior
 from emjax.shown import Card, Pictured
+from emjax.storage import Stored
 from emjax.table import Table, of_estimate, of_number
 from emjax.wording import number as in_words
 from emjax.wording import percent
@@ -33,7 +34,7 @@ _WORTH_SHOWING = 0.001
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class NumberPosterior(Pictured):
+class NumberPosterior(Stored, Pictured):
     """The posterior of the number of components, and of all parameters with it.
 
     Attributes

@@ -51,6 +51,7 @@ MOST_COMPONENTS = 50
 """Priors without an end are cut off after so many components."""
 
 _MOST_WORK = 1e9
+_ROUNDING = 1e-12
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -77,7 +78,9 @@ class NumberPrior(Shown):
             raise ConfigError(
                 f"the probabilities of numbers of components must be a row of numbers, not {written(given)}"
             )
-        object.__setattr__(self, "log_probabilities", given - logsumexp(given))
+        total = logsumexp(given)
+        # What adds up to one already stays as it is, to the last bit.
+        object.__setattr__(self, "log_probabilities", given - total if abs(total) > _ROUNDING else given)
 
     def _shown(self) -> Iterator[tuple[str, Any]]:
         yield "", self.name

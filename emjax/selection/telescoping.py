@@ -12,7 +12,7 @@ sampling", Bayesian Analysis 16, 2021.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -21,6 +21,7 @@ import numpy as np
 
 from emjax.bayes.diagnostics import PosteriorStatus
 from emjax.bayes.problem import Problem, prepare
+from emjax.bayes.progress import Phase
 from emjax.bounds import whole, written
 from emjax.clock import stopwatch
 from emjax.errors import ConfigError
@@ -30,6 +31,7 @@ from emjax.families.moves import refuses_moves
 from emjax.families.priors import WEIGHTS
 from emjax.keys import KeyLike, as_key, kept_key, numpy_generator
 from emjax.mixture import Mixture, MixtureParams
+from emjax.progress import both, progress_line
 from emjax.samples import Samples
 from emjax.scope import computing
 from emjax.selection.number_posterior import NumberPosterior, judge
@@ -65,6 +67,10 @@ _COMPONENTS_OF_DEFAULT = 3
 """For so many components a family's own default prior is taken where it has none of an unknown number."""
 
 
+OnSweeps = Callable[[Phase, int, int], None]
+"""Hears the phase, its sweeps that are done, and their number."""
+
+
 def telescope(
     family: Family,
     x: Any,
@@ -77,6 +83,8 @@ def telescope(
     draws: int = 1000,
     thin: int | None = None,
     key: KeyLike = None,
+    progress: bool = False,
+    on_progress: OnSweeps | None = None,
 ) -> NumberPosterior:
     """Draw the number of components, and all that goes with it, from their posterior.
 
@@ -105,6 +113,9 @@ def telescope(
         far as that is about a minute's work: the draws before are then thrown away, too.
     key
         A whole number or JAX random key. Left out, a number is drawn, and ``NumberPosterior.key`` keeps it.
+    progress, on_progress
+        A line that says how far the chains are; a function that is called with the phase (``"warmup"``, ``"draws"``),
+        its sweeps done and their number; draws begin anew where an attempt is followed by a longer one.
 
     Returns
     -------
@@ -119,20 +130,17 @@ def telescope(
     """
     key = kept_key("emjax.selection.telescope", key)
     weights = StaticWeights(1.0) if weights is None else weights
-    if not isinstance(weights, StaticWeights | DynamicWeights | StickBreaking):
-        kinds = "StaticWeights, DynamicWeights or StickBreaking"
-        raise ConfigError(f"weights = {written(weights)} is not allowed; give {kinds}")
     number = _number(n_components, weights)
-    sizes = {"chains": chains, "warmup": warmup, "draws": draws}
-    chains, warmup, draws = (whole(name, value) for name, value in sizes.items())
+    chains, warmup, draws = whole("chains", chains), whole("warmup", warmup), whole("draws", draws)
     thins = _THINNING if thin is None else (whole("iterations", thin, shown="thin"),)
     if draws < _CHUNK:
         raise ConfigError(f"draws = {draws} is not allowed; {_CHUNK} of each chain are the fewest that can be judged")
-    with computing(), stopwatch() as clock:
+    with computing(), stopwatch() as clock, progress_line(progress, "telescoping") as line:
+        tell = both(line, on_progress, _in_words, "starts")
         mixture, samples, laws, note = _declared(family, x, prior, number)
         problem = prepare(mixture, samples)
         _check(problem)
-        found = _drawn(_Asked(problem, laws, number, weights, chains, warmup, draws, thins), as_key(key))
+        found = _drawn(_Asked(problem, laws, number, weights, chains, warmup, draws, thins), as_key(key), tell)
     return NumberPosterior(
         **found,
         samples=samples,
@@ -159,7 +167,11 @@ class _Asked:
     thins: tuple[int, ...]
 
 
-def _drawn(asked: _Asked, key: jax.Array) -> dict[str, Any]:
+def _in_words(phase: Phase, done: int, total: int) -> str:
+    return f"{'warm-up' if phase == 'warmup' else phase}, {done:,} of {total:,} sweeps"
+
+
+def _drawn(asked: _Asked, key: jax.Array, tell: OnSweeps | None) -> dict[str, Any]:
     """The fields of a `NumberPosterior` that chains decide."""
     problem, number, weights = asked.problem, asked.number, asked.weights
     n_samples = len(problem.z.repeated or problem.z)
@@ -176,7 +188,7 @@ def _drawn(asked: _Asked, key: jax.Array) -> dict[str, Any]:
     start_key, chain_key = jax.random.split(key)
     rng = numpy_generator(start_key)
     state = _starts(plan, problem, given, weights, rng, asked.chains)
-    run = _Run(plan, jax.random.split(chain_key, asked.chains), state, jax.device_put(given))
+    run = _Run(plan, jax.random.split(chain_key, asked.chains), state, jax.device_put(given), tell)
     run.sweep(asked.warmup)
     per_sweep = asked.chains * asked.draws * plan.most * n_samples
     for thin, longer in zip(asked.thins, (*asked.thins[1:], None), strict=True):
@@ -204,6 +216,9 @@ def _drawn(asked: _Asked, key: jax.Array) -> dict[str, Any]:
 
 
 def _number(given: Any, weights: WeightPrior) -> NumberPrior:
+    if not isinstance(weights, StaticWeights | DynamicWeights | StickBreaking):
+        kinds = "StaticWeights, DynamicWeights or StickBreaking"
+        raise ConfigError(f"weights = {written(weights)} is not allowed; give {kinds}")
     if given is None:
         return as_number_prior(50) if isinstance(weights, StickBreaking) else uniform()
     number = as_number_prior(given)
@@ -304,22 +319,29 @@ def _clustered(points: np.ndarray, n_clusters: int, rng: np.random.Generator) ->
 class _Run:
     """Chains and how far they are; one program serves the warm-up and all draws."""
 
-    def __init__(self, plan: Plan, keys: jax.Array, state: State, given: Given) -> None:
+    def __init__(self, plan: Plan, keys: jax.Array, state: State, given: Given, tell: OnSweeps | None) -> None:
         self.plan, self.keys, self.state, self.given, self.done = plan, keys, state, given, 0
+        self.tell = tell
 
-    def _advance(self, thin: int) -> dict[str, Any]:
-        self.state, found = advance(self.plan, self.keys, self.state, self.done, thin, self.given)
-        self.done += self.plan.draws * thin
-        return found
+    def _advance(self, phase: Phase, thins: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """One call after the other: sweeps are numbered, so that how they are cut changes no number."""
+        begin, total = self.done, self.plan.draws * sum(thins)
+        for thin in thins:
+            self.state, found = advance(self.plan, self.keys, self.state, self.done, thin, self.given)
+            self.done += self.plan.draws * thin
+            yield jax.tree.map(np.asarray, found)
+            if self.tell is not None:
+                self.tell(phase, self.done - begin, total)
 
     def sweep(self, n_sweeps: int) -> None:
         """So many sweeps, rounded up, of which nothing is kept."""
-        if n_sweeps:
-            self._advance(-(-n_sweeps // self.plan.draws))
+        left = -(-n_sweeps // self.plan.draws)
+        for _ in self._advance("warmup", [min(_THINNING[0], left - done) for done in range(0, left, _THINNING[0])]):
+            pass
 
     def draw(self, n_draws: int, thin: int) -> dict[str, Any]:
         """So many draws of each chain on the host, ``(chain, draw, ...)``."""
-        calls = [jax.tree.map(np.asarray, self._advance(thin)) for _ in range(-(-n_draws // self.plan.draws))]
+        calls = list(self._advance("draws", [thin] * -(-n_draws // self.plan.draws)))
         joined: dict[str, Any] = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1)[:, :n_draws], *calls)
         return joined
 

@@ -324,6 +324,37 @@ def test_parameters_and_data_drawn_in_turn_have_their_prior(weights):
         assert (np.abs(found - expected) < 4.0 * error + 1e-4).all()
 
 
+def test_what_is_heard_changes_no_number_and_what_is_saved_comes_back(tmp_path, capsys):
+    settings = {
+        "prior": RATES,
+        "n_components": uniform(3),
+        "chains": 2,
+        "warmup": 620,
+        "draws": 60,
+        "thin": 2,
+        "key": 1,
+    }
+    calls = []
+    heard = telescope(emjax.Poisson(), COUNTS, **settings, on_progress=lambda *call: calls.append(call), progress=True)
+    assert calls == [("warmup", 500, 650), ("warmup", 650, 650), ("draws", 100, 200), ("draws", 200, 200)]
+    assert capsys.readouterr().out == ""
+    quiet = telescope(emjax.Poisson(), COUNTS, **settings)
+    np.testing.assert_array_equal(heard.n_components, quiet.n_components)
+    np.testing.assert_array_equal(heard.params.rate, quiet.params.rate)
+    found = emjax.load(heard.save(tmp_path / "number.npz"))
+    for field in dataclasses.fields(found):
+        for one, other in zip(*(jax.tree.leaves(getattr(each, field.name)) for each in (heard, found)), strict=True):
+            assert np.array_equal(one, other) if isinstance(one, np.ndarray) else repr(one) == repr(other)
+    np.testing.assert_array_equal(found.number_prior.log_probabilities, uniform(3).log_probabilities)
+    assert (found.status, str(found.table)) == (heard.status, str(heard.table))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        telescope(emjax.Poisson(), COUNTS, **settings, on_progress=stop)
+
+
 def test_what_is_no_model_of_an_unknown_number_is_refused_in_one_line():
     def refused(match, family=emjax.Poisson(), x=COUNTS[:, None], **settings):  # noqa: B008
         with pytest.raises(emjax.ConfigError, match=match) as caught:
