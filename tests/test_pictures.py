@@ -16,12 +16,15 @@ from emjax.report.drawing.outlines import OUTLINE_MASS, component_outlines
 from emjax.report.drawing.profile import profile_levels
 from emjax.report.drawing.view import as_view, curves
 from emjax.report.provenance import provenance_rows
+from emjax.uncertainty import choice
 
 N = 120
 
 
 @pytest.fixture(autouse=True)
-def closed():
+def closed(monkeypatch):
+    # What is drawn of intervals does not depend on their method, and a profile of every family takes its time.
+    monkeypatch.setattr(choice, "is_quick", lambda *_: False)
     yield
     plt.close("all")
 

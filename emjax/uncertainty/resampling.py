@@ -57,6 +57,9 @@ _FEWEST_KEPT = 20
 _DRAWN_AT_ONCE = 1 << 17
 """Numbers of simulated data that are drawn together."""
 
+_PASSES = 2
+"""Times that replicates are numbered anew in the units that the last numbering gives."""
+
 _BORDER = 0.5
 """Two components of an ambiguous replicate are not this share as far apart as the estimate's are."""
 
@@ -204,13 +207,21 @@ def _aligned(fit: Fit, found: Refits) -> tuple[MixtureParams, int]:
         np.concatenate([np.asarray(each.weights)[..., None], np.asarray(mixture.places(each), float)], axis=-1)
         for each in (kept, estimate)
     )
-    scale = vectors.std(axis=(0, 1))
-    units = np.where(scale > 0, scale, 1.0)
+    units = _positive(vectors.std(axis=(0, 1)))
     permutations = align.pivot(vectors, reference[0], units)
+    for _ in range(_PASSES):
+        # In units of the spread within labels a number counts by how sharply it tells the components apart: of two
+        # halves far apart weights and scales say nothing of the order, and would be heard as loudly as the means.
+        units = _positive(align.apply(permutations, vectors, axis=1).std(axis=0).mean(axis=0))
+        permutations = align.pivot(vectors, reference[0], units)
     with computing():
         kept = jax.tree.map(np.asarray, jax.vmap(mixture.permute)(kept, permutations))
     apart = _share_apart(align.apply(permutations, vectors, axis=1) / units, reference[0] / units)
     return kept, int((~(apart >= _BORDER)).sum())
+
+
+def _positive(scale: np.ndarray) -> np.ndarray:
+    return np.where(scale > 0, scale, 1.0)
 
 
 def _share_apart(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -8,8 +8,9 @@ import pytest
 
 import emjax
 from emjax.em import state
-from emjax.em.refits import refit
+from emjax.em.refits import Refits, refit
 from emjax.errors import ConfigError, DataError
+from emjax.uncertainty.resampling import _aligned
 from emjax.uncertainty.results import IntervalStatus
 
 RNG = np.random.default_rng(12)
@@ -26,6 +27,27 @@ def one():
 @pytest.fixture(scope="module")
 def two():
     return emjax.fit(emjax.Mixture(emjax.Poisson(), 2), TWO, key=0, tol=1e-9)
+
+
+def test_two_halves_far_apart_are_numbered_by_where_they_are():
+    """Their weights and scales differ by chance, and would say the contrary in every twentieth replicate."""
+    x = np.r_[RNG.normal(0.0, 1.0, 60), RNG.normal(4.0, 1.0, 60)]
+    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2), x, key=0, n_init=2)
+    n, left = 400, np.array([0, 1]) if fit.params.mean[0, 0] < fit.params.mean[1, 0] else np.array([1, 0])
+    weight = RNG.normal(0.5, 0.05, n)
+    params = {
+        "weights": np.stack([weight, 1 - weight], axis=1),
+        "mean": (RNG.normal([0.0, 4.0], 0.15, (n, 2)))[:, :, None],
+        "covariance": RNG.normal(1.0, 0.2, (n, 2, 1, 1)) ** 2,
+    }
+    shuffled = RNG.integers(0, 2, n)
+    order = np.stack([shuffled, 1 - shuffled], axis=1)
+    params = {name: np.stack([each[o] for each, o in zip(value, order, strict=True)]) for name, value in params.items()}
+    whole = np.zeros(n, np.int64)
+    refits = Refits(fit.params.replace(**params), whole + state.CONVERGED, whole > 0, whole, 1)
+    aligned, ambiguous = _aligned(fit, refits)
+    assert (aligned.mean[:, left[0], 0] < aligned.mean[:, left[1], 0]).all()
+    assert ambiguous == 0
 
 
 def test_the_jackknife_of_one_rate_is_its_sum_over_rows(one):
