@@ -45,20 +45,12 @@ def held(records: Sequence[dict[str, Any]], level: float, kept: Sequence[int]) -
     return np.array(bits, float).reshape(len(bits), len(kept))
 
 
-def mean_text(found: np.ndarray) -> str:
-    """The mean over numbers and data sets; numbers of one data set are no independent answers."""
+def share_text(found: np.ndarray) -> str:
+    """The mean over numbers, and the number that is held the least with its Monte-Carlo error."""
     if len(found) < 2:
         return "–"
-    each = found.mean(axis=1)
-    return f"{short(each.mean())} ± {short(each.std(ddof=1) / math.sqrt(len(each)), 3)}"
-
-
-def worst_text(found: np.ndarray) -> str:
-    """The number that is held the least."""
-    if len(found) < 2:
-        return "–"
-    share = float(found.mean(axis=0).min())
-    return f"{short(share)} ± {short(math.sqrt(share * (1 - share) / len(found)), 3)}"
+    least = float(found.mean(axis=0).min())
+    return f"{short(found.mean())}, {short(least)} ± {short(math.sqrt(least * (1 - least) / len(found)), 3)}"
 
 
 def short(value: float, digits: int = 2) -> str:
@@ -67,44 +59,75 @@ def short(value: float, digits: int = 2) -> str:
     return text[1:] if text.startswith("0.") else text
 
 
-def row_of(method: str, sets: Sequence[dict[str, Any]], kept: Sequence[int]) -> list[str] | None:
-    """One line of the table, None where the method was not measured."""
-    every = [found for one in sets if (found := taken(one, method)) is not None]
-    known = [found for found in every if found["held"]]
-    if not known:
-        return None
-    good = [found for found in known if found["status"] == "ok"]
-    at = {level: held(known, level, kept) for level in LEVELS}
-    widths = [found["width"][f"{DEFAULT:g}"] for found in known]
-    width = float(np.median([math.inf if one is None else one for one in widths]))
-    return [
-        f"`{method}`",
-        f"{len(every):,}",
-        *(short(at[level].mean()) for level in (0.5, 0.8)),
-        mean_text(at[DEFAULT]),
-        short(at[0.95].mean()),
-        worst_text(at[DEFAULT]),
-        f"{width:.2f}",
-        f"{len(good) / len(every):.0%}",
-        worst_text(held(good, DEFAULT, kept)),
-    ]
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """The data sets of one cell by one method."""
+
+    every: Sequence[dict[str, Any]]
+    kept: Sequence[int]
+
+    @property
+    def known(self) -> list[dict[str, Any]]:
+        """Those that have intervals."""
+        return [one for one in self.every if one["held"]]
+
+    @property
+    def good(self) -> list[dict[str, Any]]:
+        """Those whose intervals are said to be good."""
+        return [one for one in self.known if one["status"] == "ok"]
+
+    def at(self, level: float) -> str:
+        """Coverage of all that there are."""
+        return share_text(held(self.known, level, self.kept))
+
+    @property
+    def width(self) -> str:
+        """The median over data sets of the mean width at the default level."""
+        widths = [one["width"][f"{DEFAULT:g}"] for one in self.known]
+        return f"{np.median([math.inf if one is None else one for one in widths]):.2f}"
+
+    @property
+    def of_good(self) -> list[str]:
+        """How many are said to be good, and what these hold."""
+        return [f"{len(self.good) / len(self.every):.0%}", share_text(held(self.good, DEFAULT, self.kept))]
 
 
-HEAD = ("", "sets", "50%", "80%", "90%", "95%", "worst of 90%", "width", "`ok`", "worst of these")
+def measured_of(cell: Cell, batches: Sequence[dict[str, Any]]) -> dict[str, Measured]:
+    """By method; ``auto`` where what it chooses from was measured."""
+    mine = [batch for batch in batches if batch["cell"] == cell.words]
+    names = next((batch["names"] for batch in mine if batch["names"]), [])
+    # Of two weights the second says what the first does.
+    kept = [i for i, name in enumerate(names) if name != "weights[1]" or cell.mixture.n_components > 2]
+    found = {}
+    for method in METHODS:
+        every = [record for batch in mine for one in batch["sets"] if (record := taken(one, method)) is not None]
+        if any(record["held"] for record in every):
+            found[method] = Measured(every, kept)
+    return found
 
 
 def tables(cells: Sequence[Cell], batches: Sequence[dict[str, Any]]) -> str:
-    """One table, a block for each cell."""
-    lines = [HEAD, ("---",) * len(HEAD)]
-    for cell in cells:
-        mine = [batch for batch in batches if batch["cell"] == cell.words]
-        rows = []
-        for method in METHODS:
-            sets = [one for batch in mine if method in batch["methods"] or method == "auto" for one in batch["sets"]]
-            names = next((batch["names"] for batch in mine if batch["names"]), [])
-            # Of two weights the second says what the first does.
-            kept = [i for i, name in enumerate(names) if name != "weights[1]" or cell.mixture.n_components > 2]
-            rows.append(row_of(method, sets, kept))
-        if any(rows):
-            lines += [(f"**{cell.words}**", *[""] * (len(HEAD) - 1)), *(tuple(row) for row in rows if row)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    """Three tables: all methods that cost little, the default at other levels, and the resampling ones."""
+    of_cells = {cell.words: measured_of(cell, batches) for cell in cells}
+    quick, resampling = ("information", "sandwich", "profile", "auto"), METHODS[4:]
+    first = [("90% intervals", "sets", *quick, "width", "`ok`", "of these")]
+    levels = [("`auto`", *(f"{level:.0%}" for level in LEVELS))]
+    others = [("90% intervals", "method", "sets", "50%", "80%", "90%", "95%", "width", "`ok`", "of these")]
+    for words, found in of_cells.items():
+        if "auto" in found:
+            own = found["auto"]
+            width = f"{found['information'].width} → {own.width}"
+            shares = (found[method].at(DEFAULT) for method in quick)
+            first.append((words, f"{len(own.every):,}", *shares, width, *own.of_good))
+            levels.append((words, *(own.at(level) for level in LEVELS)))
+        for method in resampling:
+            if method in found:
+                own = found[method]
+                shares = (own.at(level) for level in LEVELS)
+                others.append((words, f"`{method}`", f"{len(own.every):,}", *shares, own.width, *own.of_good))
+    return "\n".join(_table(lines) for lines in (first, levels, others) if len(lines) > 1)
+
+
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    head, *rows = lines
+    return "".join(f"| {' | '.join(line)} |\n" for line in (head, ["---"] * len(head), *rows))

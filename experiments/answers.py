@@ -24,7 +24,7 @@ from typing import Any
 from emjax.experiments import open_study
 from emjax.experiments.pages.build import write_pages
 from emjax.experiments.summary.estimates import points
-from emjax.experiments.summary.measures import MEASURE
+from emjax.experiments.summary.measures import MEASURE, Measure, of_level
 from emjax.experiments.summary.verdicts import VERDICTS, cell_verdicts
 from emjax.experiments.summary.view import StudyView
 from emjax.experiments.summary.words import value_text
@@ -71,9 +71,15 @@ def measured(view: StudyView, wanted: list[dict[str, str]]) -> list[dict[str, An
     return found
 
 
+def measure_of(name: str) -> Measure | None:
+    """A measure of emjax's own, of a lower level too (``coverage_50``)."""
+    level = name.rpartition("_")[2]
+    return MEASURE.get(name) or next((one for one in of_level(level) if one.name == name), None)
+
+
 def text_of(entry: dict[str, Any]) -> str:
     """A measured value as the table shows it."""
-    measure = MEASURE.get(entry["measure"])
+    measure = measure_of(entry["measure"])
     if entry["measure"] in VERDICTS or (measure is not None and measure.pooled == "share"):
         return percent(entry["value"], 0)
     if measure is not None and measure.name == "run_seconds":
@@ -84,7 +90,7 @@ def text_of(entry: dict[str, Any]) -> str:
 
 def head_of(column: dict[str, str]) -> str:
     """``coverage, EM``."""
-    measure = MEASURE.get(column["measure"])
+    measure = measure_of(column["measure"])
     if measure is not None and measure.name != "estimate":
         return f"{measure.label(column['group'])}, {column['method']}"
     what = f"`{column['measure']}`" if column["measure"] in VERDICTS else f"`{column['group'] or column['measure']}`"

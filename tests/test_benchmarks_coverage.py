@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import coverage
-from benchmarks.coverage_tables import Cell, held, row_of, tables, taken
+from benchmarks.coverage_tables import Cell, Measured, held, tables, taken
 
 NAMES = ["mean[0, 0]", "mean[1, 0]", "weights[0]", "weights[1]"]
 
@@ -32,20 +32,24 @@ def test_auto_takes_what_the_rule_says(sets):
     assert taken(sets[0], "bootstrap") is None
 
 
-def test_a_line_has_means_the_worst_number_and_those_that_are_ok(sets):
-    assert row_of("information", sets, [0, 1, 2]) == [
-        *("`information`", "4", ".89", ".89", ".89 ± .111", ".89", ".67 ± .272", "1.00", "50%", "1.00 ± .000"),
-    ]
+def test_means_the_worst_number_and_those_that_are_ok(sets):
+    every = [taken(one, "information") for one in sets]
+    found = Measured(every, [0, 1, 2])
+    assert found.at(0.9) == ".89, .67 ± .272"
+    assert found.of_good == ["50%", "1.00, 1.00 ± .000"]
+    assert found.width == "1.00"
+    assert Measured([sets[1]["profile"]] * 3, [0]).width == "inf"
     assert held([sets[1]["information"]], 0.9, [0, 1]).tolist() == [[0.0, 1.0]]
-    assert row_of("bootstrap", sets, [0]) is None
 
 
-def test_cells_that_were_measured_have_a_block(sets):
+def test_cells_that_were_measured_have_a_line(sets):
     cell = coverage.cells()[0]
     batch = {"cell": cell.words, "methods": ["information", "profile"], "first": 0, "names": NAMES, "sets": sets}
-    lines = tables(coverage.cells(), [batch]).splitlines()
-    assert lines[2].startswith(f"| **{cell.words}** |")
-    assert [line.split("`")[1] for line in lines[3:]] == ["information", "profile", "auto"]
+    for one in sets[:3]:
+        one["sandwich"] = one["information"]
+    first, levels = tables(coverage.cells(), [batch]).split("\n\n")
+    assert first.splitlines()[2].startswith(f"| {cell.words} | 4 | .89, .67 ± .272 | .89, .67 ± .272 | 1.00, 1.00")
+    assert len(first.splitlines()) == len(levels.splitlines()) == 3
 
 
 def test_a_run_goes_on_where_it_was_stopped(tmp_path, monkeypatch):

@@ -177,7 +177,7 @@ def measures_of(rows: pd.DataFrame, given: Iterable[Measure] = ()) -> dict[str, 
     table = {**MEASURE, **{measure.name: measure for measure in given}}
     for quantity in rows["quantity"].unique():
         if OF_LEVEL.fullmatch(quantity):
-            table |= {measure.name: measure for measure in _of_level(quantity.partition("_")[2])}
+            table |= {measure.name: measure for measure in of_level(quantity.partition("_")[2])}
     known = {"verdict", *(measure.quantity for measure in table.values())}
     for quantity, parameter in rows[["quantity", "parameter"]].drop_duplicates("quantity").itertuples(index=False):
         if quantity not in known:
@@ -187,7 +187,7 @@ def measures_of(rows: pd.DataFrame, given: Iterable[Measure] = ()) -> dict[str, 
     return table
 
 
-def _of_level(level: str) -> tuple[Measure, ...]:
+def of_level(level: str) -> tuple[Measure, ...]:
     """Those of a lower level, in percent, at which a study measures coverage too."""
     from_rows = {"coverage": f"covered_{level}", "worst_coverage": f"covered_{level}", "width": f"width_{level}"}
     return tuple(
