@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from emjax.selection.number_priors import fixed as fixed
     from emjax.selection.number_priors import geometric as geometric
     from emjax.selection.number_priors import uniform as uniform
+    from emjax.selection.posterior_folds import cross_validate_posteriors as cross_validate_posteriors
     from emjax.selection.resampling import bootstrap_picks as bootstrap_picks
     from emjax.selection.singular import singular_bic as singular_bic
     from emjax.selection.telescoping import telescope as telescope
@@ -27,6 +28,7 @@ _HOMES = {
     "bootstrap_picks": "emjax.selection.resampling",
     "bootstrap_test": "emjax.selection.likelihood_ratio",
     "cross_validate": "emjax.selection.cross_validation",
+    "cross_validate_posteriors": "emjax.selection.posterior_folds",
     "em_test": "emjax.selection.homogeneity",
     "singular_bic": "emjax.selection.singular",
     "DynamicWeights": _PRIORS,
@@ -52,6 +54,7 @@ __all__ = [
     "bootstrap_test",
     "choose",
     "cross_validate",
+    "cross_validate_posteriors",
     "em_test",
     "fixed",
     "geometric",

@@ -36,6 +36,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclasses.dataclass(frozen=True)
+class Sampled:
+    """A posterior among the models of a cross-validation: its name and its number of components."""
+
+    name: str
+    n_components: int
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class CrossValidation(Shown):
     """The log scores of models on rows that they were not fitted to.
@@ -43,7 +51,7 @@ class CrossValidation(Shown):
     Attributes
     ----------
     candidates
-        The models, as in the sweep.
+        The models, as in the sweep; of posteriors their names and numbers of components.
     pointwise
         The log density of each row that counts under each model, fitted without the row's fold, ``(n_models,
         n_samples)``; NaN where the fit to the other folds failed or was spurious.
@@ -57,7 +65,7 @@ class CrossValidation(Shown):
         The random key of folds and starts.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Candidate | Sampled, ...]
     pointwise: np.ndarray
     folds: np.ndarray
     weights: np.ndarray | None
@@ -68,6 +76,14 @@ class CrossValidation(Shown):
     def scores(self) -> np.ndarray:
         """The log score of each model ``(n_models,)`` in nats, the higher the better; NaN where a fold failed."""
         return self.pointwise.sum(axis=1) if self.weights is None else self.pointwise @ self.weights
+
+    @property
+    def standard_errors(self) -> np.ndarray:
+        """Of each score ``(n_models,)``: of the sum over rows, as if these were drawn anew."""
+        weights = np.ones(self.pointwise.shape[1]) if self.weights is None else self.weights
+        total = float(weights.sum())
+        apart = self.pointwise - (self.scores / total)[:, None]
+        return np.asarray(np.sqrt(apart**2 @ weights / (total - 1.0) * total))
 
     def difference(self, one: int, other: int) -> tuple[float, float]:
         """The score of one model less that of another, with its standard error."""
@@ -102,12 +118,13 @@ class CrossValidation(Shown):
     def _row(self, place: Any, best: Any) -> list[Cell]:
         candidate, score = self.candidates[place], float(self.scores[place])
         failed = int(self.n_failed[place])
+        what = "a fit" if isinstance(candidate, Candidate) else "a posterior that may be used"
         return [
             Cell(candidate.name),
             Cell(f"{candidate.n_components}", values=(candidate.n_components,)),
             Cell(MISSING if best is None else fixed(score, 1), values=(score,)),
             Cell(MISSING) if best in (None, place) else of_estimate(*self.difference(place, best)),
-            Cell(f"{count(failed, 'fold')} without a fit" if failed else "", mark="bad" if failed else ""),
+            Cell(f"{count(failed, 'fold')} without {what}" if failed else "", mark="bad" if failed else ""),
         ]
 
     def to_frame(self) -> pd.DataFrame:
@@ -133,6 +150,14 @@ class CrossValidation(Shown):
         if len(self.order):
             best = self.candidates[self.order[0]]
             yield "best", f"{best.name}, {best.n_components} components"
+
+
+def dealt(rows: Samples, n_folds: int, key: KeyLike) -> np.ndarray:
+    """The fold of each row ``(n_samples,)``, at random, all of about one size."""
+    whole("points", n_folds, shown="n_folds")
+    if not 2 <= n_folds <= rows.n_samples:
+        raise ConfigError(f"n_folds = {n_folds} is not allowed; give a whole number from 2 to {rows.n_samples}")
+    return numpy_generator(key).permutation(np.arange(rows.n_samples) % n_folds)
 
 
 def cross_validate(
@@ -166,15 +191,12 @@ def cross_validate(
         If nothing was fitted, or there are fewer rows than folds.
     """
     whole("n_init", n_init)
-    whole("points", n_folds, shown="n_folds")
     key = selection.key if key is None else kept_key("cross_validate", key)
     chosen = [each for each in selection.candidates if each.usable]
     if not chosen:
         raise ConfigError("selection has no model that can be trusted, so there is nothing to cross-validate")
     first = samples_of(chosen[0])
-    if not 2 <= n_folds <= first.n_samples:
-        raise ConfigError(f"n_folds = {n_folds} is not allowed; give a whole number from 2 to {first.n_samples}")
-    folds = numpy_generator(key).permutation(np.arange(first.n_samples) % n_folds)
+    folds = dealt(first, n_folds, key)
     pointwise = np.full((len(chosen), first.n_samples), np.nan)
     failed = np.zeros(len(chosen), int)
 
