@@ -74,4 +74,6 @@ def test_the_words_count_what_is_drawn(fit):
     assert "20 starts ended in 4 distinct places: 2 regular, 1 spurious, 1 degenerate" in caption
     assert "60.0% of them reached" in caption
     assert "next regular one is 2.50 nats lower" in caption
+    assert "right of zero" in caption
+    assert "right of zero" not in optima_picture(dataclasses.replace(fit, optima=fit.optima[:3])).caption
     assert optima_picture(dataclasses.replace(fit, optima=fit.optima[:1])) is None

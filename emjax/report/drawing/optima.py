@@ -118,6 +118,8 @@ def optima_picture(fit: Fit) -> Picture | None:
     found = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
     share, gap = percent(fit.optima[0].count / n_starts), fit.gap_to_rival
     rival = f" The next regular one is {number(gap, 3)} nats lower." if np.isfinite(gap) else ""
+    higher = any(each.objective > fit.objective for each in fit.optima)
+    above = " What lies right of zero is higher and not to be trusted." if higher else ""
     below = f" Below, the components of the first {min(len(fit.optima), MOST_PANELS)}." if _has_panels(fit) else ""
     return Picture(
         "optima",
@@ -125,7 +127,6 @@ def optima_picture(fit: Fit) -> Picture | None:
         title="The atlas of optima",
         caption=(
             f"{n_starts:,} starts ended in {len(fit.optima)} distinct places: {found}. {share} of them reached the "
-            f"one that was kept, number 0.{rival} A share is the width of a basin for these starts; what lies right of "
-            f"zero is higher and not to be trusted.{below}"
+            f"one that was kept, number 0.{rival} A share is the width of a basin for these starts.{above}{below}"
         ),
     )
