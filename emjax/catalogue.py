@@ -44,7 +44,7 @@ class FamilyEntry:
     has_peer: bool = False
 
 
-_OF_MATRICES = ("mean", "covariance", "variance", "scale", "correlation")
+_OF_MATRICES = ("mean", "covariance", "variance", "scale", "correlation", "volume", "shape", "orientation")
 _FACTORS_OF_MATRICES = ("mean_precision", "degrees_of_freedom", "scatter")
 
 FAMILY_ENTRIES: dict[str, FamilyEntry] = {
@@ -68,18 +68,24 @@ SITES = tuple(dict.fromkeys(site for entry in FAMILY_ENTRIES.values() for site i
 DEFAULT_FAMILY: FamilyName = "normal"
 """The family where none is asked for."""
 
-StructureName = Literal["full", "tied", "diag", "spherical"]
-"""The names of the covariance structures."""
+StructureName = Literal[
+    "full", "tied", "diag", "spherical",
+    "EII", "EEI", "VEI", "EVI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV",
+]  # fmt: skip
+"""The names of the covariance structures; those of three letters are by volume, shape and orientation."""
 
-OF_MATRICES: tuple[StructureName, ...] = ("full", "tied")
+OF_MATRICES: tuple[StructureName, ...] = ("full", "tied", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV")
 """Those of matrices; the others are of variances."""
+
+CALLED_HERE = {"VVV": "full", "EEE": "tied", "VVI": "diag", "VII": "spherical"}
+"""Structures by three letters that have names of their own here."""
 
 DEFAULT_STRUCTURE: StructureName = "full"
 """The covariance structure where a family has one and none is asked for."""
 
 LawName = Literal[
     "normal", "log_normal", "half_normal", "gamma", "inverse_gamma", "beta", "dirichlet", "inverse_wishart",
-    "normal_given", "lkj",
+    "normal_given", "lkj", "log_ratios", "uniform_rotations",
 ]  # fmt: skip
 """The names of the laws that a config may give to a parameter: those of `emjax.laws`, in words."""
 
@@ -94,6 +100,8 @@ LAW_FIELDS: dict[str, tuple[str, ...]] = {
     "inverse_wishart": ("degrees_of_freedom", "scatter"),
     "normal_given": ("mean", "precision"),
     "lkj": ("concentration",),
+    "log_ratios": ("scale",),
+    "uniform_rotations": (),
 }
 """The numbers of each law."""
 

@@ -125,7 +125,8 @@ def coincide(mixture: Mixture, params: MixtureParams) -> bool:
 
 
 def _near(places: np.ndarray, place: np.ndarray) -> np.ndarray:
-    return (np.abs(places - place) <= _SAME_PLACE * (1.0 + np.abs(place))).all(axis=-1)
+    with np.errstate(invalid="ignore"):  # places of what has collapsed may be infinite, and are not the same
+        return (np.abs(places - place) <= _SAME_PLACE * (1.0 + np.abs(place))).all(axis=-1)
 
 
 def _is_spurious(

@@ -100,6 +100,9 @@ class Family(abc.ABC):
         """The covariance structure of the components by name; None for a family without one."""
         return None
 
+    structures: ClassVar[tuple[str, ...]] = ()
+    """The names of all the structures that it may have."""
+
     @property
     def nominal(self) -> bool:
         """Whether a datum is the name of a level, 0 and 1 among them: its number has no size and no mean."""

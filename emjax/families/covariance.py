@@ -1,4 +1,4 @@
-r"""The four covariance structures of a normal mixture, as strategies with one interface.
+r"""The covariance structures of a normal mixture, as strategies with one interface.
 
 Each structure stores its own ``dispersion`` array and knows its square root (``root``, with covariance = root root'):
 
@@ -10,6 +10,9 @@ tied        ``(d, d)``          one covariance matrix for all           ``d (d +
 diag        ``(K, d)``          variances per component and feature     ``K d``
 spherical   ``(K,)``            one variance per component              ``K``
 ==========  ==================  ======================================  ==================
+
+The ten others, ``EII`` to ``EVV``, have a ``dispersion`` as full or as diag has, made of parameters that components
+share or have of their own (`emjax.families.decomposed`).
 
 Sums over the data come in two forms. The *natural* one multiplies the products of features, which all components and
 all starts share, and centres the sums afterwards: an iteration is two matrix products. The *whitened* one takes
@@ -24,9 +27,25 @@ with degrees of freedom :math:`\nu` and scatter :math:`\Psi`; for one variance i
 
 from __future__ import annotations
 
+from typing import Any
+
+from emjax.bounds import one_of
+from emjax.catalogue import CALLED_HERE
+from emjax.errors import ConfigError
+from emjax.families import decomposed
 from emjax.families.matrices import Full, Tied
 from emjax.families.structure import CovarianceStructure
 from emjax.families.variances import Diag, Spherical
 
-STRUCTURES: dict[str, CovarianceStructure] = {s.name: s for s in (Full(), Tied(), Diag(), Spherical())}
+STRUCTURES: dict[str, CovarianceStructure] = {
+    **{s.name: s for s in (Full(), Tied(), Diag(), Spherical())},
+    **decomposed.STRUCTURES,
+}
 """The structures by the name that `Normal` and the command line take."""
+
+
+def structure_name(value: Any) -> str:
+    """The name of a structure, checked; raises ConfigError in one line, with the nearest, for anything else."""
+    if isinstance(value, str) and value in CALLED_HERE:
+        raise ConfigError(f"covariance={value!r} is called {CALLED_HERE[value]!r} here")
+    return one_of("covariance", value, STRUCTURES)

@@ -14,6 +14,8 @@ domain             numbers                  free coordinates                    
 `COVARIANCE`       positive definite        its Cholesky factor, with logs on the diagonal  log
 `CORRELATION`      between -1 and 1         (never free: what is read, not what is kept)    atanh
 `Simplexes`        several simplexes        log-ratios to the last number of each           logit
+`PROPORTIONS`      above zero, product one  orthonormal log-ratios (`emjax.families.rotations`) log
+`ROTATIONS`        orthogonal, turned       Cayley's skew matrix (`emjax.families.rotations`)   identity
 =================  =======================  ==============================================  ==========
 """
 
@@ -43,6 +45,9 @@ class Domain(abc.ABC):
 
     n_axes: ClassVar[int] = 0
     """How many of a value's last axes belong together: none for single numbers, two for matrices."""
+
+    laws: ClassVar[tuple[str, ...]] = ()
+    """The names of the only laws that values may have; empty where any of as many axes will do."""
 
     @abc.abstractmethod
     def to_free(self, value: Any) -> Any:

@@ -143,7 +143,7 @@ def hierarchical_prior(family: Family, values: Float[np.ndarray, "n d"]) -> dict
     """
     low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
     length = high - low
-    if isinstance(family, Normal) and family.structure.law is laws.InverseGamma:
+    if isinstance(family, Normal) and "variance" in family.parameters:
         squares = length**2 if family.structure.parameter.axes else np.mean(length**2)
         scale = laws.Gamma(np.asarray(0.2), 10.0 / squares)
         return {"variance": laws.InverseGamma(np.asarray(2.0), scale), "mean": laws.Normal((low + high) / 2.0, length)}

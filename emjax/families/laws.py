@@ -18,6 +18,8 @@ law                 log density at :math:`v`, without its constant              
 `InverseWishart`    :math:`-\tfrac12 (\nu + d + 1) \log |V| - \tfrac12 \mathrm{tr}(\Psi V^{-1})`  positive definite
 `NormalGiven`       :math:`-\tfrac12 \kappa (v - m)' \Sigma_k^{-1} (v - m) - \log |R_k|`          real
 `LKJ`               :math:`(\eta - 1) \log |V|`                                                   correlations
+`LogRatios`         :math:`-\lVert \log v \rVert^2 / 2 s^2`                                         product one
+`UniformRotations`  zero                                                                          rotations
 `Flat`              zero (improper: maximum likelihood)                                           any
 ==================  ============================================================================  =====================
 
@@ -28,81 +30,27 @@ Analysis", 3rd edition, 2013, appendix A; `LKJ`: Lewandowski, Kurowicka and Joe,
 
 from __future__ import annotations
 
-import abc
 import dataclasses
 import math
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import betaln, gammaln, multigammaln, xlog1py, xlogy
 
+from emjax.families.axis_laws import LogRatios as LogRatios
+from emjax.families.axis_laws import UniformRotations as UniformRotations
 from emjax.families.draws import log_gamma
+from emjax.families.law import Flat as Flat
+from emjax.families.law import Law, elementwise, law, led
 from emjax.families.linalg import cholesky, diagonal, inverse_lower, product
 from emjax.families.ragged import ragged_dirichlet
-from emjax.shown import Shown
 
 _LOG_TWO_PI = math.log(2.0 * math.pi)
 
 
-class Law(Shown, abc.ABC):
-    """A density of a parameter; its fields are arrays, and it is a pytree."""
-
-    n_axes: ClassVar[int] = 0
-    """How many of the last axes of a value the density is of: none for a law of single numbers."""
-
-    @abc.abstractmethod
-    def log_prob(self, value: Any, given: Any = None) -> Any:
-        """The log density of each number (of each vector, each matrix); ``given`` are all the parameters."""
-
-    @abc.abstractmethod
-    def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
-        """The law of a whole parameter of a shape as a NumPyro distribution."""
-
-    @abc.abstractmethod
-    def rescaled(self, shift: Any, scale: Any) -> Law:
-        """The law of ``(v - shift) / scale``, both of the shape of the parameter's own axes."""
-
-    def fits(self, parameter: Any) -> bool:
-        """Whether it can be the law of a declared parameter, as far as that is known without data."""
-        of_numbers, n_axes = self.n_axes == 0, parameter.domain.n_axes
-        return self.n_axes <= n_axes and (of_numbers == (n_axes == 0) or isinstance(self, Flat))
-
-    def tells_apart(self, n_axes: int) -> bool:
-        """Whether it is not the same for all components of a parameter with so many axes, on the host."""
-        return any(_differs(leaf, n_axes) for leaf in jax.tree.leaves(self))
-
-
-def _differs(leaf: Any, n_axes: int) -> bool:
-    leaf = np.asarray(leaf)
-    return leaf.ndim == n_axes and n_axes > 0 and bool((leaf != leaf[:1]).any())
-
-
-@dataclass_transform(frozen_default=True)
-def _law[L](cls: type[L]) -> type[L]:
-    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, repr=False)(cls))
-
-
-def _elementwise(distribution: Any, shape: tuple[int, ...]) -> Any:
-    return distribution.expand(shape).to_event(len(shape))
-
-
-@_law
-class Flat(Law):
-    """No preference: the improper law of maximum likelihood."""
-
-    def log_prob(self, value: Any, given: Any = None) -> Any:
-        return jnp.zeros(())
-
-    def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
-        raise TypeError("the flat law is improper, so nothing can be drawn from it")
-
-    def rescaled(self, shift: Any, scale: Any) -> Flat:
-        return self
-
-
-@_law
+@law
 class Normal(Law):
     """A normal law with ``mean`` and standard deviation ``scale``."""
 
@@ -110,19 +58,19 @@ class Normal(Law):
     scale: Any
 
     def log_prob(self, value: Any, given: Any = None) -> Any:
-        mean, scale = _as(value, self.mean, self.scale)
+        mean, scale = led(value, self.mean, self.scale)
         return -0.5 * ((value - mean) / scale) ** 2 - jnp.log(scale) - 0.5 * _LOG_TWO_PI
 
     def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
         import numpyro.distributions as dist
 
-        return _elementwise(dist.Normal(self.mean, self.scale), shape)
+        return elementwise(dist.Normal(self.mean, self.scale), shape)
 
     def rescaled(self, shift: Any, scale: Any) -> Normal:
         return Normal((self.mean - shift) / scale, self.scale / scale)
 
 
-@_law
+@law
 class LogNormal(Law):
     """The law of a number whose logarithm is normal with ``mean`` and standard deviation ``scale``."""
 
@@ -135,13 +83,13 @@ class LogNormal(Law):
     def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
         import numpyro.distributions as dist
 
-        return _elementwise(dist.LogNormal(self.mean, self.scale), shape)
+        return elementwise(dist.LogNormal(self.mean, self.scale), shape)
 
     def rescaled(self, shift: Any, scale: Any) -> LogNormal:
         return LogNormal(self.mean - np.log(scale), self.scale)
 
 
-@_law
+@law
 class HalfNormal(Law):
     """The law of the absolute value of a normal number with mean zero and standard deviation ``scale``."""
 
@@ -153,13 +101,13 @@ class HalfNormal(Law):
     def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
         import numpyro.distributions as dist
 
-        return _elementwise(dist.HalfNormal(self.scale), shape)
+        return elementwise(dist.HalfNormal(self.scale), shape)
 
     def rescaled(self, shift: Any, scale: Any) -> HalfNormal:
         return HalfNormal(self.scale / scale)
 
 
-@_law
+@law
 class Gamma(Law):
     """A gamma law with ``shape`` and ``rate``: mean ``shape / rate``."""
 
@@ -167,7 +115,7 @@ class Gamma(Law):
     rate: Any
 
     def log_prob(self, value: Any, given: Any = None) -> Any:
-        shape, rate = _as(value, self.shape, self.rate)
+        shape, rate = led(value, self.shape, self.rate)
         return self._log_normalizer(shape, rate) + xlogy(shape - 1.0, value) - rate * value
 
     @staticmethod
@@ -195,19 +143,19 @@ class Gamma(Law):
 
     def updated(self, shape: Any, rate: Any) -> Gamma:
         """The law with these added to its shape and rate."""
-        prior_shape, prior_rate = _as(shape, self.shape, self.rate)
+        prior_shape, prior_rate = led(shape, self.shape, self.rate)
         return Gamma(shape + prior_shape, rate + prior_rate)
 
     def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
         import numpyro.distributions as dist
 
-        return _elementwise(dist.Gamma(self.shape, self.rate), shape)
+        return elementwise(dist.Gamma(self.shape, self.rate), shape)
 
     def rescaled(self, shift: Any, scale: Any) -> Gamma:
         return Gamma(self.shape, self.rate * scale)
 
 
-@_law
+@law
 class InverseGamma(Law):
     """The law of one over a gamma number: ``shape`` and ``scale``, mean ``scale / (shape - 1)``."""
 
@@ -215,7 +163,7 @@ class InverseGamma(Law):
     scale: Any
 
     def log_prob(self, value: Any, given: Any = None) -> Any:
-        shape, scale = _as(value, self.shape, self.scale)
+        shape, scale = led(value, self.shape, self.scale)
         return self._log_normalizer(shape, scale) - (shape + 1.0) * jnp.log(value) - scale / value
 
     @staticmethod
@@ -229,7 +177,7 @@ class InverseGamma(Law):
 
     def updated(self, degrees: Any, scatter: Any) -> InverseGamma:
         """The law given a sum of squares of so many degrees of freedom."""
-        shape, scale = _as(scatter, self.shape, self.scale)
+        shape, scale = led(scatter, self.shape, self.scale)
         return InverseGamma(jnp.broadcast_to(shape + 0.5 * degrees, scatter.shape), scale + 0.5 * scatter)
 
     def mode(self, n_means: int = 0) -> Any:
@@ -243,13 +191,13 @@ class InverseGamma(Law):
     def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
         import numpyro.distributions as dist
 
-        return _elementwise(dist.InverseGamma(self.shape, self.scale), shape)
+        return elementwise(dist.InverseGamma(self.shape, self.scale), shape)
 
     def rescaled(self, shift: Any, scale: Any) -> InverseGamma:
         return InverseGamma(self.shape, self.scale / scale)
 
 
-@_law
+@law
 class Beta(Law):
     """A beta law with exponents ``ones - 1`` and ``zeros - 1``: worth so many observations of each kind."""
 
@@ -257,7 +205,7 @@ class Beta(Law):
     zeros: Any
 
     def log_prob(self, value: Any, given: Any = None) -> Any:
-        ones, zeros = _as(value, self.ones, self.zeros)
+        ones, zeros = led(value, self.ones, self.zeros)
         return xlogy(ones - 1.0, value) + xlog1py(zeros - 1.0, -value) - betaln(ones, zeros)
 
     @property
@@ -284,19 +232,19 @@ class Beta(Law):
 
     def updated(self, ones: Any, zeros: Any) -> Beta:
         """The law with so many further observations of each kind."""
-        prior_ones, prior_zeros = _as(ones, self.ones, self.zeros)
+        prior_ones, prior_zeros = led(ones, self.ones, self.zeros)
         return Beta(ones + prior_ones, zeros + prior_zeros)
 
     def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
         import numpyro.distributions as dist
 
-        return _elementwise(dist.Beta(self.ones, self.zeros), shape)
+        return elementwise(dist.Beta(self.ones, self.zeros), shape)
 
     def rescaled(self, shift: Any, scale: Any) -> Beta:
         return self
 
 
-@_law
+@law
 class Dirichlet(Law):
     """A Dirichlet law of vectors (the last axis) with ``concentration``.
 
@@ -315,7 +263,7 @@ class Dirichlet(Law):
         return jnp.where(inside[(None,) * (np.ndim(value) - 2)], value, otherwise)
 
     def log_prob(self, value: Any, given: Any = None) -> Any:
-        (alpha,) = _as(value, self._within(self.concentration, 1.0))
+        (alpha,) = led(value, self._within(self.concentration, 1.0))
         normalizer = Dirichlet(alpha, self.lengths).log_normalizer
         return normalizer + jnp.sum(xlogy(alpha - 1.0, self._within(value, 1.0)), axis=-1)
 
@@ -339,7 +287,7 @@ class Dirichlet(Law):
 
     def updated(self, counts: Any) -> Dirichlet:
         """The law with so many further observations of each entry."""
-        (alpha,) = _as(counts, self.concentration)
+        (alpha,) = led(counts, self.concentration)
         return Dirichlet(self._within(alpha + counts, 0.0), self.lengths)
 
     def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
@@ -354,7 +302,7 @@ class Dirichlet(Law):
         return self
 
 
-@_law
+@law
 class InverseWishart(Law):
     """An inverse Wishart law of matrices with ``degrees_of_freedom`` and ``scatter`` ``(d, d)``."""
 
@@ -366,7 +314,7 @@ class InverseWishart(Law):
         d, root = value.shape[-1], cholesky(value)
         log_det = jnp.sum(jnp.log(diagonal(root)), axis=-1)
         trace = jnp.sum(product(inverse_lower(root), cholesky(self.scatter)) ** 2, axis=(-1, -2))
-        degrees = _as(log_det, self.degrees_of_freedom)[0]
+        degrees = led(log_det, self.degrees_of_freedom)[0]
         return self.log_normalizer - (degrees + d + 1.0) * log_det - 0.5 * trace
 
     @property
@@ -379,7 +327,7 @@ class InverseWishart(Law):
     def updated(self, degrees: Any, scatter: Any) -> InverseWishart:
         """The law given sums of squares and products of so many degrees of freedom."""
         degrees = jnp.reshape(degrees, scatter.shape[:-2])
-        (prior_degrees,), (prior_scatter,) = _as(degrees, self.degrees_of_freedom), _as(scatter, self.scatter)
+        (prior_degrees,), (prior_scatter,) = led(degrees, self.degrees_of_freedom), led(scatter, self.scatter)
         return InverseWishart(degrees + prior_degrees, scatter + prior_scatter)
 
     def mode(self, n_means: int = 0) -> Any:
@@ -397,7 +345,7 @@ class InverseWishart(Law):
         return InverseWishart(self.degrees_of_freedom, self.scatter / scale)
 
 
-@_law
+@law
 class LKJ(Law):
     """A law of correlation matrices with ``concentration``; 1 is uniform."""
 
@@ -413,7 +361,7 @@ class LKJ(Law):
         powers = 2.0 * eta - 2.0 + d - k
         half = eta + 0.5 * (d - k - 1)
         log_constant = -jnp.sum((powers * math.log(2.0) + betaln(half, half)) * (d - k))
-        return log_constant + (_as(log_det, eta)[0] - 1.0) * log_det
+        return log_constant + (led(log_det, eta)[0] - 1.0) * log_det
 
     def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
         import numpyro.distributions as dist
@@ -424,7 +372,7 @@ class LKJ(Law):
         return self
 
 
-@_law
+@law
 class NormalGiven(Law):
     r"""The law of a mean given its covariance, :math:`N(m, \Sigma_k / \kappa)`: ``mean`` and ``precision``.
 
@@ -440,8 +388,8 @@ class NormalGiven(Law):
 
     def log_prob(self, value: Any, given: Any = None) -> Any:
         structure, (k, d) = given.family.structure, value.shape
-        root = structure.root(given[structure.site])
-        (center,) = _as(value, self.mean)
+        root = structure.root(structure.of(given))
+        (center,) = led(value, self.mean)
         y = structure.whiten(root, jnp.asarray(value - center)[:, None, :])[:, 0, :]
         constant = 0.5 * d * (jnp.log(self.precision) - _LOG_TWO_PI)
         return constant - 0.5 * self.precision * jnp.sum(y * y, axis=-1) - structure.log_determinant(root, k, d)
@@ -450,7 +398,8 @@ class NormalGiven(Law):
         import numpyro.distributions as dist
 
         structure = given.family.structure
-        covariance = structure.covariance(given[structure.site], *shape)
+        values = {**dict(given.items()), "mean": jnp.zeros(shape)}  # a dispersion that all share is one for each mean
+        covariance = structure.covariance(structure.of(values), *shape)
         center = jnp.broadcast_to(jnp.asarray(self.mean), shape)
         if structure.has_correlation:
             tril = cholesky(covariance) / jnp.sqrt(self.precision)
@@ -461,7 +410,7 @@ class NormalGiven(Law):
         return NormalGiven((self.mean - shift) / scale, self.precision)
 
 
-@_law
+@law
 class FromNumPyro(Law):
     """Any NumPyro distribution of single numbers, in units that are ``scale`` and ``shift`` away from its own."""
 
@@ -470,7 +419,7 @@ class FromNumPyro(Law):
     scale: Any
 
     def log_prob(self, value: Any, given: Any = None) -> Any:
-        shift, scale = _as(value, self.shift, self.scale)
+        shift, scale = led(value, self.shift, self.scale)
         return self.distribution.log_prob(shift + scale * value) + jnp.log(scale)
 
     def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
@@ -483,10 +432,3 @@ class FromNumPyro(Law):
 
     def rescaled(self, shift: Any, scale: Any) -> FromNumPyro:
         return FromNumPyro(self.distribution, self.shift + self.scale * shift, self.scale * scale)
-
-
-def _as(value: Any, *arguments: Any) -> tuple[Any, ...]:
-    """Arguments with as many axes as the value has, new ones in front: no promotion of ranks."""
-    n_axes = jnp.ndim(value)
-    found = (jnp.asarray(argument) for argument in arguments)
-    return tuple(each[(None,) * (n_axes - each.ndim)] if 0 < each.ndim < n_axes else each for each in found)

@@ -113,6 +113,9 @@ class Full(_Matrix):
     name: ClassVar[str] = "full"
     parameter: ClassVar[Parameter] = Parameter(COVARIANCE, ("feature", "feature"), Unit.VARIANCE)
 
+    def nearest(self, covariance: np.ndarray) -> np.ndarray:
+        return covariance
+
     def n_means(self, n_components: int, n_features: int) -> int:
         return 1
 
@@ -156,6 +159,9 @@ class Tied(_Matrix):
 
     name: ClassVar[str] = "tied"
     parameter: ClassVar[Parameter] = Parameter(COVARIANCE, ("feature", "feature"), Unit.VARIANCE, shared=True)
+
+    def nearest(self, covariance: np.ndarray) -> np.ndarray:
+        return covariance[0]
 
     def n_means(self, n_components: int, n_features: int) -> int:
         return n_components

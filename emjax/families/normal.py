@@ -30,12 +30,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from emjax.bounds import one_of
 from emjax.catalogue import DEFAULT_STRUCTURE, StructureName
 from emjax.families.arrays import AnyArray, as_floats
 from emjax.families.base import Family, Laws
 from emjax.families.conditional import Conditional, with_matrices, with_variances
-from emjax.families.covariance import STRUCTURES, CovarianceStructure
+from emjax.families.covariance import STRUCTURES, CovarianceStructure, structure_name
 from emjax.families.domains import CORRELATION, POSITIVE, REAL
 from emjax.families.frame import Frame, standardizing_frame
 from emjax.families.laws import LKJ, Flat, Law, NormalGiven
@@ -86,12 +85,17 @@ class Normal(Family):
     squares: ClassVar[Mapping[str, str]] = {"scale": "variance"}
 
     def __post_init__(self) -> None:
-        one_of("covariance", self.covariance, STRUCTURES)
+        structure_name(self.covariance)
 
     @classmethod
     def variants(cls) -> tuple[Family, ...]:
-        # The fewest numbers first: of one feature all structures but the tied one are the same.
-        return tuple(cls(name) for name in reversed(get_args(StructureName)))
+        # The fewest numbers first: of one feature all structures but the tied one are the same. Those of volumes,
+        # shapes and orientations are left out, which nobody writes out by hand.
+        return tuple(cls(name) for name in ("spherical", "diag", "tied", "full"))
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        return get_args(StructureName)
 
     @property
     def structure(self) -> CovarianceStructure:
@@ -102,12 +106,19 @@ class Normal(Family):
 
     @property
     def parameters(self) -> Mapping[str, Parameter]:
-        return {"mean": Parameter(REAL, ("feature",), Unit.LOCATION), self.structure.site: self.structure.parameter}
+        return {"mean": Parameter(REAL, ("feature",), Unit.LOCATION), **self.structure.parameters}
 
     @property
     def sites(self) -> tuple[str, ...]:
+        if not self._whole:
+            return (*self.structure.parameters, "mean")
         correlation = ("correlation",) if self.structure.has_correlation else ()
         return (self.structure.site, "scale", *correlation, "mean")
+
+    @property
+    def _whole(self) -> bool:
+        """Whether the dispersion is a parameter, in place of which a prior may have laws of scale and correlation."""
+        return self.structure.site in self.structure.parameters
 
     def site(self, name: str) -> Parameter:
         own = self.structure.parameter
@@ -121,7 +132,7 @@ class Normal(Family):
     def at_site(self, name: str, params: MixtureParams) -> Any:
         if name not in ("scale", "correlation"):
             return params[name]
-        dispersion = params[self.structure.site]
+        dispersion = self.structure.of(params)
         if not self.structure.has_correlation:
             return jnp.sqrt(dispersion)
         scale = jnp.sqrt(diagonal(dispersion))
@@ -139,7 +150,7 @@ class Normal(Family):
     def derive(self, name: str, params: MixtureParams) -> Any:
         # Where a component has collapsed there is no correlation: NaN, and nothing to warn of.
         with np.errstate(divide="ignore", invalid="ignore"):
-            covariance = self.structure.covariance(params[self.structure.site], *params["mean"].shape[-2:])
+            covariance = self.structure.covariance(self.structure.of(params), *params["mean"].shape[-2:])
             if name == "covariance":
                 return covariance
             scale = diagonal(covariance) ** 0.5
@@ -158,6 +169,8 @@ class Normal(Family):
         return (*reported, "covariance") if self.structure.has_correlation else reported
 
     def sites_for(self, given: Laws, default: Laws) -> dict[str, Law]:
+        if not self._whole:
+            return super().sites_for(given, default)
         own, structure = self.structure.site, self.structure
         chosen = [site for site in (own, "scale", "correlation") if site in given]
         if own in given and len(chosen) > 1:
@@ -174,6 +187,8 @@ class Normal(Family):
 
     def from_sites(self, values: Mapping[str, Any]) -> Values:
         structure = self.structure
+        if not self._whole:
+            return super().from_sites(values)
         if not {structure.site, "scale"} & set(values):
             return {}
         if structure.site in values:
@@ -222,10 +237,8 @@ class Normal(Family):
         return standardizing_frame(summary, common_scale=self.structure.common_scale)
 
     def default_prior(self, summary: Summary, n_components: int) -> dict[str, Law]:
-        return {
-            self.structure.site: self.structure.default_law(summary, n_components),
-            "mean": NormalGiven(summary.mean, np.asarray(0.01)),
-        }
+        laws = self.structure.default_laws(summary, n_components)
+        return {**laws, "mean": NormalGiven(summary.mean, np.asarray(0.01))}
 
     def pooled(self, summary: Summary, n_components: int) -> Values:
         # Fewer points than features, or features that determine each other: there is no root of such a matrix, and
@@ -233,7 +246,7 @@ class Normal(Family):
         dispersion = self.structure.pooled(summary, n_components)
         if self.structure.singular(dispersion):
             dispersion = self.structure.unit(n_components, summary.n_features)
-        return {"mean": np.tile(summary.mean, (n_components, 1)), self.structure.site: dispersion}
+        return {"mean": np.tile(summary.mean, (n_components, 1)), **self.structure.values(dispersion)}
 
     def params(self, *, mean: Any, covariance: Any = None, scale: Any = None) -> Values:  # type: ignore[override]
         """Checked parameters.
@@ -262,7 +275,7 @@ class Normal(Family):
         positive = (diagonal(root) if self.structure.has_correlation else root) > 0
         if not (variances > 0).all() or not positive.all():
             raise ValueError("covariance must be positive definite")
-        return {"mean": mean, self.structure.site: dispersion}
+        return {"mean": mean, **self.structure.values(dispersion)}
 
     def _dispersion(self, mean: np.ndarray, covariance: Any, scale: Any) -> np.ndarray:
         shape = self.structure.shape(*mean.shape)
@@ -275,17 +288,17 @@ class Normal(Family):
             return value
         if value.shape != (*mean.shape, mean.shape[1]):
             raise ValueError(f"covariance of shape {value.shape} does not fit {self.covariance!r}: expected {shape}")
-        narrowed = _narrow(value, self.covariance)
+        narrowed = self.structure.nearest(value)
         if not np.allclose(self.structure.covariance(narrowed, *mean.shape), value, rtol=1e-10):
             raise ValueError(f"these covariance matrices are not {self.covariance}")
         return narrowed
 
     def at_means(self, params: MixtureParams, means: Float[AnyArray, "K d"]) -> Values:
-        return {"mean": means, self.structure.site: params[self.structure.site]}
+        return {**{name: params[name] for name in self.structure.parameters}, "mean": means}
 
     def at_clusters(self, params: MixtureParams, x: np.ndarray, labels: np.ndarray, means: np.ndarray) -> Values:
-        site = self.structure.site
-        return {"mean": means, site: self.structure.of_clusters(x, labels, params[site], len(means))}
+        dispersion = self.structure.of_clusters(x, labels, self.structure.of(params), len(means))
+        return {"mean": means, **self.structure.values(dispersion)}
 
     def explain_degenerate(self, samples: Samples, params: MixtureParams) -> str | None:
         return explain_singular(samples, params.mean, params.scale, correlated=self.structure.has_correlation)
@@ -310,7 +323,7 @@ class Normal(Family):
         return jnp.full(n, -0.5 * d * _LOG_TWO_PI, jnp.result_type(rows.y))
 
     def _whitened(self, params: MixtureParams, rows: Observations) -> tuple[Array, Array]:
-        root = self.structure.root(params[self.structure.site])
+        root = self.structure.root(self.structure.of(params))
         return root, self.structure.whiten(root, jnp.asarray(rows.x)[None, :, :] - params.mean[:, None, :])
 
     def _conditional(self, params: MixtureParams, rows: Observations) -> Conditional:
@@ -343,7 +356,7 @@ class Normal(Family):
         return jnp.concatenate([jnp.ones_like(rows.y[:1]), rows.y, self.structure.products(rows.y)])
 
     def natural_parameters(self, params: MixtureParams, *, holes: bool = False) -> Float[Array, "K p"]:
-        root = self.structure.root(params[self.structure.site])
+        root = self.structure.root(self.structure.of(params))
         linear, quadratic = self.structure.natural(root, params.mean)
         log_det = self.structure.log_determinant(root, *params.mean.shape)
         constant = -0.5 * jnp.sum(linear * params.mean, axis=1) - log_det
@@ -358,7 +371,7 @@ class Normal(Family):
         )
 
     def cancellation(self, params: MixtureParams) -> Float[Array, ""]:
-        return self.structure.cancellation(self.structure.root(params[self.structure.site]), params.mean)
+        return self.structure.cancellation(self.structure.root(self.structure.of(params)), params.mean)
 
     def sample(self, params: MixtureParams, key: Array, labels: Array) -> Float[Array, "n d"]:
         root = cholesky(params.covariance)
@@ -395,7 +408,9 @@ class Normal(Family):
 
     def _unconjugate(self, laws: Laws, *, flat: bool) -> str | None:
         """The first site whose law is not conjugate, a flat one counted as such or not."""
-        kinds = {self.structure.site: self.structure.law, "mean": NormalGiven}
+        kinds: dict[str, Any] = {"mean": NormalGiven, **dict.fromkeys(self.structure.parameters, Flat)}
+        if self._whole:
+            kinds[self.structure.site] = self.structure.law
         for site, law in laws.items():
             if flat and isinstance(law, Flat) and site in kinds:
                 continue
@@ -404,6 +419,8 @@ class Normal(Family):
         return None
 
     def refuses_gibbs(self, laws: Laws) -> str | None:
+        if not self._whole:
+            return f"covariances of the structure {self.covariance} have no conjugate law"
         site = self._unconjugate(laws, flat=False)
         if site is None:
             return None
@@ -438,14 +455,14 @@ class Normal(Family):
     # -- optima that say nothing of the population
 
     def regularize(self, params: Any, ridge: Float[Array, " d"]) -> Values:
-        site = self.structure.site
-        return {"mean": params["mean"], site: self.structure.add_diagonal(params[site], ridge)}
+        dispersion = self.structure.add_diagonal(self.structure.of(params), ridge)
+        return {"mean": params["mean"], **self.structure.values(dispersion)}
 
     def degenerate(self, params: MixtureParams) -> Array:
-        return self.structure.collapsed(self.structure.root(params[self.structure.site]), jnp.asarray(params.mean))
+        return self.structure.collapsed(self.structure.root(self.structure.of(params)), jnp.asarray(params.mean))
 
     def resolution(self, params: MixtureParams) -> Float[Array, ""]:
-        return self.structure.resolution(self.structure.root(params[self.structure.site]))
+        return self.structure.resolution(self.structure.root(self.structure.of(params)))
 
     def points_without_bound(self, n_features: int) -> int:
         return self.structure.points_without_bound(n_features)
@@ -459,15 +476,7 @@ class Normal(Family):
         # What all the data have, at any stationary point of the likelihood.
         total = within + product((weights[:, None] * away).T, away)
         of_all, inside = (
-            self.structure.smallest_ratio(params[self.structure.site], each, xp) for each in (total, within)
+            self.structure.smallest_ratio(self.structure.of(params), each, xp) for each in (total, within)
         )
         n_directions = mean.shape[1] if self.structure.has_correlation else 1
         return (of_all < _NARROW_OF_ALL * n_directions) & (inside < _NARROW_WITHIN * n_directions**-0.25)
-
-
-def _narrow(covariance: np.ndarray, name: str) -> np.ndarray:
-    """Matrices ``(K, d, d)`` as the structure's own array, without a check that nothing is lost."""
-    if name == "tied":
-        return covariance[0]
-    variances = np.diagonal(covariance, axis1=-2, axis2=-1)
-    return variances.copy() if name == "diag" else variances[:, 0].copy()

@@ -45,13 +45,12 @@ def estimated(
 ) -> Values:
     """The joint mode of conjugate laws, any of them flat."""
     structure, (k, d) = family.structure, params.mean.shape
-    law, mean_law = laws[structure.site], laws["mean"]
+    law, mean_law = laws.get(structure.site, Flat()), laws["mean"]
     flat_mean = isinstance(mean_law, Flat)
     if isinstance(law, Flat):
         mean, scatter, _ = _with_mean(family, statistics, counts, params, mean_law)
-        degrees = jnp.maximum(structure.degrees(counts, d), jnp.finfo(counts.dtype).tiny)
-        extra = 0 if flat_mean else structure.n_means(k, d)
-        return {"mean": mean, structure.site: scatter / (degrees + extra)}
+        # The density of a mean whose law is given its covariance counts as a datum more of its component.
+        return {"mean": mean, **structure.estimate(scatter, counts if flat_mean else counts + 1.0, params)}
     mean, scatter, _ = _with_mean(family, statistics, counts, params, mean_law)
     after: Any = law.updated(structure.degrees(counts, d), scatter)
     return {"mean": mean, structure.site: after.mode(0 if flat_mean else structure.n_means(k, d))}
@@ -101,10 +100,10 @@ def maximized(
 
     A row for each component, or one of all where they share their covariance.
     """
-    structure, k = family.structure, len(params.mean)
+    k = len(params.mean)
     mass = statistics.masses(counts)
     shift = statistics.first / jnp.maximum(mass, jnp.finfo(mass.dtype).tiny)[:, None]
-    moved_mean = {"mean": params.mean + shift, structure.site: params[structure.site]}
+    moved_mean = {name: params[name] for name in family.parameters} | {"mean": params.mean + shift}
     coordinates = Coordinates(family, k, params.mean.shape[1], weights=None)
 
     def objective(u: Float[Array, "b q"]) -> Float[Array, " b"]:
@@ -112,10 +111,10 @@ def maximized(
         value = _expected(family, statistics, counts, params, moved)
         for site, law in laws.items():
             terms = law.log_prob(family.at_site(site, moved), moved)
-            whole = structure.shared and family.site(site).shared
+            whole = family.joint and family.site(site).shared
             terms = jnp.sum(terms) / k if whole else jnp.sum(terms.reshape(k, -1), axis=1) if terms.ndim else terms
             value = value + terms
-        return jnp.sum(value)[None] if structure.shared else value
+        return jnp.sum(value)[None] if family.joint else value
 
     moved = coordinates.params(newton(objective, coordinates.flat(moved_mean)))
     return {name: moved[name] for name in family.parameters}
@@ -126,7 +125,7 @@ def _expected(
 ) -> Float[Array, " K"]:
     """The expected log density of each component's data, the statistics being those at ``at``."""
     structure, (k, d) = family.structure, params.mean.shape
-    root = structure.root(params[structure.site])
+    root = structure.root(structure.of(params))
     away = params.mean - at.mean
     log_det = structure.log_determinant(root, k, d)
     # tr(S^-1 sum r (x - m)(x - m)') with x - m = c - away.

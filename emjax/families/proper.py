@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from emjax.errors import ConfigError
-from emjax.families import domains, laws
+from emjax.families import domains, laws, rotations
 from emjax.families.priors import WEIGHTS, Prior
 
 _POSITIVE: dict[type[laws.Law], tuple[str, ...]] = {
@@ -30,6 +30,7 @@ _POSITIVE: dict[type[laws.Law], tuple[str, ...]] = {
     laws.InverseWishart: ("degrees_of_freedom",),
     laws.NormalGiven: ("precision",),
     laws.LKJ: ("concentration",),
+    laws.LogRatios: ("scale",),
 }
 """The numbers of each law that must be positive. All of its numbers must be finite."""
 
@@ -38,10 +39,15 @@ _EXAMPLES: dict[domains.Domain, str] = {
     domains.POSITIVE: "LogNormal(0, 1)",
     domains.POSITIVE_SQUARE: "InverseGamma(2, 1)",
     domains.COVARIANCE: "InverseWishart(d + 2, scatter)",
+    rotations.PROPORTIONS: "LogRatios(1.5)",
 }
 """A proper law of what lies in a domain without bounds."""
 
-_UNIFORM: dict[domains.Domain, str] = {domains.UNIT: "Beta(1, 1)", domains.CORRELATION: "LKJ(1)"}
+_UNIFORM: dict[domains.Domain, str] = {
+    domains.UNIT: "Beta(1, 1)",
+    domains.CORRELATION: "LKJ(1)",
+    rotations.ROTATIONS: "UniformRotations()",
+}
 """The flat law of what lies in a bounded domain, with its constant, as one that can be drawn from."""
 
 _N_DRAWN = 64

@@ -1,18 +1,20 @@
-"""What a covariance structure owes the normal family; `emjax.families.covariance` describes the four."""
+"""What a covariance structure owes the normal family; `emjax.families.covariance` describes them."""
 
 from __future__ import annotations
 
 import abc
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.families.arrays import AnyArray
-from emjax.families.laws import InverseGamma, InverseWishart
-from emjax.families.parameters import Parameter
+from emjax.families.laws import InverseGamma, InverseWishart, Law
+from emjax.families.parameters import Parameter, Values
 from emjax.moments import Summary
 
 _SHARE = 1e-3
@@ -46,8 +48,28 @@ class CovarianceStructure(abc.ABC):
 
     @property
     def shared(self) -> bool:
-        """Whether all components have one dispersion."""
+        """Whether no component can be narrow alone: all have one dispersion, or turned copies of one."""
         return self.parameter.shared
+
+    # -- the parameters that a dispersion is made of: by default itself
+
+    @property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """What is declared of them."""
+        return {self.site: self.parameter}
+
+    def of(self, params: Any) -> Any:
+        """The dispersion of some parameters; NumPy in, NumPy out, other axes may lead."""
+        return params[self.site]
+
+    def values(self, dispersion: AnyArray) -> Values:
+        """The parameters whose dispersion is nearest to one by the Kullback-Leibler distance; the inverse of `of`."""
+        return {self.site: dispersion}
+
+    def estimate(self, scatter: Array, counts: Float[Array, " K"], before: Any) -> Values:
+        """The parameters of maximum likelihood, found from those ``before``."""
+        degrees = self.degrees(counts, before["mean"].shape[1])
+        return {self.site: scatter / jnp.maximum(degrees, jnp.finfo(counts.dtype).tiny)}
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         """The shape of ``dispersion``."""
@@ -63,7 +85,15 @@ class CovarianceStructure(abc.ABC):
 
     @abc.abstractmethod
     def default_law(self, summary: Summary, n_components: int) -> InverseWishart | InverseGamma:
-        """The prior's law: of the fewest degrees of freedom with a finite mean and whole-number shape."""
+        """A dispersion's law: of the fewest degrees of freedom with a finite mean and whole-number shape."""
+
+    def default_laws(self, summary: Summary, n_components: int) -> dict[str, Law]:
+        """Those of the `parameters` in the default prior."""
+        return {self.site: self.default_law(summary, n_components)}
+
+    @abc.abstractmethod
+    def nearest(self, covariance: np.ndarray) -> np.ndarray:
+        """The dispersion of matrices ``(K, d, d)``, without a check that nothing is lost; on the host."""
 
     @abc.abstractmethod
     def n_means(self, n_components: int, n_features: int) -> int:
@@ -78,10 +108,11 @@ class CovarianceStructure(abc.ABC):
         sizes = np.bincount(labels, minlength=n_components)
         own = {j: self.pooled(Summary(x[labels == j]), 1) for j in range(n_components) if sizes[j]}
         # Clusters of equal rows, or of fewer than features, have no dispersion at all but for a share of the data's.
-        within = _SHARE * (pooled if self.shared else pooled[:1])
+        one_of_all = self.parameter.shared
+        within = _SHARE * (pooled if one_of_all else pooled[:1])
         for j, dispersion in own.items():
             within = within + sizes[j] / len(x) * dispersion
-        if self.shared:
+        if one_of_all:
             return within
         prior = math.prod(self.parameter.domain.free_shape(self.shape(1, x.shape[1]))) / x.shape[1]
         mixed = [(sizes[j] * own.get(j, within) + prior * within) / (sizes[j] + prior) for j in range(n_components)]

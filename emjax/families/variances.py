@@ -55,6 +55,9 @@ class Diag(_Variances):
     def default_law(self, summary: Summary, n_components: int) -> InverseGamma:
         return InverseGamma(np.asarray(1.5), 0.5 * summary.variance / n_components ** (2 / summary.n_features))
 
+    def nearest(self, covariance: np.ndarray) -> np.ndarray:
+        return np.diagonal(covariance, axis1=-2, axis2=-1).copy()
+
     def n_means(self, n_components: int, n_features: int) -> int:
         return 1
 
@@ -119,6 +122,9 @@ class Spherical(_Variances):
     def default_law(self, summary: Summary, n_components: int) -> InverseGamma:
         scatter = np.mean(summary.variance) / n_components ** (2 / summary.n_features)
         return InverseGamma(np.asarray(1.5), np.asarray(0.5 * scatter))
+
+    def nearest(self, covariance: np.ndarray) -> np.ndarray:
+        return covariance[:, 0, 0].copy()
 
     def n_means(self, n_components: int, n_features: int) -> int:
         return n_features

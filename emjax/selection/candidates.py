@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from emjax.bounds import one_of, whole, written
-from emjax.catalogue import DEFAULT_STRUCTURE
 from emjax.errors import ConfigError
 from emjax.families import FAMILIES
 from emjax.families.base import Family
@@ -15,6 +14,9 @@ from emjax.mixture import Mixture
 from emjax.samples import Samples
 
 ALL = "all"
+
+_KNOWN = ("full", "tied")
+"""What structures that are the same of one feature are called, where these are among them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,13 +95,13 @@ def _structures(family: Family, given: Any, covariance: Any) -> Iterator[Family]
     if family.structured is None or (covariance is None and isinstance(given, Family)):
         yield family
         return
-    known = {each.structured: each for each in family.variants()}
+    known = family.structures
     wanted = list(known) if covariance in (None, ALL) else _several(covariance)
     if not wanted:
         raise ConfigError("covariance is empty; give at least one structure")
     for name in wanted:
         structured: Any = family
-        yield dataclasses.replace(structured, covariance=one_of("covariance", name, [*map(str, known), ALL]))
+        yield dataclasses.replace(structured, covariance=one_of("covariance", name, [*known, ALL]))
 
 
 def _distinct(families: list[Family], samples: dict[str, Samples]) -> Iterator[Family]:
@@ -108,13 +110,18 @@ def _distinct(families: list[Family], samples: dict[str, Samples]) -> Iterator[F
     for each in families:
         alike: Any = each
         if each.structured is not None and samples[each.name].n_features == 1:
-            alike = each.name, each.joint
+            alike = each.name, _n_numbers(each)
             # By the name that people know it by, where that is among them.
-            same = [one for one in families if one.name == each.name and one.joint is each.joint]
-            each = next((one for one in same if one.structured == DEFAULT_STRUCTURE), each)
+            same = [one for one in families if one.name == each.name and _n_numbers(one) == _n_numbers(each)]
+            each = min(same, key=lambda one: _KNOWN.index(one.structured) if one.structured in _KNOWN else len(_KNOWN))
         if alike not in seen:
             seen.add(alike)
             yield each
+
+
+def _n_numbers(family: Family) -> int:
+    """How many numbers two components of one feature have: one dispersion, or two."""
+    return Mixture(family, 2).n_parameters(1)
 
 
 def _name(family: Family, several: bool) -> str:

@@ -10,7 +10,6 @@ import numpy as np
 from emjax import criteria
 from emjax.em.filled import widened
 from emjax.errors import DataError
-from emjax.families.priors import WEIGHTS
 from emjax.mixture import Mixture
 from emjax.result import Fit
 from emjax.selection.selection import Candidate
@@ -66,7 +65,7 @@ def widened_fit(fit: Fit, filled: int) -> Fit:
     if filled <= fit.mixture.n_components or fit.mixture.prior is not None or fit.samples.labels is not None:
         return fit
     kind, family = type(fit.params), fit.params.family
-    spare = {name: value[0] for name, value in fit.params.items() if name != WEIGHTS}
+    spare = {name: fit.params[name][0] for name, parameter in fit.params.family.declared if not parameter.shared}
     stacked = kind(family, {name: value[None] for name, value in fit.params.items()})
     wide = {name: value[0] for name, value in widened(stacked, filled, spare).items()}
     return dataclasses.replace(fit, mixture=Mixture(fit.mixture.family, filled), params=kind(family, wide))

@@ -1,0 +1,81 @@
+"""Laws of the axes of a covariance: of their proportions, whose product is one, and of where they point."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from emjax.families.law import Law, law, led
+from emjax.families.rotations import PROPORTIONS, ROTATIONS, log_volume_of_rotations
+
+
+@law
+class LogRatios(Law):
+    r"""A law of numbers of product one, whose orthonormal log-ratios are normal around zero with ``scale``.
+
+    With :math:`d` numbers, each logarithm has the standard deviation :math:`s \sqrt{1 - 1 / d}`. The density is one of
+    the log-ratios.
+    """
+
+    scale: Any
+    n_axes: ClassVar[int] = 1
+
+    def fits(self, parameter: Any) -> bool:
+        return parameter.domain is PROPORTIONS
+
+    def log_prob(self, value: Any, given: Any = None) -> Any:
+        free = PROPORTIONS.to_free(value)
+        (scale,) = led(free[..., 0], self.scale) if free.shape[-1] else (jnp.ones(value.shape[:-1], value.dtype),)
+        constant = free.shape[-1] * (0.5 * math.log(2.0 * math.pi) + jnp.log(scale))
+        return -0.5 * jnp.sum(free * free, axis=-1) / scale**2 - constant
+
+    def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
+        import numpyro.distributions as dist
+
+        from emjax.families.numpyro_domains import FromFree
+
+        size = (*shape[:-1], shape[-1] - 1)
+        scale = jnp.broadcast_to(jnp.asarray(self.scale)[..., None], size)
+        moved = dist.TransformedDistribution(dist.Normal(jnp.zeros(size), scale).to_event(1), FromFree(PROPORTIONS))
+        return moved.to_event(len(shape) - 1)
+
+    def rescaled(self, shift: Any, scale: Any) -> LogRatios:
+        return self
+
+
+@law
+class UniformRotations(Law):
+    """The uniform law of rotations (Haar's measure)."""
+
+    n_axes: ClassVar[int] = 2
+
+    def fits(self, parameter: Any) -> bool:
+        return parameter.domain is ROTATIONS
+
+    def log_prob(self, value: Any, given: Any = None) -> Any:
+        return jnp.full(value.shape[:-2], -log_volume_of_rotations(value.shape[-1]), value.dtype)
+
+    def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
+        from emjax.families.numpyro_domains import HaarRotations
+
+        return HaarRotations(shape[-1]).expand(shape[:-2]).to_event(len(shape) - 2)
+
+    def rescaled(self, shift: Any, scale: Any) -> UniformRotations:
+        return self
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def draw_rotations(key: jax.Array, shape: tuple[int, ...], n_features: int) -> Any:
+    """Uniform rotations: the orthogonal factor of normal matrices, with the signs of the triangular factor's diagonal.
+
+    (Mezzadri, "How to generate random matrices from the classical compact groups", Notices of the AMS 54, 2007.)
+    """
+    orthogonal, triangular = jnp.linalg.qr(jax.random.normal(key, (*shape, n_features, n_features)))
+    diagonal = jnp.diagonal(triangular, axis1=-2, axis2=-1)
+    orthogonal = orthogonal * jnp.where(diagonal < 0, -1.0, 1.0)[..., None, :]
+    turned = jnp.where(jnp.linalg.det(orthogonal) < 0, -1.0, 1.0)
+    return orthogonal.at[..., :, 0].multiply(turned[..., None])
