@@ -17,7 +17,7 @@ def variants(name):
     """A family in each of its structures, with levels where it needs some."""
     kind = FAMILIES[name]
     if catalogue.is_structured(name):
-        return [kind(structure) for structure in ("full", "tied", "diag", "spherical")]
+        return [kind(structure) for structure in get_args(catalogue.StructureName)]
     return [kind(levels=[3, 3])] if name == "categorical" else [kind()]
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 
 from emjax.families.law import Law, law, led
@@ -66,16 +64,3 @@ class UniformRotations(Law):
 
     def rescaled(self, shift: Any, scale: Any) -> UniformRotations:
         return self
-
-
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def draw_rotations(key: jax.Array, shape: tuple[int, ...], n_features: int) -> Any:
-    """Uniform rotations: the orthogonal factor of normal matrices, with the signs of the triangular factor's diagonal.
-
-    (Mezzadri, "How to generate random matrices from the classical compact groups", Notices of the AMS 54, 2007.)
-    """
-    orthogonal, triangular = jnp.linalg.qr(jax.random.normal(key, (*shape, n_features, n_features)))
-    diagonal = jnp.diagonal(triangular, axis1=-2, axis2=-1)
-    orthogonal = orthogonal * jnp.where(diagonal < 0, -1.0, 1.0)[..., None, :]
-    turned = jnp.where(jnp.linalg.det(orthogonal) < 0, -1.0, 1.0)
-    return orthogonal.at[..., :, 0].multiply(turned[..., None])

@@ -100,8 +100,10 @@ class Family(abc.ABC):
         """The covariance structure of the components by name; None for a family without one."""
         return None
 
-    structures: ClassVar[tuple[str, ...]] = ()
-    """The names of all the structures that it may have."""
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """The names of all the structures that it may have."""
+        return ()
 
     @property
     def nominal(self) -> bool:

@@ -29,6 +29,7 @@ import numpy as np
 from scipy.special import chdtrc, gammaln
 
 from emjax.families.base import Family
+from emjax.families.coordinates import Coordinates
 
 SHARES = (0.1, 0.3, 0.5)
 """The shares that the test begins with."""
@@ -139,6 +140,7 @@ class _Waiting(Kernel):
 def kernel_of(family: Family) -> Kernel | None:
     """What the test needs of a family of one feature; None where its limit is not known."""
     if family.name == "normal":
-        return _Gaussian(shared=family.joint)
+        # Two means and one variance, or two.
+        return _Gaussian(shared=Coordinates(family, 2, 1, weights=None).n_parameters == 3)
     known: dict[str, Kernel] = {"poisson": _Counts(), "exponential": _Waiting()}
     return known.get(family.name)

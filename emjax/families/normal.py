@@ -1,4 +1,4 @@
-r"""The (multivariate) normal family with four covariance structures.
+r"""The (multivariate) normal family with fourteen covariance structures.
 
 .. math::
 
@@ -15,7 +15,9 @@ spherical ones,
 By default :math:`m_0` is the data's mean, :math:`\kappa_0 = 0.01`, :math:`\nu_0 = d + 2` (3 for single variances),
 and :math:`\Psi_0 = S / K^{2/d}` with :math:`S` the data's covariance (its diagonal, or its mean variance): K
 components that share out the data's volume. This is the prior of Fraley and Raftery, "Bayesian regularization for
-normal mixture estimation and model-based clustering", Journal of Classification 24 (2007).
+normal mixture estimation and model-based clustering", Journal of Classification 24 (2007). Where volume, shape and
+orientation are parameters (`emjax.families.decomposed`), these have laws in place of the covariance's: an inverse gamma
+of the same scale, normal log-ratios, and uniform rotations.
 """
 
 from __future__ import annotations
@@ -62,21 +64,26 @@ class Normal(Family):
     """Normal components of any dimension.
 
     The parameters are ``mean`` ``(n_components, n_features)`` and, as each structure keeps it, ``covariance``
-    (``(K, d, d)`` full, ``(d, d)`` tied) or ``variance`` (``(K, d)`` diag, ``(K,)`` spherical). Whatever the structure,
-    ``params.covariance`` are matrices ``(K, d, d)`` and ``params.scale`` standard deviations ``(K, d)``.
+    (``(K, d, d)`` full, ``(d, d)`` tied), ``variance`` (``(K, d)`` diag, ``(K,)`` spherical), or ``volume`` with
+    ``shape`` and ``orientation``, each equal (E) for all components, varying (V) or the identity (I) as the three
+    letters of a name say: covariances ``volume orientation diag(shape) orientation'`` with a shape of product one.
+    mclust's VVV, EEE, VVI and VII are full, tied, diag and spherical. Whatever the structure, ``params.covariance``
+    are matrices ``(K, d, d)`` and ``params.scale`` standard deviations ``(K, d)``.
 
     A prior may have laws for ``mean``, and for ``covariance`` or ``variance`` or, in place of these, for ``scale``
-    (with ``correlation`` where covariances have several features; `emjax.laws.LKJ` of 1 by default).
+    (with ``correlation`` where covariances have several features; `emjax.laws.LKJ` of 1 by default); of the three
+    letters for ``volume``, ``shape`` and ``orientation``.
 
     Parameters
     ----------
     covariance
-        ``"full"`` (default), ``"tied"``, ``"diag"`` or ``"spherical"``.
+        ``"full"`` (default), ``"tied"``, ``"diag"``, ``"spherical"``, or one of ``EII``, ``EEI``, ``VEI``, ``EVI``,
+        ``VEE``, ``EVE``, ``VVE``, ``EEV``, ``VEV`` and ``EVV`` (Celeux and Govaert, Pattern Recognition 28, 1995).
 
     Raises
     ------
-    ValueError
-        If ``covariance`` is none of the four.
+    ConfigError
+        If ``covariance`` is none of these.
     """
 
     covariance: StructureName = DEFAULT_STRUCTURE
@@ -285,7 +292,9 @@ class Normal(Family):
             covariance = np.where(np.eye(mean.shape[1], dtype=bool), variances[..., None], 0.0)
         value = as_floats(covariance, "covariance")
         if value.shape == shape:
-            return value
+            if self._whole:
+                return value
+            value = np.asarray(self.structure.covariance(value, *mean.shape))
         if value.shape != (*mean.shape, mean.shape[1]):
             raise ValueError(f"covariance of shape {value.shape} does not fit {self.covariance!r}: expected {shape}")
         narrowed = self.structure.nearest(value)

@@ -12,9 +12,8 @@ import numpyro.distributions as dist
 from numpyro.distributions import constraints
 from numpyro.distributions.transforms import ParameterFreeTransform, biject_to
 
-from emjax.families.axis_laws import draw_rotations
 from emjax.families.domains import Domain
-from emjax.families.rotations import ROTATIONS, log_volume_of_rotations
+from emjax.families.rotations import ROTATIONS, draw_rotations, log_volume_of_rotations
 
 
 class InDomain(constraints.Constraint):

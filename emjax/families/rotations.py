@@ -21,10 +21,12 @@ Algebra and its Applications 448, 2014.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -113,6 +115,19 @@ def log_volume_of_rotations(n_features: int) -> float:
     """The logarithm of the volume of all rotations, where entries of a small skew matrix are lengths."""
     halves = [0.5 * (k + 1) for k in range(1, n_features)]
     return sum(math.log(2.0) + half * math.log(math.pi) - math.lgamma(half) for half in halves)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def draw_rotations(key: jax.Array, shape: tuple[int, ...], n_features: int) -> Any:
+    """Uniform rotations: the orthogonal factor of normal matrices, with the signs of the triangular factor's diagonal.
+
+    (Mezzadri, "How to generate random matrices from the classical compact groups", Notices of the AMS 54, 2007.)
+    """
+    orthogonal, triangular = jnp.linalg.qr(jax.random.normal(key, (*shape, n_features, n_features)))
+    diagonal = jnp.diagonal(triangular, axis1=-2, axis2=-1)
+    orthogonal = orthogonal * jnp.where(diagonal < 0, -1.0, 1.0)[..., None, :]
+    turned = jnp.where(jnp.linalg.det(orthogonal) < 0, -1.0, 1.0)
+    return orthogonal.at[..., :, 0].multiply(turned[..., None])
 
 
 def cayley(matrices: Any) -> Any:

@@ -96,7 +96,8 @@ def _structures(family: Family, given: Any, covariance: Any) -> Iterator[Family]
         yield family
         return
     known = family.structures
-    wanted = list(known) if covariance in (None, ALL) else _several(covariance)
+    usual = dict.fromkeys(each.structured for each in family.variants())
+    wanted = list(usual) if covariance is None else list(known) if covariance == ALL else _several(covariance)
     if not wanted:
         raise ConfigError("covariance is empty; give at least one structure")
     for name in wanted:

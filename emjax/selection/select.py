@@ -64,8 +64,9 @@ def select(
     n_components
         A number, or several: ``range(1, 10)`` by default.
     covariance
-        ``"all"``, a structure or several, for families that have them. By default all of a family that was named, and
-        its own of one that was given as an object. Of one feature, structures that are the same model are fitted once.
+        ``"all"`` fourteen, a structure or several, for families that have them. By default full, tied, diag and
+        spherical of a family that was named, and its own of one that was given as an object. Of one feature, structures
+        that are the same model are fitted once.
     prior
         ``None`` (maximum likelihood) or ``"default"``: criteria are then taken at the MAP (Fraley and Raftery, Journal
         of Classification 24, 2007).

@@ -39,8 +39,8 @@ def select(
         str, _option("-k", "--components", metavar="LIST", help="Numbers of components: 1:9, 3 or 1,2,5.")
     ] = "1:9",
     covariance: Annotated[
-        str, _option("--covariance", metavar="LIST", help="Covariance structures: all, full or full,tied.")
-    ] = "all",
+        str, _option("--covariance", metavar="LIST", help="Covariance structures: full, full,VEV or all fourteen.")
+    ] = "full,tied,diag,spherical",
     family: Annotated[
         str, _option("--family", metavar="LIST", help="Families: normal, or normal,student_t.")
     ] = DEFAULT_FAMILY,
