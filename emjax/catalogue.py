@@ -78,7 +78,7 @@ OF_MATRICES: tuple[StructureName, ...] = ("full", "tied", "VEE", "EVE", "VVE", "
 """Those of matrices; the others are of variances."""
 
 CALLED_HERE = {"VVV": "full", "EEE": "tied", "VVI": "diag", "VII": "spherical"}
-"""Structures by three letters that have names of their own here."""
+"""mclust's names of structures that have others here."""
 
 DEFAULT_STRUCTURE: StructureName = "full"
 """The covariance structure where a family has one and none is asked for."""
@@ -241,8 +241,10 @@ def is_structured(family: str) -> bool:
 def drawn_from(family: str) -> tuple[set[str], ...]:
     """The parameters that data of a family are simulated from, in each of the ways in which they can be given."""
     entry = FAMILY_ENTRIES[family]
+    if not entry.structured:
+        return (set(entry.sites),)
     others = set(entry.sites) - set(_OF_MATRICES[1:])
-    return ({*others, "scale"}, {*others, "covariance"}) if entry.structured else (others,)
+    return {*others, "scale"}, {*others, "covariance"}
 
 
 def has_peer(family: str) -> bool:

@@ -27,11 +27,6 @@ with degrees of freedom :math:`\nu` and scatter :math:`\Psi`; for one variance i
 
 from __future__ import annotations
 
-from typing import Any
-
-from emjax.bounds import one_of
-from emjax.catalogue import CALLED_HERE
-from emjax.errors import ConfigError
 from emjax.families import decomposed
 from emjax.families.matrices import Full, Tied
 from emjax.families.structure import CovarianceStructure
@@ -42,10 +37,3 @@ STRUCTURES: dict[str, CovarianceStructure] = {
     **decomposed.STRUCTURES,
 }
 """The structures by the name that `Normal` and the command line take."""
-
-
-def structure_name(value: Any) -> str:
-    """The name of a structure, checked; raises ConfigError in one line, with the nearest, for anything else."""
-    if isinstance(value, str) and value in CALLED_HERE:
-        raise ConfigError(f"covariance={value!r} is called {CALLED_HERE[value]!r} here")
-    return one_of("covariance", value, STRUCTURES)

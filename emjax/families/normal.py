@@ -32,11 +32,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from emjax.bounds import one_of
 from emjax.catalogue import DEFAULT_STRUCTURE, StructureName
 from emjax.families.arrays import AnyArray, as_floats
 from emjax.families.base import Family, Laws
 from emjax.families.conditional import Conditional, with_matrices, with_variances
-from emjax.families.covariance import STRUCTURES, CovarianceStructure, structure_name
+from emjax.families.covariance import STRUCTURES, CovarianceStructure
 from emjax.families.domains import CORRELATION, POSITIVE, REAL
 from emjax.families.frame import Frame, standardizing_frame
 from emjax.families.laws import LKJ, Flat, Law, NormalGiven
@@ -92,7 +93,7 @@ class Normal(Family):
     squares: ClassVar[Mapping[str, str]] = {"scale": "variance"}
 
     def __post_init__(self) -> None:
-        structure_name(self.covariance)
+        one_of("covariance", self.covariance, STRUCTURES)
 
     @classmethod
     def variants(cls) -> tuple[Family, ...]:

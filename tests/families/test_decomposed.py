@@ -13,8 +13,9 @@ import pytest
 import scipy.optimize
 
 import emjax
+from emjax.bounds import one_of
 from emjax.families.coordinates import Coordinates
-from emjax.families.covariance import STRUCTURES, structure_name
+from emjax.families.covariance import STRUCTURES
 from emjax.families.decomposed import STRUCTURES as DECOMPOSED
 from emjax.families.parameters import MixtureParams
 from emjax.families.rotations import PROPORTIONS, ROTATIONS, continued, draw_rotations, upright
@@ -189,8 +190,8 @@ def test_students_mixtures_have_the_structures():
 
 
 def test_names_and_what_there_is_not():
-    with pytest.raises(emjax.ConfigError, match="covariance='VVV' is called 'full' here"):
-        structure_name("VVV")
+    with pytest.raises(emjax.ConfigError, match="did you mean 'full'"):
+        one_of("covariance", "VVV", STRUCTURES)
     with pytest.raises(ValueError, match="these covariance matrices are not EVE"):
         emjax.Normal("EVE").params(mean=np.zeros((3, 3)), covariance=MATRICES)
     for name in DECOMPOSED:
