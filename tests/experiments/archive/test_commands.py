@@ -114,7 +114,8 @@ def test_show_a_study(command, workplace, study, plan, fill):
     assert document["progress"] == {"n_jobs": 8, "n_done": 7, "n_failed": 1, "n_missing": 0}
     assert [cell["data.n_samples"] for cell in document["cells"]] == [50, 100]
     assert document["failures"][plan.jobs[0].key]["attempts"] == 2
-    assert {row["measure"] for row in document["summary"]} == {"trusted", "coverage", "log_score_loss", "run_seconds"}
+    measures = {"trusted", "coverage", "worst_coverage", "log_score_loss", "run_seconds"}
+    assert {row["measure"] for row in document["summary"]} == measures
 
 
 def test_show_says_first_what_cannot_be_trusted(workplace, study, fill):
