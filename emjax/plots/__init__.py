@@ -35,6 +35,7 @@ from emjax.report.drawing.optima import optima
 from emjax.report.drawing.pit import pit
 from emjax.report.drawing.prior_check import prior_predictive
 from emjax.report.drawing.profile_curves import profile_curves
+from emjax.report.drawing.qq import qq
 from emjax.report.drawing.ranks import ranks
 from emjax.report.svg import thumbnail as thumbnail
 
@@ -59,12 +60,25 @@ __all__ = [
     "pit",
     "prior_predictive",
     "profile_curves",
+    "qq",
     "ranks",
     "uncertainty",
 ]
 
 _OF_BOTH = (density, density_band, classification, uncertainty, assignments, certainty)
-_OF_FIT = (classification, uncertainty, density, density_band, assignments, certainty, em_trace, optima, intervals, pit)
+_OF_FIT = (
+    classification,
+    uncertainty,
+    density,
+    density_band,
+    assignments,
+    certainty,
+    em_trace,
+    optima,
+    intervals,
+    pit,
+    qq,
+)
 _OF_DRAWS = (chains, ranks, modes, labels)
 
 FIGURES: dict[str, dict[str, Callable[..., Figure]]] = {
@@ -74,7 +88,7 @@ FIGURES: dict[str, dict[str, Callable[..., Figure]]] = {
         "Posterior": (*_OF_BOTH, *_OF_DRAWS, prior_predictive),
         "Comparison": (density, forest, *_OF_BOTH[1:], em_trace, optima, intervals, *_OF_DRAWS, prior_predictive),
         "Intervals": (intervals, profile_curves),
-        "Diagnosis": (pit, influence),
+        "Diagnosis": (pit, qq, influence),
         "Selection": (criteria,),
         "NumberPosterior": (number_of_components,),
         "Choice": (number_of_components,),

@@ -90,6 +90,10 @@ def test_its_pictures_show_its_numbers(two):
     (axes,) = two.plot("pit").axes
     again = next(line for line in axes.get_lines() if len(line.get_xdata()) > 2)
     np.testing.assert_array_equal(again.get_ydata(), curve.get_ydata())
+    (axes,) = found.plot("qq").axes
+    ((x, y),) = (each.get_offsets().T for each in axes.collections if each.get_offsets().size > 2)
+    assert (x[0], x[-1]) == pytest.approx(scipy.stats.norm.ppf([1 / (two.n_samples + 1), 1 - 1 / (two.n_samples + 1)]))
+    np.testing.assert_allclose([y[0], y[-1]], scipy.stats.norm.ppf([found.pit.min(), found.pit.max()]))
     (axes,) = found.plot("influence").axes
     assert "140" in [text.get_text() for text in axes.texts]
 

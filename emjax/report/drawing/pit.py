@@ -23,7 +23,7 @@ _STEPS = 800
 """Steps of a curve that are drawn, evenly, with its highest and its lowest."""
 
 
-def _transforms(fit: Fit) -> Transforms:
+def transforms(fit: Fit) -> Transforms:
     """Those of the rows that figures draw, the same every time."""
     view = as_view(fit)
     check_marginals(view)
@@ -40,7 +40,7 @@ def pit(source: Diagnosis | Transforms | Fit, *, width: float = 7.0) -> Figure:
     below. The nine features furthest from uniform are drawn. Of a fit with more than 10,000 rows a random subset is
     read.
     """
-    source = _transforms(source) if isinstance(source, Fit) else source
+    source = transforms(source) if isinstance(source, Fit) else source
     chosen = np.sort(np.argsort(-source.distances, kind="stable")[:MOST_PANELS])
     n_columns = min(len(chosen), 3 if width >= 4 else 2)
     figure, all_axes = style.panels(width, len(chosen), n_columns, 2.1)
@@ -87,7 +87,7 @@ def pit_picture(fit: Fit) -> Picture | None:
     view = as_view(fit)
     if view.family.own_program() is not None or view.family.nominal or view.doubt:
         return None
-    found = _transforms(fit)
+    found = transforms(fit)
     worst, beyond = int(found.distances.argmax()), sum(map(_leaves, found.pit.T, [found.row_weights] * view.n_features))
     outside = f"Outside the band: {beyond} of {count(view.n_features, 'curve')}. "
     outside += "The law is another one or the data are rounded, which neither EM nor MCMC mends. " if beyond else ""
