@@ -41,8 +41,8 @@ from emjax.families.variances import Diag
 from emjax.moments import Summary
 from emjax.scope import computing
 
-_ROUNDS = 50
-"""Of `estimate` where there is nothing to go on from and no EM that goes on."""
+_ROUNDS = 10
+"""Of `estimate` where there is nothing to go on from. Matrices that are of the structure take one or two."""
 
 _FEWEST_ROWS = 16
 
