@@ -21,11 +21,15 @@ import emjax
 from emjax import atomic
 from emjax.errors import ConfigError, DataError
 from emjax.families import FAMILIES
-from emjax.families.covariance import STRUCTURES
+from emjax.families.decomposed import STRUCTURES as DECOMPOSED
 from emjax.metrics.side import rows_of
 from emjax.verdict import DEFAULT_THRESHOLDS, Judgement, Verdict
 
-ALL = dict.fromkeys([family() for family in FAMILIES.values()] + [emjax.Normal(covariance=name) for name in STRUCTURES])
+ALL = [
+    *dict.fromkeys([*(family() for family in FAMILIES.values()), *map(emjax.Normal, ("tied", "diag", "spherical"))]),
+    # Their MAP takes Newton's method, which compiles for long; one stands for all.
+    *(pytest.param(emjax.Normal(name), marks=() if name == "EEI" else pytest.mark.slow) for name in DECOMPOSED),
+]
 X = np.random.default_rng(0).poisson(9.0, (40, 2)).astype(float)
 
 

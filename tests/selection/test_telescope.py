@@ -180,31 +180,6 @@ def log_normals(block, length, middle, log_scales):
 
 
 @pytest.mark.slow
-def test_normals_of_one_variance_have_the_posterior_of_all_partitions():
-    """What components share is no part of a block: the means in closed form, the variance by a sum over a grid."""
-    degrees, scatter, middle, precision = 3.0, 0.5, 0.2, 0.3
-    log_variance = np.arange(-12.0, 8.0, 0.05)
-    variance = np.exp(log_variance)
-
-    def log_block(block):
-        x, n = NUMBERS[block], len(block)
-        squares = ((x - x.mean()) ** 2).sum() + n * precision / (n + precision) * (x.mean() - middle) ** 2
-        return -0.5 * (n * np.log(2 * np.pi * variance) + math.log1p(n / precision) + squares / variance)
-
-    log_grid = -0.5 * degrees * log_variance - 0.5 * scatter / variance
-    expected = exact(len(NUMBERS), log_block, with_static(uniform(8), 1.0), log_grid)
-    prior = {
-        "covariance": emjax.laws.InverseWishart(degrees, [[scatter]]),
-        "mean": emjax.laws.NormalGiven([middle], precision),
-    }
-    settings = {**SETTINGS, "draws": 1000, "thin": 20}
-    found = telescope(emjax.Normal("tied"), NUMBERS[:, None], prior=prior, n_components=uniform(8), **settings)
-    assert found.converged, found.message
-    assert_equal_within_errors(found.p_components, expected[0], found.p_components_error)
-    assert_equal_within_errors(found.p_clusters, expected[1], found.p_clusters_error)
-
-
-@pytest.mark.slow
 def test_hierarchical_normals_have_the_posterior_of_all_partitions():
     """Richardson and Green's prior: means that do not know of variances, variances that have a scale in common."""
     number = uniform(8)

@@ -101,7 +101,8 @@ def summarize(rows: pd.DataFrame, good: pd.DataFrame | None = None, given: Itera
 def _worst(rows: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     """The line of the parameter whose value is the least, under no group, of every cell and method."""
     found = pooled(per_replicate(rows, measure, PARAMETER), measure).dropna(subset="value")
-    return found.loc[found.groupby(["cell", "method"], sort=False)["value"].idxmin()].assign(group="")
+    least = found.sort_values("value", kind="stable").drop_duplicates(["cell", "method"])
+    return least.sort_index().assign(group="")
 
 
 def per_replicate(rows: pd.DataFrame, measure: Measure, per: str) -> pd.DataFrame:
