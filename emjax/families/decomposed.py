@@ -45,6 +45,7 @@ _ROUNDS = 10
 """Of `estimate` where there is nothing to go on from. Matrices that are of the structure take one or two."""
 
 _FEWEST_ROWS = 16
+"""Components of the program that finds parameters on the host."""
 
 _SHAPE_SCALE = 1.5
 """Of the log-ratios of the variances along the axes in the default prior: of two axes one is up to 4 times as long as

@@ -1,4 +1,4 @@
-r"""The multivariate Student t family: normal components with heavier tails, in the four structures of `Normal`.
+r"""The multivariate Student t family: normal components with heavier tails, in the structures of `Normal`.
 
 .. math::
 
@@ -77,7 +77,7 @@ class StudentT(Normal):
     Parameters
     ----------
     covariance
-        ``"full"`` (default), ``"tied"``, ``"diag"`` or ``"spherical"``.
+        Any structure of `Normal`, ``"full"`` by default.
     df
         The degrees of freedom of all components; estimated where they are left out.
     tied_df
@@ -86,7 +86,7 @@ class StudentT(Normal):
     Raises
     ------
     ValueError
-        If ``covariance`` is none of the four, or ``df`` is not above 0.
+        If ``covariance`` is none of them, or ``df`` is not above 0.
     """
 
     df: float | int | None = None

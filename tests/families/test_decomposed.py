@@ -184,6 +184,16 @@ def test_a_fit_with_missing_cells_and_outliers():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("name", "follows"), [("VEE", True), ("EVV", True), ("VEI", True), ("EEV", False)])
+def test_units_of_single_features_change_those_models_that_they_are_said_to_change(name, follows):
+    x = np.asarray(emjax.datasets.load("faithful"))
+    mixture = emjax.Mixture(emjax.Normal(name), 2)
+    one, other = (emjax.fit(mixture, x * np.array([scale, 1.0]), key=0, n_init=5) for scale in (1.0, 10.0))
+    gap = one.log_likelihood - other.log_likelihood - len(x) * math.log(10.0)
+    assert (abs(gap) < 1e-6) == follows
+
+
+@pytest.mark.slow
 def test_students_mixtures_have_the_structures():
     x = np.asarray(emjax.datasets.load("faithful"))
     found = emjax.fit(emjax.Mixture(emjax.StudentT("EEV"), 2), x, key=0, n_init=4)
