@@ -74,7 +74,10 @@ StructureName = Literal[
 ]  # fmt: skip
 """The names of the covariance structures; those of three letters are by volume, shape and orientation."""
 
-OF_MATRICES: tuple[StructureName, ...] = ("full", "tied", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV")
+WISHART: tuple[StructureName, ...] = ("full", "tied")
+"""Those whose default prior is inverse Wishart, of as many degrees of freedom as there are features at least."""
+
+OF_MATRICES: tuple[StructureName, ...] = (*WISHART, "VEE", "EVE", "VVE", "EEV", "VEV", "EVV")
 """Those of matrices; the others are of variances."""
 
 CALLED_HERE = {"VVV": "full", "EEE": "tied", "VVI": "diag", "VII": "spherical"}

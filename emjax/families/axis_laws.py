@@ -27,7 +27,7 @@ class LogRatios(Law):
 
     def log_prob(self, value: Any, given: Any = None) -> Any:
         free = PROPORTIONS.to_free(value)
-        (scale,) = led(free[..., 0], self.scale) if free.shape[-1] else (jnp.ones(value.shape[:-1], value.dtype),)
+        (scale,) = led(value[..., 0], self.scale)
         constant = free.shape[-1] * (0.5 * math.log(2.0 * math.pi) + jnp.log(scale))
         return -0.5 * jnp.sum(free * free, axis=-1) / scale**2 - constant
 

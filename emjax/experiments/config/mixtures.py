@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from emjax.catalogue import OF_MATRICES
+from emjax.catalogue import WISHART
 from emjax.errors import ConfigError
 from emjax.experiments.config.model import AnyModel, FileModel, LawTable, PriorTable
 from emjax.experiments.config.programs import ProgramModel, program_of, resolved_program
@@ -116,7 +116,7 @@ def check_prior(model: Mapping[str, Any], n_features: int) -> None:
     problem = table.misplaced(model["family"])
     if problem is not None:
         raise ConfigError(f"model.{problem}")
-    least = n_features - 1 if model.get("covariance") in OF_MATRICES else 0
+    least = n_features - 1 if model.get("covariance") in WISHART else 0
     if table.degrees_of_freedom is not None and table.degrees_of_freedom <= least:
         raise ConfigError(
             f"model.prior.degrees_of_freedom = {table.degrees_of_freedom:g} is not allowed; with {n_features} features "

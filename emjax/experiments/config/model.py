@@ -79,7 +79,7 @@ class PriorTable(Section):
     degrees_of_freedom: Positive | None = Field(
         default=None,
         description="nu_0 of the inverse Wishart; an inverse gamma has shape nu_0 / 2; default: features + 2 (full, "
-        "tied) or 3 (diag, spherical)",
+        "tied) or 3 (all others)",
     )
     scatter: Positive | None = Field(
         default=None, description="a factor on the default prior's scatter, Psi_0; default: 1"

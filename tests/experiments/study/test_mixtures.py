@@ -183,3 +183,14 @@ def test_a_single_run_reads_the_model_from_its_file(tmp_path):
     assert resolved(study)["model"] == {"file": str(tmp_path / "m.py"), "arguments": {"n_components": 3}}
     mixture = mixture_for(resolved(study)["model"], np.ones((3, 1)), with_prior=False)
     assert mixture == dataclasses.replace(emjax.Mixture(emjax.Normal("diag"), 3), prior=None)
+
+
+def test_a_prior_table_has_laws_of_volume_shape_and_orientation():
+    orientation = {"law": "uniform_rotations"}
+    prior = {"degrees_of_freedom": 1.0, "shape": {"law": "log_ratios", "scale": 2.0}, "orientation": orientation}
+    model = {"family": "normal", "n_components": 2, "covariance": "VEV", "prior": prior}
+    found = prior_of(model, mixture_of(model, with_prior=True), np.asarray(emjax.datasets.load("faithful")))
+    # The inverse gamma law of a volume takes fewer degrees of freedom than there are features.
+    assert float(found["volume"].shape) == 0.5
+    assert float(found["shape"].scale) == 2.0
+    assert type(found["orientation"]) is emjax.laws.UniformRotations
