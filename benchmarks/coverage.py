@@ -27,7 +27,8 @@ from emjax.datasets.laws import MixtureLaw, normal_law, poisson_law
 from emjax.em.many import fit_many
 from emjax.result import Fit
 from emjax.uncertainty import at_level, information
-from emjax.uncertainty.profile import problem_of_rows, reach_of
+from emjax.uncertainty.curves import reach_of
+from emjax.uncertainty.profile import problem_of_rows
 from emjax.uncertainty.resampling import SCHEMES
 from emjax.uncertainty.results import Intervals, IntervalStatus
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from emjax import align
 from emjax.atomic import write_atomically
 from emjax.bayes.loo import psis_loo
 from emjax.bayes.posterior import Posterior, mean_log_density
@@ -45,6 +44,7 @@ from emjax.samples import Samples, as_samples_like
 from emjax.scope import computing
 from emjax.shown import Card, Pictured
 from emjax.storage import Stored
+from emjax.uncertainty.numbering import numbered_as, told_apart
 from emjax.uncertainty.results import Intervals, IntervalStatus
 from emjax.verdict import (
     DEFAULT_THRESHOLDS,
@@ -379,13 +379,9 @@ def _check_same(fit: Fit, posterior: Posterior, samples: Samples) -> None:
 
 def _aligned(fit: Fit, posterior: Posterior) -> Fit:
     """The fit with its components in the order of the posterior's, unless the labels of both mean something already."""
-    prior = fit.mixture.resolved_prior(fit.samples)
-    told_apart = fit.samples.labels is not None or (prior is not None and not prior.exchangeable)
-    if told_apart and not posterior.alignment.needed:
+    if told_apart(fit) and not posterior.alignment.needed:
         return fit
-    reference = posterior.map_fit.predict_proba().T
-    order = align.classification(fit.predict_proba().T[None], reference)[0]
-    return dataclasses.replace(fit, params=jax.tree.map(np.asarray, fit.mixture.permute(fit.params, order)))
+    return dataclasses.replace(fit, params=numbered_as(posterior.map_fit, fit.params))
 
 
 def _evidence(

@@ -1,21 +1,20 @@
-r"""Intervals at another level, from what those at one level have kept.
+"""Intervals at another level, from what those at one level have kept.
 
-Standard errors and replicates give every level exactly. A profile gives those up to its own: the number is a smooth
-function of the signed root r (`emjax.uncertainty.results.ProfileCurve`), and a cubic spline through the steps has its
-value at the r of the level, mostly to a ten-thousandth of a standard error.
+Standard errors and replicates give every level exactly. The curves of a profile give those up to their own
+(`emjax.uncertainty.curves`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 from scipy.special import ndtri
 
 from emjax.bounds import share
-from emjax.uncertainty.links import LINKS, symmetric
-from emjax.uncertainty.profile import reach_of, row_between
+from emjax.uncertainty.curves import row_of
+from emjax.uncertainty.links import symmetric
 from emjax.uncertainty.resampling import SCHEMES, ends_of
 from emjax.uncertainty.results import IntervalRow, Intervals, ProfileCurve
 
@@ -37,8 +36,7 @@ def at_level(known: Intervals, level: float) -> Intervals:
     if known.curves:
         if level > known.level:
             raise ValueError(f"the profile was followed to {known.level:g}: ask the fit for intervals at {level:g}")
-        curves = {curve.name: curve for curve in known.curves}
-        rows = [_followed(row, curves[row.name], level) if row.name in curves else row for row in known.rows]
+        rows = [_followed(row, known.curves, level) for row in known.rows]
     elif known.method in SCHEMES and known.replicates is not None:
         of_each = known.replicates.values
         rows = [_resampled(known.method, level, row, of_each[:, i]) for i, row in enumerate(known.rows)]
@@ -57,11 +55,6 @@ def _resampled(method: str, level: float, row: IntervalRow, values: np.ndarray) 
     return dataclasses.replace(row, lower=lower, upper=upper, note=note)
 
 
-def _followed(row: IntervalRow, curve: ProfileCurve, level: float) -> IntervalRow:
-    reach = float(reach_of(np.array([curve.effective_rows]), level)[0])
-    reached = np.array([curve.roots[0] <= -reach, curve.roots[-1] >= reach])
-    if not reached.any():
-        return row_between(row, row.scale, np.full(2, np.nan), reached)
-    return row_between(
-        row, row.scale, CubicSpline(curve.roots, LINKS[row.scale][0](curve.values))([-reach, reach]), reached
-    )
+def _followed(row: IntervalRow, curves: Sequence[ProfileCurve], level: float) -> IntervalRow:
+    own = [curve for curve in curves if curve.name == row.name]
+    return row_of(row, row.scale, own, level) if own else row

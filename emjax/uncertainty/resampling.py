@@ -43,6 +43,7 @@ from emjax.result import Fit
 from emjax.samples import Samples
 from emjax.scope import computing
 from emjax.uncertainty.links import LINKS, symmetric
+from emjax.uncertainty.numbering import told_apart
 from emjax.uncertainty.quantities import Values, values_of
 from emjax.uncertainty.replicates import Replicates
 from emjax.uncertainty.results import IntervalRow, Intervals, IntervalStatus
@@ -198,9 +199,7 @@ def _aligned(fit: Fit, found: Refits) -> tuple[MixtureParams, int]:
     """The regular replicates with the estimate's numbering, and how many of them are ambiguous."""
     mixture, regular = fit.mixture.likelihood, found.regular
     kept = jax.tree.map(lambda leaf: leaf[regular], found.params)
-    prior = fit.mixture.prior
-    named = fit.samples.labels is not None or (prior is not None and not getattr(prior, "exchangeable", True))
-    if mixture.n_components == 1 or named or not regular.any():
+    if mixture.n_components == 1 or told_apart(fit) or not regular.any():
         return kept, 0
     estimate = jax.tree.map(lambda leaf: np.asarray(leaf)[None], fit.params)
     vectors, reference = (

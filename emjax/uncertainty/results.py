@@ -74,21 +74,24 @@ class IntervalRow(Shown):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class ProfileCurve(Shown):
-    r"""The profile log-likelihood of one number, at points from the lower end of its interval to the upper.
+    r"""The profile log-likelihood of one number around one top, at points from its lower end to its upper.
 
     Attributes
     ----------
     name
         The number's name, that of its row.
     values
-        Increasing values of the number that were held fixed, ``(n,)``; the estimate is among them.
+        Increasing values of the number that were held fixed, ``(n,)``; that of the top is among them.
     roots
-        The signed root :math:`r = \pm \sqrt{2 (\ell(\hat\theta) - \ell_p(c))}` at each of them, ``(n,)``: negative
-        below the estimate, 0 at it. The profile log-likelihood is :math:`-r^2 / 2` below its top.
+        The signed root :math:`r = \pm \sqrt{2 (\ell_{top} - \ell_p(c))}` at each of them, ``(n,)``: negative below the
+        top, 0 at it. The profile log-likelihood is :math:`-r^2 / 2` below the top.
     reach
-        The :math:`r` of the interval's ends. Where the curve ends before it the interval is open.
+        The :math:`r` of the ends. Where the curve ends before it, it is open there.
     effective_rows
         The rows that hold the number, on which it depends how far the log-likelihood has to fall.
+    gap
+        Nats by which the top lies below that of the estimate: 0 for the estimate's own curve. Another optimum that is
+        about as high has a curve of its own.
     """
 
     name: str
@@ -96,6 +99,7 @@ class ProfileCurve(Shown):
     roots: np.ndarray
     reach: float
     effective_rows: float
+    gap: float = 0.0
 
     @property
     def open_ends(self) -> tuple[bool, bool]:
@@ -131,7 +135,8 @@ class Intervals(Pictured):
     replicates
         EM's estimates from resampled data, where the method makes such; else ``None``.
     curves
-        What ``method="profile"`` passed on its way to the ends: a `ProfileCurve` for each number that can move.
+        What ``method="profile"`` passed on its way to the ends: a `ProfileCurve` for each number that can move, and
+        after all of these as many for each other optimum that is about as high.
     why
         Where the method was left to ``auto`` and it is not the information: why, in one sentence.
     """

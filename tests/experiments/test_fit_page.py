@@ -82,7 +82,9 @@ def test_intervals_by_the_profile_have_its_curves(fit):
     curves = [ProfileCurve(row.name, row.estimate + row.se * np.array([-2.0, 0, 2]), np.array([-2.0, 0, 2]), 2.0, 100.0)
               for row in known.rows]  # fmt: skip
     cut = dataclasses.replace(curves[0], values=curves[0].values[:2], roots=curves[0].roots[:2])
-    pictures = list(interval_pictures(fit, dataclasses.replace(known, method="profile", curves=(cut, *curves[1:]))))
+    rows = dataclasses.replace(known.rows[0], note="open above"), *known.rows[1:]
+    profile = dataclasses.replace(known, method="profile", rows=rows, curves=(cut, *curves[1:]))
+    pictures = list(interval_pictures(fit, profile))
     assert [picture.name for picture in pictures] == ["interval-methods", "profile-curves"]
     assert "1 profile could not be followed" in pictures[1].caption
     assert not list(interval_pictures(fit, known))

@@ -41,7 +41,7 @@ def test_few_rows_in_one_take_the_profile_and_say_so(few):
 
 
 def test_so_does_an_information_that_doubts_itself_and_then_nothing_of_em_is_trusted(many):
-    best, rival = many.optima[0], dataclasses.replace(many.optima[0], objective=many.optima[0].objective - 1.0)
+    best, rival = many.optima[0], dataclasses.replace(many.optima[0], objective=many.optima[0].objective - 2.0)
     found = dataclasses.replace(many, optima=(best, rival)).intervals()
     assert (found.method, found.status) == ("profile", IntervalStatus.ROUGH)
     assert found.message.startswith("The log-likelihood is not near enough to a parabola for the information")

@@ -110,7 +110,7 @@ def interval_pictures(fit: Fit, known: Intervals) -> Iterator[Picture]:
         ),
     )
     if known.curves:
-        open_ends = sum(any(curve.open_ends) for curve in known.curves)
+        open_ends = sum(bool(row.note) for row in known.rows)
         never = f" {count(open_ends, 'profile')} could not be followed to both ends (triangles)." if open_ends else ""
         yield Picture(
             "profile-curves",
