@@ -27,28 +27,17 @@ SHOWN = 10
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class NumberComparison(Shown):
-    """How the numbers of two runs compare.
+    """How the numbers of two runs compare."""
 
-    Attributes
-    ----------
-    state
-        ``identical``, ``within_rounding``, ``different``, or ``nothing_in_common``.
-    n_compared, n_identical, n_within_rounding, n_different
-        Numbers that both have; ``n_compared`` is the sum of the others. A changed status is a difference.
-    n_only_first, n_only_second
-        Numbers that one of them lacks. They are no difference between numbers, but said.
-    largest
-        The largest differences, each with what names the number, ``first``, ``second``, ``relative``, and the two
-        statuses or words where those differ.
-    """
-
-    state: str
-    n_compared: int
+    state: str  # ``identical``, ``within_rounding``, ``different``, or ``nothing_in_common``
+    n_compared: int  # numbers that both have: the sum of the next three
     n_identical: int
     n_within_rounding: int
-    n_different: int
-    n_only_first: int
+    n_different: int  # a changed status is a difference
+    n_only_first: int  # numbers that the other lacks are no difference between numbers, but said
     n_only_second: int
+    # The largest differences, each with what names the number, ``first``, ``second``, ``relative``, and the two
+    # statuses or words where those differ.
     largest: list[dict[str, Any]]
 
     @property

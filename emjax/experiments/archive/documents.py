@@ -12,14 +12,11 @@ MOST_DIAGONAL = 100
 
 
 def fit_document(fit: Any, intervals: Any) -> dict[str, Any]:
-    """Return an EM fit and its intervals as plain values.
+    """An EM fit and its intervals as plain values.
 
-    Keys: ``status``, ``message``, ``converged``, ``exact_iterations`` (whether exactly ``n_iter`` were asked
-    for), ``prior`` (``none`` for maximum likelihood), ``space``, ``log_likelihood``, ``log_prior``,
-    ``objective``, ``bic``, ``n_iter``, ``rate``, ``params`` (see :func:`parameter_values`), ``intervals``
-    (see :func:`intervals_document`), ``optima`` (best first, each with ``status``, ``count``, ``spurious``,
-    ``log_likelihood``, ``objective``, ``effective_counts``, ``params``), ``trace`` (objective at the start
-    and after each iteration), ``compile_seconds``, ``run_seconds``.
+    ``prior`` is ``none`` for maximum likelihood, ``exact_iterations`` says whether exactly ``n_iter`` were asked for,
+    ``params`` are `parameter_values`, ``optima`` stand best first, and ``trace`` has the objective at the start and
+    after each iteration.
     """
     of_optimum = ("count", "spurious", "log_likelihood", "objective", "effective_counts")
     optima = [
@@ -47,7 +44,7 @@ def _attributes(thing: Any, *names: str) -> dict[str, Any]:
 
 
 def intervals_document(intervals: Any) -> dict[str, Any]:
-    """Return intervals as values: ``level``, ``method``, ``space``, ``status``, ``message``, ``rows``."""
+    """Intervals as plain values."""
     found = _attributes(intervals, "level", "method", "space", "message")
     return {**found, "status": str(intervals.status), "rows": to_jsonable(intervals.rows)}
 
@@ -92,13 +89,10 @@ def _numbers(values: np.ndarray) -> str:
 
 
 def posterior_document(posterior: Any, level: float) -> dict[str, Any]:
-    """Return a posterior as plain values.
+    """A posterior as plain values.
 
-    Keys: ``status``, ``status_message`` (one sentence with the remedy), ``message`` (with the numbers behind it),
-    ``converged``, ``prior_note``, ``starts_note``, ``method``, ``level``,
-    ``decision``, ``n_modes``, ``pareto_k``, ``log_evidence`` and ``modes`` (see
-    :func:`emjax.metrics.diagnostics.mode_findings`), ``alignment`` (``method``, ``trust``, ``note``),
-    ``parameters`` (see :func:`posterior_rows`), ``diagnostics``, ``compile_seconds``, ``run_seconds``.
+    ``status_message`` is one sentence with the remedy, ``message`` has the numbers behind it; the modes are those of
+    `emjax.metrics.diagnostics.mode_findings`.
     """
     from emjax.metrics.diagnostics import mode_findings
 
@@ -116,11 +110,7 @@ def posterior_document(posterior: Any, level: float) -> dict[str, Any]:
 
 
 def posterior_rows(posterior: Any, level: float) -> list[dict[str, Any]]:
-    """Return one row per scalar parameter, named as in every other table.
-
-    Keys: ``name``, and those of `Posterior.to_frame`, ``mean``, ``sd``, ``lower``, ``upper``, ``ess`` and ``r_hat``;
-    None where there is none.
-    """
+    """One row per scalar parameter, named as in every other table; None where there is no number."""
     frame = posterior.to_frame(level=level).rename(columns={"parameter": "name", "rhat": "r_hat"})
     rows = frame[["name", "mean", "sd", "lower", "upper", "ess", "r_hat"]].to_dict("records")
     return [{key: None if value != value else value for key, value in row.items()} for row in rows]

@@ -84,17 +84,9 @@ def written_objects(found: Mapping[str, Any]) -> dict[str, Any]:
 def given_program(given: Any, folder: Path, declared: Mapping[str, Any], model: Mapping[str, Any]) -> Any:
     """The program that a run's objects are made with, None where its model is none.
 
-    Parameters
-    ----------
-    given
-        What `emjax.experiments.results.open_run` was given: ``True`` or a path, whose file is run, or a program.
-    declared, model
-        The run's model by its config, and by its environment.
-
-    Raises
-    ------
-    ConfigError
-        If nothing was given, or the content of the file is not that of the run's.
+    ``given`` is what `emjax.experiments.results.open_run` was given: ``True`` or a path, whose file is run, or a
+    program. ``declared`` and ``model`` are the run's model by its config and by its environment. Raises ConfigError if
+    nothing was given, or the content of the file is not that of the run's.
     """
     named = model.get("program")
     if named is None:

@@ -19,54 +19,26 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class OneResult(Shown):
-    """What a method came to on one data set.
-
-    Attributes
-    ----------
-    cell, method, replicate
-        Which it is.
-    data_seed, method_seed
-        All that is random follows from them: ``jax.random.key(method_seed)`` is the key of the method.
-    status, message
-        How the method ended; ``failed`` with the reason where it did.
-    error
-        The error of a method that failed, with its traceback; else None.
-    rows
-        ``quantity``, ``parameter`` and ``value`` of all measures.
-    same
-        Whether the study's folder has the same numbers, to rounding; None where it has none of this result.
-    """
+    """What a method came to on one data set."""
 
     cell: str
     method: str
     replicate: int
-    data_seed: int
-    method_seed: int
-    status: str
-    message: str
-    error: BaseException | None
-    rows: pandas.DataFrame
-    same: bool | None
+    data_seed: int  # all that is random follows from the seeds
+    method_seed: int  # `jax.random.key` of it is the key of the method
+    status: str  # how the method ended
+    message: str  # of one that failed the reason
+    error: BaseException | None  # of one that failed, with its traceback
+    rows: pandas.DataFrame  # ``quantity``, ``parameter`` and ``value`` of all measures
+    same: bool | None  # whether the folder has the same numbers, to rounding; None where it has none of this result
 
 
 def repeat_one(result: StudyResult, *, cell: str | None = None, replicate: int, method: str | None = None) -> OneResult:
     """Have one result of a study again, failed or not; nothing is written.
 
-    Parameters
-    ----------
-    result
-        The study, as `emjax.open_run` has opened it.
-    cell
-        The index of the cell, from 0, or the beginning of its key; may be left out where there is one.
-    replicate
-        The replicate, from 0.
-    method
-        The method's label; may be left out where there is one.
-
-    Raises
-    ------
-    ConfigError
-        Where the study has no such result, or its data or files are gone or have changed.
+    The ``cell`` is named by its index, from 0, or the beginning of its key, the ``method`` by its label; either may be
+    left out where there is one. Raises ConfigError where the study has no such result, or its data or files are gone or
+    have changed.
     """
     import pandas
 

@@ -12,31 +12,15 @@ from emjax.experiments.plan.jobs import Job
 
 @dataclasses.dataclass(frozen=True)
 class StudyProgress:
-    """How far a run is. A result is one method on one data set.
+    """How far a run is. A result is one method on one data set."""
 
-    Attributes
-    ----------
-    done, total
-        Results that are there, of those of this run's jobs; those that were there before count too.
-    n_failed
-        Results of jobs that were given up.
-    n_own
-        Results that this run has computed itself; others were there before, or came from another runner.
-    rate
-        Results per second of this run; 0 before the first.
-    seconds_left
-        Estimated from the mean seconds of each method, None as long as nothing is known.
-    methods
-        ``(done, total)`` by the label of the method.
-    """
-
-    done: int
+    done: int  # results of this run's jobs that are there; those that were there before count too
     total: int
-    n_failed: int
-    n_own: int
-    rate: float
-    seconds_left: float | None
-    methods: Mapping[str, tuple[int, int]]
+    n_failed: int  # results of jobs that were given up
+    n_own: int  # results that this run has computed itself; others were there before, or came from another runner
+    rate: float  # results per second of this run; 0 before the first
+    seconds_left: float | None  # by the mean seconds of each method, None as long as nothing is known
+    methods: Mapping[str, tuple[int, int]]  # (done, total) by the label of the method
 
 
 class Tracker:

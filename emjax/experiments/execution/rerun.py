@@ -32,49 +32,23 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Intention(Shown):
-    """What a repetition would compute.
+    """What a repetition would compute."""
 
-    Attributes
-    ----------
-    task
-        ``compare``, ``fit``, ``sample``, or ``study``.
-    data
-        The bundled names and the files that it would read; empty for simulated data.
-    model_files
-        The Python files that it would run.
-    jobs
-        The keys of the jobs of a study.
-    """
-
-    task: str
-    data: tuple[str, ...]
-    model_files: tuple[str, ...]
-    jobs: tuple[str, ...] = ()
+    task: str  # ``compare``, ``fit``, ``sample``, or ``study``
+    data: tuple[str, ...]  # the bundled names and the files that it would read; empty for simulated data
+    model_files: tuple[str, ...]  # the Python files that it would run
+    jobs: tuple[str, ...] = ()  # the keys of the jobs of a study
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Repetition(Shown):
-    """What a repetition came to.
+    """What a repetition came to."""
 
-    Attributes
-    ----------
-    numbers
-        How the numbers compare, the stored ones first.
-    versions
-        The versions that changed since, as pairs of then and now.
-    devices
-        The devices then and now where they differ, else empty.
-    jobs
-        The keys of the jobs of a study that were computed anew.
-    errors
-        Of those that failed now, by key.
-    """
-
-    numbers: NumberComparison
-    versions: dict[str, tuple[Any, Any]]
-    devices: dict[str, tuple[Any, Any]]
-    jobs: tuple[str, ...] = ()
-    errors: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    numbers: NumberComparison  # the stored ones first
+    versions: dict[str, tuple[Any, Any]]  # those that changed since, as pairs of then and now
+    devices: dict[str, tuple[Any, Any]]  # then and now where they differ
+    jobs: tuple[str, ...] = ()  # the keys of the jobs of a study that were computed anew
+    errors: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of those that failed now, by key
 
     @property
     def same(self) -> bool:

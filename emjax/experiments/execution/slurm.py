@@ -35,25 +35,13 @@ def is_slurm(scheduler: str) -> bool:
 
 
 class SlurmExecutor:
-    """A SLURM cluster with the interface of `concurrent.futures`.
+    """A SLURM cluster with the interface of `concurrent.futures`: ``slurm``, or ``slurm:N`` for at most N jobs at a
+    time.
 
     Its nodes have to see the study's folder under the path that this process has for it, and to have emjax installed.
     Partition, account and the like are those of SLURM's own variables (``SBATCH_PARTITION``, ``SBATCH_ACCOUNT``). What
-    jobs print lies in ``slurm/`` of the study's folder.
-
-    Parameters
-    ----------
-    scheduler
-        ``slurm``, or ``slurm:N`` for at most N jobs at a time.
-    folder
-        The study's folder.
-    cluster
-        The kind of cluster as submitit calls it; ``local`` runs processes of this machine by the same way.
-
-    Raises
-    ------
-    ConfigError
-        Where submitit is not installed, or no SLURM is found.
+    jobs print lies in ``slurm/`` of the study's folder. ``cluster`` is its kind as submitit calls it; ``local`` runs
+    processes of this machine by the same way. Raises ConfigError where submitit is not installed, or no SLURM is found.
     """
 
     def __init__(self, scheduler: str, folder: Path, *, cluster: str = "slurm") -> None:

@@ -45,21 +45,13 @@ _SLOPES = {"share": (2.0, 4.0), "log": (0.1, 2.0), "level": (0.2, 4.0)}
 
 @dataclasses.dataclass(frozen=True)
 class Solution:
-    """What a search came to.
-
-    Attributes
-    ----------
-    value, lower, upper
-        The value that is looked for and the ends of its 95% interval; None beyond the range.
-    n_values, n_sets
-        How many values were looked at, and data sets in all.
-    """
+    """What a search came to: the value and the ends of its 95% interval, each None beyond the range."""
 
     value: float | None
     lower: float | None
     upper: float | None
-    n_values: int
-    n_sets: int
+    n_values: int  # that were looked at
+    n_sets: int  # data sets in all
 
 
 def asked_for(

@@ -43,16 +43,9 @@ def reached(
 ) -> dict[Any, int]:
     """How many replicates there are to be in each cell, for `make_plan`.
 
-    Parameters
-    ----------
-    study, declared
-        The study, and the cells and jobs of its ``study.json``.
-    ended
-        The keys of the jobs that are done, or were given up.
-    rows
-        Of the finished jobs.
-    so_far
-        What this was before the last step, where it is known: what was not enough then need not be looked at again.
+    ``declared`` has the cells and jobs of ``study.json``, ``ended`` the keys of those jobs that are done or were given
+    up, ``rows`` are those of the finished ones. ``so_far`` is what this was before the last step, where it is known:
+    what was not enough then need not be looked at again.
     """
     covered = covered_by(study, declared, ended)
     found: dict[Any, int] = {}

@@ -24,28 +24,13 @@ MAX_ROWS = 500
 
 @dataclasses.dataclass(frozen=True)
 class Assignment:
-    """The assignment probabilities of an outcome on the rows that some component has drawn.
+    """The assignment probabilities of an outcome on the rows that some component has drawn."""
 
-    Attributes
-    ----------
-    responsibilities
-        ``(n, n_components)``, in the outcome's own order.
-    truth
-        Those of the Bayes rule under the truth, ``(n, n_true)``; None where there is no truth.
-    labels
-        The true components as integers from 0, ``(n,)``; None where unknown.
-    order
-        The outcome's component that takes each place of the truth, ``(n_components,)``; the identity where it is not
-        `aligned`.
-    aligned
-        Whether there were as many true components, so that an order could be chosen.
-    """
-
-    responsibilities: np.ndarray
-    truth: np.ndarray | None
-    labels: np.ndarray | None
-    order: np.ndarray
-    aligned: bool
+    responsibilities: np.ndarray  # (n, n_components), in the outcome's own order
+    truth: np.ndarray | None  # those of the Bayes rule under the truth, (n, n_true)
+    labels: np.ndarray | None  # the true components as integers from 0, (n,)
+    order: np.ndarray  # the outcome's component that takes each place of the truth; the identity where not `aligned`
+    aligned: bool  # whether there were as many true components, so that an order could be chosen
 
 
 def assignment_of(replicate: Replicate, outcome: Outcome) -> Assignment | None:

@@ -30,19 +30,9 @@ _ROWS, _CONTAMINATION, _HOLDOUT, _SPLIT, _BOOTSTRAP, _PARAMETERS = range(6)
 
 
 def make_replicate(spec: Mapping[str, Any], number: int) -> Replicate:
-    """The data of replicate ``number`` of a job, the same for every method, process and machine.
+    """The data of replicate ``number`` of a job, from 0, the same for every method, process and machine.
 
-    Parameters
-    ----------
-    spec
-        `Job.spec`, of which ``seed`` and ``data`` are read.
-    number
-        The replicate, from 0.
-
-    Raises
-    ------
-    DataError
-        Where the data cannot be read or drawn as declared: one line that says why.
+    Of the job's ``spec``, ``seed`` and ``data`` are read. Raises DataError where the data cannot be read or drawn.
     """
     data = spec["data"]
     if data.get("kind") == "simulate":
@@ -113,15 +103,9 @@ def contaminated(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows and labels, each row replaced with probability ``share`` by one that no component has drawn.
 
-    A larger share replaces the rows that a smaller one does, by the same rows, and further ones.
-
-    Parameters
-    ----------
-    values, labels
-        ``(n_samples, n_features)`` and ``(n_samples,)``; they are not changed.
-    contamination
-        ``share``, and ``kind``: ``uniform`` over the box of the rows, widened ``spread`` times about its centre, or
-        ``normal`` about their mean with ``spread`` times their standard deviations.
+    A larger share replaces the rows that a smaller one does, by the same rows, and further ones. They are ``uniform``
+    over the box of the rows, widened ``spread`` times about its centre, or ``normal`` about the mean of the rows with
+    ``spread`` times their standard deviations.
     """
     replaced = rng.random(len(values)) < contamination["share"]
     spread = contamination.get("spread", 2.0)

@@ -31,32 +31,15 @@ def posterior_file(number: int) -> str:
 def run_job(
     spec: Mapping[str, Any], folder: str | os.PathLike[str], *, deadline: float | None = None
 ) -> dict[str, Any]:
-    """Run a job and write its rows, and its posteriors where the method keeps them.
+    """Run a job (`spec`) and write its rows, and its posteriors where the method keeps them, into an existing folder.
 
-    Two runs of the same spec write equal rows but for the quantities in `emjax.experiments.work.measures.COST`.
+    Two runs of the same spec write equal rows but for the quantities in `emjax.experiments.work.measures.COST`. The
+    deadline, a value of ``time.monotonic``, is looked at between replicates.
 
-    Parameters
-    ----------
-    spec
-        A job's `spec`; see `emjax.experiments.plan.jobs.Job`.
-    folder
-        An existing folder; ``rows.parquet`` and ``posterior-<replicate>.nc`` are written into it.
-    deadline
-        A value of ``time.monotonic``; it is looked at between replicates.
-
-    Returns
-    -------
-    dict
-        Plain JSON values: ``n_rows``; ``statuses``, the number of replicates by status; ``failures``, the messages of
-        those that failed by replicate; ``data_sha256``, one fingerprint per replicate; ``compile_seconds`` and
-        ``run_seconds`` of the method on all replicates.
-
-    Raises
-    ------
-    TimeLimitReached
-        If the deadline passes; nothing that was written is then complete.
-    ConfigError, DataError
-        If the settings or the data are wrong for every replicate.
+    Returns plain JSON values: ``n_rows``; ``statuses``, the number of replicates by status; ``failures``, the messages
+    of those that failed by replicate; ``data_sha256``, one fingerprint per replicate; ``compile_seconds`` and
+    ``run_seconds`` of the method on all replicates. Raises TimeLimitReached, after which nothing that was written is
+    complete, and ConfigError or DataError where the settings or the data are wrong for every replicate.
     """
     folder = Path(folder)
     replicates = list(_replicates(spec, deadline))

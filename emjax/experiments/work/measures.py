@@ -29,26 +29,12 @@ COST = frozenset({"compile_seconds", "run_seconds"})
 
 
 def measure(replicate: Replicate, outcome: Outcome, level: float, own: Sequence[Mapping[str, Any]] = ()) -> list[Row]:
-    """All rows of one outcome; what cannot be measured has none.
+    """All rows (quantity, parameter, value) of one outcome; what cannot be measured has none, and no value is NaN.
 
-    Parameters
-    ----------
-    replicate
-        The data, and where they come from.
-    outcome
-        Of a method on these data; a failed one gives ``trusted`` and its cost.
-    level
-        The probability of the outcome's intervals.
-    own
-        The measures of the user's own, as they stand in a spec.
-
-    Returns
-    -------
-    list of (quantity, parameter, value)
-        Per parameter ``estimate``, ``error``, ``se``, ``covered``, ``width``, ``interval_score``, and of lower levels
-        ``covered_50`` and ``width_50``; then ranks,
-        densities, assignments, what the method says of itself, and the user's own. No value is NaN. ``log_score`` may
-        be -inf, where a row that was held out has density 0, and ``log_score_loss`` then is +inf.
+    Per parameter ``estimate``, ``error``, ``se``, ``covered``, ``width``, ``interval_score`` at the ``level``, and of
+    lower levels ``covered_50`` and ``width_50``; then ranks, densities, assignments, what the method says of itself,
+    and the user's ``own`` measures, as they stand in a spec. ``log_score`` may be -inf, where a row that was held out
+    has density 0, and ``log_score_loss`` then is +inf. A failed outcome gives ``trusted`` and its cost.
     """
     assignment = assignment_of(replicate, outcome)
     rows = _parameter_rows(replicate, outcome, assignment, level)

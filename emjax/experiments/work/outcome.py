@@ -52,96 +52,50 @@ class ParameterEstimate:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a method came to on one data set, in the data's units and with its components in any order.
+    """What a method came to on one data set, in the data's units and with its components in any order."""
 
-    Attributes
-    ----------
-    status, message
-        ``converged``, ``max_iter``, ... as the method says, or one of `NOT_RUN`; and why, in one line.
-    trusted
-        Whether the method itself says that its numbers may be used.
-    named
-        The estimate by name, each array leading with the components (`Mixture.named_parameters`); empty if it failed.
-    parameters
-        One `ParameterEstimate` per scalar parameter, named as everywhere (`emjax.naming.scalar_parameters`).
-    log_density
-        The predictive log density of rows ``(n, d) -> (n,)``; plug-in for point estimates; None if it failed.
-    responsibilities
-        Assignment probabilities of rows ``(n, d) -> (n, K)``, averaged over draws for posteriors; None if it failed.
-    numbers
-        Further quantities by name: those of `TOLD` that it knows, and of a method of the user's own any others.
-    compile_seconds, run_seconds
-        What it took; a batch's seconds are shared out evenly over its replicates.
-    verdict
-        What the comparison with EM said, None where none was asked for.
-    tree
-        The posterior as an ArviZ tree where it is to be kept, else None.
-    family
-        The name of the family of the components; empty where nothing is said.
-    discrete
-        Whether ``log_density`` is that of whole numbers, a probability.
-    levels
-        The names of the levels of each feature where features are of categories, else None.
-    moments
-        The components' means ``(K, d)`` and covariance matrices ``(K, d, d)``; None where nothing is said of them.
-    own_axes
-        Of a program's parameters, whose axes are no features: whether all components share one.
-    exchangeable
-        Whether the order of the components means nothing, so that one may be chosen.
-    draws
-        Of a posterior, by name, ``(n_draws, K, ...)``, in which ranks are taken; empty where there are none.
-    """
-
-    status: str
-    message: str = ""
-    trusted: bool = False
+    status: str  # ``converged``, ``max_iter``, ... as the method says, or one of `NOT_RUN`
+    message: str = ""  # why, in one line
+    trusted: bool = False  # whether the method itself says that its numbers may be used
+    # The estimate by name, each array leading with the components (`Mixture.named_parameters`); empty if it failed.
     named: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    parameters: tuple[ParameterEstimate, ...] = ()
+    parameters: tuple[ParameterEstimate, ...] = ()  # named as everywhere (`emjax.naming.scalar_parameters`)
+    # Of rows (n, d): the predictive log density (n,), plug-in for point estimates, and assignment probabilities (n, K),
+    # averaged over draws for posteriors; None if it failed.
     log_density: Callable[[np.ndarray], np.ndarray] | None = None
     responsibilities: Callable[[np.ndarray], np.ndarray] | None = None
-    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    compile_seconds: float = float("nan")
+    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)  # those of `TOLD`, or of a user's own method
+    compile_seconds: float = float("nan")  # a batch's seconds are shared out evenly over its replicates
     run_seconds: float = float("nan")
-    verdict: str | None = None
-    tree: Any = None
-    family: str = ""
-    discrete: bool = False
-    levels: Sequence[Sequence[str]] | None = None
-    moments: tuple[np.ndarray, np.ndarray] | None = None
-    own_axes: Mapping[str, bool] = dataclasses.field(default_factory=dict)
-    exchangeable: bool = True
+    verdict: str | None = None  # what the comparison with EM said, None where none was asked for
+    tree: Any = None  # the posterior as an ArviZ tree where it is to be kept
+    family: str = ""  # of the components; empty where nothing is said
+    discrete: bool = False  # whether ``log_density`` is that of whole numbers, a probability
+    levels: Sequence[Sequence[str]] | None = None  # of each feature, where features are of categories
+    moments: tuple[np.ndarray, np.ndarray] | None = None  # means (K, d) and covariances (K, d, d) of the components
+    own_axes: Mapping[str, bool] = dataclasses.field(
+        default_factory=dict
+    )  # of a program: is a parameter shared by all?
+    exchangeable: bool = True  # whether the order of the components means nothing, so that one may be chosen
+    # Of a posterior, by name, (n_draws, K, ...), in which ranks are taken.
     draws: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
-    """What the data of a replicate were drawn from, as far as it is known.
+    """What the data of a replicate were drawn from, as far as it is known."""
 
-    Attributes
-    ----------
-    named
-        The parameters by name, as `Outcome.named`.
-    log_density
-        The log density of rows ``(n, d) -> (n,)``, without the contamination; None where it is not known.
-    responsibilities
-        The assignment probabilities of the best possible rule, ``(n, d) -> (n, K)``; None where they are not known.
-    family
-        The only family whose parameters mean the same; empty where names say enough.
-    discrete
-        Whether ``log_density`` is that of whole numbers, a probability.
-    law
-        The mixture itself, where it is one of emjax's: then densities can be compared everywhere.
-    drawn
-        Whether the parameters are themselves drawn anew for every replicate, so that ranks among draws say something.
-    """
-
-    named: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    named: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # as `Outcome.named`
+    # Of rows (n, d): the log density (n,), without the contamination, and the assignment probabilities (n, K) of the
+    # best possible rule; None where they are not known.
     log_density: Callable[[np.ndarray], Any] | None = None
     responsibilities: Callable[[np.ndarray], Any] | None = None
-    family: str = ""
-    discrete: bool = False
-    law: MixtureLaw | None = None
-    drawn: bool = False
+    family: str = ""  # the only one whose parameters mean the same; empty where names say enough
+    discrete: bool = False  # whether ``log_density`` is that of whole numbers, a probability
+    law: MixtureLaw | None = None  # the mixture itself, if it is one of emjax's: densities can be compared everywhere
+    drawn: bool = (
+        False  # whether parameters are drawn anew for every replicate, so that ranks among draws say something
+    )
 
     @classmethod
     def of(cls, law: MixtureLaw, *, drawn: bool = False) -> Truth:
@@ -152,21 +106,9 @@ class Truth:
 
 @dataclasses.dataclass(frozen=True)
 class Replicate:
-    """The data of one replicate of a cell.
+    """The data of one replicate of a cell."""
 
-    Attributes
-    ----------
-    number
-        From 0.
-    data
-        What methods see; ``data.labels`` are the true components (-1 for contamination), None where unknown.
-    holdout
-        Rows that no method sees, None where none were set aside.
-    truth
-        Where the data come from, None for data from a source.
-    """
-
-    number: int
-    data: Dataset
-    holdout: Dataset | None = None
-    truth: Truth | None = None
+    number: int  # from 0
+    data: Dataset  # what methods see; its labels are the true components (-1: contamination), None where unknown
+    holdout: Dataset | None = None  # rows that no method sees
+    truth: Truth | None = None  # where the data come from, None for data from a source

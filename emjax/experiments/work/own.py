@@ -85,34 +85,17 @@ class _Returned(BaseModel):
 
 
 class Generated(_Returned):
-    """What a generator returns.
+    """What a generator returns."""
 
-    Attributes
-    ----------
-    rows
-        ``(n_samples, n_features)``.
-    holdout
-        Further rows, which no method sees.
-    labels
-        The true component of each row, from 0; -1 where none has drawn it.
-    parameters
-        The true parameters by name, each leading with the components.
-    log_density, responsibilities
-        Functions of rows ``(n, n_features)``: the true log density ``(n,)``, and the assignment probabilities
-        ``(n, n_components)`` of the best possible rule.
-    discrete
-        Whether rows are whole numbers, so that ``log_density`` is that of a probability.
-    feature_names
-        One name per feature.
-    """
-
-    rows: Rows
-    holdout: Rows | None = None
-    labels: Labels | None = None
-    parameters: dict[str, ByComponent] = Field(default_factory=dict)
+    rows: Rows  # (n_samples, n_features)
+    holdout: Rows | None = None  # further ones, which no method sees
+    labels: Labels | None = None  # the true component of each row, from 0; -1 where none has drawn it
+    parameters: dict[str, ByComponent] = Field(default_factory=dict)  # the true ones, each leading with the components
+    # Functions of rows (n, n_features): the true log density (n,), and the assignment probabilities (n, n_components)
+    # of the best possible rule.
     log_density: OfRows | None = None
     responsibilities: OfRows | None = None
-    discrete: bool = False
+    discrete: bool = False  # whether rows are whole numbers, so that ``log_density`` is that of a probability
     feature_names: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
@@ -129,45 +112,23 @@ class Generated(_Returned):
 
 
 class Estimated(_Returned):
-    """What a method returns: any of these.
-
-    Attributes
-    ----------
-    estimate
-        Parameters by name, each leading with the components: ``(K,)``, ``(K, d)`` or ``(K, d, d)``.
-    se
-        Their standard errors, of the same shapes.
-    intervals
-        Their intervals at the study's level: a pair (lower, upper) of the same shapes.
-    draws
-        Of parameters by name, ``(n_draws, K, ...)``, with the components of all draws in one order. Where there is no
-        estimate it is their mean, and the standard error and interval follow from them.
-    labels, responsibilities
-        The component of each row of the data, or its probabilities ``(n_samples, K)``; these may also be a function of
-        rows.
-    log_density
-        The predictive log density: a function of rows.
-    discrete
-        Whether that is one of whole numbers, a probability.
-    numbers
-        Whatever else there is to tell, by name.
-    status, message, trusted
-        How it ended (``converged``, ``skipped``, ...), why, and whether its numbers may be used; default: that it
-        converged.
-    """
+    """What a method returns: any of these. Parameters lead with the components: ``(K,)``, ``(K, d)``, ``(K, d, d)``."""
 
     estimate: dict[str, ByComponent] = Field(default_factory=dict)
     se: dict[str, ByComponent] = Field(default_factory=dict)
+    # At the study's level: a pair (lower, upper) of the same shapes.
     intervals: dict[str, tuple[ByComponent, ByComponent]] = Field(default_factory=dict)
+    # (n_draws, K, ...), with the components of all draws in one order. Where there is no estimate it is their mean, and
+    # the standard error and interval follow from them.
     draws: dict[str, Annotated[np.ndarray, BeforeValidator(_numbers)]] = Field(default_factory=dict)
-    labels: Labels | None = None
-    responsibilities: OfRows | Rows | None = None
-    log_density: OfRows | None = None
-    discrete: bool = False
-    numbers: Numbers = Field(default_factory=dict)
-    status: str = "converged"
+    labels: Labels | None = None  # the component of each row of the data
+    responsibilities: OfRows | Rows | None = None  # or its probabilities (n_samples, K), or a function of rows
+    log_density: OfRows | None = None  # the predictive one, a function of rows
+    discrete: bool = False  # whether that is one of whole numbers, a probability
+    numbers: Numbers = Field(default_factory=dict)  # whatever else there is to tell
+    status: str = "converged"  # how it ended, or ``skipped``
     message: str = ""
-    trusted: bool | None = None
+    trusted: bool | None = None  # whether its numbers may be used; default: whether it converged
 
 
 def _check_parameters(what: str, named: Mapping[str, np.ndarray], n_features: int) -> None:

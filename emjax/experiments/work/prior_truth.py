@@ -28,14 +28,9 @@ _ROWS = 1000
 
 
 def law_of_prior(data: Mapping[str, Any], rng: np.random.Generator) -> MixtureLaw:
-    """A law with parameters drawn from the prior of ``data["model"]``.
+    """A law with parameters drawn from the prior of ``data["model"]``; DataError where they cannot be drawn from.
 
     Of normal components it is the one that shares no code with what is measured against it.
-
-    Raises
-    ------
-    DataError
-        Where the prior puts a truth where it cannot be drawn from.
     """
     mixture, draw = _mixture(canonical(data["model"]), canonical(_scaling(data)))
     with computing():

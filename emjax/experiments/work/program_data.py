@@ -17,17 +17,9 @@ from emjax.wording import printable
 def dataset_of_program(section: Mapping[str, Any], seed: int) -> Dataset:
     """What ``data(seed)`` of a program's file returns, with the columns ``y``, or ``y[0]``, ``y[1]``, ...
 
-    Parameters
-    ----------
-    section
-        ``program``, the file, and the ``sha256`` of its content where that is to be what it was.
-    seed
-        What the function is called with.
-
-    Raises
-    ------
-    ConfigError
-        If the file has no such function, it fails, or returns anything but arrays of one entry per datum by name.
+    The ``section`` has the file, ``program``, and the ``sha256`` of its content where that is to be what it was. Raises
+    ConfigError if the file has no such function, it fails, or returns anything but arrays of one entry per datum by
+    name.
     """
     check_unchanged(section)
     file = section["program"]

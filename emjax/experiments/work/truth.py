@@ -20,12 +20,8 @@ LAW_KEYS = ("family", "weights", *SITES, "overlap", "misspecification")
 def law_of(data: Mapping[str, Any]) -> MixtureLaw:
     """The law of a data section of kind ``simulate``, with its means moved where an overlap is asked for.
 
-    Kept for the sections met last, since an overlap takes up to seconds to find.
-
-    Raises
-    ------
-    DataError
-        Where a covariance is none, or no distance gives the overlap.
+    Kept for the sections met last, since an overlap takes up to seconds to find. Raises DataError where a covariance is
+    none, or no distance gives the overlap.
     """
     return _law(canonical({key: data[key] for key in LAW_KEYS if data.get(key) is not None}))
 

@@ -93,10 +93,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
 def figure_path(path: str | os.PathLike[str]) -> Path:
     """The path of a figure, looked at before there is one.
 
-    Raises
-    ------
-    ConfigError
-        If its ending is none of ``.svg``, ``.pdf`` and ``.png``, or it cannot lie there.
+    Raises ConfigError if its ending is none of ``.svg``, ``.pdf`` and ``.png``, or it cannot lie there.
     """
     found = user_path(path)
     if found.suffix.lower() not in _DATES:

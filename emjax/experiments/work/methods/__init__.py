@@ -32,28 +32,11 @@ _FILES = {
 def iterate_method(
     spec: Mapping[str, Any], replicates: Sequence[Replicate], *, deadline: float | None = None
 ) -> Iterator[Outcome]:
-    """Run the method of a job; one outcome after the other, so that a posterior is dropped before the next is drawn.
+    """Run the method of a job on replicates, all of one shape, and yield the outcome of each in their order.
 
-    Parameters
-    ----------
-    spec
-        A job's `spec`; see `emjax.experiments.plan.jobs.Job`.
-    replicates
-        The data sets, all of one shape.
-    deadline
-        A value of ``time.monotonic`` from which on no further replicate is begun; by default there is none.
-
-    Yields
-    ------
-    Outcome
-        Of each replicate, in their order. What fails on one replicate is an outcome with the status ``failed``.
-
-    Raises
-    ------
-    ConfigError
-        If the settings are wrong for every replicate.
-    TimeLimitReached
-        If the deadline passes.
+    One after the other, so that a posterior is dropped before the next is drawn. What fails on one replicate is an
+    outcome with the status ``failed``; what is wrong for every replicate raises ConfigError. From the ``deadline`` on,
+    a value of ``time.monotonic``, no further one is begun: TimeLimitReached.
     """
     kind = spec["method"]["kind"]
     if kind not in _FILES:

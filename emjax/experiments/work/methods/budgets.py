@@ -28,12 +28,8 @@ _PROBES = 5
 
 
 def evaluations_of(method: Mapping[str, Any]) -> float | None:
-    """The budget of a method, None where there is none.
-
-    Raises
-    ------
-    ConfigError
-        If the method is ``auto``, which goes on until its draws suffice.
+    """The budget of a method, None where there is none; ConfigError for ``auto``, which goes on until its draws
+    suffice.
     """
     value = (method.get("budget") or {}).get("evaluations")
     if value is not None and method["kind"] == DEFAULT_SAMPLER:
@@ -46,12 +42,8 @@ def em_iterations(method: Mapping[str, Any]) -> int:
     """The most iterations of each start of EM under the method's budget of evaluations.
 
     A start of plain EM needs two E-steps more than it makes iterations. An accelerated iteration takes at most two
-    E-steps, the second where the first was refused, and some more confirm the end.
-
-    Raises
-    ------
-    ConfigError
-        If not even one iteration of each start fits.
+    E-steps, the second where the first was refused, and some more confirm the end. Raises ConfigError if not even one
+    iteration of each start fits.
     """
     evaluations = evaluations_of(method)
     if evaluations is None:
@@ -62,13 +54,7 @@ def em_iterations(method: Mapping[str, Any]) -> int:
 
 
 def sklearn_iterations(method: Mapping[str, Any]) -> int:
-    """The most iterations of each start of scikit-learn; its last E-step is one more, k-means is not counted.
-
-    Raises
-    ------
-    ConfigError
-        If not even one iteration of each start fits.
-    """
+    """The same of scikit-learn; its last E-step is one more, k-means is not counted."""
     evaluations = evaluations_of(method)
     return int(method["max_iter"]) if evaluations is None else _iterations(method, evaluations, 1, 1)
 
@@ -90,21 +76,9 @@ def draws_by_evaluations(
 ) -> tuple[int, int]:
     """Warm-up and draws of each chain, such that all chains stay within the budget of evaluations.
 
-    Parameters
-    ----------
-    method
-        The method with its budget.
-    chains, warmup
-        The settings in force; a warm-up that the user has left open may be shortened to half of the budget.
-    per_iteration
-        Density evaluations of one iteration of one chain; those of the warm-up are counted as many.
-    warmups
-        How often the sampler warms up.
-
-    Raises
-    ------
-    ConfigError
-        If fewer than `FEWEST_DRAWS` draws fit.
+    An iteration of one chain takes ``per_iteration`` density evaluations, in each of the ``warmups`` too. A warm-up
+    that the user has left open may be shortened to half of the budget. Raises ConfigError if fewer than `FEWEST_DRAWS`
+    draws fit.
     """
     evaluations = evaluations_of(method)
     assert evaluations is not None

@@ -103,10 +103,7 @@ def sample_arguments(method: Mapping[str, Any]) -> dict[str, Any]:
 def declared_mixture(spec: Mapping[str, Any], *, with_prior: bool) -> Any:
     """The mixture that a job's model section declares; a prior is not yet scaled by data. Of a program that.
 
-    Raises
-    ------
-    ConfigError
-        If the method needs a prior and the model has none.
+    Raises ConfigError if the method needs a prior and the model has none.
     """
     if with_prior and spec["model"].get("prior") == "none":
         raise ConfigError(f"methods.{label(spec)} needs a prior, and model.prior is 'none': use 'default' or a table")
