@@ -1,10 +1,11 @@
 """What a command says, and where: results on stdout, progress and warnings on stderr, errors always."""
 
+import functools
 import os
 import re
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.segment import Segment
 from rich.text import Text
 
+from emjax.experiments.execution import runtime
 from emjax.experiments.execution.listener import Bars, Listener
 from emjax.jsonable import to_json
 from emjax.wording import printable
@@ -145,6 +147,19 @@ class Console(Listener):
         )
         with progress:
             yield TerminalBars(progress)
+
+    @contextmanager
+    def bar(self, stage: str) -> Iterator[Callable[..., None]]:
+        """Show one bar; yields what is called with how many are done, of how many, and what else there is to say."""
+        with self.bars() as bars:
+            yield functools.partial(bars.update, stage)
+
+    def start_jax(self, *, cache: bool) -> None:
+        """Set up JAX before anything is computed, and say what is wrong with its cache."""
+        runtime.one_line_warnings(show=not self.quiet)
+        problem = runtime.configure(cache=cache)
+        if problem is not None:
+            self.warn(problem)
 
 
 def unbroken(line: str, style: str = "") -> Text:

@@ -5,6 +5,7 @@ rounding at least, and 3 where they are not; 2 where a folder or an option is wr
 """
 
 import dataclasses
+import functools
 import sys
 import traceback
 from pathlib import Path
@@ -147,12 +148,9 @@ def rerun(
     if not intention.jobs:
         runtime.one_line_warnings(show=True)
         runtime.configure(cache=not no_cache)
-    with console.bars() as bars:
-
-        def on_job(done: int, total: int) -> None:
-            bars.update("jobs", done, total, "computed anew")
-
-        repetition = repeat(opened, jobs=job or (), sample=sample, cache=not no_cache, on_job=on_job)
+    with console.bar("jobs") as tell:
+        say = functools.partial(tell, detail="computed anew")
+        repetition = repeat(opened, jobs=job or (), sample=sample, cache=not no_cache, on_job=say)
     console.show(*terminal_study.repetition_view(repetition))
     console.document({"same": repetition.same, "run": str(run), **dataclasses.asdict(repetition)})
     return EXIT_OK if repetition.same else EXIT_DIFFERENT

@@ -151,12 +151,7 @@ def run_config(
 
 def execute(study: Any, console: Console, *, overwrite: bool, cache: bool) -> int:
     """Run a study that is a single run, and say what came of it; return the exit code."""
-    from emjax.experiments.execution import runtime
-
-    runtime.one_line_warnings(show=not console.quiet)
-    problem = runtime.configure(cache=cache)
-    if problem is not None:
-        console.warn(problem)
+    console.start_jax(cache=cache)
     from emjax.cli.terminal_study import single_view
     from emjax.experiments.execution import single as runner
 

@@ -84,7 +84,10 @@ def select(
 
     one_of("--prior", prior, ("none", "default"))
     console = Console(quiet=quiet or csv, json=json, progress=progress)
-    drawn = None if figure is None else _figure_path(figure)
+    if figure is not None:
+        from emjax.report.drawing.picture import figure_path
+
+        figure = figure_path(figure)  # looked at before anything is fitted
     options = {
         "n_components": numbers_of(components),
         "covariance": covariance if covariance == "all" else _names(covariance),
@@ -100,7 +103,7 @@ def select(
     told = _told(console, found, further, csv=csv)
     choice = _asked_of_posteriors(console, found, seed) if bayes else None
     told |= {} if choice is None else _document_of(choice)
-    told |= {} if drawn is None else {"figures": _drawn(console, found, choice, drawn)}
+    told |= {} if figure is None else {"figures": _drawn(console, found, choice, figure)}
     console.document(told)
     if found.interrupted:
         return EXIT_INTERRUPTED
@@ -128,14 +131,9 @@ def _further(console: Console, found: "Selection", folds: int | None, bootstrap:
         "picks": (bootstrap, bootstrap_picks, "n_replicates"),
     }
     made: dict[str, Any] = {}
-    with console.bars() as bars:
-        for name, (number, make, called) in wanted.items():
-            if number is not None:
-                label = name.replace("_", " ")
-
-                def tell(done: int, total: int, label: str = label) -> None:
-                    bars.update(label, done, total)
-
+    for name, (number, make, called) in wanted.items():
+        if number is not None:
+            with console.bar(name.replace("_", " ")) as tell:
                 made[name] = make(found, on_progress=tell, **{called: number})
     return made
 
@@ -143,27 +141,13 @@ def _further(console: Console, found: "Selection", folds: int | None, bootstrap:
 def _swept(console: Console, data: str, read: dict[str, Any], options: dict[str, Any], *, cache: bool) -> "Selection":
     """The sweep, with a bar."""
     from emjax.datasets import load
-    from emjax.experiments.execution import runtime
     from emjax.selection.select import select as sweep
 
-    runtime.one_line_warnings(show=not console.quiet)
-    problem = runtime.configure(cache=cache)
-    if problem is not None:
-        console.warn(problem)
+    console.start_jax(cache=cache)
     x = load(data, **read)
-    with console.bars() as bars:
-
-        def tell(done: int, total: int, best: str) -> None:
-            bars.update("models", done, total, f"best so far: {best}" if best else "")
-
-        return sweep(x, on_progress=tell, **options)
-
-
-def _figure_path(figure: Path) -> Path:
-    """Where the figure goes, looked at before anything is fitted."""
-    from emjax.report.drawing.picture import figure_path
-
-    return figure_path(figure)
+    with console.bar("models") as tell:
+        say = lambda done, total, best: tell(done, total, f"best so far: {best}" if best else "")  # noqa: E731
+        return sweep(x, on_progress=say, **options)
 
 
 def _drawn(console: Console, found: "Selection", choice: "Choice | None", path: Path) -> list[str]:
@@ -187,11 +171,7 @@ def _asked_of_posteriors(console: Console, found: "Selection", seed: int) -> "Ch
 
     if found.interrupted or not found.ranked():
         return None
-    with console.bars() as bars:
-
-        def tell(done: int, total: int, what: str) -> None:
-            bars.update("posteriors", done, total, what)
-
+    with console.bar("posteriors") as tell:
         choice = choose(found, key=seed, on_progress=tell)
     for table in (choice.tabulated(), choice.by_number()):
         console.show("", *terminal_table(table, "all with --json"))

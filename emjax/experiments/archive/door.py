@@ -8,9 +8,7 @@ is one `ConfigError` of one line that names the file, so the code behind the doo
 import errno
 import json
 import math
-import re
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from emjax.errors import ConfigError
+from emjax.experiments.config import positions
 from emjax.files import NotRegularError, read_regular, regular_size
 from emjax.wording import printable
 
@@ -32,10 +31,6 @@ DEEPEST = 64
 
 LARGEST = 2**63
 """Whole numbers are smaller than this: they fit 64 bits and turn into floats."""
-
-
-_LONG_KEY = re.compile(rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{DEEPEST}}}""")
-"""A dotted key of so many parts. `tomllib` takes the square of their number to read it."""
 
 
 class DamagedError(ConfigError):
@@ -78,26 +73,25 @@ def read_json(path: Path, content: bytes | None = None) -> Any:
     ``content`` is that of the file where it has been read already.
     """
     content = read_bytes(path) if content is None else content
-    try:
-        return _plain(json.loads(content, parse_constant=_refuse_constant), path)
-    except RecursionError:
-        raise damaged(path, "nested too deeply") from None
-    except ValueError as error:  # DamagedError is one
-        raise error if isinstance(error, DamagedError) else damaged(path, error) from None
+    return _parsed(path, lambda: json.loads(content, parse_constant=_refuse_constant))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The tree of a TOML file, bounded as in `read_json`. Raises MissingError and DamagedError."""
     content = read_bytes(path, MOST_BYTES_TOML)
+    found: dict[str, Any] = _parsed(path, lambda: positions.read_toml(content.decode("utf-8").replace("\r\n", "\n")))
+    return found
+
+
+def _parsed(path: Path, parse: Callable[[], Any]) -> Any:
     try:
-        text = content.decode("utf-8").replace("\r\n", "\n")
-        if _LONG_KEY.search(text):
-            raise damaged(path, "nested too deeply")
-        return _plain(tomllib.loads(text), path)
+        return _plain(parse(), path)
     except RecursionError:
         raise damaged(path, "nested too deeply") from None
+    except DamagedError:
+        raise
     except ValueError as error:
-        raise error if isinstance(error, DamagedError) else damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
 def checked(value: Any, shape: type[BaseModel], path: Path) -> Any:

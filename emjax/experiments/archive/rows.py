@@ -26,7 +26,7 @@ def job_schema() -> Any:
     import pyarrow
 
     types = {"replicate": pyarrow.int32(), "value": pyarrow.float64()}
-    return pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in COLUMNS])
+    return pyarrow.schema([pyarrow.field(name, types.get(name, pyarrow.string()), nullable=False) for name in COLUMNS])
 
 
 def in_order(declaration: Mapping[str, Any], entries: Mapping[str, Entry]) -> list[str]:

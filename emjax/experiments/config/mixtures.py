@@ -13,7 +13,6 @@ from emjax.errors import ConfigError
 from emjax.experiments.config.model import AnyModel, FileModel, LawTable, PriorTable
 from emjax.experiments.config.programs import ProgramModel, program_of, resolved_program
 from emjax.experiments.config.python_files import absolute, build_from_file, content_of
-from emjax.wording import printable
 
 if TYPE_CHECKING:
     from emjax.families import laws
@@ -61,10 +60,7 @@ def mixture_of(model: Mapping[str, Any], *, with_prior: bool) -> Any:
         # Studies of before a structure was always written out leave it to the family.
         options = {"covariance": model["covariance"]} if model.get("covariance") else {}
         return Mixture(FAMILIES[model["family"]](**options), model["n_components"], "default" if with_prior else None)
-    expected = model.get("sha256")
-    if expected is not None and content_of(model["file"])[1] != expected:
-        raise ConfigError(f"{printable(model['file'])}: has changed since the study was planned; run the study again")
-    built = build_from_file(model["file"], model.get("arguments") or {})
+    built = build_from_file(model["file"], model.get("arguments") or {}, model.get("sha256"))
     prior = ("default" if built.prior is None else built.prior) if with_prior else None
     return dataclasses.replace(built, prior=prior)
 
@@ -126,11 +122,14 @@ def check_prior(model: Mapping[str, Any], n_features: int) -> None:
 
 def mixture_for(model: Mapping[str, Any], x: Any, *, with_prior: bool) -> Mixture:
     """`mixture_of` with the prior that `prior_of` gives for some data; a program as it is declared for them."""
-    mixture = mixture_of(model, with_prior=with_prior)
-    if "program" in model:
-        declared: Mixture = mixture.declared(x)
-        return declared
-    return dataclasses.replace(mixture, prior=prior_of(model, mixture, x)) if with_prior else mixture
+    mixture: Mixture = mixture_of(model, with_prior=with_prior)
+    return declared_for(model, mixture, x) if with_prior or "program" in model else mixture
+
+
+def declared_for(model: Mapping[str, Any], mixture: Any, x: Any) -> Mixture:
+    """What `mixture_of` gave, with its prior, for some data: with that of `prior_of`, or as a program has it."""
+    found: Mixture = mixture.declared(x) if "program" in model else mixture
+    return found if "program" in model else dataclasses.replace(found, prior=prior_of(model, mixture, x))
 
 
 def _changed(law: Any, table: PriorTable) -> Any:

@@ -89,10 +89,9 @@ def program_of(model: Mapping[str, Any], *, with_prior: bool) -> Any:
     """
     from emjax.probabilistic.program import program
 
-    check_unchanged(model)
     prior = "program" if with_prior and model.get("prior") != "none" else None
     return program(
-        _function(model["program"], MODEL),
+        _function(model["program"], MODEL, model.get("sha256")),
         latent=model.get("latent"),
         plate=model.get("plate"),
         component_axis=model.get("component_axis"),
@@ -101,17 +100,13 @@ def program_of(model: Mapping[str, Any], *, with_prior: bool) -> Any:
     )
 
 
-def data_of_program(file: str, seed: int) -> Any:
-    """What the function `DATA` of a program's file returns. Raises ConfigError where it has none, or that fails."""
-    return called(_function(file, DATA), absolute(file), seed=seed)
+def data_of_program(section: Mapping[str, Any], seed: int) -> Any:
+    """What the function `DATA` of a program's file returns.
 
-
-def check_unchanged(section: Mapping[str, Any]) -> None:
-    """Refuse a program whose file is not what it was when the section was resolved."""
-    if section.get("sha256") not in (None, content_of(section["program"], "program")[1]):
-        raise ConfigError(
-            f"{printable(section['program'])}: has changed since the study was planned; run the study again"
-        )
+    Raises ConfigError where it has none, that fails, or the file is not what it was when the section was resolved.
+    """
+    file = section["program"]
+    return called(_function(file, DATA, section.get("sha256")), absolute(file), seed=seed)
 
 
 _REMEDIES = {
@@ -120,5 +115,5 @@ _REMEDIES = {
 }
 
 
-def _function(file: str, name: str) -> Any:
-    return function_in(file, "program", name, _REMEDIES[name])
+def _function(file: str, name: str, sha256: str | None = None) -> Any:
+    return function_in(file, "program", name, _REMEDIES[name], sha256)

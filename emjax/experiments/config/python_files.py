@@ -38,23 +38,22 @@ _MOST_BYTES = 2**20
 """The largest file that is run."""
 
 
-def build_from_file(file: str, arguments: Mapping[str, Any]) -> Mixture:
+def build_from_file(file: str, arguments: Mapping[str, Any], expected: str | None = None) -> Mixture:
     """The mixture that ``build(**arguments)`` of a Python file returns.
 
     The file is run once for each content; ``build`` once for each content and arguments.
 
-    Raises ConfigError, with the file and the line, where it cannot be read, cannot be run, has no ``build``, or where
-    that returns no `emjax.Mixture`.
+    Raises ConfigError, with the file and the line, where it cannot be read, is not of the ``expected`` hash, cannot be
+    run, has no ``build``, or where that returns no `emjax.Mixture`.
     """
-    content, sha256 = content_of(file)
-    return _build(absolute(file), sha256, content, canonical(arguments))
+    build = function_in(file, "model", "build", "define one that returns an emjax.Mixture", expected)
+    return _built(build, absolute(file), canonical(arguments))
 
 
 @functools.lru_cache(maxsize=256)
-def _build(file: str, sha256: str, content: bytes, arguments: str) -> Mixture:
+def _built(build: Callable[..., Any], file: str, arguments: str) -> Mixture:
     from emjax.mixture import Mixture
 
-    build = _function(file, sha256, content, "build", "define one that returns an emjax.Mixture")
     built = called(build, file, **json.loads(arguments))
     if not isinstance(built, Mixture):
         raise ConfigError(f"{printable(file)}: build() returned a {type(built).__name__}, not an emjax.Mixture")
@@ -104,11 +103,8 @@ def function_of(section: Mapping[str, Any], what: str) -> tuple[Callable[..., An
             raise ConfigError(f"{what} {printable(name)!r} cannot be loaded: {_reason(error)}") from None
         code = getattr(function, "__code__", None)
         return function, printable(name) if code is None else code.co_filename
-    content, sha256 = content_of(section["file"], what)
-    if sha256 != section.get("sha256", sha256):
-        raise ConfigError(f"{printable(section['file'])}: has changed since the study was planned; run it again")
-    file = absolute(section["file"])
-    return _function(file, sha256, content, section["function"], _NAME_ANOTHER), file
+    found = function_in(section["file"], what, section["function"], _NAME_ANOTHER, section.get("sha256"))
+    return found, absolute(section["file"])
 
 
 def _entry_point(name: str, what: str) -> Any:
@@ -143,13 +139,20 @@ def _check_names(file: str, content: bytes, function: str) -> None:
         raise ConfigError(f"{_lacks(file, function)}; {_NAME_ANOTHER}{others}")
 
 
-def function_in(file: str, what: str, name: str, remedy: str) -> Callable[..., Any]:
+def function_in(file: str, what: str, name: str, remedy: str, expected: str | None = None) -> Callable[..., Any]:
     """A function of a Python file, which is run, once for each content.
 
-    Raises ConfigError where it cannot be read or run, or, with the ``remedy``, has no such function.
+    Raises ConfigError where it cannot be read or run, its content is not of the ``expected`` hash, or, with the
+    ``remedy``, where it has no such function.
     """
     content, sha256 = content_of(file, what)
-    return _function(absolute(file), sha256, content, name, remedy)
+    if expected not in (None, sha256):
+        raise ConfigError(f"{printable(file)}: has changed since the study was planned; run the study again")
+    path = absolute(file)
+    found: Callable[..., Any] | None = getattr(_module(path, sha256, content), name, None)
+    if not callable(found):
+        raise ConfigError(f"{_lacks(path, name)}; {remedy}")
+    return found
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:
@@ -165,14 +168,6 @@ _NAME_ANOTHER = "define it, or name another with function"
 
 def _lacks(file: str, function: str) -> str:
     return f"{printable(file)}: has no function {printable(function)}()"
-
-
-def _function(file: str, sha256: str, content: bytes, name: str, remedy: str) -> Callable[..., Any]:
-    function = getattr(_module(file, sha256, content), name, None)
-    if not callable(function):
-        raise ConfigError(f"{_lacks(file, name)}; {remedy}")
-    found: Callable[..., Any] = function
-    return found
 
 
 def called(function: Callable[..., Any], file: str, /, *given: Any, **arguments: Any) -> Any:

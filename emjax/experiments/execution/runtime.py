@@ -30,22 +30,19 @@ def configure(*, cache: bool = True) -> str | None:
     if devices:
         n_devices = int(devices) if devices.isdecimal() and len(devices) <= 9 else devices
         jax.config.update("jax_num_cpu_devices", whole("workers", n_devices, shown=CPU_DEVICES_VARIABLE))
+    return configure_ahead(cache=cache)
+
+
+def configure_ahead(*, cache: bool = True) -> str | None:
+    """Turn the cache on in a process that may import JAX later or never: without JAX, by environment variables.
+
+    A cache folder that cannot be written is done without, for the reason that is returned.
+    """
     if not (cache and cache_wanted()):
         return None
     folder = cache_folder()
     problem = use_folder(folder)
-    if problem is None:
-        return None
-    return f"no compilation cache in {folder}: {problem}; set {CACHE_FOLDER_VARIABLE} to another folder"
-
-
-def configure_ahead(*, cache: bool = True) -> None:
-    """Turn the cache on in a process that may import JAX later or never: without JAX, by environment variables.
-
-    A cache folder that cannot be written is done without.
-    """
-    if cache and cache_wanted():
-        use_folder(cache_folder())
+    return problem and f"no compilation cache in {folder}: {problem}; set {CACHE_FOLDER_VARIABLE} to another folder"
 
 
 def one_line_warnings(*, show: bool) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from emjax.datasets.dataset import Dataset
 from emjax.errors import ConfigError
-from emjax.experiments.config.programs import DATA, check_unchanged, data_of_program
+from emjax.experiments.config.programs import DATA, data_of_program
 from emjax.wording import printable
 
 
@@ -21,10 +21,10 @@ def dataset_of_program(section: Mapping[str, Any], seed: int) -> Dataset:
     ConfigError if the file has no such function, it fails, or returns anything but arrays of one entry per datum by
     name.
     """
-    check_unchanged(section)
     file = section["program"]
-    arrays = _checked(file, data_of_program(file, seed))
-    names = [name if not index else f"{name}[{', '.join(map(str, index))}]" for name, index in _places(arrays)]
+    arrays = _checked(file, data_of_program(section, seed))
+    places = [(name, index) for name, array in arrays.items() for index in np.ndindex(array.shape[1:])]
+    names = [name if not index else f"{name}[{', '.join(map(str, index))}]" for name, index in places]
     columns = [array.reshape(len(array), -1) for array in arrays.values()]
     return Dataset(
         values=np.ascontiguousarray(np.concatenate(columns, axis=1)),
@@ -52,7 +52,3 @@ def _checked(file: str, given: Any) -> dict[str, np.ndarray]:
         found = ", ".join(f"{printable(name)} {length}" for name, length in lengths.items())
         raise ConfigError(f"{place} returned arrays of several lengths ({found}); a datum is an entry of each")
     return arrays
-
-
-def _places(arrays: Mapping[str, np.ndarray]) -> list[tuple[str, tuple[int, ...]]]:
-    return [(name, index) for name, array in arrays.items() for index in np.ndindex(array.shape[1:])]

@@ -117,17 +117,14 @@ def with_prior_of(spec: Mapping[str, Any], mixture: Any, data: Any) -> Mixture:
 
     Where the truth is drawn from a prior it is one and the same on all data, which do not scale it.
     """
-    from emjax.experiments.config.mixtures import prior_of
+    from emjax.experiments.config.mixtures import declared_for
 
-    if "program" in spec["model"]:
-        declared: Mixture = mixture.declared(data)
-        return declared
     if spec["data"].get("kind") != "prior":
-        return dataclasses.replace(mixture, prior=prior_of(spec["model"], mixture, data))
+        return declared_for(spec["model"], mixture, data)
     from emjax.experiments.work.prior_truth import scaled_by
 
     scale = scaled_by(spec["data"])
-    fixed = dataclasses.replace(mixture, prior=prior_of(spec["model"], mixture, scale))
+    fixed = declared_for(spec["model"], mixture, scale)
     return dataclasses.replace(fixed, prior=fixed.resolved_prior(scale))
 
 
