@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -14,11 +14,10 @@ from rich.text import Text
 from emjax.catalogue import OF_COMPARISONS, USABLE, in_words
 from emjax.cli.tables import terminal_table, typed
 from emjax.report import tables
+from emjax.report.alerts import Alert, alerts, ended, identified, intervals_count, is_spurious
 from emjax.table import Column, Table
+from emjax.verdict import Verdict
 from emjax.wording import MISSING, count, percent, printable, seconds
-
-if TYPE_CHECKING:
-    from emjax.report.alerts import Alert
 
 VERDICT_STYLES = {
     "em_sufficient": "bold green",
@@ -77,8 +76,6 @@ _ROLES = {
 
 def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
     """Return what ``compare`` prints: what cannot be trusted, verdict, reasons, parameters, cost, the report."""
-    from emjax.report.alerts import alerts, identified, intervals_count
-
     diagnostics, verdict = document["diagnostics"], document["verdict"]
     em = diagnostics.get("em") or {}
     found = alerts(diagnostics, verdict)
@@ -103,15 +100,11 @@ def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str
 
 
 def _sentence(verdict: str, em: Mapping[str, Any]) -> str:
-    from emjax.verdict import Verdict
-
     return (em.get("judgement") or {}).get("sentence") or Verdict(verdict).sentence
 
 
 def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
     """Return what ``fit`` prints: how EM ended, the likelihood, estimates with intervals, the optima."""
-    from emjax.report.alerts import ended, is_spurious
-
     words, good = ended(
         document["status"], document["n_iter"], as_asked=document["exact_iterations"],
         spurious=is_spurious(document["optima"]),
@@ -153,8 +146,6 @@ def _plain(value: float | None, decimals: int) -> str:
 
 def posterior_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
     """Return what ``sample`` prints: whether the chains may be trusted, then means and intervals."""
-    from emjax.report.alerts import alerts
-
     good, alignment = document["status"] in USABLE, document["alignment"]
     # Labels of draws that are no posterior are nobody's concern.
     found = alerts({"alignment": alignment}) if good else []
@@ -236,12 +227,12 @@ def _mark(optimum: Mapping[str, Any]) -> str:
     return words + (", spurious" if optimum["spurious"] and status != "degenerate" else "")
 
 
-def _leads(found: Sequence["Alert"]) -> list[RenderableType]:
+def _leads(found: Sequence[Alert]) -> list[RenderableType]:
     """One sentence for each thing that must be known before the verdict is read."""
     return [Text.assemble((f"{alert.title}:", "bold red"), f" {typed(alert.text)}") for alert in found]
 
 
-def _left_out(found: Sequence["Alert"]) -> list[str]:
+def _left_out(found: Sequence[Alert]) -> list[str]:
     return [LEFT_OUT[alert.about] for alert in found if alert.about in ("posterior", "labels")]
 
 

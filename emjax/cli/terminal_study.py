@@ -7,12 +7,15 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from emjax.cli.tables import MAX_ROWS, terminal_table
+from emjax.cli.terminal import comparison_view, fit_view, posterior_view, subject
+from emjax.experiments.archive.door import is_file
+from emjax.experiments.archive.listing import local_time
+from emjax.experiments.archive.single import PAGE, SingleRun
 from emjax.table import Cell, Column, Table
 from emjax.wording import count, elided, number, printable
 
 if TYPE_CHECKING:
     from emjax.experiments.archive.differences import Difference, NumberComparison
-    from emjax.experiments.archive.single import SingleRun
     from emjax.experiments.execution.one_result import OneResult
     from emjax.experiments.execution.rerun import Intention, Repetition
     from emjax.experiments.results import StudyResult
@@ -23,8 +26,6 @@ _REST = "see --json"
 
 def runs_table(entries: Sequence[Mapping[str, Any]], folder: str) -> list[RenderableType]:
     """Return what ``ls`` prints: one line per study and single run."""
-    from emjax.experiments.archive.listing import local_time
-
     if not entries:
         return [Text(f"No study and no single run in {printable(folder)}; make one with: emjax run CONFIG.toml")]
     rows = [
@@ -74,12 +75,8 @@ def study_view(result: "StudyResult", width: int = 80) -> list[RenderableType]:
     return lines
 
 
-def single_view(run: "SingleRun") -> list[RenderableType]:
+def single_view(run: SingleRun) -> list[RenderableType]:
     """Return what a single run comes to, for the command that has made it and for ``show``."""
-    from emjax.cli.terminal import comparison_view, fit_view, posterior_view, subject
-    from emjax.experiments.archive.door import is_file
-    from emjax.experiments.archive.single import PAGE
-
     data = run.environment["data"]
     about = subject(run.data_name, (data["n_samples"], data["n_features"]), run.model, data)
     view = {"fit": fit_view, "sample": posterior_view, "compare": comparison_view}[run.task]
@@ -87,7 +84,7 @@ def single_view(run: "SingleRun") -> list[RenderableType]:
     return view(run.document, about, [str(page if is_file(page) else run.folder)])
 
 
-def where_made(run: "SingleRun") -> RenderableType:
+def where_made(run: SingleRun) -> RenderableType:
     """Return when and with what a single run was made."""
     return Text(f"\n{_made(run.environment)}; seed {run.config.get('seed', '?')}", style="dim")
 
@@ -194,8 +191,6 @@ def _failures(failures: Mapping[str, Mapping[str, Any]]) -> list[RenderableType]
 
 def _made(provenance: Mapping[str, Any]) -> str:
     """When and with what something was made."""
-    from emjax.experiments.archive.listing import local_time
-
     versions, machine = provenance.get("versions", {}), provenance.get("machine", {})
     return printable(
         f"Begun {local_time(provenance.get('started'))} with emjax {versions.get('emjax') or '?'}, "

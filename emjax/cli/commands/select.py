@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emjax.bounds import one_of
 from emjax.catalogue import DEFAULT_FAMILY
 from emjax.cli.console import Console, unbroken
 from emjax.cli.exits import EXIT_INTERRUPTED, EXIT_NOT_CONVERGED, EXIT_OK
@@ -79,7 +80,6 @@ def select(
     no_cache: NoCache = False,
 ) -> int:
     """Fit every number of components, structure and family, and rank them. Writes no folder."""
-    from emjax.bounds import one_of
     from emjax.datasets.columns import split_columns
 
     one_of("--prior", prior, ("none", "default"))
@@ -102,7 +102,7 @@ def select(
     further = _further(console, found, folds, bootstrap)
     told = _told(console, found, further, csv=csv)
     choice = _asked_of_posteriors(console, found, seed) if bayes else None
-    told |= {} if choice is None else _document_of(choice)
+    told |= _document_of(choice)
     told |= {} if figure is None else {"figures": _drawn(console, found, choice, figure)}
     console.document(told)
     if found.interrupted:
@@ -178,8 +178,10 @@ def _asked_of_posteriors(console: Console, found: "Selection", seed: int) -> "Ch
     return choice
 
 
-def _document_of(choice: "Choice") -> dict[str, Any]:
+def _document_of(choice: "Choice | None") -> dict[str, Any]:
     """What JSON has of a choice."""
+    if choice is None:
+        return {}
     votes = [
         {"who": vote.who, "side": vote.side, "n_components": vote.n_components, "sure": vote.sure, "note": vote.note}
         for vote in choice.votes

@@ -11,11 +11,15 @@ from rich.table import Table
 
 from emjax.cli.console import Console, print_error, unbroken
 from emjax.cli.exits import EXIT_NOT_CONVERGED, EXIT_OK, Explained
+from emjax.cli.terminal_study import study_view
+from emjax.experiments.archive.folder import Archive
 from emjax.experiments.config.schema import Study
 from emjax.experiments.execution.interrupts import StudyInterrupted
 from emjax.experiments.execution.listener import Bars
 from emjax.experiments.execution.progress import StudyProgress, in_words, said
 from emjax.experiments.execution.run import run_study, shard_of
+from emjax.experiments.execution.runtime import one_line_warnings
+from emjax.experiments.plan.grid import make_plan
 from emjax.wording import count, printable
 
 MOST_LINES = 20
@@ -30,9 +34,6 @@ MOST_BARS = 6
 
 def run(study: Study, target: Path, *, shard: str | None, console: Console, **options: Any) -> int:
     """Run a study in a folder and say what came of it; return the exit code. The options are those of `run_study`."""
-    from emjax.cli.terminal_study import study_view
-    from emjax.experiments.execution.runtime import one_line_warnings
-
     one_line_warnings(show=not console.quiet)
     heard: deque[StudyProgress] = deque(maxlen=1)
 
@@ -75,9 +76,6 @@ def run(study: Study, target: Path, *, shard: str | None, console: Console, **op
 
 def show_plan(study: Study, target: Path, shard: str | None, console: Console) -> int:
     """Say what a run would do, and write nothing; return the exit code."""
-    from emjax.experiments.archive.folder import Archive
-    from emjax.experiments.plan.grid import make_plan
-
     archive = Archive(target)
     plan = make_plan(study, archive.known_jobs())
     jobs = shard_of(plan.jobs, shard)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,18 +34,12 @@ def write_assignments(folder: RunFolder, fit: Any) -> tuple[str, str]:
         shares = fit.predict_proba()
     except DataError as error:
         return "", f"assignments are not written: {error}"
-    component = np.argmax(shares, axis=1)
+    columns = {"row": np.arange(n_samples), "component": np.argmax(shares, axis=1)}
+    columns |= {f"probability[{k}]": shares[:, k] for k in range(n_components)}
     if n_samples > MOST_ROWS_AS_TEXT:
-        columns = {"row": np.arange(n_samples), "component": component}
-        folder.write(PARQUET, columns | {_name(k): shares[:, k] for k in range(n_components)})
+        folder.write(PARQUET, columns)
         return PARQUET, ""
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["row", "component", *map(_name, range(n_components))])
-    lines.writerows([row, k, *values] for row, (k, values) in enumerate(zip(component, shares.tolist(), strict=True)))
-    folder.write(CSV, text.getvalue())
+    import pandas
+
+    folder.write(CSV, pandas.DataFrame(columns).to_csv(index=False, lineterminator="\n"))
     return CSV, ""
-
-
-def _name(component: int) -> str:
-    return f"probability[{component}]"

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from emjax.errors import ConfigError
 from emjax.shown import Shown
 from emjax.wording import printable
@@ -110,8 +112,6 @@ def comparable_rows(rows: "pandas.DataFrame") -> "pandas.DataFrame":
 
 def compare_numbers(first: "pandas.DataFrame", second: "pandas.DataFrame") -> NumberComparison:
     """Compare two tables of numbers with the columns of `Run.numbers`; of what is named alike the first counts."""
-    import numpy as np
-
     names = [name for name in first.columns if name not in ("value", "word")]
     # Two of a name in both tables would be compared crosswise.
     first, second = first.drop_duplicates(names), second.drop_duplicates(names)

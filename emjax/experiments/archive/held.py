@@ -15,9 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
+from emjax.environment import fingerprint_of
 from emjax.errors import ConfigError, DataError, DataWarning, EmjaxError
 from emjax.experiments.archive.door import DamagedError, damaged, is_file, newer_note, read_bytes, read_json
+from emjax.experiments.config.data import Data, ProgramData, SimulatedData, SourceData
+from emjax.experiments.config.programs import program_of
+from emjax.experiments.config.python_files import content_of
+from emjax.experiments.work.loading import load_data
 from emjax.wording import printable
 
 if TYPE_CHECKING:
@@ -38,12 +44,6 @@ def read_data(declared: Any, environment: Mapping[str, Any], config: Path) -> Da
 
     Raises DataError where they are gone, or not those of the run any more.
     """
-    from pydantic import TypeAdapter, ValidationError
-
-    from emjax.environment import fingerprint_of
-    from emjax.experiments.config.data import Data, ProgramData, SimulatedData, SourceData
-    from emjax.experiments.work.loading import load_data
-
     try:
         data = TypeAdapter(Data).validate_python(declared)
     except ValidationError:
@@ -98,8 +98,6 @@ def given_program(given: Any, folder: Path, declared: Mapping[str, Any], model: 
         )
     if not (given is True or isinstance(given, str | os.PathLike)):
         return given
-    from emjax.experiments.config.programs import program_of
-    from emjax.experiments.config.python_files import content_of
 
     file = str(named if given is True else given)
     if content_of(file, "program")[1] != model.get("sha256"):

@@ -18,6 +18,7 @@ from emjax.catalogue import (
 )
 from emjax.experiments.config.fields import Arguments, Misplaced, Positive, PythonFile, Section, Text, bounded, tagged
 from emjax.experiments.config.programs import ComponentAxis, ProgramModel
+from emjax.experiments.config.python_files import build_from_file
 from emjax.nearest import nearest, suggestion
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -188,8 +189,6 @@ class FileModel(Section):
     @property
     def built(self) -> Any:
         """The `emjax.Mixture` that the file builds; raises `ConfigError` where it does not."""
-        from emjax.experiments.config.python_files import build_from_file
-
         return build_from_file(self.file, self.arguments)
 
     @property

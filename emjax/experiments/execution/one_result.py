@@ -7,13 +7,21 @@ import operator
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import pandas
+
 from emjax.errors import ConfigError
+from emjax.experiments.archive.differences import comparable_rows, compare_numbers
+from emjax.experiments.execution.rerun import record_of
+from emjax.experiments.plan.grid import make_plan
+from emjax.experiments.plan.jobs import data_seed, method_seed
+from emjax.experiments.work.data import make_replicate
+from emjax.experiments.work.measures import measure
+from emjax.experiments.work.methods import iterate_method
+from emjax.experiments.work.methods.shared import failed, failures_raised
 from emjax.shown import Shown
 from emjax.wording import printable
 
 if TYPE_CHECKING:
-    import pandas
-
     from emjax.experiments.results import StudyResult
 
 
@@ -40,14 +48,6 @@ def repeat_one(result: StudyResult, *, cell: str | None = None, replicate: int, 
     left out where there is one. Raises ConfigError where the study has no such result, or its data or files are gone or
     have changed.
     """
-    import pandas
-
-    from emjax.experiments.plan.jobs import data_seed, method_seed
-    from emjax.experiments.work.data import make_replicate
-    from emjax.experiments.work.measures import measure
-    from emjax.experiments.work.methods import iterate_method
-    from emjax.experiments.work.methods.shared import failed, failures_raised
-
     replicate = operator.index(replicate)  # one out of a data frame is no int of Python's
     key, label = _cell_key(result, cell), _method_label(result, method)
     job = next(
@@ -112,9 +112,6 @@ def _method_label(result: StudyResult, wanted: str | None) -> str:
 
 def _spec(result: StudyResult, key: str) -> Mapping[str, Any]:
     """The spec of a job: as its record has it, done or failed, else planned again."""
-    from emjax.experiments.execution.rerun import record_of
-    from emjax.experiments.plan.grid import make_plan
-
     if key in result.finished:
         return dict(record_of(result.archive, key)["spec"])
     if key in result.failures:
@@ -123,8 +120,6 @@ def _spec(result: StudyResult, key: str) -> Mapping[str, Any]:
 
 
 def _is_stored(result: StudyResult, fresh: pandas.DataFrame) -> bool | None:
-    from emjax.experiments.archive.differences import comparable_rows, compare_numbers
-
     places = ["cell", "method", "replicate"]
     stored = result.rows.merge(fresh[places].drop_duplicates(), on=places)
     if stored.empty:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from emjax.errors import ConfigError
 from emjax.experiments.archive.differences import (
     NumberComparison,
@@ -19,14 +21,21 @@ from emjax.experiments.archive.differences import (
     job_versions,
 )
 from emjax.experiments.archive.door import is_file
+from emjax.experiments.archive.folder import Archive
+from emjax.experiments.archive.rows import in_order, read_job_rows
 from emjax.experiments.archive.single import CONFIG, SingleRun, open_single_run
+from emjax.experiments.config.overrides import Declared
+from emjax.experiments.config.parts import declared_part, python_files_of
+from emjax.experiments.config.paths import is_path
+from emjax.experiments.config.refusals import refusal
+from emjax.experiments.config.schema import Study
+from emjax.experiments.execution.worker import do_job
+from emjax.experiments.plan.cells import checked_study
 from emjax.files import user_path
 from emjax.shown import Shown
 from emjax.wording import printable
 
 if TYPE_CHECKING:
-    from emjax.experiments.archive.folder import Archive
-    from emjax.experiments.config.schema import Study
     from emjax.experiments.results import StudyResult
 
 
@@ -59,9 +68,6 @@ class Repetition(Shown):
 
 def intend(run: "SingleRun | StudyResult", *, jobs: Sequence[str] = (), sample: int | None = None) -> Intention:
     """What `repeat` would do with the same arguments. Raises ConfigError where it would refuse."""
-    from emjax.experiments.config.parts import python_files_of
-    from emjax.experiments.config.paths import is_path
-
     if isinstance(run, SingleRun) and (sample is not None or jobs):
         raise ConfigError("--sample and --job are for studies, and this is a single run: leave them out")
     if run.newer is not None:
@@ -130,10 +136,6 @@ def _repeat_single(run: SingleRun, target: Path) -> Repetition:
 def _repeat_jobs(
     result: "StudyResult", keys: tuple[str, ...], folder: str, cache: bool, on_job: Callable[[int, int], None]
 ) -> Repetition:
-    from emjax.experiments.archive.folder import Archive
-    from emjax.experiments.archive.rows import read_job_rows
-    from emjax.experiments.execution.worker import do_job
-
     records, again = {key: record_of(result.archive, key) for key in keys}, Archive(folder)
     errors: dict[str, str] = {}
     for done, (key, record) in enumerate(records.items()):
@@ -160,14 +162,11 @@ def _repeat_jobs(
     )
 
 
-def _single_study(run: SingleRun) -> "Study":
-    from emjax.experiments.config.overrides import Declared
-    from emjax.experiments.plan.cells import checked_study
-
+def _single_study(run: SingleRun) -> Study:
     return checked_study(Declared(dict(run.settings), str(run.folder / CONFIG)))
 
 
-def record_of(archive: "Archive", key: str) -> Mapping[str, Any]:
+def record_of(archive: Archive, key: str) -> Mapping[str, Any]:
     """The record of a finished job. Raises ConfigError where it is gone."""
     record = archive.record(key)
     if record is None:  # it was there a moment ago
@@ -175,14 +174,8 @@ def record_of(archive: "Archive", key: str) -> Mapping[str, Any]:
     return record
 
 
-def _study_of(spec: Mapping[str, Any], folder: Path) -> "Study":
+def _study_of(spec: Mapping[str, Any], folder: Path) -> Study:
     """The study of one job alone, for the checks that a config passes through."""
-    from pydantic import ValidationError
-
-    from emjax.experiments.config.parts import declared_part
-    from emjax.experiments.config.refusals import refusal
-    from emjax.experiments.config.schema import Study
-
     model = spec["model"]
     if "file" in model:  # the spec has what was built too
         model = {name: model[name] for name in ("file", "arguments", "prior") if name in model}
@@ -205,8 +198,6 @@ def _study_of(spec: Mapping[str, Any], folder: Path) -> "Study":
 
 
 def _chosen(result: "StudyResult", wanted: Sequence[str], sample: int | None) -> list[str]:
-    from emjax.experiments.archive.rows import in_order
-
     finished = in_order(result.declaration, result.archive.entries(result.finished))
     if not finished:
         raise ConfigError(f"{printable(result.folder)}: no job is finished, so there is nothing to repeat")

@@ -7,25 +7,27 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from emjax.bounds import whole
 from emjax.errors import ConfigError
 from emjax.experiments.archive.folder import Archive
+from emjax.experiments.config.reading import read_study
 from emjax.experiments.config.schema import Study
+from emjax.experiments.execution.cluster import DaskExecutor, check_scheduler
 from emjax.experiments.execution.interrupts import StopWish, StudyInterrupted, stop_signals
 from emjax.experiments.execution.listener import Listener
+from emjax.experiments.execution.local import LocalExecutor
 from emjax.experiments.execution.progress import StudyProgress, Tracker, said
 from emjax.experiments.execution.slurm import SlurmExecutor, is_slurm
 from emjax.experiments.execution.supervise import Executor, Supervisor
+from emjax.experiments.plan.grid import make_plan
 from emjax.experiments.plan.jobs import Job
+from emjax.experiments.results import StudyResult, open_study
 from emjax.files import user_path
 from emjax.progress import both, progress_line
 from emjax.threads import usable_cores
 from emjax.wording import printable
-
-if TYPE_CHECKING:
-    from emjax.experiments.results import StudyResult
 
 MOST_NAMED = 5
 """Damaged jobs that are named; the rest is counted."""
@@ -42,7 +44,7 @@ def run_study(
     progress: bool = False,
     listener: Listener | None = None,
     on_progress: Callable[[StudyProgress], None] | None = None,
-) -> "StudyResult":
+) -> StudyResult:
     """Run a study, or go on with one: jobs whose results are in its folder are not done again.
 
     A job that fails is tried again (``execution.retries``) and then written down with its error; the others go on.
@@ -85,9 +87,6 @@ def run_study(
     StudyInterrupted
         After Ctrl-C, SIGTERM or SIGHUP (a KeyboardInterrupt); what was done stays.
     """
-    from emjax.experiments.config.reading import read_study
-    from emjax.experiments.results import open_study
-
     config = None if isinstance(study, Study) else Path(study)
     study = study if isinstance(study, Study) else read_study(study)
     target = folder_of(study, folder, config)
@@ -160,8 +159,6 @@ def check_workers(workers: int | None, scheduler: str | None) -> int | None:
     if workers is not None:
         whole("workers", workers, shown="--workers")
     if scheduler is not None:
-        from emjax.experiments.execution.cluster import check_scheduler
-
         if not is_slurm(scheduler):
             check_scheduler(scheduler)
         if workers is not None and scheduler != "local":
@@ -200,8 +197,6 @@ def _run(
     listener: Listener, wish: StopWish,
 ) -> None:  # fmt: skip
     """Do all that is not finished, step by step where the study decides as it goes. Raises StudyInterrupted."""
-    from emjax.experiments.plan.grid import make_plan
-
     decides = study.solve is not None or bool(study.sweep.until)
     further = _reached(study, archive) if decides else None
     executor, first, so_far = None, True, None
@@ -257,13 +252,9 @@ def _do(
 
 def _workers(scheduler: str | None, n_workers: int | None, folder: Path, n_jobs: int, *, cache: bool) -> Executor:
     """The executor, for so many jobs; 0 where nobody knows how many there will be."""
-    from emjax.experiments.execution.local import LocalExecutor
-
     n_workers = n_workers or usable_cores()
     if scheduler is not None and is_slurm(scheduler):
         return SlurmExecutor(scheduler, folder)
     if scheduler is not None:
-        from emjax.experiments.execution.cluster import DaskExecutor
-
         return DaskExecutor(scheduler, n_workers)
     return LocalExecutor(min(n_workers, n_jobs or n_workers), cache=cache)

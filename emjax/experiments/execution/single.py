@@ -5,11 +5,16 @@ import shlex
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import jax
 
 from emjax import clock
 from emjax.catalogue import DEFAULT_INTERVALS, OF_COMPARISONS, SAMPLERS
+from emjax.clock import unwatched
 from emjax.datasets.readers import STANDARD_INPUT
+from emjax.em.fit import Progress
+from emjax.em.fit import fit as fit_by_em
 from emjax.environment import describe_run
 from emjax.errors import ConfigError, EmjaxError
 from emjax.experiments.archive.assignments import write_assignments
@@ -26,6 +31,7 @@ from emjax.experiments.archive.single import (
 from emjax.experiments.archive.store import RunFolder, run_folder
 from emjax.experiments.config.data import ProgramData
 from emjax.experiments.config.methods import SamplerMethod
+from emjax.experiments.config.mixtures import mixture_for, mixture_of, resolved_model
 from emjax.experiments.config.programs import ProgramModel
 from emjax.experiments.config.schema import Study, Task, comparable, resolved, single_task
 from emjax.experiments.execution.listener import Bars, ChainBars, Listener
@@ -35,9 +41,7 @@ from emjax.files import sha256_of
 from emjax.jsonable import digest
 from emjax.plain import UnknownTypeError
 from emjax.samples import Samples, as_samples
-
-if TYPE_CHECKING:
-    from emjax.em.fit import Progress
+from emjax.uncertainty.information import left_out
 
 _STAGES = {"fit": "EM", "posterior": "sampling"}
 """What is kept of a run that is ended early, in the order of its stages."""
@@ -134,7 +138,6 @@ class _Run:
     def _keep(self, folder: RunFolder) -> None:
         """Write what is done, for whoever looks, and for a run that goes on from it."""
         from emjax.bayes.tree import save_tree
-        from emjax.uncertainty.information import left_out
 
         fit, posterior, level = self.done["fit"], self.done["posterior"], self.study.level
         if posterior is None:
@@ -238,20 +241,14 @@ class _Run:
 
     @property
     def _program(self) -> Any:
-        from emjax.experiments.config.mixtures import mixture_of
-
         is_program = isinstance(self.study.model, ProgramModel)
         return mixture_of(self._resolved, with_prior=True) if is_program else None
 
     @functools.cached_property
     def _resolved(self) -> dict[str, Any]:
-        from emjax.experiments.config.mixtures import resolved_model
-
         return resolved_model(self.study.model)
 
     def _intervals(self, fit: Any) -> Any:
-        from emjax.uncertainty.information import left_out
-
         level, method = self.study.level, self.em.intervals
         if method == "none":
             return left_out(fit, level)
@@ -285,13 +282,11 @@ class _Run:
                 compile_ahead(self._mixture(with_prior=True), self.samples)
 
     def _em(self, bars: Bars) -> Any:
-        from emjax.em.fit import fit as fit_by_em
-
         em = self.em
         mixture = self._mixture(with_prior=em.kind == "map")
         stage = "EM" if em.kind == "em" else "EM (MAP)"
 
-        def on_progress(progress: "Progress") -> None:
+        def on_progress(progress: Progress) -> None:
             if em.log_every and progress.n_iter % em.log_every == 0:
                 self.listener.log(parameter_line(mixture, progress))
             detail = f"{progress.n_running} of {progress.n_init} starts running"
@@ -330,8 +325,6 @@ class _Run:
         return posterior
 
     def _samples(self) -> Samples:
-        from emjax.experiments.config.mixtures import mixture_for, mixture_of
-
         if isinstance(self.study.model, ProgramModel):
             # Its columns are the program's arguments, in their order.
             with_prior = self.study.model.prior != "none"
@@ -344,20 +337,15 @@ class _Run:
         return as_samples(self.dataset, n_components=n_components, missing=True, levels=levels)
 
     def _mixture(self, *, with_prior: bool) -> Any:
-        from emjax.experiments.config.mixtures import mixture_for
-
         data = self.dataset if isinstance(self.study.model, ProgramModel) else self.samples
         return mixture_for(self._resolved, data, with_prior=with_prior)
 
     def _key(self, stage: int) -> Any:
         """A random key per stage, so that the draws do not depend on how EM used its own."""
-        import jax
-
         return jax.random.fold_in(jax.random.key(self.study.seed), stage)
 
     def _build_ahead(self) -> None:
         """Build what comes after the sampler while it works: XLA compiles on one core, most machines have another."""
-        from emjax.clock import unwatched
         from emjax.comparison import build_ahead
 
         # Compiled beside the sampler, but no part of its cost.

@@ -10,21 +10,33 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from markupsafe import Markup
+
 from emjax.atomic import UNTOUCHED, write_atomically
 from emjax.atomic import sweep as sweep_folder
 from emjax.errors import ConfigError
+from emjax.experiments.archive.folder import Archive
+from emjax.experiments.pages.cell_page import cell_content
+from emjax.experiments.pages.curves import curve_pictures
+from emjax.experiments.pages.frontier import frontier_picture
+from emjax.experiments.pages.verdict_bars import verdict_picture
+from emjax.experiments.summary.findings import CLAIM, Findings, find
+from emjax.experiments.summary.tables import main_table, summary_frame, verdict_tables
+from emjax.experiments.summary.verdicts import DEFINITION, CellVerdicts, cell_verdicts
+from emjax.experiments.summary.view import StudyView
+from emjax.experiments.summary.words import settings_text, value_text
 from emjax.files import user_path
+from emjax.report.files import write_files
+from emjax.report.page import render
+from emjax.table import Cell, Column, Table
+from emjax.table import for_spreadsheets as safe
 from emjax.wording import count, elided, printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from emjax.experiments.archive.single import SingleRun
-    from emjax.experiments.summary.findings import Findings
-    from emjax.experiments.summary.verdicts import CellVerdicts
-    from emjax.experiments.summary.view import StudyView
     from emjax.report.drawing.picture import Picture
-    from emjax.table import Table
 
 PAGE = "report.html"
 FOLDERS = ("cells", "tables", "figures")
@@ -64,9 +76,6 @@ def write_study_report(
     OSError
         If a folder cannot be made.
     """
-    from emjax.experiments.archive.folder import Archive
-    from emjax.experiments.summary.view import StudyView
-
     place = user_path(folder if target is None else target)
     return write_pages(StudyView(Archive(Path(folder))), place, figures=figures).page
 
@@ -82,22 +91,12 @@ class Written(NamedTuple):
 
 def study_pictures(view: StudyView, records: Sequence[CellVerdicts] | None = None) -> list[Picture]:
     """All figures of a study, in the order of its page; they are drawn when they are looked at."""
-    from emjax.experiments.pages.curves import curve_pictures
-    from emjax.experiments.pages.frontier import frontier_picture
-    from emjax.experiments.pages.verdict_bars import verdict_picture
-    from emjax.experiments.summary.verdicts import cell_verdicts
-
     records = cell_verdicts(view) if records is None else records
     return [*curve_pictures(view), *filter(None, (frontier_picture(view), verdict_picture(view, records)))]
 
 
 def write_pages(view: StudyView, target: Path, *, figures: bool = True) -> Written:
     """Write everything for a study into a folder."""
-    from emjax.experiments.pages.cell_page import cell_content
-    from emjax.experiments.summary.findings import find
-    from emjax.experiments.summary.tables import main_table, summary_frame, verdict_tables
-    from emjax.experiments.summary.verdicts import cell_verdicts
-
     prepare(target)
     records = cell_verdicts(view)
     found = find(view, records)
@@ -123,8 +122,6 @@ def write_pages(view: StudyView, target: Path, *, figures: bool = True) -> Writt
 
 def write_single(run: SingleRun, target: Path) -> list[Path]:
     """Write the figures and tables of a single run into a folder; raises as `SingleRun.fit` does, and ConfigError."""
-    from emjax.report.files import write_files
-
     prepare(target)
     return write_files(run.comparison or run.posterior or run.fit, target)
 
@@ -146,10 +143,6 @@ def link_from(page: Path, other: Path) -> str:
 
 def write_page(path: Path, template: str, *, script: str = "", **content: Any) -> Path:
     """Write a page from one of the templates here, in the style of all reports, with a script of ours or none."""
-    from markupsafe import Markup
-
-    from emjax.report.page import render
-
     text = (resources.files(_PACKAGE) / script).read_text(encoding="utf-8") if script else ""
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     ours = {"script": Markup(text), "script_source": Markup(f"'sha256-{digest}'")}  # our own files, no data in them
@@ -176,8 +169,6 @@ def _write(path: Path, text: str) -> Path:
 
 def for_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
     """A frame with an apostrophe before each text, heads too, that a spreadsheet would take for a formula."""
-    from emjax.table import for_spreadsheets as safe
-
     texts = table.select_dtypes(exclude="number").astype(object)
     return table.assign(**texts.map(lambda value: safe(value) if isinstance(value, str) else value)).rename(
         columns=safe
@@ -185,11 +176,6 @@ def for_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _content(view: StudyView, found: Findings, pictures: Sequence[Picture]) -> dict[str, Any]:
-    from emjax.experiments.summary.findings import CLAIM
-    from emjax.experiments.summary.tables import main_table
-    from emjax.experiments.summary.verdicts import DEFINITION
-    from emjax.experiments.summary.words import value_text
-
     names = {picture.name: picture for picture in pictures}
     single = {name: names.pop(name, None) for name in ("frontier", "verdicts")}
     swept = ", ".join(elided(axis.label, 40) for axis in view.axes)
@@ -225,8 +211,6 @@ def _content(view: StudyView, found: Findings, pictures: Sequence[Picture]) -> d
 
 def _declared(view: StudyView) -> list[tuple[str, str]]:
     """What all cells share, as far as it is not swept."""
-    from emjax.experiments.summary.words import settings_text
-
     swept = {axis.key for axis in view.axes}
     rows = [("Seed", f"{view.study.seed}")]
     rows += [("Level of all intervals", f"{view.study.level:.0%}")] if "level" not in swept else []
@@ -257,8 +241,6 @@ def _done(view: StudyView, cell: str) -> str:
 
 
 def _failures(view: StudyView) -> Table:
-    from emjax.table import Cell, Column, Table
-
     rows = []
     for key, failure in list(view.failures.items())[:_MOST_FAILURES]:
         job, error = view.jobs[key], elided(str(failure.get("error", "")), 300)
@@ -272,8 +254,6 @@ def _failures(view: StudyView) -> Table:
 
 
 def _warnings(view: StudyView) -> Table:
-    from emjax.table import Column, Table
-
     heard = view.warnings.head(_MOST_FAILURES).itertuples(index=False)
     rows = [[method, elided(text, 300), f"{times:,}"] for method, text, times in heard]
     return Table([Column("method", "word"), Column("warning", "name"), Column("times")], rows)

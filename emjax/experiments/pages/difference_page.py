@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emjax.experiments.pages.build import PAGE, link_from, write_page
+from emjax.experiments.summary.changes import difference_tables, moved_table, said_of
+from emjax.experiments.summary.view import StudyView
 
 if TYPE_CHECKING:
     from emjax.experiments.archive.differences import Difference
@@ -22,9 +24,6 @@ def write_difference(
 
     Of two studies it has their measures side by side. An existing file at ``path`` is replaced, no link is followed.
     """
-    from emjax.experiments.summary.changes import difference_tables, moved_table, said_of
-    from emjax.experiments.summary.view import StudyView
-
     names = ("A", "B")
     sentence, mark, known = said_of(difference.numbers, names)
     tables = difference_tables(difference, names)

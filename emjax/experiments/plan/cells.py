@@ -13,6 +13,7 @@ from emjax.catalogue import FROM_PRIOR
 from emjax.errors import EmjaxError
 from emjax.experiments.config.fields import Misplaced
 from emjax.experiments.config.methods import EmMethod
+from emjax.experiments.config.mixtures import mixture_of, resolved_model
 from emjax.experiments.config.model import MODEL, FileModel, model_kind
 from emjax.experiments.config.overrides import Declared, locate, put
 from emjax.experiments.config.positions import Location
@@ -189,7 +190,6 @@ def _sources(key: str, values: tuple[Any, ...], tree: Mapping[str, Any]) -> list
 def _takes(tree: Mapping[str, Any], name: str) -> bool:
     """Whether the model of a tree takes a bundled data set; a model that is wrong is refused elsewhere."""
     from emjax.datasets import load
-    from emjax.experiments.config.mixtures import mixture_of, resolved_model
 
     model = tree.get("model")
     try:

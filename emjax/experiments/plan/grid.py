@@ -8,8 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from emjax.catalogue import SAMPLERS, has_peer
+from emjax.catalogue import SAMPLERS
 from emjax.datasets.readers import STANDARD_INPUT
+from emjax.environment import fingerprint_of
 from emjax.errors import ConfigError, DataError, EmjaxError
 from emjax.experiments.config.data import PriorData, ProgramData, SourceData
 from emjax.experiments.config.fields import one_line
@@ -22,6 +23,9 @@ from emjax.experiments.config.schema import Study
 from emjax.experiments.plan import cells as sweep_cells
 from emjax.experiments.plan.cells import cell_study, points, said
 from emjax.experiments.plan.jobs import FORMAT, Cell, Job, Plan, job_key, located_nowhere
+from emjax.experiments.work.loading import load_data
+from emjax.experiments.work.methods.budgets import em_iterations, sklearn_iterations
+from emjax.experiments.work.methods.peers import check_family
 from emjax.files import user_path
 from emjax.jsonable import digest
 
@@ -222,9 +226,6 @@ class _Sections:
     @functools.cache  # noqa: B019  (lives as long as one plan is made)
     def _content(self, declared: SourceData) -> tuple[str, int]:
         """The hash of the content of a data source, and its number of features."""
-        from emjax.environment import fingerprint_of
-        from emjax.experiments.work.loading import load_data
-
         try:
             dataset = load_data(declared)
             return fingerprint_of(dataset), int(dataset.shape[1])
@@ -236,16 +237,10 @@ class _Sections:
 
 def _check_method(method: Mapping[str, Any], model: Mapping[str, Any], data: Mapping[str, Any]) -> None:
     """Refuse what would fail on every data set."""
-    from emjax.experiments.work.methods.budgets import em_iterations, sklearn_iterations
-
     if method["kind"] in ("em", "map"):
         em_iterations(method)
     elif method["kind"] == "sklearn":
-        if not has_peer(model["family"]):
-            raise ConfigError(
-                f"methods.{method['name']}: scikit-learn has normal components only, and the model's family is "
-                f"{model['family']!r}; leave this method out"
-            )
+        check_family(method["name"], model["family"])
         for role in ("weights", "labels"):
             if data["kind"] == "source" and data.get(role) is not None:
                 raise ConfigError(

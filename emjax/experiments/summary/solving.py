@@ -29,7 +29,9 @@ from emjax.experiments.summary.estimates import answers, outcomes, per_replicate
 from emjax.experiments.summary.measures import ALL, EM_ENOUGH, MEASURE, measures_of
 from emjax.experiments.summary.stepwise import covered_by
 from emjax.experiments.summary.view import StudyView
+from emjax.experiments.summary.words import value_text
 from emjax.verdict import EM_IS_ENOUGH
+from emjax.wording import count
 
 _TAIL = 0.025
 _ASKED = (0.5, 0.2, 0.8)
@@ -207,9 +209,6 @@ def solution_of(view: StudyView) -> Solution | None:
 
 def solution_sentence(view: StudyView, found: Solution) -> str:
     """The answer of a study that solves, with its interval."""
-    from emjax.experiments.summary.words import value_text
-    from emjax.wording import count
-
     solve = view.study.solve
     assert solve is not None
     limit = f"at least {solve.at_least:g}" if solve.at_least is not None else f"at most {solve.at_most:g}"

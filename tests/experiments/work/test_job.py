@@ -10,6 +10,7 @@ from job_specs import DATA, job_spec
 
 from emjax.environment import fingerprint
 from emjax.errors import DataError
+from emjax.experiments.archive.rows import job_schema
 from emjax.experiments.work import job
 from emjax.experiments.work.data import make_replicate
 from emjax.experiments.work.job import TimeLimitReached, run_job
@@ -29,7 +30,7 @@ def test_rows_are_what_was_measured(tmp_path):
     spec = job_spec("sklearn", name="peer", stop=3)
     summary = run_job(spec, tmp_path)
     table = pq.read_table(tmp_path / job.ROWS_FILE)
-    assert table.schema.equals(job.row_schema())
+    assert table.schema.equals(job_schema())
     rows = without_cost(table.to_pylist())
     replicates = [make_replicate(spec, number) for number in range(3)]
     expected = [

@@ -24,19 +24,19 @@ def outcomes(
     spec: Mapping[str, Any], replicates: Sequence[Replicate], *, deadline: float | None = None
 ) -> Iterator[Outcome]:
     """The outcome of scikit-learn's estimator on each replicate."""
-    _check(spec)
+    if importlib.util.find_spec("sklearn") is None:
+        raise ConfigError(f"methods.{label(spec)} needs scikit-learn: pip install scikit-learn")
+    check_family(label(spec), spec["model"]["family"])
     max_iter = sklearn_iterations(spec["method"])
     yield from one_by_one(replicates, deadline, lambda replicate: _run(spec, replicate, max_iter))
 
 
-def _check(spec: Mapping[str, Any]) -> None:
-    if importlib.util.find_spec("sklearn") is None:
-        raise ConfigError(f"methods.{label(spec)} needs scikit-learn: pip install scikit-learn")
-    family = spec["model"]["family"]
+def check_family(method: str, family: str) -> None:
+    """Refuse a method for components that scikit-learn does not have, by ConfigError."""
     if not has_peer(family):
         raise ConfigError(
-            f"methods.{label(spec)}: scikit-learn has normal components only, and the model's family is {family!r}; "
-            "leave this method out"
+            f"methods.{method}: scikit-learn has normal components only, and the model's family is {family!r}; leave "
+            "this method out"
         )
 
 

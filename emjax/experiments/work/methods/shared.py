@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emjax.errors import ConfigError, EmjaxError
+from emjax.experiments.config.mixtures import declared_for, mixture_of
 from emjax.experiments.plan.jobs import method_seed
 from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate
 from emjax.naming import scalar_parameters
@@ -107,7 +108,6 @@ def declared_mixture(spec: Mapping[str, Any], *, with_prior: bool) -> Any:
     """
     if with_prior and spec["model"].get("prior") == "none":
         raise ConfigError(f"methods.{label(spec)} needs a prior, and model.prior is 'none': use 'default' or a table")
-    from emjax.experiments.config.mixtures import mixture_of
 
     return mixture_of(spec["model"], with_prior=with_prior)
 
@@ -117,8 +117,6 @@ def with_prior_of(spec: Mapping[str, Any], mixture: Any, data: Any) -> Mixture:
 
     Where the truth is drawn from a prior it is one and the same on all data, which do not scale it.
     """
-    from emjax.experiments.config.mixtures import declared_for
-
     if spec["data"].get("kind") != "prior":
         return declared_for(spec["model"], mixture, data)
     from emjax.experiments.work.prior_truth import scaled_by
