@@ -12,6 +12,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from emjax.catalogue import OF_COMPARISONS, USABLE, in_words
+from emjax.cli.console import unbroken
 from emjax.cli.tables import terminal_table, typed
 from emjax.report import tables
 from emjax.report.alerts import Alert, alerts, ended, identified, intervals_count, is_spurious
@@ -74,7 +75,7 @@ _ROLES = {
 }
 
 
-def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
+def comparison_view(document: Mapping[str, Any], about: str, place: str) -> list[RenderableType]:
     """Return what ``compare`` prints: what cannot be trusted, verdict, reasons, parameters, cost, the report."""
     diagnostics, verdict = document["diagnostics"], document["verdict"]
     em = diagnostics.get("em") or {}
@@ -95,7 +96,7 @@ def comparison_view(document: Mapping[str, Any], about: str, files: Sequence[str
         *_bullets([*reasons, *_left_out(found)]),
         *_numbers(table),
         *_cost(document.get("cost") or {}),
-        *_places(files),
+        _place(place),
     ]
 
 
@@ -103,7 +104,7 @@ def _sentence(verdict: str, em: Mapping[str, Any]) -> str:
     return (em.get("judgement") or {}).get("sentence") or Verdict(verdict).sentence
 
 
-def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
+def fit_view(document: Mapping[str, Any], about: str, place: str) -> list[RenderableType]:
     """Return what ``fit`` prints: how EM ended, the likelihood, estimates with intervals, the optima."""
     words, good = ended(
         document["status"], document["n_iter"], as_asked=document["exact_iterations"],
@@ -128,7 +129,7 @@ def fit_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> l
         *_bullets([LEFT_OUT["intervals"]] if rough else []),
         *_numbers(table),
         *_cost({"em": document}),
-        *_places(files),
+        _place(place),
     ]
 
 
@@ -144,7 +145,7 @@ def _plain(value: float | None, decimals: int) -> str:
     return MISSING if value is None or not math.isfinite(value) else f"{value:.{decimals}f}"
 
 
-def posterior_view(document: Mapping[str, Any], about: str, files: Sequence[str]) -> list[RenderableType]:
+def posterior_view(document: Mapping[str, Any], about: str, place: str) -> list[RenderableType]:
     """Return what ``sample`` prints: whether the chains may be trusted, then means and intervals."""
     good, alignment = document["status"] in USABLE, document["alignment"]
     # Labels of draws that are no posterior are nobody's concern.
@@ -158,7 +159,7 @@ def posterior_view(document: Mapping[str, Any], about: str, files: Sequence[str]
         *_bullets(_left_out(found) if good else [LEFT_OUT["posterior"]]),
         *([] if found else _numbers(tables.posterior_table(rows, document["level"], trusted=good))),
         *_cost({"mcmc": document}),
-        *_places(files),
+        _place(place),
     ]
 
 
@@ -175,19 +176,8 @@ def bundled_datasets() -> list[dict[str, Any]]:
     """Return the bundled data sets, as printed by ``emjax datasets --json``."""
     from emjax.datasets.bundled import CATALOGUE
 
-    return [
-        {
-            "name": entry.name,
-            "title": entry.title,
-            "n_samples": entry.n_samples,
-            "n_features": entry.n_features,
-            "feature_names": list(entry.feature_names),
-            "source": entry.source,
-            "license": entry.license,
-            "description": entry.description,
-        }
-        for entry in CATALOGUE.values()
-    ]
+    told = ("name", "title", "n_samples", "n_features", "feature_names", "source", "license", "description")
+    return [{name: getattr(entry, name) for name in told} for entry in CATALOGUE.values()]
 
 
 def modes_text(document: Mapping[str, Any]) -> str:
@@ -269,6 +259,5 @@ def _cost(sides: Mapping[str, Mapping[str, Any] | None]) -> list[RenderableType]
     return [Text(f"\n{', '.join(parts)}", style="dim")] if parts else []
 
 
-def _places(files: Sequence[str]) -> list[RenderableType]:
-    # Paths are never wrapped or cut: people copy them.
-    return [Text(f"\n{printable(files[0])}", no_wrap=True, overflow="ignore", style="bold")] if files else []
+def _place(path: str) -> RenderableType:
+    return unbroken(f"\n{printable(path)}", style="bold")

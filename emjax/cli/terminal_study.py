@@ -81,7 +81,7 @@ def single_view(run: SingleRun) -> list[RenderableType]:
     about = subject(run.data_name, (data["n_samples"], data["n_features"]), run.model, data)
     view = {"fit": fit_view, "sample": posterior_view, "compare": comparison_view}[run.task]
     page = run.folder / PAGE
-    return view(run.document, about, [str(page if is_file(page) else run.folder)])
+    return view(run.document, about, str(page if is_file(page) else run.folder))
 
 
 def where_made(run: SingleRun) -> RenderableType:

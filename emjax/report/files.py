@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def _of_draws(posterior: Posterior, needed_trust: float) -> list[Table]:
     return [tables.check_table(posterior, needed_trust), *modes, tables.quantity_table(posterior)]
 
 
-def write_tables(found: Sequence[Table], folder: Path) -> list[Path]:
+def write_tables(found: Iterable[Table], folder: Path) -> list[Path]:
     """Write tables as CSV, and without their wide columns as LaTeX, by what they are of, and return the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []

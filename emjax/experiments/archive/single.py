@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,17 +129,10 @@ class SingleRun(Shown):
     def _held(self) -> Mapping[str, Any]:
         if self.newer is not None:
             raise NewerError(self.newer)
-        if FILE not in self.environment.get("files", {}):
-            raise ConfigError(f"{printable(self.folder)}: {self._without_objects}")
+        if FILE not in self.environment["files"]:
+            raise ConfigError(f"{printable(self.folder)}: holds no {FILE}, because its family is one of a model file")
         program = given_program(self.program, self.folder, self.config["model"], self.model)
         return read_objects(self.folder, self.environment, self.data, program)
-
-    @property
-    def _without_objects(self) -> str:
-        """Why fit, posterior and comparison do not come back."""
-        if "program" in self.model:
-            return f"holds no {FILE}, because an earlier emjax wrote none of a program: emjax rerun computes it anew"
-        return f"holds no {FILE}, because its family is one of a model file"
 
     def __repr__(self) -> str:
         return f"SingleRun({str(self.folder)!r}: {self.task} of {self.data_name}, {self.ended})"
@@ -243,7 +237,10 @@ def open_single_run(folder: Path, program: Any = None) -> SingleRun:
         task = environment["task"]
         name, shape = _DOCUMENTS[task]
         document = checked(read_json(folder / name), shape, folder / name)
-        documents = {name: found for name, _ in _DOCUMENTS.values() if (found := _read(folder / name)) is not None}
+        documents = {name: document}
+        for other, _ in _DOCUMENTS.values():
+            with suppress(MissingError):  # the task has none
+                documents[other] = read_json(folder / other)
     except DamagedError as error:
         raise NewerError(newer) if newer else error from None
     if task == "fit":
@@ -251,14 +248,6 @@ def open_single_run(folder: Path, program: Any = None) -> SingleRun:
         if not document:
             raise DamagedError(f"{printable(folder / name)}: damaged: holds no fit")
     return SingleRun(folder, config, environment, document, newer, documents, program)
-
-
-def _read(path: Path) -> Any:
-    """A document, None where the task has none."""
-    try:
-        return read_json(path)
-    except MissingError:
-        return None
 
 
 def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:

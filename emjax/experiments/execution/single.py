@@ -124,14 +124,15 @@ class _Run:
         if kind == "fit":
             self._finish_fit(folder)
         elif kind == "sample":
-            fit = done["fit"]
-            folder.write("em.json", {"mle": None, "map": fit_document(fit, self._intervals(fit))})
+            self._write_fit(folder, self._intervals(done["fit"]))
 
     def _take_up(self, folder: RunFolder) -> None:
         """The fit and the posterior that an earlier run has left, as far as they are whole."""
         with suppress(ConfigError):
             environment = read_json(folder.partial / ENVIRONMENT)
-            self.done |= read_objects(folder.partial, environment, self.dataset, self._program)
+            is_program = isinstance(self.study.model, ProgramModel)
+            program = mixture_of(self._resolved, with_prior=True) if is_program else None
+            self.done |= read_objects(folder.partial, environment, self.dataset, program)
             done = " and ".join(name for stage, name in _STAGES.items() if self.done[stage] is not None)
             self.listener.note(f"{folder.target} is unfinished; going on after {done}")
 
@@ -141,8 +142,7 @@ class _Run:
 
         fit, posterior, level = self.done["fit"], self.done["posterior"], self.study.level
         if posterior is None:
-            waits = left_out(fit, level, "The run has not come to the intervals.")
-            folder.write("em.json", {"mle": None, "map": None, self._estimate: fit_document(fit, waits)})
+            self._write_fit(folder, left_out(fit, level, "The run has not come to the intervals."))
         else:
             folder.write("posterior.json", posterior_document(posterior, level))
             save_tree(posterior.sampled, folder.partial / TREE)
@@ -166,7 +166,7 @@ class _Run:
         fit = self.done["fit"]
         with _beside(_import_figures):
             intervals = self._intervals(fit)
-        folder.write("em.json", {"mle": None, "map": None, self._estimate: fit_document(fit, intervals)})
+        self._write_fit(folder, intervals)
         written, why_not = write_assignments(folder, fit)
         if why_not:
             self.listener.warn(why_not)
@@ -206,6 +206,9 @@ class _Run:
         bars.update("comparison", parts + 1, parts + 2, "report")
         folder.write(PAGE, render_report(comparison, provenance=provenance, command=shlex.join(provenance["command"])))
 
+    def _write_fit(self, folder: RunFolder, intervals: Any) -> None:
+        folder.write("em.json", {"mle": None, "map": None, self._estimate: fit_document(self.done["fit"], intervals)})
+
     def _write_objects(self, folder: RunFolder) -> dict[str, Any]:
         """Write what `emjax.open_run` gives back and return the content of ``environment.json``, with their hashes.
 
@@ -238,11 +241,6 @@ class _Run:
         found = self._mixture(with_prior=True)
         told = {name: self._resolved[name] for name in ("program", "sha256", "arguments")}
         return {"family": model.family, "covariance": None, "n_components": found.n_components, **told}
-
-    @property
-    def _program(self) -> Any:
-        is_program = isinstance(self.study.model, ProgramModel)
-        return mixture_of(self._resolved, with_prior=True) if is_program else None
 
     @functools.cached_property
     def _resolved(self) -> dict[str, Any]:

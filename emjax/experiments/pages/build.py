@@ -26,7 +26,8 @@ from emjax.experiments.summary.verdicts import DEFINITION, CellVerdicts, cell_ve
 from emjax.experiments.summary.view import StudyView
 from emjax.experiments.summary.words import settings_text, value_text
 from emjax.files import user_path
-from emjax.report.files import write_files
+from emjax.report.drawing.picture import write_figure
+from emjax.report.files import write_files, write_tables
 from emjax.report.page import render
 from emjax.table import Cell, Column, Table
 from emjax.table import for_spreadsheets as safe
@@ -111,12 +112,9 @@ def write_pages(view: StudyView, target: Path, *, figures: bool = True) -> Writt
         files.append(write_page(target / "cells" / f"{cell.key}.html", "cell.html.j2", **cell_content(view, cell)))
     summary = for_spreadsheets(summary_frame(view)).to_csv(index=False, lineterminator="\n")
     files.append(_write(target / "tables" / "summary.csv", summary))
-    for name, table in {"table": main_table(view), "verdicts": matrix}.items():
-        if table:
-            files.append(_write(target / "tables" / f"{name}.csv", table.to_csv()))
-            files.append(_write(target / "tables" / f"{name}.tex", table.to_latex()))
+    files += write_tables(filter(None, (main_table(view), matrix)), target / "tables")
     for picture in pictures if figures else ():
-        files += picture.write(target / "figures")
+        files += write_figure(picture.figure, target / "figures", picture.name)
     return Written(target / PAGE, view.title, found.answer, files)
 
 
@@ -236,7 +234,7 @@ def _progress(n_done: int, n_failed: int, n: int) -> dict[str, Any]:
 
 
 def _done(view: StudyView, cell: str) -> str:
-    done = [job.key in view.finished for job in view.jobs.values() if job.cell == cell]
+    done = [key in view.finished for key, job in view.jobs.items() if job["cell"] == cell]
     return "all done" if all(done) else f"{sum(done)} of {count(len(done), 'job')} done"
 
 
@@ -244,9 +242,9 @@ def _failures(view: StudyView) -> Table:
     rows = []
     for key, failure in list(view.failures.items())[:_MOST_FAILURES]:
         job, error = view.jobs[key], elided(str(failure.get("error", "")), 300)
-        cell = Cell(view.cell_label(view.cell[job.cell]), link=f"cells/{job.cell}.html")
-        attempts = f"{failure.get('attempts', 1)}"
-        rows.append([cell, job.method, f"{job.first} to {job.stop - 1}", attempts, error])
+        cell = Cell(view.cell_label(view.cell[job["cell"]]), link=f"cells/{job['cell']}.html")
+        replicates, attempts = f"{job['first']} to {job['stop'] - 1}", f"{failure.get('attempts', 1)}"
+        rows.append([cell, job["method"], replicates, attempts, error])
     n = len(view.failures)
     notes = [f"The first {_MOST_FAILURES} of {n}."] if n > _MOST_FAILURES else []
     heads = [("cell", "word"), ("method", "word"), ("replicates", "number"), ("attempts", "number"), ("error", "name")]

@@ -59,7 +59,7 @@ def _method(
 ) -> dict[str, Any]:
     name = method.label
     ended = view.outcomes[(view.outcomes["cell"] == cell.key) & (view.outcomes["method"] == name)]
-    jobs = [job for job in view.jobs.values() if (job.cell, job.method) == (cell.key, name)]
+    jobs = [job for job in view.jobs.values() if (job["cell"], job["method"]) == (cell.key, name)]
     statuses = ended.groupby(["status", "trusted"], observed=True).size().sort_values(ascending=False, kind="stable")
     errors = {
         str(parameter): own["value"].to_numpy(float)
@@ -74,7 +74,7 @@ def _method(
         "measures": _measures(view, cell.key, name),
         "worst": _worst(view, cell, name, good, ended),
         "jobs": len(jobs),
-        "missing": sum(job.key not in view.finished for job in jobs),
+        "missing": sum(job["key"] not in view.finished for job in jobs),
     }
 
 

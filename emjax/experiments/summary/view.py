@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from emjax.experiments.summary.estimates import ENOUGH, kinds_in, outcomes, summarize, trusted_rows
 from emjax.experiments.summary.measures import MEASURE, Measure, measures_of
@@ -50,16 +50,6 @@ class CellView(Shown):
     index: int
     key: str
     settings: Mapping[str, Any]
-
-
-class JobView(NamedTuple):
-    """A job of the plan: a method on some replicates of a cell."""
-
-    key: str
-    cell: str
-    method: str
-    first: int
-    stop: int
 
 
 class StudyView(Shown):
@@ -132,9 +122,9 @@ class StudyView(Shown):
         return find_axes(self.places, ranges if len(ranges) > 1 else set())
 
     @functools.cached_property
-    def jobs(self) -> Mapping[str, JobView]:
-        """The jobs of the plan by key."""
-        return {job["key"]: JobView(*(job[name] for name in JobView._fields)) for job in self.declaration["jobs"]}
+    def jobs(self) -> Mapping[str, Mapping[str, Any]]:
+        """The jobs of the plan by key: ``cell``, ``method``, ``first``, ``stop``, ``key``."""
+        return {job["key"]: job for job in self.declaration["jobs"]}
 
     @property
     def answered_by(self) -> str | None:

@@ -16,7 +16,7 @@ from emjax.experiments.archive.rows import job_schema
 from emjax.experiments.work.data import make_replicate
 from emjax.experiments.work.measures import measure
 from emjax.experiments.work.methods import iterate_method
-from emjax.experiments.work.methods.shared import TimeLimitReached, check_deadline, label
+from emjax.experiments.work.methods.shared import TimeLimitReached, check_deadline
 from emjax.experiments.work.outcome import NOT_RUN
 
 __all__ = ["ROWS_FILE", "TimeLimitReached", "posterior_file", "run_job"]
@@ -45,13 +45,14 @@ def run_job(
         check_deadline(deadline, 0, len(numbers))
         replicates.append(make_replicate(spec, number))
     rows: list[dict[str, Any]] = []
+    job = {"cell": spec["cell"], "method": spec["method"]["name"]}
     statuses: Counter[str] = Counter()
     failures: dict[str, str] = {}
     seconds = []
     outcomes = iterate_method(spec, replicates, deadline=deadline)
     for done, (replicate, outcome) in enumerate(zip(replicates, outcomes, strict=True)):
         check_deadline(deadline, done, len(replicates))
-        same = {"cell": spec["cell"], "replicate": replicate.number, "method": label(spec), "status": outcome.status}
+        same = {**job, "replicate": replicate.number, "status": outcome.status}
         found = measure(replicate, outcome, spec["level"], spec.get("measures", ()))
         rows += [{**same, "quantity": what, "parameter": of, "value": float(value)} for what, of, value in found]
         statuses[outcome.status] += 1

@@ -25,15 +25,8 @@ def load_data(declared: SourceData | SimulatedData | ProgramData, model: Any = N
         return dataset_of_program({"program": model.program}, declared.seed)
     if isinstance(declared, SimulatedData):
         return _simulate(declared)
-    return datasets.load(
-        declared.source,
-        columns=declared.columns,
-        header=declared.header,
-        weights=declared.weights,
-        labels=declared.labels,
-        missing=declared.missing or "refuse",
-        texts=declared.texts or "refuse",
-    )
+    asked = {"columns", "header", "weights", "labels", "missing", "texts"}
+    return datasets.load(declared.source, **declared.model_dump(include=asked, exclude_none=True))
 
 
 def columns_of(dataset: Any) -> tuple[dict[str, Any], dict[str, str]]:

@@ -64,10 +64,6 @@ class Picture:
         width, height = self.figure.get_size_inches()
         return round(96 * width), round(96 * height)
 
-    def write(self, folder: Path) -> list[Path]:
-        """Write the figure as SVG and PDF; see `write_figure`."""
-        return write_figure(self.figure, folder, self.name)
-
 
 _DATES = {".svg": "Date", ".pdf": "CreationDate", ".png": "Software"}
 """Endings that a figure may have, with what Matplotlib would write into it that is not the same every time."""

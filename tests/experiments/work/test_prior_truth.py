@@ -8,11 +8,12 @@ import pytest
 import emjax
 from emjax.errors import ConfigError
 from emjax.experiments import make_plan
+from emjax.experiments.config.mixtures import mixture_of
 from emjax.experiments.config.schema import Study
 from emjax.experiments.work import prior_truth
 from emjax.experiments.work.data import make_replicate
 from emjax.experiments.work.measures import measure
-from emjax.experiments.work.methods.shared import declared_mixture, with_prior_of
+from emjax.experiments.work.methods.shared import with_prior_of
 from emjax.experiments.work.outcome import Outcome
 
 
@@ -31,7 +32,7 @@ def test_every_replicate_has_parameters_of_its_own_from_one_prior():
     np.testing.assert_array_equal(first.holdout.values, again.holdout.values)
     assert first.holdout.shape == (5, 1)
     # The prior is the same for all data: it is scaled by none of them.
-    mixture = declared_mixture(spec, with_prior=True)
+    mixture = mixture_of(spec["model"], with_prior=True)
     priors = [with_prior_of(spec, mixture, replicate.data).prior for replicate in (first, second)]
     for site in priors[0]:
         assert repr(priors[0][site]) == repr(priors[1][site])

@@ -193,7 +193,7 @@ def test_labels_that_are_not_identified_give_no_components(hmc):
     from emjax.experiments.work.methods import samplers
 
     spec, replicate, (identified, _) = hmc
-    mixture = samplers.declared_mixture(spec, with_prior=True)
+    mixture = samplers.mixture_of(spec["model"], with_prior=True)
     key = samplers.random_key(spec, 0)
     posterior = samplers._Sampler(spec["method"], mixture, replicate, key).draw(None, 60)
     blurred = dataclasses.replace(posterior, alignment=dataclasses.replace(posterior.alignment, trust=0.49))

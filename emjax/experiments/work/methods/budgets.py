@@ -90,4 +90,4 @@ def draws_by_evaluations(
 
 
 def _place(method: Mapping[str, Any]) -> str:
-    return f"methods.{method.get('name') or method['kind']}.budget"
+    return f"methods.{method['name']}.budget"

@@ -12,11 +12,11 @@ import numpy as np
 from emjax.clock import stopwatch
 from emjax.em.fit import fit as fit_by_em
 from emjax.em.many import fit_many
+from emjax.experiments.config.mixtures import mixture_of
 from emjax.experiments.work.methods.budgets import em_iterations, evaluations_of
 from emjax.experiments.work.methods.shared import (
     FAILURES,
     check_deadline,
-    declared_mixture,
     failed,
     fit_arguments,
     is_exchangeable,
@@ -68,7 +68,7 @@ def outcomes(
 def _fits(spec: Mapping[str, Any], replicates: Sequence[Replicate], max_iter: int) -> list[Fit | Exception]:
     """The fit of each replicate, or what it failed with: one compiled program for all of them."""
     method = spec["method"]
-    mixture = declared_mixture(spec, with_prior=method["kind"] == "map")
+    mixture = mixture_of(spec["model"], with_prior=method["kind"] == "map")
     if "program" in spec["model"]:
         return [_fit_of_program(spec, mixture, replicate, max_iter) for replicate in replicates]
     found: dict[int, Fit | Exception] = {}

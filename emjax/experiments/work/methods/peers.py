@@ -16,7 +16,7 @@ from emjax.catalogue import DEFAULT_FAMILY, has_peer
 from emjax.errors import ConfigError
 from emjax.experiments.plan.jobs import method_seed
 from emjax.experiments.work.methods.budgets import evaluations_of, sklearn_iterations
-from emjax.experiments.work.methods.shared import label, one_by_one, point_estimates
+from emjax.experiments.work.methods.shared import one_by_one, point_estimates
 from emjax.experiments.work.outcome import Outcome, Replicate
 
 
@@ -25,8 +25,8 @@ def outcomes(
 ) -> Iterator[Outcome]:
     """The outcome of scikit-learn's estimator on each replicate."""
     if importlib.util.find_spec("sklearn") is None:
-        raise ConfigError(f"methods.{label(spec)} needs scikit-learn: pip install scikit-learn")
-    check_family(label(spec), spec["model"]["family"])
+        raise ConfigError(f"methods.{spec['method']['name']} needs scikit-learn: pip install scikit-learn")
+    check_family(spec["method"]["name"], spec["model"]["family"])
     max_iter = sklearn_iterations(spec["method"])
     yield from one_by_one(replicates, deadline, lambda replicate: _run(spec, replicate, max_iter))
 

@@ -19,10 +19,10 @@ from emjax.bayes.tree import stored_draws
 from emjax.catalogue import SAMPLERS
 from emjax.comparison import compare
 from emjax.em.fit import fit as fit_by_em
+from emjax.experiments.config.mixtures import mixture_of
 from emjax.experiments.work.methods.budgets import draws_by_evaluations, evaluations_of
 from emjax.experiments.work.methods.shared import (
     FAILURES,
-    declared_mixture,
     is_exchangeable,
     of_columns,
     one_by_one,
@@ -34,6 +34,8 @@ from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate
 from emjax.metrics.parameter import equal_tailed
 from emjax.mixture import Mixture, MixtureParams
 from emjax.scope import computing
+
+OfRows = Callable[[np.ndarray], np.ndarray]
 
 _PREDICTIVE_DRAWS = 1000
 _RESPONSIBILITY_DRAWS = 400
@@ -48,7 +50,7 @@ def outcomes(
     spec: Mapping[str, Any], replicates: Sequence[Replicate], *, deadline: float | None = None
 ) -> Iterator[Outcome]:
     """The outcome of a sampler on each replicate."""
-    model = declared_mixture(spec, with_prior=True)
+    model = mixture_of(spec["model"], with_prior=True)
     yield from one_by_one(replicates, deadline, lambda replicate: _run(spec, model, replicate))
 
 
@@ -150,11 +152,11 @@ def _outcome(posterior: Posterior, levels: Sequence[float], replicate: Replicate
     message = posterior.message
     named: dict[str, np.ndarray] = {}
     parameters: tuple[ParameterEstimate, ...] = ()
-    responsibilities: Callable[[np.ndarray], np.ndarray] | None = None
+    responsibilities: OfRows | None = None
     moments = None
     if posterior.alignment.trust >= TRUST_LOW:
         named, parameters = _labelled(posterior, levels)
-        responsibilities = of_columns(_responsibilities(posterior), posterior.mixture, replicate.data)
+        responsibilities = _averaged(mean_responsibilities, posterior, _RESPONSIBILITY_DRAWS, replicate)
         moments = None if posterior.mixture.family.own_axes else _moments(posterior)
     else:
         message = (
@@ -167,7 +169,7 @@ def _outcome(posterior: Posterior, levels: Sequence[float], replicate: Replicate
         trusted=posterior.usable,
         named=named,
         parameters=parameters,
-        log_density=of_columns(_log_density(posterior), posterior.mixture, replicate.data),
+        log_density=_averaged(mean_log_density, posterior, _PREDICTIVE_DRAWS, replicate),
         responsibilities=responsibilities,
         numbers=_numbers(posterior),
         compile_seconds=posterior.compile_seconds,
@@ -217,26 +219,15 @@ def _draws(posterior: Posterior) -> dict[str, np.ndarray]:
     return {name: values.reshape(-1, *values.shape[2:])[rows] for name, values in drawn.items()}
 
 
-def _log_density(posterior: Posterior) -> Callable[[np.ndarray], np.ndarray]:
-    """`Posterior.log_predictive`, holding no more of the posterior than it needs."""
-    likelihood, draws = posterior.mixture.likelihood, posterior.thinned(_PREDICTIVE_DRAWS)
+def _averaged(mean: Callable[..., np.ndarray], posterior: Posterior, n_draws: int, replicate: Replicate) -> OfRows:
+    """A mean over evenly spaced draws as a function of rows, holding no more of the posterior than it needs."""
+    likelihood, draws = posterior.mixture.likelihood, posterior.thinned(n_draws)
 
-    def log_density(x: np.ndarray) -> np.ndarray:
+    def averaged(x: np.ndarray) -> np.ndarray:
         with computing():
-            return mean_log_density(likelihood, draws, np.asarray(x, float))
+            return mean(likelihood, draws, np.asarray(x, float))
 
-    return log_density
-
-
-def _responsibilities(posterior: Posterior) -> Callable[[np.ndarray], np.ndarray]:
-    """Assignment probabilities averaged over evenly spaced draws with aligned labels."""
-    likelihood, draws = posterior.mixture.likelihood, posterior.thinned(_RESPONSIBILITY_DRAWS)
-
-    def responsibilities(x: np.ndarray) -> np.ndarray:
-        with computing():
-            return mean_responsibilities(likelihood, draws, np.asarray(x, float))
-
-    return responsibilities
+    return of_columns(averaged, posterior.mixture, replicate.data)
 
 
 def _numbers(posterior: Posterior) -> dict[str, float]:

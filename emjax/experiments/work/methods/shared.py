@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emjax.errors import ConfigError, EmjaxError
-from emjax.experiments.config.mixtures import declared_for, mixture_of
+from emjax.errors import EmjaxError
+from emjax.experiments.config.mixtures import declared_for
 from emjax.experiments.plan.jobs import method_seed
 from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate
 from emjax.naming import scalar_parameters
@@ -76,12 +76,6 @@ def one_by_one(
         yield outcome
 
 
-def label(spec: Mapping[str, Any]) -> str:
-    """How reports call the method of a job."""
-    method = spec["method"]
-    return str(method.get("name") or method["kind"])
-
-
 def random_key(spec: Mapping[str, Any], number: int) -> jax.Array:
     """The method's random key on a replicate; it depends on neither the job nor what ran before."""
     import jax
@@ -99,17 +93,6 @@ def sample_arguments(method: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a method as `emjax.sample` takes them; what is left open is left to the sampler."""
     settings = ("chains", "warmup", "draws", "target_accept_prob")
     return {"method": method["kind"], "dtype": method["dtype"], **{name: method.get(name) for name in settings}}
-
-
-def declared_mixture(spec: Mapping[str, Any], *, with_prior: bool) -> Any:
-    """The mixture that a job's model section declares; a prior is not yet scaled by data. Of a program that.
-
-    Raises ConfigError if the method needs a prior and the model has none.
-    """
-    if with_prior and spec["model"].get("prior") == "none":
-        raise ConfigError(f"methods.{label(spec)} needs a prior, and model.prior is 'none': use 'default' or a table")
-
-    return mixture_of(spec["model"], with_prior=with_prior)
 
 
 def with_prior_of(spec: Mapping[str, Any], mixture: Any, data: Any) -> Mixture:
