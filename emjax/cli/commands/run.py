@@ -28,6 +28,7 @@ from emjax.cli.options import (
     config_command,
 )
 from emjax.errors import ConfigError
+from emjax.experiments.config.methods import COMPARED
 from emjax.experiments.config.overrides import parsed_value, put
 from emjax.experiments.config.positions import dotted
 from emjax.experiments.config.reading import Declared, overridden, read_study
@@ -38,7 +39,7 @@ from emjax.wording import printable
 COMMANDS: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "compare": (
         "Fit by EM, sample by MCMC, and say whether EM is enough.",
-        [{"kind": "em"}, {"kind": DEFAULT_SAMPLER, "verdict": True}],
+        list(COMPARED),
     ),
     "fit": ("Fit by EM alone: estimates, intervals and every optimum found.", [{"kind": "em"}]),
     "sample": ("Sample the posterior by MCMC, under the default prior.", [{"kind": "map"}, {"kind": DEFAULT_SAMPLER}]),

@@ -84,10 +84,7 @@ def select(
 
     one_of("--prior", prior, ("none", "default"))
     console = Console(quiet=quiet or csv, json=json, progress=progress)
-    if figure is not None:
-        from emjax.report.drawing.picture import figure_path
-
-        figure = figure_path(figure)  # looked at before anything is fitted
+    drawn = None if figure is None else _figure_path(figure)
     options = {
         "n_components": numbers_of(components),
         "covariance": covariance if covariance == "all" else _names(covariance),
@@ -103,7 +100,7 @@ def select(
     told = _told(console, found, further, csv=csv)
     choice = _asked_of_posteriors(console, found, seed) if bayes else None
     told |= _document_of(choice)
-    told |= {} if figure is None else {"figures": _drawn(console, found, choice, figure)}
+    told |= {} if drawn is None else {"figures": _drawn(console, found, choice, drawn)}
     console.document(told)
     if found.interrupted:
         return EXIT_INTERRUPTED
@@ -148,6 +145,13 @@ def _swept(console: Console, data: str, read: dict[str, Any], options: dict[str,
     with console.bar("models") as tell:
         say = lambda done, total, best: tell(done, total, f"best so far: {best}" if best else "")  # noqa: E731
         return sweep(x, on_progress=say, **options)
+
+
+def _figure_path(figure: Path) -> Path:
+    """Where the figure goes, looked at before anything is fitted."""
+    from emjax.report.drawing.picture import figure_path
+
+    return figure_path(figure)
 
 
 def _drawn(console: Console, found: "Selection", choice: "Choice | None", path: Path) -> list[str]:

@@ -73,13 +73,10 @@ def parameter_line(mixture: Any, progress: Any) -> str:
     for name, values in parameter_values(mixture, progress.params).items():
         if name == COVARIANCE:
             continue
-        parts.append(f"{name} {_numbers(_off_diagonal(values) if of_pairs(name) else values)}")
+        if of_pairs(name):  # what is above the diagonal
+            values = values[..., *np.triu_indices(values.shape[-1], k=1)]
+        parts.append(f"{name} {_numbers(values)}")
     return "  ".join(parts)
-
-
-def _off_diagonal(matrices: np.ndarray) -> np.ndarray:
-    rows, columns = np.triu_indices(matrices.shape[-1], k=1)
-    return matrices[..., rows, columns]
 
 
 def _numbers(values: np.ndarray) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, Tag, field_validator, model_validator
 
@@ -242,12 +242,8 @@ class ProgramData(Section):
     """
 
     kind: Literal["program"]
+    plain: ClassVar[bool] = True
     seed: Seed = Field(default=0, description="what data() is called with for the first replicate")
-
-    @property
-    def plain(self) -> bool:
-        """Whether all rows are taken as they are."""
-        return True
 
 
 def data_kind(data: Any) -> str:

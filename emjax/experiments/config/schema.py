@@ -97,17 +97,15 @@ class Study(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _methods_of_compare(cls, tree: Any) -> Any:
-        return {**tree, "methods": list(COMPARED)} if isinstance(tree, dict) and "methods" not in tree else tree
-
-    @model_validator(mode="before")
-    @classmethod
-    def _data_of_the_program(cls, tree: Any) -> Any:
-        if not isinstance(tree, dict) or model_kind(tree.get("model")) != "program":
+    def _left_out(cls, tree: Any) -> Any:
+        """The methods of `emjax compare`, and a program's own data."""
+        if not isinstance(tree, dict):
             return tree
         data = tree.get("data", {})
-        own = isinstance(data, dict) and set(data) <= set(ProgramData.model_fields)
-        return {**tree, "data": {"kind": "program", **data}} if own else tree
+        own = model_kind(tree.get("model")) == "program" and isinstance(data, dict)
+        if own and set(data) <= set(ProgramData.model_fields):
+            tree = {**tree, "data": {"kind": "program", **data}}
+        return {"methods": list(COMPARED), **tree}
 
     def model_of(self, method: Method) -> AnyModel:
         """The model that a method fits. Raises Misplaced where its own does not go with the study's."""

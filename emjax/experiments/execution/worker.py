@@ -63,7 +63,10 @@ def do_job(folder: str, spec: Mapping[str, Any], time_limit: float | None = None
                     return {"state": "finished", "key": key}
                 begun = time.monotonic()
                 deadline = None if time_limit is None else begun + time_limit
-                _make_room()
+                if "jax" in sys.modules:  # which keeps all programs, and a worker lives as long as its study
+                    from emjax.programs import make_room
+
+                    make_room()
                 with archive.writing(key, spec) as draft:
                     draft.summary = {**run_job(spec, draft.path, deadline=deadline), "warnings": dict(heard)}
                 return {"state": "done", "key": key, "seconds": time.monotonic() - begun, "summary": draft.summary}
@@ -132,14 +135,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         connection.wait([parent.sentinel])
         os._exit(1)
-
-
-def _make_room() -> None:
-    """JAX keeps every program that it has compiled, and a worker lives as long as its study."""
-    if "jax" in sys.modules:
-        from emjax.programs import make_room
-
-        make_room()
 
 
 def _told(error: BaseException) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -240,16 +241,12 @@ def cell_study(tree: Mapping[str, Any], point: tuple[Entry, ...], display: Mappi
     except ValidationError as error:
         found = refusal(error, Study, display)
     # What the sweep has put there is the sweep's fault, and so is what does not go together with it.
-    at_fault = [entry for entry in point if _touches(locate(tree, entry.key.split(".")), found.at)]
+    ways = [(entry, locate(tree, entry.key.split("."))) for entry in point if found.at]
+    at_fault = [entry for entry, way in ways if all(map(operator.eq, way, found.at))]
     if at_fault:
         text = f"{', '.join(map(str, at_fault))}: {found}"
         found = Misplaced(text, *at_fault[0].location, n_others=found.n_others)
     raise found
-
-
-def _touches(swept: Location, wrong: Location) -> bool:
-    length = min(len(swept), len(wrong))
-    return length > 0 and swept[:length] == wrong[:length]
 
 
 def said(settings: Mapping[str, Any]) -> str:

@@ -45,7 +45,9 @@ def assignment_of(replicate: Replicate, outcome: Outcome) -> Assignment | None:
     responsibilities, labels = responsibilities[kept], None if labels is None else labels[kept]
     rule = None if replicate.truth is None else replicate.truth.responsibilities
     truth = None if rule is None else np.asarray(rule(values[kept]), np.float64)
-    reference = truth if truth is not None else _one_hot(labels)
+    reference = truth
+    if reference is None and labels is not None and labels.size:
+        reference = np.eye(int(labels.max()) + 1)[labels]
     n_components = responsibilities.shape[1]
     if reference is None or len(kept) == 0 or reference.shape[1] != n_components:
         return Assignment(responsibilities, truth, labels, np.arange(n_components), aligned=False)
@@ -82,7 +84,3 @@ def _numbered(replicate: Replicate) -> np.ndarray | None:
     if labels is None or replicate.truth is not None:
         return labels
     return np.unique(labels, return_inverse=True)[1]
-
-
-def _one_hot(labels: np.ndarray | None) -> np.ndarray | None:
-    return None if labels is None or labels.size == 0 else np.eye(int(labels.max()) + 1)[labels]
