@@ -138,15 +138,7 @@ class Index:
     @functools.cached_property
     def _stored(self) -> tuple[dict[str, Entry], dict[str, str]]:
         """What ``index.json`` says of jobs and of ``rows.parquet``; nothing where it is not there or damaged."""
-        try:
-            document = read_json(self._path)
-            # What is not whole to the last bit, or of another format, is as good as lost.
-            if document.pop("sha256") == digest(document, 64) and document["format"] == INDEX_FORMAT:
-                entries = TypeAdapter(dict[JobKey, Entry]).validate_python(document["jobs"])
-                return entries, TypeAdapter(dict[str, str]).validate_python(document["rows"])
-        except (DamagedError, ValidationError, LookupError, TypeError, AttributeError):
-            pass
-        return {}, {}
+        return self._read()
 
     @property
     def joined(self) -> dict[str, str]:
@@ -184,3 +176,14 @@ class Index:
             write_atomically(self._path, canonical({**content, "sha256": digest(content, 64)}) + "\n")
             self._stored = now
         return now[0]
+
+    def _read(self) -> tuple[dict[str, Entry], dict[str, str]]:
+        try:
+            document = read_json(self._path)
+            # What is not whole to the last bit, or of another format, is as good as lost.
+            if document.pop("sha256") == digest(document, 64) and document["format"] == INDEX_FORMAT:
+                entries = TypeAdapter(dict[JobKey, Entry]).validate_python(document["jobs"])
+                return entries, TypeAdapter(dict[str, str]).validate_python(document["rows"])
+        except (DamagedError, ValidationError, LookupError, TypeError, AttributeError):
+            pass
+        return {}, {}

@@ -14,10 +14,10 @@ from emjax.errors import ConfigError
 from emjax.experiments.archive.folder import Archive
 from emjax.experiments.config.reading import read_study
 from emjax.experiments.config.schema import Study
+from emjax.experiments.execution import local
 from emjax.experiments.execution.cluster import DaskExecutor, check_scheduler
 from emjax.experiments.execution.interrupts import StopWish, StudyInterrupted, stop_signals
 from emjax.experiments.execution.listener import Listener
-from emjax.experiments.execution.local import LocalExecutor
 from emjax.experiments.execution.progress import StudyProgress, Tracker, said
 from emjax.experiments.execution.slurm import SlurmExecutor, is_slurm
 from emjax.experiments.execution.supervise import Executor, Supervisor
@@ -257,4 +257,4 @@ def _workers(scheduler: str | None, n_workers: int | None, folder: Path, n_jobs:
         return SlurmExecutor(scheduler, folder)
     if scheduler is not None:
         return DaskExecutor(scheduler, n_workers)
-    return LocalExecutor(min(n_workers, n_jobs or n_workers), cache=cache)
+    return local.LocalExecutor(min(n_workers, n_jobs or n_workers), cache=cache)

@@ -14,7 +14,6 @@ from emjax.catalogue import DEFAULT_INTERVALS, OF_COMPARISONS, SAMPLERS
 from emjax.clock import unwatched
 from emjax.datasets.readers import STANDARD_INPUT
 from emjax.em.fit import Progress
-from emjax.em.fit import fit as fit_by_em
 from emjax.environment import describe_run
 from emjax.errors import ConfigError, EmjaxError
 from emjax.experiments.archive.assignments import write_assignments
@@ -280,6 +279,8 @@ class _Run:
                 compile_ahead(self._mixture(with_prior=True), self.samples)
 
     def _em(self, bars: Bars) -> Any:
+        from emjax.em.fit import fit as fit_by_em
+
         em = self.em
         mixture = self._mixture(with_prior=em.kind == "map")
         stage = "EM" if em.kind == "em" else "EM (MAP)"

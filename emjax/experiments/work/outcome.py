@@ -27,13 +27,6 @@ MEASURED = frozenset((
 OF_LEVEL = re.compile(r"(covered|width)_\d+(\.\d+)?")
 """What it measures of a study's lower levels, in percent: ``covered_50``."""
 
-TOLD = frozenset((
-    "log_likelihood", "log_evidence", "bic", "n_iter", "n_evaluations", "n_optima", "max_rhat", "min_ess",
-    "divergences", "pareto_k", "n_modes", "alignment_trust", "spurious", "intervals_withheld", "intervals_rough",
-    "budget_used", "draws", "max_iter",
-))  # fmt: skip
-"""What emjax's methods tell of themselves; a method of the user's own may tell it too, and anything else."""
-
 
 @dataclasses.dataclass(frozen=True)
 class ParameterEstimate:
@@ -64,7 +57,7 @@ class Outcome:
     # averaged over draws for posteriors; None if it failed.
     log_density: Callable[[np.ndarray], np.ndarray] | None = None
     responsibilities: Callable[[np.ndarray], np.ndarray] | None = None
-    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)  # those of `TOLD`, or of a user's own method
+    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)  # what else it tells of itself
     compile_seconds: float = float("nan")  # a batch's seconds are shared out evenly over its replicates
     run_seconds: float = float("nan")
     verdict: str | None = None  # what the comparison with EM said, None where none was asked for

@@ -16,6 +16,8 @@ from emjax.jsonable import canonical
 LAW_KEYS = ("family", "weights", *SITES, "overlap", "misspecification")
 """The settings of a data section that the law depends on; the others say how much is drawn and what is added."""
 
+_SHAPES: dict[str, type[Shape]] = {"student_t": StudentT, "skew_normal": SkewNormal, "uniform": Uniform}
+
 
 def law_of(data: Mapping[str, Any]) -> MixtureLaw:
     """The law of a data section of kind ``simulate``, with its means moved where an overlap is asked for.
@@ -51,11 +53,5 @@ def shape_of(misspecification: Mapping[str, Any] | None) -> Shape:
     """The shape of all components that a ``misspecification`` table declares; normal without one."""
     if misspecification is None:
         return NORMAL
-    kind = misspecification["kind"]
-    if kind == "student_t":
-        degrees_of_freedom = misspecification.get("degrees_of_freedom")
-        return StudentT() if degrees_of_freedom is None else StudentT(float(degrees_of_freedom))
-    if kind == "skew_normal":
-        skewness = misspecification.get("skewness")
-        return SkewNormal() if skewness is None else SkewNormal(float(skewness))
-    return Uniform()
+    given = {name: float(value) for name, value in misspecification.items() if name != "kind" and value is not None}
+    return _SHAPES[misspecification["kind"]](**given)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from emjax.catalogue import DEFAULT_SAMPLER, NAMED_SAMPLERS
 from emjax.errors import ConfigError
 
 FEWEST_DRAWS = 10
@@ -27,8 +28,11 @@ _PROBES = 5
 
 
 def evaluations_of(method: Mapping[str, Any]) -> float | None:
-    """The budget of a method, None where there is none; ``auto`` has none."""
+    """The budget of a method, None where there is none; ConfigError for ``auto``, which spends what its draws need."""
     value = (method.get("budget") or {}).get("evaluations")
+    if value is not None and method["kind"] == DEFAULT_SAMPLER:
+        others = " or ".join(NAMED_SAMPLERS)
+        raise ConfigError(f"{_place(method)}: auto goes on until its draws suffice; name the sampler ({others})")
     return None if value is None else float(value)
 
 
@@ -90,4 +94,4 @@ def draws_by_evaluations(
 
 
 def _place(method: Mapping[str, Any]) -> str:
-    return f"methods.{method['name']}.budget"
+    return f"methods.{method.get('name') or method['kind']}.budget"
