@@ -15,7 +15,6 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.segment import Segment
 from rich.text import Text
 
-from emjax.experiments.execution import runtime
 from emjax.experiments.execution.listener import Bars, Listener
 from emjax.jsonable import to_json
 from emjax.wording import printable
@@ -156,6 +155,8 @@ class Console(Listener):
 
     def start_jax(self, *, cache: bool) -> None:
         """Set up JAX before anything is computed, and say what is wrong with its cache."""
+        from emjax.experiments.execution import runtime
+
         runtime.one_line_warnings(show=not self.quiet)
         problem = runtime.configure(cache=cache)
         if problem is not None:

@@ -227,6 +227,16 @@ def test_what_needs_no_fit_imports_nothing_heavy(tmp_path, arguments, code):
     assert result.stderr.splitlines()[-1] == f"RESULT {code} []"
 
 
+def test_help_reads_no_more_of_the_package_than_the_schema():
+    """What runs and folders need is imported by the commands that need it."""
+    program = (
+        "import sys\nimport emjax.cli.app\n"
+        "rooms = ['archive', 'execution.run', 'pages', 'plan', 'results', 'summary', 'work']\n"
+        "print([room for room in rooms if f'emjax.experiments.{room}' in sys.modules])\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def test_the_module_is_the_command(tmp_path):
     result = subprocess.run(
         [sys.executable, "-m", "emjax", "--version"], cwd=tmp_path, capture_output=True, text=True, check=True

@@ -9,7 +9,7 @@ import functools
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,12 +17,12 @@ from emjax.cli.console import Console, unbroken
 from emjax.cli.exits import EXIT_DIFFERENT, EXIT_NOT_CONVERGED, EXIT_OK
 from emjax.cli.options import Bars, Json, NoCache, flag
 from emjax.errors import ConfigError
-from emjax.experiments.archive.differences import difference
-from emjax.experiments.archive.listing import list_runs
-from emjax.experiments.archive.single import SingleRun
 from emjax.experiments.config.parts import python_files_of
-from emjax.experiments.results import StudyResult, open_run
 from emjax.wording import printable
+
+if TYPE_CHECKING:
+    from emjax.experiments.archive.single import SingleRun
+    from emjax.experiments.results import StudyResult
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a study or of a single run.")]
 
@@ -33,6 +33,7 @@ def ls(
 ) -> int:
     """List studies and single runs, the newest first. Runs nothing."""
     from emjax.cli import terminal_study
+    from emjax.experiments.archive.listing import list_runs
 
     console = Console(json=json)
     entries = list_runs(folder)
@@ -44,6 +45,7 @@ def ls(
 def show(run: RunArgument, json: Json = False) -> int:
     """Show what a run was, how far it is, and its main numbers. Runs nothing."""
     from emjax.cli import terminal_study
+    from emjax.experiments.archive.single import SingleRun
 
     console = Console(json=json)
     opened = opened_run(run, console)
@@ -59,8 +61,10 @@ def show(run: RunArgument, json: Json = False) -> int:
     return EXIT_OK
 
 
-def opened_run(run: Path, console: Console) -> SingleRun | StudyResult:
+def opened_run(run: Path, console: Console) -> "SingleRun | StudyResult":
     """Open a folder, with a warning where a newer emjax wrote it."""
+    from emjax.experiments.results import open_run
+
     opened = open_run(run)
     if opened.newer is not None:
         console.warn(f"{opened.newer}; it is shown as far as it can be read")
@@ -77,6 +81,7 @@ def diff(
 ) -> int:
     """Tell what differs between two runs: settings, versions, numbers. Runs nothing."""
     from emjax.cli import terminal_study
+    from emjax.experiments.archive.differences import difference
 
     console = Console(json=json)
     runs = opened_run(first, console), opened_run(second, console)
@@ -126,6 +131,7 @@ def rerun(
     from emjax.cli import terminal_study
     from emjax.experiments.execution import runtime
     from emjax.experiments.execution.rerun import intend, repeat
+    from emjax.experiments.results import open_run
 
     console = Console(json=json, progress=progress)
     opened = open_run(run)
@@ -152,7 +158,7 @@ def rerun(
 
 
 def _one_result(
-    opened: SingleRun | StudyResult,
+    opened: "SingleRun | StudyResult",
     cell: str | None,
     replicate: int,
     method: str | None,
@@ -160,6 +166,7 @@ def _one_result(
     console: Console,
 ) -> int:
     from emjax.cli.terminal_study import one_result_view
+    from emjax.experiments.archive.single import SingleRun
     from emjax.experiments.execution.one_result import repeat_one
 
     if isinstance(opened, SingleRun):
@@ -180,7 +187,7 @@ def _one_result(
     return EXIT_NOT_CONVERGED if found.error is not None else EXIT_DIFFERENT if found.same is False else EXIT_OK
 
 
-def _study_document(result: StudyResult) -> dict[str, Any]:
+def _study_document(result: "StudyResult") -> dict[str, Any]:
     declaration, progress, summary = result.declaration, result.progress, result.summary()
     return {
         "kind": "study",

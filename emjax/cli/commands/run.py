@@ -29,11 +29,7 @@ from emjax.cli.options import (
 )
 from emjax.errors import ConfigError
 from emjax.experiments.config.methods import COMPARED
-from emjax.experiments.config.overrides import parsed_value, put
-from emjax.experiments.config.positions import dotted
-from emjax.experiments.config.reading import Declared, overridden, read_study
 from emjax.experiments.config.schema import single_task
-from emjax.experiments.plan.cells import checked_study
 from emjax.wording import printable
 
 COMMANDS: dict[str, tuple[str, list[dict[str, Any]]]] = {
@@ -57,6 +53,10 @@ def register(app: typer.Typer) -> None:
 def run_options(command: str, given: dict[str, Any]) -> int:
     """Run what the options of a command declare."""
     from emjax.datasets.columns import split_columns
+    from emjax.experiments.config.overrides import put
+    from emjax.experiments.config.positions import dotted
+    from emjax.experiments.config.reading import Declared, overridden
+    from emjax.experiments.plan.cells import checked_study
 
     tree: dict[str, Any] = {"model": {}, "methods": COMMANDS[command][1]}
     if given["data"] is not None:
@@ -91,6 +91,8 @@ def run_options(command: str, given: dict[str, Any]) -> int:
 
 def _table(option: str, form: str, given: list[str]) -> dict[str, Any]:
     """What an option such as ``--argument KEY=VALUE`` says, each value read as TOML."""
+    from emjax.experiments.config.overrides import parsed_value
+
     found = {}
     for text in given:
         name, sign, value = text.partition("=")
@@ -118,6 +120,8 @@ def run_config(
 
     Runs the Python file that the config names as its model or its program, if it names one.
     """
+    from emjax.experiments.config.reading import read_study
+
     console = Console(quiet=quiet, json=json, progress=progress)
     study = read_study(config, set_ or ())
     if single_task(study) is None:
