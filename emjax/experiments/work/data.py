@@ -17,9 +17,12 @@ from emjax.datasets.dataset import Dataset
 from emjax.datasets.laws import MixtureLaw
 from emjax.datasets.readers import read
 from emjax.datasets.roles import Request
+from emjax.environment import fingerprint_of
 from emjax.errors import DataError
 from emjax.experiments.plan.jobs import data_seed
 from emjax.experiments.work.outcome import Replicate, Truth
+from emjax.experiments.work.own import generated
+from emjax.experiments.work.program_data import dataset_of_program
 from emjax.experiments.work.truth import law_of
 from emjax.matrix import default_feature_names
 
@@ -42,12 +45,8 @@ def make_replicate(spec: Mapping[str, Any], number: int) -> Replicate:
 
         return _simulated(spec, data, number, law_of_prior(data, _stream(spec, number, _PARAMETERS)), drawn=True)
     if data.get("kind") == "program":
-        from emjax.experiments.work.program_data import dataset_of_program
-
         return Replicate(number=number, data=dataset_of_program(data, data["seed"] + number))
     if data.get("kind") == "generator":
-        from emjax.experiments.work.own import generated
-
         return generated(spec, number)
     return _sourced(spec, data, number)
 
@@ -151,8 +150,6 @@ def request_of(data: Mapping[str, Any]) -> Request:
 @lru_cache(maxsize=4)
 def _loaded(source: str, request: Request, sha256: str | None) -> Dataset:
     """The whole data set, refused where it is not the one that the job was planned for."""
-    from emjax.environment import fingerprint_of
-
     dataset, _ = read(source, request)  # what there is to say of it was said when the study was planned
     if sha256 is not None and fingerprint_of(dataset) != sha256:
         raise DataError(f"{source} has changed since the study was planned: put the file back, or plan the study anew")

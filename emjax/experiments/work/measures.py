@@ -18,6 +18,7 @@ from emjax import align
 from emjax.experiments.work.assignment_measures import Assignment, assignment_of, assignment_rows
 from emjax.experiments.work.density_measures import comparable, density_rows
 from emjax.experiments.work.outcome import NOT_RUN, Outcome, ParameterEstimate, Replicate, Truth
+from emjax.experiments.work.own import own_rows
 from emjax.metrics import interval_score
 from emjax.naming import scalar_parameters
 
@@ -43,8 +44,6 @@ def measure(replicate: Replicate, outcome: Outcome, level: float, own: Sequence[
     rows += assignment_rows(assignment)
     rows += [(name, "", float(value)) for name, value in outcome.numbers.items()]
     if own and outcome.status not in NOT_RUN:
-        from emjax.experiments.work.own import own_rows
-
         rows += own_rows(own, replicate, outcome)
     rows.append(("trusted", "", float(outcome.trusted)))
     rows += [(name, "", float(getattr(outcome, name))) for name in sorted(COST)]
