@@ -231,7 +231,7 @@ def test_help_reads_no_more_of_the_package_than_the_schema():
     """What runs and folders need is imported by the commands that need it."""
     program = (
         "import sys\nimport emjax.cli.app\n"
-        "rooms = ['archive', 'execution.run', 'pages', 'plan', 'results', 'summary', 'work']\n"
+        "rooms = ['archive.single', 'execution.run', 'pages', 'plan', 'results', 'summary', 'work']\n"
         "print([room for room in rooms if f'emjax.experiments.{room}' in sys.modules])\n"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -51,10 +51,10 @@ INVARIANTS = {
 }
 
 
-def printed(view, document: dict, files: list[str] | None = None) -> str:
+def printed(view, document: dict, place: str = "") -> str:
     console = Console(width=80, markup=False)
     with console.capture() as captured:
-        for part in view(document, "data", files or []):
+        for part in view(document, "data", place):
             console.print(part)
     return captured.get()
 
@@ -80,7 +80,7 @@ def test_a_posterior_that_has_not_converged_is_not_printed():
 def test_a_long_table_says_what_it_leaves_out():
     rows = [{**ROW, "name": f"mean[{i}, a rather long feature name]"} for i in range(50)]
     document = {**comparison_document(rows), "reasons": ["a reason that goes on " * 8]}
-    lines = printed(comparison_view, document, ["runs/a/report.html"]).splitlines()
+    lines = printed(comparison_view, document, "runs/a/report.html").splitlines()
     assert lines[0].startswith("Use MCMC: ")
     assert max(map(len, lines)) <= 80
     assert "… and 10 more: the run's folder has all" in lines
