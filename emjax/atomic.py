@@ -290,3 +290,10 @@ def remove(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink()
+
+
+def remove_empty(*folders: Path) -> None:
+    """Remove those of some folders that are empty, one after the other."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()

@@ -130,8 +130,10 @@ def compare_numbers(first: "pandas.DataFrame", second: "pandas.DataFrame") -> Nu
     different = ~identical & ~close
     listed = np.flatnonzero(~identical)
     order = np.lexsort((listed, -np.nan_to_num(relative[listed], nan=np.inf), ~different[listed]))
+    state = "different" if different.any() else "within_rounding" if close.any() else "identical"
+    state = state if len(both) else "nothing_in_common"
     return NumberComparison(
-        state=_state(len(both), int(different.sum()), int(close.sum())),
+        state=state,
         n_compared=len(both),
         n_identical=int(identical.sum()),
         n_within_rounding=int(close.sum()),
@@ -140,12 +142,6 @@ def compare_numbers(first: "pandas.DataFrame", second: "pandas.DataFrame") -> Nu
         n_only_second=int(only.get("right_only", 0)),
         largest=[_told(both.iloc[place], names, relative[place]) for place in listed[order[:SHOWN]]],
     )
-
-
-def _state(n_compared: int, n_different: int, n_close: int) -> str:
-    if n_compared == 0:
-        return "nothing_in_common"
-    return "different" if n_different else "within_rounding" if n_close else "identical"
 
 
 def _told(row: Any, names: list[str], relative: float) -> dict[str, Any]:

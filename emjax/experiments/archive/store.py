@@ -152,7 +152,7 @@ def run_folder(
             partial.mkdir()
 
     with ExitStack() as failed:
-        failed.callback(_remove_parents, made)
+        failed.callback(atomic.remove_empty, *made)
         with atomic.drafted(path, begin, _discard, NOTHING_WRITTEN) as partial:
             failed.pop_all()
             yield RunFolder(path, partial, begun, key, overwrite, next_name)
@@ -183,7 +183,7 @@ def _discard(partial: Path) -> None:
         atomic.remove(partial)
     else:
         kept.append(settled)
-    _remove_parents(_open.pop(partial, []))
+    atomic.remove_empty(*_open.pop(partial, []))
 
 
 def _settle(partial: Path) -> Path | None:
@@ -223,13 +223,7 @@ def _remove_run(folder: Path) -> None:
     for name in FILES:
         with suppress(OSError):
             (folder / name).unlink()
-    _remove_parents([folder])
-
-
-def _remove_parents(made: list[Path]) -> None:
-    for parent in made:
-        with suppress(OSError):
-            parent.rmdir()
+    atomic.remove_empty(folder)
 
 
 def _make_parents(folder: Path) -> list[Path]:
@@ -243,7 +237,7 @@ def _make_parents(folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         if atomic.is_full(error):
-            _remove_parents(missing)
+            atomic.remove_empty(*missing)
             raise atomic.storage_error(error, folder, NOTHING_WRITTEN) from None
         raise ConfigError(f"{printable(folder)}: cannot be made: {error.strerror}") from None
     return missing

@@ -3,10 +3,10 @@
 import json
 import os
 import shlex
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
-from emjax.atomic import NOTHING_WRITTEN, remove, storage, write_atomically
+from emjax.atomic import NOTHING_WRITTEN, remove, remove_empty, storage, write_atomically
 from emjax.errors import ConfigError
 from emjax.files import user_path
 from emjax.wording import printable
@@ -40,7 +40,7 @@ def init_experiment(folder: str | Path, *, title: str | None = None) -> Path:
     is_new = not folder.exists()
     with ExitStack() as otherwise:
         if is_new:
-            otherwise.callback(_remove_empty, folder)
+            otherwise.callback(remove_empty, folder)
         with storage(folder, NOTHING_WRITTEN):
             folder.mkdir(parents=True, exist_ok=True)
         for file in FILES:
@@ -53,8 +53,3 @@ def init_experiment(folder: str | Path, *, title: str | None = None) -> Path:
             otherwise.callback(remove, folder / file)
         otherwise.pop_all()
     return folder
-
-
-def _remove_empty(folder: Path) -> None:
-    with suppress(OSError):
-        folder.rmdir()

@@ -27,11 +27,6 @@ _BAR = 0.12
 _BAR_PLACE = 0.24
 
 
-def shown_modes(posterior: Posterior) -> tuple[PosteriorMode, ...]:
-    """The modes that are drawn, the one with the largest mass first."""
-    return posterior.modes.modes[:MOST_MODES]
-
-
 @style.drawn
 def modes(source: Comparison | Posterior, *, width: float = 7.0) -> Figure:
     """The modes of the posterior and their mass: by Laplace, corrected by importance sampling, and as drawn.
@@ -42,7 +37,7 @@ def modes(source: Comparison | Posterior, *, width: float = 7.0) -> Figure:
     posterior = posterior_of(source)
     if not posterior.modes.modes:
         raise ValueError("this posterior knows of no mode to draw")
-    modes, view = shown_modes(posterior), View(None, posterior)
+    modes, view = posterior.modes.modes[:MOST_MODES], View(None, posterior)
     figure, (axes, strip) = style.canvas(width, len(modes) * _ROW + 0.95, n_columns=2, width_ratios=(3, 1))
     _shares(axes, modes, view.posterior_color)
     for place, mode in enumerate(modes):
@@ -126,15 +121,14 @@ def modes_picture(posterior: Posterior) -> Picture | None:
 
 def _modes_caption(posterior: Posterior) -> str:
     modes = posterior.modes.modes
-    shown = shown_modes(posterior)
     proper = [mode for mode in modes if not mode.n_empty]
     first = "EM found one mode, up to labels"
     if len(proper) > 1:
         large = sum(max(mode.mass, mode.visited) >= 0.01 for mode in proper)
         first = f"EM found {len(proper)} modes, up to labels; {count(large, 'holds', 'hold')} 1% or more"
     first += "".join(f"; {mode.words} in {percent(mode.mass)}" for mode in modes if mode.n_empty) + "."
-    if len(shown) < len(modes):
-        first += f" The {len(shown)} with the largest mass are drawn."
+    if len(modes) > MOST_MODES:
+        first += f" The {MOST_MODES} with the largest mass are drawn."
     missed = posterior.modes.unvisited
     warning = ""
     if missed:

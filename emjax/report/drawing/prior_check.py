@@ -157,7 +157,8 @@ def _bars(axes: Axes, check: Check, feature: int, low: float, high: float) -> No
     expected = np.stack([(sets == value).mean(axis=1) for value in values], axis=1)
     lower, upper = band(expected, LEVEL)
     axes.bar(values, seen, width=0.86, color=style.DATA_FILL, label="data")
-    axes.vlines(values, lower, upper, color=style.PRIOR, linewidth=3.2, alpha=0.45, label=_band_name(check))
+    name = f"{check.prior_name}, {LEVEL:.0%} of data sets"
+    axes.vlines(values, lower, upper, color=style.PRIOR, linewidth=3.2, alpha=0.45, label=name)
     look: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 4.2, "color": style.PRIOR}
     axes.plot(values, expected.mean(axis=0), **look, label="mean")
     axes.set_ylim(bottom=0)
@@ -195,7 +196,3 @@ def _strips(axes: Axes, edges: np.ndarray, heights: np.ndarray, top: float) -> N
     axes.axhline(0.0, color=style.MUTED, linewidth=0.7)
     axes.add_patch(Rectangle((0.0, 0.0), 0.0, 0.0, color=style.PRIOR, alpha=0.6, label="single data sets"))
     axes.set_ylim(-room, top)
-
-
-def _band_name(check: Check) -> str:
-    return f"{check.prior_name}, {LEVEL:.0%} of data sets"

@@ -239,13 +239,10 @@ def band(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
 def check_marginals(view: View) -> None:
     """Refuse what has no density of single columns, by ValueError in words."""
     if not view.family.has_marginals:
-        raise ValueError(WITHOUT_MARGINALS)
-
-
-WITHOUT_MARGINALS = (
-    "a program with several columns of data, or with covariates, has no density of one column alone: draw assignments, "
-    "or new data from the posterior over yours (posterior.tree, with ArviZ's plot_ppc_dist)"
-)
+        raise ValueError(
+            "a program with several columns of data, or with covariates, has no density of one column alone: draw "
+            "assignments, or new data from the posterior over yours (posterior.tree, with ArviZ's plot_ppc_dist)"
+        )
 
 
 def curves(view: View, feature: int = 0, grid: np.ndarray | None = None) -> Curves:
