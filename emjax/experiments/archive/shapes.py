@@ -62,7 +62,7 @@ Environment = _table(
     task=Literal["compare", "fit", "sample"],
     data=_table(name=str, n_samples=int, n_features=int),
     model=_table(family=str, covariance=str | None, n_components=int),
-    files=dict[str, str],
+    files=(dict[str, str], {}),
 )
 
 Unfinished = _table(key=str, done=list[Literal["EM", "sampling"]])

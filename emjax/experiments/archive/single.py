@@ -129,7 +129,7 @@ class SingleRun(Shown):
     def _held(self) -> Mapping[str, Any]:
         if self.newer is not None:
             raise NewerError(self.newer)
-        if FILE not in self.environment["files"]:
+        if FILE not in self.environment.get("files", {}):
             raise ConfigError(f"{printable(self.folder)}: holds no {FILE}, because its family is one of a model file")
         program = given_program(self.program, self.folder, self.config["model"], self.model)
         return read_objects(self.folder, self.environment, self.data, program)
