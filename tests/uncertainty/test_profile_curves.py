@@ -9,6 +9,8 @@ import scipy.stats
 import emjax
 from emjax import plots
 from emjax.report.drawing import style
+from emjax.uncertainty import at_level
+from emjax.uncertainty.curves import reach_of
 from emjax.uncertainty.results import IntervalStatus
 
 
@@ -53,6 +55,22 @@ def test_each_panel_has_the_profile_the_normal_curve_and_the_limit(of_one_normal
     for axes, end in zip(panels, ends, strict=True):
         at, below = {line.get_label(): line.get_xydata().T for line in axes.get_lines()}["information"]
         assert np.interp(end, at, below) == pytest.approx(-0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8])
+def test_the_line_passes_the_ends_of_intervals_at_lower_levels(of_one_normal, level):
+    """Read by the chords of its 200 points; of five points of the profile, between which one could go many ways."""
+    known = of_one_normal[1]
+    few = [dataclasses.replace(each, values=each.values[::4], roots=each.roots[::4]) for each in known.curves]
+    found = dataclasses.replace(known, curves=tuple(few))
+    lower = at_level(found, level)
+    for axes, curve in zip(found.plot("profile_curves").axes, found.curves, strict=True):
+        at, below = {line.get_label(): line.get_xydata().T for line in axes.get_lines()}["profile"]
+        reach = float(reach_of(np.array([curve.effective_rows]), level)[0])
+        row, spread = lower[curve.name], found[curve.name].se
+        roots = np.sign(at - row.estimate) * np.sqrt(-2.0 * below)
+        ends = np.interp([-reach, reach], roots, at)
+        np.testing.assert_allclose(ends, [row.lower, row.upper], rtol=0, atol=1e-4 * spread)
 
 
 def test_open_ends_are_marked_and_rough_curves_grey(of_one_normal):
