@@ -42,6 +42,7 @@ TABLE = (
     ("sample", "method", "hcm", "did you mean 'hmc'?"),
     *(("sample", name, value, WHOLE) for name in ("chains", "warmup", "draws") for value in (2.5, "many", False)),
     ("sample", "target_accept_prob", "high", SHARE),
+    ("sample", "pseudo_rows", 1.0, "pseudo_rows is for bootstrap"),
     ("sample", "dtype", "f32", "'float32'"),
     ("sample", "init", "kmeans", "starts='kmeans++'"),
     ("sample", "on_progress", "yes", "give a function"),

@@ -71,6 +71,8 @@ class Job:
         The precision of the chains.
     on_progress
         See `emjax.bayes.progress`.
+    pseudo_rows
+        What rows from the prior weigh, see `emjax.bayes.reweighted`.
     """
 
     problem: Problem
@@ -83,6 +85,7 @@ class Job:
     target_accept_prob: float | None
     dtype: str
     on_progress: OnProgress | None
+    pseudo_rows: float = 0.0
 
     def settings(self, method: str) -> SamplerEntry:
         """What is known of a method, with the settings in force."""
@@ -281,14 +284,15 @@ def _laplace(job: Job, chosen: SamplerEntry) -> Attempts:
 
 def _bootstrap(job: Job, chosen: SamplerEntry) -> Attempts:
     problem, target, n_draws = job.problem, job.handoff.target, chosen.chains * chosen.draws
-    drawn, left_out = reweighted_draws(job.handoff.map_fit, n_draws, job.rng)
+    drawn, left_out = reweighted_draws(job.handoff.map_fit, n_draws, job.rng, pseudo_rows=job.pseudo_rows)
     in_frame = jax.tree.map(
         lambda leaf: np.reshape(leaf, (chosen.chains, chosen.draws, *np.shape(leaf)[1:])),
         _to_frame(target, drawn, problem.frame),
     )
     flat = _flatten(target, in_frame)
     values, _ = job.handoff.evaluate(flat.reshape(-1, flat.shape[-1]))
-    note = f"independent maximisations by EM under random weights of the data, {left_out}"
+    further = f" and of rows from the prior that weigh {job.pseudo_rows:g}" if job.pseudo_rows else ""
+    note = f"independent maximisations by EM under random weights of the data{further}, {left_out}"
     yield Attempt(Run(flat, {"lp": values.reshape(flat.shape[:2])}), note)
 
 

@@ -22,7 +22,7 @@ from emjax.bayes.progress import ChainProgress, OnProgress, Phase, check_setting
 from emjax.bayes.run import Run
 from emjax.bayes.tree import to_tree
 from emjax.bayes.visits import NON_NEGLIGIBLE, PosteriorModes, describe_modes
-from emjax.bounds import called, one_of, written
+from emjax.bounds import called, not_negative, one_of, written
 from emjax.catalogue import DEFAULT_SAMPLER, SAMPLERS, SamplerName, samplers_where
 from emjax.clock import Stopwatch, stopwatch
 from emjax.em.further import FIRST
@@ -52,6 +52,7 @@ def sample(
     warmup: int | None = None,
     draws: int | None = None,
     target_accept_prob: float | None = None,
+    pseudo_rows: float | None = None,
     dtype: Literal["float64", "float32"] = "float64",
     on_progress: OnProgress | None = None,
     on_decision: Callable[[str], None] | None = None,
@@ -82,8 +83,9 @@ def sample(
         and 1000 for ``nuts``, 8, 500 and 1000 for ``gibbs``, 4, 0 and 1000 for ``laplace``, 250 for ``bootstrap``.
         Without ``draws``, ``hmc`` goes on (2, 8 and 32 times as long, thinned) until the diagnostics are good, ``nuts``
         (8 and 32 times) until every effective sample size is 2000. 16, 24, ... chains start in groups at 8 points.
-    target_accept_prob
-        What the step size is adapted to, 0.85 for ``hmc`` and 0.95 for ``nuts`` by default.
+    target_accept_prob, pseudo_rows
+        What the step size is adapted to (0.85 for ``hmc``, 0.95 for ``nuts``); of ``bootstrap`` how many rows of data
+        those weigh that each draw takes from the prior (0), see `emjax.bayes.reweighted`.
     dtype
         The precision of ``hmc`` and ``gibbs``, ``"float64"`` (default) or ``"float32"``; all else is float64.
     on_progress, on_decision, progress
@@ -106,17 +108,15 @@ def sample(
     mixture, key = declared(mixture, x), kept_key("emjax.sample", key)
     _check(method, mixture, chains, warmup, draws, target_accept_prob, dtype)
     mixture, samples = _checked(mixture, x, weights, labels, init)
+    pseudo_rows = _checked_pseudo_rows(method, pseudo_rows, samples)
     _check_memory(mixture, samples, method, chains, draws)
     with progress_line(progress, "posterior") as line, computing(), stopwatch() as clock:
         told = both(line, on_progress, _chains_in_words(), "EM's modes")
-        problem = prepare(mixture, samples)
-        if SAMPLERS[method].conjugate and (why := problem.refuses_gibbs):
-            others = " or ".join(samplers_where("target_accept_prob"))
-            raise ConfigError(f"method={method!r} needs a conjugate prior: {why}; use {others}")
+        problem = _prepared(method, mixture, samples)
         map_key, start_key, chain_key = jax.random.split(as_key(key), 3)
         rng = numpy_generator(start_key)
         handoff = hand_off(problem, map_key, init, rng, **_plan(method, problem, chains, draws, dtype))
-        job = Job(problem, handoff, chain_key, rng, chains, warmup, draws, target_accept_prob, dtype, told)
+        job = Job(problem, handoff, chain_key, rng, chains, warmup, draws, target_accept_prob, dtype, told, pseudo_rows)
         outcome = _auto(job, on_decision) if method == DEFAULT_SAMPLER else _run(method, job)
     return _posterior(mixture, problem, handoff, outcome, clock, key)
 
@@ -180,6 +180,26 @@ def _checked(mixture: Mixture, x: Any, weights: Any, labels: Any, init: Any) -> 
     if isinstance(init, Fit):
         as_samples_like(samples, init.feature_names, of="the fit in init")
     return mixture.resolved(samples), samples
+
+
+def _prepared(method: str, mixture: Mixture, samples: Samples) -> Problem:
+    problem = prepare(mixture, samples)
+    if SAMPLERS[method].conjugate and (why := problem.refuses_gibbs):
+        others = " or ".join(samplers_where("target_accept_prob"))
+        raise ConfigError(f"method={method!r} needs a conjugate prior: {why}; use {others}")
+    return problem
+
+
+def _checked_pseudo_rows(method: str, value: float | None, samples: Samples) -> float:
+    if value is None:
+        return 0.0
+    if not SAMPLERS[method].approximate:
+        one = " or ".join(samplers_where("approximate"))
+        raise ConfigError(f"pseudo_rows is for {one}; {method} takes no rows from the prior: leave it out")
+    if (rows := not_negative("pseudo_rows", value)) > samples.total_weight:
+        most = written(samples.total_weight)
+        raise ConfigError(f"pseudo_rows = {written(value)} is not allowed; give no more than the data have, {most}")
+    return rows
 
 
 def _check_memory(mixture: Mixture, samples: Samples, method: str, chains: int | None, draws: int | None) -> None:

@@ -119,6 +119,7 @@ OPTIONS = (
     ConfigOption("warmup", "sampler.warmup", "compare sample"),
     ConfigOption("draws", "sampler.draws", "compare sample"),
     ConfigOption("target_accept_prob", "sampler.target_accept_prob", "compare sample"),
+    ConfigOption("pseudo_rows", "sampler.pseudo_rows", "compare sample"),
     ConfigOption("no_loo", "sampler.loo", "compare", help="Leave out PSIS-LOO.", values={True: False}),
     ConfigOption("level", "level"),
     ConfigOption("seed", "seed"),

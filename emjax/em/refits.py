@@ -1,9 +1,10 @@
 """`refit`: EM once more on many replicates of one data set, each from where a fit ended, in one compiled program.
 
 Replicates are other weights of the same rows (the bootstrap and its relatives, the jackknife), which then are held
-once, or other rows (the parametric bootstrap). They start warm, from the fit's estimate and from its other regular
-optima that are about as high, so that a replicate may prefer another one; the best end of each is kept. A fixed number
-of them shares a program at a time (`emjax.em.tile`), whatever their number, so that memory is bounded.
+once, or other rows (the parametric bootstrap), each as often as it counts. They start warm, from the fit's estimate and
+from its other regular optima that are about as high, so that a replicate may prefer another one; the best end of each
+is kept. A fixed number of them shares a program at a time (`emjax.em.tile`), whatever their number, so that memory is
+bounded.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.programs import make_room
 from emjax.result import Fit
 from emjax.scope import computing
+
+Replicate = np.ndarray | Rows
+"""Weights of the same rows, or other rows."""
 
 _TOLERANCE = 1e-3
 
@@ -73,7 +77,7 @@ class Refits:
 
 def refit(
     fit: Fit,
-    replicates: Iterable[np.ndarray],
+    replicates: Iterable[Replicate],
     *,
     weights: bool,
     tol: float | None = None,
@@ -87,8 +91,9 @@ def refit(
     fit
         A fit; its mixture, its prior and its optima are used.
     replicates
-        Arrays ``(n,)`` of ``weights`` for the rows that count, or else data ``(n, d)`` of one shape for all. Taken one
-        after the other, as there is room for them.
+        Arrays ``(n,)`` of ``weights`` for the rows that count, or else data ``(n, d)`` of one shape for all. Data may
+        be `Rows` in the fit's frame, which say how often each row counts (altogether as often in all replicates) and
+        what is known of it. Taken one after the other, as there is room for them.
     tol, max_iter
         As for `emjax.fit`, but for the default tolerance: a thousandth of a standard error, roughly, which is one over
         the root of the number of rows in the frame. Replicates are a thousand, and know no more of their spread.
@@ -122,12 +127,12 @@ class _Refitting:
         self._options = Options(parameters=np.asarray(tol), gain=np.asarray(-1.0), reach=np.asarray(np.inf))
         self._ends: list[_Ends] = []
 
-    def run(self, replicates: Iterable[np.ndarray]) -> Refits:
+    def run(self, replicates: Iterable[Replicate]) -> Refits:
         """In the natural form first, and then those exactly that need it."""
         layout = self._layout(exact=False)
-        kept: dict[int, np.ndarray] = {}
+        kept: dict[int, Replicate] = {}
 
-        def told() -> Iterator[tuple[int, np.ndarray]]:
+        def told() -> Iterator[tuple[int, Replicate]]:
             for number, replicate in enumerate(replicates):
                 kept[number] = replicate
                 yield number, replicate
@@ -178,8 +183,10 @@ class _Refitting:
         given = np.ones(len(self._z)) if self._z.weights is None else self._z.weights
         return _Layout(dataclasses.replace(blocks, total_weight=np.asarray(given.sum())), order, n_lanes, exact)
 
-    def _group(self, number: int, replicate: np.ndarray, layout: _Layout) -> Group:
-        if self._weights:
+    def _group(self, number: int, replicate: Replicate, layout: _Layout) -> Group:
+        if isinstance(replicate, Rows):
+            blocks = make_blocks(replicate, self._mixture, n_starts=layout.n_lanes, exact=layout.exact, spread=False)
+        elif self._weights:
             blocks = layout.weighted(replicate)
         else:
             rows = Rows(replicate, self._z.frame, self._z.dtype, has_holes=bool(np.isnan(replicate).any()))
@@ -188,7 +195,7 @@ class _Refitting:
             blocks = dataclasses.replace(blocks, total_weight=layout.blocks.total_weight)
         return Group(number, self._begin, self._n_starts, blocks, self._prior)
 
-    def _pass(self, replicates: Iterator[tuple[int, np.ndarray]], layout: _Layout, kept: dict[int, np.ndarray]) -> None:
+    def _pass(self, replicates: Iterator[tuple[int, Replicate]], layout: _Layout, kept: dict[int, Replicate]) -> None:
         """All starts of all replicates; of those that have ended well ``kept`` forgets what they were."""
         tile = Tile(
             self._mixture,

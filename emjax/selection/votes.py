@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from emjax.selection.conflicts import conflicts
 from emjax.selection.evidence import Evidence
 from emjax.selection.number_posterior import NumberPosterior
 from emjax.shown import Card, Pictured, Shown
@@ -122,8 +123,18 @@ class Choice(Pictured):
         parts = [f"{number} by {listed(names, 7)}" for number, names in sorted(said.items())]
         return f"{'All agree' if len(said) == 1 else 'They disagree'}: {'; '.join(parts)}."
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Where the evidence and the posterior of the number cannot be read together, and the likeliest reason.
+
+        That is where most of p(K+) lies outside the numbers that were sampled, of which alone there is an evidence, or
+        where the best numbers by the evidence and by p(K) are others, beyond three joint standard errors of each.
+        """
+        evidence = {one.n_components: (one.log_evidence, one.log_evidence_error) for one in self.numbers}
+        return conflicts(evidence, self.number_posterior, same_prior=self.same_prior)
+
     def tabulated(self) -> Table:
-        """The votes as a table, with `message` below."""
+        """The votes as a table, with `message` and `warnings` below."""
         header = [
             Column("who", "name"),
             Column("K", "number", "number of components"),
@@ -142,7 +153,7 @@ class Choice(Pictured):
         return Table(header, rows, self._notes(), f"The number of components of {self.model}", "choice")
 
     def _notes(self) -> list[str]:
-        notes = [self.message, "Criteria: weights exp(-difference / 2). PSIS-LOO: best against next."]
+        notes = [self.message, *self.warnings, "Criteria: weights exp(-difference / 2). PSIS-LOO: best against next."]
         if not self.same_prior and self.number_posterior is not None:
             notes.append("Evidence and p(K) are under different priors of the parameters; give prior= for one.")
         return notes
@@ -179,7 +190,7 @@ class Choice(Pictured):
         yield from ((vote.who, vote.n_components) for vote in self.votes)
 
     def _card(self) -> Card:
-        return Card(f"The number of components of {self.model}", [], table=self.tabulated())
+        return Card(f"The number of components of {self.model}", list(self.warnings), table=self.tabulated())
 
 
 def _share(value: float) -> Cell:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import numpy as np
 import pytest
 
 from emjax.cli.commands.select import numbers_of
@@ -76,13 +77,20 @@ def test_numbers_of_components():
 
 @pytest.mark.slow
 def test_the_command_says_who_says_which_number(emjax_command, tmp_path):
-    arguments = ("select", "deaths", "--family", "poisson", "-k", "1:2", "--n-init", "4", "--bayes")
-    result = emjax_command(*arguments, "--figure", str(tmp_path / "chosen.svg"))
-    assert {path.name for path in tmp_path.iterdir()} == {"chosen.svg", "chosen-number.svg"}
-    assert ">evidence<" in (tmp_path / "chosen-number.svg").read_text(encoding="utf-8")
+    # Sweeps over the number of components cost as many labels as there are rows: two dozen say all of it.
+    rng = np.random.default_rng(1)
+    counts = tmp_path / "counts.csv"
+    counts.write_text("\n".join(["visits", *map(str, [*rng.poisson(2.0, 12), *rng.poisson(14.0, 12)])]), "utf-8")
+    arguments = ("select", str(counts), "--family", "poisson", "-k", "1:2", "--n-init", "4", "--bayes")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    result = emjax_command(*arguments, "--figure", str(pictures / "chosen.svg"))
+    assert {path.name for path in pictures.iterdir()} == {"chosen.svg", "chosen-number.svg"}
+    assert ">evidence<" in (pictures / "chosen-number.svg").read_text(encoding="utf-8")
     assert result.code == 0
     assert max(map(len, result.out.splitlines())) <= 80
     assert "p(K+)" in result.out
     told = json.loads(emjax_command(*arguments, "--json").out)
     assert [vote["who"] for vote in told["votes"]][:3] == ["BIC", "AIC", "ICL"]
     assert [one["n_components"] for one in told["numbers"]] == [1, 2]
+    assert told["warnings"] == [] or told["warnings"][0] in " ".join(result.out.split())

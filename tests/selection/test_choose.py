@@ -11,6 +11,8 @@ from emjax.bayes.diagnostics import PosteriorStatus
 from emjax.selection import choose, uniform
 from emjax.selection.choice import _of_criteria, _of_evidence, _of_loo, _of_posterior
 from emjax.selection.evidence import Evidence, EvidenceEstimate
+from emjax.selection.number_posterior import NumberPosterior
+from emjax.selection.number_priors import NumberPrior
 from emjax.selection.selection import Candidate, Selection
 from emjax.selection.votes import Choice, OfNumber, Vote
 
@@ -84,6 +86,73 @@ def test_what_has_no_say_is_told_and_not_counted():
     silent = dataclasses.replace(choice, votes=votes[2:])
     assert silent.agree is None
     assert silent.message == "Nothing has a say that can be trusted."
+
+
+def number_posterior(p_all, p_held, prior, error=0.001):
+    """A posterior of the number that says so, and nothing else."""
+    known = {field.name: None for field in dataclasses.fields(NumberPosterior)}
+    p_all, p_held, prior = (np.array([*each, *np.zeros(30 - len(each))]) for each in (p_all, p_held, prior))
+    known |= {"p_components": p_all, "p_components_error": np.full(30, error), "p_clusters": p_held}
+    known |= {"p_clusters_error": np.full(30, error), "status": PosteriorStatus.converged, "reasons": ()}
+    return NumberPosterior(**{**known, "prior_components": prior, "number_prior": NumberPrior("as told", prior)})
+
+
+EVEN = np.full(30, 1 / 30)
+OUTSIDE = "of p(K+), which is highest at 14, lies outside the numbers that were tried (1 to 3), of which the evidence "
+
+
+@pytest.mark.parametrize(
+    ("p_all", "prior", "same_prior", "expected"),
+    [
+        # As of acidity under one variance: one in ten thousand is left for the numbers that were sampled.
+        (
+            [0.0, 0.00005, 0.00005, *np.full(10, 0.0499), 0.5009],
+            EVEN,
+            False,
+            [f"100.0% {OUTSIDE}prefers 2: under its prior of the parameters the data raise their odds 1,111 times"],
+        ),
+        # The data say nothing, and the prior of the number has nine tenths there.
+        (
+            [0.02, 0.05, 0.03, *np.full(10, 0.02), 0.7],
+            EVEN,
+            False,
+            [f"90.0% {OUTSIDE}prefers 2: its prior of the number, as told, has 90.0% there, and the data hardly"],
+        ),
+        ([0.1, 0.2, 0.7], EVEN, False, ["prefers 2 and p(K) 3, both beyond their errors: they have different priors"]),
+        ([0.1, 0.2, 0.7], [0.1, 0.1, 0.8], True, ["beyond their errors: the prior of the number, as told, outweighs"]),
+        ([0.1, 0.2, 0.7], EVEN, True, ["the priors are the same, so one of them has not found all"]),
+        ([0.1, 0.8, 0.1], EVEN, True, []),
+        ([0.1, 0.448, 0.452], EVEN, True, []),
+    ],
+)
+def test_what_cannot_be_read_together_is_said_with_its_likeliest_reason(p_all, prior, same_prior, expected):
+    posterior = number_posterior(p_all, p_all, prior, error=0.002)
+    numbers = tuple(of_number(k, value) for k, value in ((1, -12.0), (2, -10.0), (3, -11.0)))
+    choice = Choice("tied", (Vote("BIC", 2, 0.9, side="EM"),), numbers, posterior, same_prior)
+    assert len(choice.warnings) == len(expected)
+    for warning, words in zip(choice.warnings, expected, strict=True):
+        assert words in warning
+        assert warning in " ".join(choice.tabulated().text.split())
+        assert warning in choice._card().alerts
+
+
+def test_nothing_is_said_of_what_is_not_known():
+    far = number_posterior([0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0], EVEN)
+    numbers = (of_number(1, -12.0), of_number(2, -10.0), of_number(3, -11.0))
+    choice = Choice("tied", (), numbers, far, False)
+    assert "beyond all that was drawn" in choice.warnings[0]
+    doubtful = dataclasses.replace(far, status=PosteriorStatus.not_converged)
+    assert dataclasses.replace(choice, number_posterior=doubtful).warnings == ()
+    assert dataclasses.replace(choice, number_posterior=None).warnings == ()
+    untrusted = (of_number(1, -12.0), of_number(2, -10.0, trusted=False))
+    assert dataclasses.replace(choice, numbers=untrusted).warnings == ()
+    # Of a Dirichlet process; and an evidence is as well known as its error says.
+    sticks = dataclasses.replace(far, p_components=None, prior_components=None)
+    assert "Dirichlet process" in dataclasses.replace(choice, number_posterior=sticks).warnings[0]
+    near = tuple(of_number(k, value, error=0.4) for k, value in ((1, -12.0), (2, -10.0), (3, -11.0)))
+    inside = number_posterior([0.1, 0.2, 0.7], [0.1, 0.2, 0.7], EVEN)
+    assert dataclasses.replace(choice, numbers=near, number_posterior=inside).warnings == ()
+    assert dataclasses.replace(choice, number_posterior=inside).warnings != ()
 
 
 def test_what_cannot_be_asked_is_refused_in_one_line(swept):

@@ -201,7 +201,8 @@ def _document_of(choice: "Choice | None") -> dict[str, Any]:
         }
         for one in choice.numbers
     ]
-    return {"model": choice.model, "agree": choice.agree, "votes": votes, "numbers": numbers}
+    told = {"model": choice.model, "agree": choice.agree, "warnings": list(choice.warnings)}
+    return {**told, "votes": votes, "numbers": numbers}
 
 
 def _names(text: str) -> list[str]:

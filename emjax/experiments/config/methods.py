@@ -136,6 +136,9 @@ class SamplerMethod(MethodBase):
         description="acceptance probability that steps are tuned to; raise it where transitions diverge; default: "
         + sampler_defaults("target_accept_prob"),
     )
+    pseudo_rows: NotNegative | None = Field(
+        default=None, description="rows of data that those weigh which the bootstrap takes from the prior; default: 0"
+    )
     dtype: Precision = Field(default="float64", description=f"precision of {_SINGLE}; the others work in float64 only")
     verdict: bool = Field(
         default=False, description="also compare with EM, and say whether EM is enough as `emjax compare` does"
@@ -156,6 +159,10 @@ class SamplerMethod(MethodBase):
             tuned = " and ".join(samplers_where("target_accept_prob"))
             problem = f"target_accept_prob is for {tuned}; {kind} tunes no steps: leave it out"
             raise Misplaced(problem, "target_accept_prob")
+        if self.pseudo_rows is not None and not entry.approximate:
+            one = " or ".join(samplers_where("approximate"))
+            problem = f"pseudo_rows is for {one}; {kind} takes no rows from the prior: leave it out"
+            raise Misplaced(problem, "pseudo_rows")
         if self.warmup is not None and entry.independent:
             problem = f"warmup is for samplers with chains; draws of {kind} are independent: leave it out"
             raise Misplaced(problem, "warmup")

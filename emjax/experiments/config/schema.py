@@ -262,8 +262,8 @@ def single_task(study: Study) -> Task | None:
 def resolved(study: Study) -> dict[str, Any]:
     """Every setting in force as plain TOML types; files by absolute path, and without the output's folder.
 
-    What is left to a sampler (``chains``, ``warmup``, ``draws``, ``target_accept_prob``) stays out, because ``auto``
-    may come to another one than it began with, and a number would bind them all.
+    What is left to a sampler (``chains``, ``warmup``, ``draws``, ``target_accept_prob``, ``pseudo_rows``) stays out,
+    because ``auto`` may come to another one than it began with, and a number would bind them all.
     """
     tree = study.model_dump(mode="json", exclude_none=True, exclude={"output"})
     if not study.levels:

@@ -75,6 +75,8 @@ def refused(path: str, overrides=()) -> str:
         ('kind = "em"', 'kind = "em"\nbudget = { seconds = 1.0 }', "unknown key 'methods[0].budget.seconds'"),
         ('kind = "em"', 'kind = "gibbs"\ntarget_accept_prob = 0.9', "gibbs tunes no steps"),
         ('kind = "em"', 'kind = "laplace"\nwarmup = 9', "draws of laplace are independent"),
+        ('kind = "em"', 'kind = "hmc"\npseudo_rows = 2', "pseudo_rows is for bootstrap; hmc takes no rows"),
+        ('kind = "em"', 'kind = "bootstrap"\npseudo_rows = -1', "pseudo_rows = -1 is not allowed"),
         ('kind = "em"', 'kind = "em"\nbudget = {}', "methods[0].budget"),
         ('kind = "em"', 'kind = "auto"\nbudget = { evaluations = 100 }', "auto goes on until its draws suffice"),
         (

@@ -14,7 +14,7 @@ import emjax
 from emjax.errors import ConfigError
 from emjax.experiments.work.data import make_replicate
 from emjax.experiments.work.methods import budgets, iterate_method
-from emjax.experiments.work.methods.shared import TimeLimitReached, random_key
+from emjax.experiments.work.methods.shared import TimeLimitReached, random_key, sample_arguments
 
 
 def run_method(spec, replicates, **settings):
@@ -251,6 +251,12 @@ def test_samplers_keep_within_their_evaluations(settings):
     assert stats.sizes["draw"] == outcome.numbers["draws"]
     kept = stats["n_steps"].values.sum() if "n_steps" in stats else stats.sizes["chain"] * stats.sizes["draw"]
     assert kept <= 20_000
+
+
+def test_what_rows_of_the_prior_weigh_goes_from_the_config_to_the_sampler():
+    method = job_spec("bootstrap", pseudo_rows=2.5)["method"]
+    assert sample_arguments(method)["pseudo_rows"] == 2.5
+    assert sample_arguments(job_spec("bootstrap")["method"])["pseudo_rows"] is None
 
 
 # --- peers

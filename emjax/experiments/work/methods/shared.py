@@ -91,7 +91,7 @@ def fit_arguments(method: Mapping[str, Any]) -> dict[str, Any]:
 
 def sample_arguments(method: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a method as `emjax.sample` takes them; what is left open is left to the sampler."""
-    settings = ("chains", "warmup", "draws", "target_accept_prob")
+    settings = ("chains", "warmup", "draws", "target_accept_prob", "pseudo_rows")
     return {"method": method["kind"], "dtype": method["dtype"], **{name: method.get(name) for name in settings}}
 
 
