@@ -104,7 +104,7 @@ OUTSIDE = "of p(K+), which is highest at 14, lies outside the numbers that were 
 @pytest.mark.parametrize(
     ("p_all", "prior", "same_prior", "expected"),
     [
-        # As of acidity under one variance: one in ten thousand is left for the numbers that were sampled.
+        # As of acidity under one variance, but more so: one in ten thousand is left for the numbers that were sampled.
         (
             [0.0, 0.00005, 0.00005, *np.full(10, 0.0499), 0.5009],
             EVEN,
