@@ -212,10 +212,7 @@ def _names(text: str) -> list[str]:
 def numbers_of(text: str) -> list[int]:
     """The whole numbers of ``3``, ``1,2,5``, ``1:9`` (both ends) or a mixture of these.
 
-    Raises
-    ------
-    ConfigError
-        If it is none of them, or holds more than a thousand.
+    Raises ConfigError if it is none of them, or holds more than a thousand.
     """
     wrong = ConfigError(f"-k {printable(text)[:60]}: write whole numbers, as in 3, 1,2,5 or 1:9")
     found: list[int] = []

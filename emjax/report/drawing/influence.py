@@ -18,10 +18,7 @@ def influence(source: Diagnosis, *, width: float = 7.0) -> Figure:
 
     Rows of ten times the average or more are filled, and the first eight of them named.
 
-    Raises
-    ------
-    ValueError
-        If the information is not positive definite, so that no row has an influence.
+    Raises ValueError if the information is not positive definite, so that no row has an influence.
     """
     if not np.isfinite(source.influence).all():
         raise ValueError("rows have no influence: the data do not identify every parameter")

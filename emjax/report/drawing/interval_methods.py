@@ -34,10 +34,7 @@ def interval_methods(sources: Sequence[Intervals | Posterior], *, width: float =
     drawn with its means, in its colour, at its own 90%. Rough intervals and draws that have not converged are grey;
     those that are withheld are left out. The first 24 numbers are drawn.
 
-    Raises
-    ------
-    ValueError
-        If nothing among the sources has intervals of the same numbers.
+    Raises ValueError if nothing among the sources has intervals of the same numbers.
     """
     known = [one for one in sources if isinstance(one, Posterior) or not one.status.withheld]
     first = next((one for one in known if isinstance(one, Intervals)), None)

@@ -30,10 +30,7 @@ def profile_curves(source: Intervals, *, width: float = 7.0) -> Figure:
     further: there the interval is open. Another optimum that is about as high has a dashed curve of its own, and the
     interval reaches around both. Rough ones are grey. The nine numbers whose two curves differ most are drawn.
 
-    Raises
-    ------
-    ValueError
-        If the intervals were not made by the profile, are withheld, or no number can move.
+    Raises ValueError if the intervals were not made by the profile, are withheld, or no number can move.
     """
     if source.status.withheld or not source.curves:
         why = f"they are by {source.method}" if source.method != "profile" else f"their status is {source.status.value}"
