@@ -19,7 +19,7 @@ Draws are independent, and start from all optima of EM's MAP that are about as h
 that is said of them converges to it as there are more. Where components are few rows strong the two differ.
 
 References: Newton and Raftery, Journal of the Royal Statistical Society B 56, 1994; Lyddon, Holmes and Walker,
-Biometrika 106, 2019; Fong, Lyddon and Holmes, arXiv 1902.03175, 2019, whose algorithm 2 is the one with further rows.
+Biometrika 106, 2019; Fong, Lyddon and Holmes, arXiv 1902.03175, 2019, whose posterior bootstrap has the further rows.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _FEWEST_DRAWN, _DRAWN_OF_ROW = 100, 10
 Dirichlet process that they stand for, to a tenth."""
 
 _ROWS_AT_ONCE = 1 << 13
-"""Rows from the prior that are drawn by one call, whatever is asked for: one program."""
+"""About so many rows from the prior are drawn by one call: one program, whatever the number of draws."""
 
 
 def reweighted_draws(
