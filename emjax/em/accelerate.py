@@ -69,6 +69,7 @@ from emjax.em.step import Statistics
 from emjax.families.arrays import AnyArray
 from emjax.families.linalg import product
 from emjax.mixture import Mixture, MixtureParams, Prior
+from emjax.programs import QUICKLY_COMPILED
 
 METHODS = ("none", "squarem", "anderson")
 
@@ -129,12 +130,17 @@ class Walk:
 _CHUNK = 1024
 """The most trips between two looks of the host."""
 
+_BRIEF = 256
+"""So many trips are made by a program that is quickly compiled where few are expected; what runs longer is worth one
+that is quick to run."""
+
 
 class Accelerated:
     """Accelerated iterations of a batch of starts; the counterpart of `emjax.em.loop.Plain`."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
+        self._n_brief = _BRIEF if program.brief else 0
 
     def begin(self, params: MixtureParams) -> Walk:
         """The starts, evaluated: the first trip of a walk."""
@@ -154,11 +160,24 @@ class Accelerated:
         Returns them with the objectives of the iterations, one row a trip and NaN where a trip was none.
         """
         program = self.program
-        bounds = np.asarray(until, np.int32), np.asarray(min(limit, _CHUNK), np.int32)
-        walk, rows, n_rows = _trips(
+        trips, most = (_trips_in_brief, self._n_brief) if self._n_brief else (_trips, _CHUNK)
+        bounds = np.asarray(until, np.int32), np.asarray(min(limit, most), np.int32)
+        walk, rows, n_rows = trips(
             program.mixture, program.method, walk, program.data, program.prior, *bounds, program.options
         )
+        self._n_brief = max(self._n_brief - int(n_rows), 0)
         return walk, np.asarray(rows)[: int(n_rows)]
+
+    def displaced(self, walk: Walk, away: np.ndarray) -> Walk:
+        """Starts beside the current points, ``away (n_starts, p)`` from them in coordinates, evaluated."""
+        fresh = self.fresh(walk.at.params)
+        kind = np.full_like(fresh.kind, _PROPOSED)
+        beside = dataclasses.replace(fresh, target=(np.asarray(walk.at.u) + away).astype(fresh.target.dtype), kind=kind)
+        return self.advance(beside, until=1, limit=1)[0]
+
+    def coordinates(self, walk: Walk) -> np.ndarray:
+        """Those of the current points, ``(n_starts, p)``."""
+        return np.asarray(walk.at.u)
 
     def retake(self, walk: Walk) -> Walk:
         """The same starts, evaluated on other data blocks; one that had become imprecise goes on."""
@@ -234,8 +253,7 @@ def _before(params: MixtureParams, width: int) -> Walk:
     )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _trips(
+def _iterated(
     mixture: Mixture,
     method: str,
     walk: Walk,
@@ -247,6 +265,10 @@ def _trips(
 ) -> tuple[Walk, Float[Array, "chunk n_starts"], Array]:
     program = Program(mixture, data, prior, options, method)
     return chunk(functools.partial(_trip, program), walk, until, limit, _CHUNK)
+
+
+_trips = jax.jit(_iterated, static_argnums=(0, 1))
+_trips_in_brief = jax.jit(_iterated, static_argnums=(0, 1), compiler_options=QUICKLY_COMPILED)
 
 
 def _trip(program: Program, walk: Walk) -> Walk:
@@ -284,8 +306,9 @@ def _trip(program: Program, walk: Walk) -> Walk:
 
 def _begun(walk: Walk, new: Point) -> Walk:
     """After the first trip, which evaluates the start: EM's step comes next."""
-    size = jnp.abs(new.f).max(axis=1)
-    return dataclasses.replace(walk, at=new, step=size, code=new.code, n_evaluations=walk.n_evaluations + 1)
+    size, kind = jnp.abs(new.f).max(axis=1), jnp.full_like(walk.kind, _PLAIN)
+    n_evaluations = walk.n_evaluations + 1
+    return dataclasses.replace(walk, at=new, step=size, code=new.code, kind=kind, n_evaluations=n_evaluations)
 
 
 def _aim(program: Program, walk: Walk, before: Walk, taken: Array, size: Array) -> Walk:

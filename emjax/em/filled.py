@@ -19,6 +19,7 @@ from emjax.em.init import log_joint_of, pooled_start
 from emjax.em.lanes import nominal_seconds
 from emjax.em.problem import Problem
 from emjax.em.state import EMState, Program
+from emjax.families.coordinates import Coordinates
 from emjax.families.parameters import MixtureParams
 from emjax.families.priors import WEIGHTS
 from emjax.mixture import Mixture
@@ -60,6 +61,8 @@ class Filled:
         wide = dataclasses.replace(program.mixture, n_components=n_components)
         options = dataclasses.replace(program.options, live=np.arange(n_components) < self._n_live)
         self._inner = Accelerated(dataclasses.replace(program, mixture=wide, options=options))
+        n_features = program.data.x.shape[1]
+        self._live = _live_places(wide.coordinates(n_features, weights="logarithms"), self._n_live)
 
     def begin(self, params: MixtureParams) -> Walk:
         """The starts, evaluated."""
@@ -68,6 +71,16 @@ class Filled:
     def advance(self, walk: Walk, until: int, limit: int) -> tuple[Walk, np.ndarray]:
         """As `Accelerated.advance`."""
         return self._inner.advance(walk, until, limit)
+
+    def displaced(self, walk: Walk, away: np.ndarray) -> Walk:
+        """As `Accelerated.displaced`, in coordinates of the components that there are."""
+        wide = np.zeros(walk.at.u.shape, away.dtype)
+        wide[:, self._live] = away
+        return self._inner.displaced(walk, wide)
+
+    def coordinates(self, walk: Walk) -> np.ndarray:
+        """As `Accelerated.coordinates`, of the components that there are."""
+        return self._inner.coordinates(walk)[:, self._live]
 
     def retake(self, walk: Walk) -> Walk:
         """As `Accelerated.retake`."""
@@ -84,6 +97,12 @@ class Filled:
         shared = {name for name, parameter in params.family.declared if parameter.shared}
         own = {name: value if name in shared else value[:, : self._n_live] for name, value in params.items()}
         return MixtureParams(params.family, own)
+
+
+def _live_places(wide: Coordinates, n_live: int) -> np.ndarray:
+    """Where the coordinates of the first components stand among those of all, in the order of their own vector."""
+    shared = {name for name, parameter in wide.family.declared if parameter.shared}
+    return np.concatenate([(at if name in shared else at[:n_live]).ravel() for name, at in wide.places.items()])
 
 
 def widened(params: MixtureParams, n_components: int, spare: Mapping[str, np.ndarray]) -> MixtureParams:

@@ -24,7 +24,7 @@ from emjax.em.init import as_list, given_starts
 from emjax.em.lanes import Ended, Runner
 from emjax.em.memory import check_memory
 from emjax.em.problem import Problem, prepare
-from emjax.em.restarts import Kept, Lanes, canonical_order, distinct_optima
+from emjax.em.restarts import End, Kept, Lanes, canonical_order, distinct_optima
 from emjax.em.saddle import without_saddles
 from emjax.em.state import EMPTY, RUNNING, Options, Program
 from emjax.errors import ConfigError, FitError
@@ -323,14 +323,15 @@ def _fit(
             params = _given(problem, init)
         runner, ended = _run(problem, settings, params, None, on_progress)
         before: tuple[float, ...] = ()
-        kept = optima_of(problem, ended)
+        judged: list[End] = []
+        kept = optima_of(problem, ended, judged=judged)
         while init is None and settings.open_ended and wants_more(problem, kept, ended, before, settings.most):
             before = (*before, best_of(kept))
             params = further_starts(problem, kept, drawn_by, batch=len(ended.traces) // n_starts)
             runner, ended = _run(problem, settings, params, ended, on_progress)
-            kept = optima_of(problem, ended, N_PARENTS)
+            kept = optima_of(problem, ended, N_PARENTS, judged)
         if before:
-            kept = optima_of(problem, ended)
+            kept = optima_of(problem, ended, judged=judged)
         if not ended.interrupted and not settings.ridge:
             given = settings.chosen and _is_new(init)
             kept = without_saddles(problem, kept, lambda: (runner.engine, runner.n_lanes), given=given)
@@ -404,8 +405,13 @@ def _progress(problem: Problem, ended: Ended, done: int, max_iter: int) -> Progr
     )
 
 
-def optima_of(problem: Problem, ended: Ended, most: int | None = None) -> tuple[Kept, ...]:
-    """The distinct optima of all starts (or the ``most`` best of them), best first, in the data's units."""
+def optima_of(
+    problem: Problem, ended: Ended, most: int | None = None, judged: list[End] | None = None
+) -> tuple[Kept, ...]:
+    """The distinct optima of all starts (or the ``most`` best of them), best first, in the data's units.
+
+    ``judged`` keeps how starts ended from one call to the next, where further ones come behind them.
+    """
     kept = distinct_optima(
         problem.mixture.likelihood,
         Lanes(state=ended.state, traces=ended.traces),
@@ -415,6 +421,7 @@ def optima_of(problem: Problem, ended: Ended, most: int | None = None) -> tuple[
         ordered=problem.ordered,
         bounded=problem.prior is not None,
         most=most,
+        judged=judged,
     )
     return problem.in_float64(kept) if problem.rounds else kept
 

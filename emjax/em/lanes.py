@@ -39,6 +39,10 @@ _ASKED_SECONDS, _FEWEST_STEPS, _FIRST_STEPS = 0.2, 8, 32
 """Whether a smaller batch pays is asked after so many nominal seconds, but not more often than after so many E-steps,
 and after so many at the latest in a batch that was not asked before."""
 
+_BRIEF_SECONDS = 0.001
+"""Where an E-step of starts that go on in exact arithmetic takes no longer than this (nominally), and there are other
+starts, they are worth little compiling."""
+
 _COMPILE_SECONDS = 1.0
 """What compiling a smaller batch takes, nominally."""
 
@@ -161,7 +165,8 @@ class Runner:
             if len(imprecise):
                 self._gather(imprecise)
                 exact, self._exact = self._exact, None
-                self._engine = self._kind(dataclasses.replace(self._engine.program, data=exact()))
+                brief = len(imprecise) < len(self._all.code) and self._is_cheap()
+                self._engine = self._kind(dataclasses.replace(self._engine.program, data=exact(), brief=brief))
                 batch, traces = self._now
                 state = self._engine.retake(batch.state)
                 batch = dataclasses.replace(batch, state=state, done=int(np.asarray(state.n_iter).min()))
@@ -224,6 +229,9 @@ class Runner:
             return False
         seconds = batch.n_steps * self._nominal_seconds(len(batch.lanes))
         return seconds * (1.0 - size / len(batch.lanes)) >= _COMPILE_SECONDS
+
+    def _is_cheap(self) -> bool:
+        return jax.default_backend() == "cpu" and self._nominal_seconds(self.n_lanes) <= _BRIEF_SECONDS
 
     def _nominal_seconds(self, n_lanes: int) -> float:
         """What an E-step of so many starts would take on a nominal machine."""

@@ -267,6 +267,14 @@ class Plain:
         state, rows, n_rows = run_chunk(program.mixture, state, program.data, program.prior, *bounds, program.options)
         return state, np.asarray(rows)[: int(n_rows)]
 
+    def displaced(self, state: EMState, away: np.ndarray) -> EMState:
+        """Starts beside the current points, ``away (n_starts, p)`` from them in coordinates, evaluated."""
+        return self.begin(_displaced(self.program.mixture, state.params, away))
+
+    def coordinates(self, state: EMState) -> np.ndarray:
+        """Those of the current points, ``(n_starts, p)``."""
+        return np.asarray(_coordinates(self.program.mixture, state.params))
+
     def retake(self, state: EMState) -> EMState:
         """The same starts, evaluated on other data blocks; one that had become imprecise goes on."""
         fresh = self.begin(state.params)
@@ -278,3 +286,14 @@ class Plain:
     def ended(self, state: EMState) -> EMState:
         """What the starts have reached."""
         return state
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _displaced(mixture: Mixture, params: MixtureParams, away: Float[Array, "n p"]) -> MixtureParams:
+    own = coordinates(mixture, params)
+    return jax.vmap(lambda params, away: own.params(own.flat(params) + away))(params, away)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _coordinates(mixture: Mixture, params: MixtureParams) -> Float[Array, "n p"]:
+    return jax.vmap(coordinates(mixture, params).flat)(params)

@@ -24,7 +24,7 @@ from emjax.em.lanes import Ended
 from emjax.em.loop import Plain
 from emjax.em.memory import check_memory
 from emjax.em.problem import Problem, prepare
-from emjax.em.restarts import Kept
+from emjax.em.restarts import End, Kept
 from emjax.em.saddle import without_saddles
 from emjax.em.state import IMPRECISE, RUNNING, Program
 from emjax.em.tile import Finished, Group, Tile
@@ -185,6 +185,7 @@ class _Open:
         self.before: Ended | None = None
         self.kept: tuple[Kept, ...] = ()
         self.bests: tuple[float, ...] = ()
+        self.judged: list[End] = []
         self.reached: Any = None
         self.traces = [np.empty(0)] * n_starts
         self.imprecise: list[tuple[int, Any]] = []
@@ -266,14 +267,15 @@ class _Many:
     def _end(self, one: _Open) -> None:
         """Make a data set's fit, or have further starts run."""
         ended = one.ended
-        kept = optima_of(one.problem, ended, N_PARENTS if one.bests else None)
+        kept = optima_of(one.problem, ended, N_PARENTS if one.bests else None, one.judged)
         if self._settings.open_ended and wants_more(one.problem, kept, ended, one.bests):
             again = _Open(one.task, one.problem, self._settings.n_first)
             again.before, again.kept, again.bests = ended, kept, (*one.bests, best_of(kept))
+            again.judged = one.judged
             self._again.append(again)
             return
         if one.bests:
-            kept = optima_of(one.problem, ended)
+            kept = optima_of(one.problem, ended, judged=one.judged)
         kept = without_saddles(one.problem, kept, lambda: (self._engine(one.problem), _DISPLACED), given=False)
         exact, untimed = self._settings.tol == 0.0, {"compile_seconds": 0.0, "run_seconds": 0.0}
         self._results[one.task.place] = make_fit(

@@ -66,14 +66,19 @@ def distinct_optima(
     ordered: bool,
     bounded: bool,
     most: int | None = None,
+    judged: list[End] | None = None,
 ) -> tuple[Kept, ...]:
     """One entry per distinct optimum, best first: regular ones, then spurious ones, then failures.
 
     ``to_data`` maps parameters from the frame to the data's units; ``ordered`` puts components in the order of their
     first parameter; ``bounded`` says that a prior keeps the objective from growing without bound. Only the ``most``
-    best are told apart, all by default.
+    best are told apart, all by default. ``judged`` are the ends of the first starts, as an earlier call has found them;
+    those of the others come to them.
     """
-    ends = _ends(mixture, lanes.state, units, n_features, bounded=bounded)
+    ends = [] if judged is None else judged
+    if len(ends) < len(lanes.state.objective):
+        new = jax.tree.map(lambda leaf: leaf[len(ends) :], lanes.state)
+        ends += _ends(mixture, new, units, n_features, bounded=bounded)
     groups: list[tuple[int, int]] = []
     left = sorted(range(len(ends)), key=lambda i: rank(ends[i].status, ends[i].spurious, ends[i].objective))
     while left and len(groups) != most:

@@ -14,18 +14,16 @@ such ends are looked at. A start that was given may have any symmetry.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
 
 from emjax.em.problem import Problem
 from emjax.em.restarts import Kept, coincide, rank
 from emjax.em.state import coordinates
-from emjax.mixture import Mixture, MixtureParams
+from emjax.mixture import MixtureParams
 from emjax.result import Status
 
 _WIDTH = 1e-4
@@ -77,14 +75,15 @@ def without_saddles(
 def _rises(engine: Any, n_lanes: int, params: MixtureParams) -> bool:
     """Whether the objective is higher somewhere beside ``params``, in the direction in which EM leaves them."""
     mixture, dtype = engine.program.mixture, engine.program.data.x.dtype
-    params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), params)
-    centre = np.asarray(_coordinates(mixture, jax.tree.map(lambda leaf: leaf[None], params)))[0]
+    stacked = jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf, dtype), (n_lanes, *np.shape(leaf))), params)
+    state = engine.begin(stacked)
+    centre = engine.coordinates(state)[0]
 
     def begun(displacements: np.ndarray) -> Any:
-        return engine.begin(_displaced(mixture, params, displacements.astype(dtype)))
+        return engine.displaced(state, displacements.astype(dtype))
 
     def reached(state: Any) -> np.ndarray:
-        return np.asarray(_coordinates(mixture, engine.ended(state).params)) - centre
+        return np.asarray(engine.coordinates(state) - centre)
 
     directions = _unstable(engine, begun, reached, (n_lanes, len(centre)))
     if not len(directions):
@@ -142,15 +141,3 @@ def _unstable(engine: Any, begun: Any, reached: Any, shape: tuple[int, int]) -> 
     longest = np.abs(directions).max(axis=1)
     suspect = (values[largest].real >= _SUSPECT) & (longest > 0)
     return directions[suspect] / longest[suspect, None]
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _displaced(mixture: Mixture, params: MixtureParams, displacements: Float[Array, "n p"]) -> MixtureParams:
-    own = coordinates(mixture, params)
-    centre = own.flat(params)
-    return jax.vmap(lambda away: own.params(centre + away))(displacements)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _coordinates(mixture: Mixture, params: MixtureParams) -> Float[Array, "n p"]:
-    return jax.vmap(coordinates(mixture, params).flat)(params)

@@ -80,13 +80,17 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What iterations need besides the starts: the mixture without its prior, the data, and the settings."""
+    """What iterations need besides the starts: the mixture without its prior, the data, and the settings.
+
+    ``brief`` says that few iterations are expected, of data that are few: then compiling is what takes time.
+    """
 
     mixture: Mixture
     data: Blocks
     prior: Prior | None
     options: Options
     method: str
+    brief: bool = False
 
 
 def status_of(code: int) -> Status | None:

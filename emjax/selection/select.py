@@ -135,8 +135,16 @@ def _swept(
                 best = ranked(told, criterion)
                 tell(len(told), total, best[0].name if best else "")
 
-    interrupted = side_by_side([functools.partial(work, place) for place in range(len(groups))])
+    # What takes longest begins, or one core would have nothing to do at the end.
+    order = sorted(range(len(groups)), key=lambda place: _size(groups[place]), reverse=True)
+    interrupted = side_by_side([functools.partial(work, place) for place in order])
     return [_completed(group, found) for group, found in zip(groups, done, strict=True)], interrupted
+
+
+def _size(group: Group) -> tuple[int, int]:
+    """What compiling a group and iterating it grow with: how many parameters are declared, and how many numbers."""
+    mixture = group.mixture(max(group.n_components))
+    return len(group.family.parameters), mixture.n_parameters(group.samples.counted.n_features)
 
 
 def _fitted(group: Group, settings: dict[str, Any], stop: threading.Event) -> Iterator[Candidate]:

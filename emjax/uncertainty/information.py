@@ -41,7 +41,7 @@ from emjax.em.step import log_likelihood
 from emjax.families.coordinates import Coordinates
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
-from emjax.programs import make_room
+from emjax.programs import QUICKLY_COMPILED, make_room
 from emjax.result import Fit
 from emjax.scope import computing
 from emjax.uncertainty.links import symmetric
@@ -208,12 +208,6 @@ def _third_order_shift(
     curvature = (jnp.sum(bent[1:], axis=0) - 2 * flat.size * bent[0]) / _STEP**2
     return bent[0], jnp.sqrt(jnp.mean((root.T @ curvature) ** 2)) / 2
 
-
-QUICKLY_COMPILED: dict[str, bool | int] = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-}
-"""A program of derivatives compiles in three quarters of the time with these, and takes four times as long to run."""
 
 _derivatives = jax.jit(derivatives, static_argnums=0)
 _derivatives_of_few = jax.jit(derivatives, static_argnums=0, compiler_options=QUICKLY_COMPILED)

@@ -41,12 +41,11 @@ from emjax.em.fit import fit as emjax_fit
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.naming import ScalarParameter
-from emjax.programs import make_room
+from emjax.programs import QUICKLY_COMPILED, make_room
 from emjax.result import Fit, Optimum
 from emjax.scope import computing
 from emjax.uncertainty.curves import own_reach, reach_of, row_of
 from emjax.uncertainty.information import (
-    QUICKLY_COMPILED,
     RIVAL_GAP,
     are_few,
     by_information,

@@ -7,8 +7,14 @@ import numpy as np
 import pytest
 
 import emjax
-from emjax.em.filled import may_fill
-from emjax.em.fit import fit_in_sweep
+from emjax.catalogue import DEFAULT_START
+from emjax.em.filled import engine_of, may_fill
+from emjax.em.fit import Settings, fit_in_sweep
+from emjax.em.init import pooled_start
+from emjax.em.problem import prepare
+from emjax.em.saddle import _rises
+from emjax.em.state import Program
+from emjax.scope import computing
 
 FAITHFUL = emjax.datasets.load("faithful")
 
@@ -75,3 +81,22 @@ def test_nothing_is_filled_up_where_that_would_cost_or_mislead():
     assert not may_fill(mixture, known, 9, 20)
     many = mixture.samples(np.random.default_rng(0).normal(size=(20_000, 2)))
     assert not may_fill(mixture, many, 9, 20)
+
+
+def test_saddles_are_told_by_the_program_that_iterates():
+    # Equal components rest on a saddle. Every number of components looks at such ends: none may compile for that.
+    mixture = emjax.Mixture(emjax.Normal("EVI"), 2)
+    settings = Settings(8, 10_000, 1e-6, "parameters", 0.0, "auto", DEFAULT_START, "float64", 0)
+    compiled: list[str] = []
+    with computing(True):
+        problem = prepare(mixture, mixture.samples(FAITHFUL), "float64", drawn=True, n_starts=8, filled=4)
+        options = settings.options(problem.frame)
+        program = Program(problem.likelihood, problem.blocks, problem.frame_prior, options, settings.method)
+        engine = engine_of(problem)(program)
+        equal = pooled_start(problem.likelihood, problem.z)
+        maximum = mixture.to_frame(emjax.fit(mixture, FAITHFUL, key=0).params, problem.frame)
+        engine.begin(jax.tree.map(lambda leaf: np.stack([leaf] * 8), equal))
+        jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: compiled.append(event))
+        told = [_rises(engine, 8, params) for params in (equal, maximum)]
+    assert told == [True, False]
+    assert "/jax/core/compile/backend_compile_duration" not in compiled
