@@ -13,8 +13,8 @@ falls so far (as where a component may as well be empty).
 
 The maximum is that over all :math:`\theta`. Another optimum that stands above the ends has its own part of the profile,
 which is followed likewise (of the `MOST_TOPS` highest), and the interval reaches from the lowest end to the highest. Of
-two normals 2 sd apart, 500 rows in each, where one data set in twenty has such a rival, the best alone held the truth
-in as many fewer.
+two normals 2 sd apart, 500 rows in each, one data set in five has such a rival: intervals for 90% around the best alone
+held the worst number in .83 of 500 data sets, around all in .86.
 
 Each end solves :math:`\nabla\ell = \mu \nabla\psi` and :math:`2(\ell(\hat\theta) - \ell) = r^2` at :math:`r = q` for
 :math:`(\theta, \mu)` by Newton's method, in coordinates in which the information is the identity, and is followed there
