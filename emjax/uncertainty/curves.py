@@ -77,5 +77,5 @@ def outermost(curves: Sequence[ProfileCurve], link: str, level: float, side: int
         followed = abs(float(curve.roots[side]))
         value = values_at(curve, link, np.array([sign * min(reach, followed)]))[0]
         found.append((sign * float(value), followed >= reach * (1 - _ROUNDING)))
-    outermost, ends = max(found)
-    return sign * outermost, ends
+    furthest, ends = max(found)
+    return sign * furthest, ends

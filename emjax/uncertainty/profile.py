@@ -108,10 +108,10 @@ def by_profile(fit: Fit, level: float, of: Any = None, known: Intervals | None =
     make_room()
     tops = _tops(fit, reach)
     with computing():
-        curves = _curves(fit, known, held, level, of, tops)
-        links = reading_of(fit, of).links
+        reading = reading_of(fit, of)
+        curves = _curves(fit, known, held, level, reading, tops)
     rows = []
-    for row, link in zip(known.rows, links, strict=True):
+    for row, link in zip(known.rows, reading.links, strict=True):
         own = [curve for curve in curves if curve.name == row.name]
         rows.append(row_of(row, link, own, level) if own else row)
     problem = problem_of_rows(fit, rows, reach)
@@ -146,11 +146,16 @@ def _tops(fit: Fit, reach: float) -> list[tuple[MixtureParams, float]]:
 
 
 def _curves(
-    fit: Fit, known: Intervals, held: np.ndarray, level: float, of: Any, tops: list[tuple[MixtureParams, float]]
+    fit: Fit,
+    known: Intervals,
+    held: np.ndarray,
+    level: float,
+    reading: Reading,
+    tops: list[tuple[MixtureParams, float]],
 ) -> list[ProfileCurve]:
     """What is passed on the way from every top to both ends of every number that can move."""
     _, data, prior, frame = problem_of(fit)
-    reading, mixture = reading_of(fit, of), fit.mixture.likelihood
+    mixture = fit.mixture.likelihood
     numbers = np.flatnonzero(np.array([row.se > 0 for row in known.rows]))
     followed = _program_of_few if are_few(fit) else _program
     curves: list[ProfileCurve] = []
@@ -199,8 +204,8 @@ def problem_of_rows(fit: Fit, rows: list[IntervalRow], reach: float) -> str:
     followed = _followed_rivals(fit, reach)
     if len(_rivals(fit, max(RIVAL_GAP, reach**2 / 2))) > len(followed):
         return (
-            f"{UNTRUSTED}: another optimum is about as high, which no interval knows of, as its top lies just below "
-            "their ends. Use the posterior's intervals, more rows or fewer components."
+            f"{UNTRUSTED}: another optimum is about as high, and no interval reaches around it. Use the posterior's "
+            "intervals, more rows or fewer components."
         )
     if _hardly_needed(fit):
         return (

@@ -86,7 +86,7 @@ class ProfileCurve(Shown):
         The signed root :math:`r = \pm \sqrt{2 (\ell_{top} - \ell_p(c))}` at each of them, ``(n,)``: negative below the
         top, 0 at it. The profile log-likelihood is :math:`-r^2 / 2` below the top.
     reach
-        The :math:`r` of the ends. Where the curve ends before it, it is open there.
+        The :math:`r` of the ends. A side that ends before it could be followed no further.
     effective_rows
         The rows that hold the number, on which it depends how far the log-likelihood has to fall.
     gap

@@ -76,6 +76,14 @@ def test_intervals_reach_around_both_tops_and_say_so(fit, found):
     assert [curve.gap == 0 for curve in found.curves] == [True] * 6 + [False] * 6
 
 
+def test_a_rival_is_numbered_as_the_estimate_is(fit, found):
+    best, rival = fit.optima[:2]
+    exchanged = dataclasses.replace(rival, params=fit.mixture.permute(rival.params, np.array([1, 0])))
+    others = dataclasses.replace(fit, optima=(best, exchanged)).intervals(LEVEL, "profile")
+    for row, other in zip(found.rows, others.rows, strict=True):
+        assert (row.lower, row.upper) == pytest.approx((other.lower, other.upper), rel=1e-6)
+
+
 def test_at_a_level_that_ends_above_the_rival_it_counts_no_more(fit, found):
     for level in (0.8, 0.3):
         expected = fit.intervals(level, "profile")
