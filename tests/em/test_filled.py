@@ -13,7 +13,7 @@ from emjax.em.fit import Settings, fit_in_sweep
 from emjax.em.init import pooled_start
 from emjax.em.problem import prepare
 from emjax.em.saddle import _rises
-from emjax.em.state import Program
+from emjax.em.state import Program, coordinates
 from emjax.scope import computing
 
 FAITHFUL = emjax.datasets.load("faithful")
@@ -83,20 +83,43 @@ def test_nothing_is_filled_up_where_that_would_cost_or_mislead():
     assert not may_fill(mixture, many, 9, 20)
 
 
+def filled_engine(mixture):
+    """The engine of two components with room for four, the problem, and a maximum in its frame."""
+    settings = Settings(8, 10_000, 1e-6, "parameters", 0.0, "auto", DEFAULT_START, "float64", 0)
+    problem = prepare(mixture, mixture.samples(FAITHFUL), "float64", drawn=True, n_starts=8, filled=4)
+    options = settings.options(problem.frame)
+    program = Program(problem.likelihood, problem.blocks, problem.frame_prior, options, settings.method)
+    maximum = mixture.to_frame(emjax.fit(mixture, FAITHFUL, key=0).params, problem.frame)
+    return engine_of(problem)(program), problem, maximum
+
+
+def eight(params):
+    return jax.tree.map(lambda leaf: np.stack([np.asarray(leaf)] * 8), params)
+
+
+def test_starts_are_displaced_in_coordinates_of_the_components_that_there_are():
+    mixture = emjax.Mixture(emjax.Normal("EVI"), 2)
+    with computing(True):
+        engine, problem, maximum = filled_engine(mixture)
+        own = coordinates(problem.likelihood, maximum)
+        flat = np.asarray(own.flat(maximum))
+        begun = engine.begin(eight(maximum))
+        np.testing.assert_allclose(engine.coordinates(begun)[0], flat, atol=1e-10)
+        away = 0.01 * np.random.default_rng(0).normal(size=(8, len(flat)))
+        displaced = engine.ended(engine.displaced(begun, away)).params
+        for i in (0, 7):
+            expected = jax.tree.leaves(own.params(jax.numpy.asarray(flat + away[i])))
+            for found, leaf in zip(jax.tree.leaves(displaced), expected, strict=True):
+                np.testing.assert_allclose(found[i], leaf, atol=1e-10)
+
+
 def test_saddles_are_told_by_the_program_that_iterates():
     # Equal components rest on a saddle. Every number of components looks at such ends: none may compile for that.
-    mixture = emjax.Mixture(emjax.Normal("EVI"), 2)
-    settings = Settings(8, 10_000, 1e-6, "parameters", 0.0, "auto", DEFAULT_START, "float64", 0)
     compiled: list[str] = []
     with computing(True):
-        problem = prepare(mixture, mixture.samples(FAITHFUL), "float64", drawn=True, n_starts=8, filled=4)
-        options = settings.options(problem.frame)
-        program = Program(problem.likelihood, problem.blocks, problem.frame_prior, options, settings.method)
-        engine = engine_of(problem)(program)
-        equal = pooled_start(problem.likelihood, problem.z)
-        maximum = mixture.to_frame(emjax.fit(mixture, FAITHFUL, key=0).params, problem.frame)
-        engine.begin(jax.tree.map(lambda leaf: np.stack([leaf] * 8), equal))
+        engine, problem, maximum = filled_engine(emjax.Mixture(emjax.Normal("EVI"), 2))
+        engine.begin(eight(pooled_start(problem.likelihood, problem.z)))
         jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: compiled.append(event))
-        told = [_rises(engine, 8, params) for params in (equal, maximum)]
+        told = [_rises(engine, 8, params) for params in (pooled_start(problem.likelihood, problem.z), maximum)]
     assert told == [True, False]
     assert "/jax/core/compile/backend_compile_duration" not in compiled
