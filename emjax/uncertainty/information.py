@@ -132,6 +132,7 @@ def from_derivatives(
         status=status,
         rows=_rows(numbers, covariance, level),
         covariance=covariance,
+        information=information,
         shift=float("nan") if status.withheld else float(shift),
         parameters=numbers.parameters,
     )

@@ -6,10 +6,12 @@ every c with
 .. math:: 2 \,(\ell(\hat\theta) - \ell_p(c)) \le q^2 = N \log\bigl(1 + t^2 / (N - 1)\bigr),
 
 t being Student's quantile of the level with :math:`N - 1` degrees of freedom and N the rows that the number's component
-holds (of weights and functions, that the smallest holds): for one normal the mean's interval is then Student's, and
+holds (of weights and functions, that the smallest holds) times the share of the information about the number that is
+there although no label is known (`emjax.uncertainty.missing`). For one normal the mean's interval is then Student's;
 with many rows q is the normal quantile, with which a component of 15 rows had its scale held in 80% of intervals for
-90%. The interval is the same in any coordinates, need not be symmetric, and is open where the log-likelihood never
-falls so far (as where a component may as well be empty).
+90%. Of three normals 3 sd apart with 200 rows in each, intervals for 90% held the worst number in .85 of 500 data sets
+with all rows counted, in .87 with those that tell something. The interval is the same in any coordinates, need not be
+symmetric, and is open where the log-likelihood never falls so far (as where a component may as well be empty).
 
 The maximum is that over all :math:`\theta`. Another optimum that stands above the ends has its own part of the profile,
 which is followed likewise (of the `MOST_TOPS` highest), and the interval reaches from the lowest end to the highest. Of
@@ -40,7 +42,6 @@ from emjax.em.blocks import Blocks
 from emjax.em.fit import fit as emjax_fit
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams, Prior
-from emjax.naming import ScalarParameter
 from emjax.programs import QUICKLY_COMPILED, make_room
 from emjax.result import Fit, Optimum
 from emjax.scope import computing
@@ -54,6 +55,7 @@ from emjax.uncertainty.information import (
     problem_of,
 )
 from emjax.uncertainty.links import LINKS
+from emjax.uncertainty.missing import share_there
 from emjax.uncertainty.numbering import numbered_as, told_apart
 from emjax.uncertainty.quantities import Reading, reading_of
 from emjax.uncertainty.results import IntervalRow, Intervals, IntervalStatus, ProfileCurve
@@ -103,12 +105,13 @@ def by_profile(fit: Fit, level: float, of: Any = None, known: Intervals | None =
     known = by_information(fit, level, "information", of) if known is None else known
     if known.status.withheld:
         return dataclasses.replace(known, method="profile")
-    held = _rows_that_hold(fit, known.parameters)
-    reach = float(reach_of(held, level).max())
     make_room()
-    tops = _tops(fit, reach)
     with computing():
         reading = reading_of(fit, of)
+        held = _effective_rows(fit, known, reading)
+    reach = float(reach_of(held, level).max())
+    tops = _tops(fit, reach)
+    with computing():
         curves = _curves(fit, known, held, level, reading, tops)
     rows = []
     for row, link in zip(known.rows, reading.links, strict=True):
@@ -174,12 +177,17 @@ def _curves(
     return curves
 
 
-def _rows_that_hold(fit: Fit, parameters: tuple[ScalarParameter, ...]) -> np.ndarray:
-    """The rows of each number's component ``(m,)``, of the smallest where the number is of no single one."""
-    rows = np.maximum(fit.optima[0].effective_counts, 1.0 + _FEWEST)
+def _effective_rows(fit: Fit, known: Intervals, reading: Reading) -> np.ndarray:
+    """The rows of each number's component ``(m,)``, of the smallest where the number is of no single one, as far as
+    they tell something of it."""
+    rows = fit.optima[0].effective_counts
     of_components = fit.mixture.family.reported(len(fit.feature_names))
-    own = [p.component if p.variable in of_components else None for p in parameters]
-    return np.array([rows.min() if k is None else rows[k] for k in own])
+    own = [p.component if p.variable in of_components else None for p in known.parameters]
+    held = np.array([rows.min() if k is None else rows[k] for k in own])
+    params, data, _, frame = problem_of(fit)
+    share = share_there(fit.mixture.likelihood, reading, params, data, frame, jnp.asarray(known.information))
+    # Of what cannot move nothing is missing; what rounds to more than everything is everything.
+    return np.maximum(held * np.clip(np.nan_to_num(np.asarray(share), nan=1.0), 0.0, 1.0), 1.0 + _FEWEST)
 
 
 def _curve(

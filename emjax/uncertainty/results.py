@@ -88,7 +88,8 @@ class ProfileCurve(Shown):
     reach
         The :math:`r` of the ends. A side that ends before it could be followed no further.
     effective_rows
-        The rows that hold the number, on which it depends how far the log-likelihood has to fall.
+        The rows of the number's component times the share of the information that is there although no label is known,
+        on which it depends how far the log-likelihood has to fall.
     gap
         Nats by which the top lies below that of the estimate: 0 for the estimate's own curve. Another optimum that is
         about as high has a curve of its own.
@@ -127,6 +128,8 @@ class Intervals(Pictured):
     covariance
         Covariance of the numbers of ``rows``, ``(n_rows, n_rows)``: asymptotic, or of the replicates; ``(0, 0)`` where
         there is none.
+    information
+        The observed information of the free coordinates in ``space``, ``(p, p)``; ``(0, 0)`` where there is none.
     shift
         The third-order shift, in standard errors, by which ``rough`` is judged (up to `MOST_SHIFT` of
         `emjax.uncertainty.information`); NaN where there are none.
@@ -147,6 +150,7 @@ class Intervals(Pictured):
     status: IntervalStatus
     rows: tuple[IntervalRow, ...]
     covariance: np.ndarray = dataclasses.field(repr=False)
+    information: np.ndarray = dataclasses.field(default_factory=lambda: np.empty((0, 0)), repr=False)
     shift: float = float("nan")
     detail: str = dataclasses.field(default="", repr=False)
     parameters: tuple[ScalarParameter, ...] = dataclasses.field(default=(), repr=False)

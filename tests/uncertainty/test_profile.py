@@ -53,8 +53,12 @@ def test_counts_of_deaths_fall_as_far_as_the_level_allows_at_every_end():
         return -scipy.optimize.minimize(lost, np.delete(own, held), method="Nelder-Mead", options=options).fun
 
     top, rows = log_likelihood(fit.params.weights[0], *fit.params.rate[:, 0]), fit.optima[0].effective_counts
+    w, rates = fit.params.weights[0], fit.params.rate[:, 0]
+    # Variances were the labels known: of a binomial share, and of the mean of so many Poisson counts.
+    complete = [w * (1 - w) / rows.sum(), *(rates / rows)]
     for held, name in enumerate(["weights[0]", "rate[0, x]", "rate[1, x]"]):
-        row, n = found[name], rows[held - 1] if held else rows.min()
+        row = found[name]
+        n = (rows[held - 1] if held else rows.min()) * complete[held] / row.se**2
         for end in (row.lower, row.upper):
             assert 2 * (top - best_at(held, end)) == pytest.approx(
                 n * np.log1p(scipy.stats.t.ppf(0.95, n - 1) ** 2 / (n - 1)), abs=1e-5
