@@ -87,7 +87,7 @@ DEFAULT_STRUCTURE: StructureName = "full"
 """The covariance structure where a family has one and none is asked for."""
 
 LawName = Literal[
-    "normal", "log_normal", "half_normal", "gamma", "inverse_gamma", "beta", "dirichlet", "inverse_wishart",
+    "normal", "log_normal", "half_normal", "gamma", "inverse_gamma", "beta", "dirichlet", "inverse_wishart", "wishart",
     "normal_given", "lkj", "log_ratios", "uniform_rotations",
 ]  # fmt: skip
 """The names of the laws that a config may give to a parameter: those of `emjax.laws`, in words."""
@@ -101,6 +101,7 @@ LAW_FIELDS: dict[str, tuple[str, ...]] = {
     "beta": ("ones", "zeros"),
     "dirichlet": ("concentration",),
     "inverse_wishart": ("degrees_of_freedom", "scatter"),
+    "wishart": ("degrees_of_freedom", "rate"),
     "normal_given": ("mean", "precision"),
     "lkj": ("concentration",),
     "log_ratios": ("scale",),

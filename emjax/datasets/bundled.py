@@ -161,6 +161,24 @@ _ENTRIES = (
         ),
         labels_column="species",
     ),
+    Entry(
+        name="thyroid",
+        title="Thyroid function of patients",
+        n_samples=215,
+        feature_names=("RT3U", "T4", "T3", "TSH", "DTSH"),
+        source=(
+            "D. Coomans, I. Broeckaert, M. Jonckheer and D. L. Massart (1983), Comparison of multivariate "
+            "discrimination techniques for clinical data: application to the thyroid functional state, Methods of "
+            "Information in Medicine 22, 93-101; as in R's mclust::thyroid (mclust 6.0.0)"
+        ),
+        license="Published measurements (facts); mclust, which also distributes them, is under GPL-2 | GPL-3",
+        description=(
+            "Five laboratory tests of 215 patients: T3 resin uptake (RT3U, %), serum thyroxin (T4), serum "
+            "triiodothyronine (T3), basal thyroid-stimulating hormone (TSH) and its change after thyrotropin-releasing "
+            "hormone (DTSH). The diagnosis (150 normal, 35 hyper, 30 hypo) is kept as labels and is not a feature."
+        ),
+        labels_column="diagnosis",
+    ),
 )
 
 CATALOGUE: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}

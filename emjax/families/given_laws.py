@@ -20,6 +20,7 @@ from emjax.families.laws import (
     Law,
     LogNormal,
     Normal,
+    Wishart,
 )
 from emjax.families.linalg import product
 
@@ -34,6 +35,9 @@ _TWINS = {
     "Dirichlet": lambda d: Dirichlet(d.concentration),
     "InverseWishart": lambda d: InverseWishart(
         d.concentration, product(d.scale_tril, jnp.swapaxes(d.scale_tril, -1, -2))
+    ),
+    "Wishart": lambda d: Wishart(
+        d.concentration, jnp.linalg.inv(product(d.scale_tril, jnp.swapaxes(d.scale_tril, -1, -2)))
     ),
     "LKJ": lambda d: LKJ(d.concentration),
 }

@@ -9,11 +9,17 @@ one for all components:
 
 over the :math:`n` numbers that share it, and ``laws.Gamma(a, laws.Gamma(g, h))`` that of a rate :math:`r_k` with
 :math:`B \mid r \sim Ga(g + n a, h + \sum_k r_k)`. A number of shape ``()`` is shared by all features, one of shape
-``(d,)`` belongs to each.
+``(d,)`` belongs to each. ``laws.InverseWishart(a, laws.Wishart(g, H))`` is the same of covariances,
 
-References: Richardson and Green, Journal of the Royal Statistical Society B 59, 1997 (variances); Viallefont,
-Richardson and Green, Journal of Nonparametric Statistics 14, 2002 (rates); Frühwirth-Schnatter and Malsiner-Walli,
-Advances in Data Analysis and Classification 13, 2019, whose numbers `hierarchical_prior` takes.
+.. math::
+
+    \Sigma_k \mid C \sim IW(a, C), \quad C \sim W(g, H): \qquad
+    C \mid \Sigma \sim W\Big(g + n a, \; H + \sum_k \Sigma_k^{-1}\Big).
+
+References: Richardson and Green, Journal of the Royal Statistical Society B 59, 1997 (variances); Stephens, Annals of
+Statistics 28, 2000 (covariances); Viallefont, Richardson and Green, Journal of Nonparametric Statistics 14, 2002
+(rates); Frühwirth-Schnatter and Malsiner-Walli, Advances in Data Analysis and Classification 13, 2019, and
+Frühwirth-Schnatter, Malsiner-Walli and Grün, Bayesian Analysis 16, 2021, whose numbers `hierarchical_prior` takes.
 """
 
 from __future__ import annotations
@@ -34,15 +40,20 @@ from emjax.families.laws import Law
 from emjax.families.normal import Normal
 from emjax.families.parameters import MixtureParams
 from emjax.families.poisson import Poisson
+from emjax.families.proper import wrong_number
 
-_RANDOM: dict[type[Law], str] = {laws.InverseGamma: "scale", laws.Gamma: "rate"}
-"""Of which number of a law the conjugate law is a gamma law."""
+_RANDOM: dict[type[Any], tuple[str, type[Any]]] = {
+    laws.InverseGamma: ("scale", laws.Gamma),
+    laws.Gamma: ("rate", laws.Gamma),
+    laws.InverseWishart: ("scatter", laws.Wishart),
+}
+"""Which number of a law has a conjugate law, and which."""
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Common:
-    """The random number of one site's law.
+    """The random number, or matrix, of one site's law.
 
     Attributes
     ----------
@@ -51,37 +62,47 @@ class Common:
     factor
         What it is multiplied with in the frame.
     shape
-        The other number of the site's law.
-    site, inverse
-        Whose law it is, and whether that is an inverse gamma law.
+        The other number of the site's law: its shape, or its degrees of freedom.
+    site, kind
+        Whose law it is, and of which kind that is.
     """
 
-    law: laws.Gamma
+    law: laws.Gamma | laws.Wishart
     factor: Any
     shape: Any
     site: str = dataclasses.field(metadata={"static": True})
-    inverse: bool = dataclasses.field(metadata={"static": True})
+    kind: type[Any] = dataclasses.field(metadata={"static": True})
 
     @property
     def first(self) -> Any:
         """Where chains begin: its mean."""
-        return jnp.asarray(self.law.shape / self.law.rate)
+        return jnp.asarray(self.law.mean)
 
     def applied(self, value: Any) -> Law:
         """The site's law in the frame with the number at a value."""
-        kind = laws.InverseGamma if self.inverse else laws.Gamma
-        return kind(self.shape, self.factor * value)
+        law: Law = self.kind(self.shape, self.factor * value)
+        return law
 
     def draw(self, key: Array, params: MixtureParams, held: Bool[Array, " K"]) -> Any:
         """A draw of it given the components (in the frame) that hold data."""
         values = params[self.site]
+        if self.kind is laws.InverseWishart and values.ndim == 2:
+            return self.law.updated(self.shape, self.factor * jnp.linalg.inv(values)).draw(key)
         own = held.reshape(-1, *(1,) * (values.ndim - 1))
         factor = jnp.broadcast_to(self.factor, values.shape[1:])[None]
-        terms = jnp.where(own, factor * (1.0 / values if self.inverse else values), 0.0)
-        sums, n_numbers = jnp.sum(terms, axis=0), jnp.sum(held) * jnp.ones(values.shape[1:], values.dtype)
+        sums = jnp.sum(jnp.where(own, factor * self._told(values), 0.0), axis=0)
+        if self.kind is laws.InverseWishart:
+            return self.law.updated(self.shape * jnp.sum(held), sums).draw(key)
+        n_numbers = jnp.sum(held) * jnp.ones(values.shape[1:], values.dtype)
         if jnp.ndim(self.first) < sums.ndim:
             sums, n_numbers = jnp.sum(sums), jnp.sum(n_numbers)
         return self.law.updated(self.shape * n_numbers, sums).draw(key)
+
+    def _told(self, values: Float[Array, "K *own"]) -> Array:
+        """What each component adds to the rate of the number's law."""
+        if self.kind is laws.InverseWishart:
+            return jnp.linalg.inv(values)
+        return values if self.kind is laws.Gamma else 1.0 / values
 
 
 def fixed_laws(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,22 +111,23 @@ def fixed_laws(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        In one line, where a number is random that may not be, or its law is not a proper gamma law.
+        In one line, where a number is random that may not be, or its law is not proper.
     """
     found = {}
     for site, law in given.items():
         random = {name: value for name, value in vars(law).items() if isinstance(value, Law)} if _is_law(law) else {}
         for name, own in random.items():
-            if _RANDOM.get(type(law)) != name or not isinstance(own, laws.Gamma):
-                allowed = " or ".join(f"the {field} of {kind.__name__}" for kind, field in _RANDOM.items())
-                raise ConfigError(
-                    f"prior[{site!r}] has a {type(own).__name__} law for its {name}; what may be random is {allowed}, "
-                    "with a Gamma law"
+            where, kind = _RANDOM.get(type(law), ("", ()))
+            if where != name or not isinstance(own, kind):
+                allowed = ", ".join(
+                    f"the {field} of {of.__name__} with a {own.__name__} law" for of, (field, own) in _RANDOM.items()
                 )
-            numbers = np.concatenate([np.ravel(own.shape), np.ravel(own.rate)]).astype(float)
-            if not (np.isfinite(numbers) & (numbers > 0)).all():
-                raise ConfigError(f"prior[{site!r}]: the shape and rate of its {name}'s Gamma law must be positive")
-        means = {name: _mean(own) for name, own in random.items()}
+                raise ConfigError(
+                    f"prior[{site!r}] has a {type(own).__name__} law for its {name}; what may be random is {allowed}"
+                )
+            if fault := wrong_number(own):
+                raise ConfigError(f"prior[{site!r}]: its {name} has a {type(own).__name__} law, {fault}")
+        means = {name: np.asarray(_on_host(own).mean) for name, own in random.items()}
         found[site] = dataclasses.replace(law, **means) if random else law
     return found
 
@@ -114,20 +136,27 @@ def common_numbers(given: Mapping[str, Any], framed: Mapping[str, Any]) -> tuple
     """The random numbers of laws; ``framed`` are those of `fixed_laws` in the frame."""
     found = []
     for site, law in given.items():
-        name = _RANDOM.get(type(law)) if _is_law(law) else None
-        own = getattr(law, name) if name else None
-        if isinstance(own, laws.Gamma):
-            gamma = laws.Gamma(np.asarray(own.shape, float), np.asarray(own.rate, float))
-            mean = gamma.shape / gamma.rate
-            factor = np.asarray(getattr(framed[site], name or "")) / mean
-            inverse = isinstance(law, laws.InverseGamma)
-            found.append(Common(gamma, factor, np.asarray(law.shape, float), site, inverse))
+        name = _RANDOM[type(law)][0] if type(law) in _RANDOM else ""
+        own = getattr(law, name, None)
+        if isinstance(own, laws.Gamma | laws.Wishart):
+            own = _on_host(own)
+            factor = _ratio(np.asarray(getattr(framed[site], name)), np.asarray(own.mean))
+            shape = law.degrees_of_freedom if isinstance(own, laws.Wishart) else law.shape
+            found.append(Common(own, factor, np.asarray(shape, float), site, type(law)))
     return tuple(found)
 
 
-def _mean(law: Any) -> np.ndarray:
-    """Of a gamma law."""
-    return np.asarray(np.asarray(law.shape, dtype=float) / np.asarray(law.rate, dtype=float))
+def _on_host(own: Any) -> Any:
+    """The law of a random number with arrays for its own numbers, which may be lists."""
+    return type(own)(*(np.asarray(value, float) for value in vars(own).values()))
+
+
+def _ratio(framed: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """What turns a mean into that in the frame; units of matrices are those of rows and columns."""
+    if mean.ndim < 2:
+        return np.asarray(framed / mean)
+    scale = np.sqrt(np.diagonal(framed) / np.diagonal(mean))
+    return scale[:, None] * scale[None, :]
 
 
 def _is_law(law: Any) -> bool:
@@ -139,7 +168,10 @@ def hierarchical_prior(family: Family, values: Float[np.ndarray, "n d"]) -> dict
 
     For variances that of Richardson and Green (1997) with midrange :math:`m` and range :math:`R` of each feature,
     :math:`\mu \sim N(m, R^2)`, :math:`\sigma^2 \sim IG(2, C)`, :math:`C \sim Ga(0.2, 10 / R^2)`; for counts that of
-    Frühwirth-Schnatter and Malsiner-Walli (2019), rates :math:`Ga(0.1, B)`, :math:`B \sim Ga(0.5, 5 \bar x)`.
+    Frühwirth-Schnatter and Malsiner-Walli (2019), rates :math:`Ga(0.1, B)`, :math:`B \sim Ga(0.5, 5 \bar x)`; for
+    covariances of d features that of Frühwirth-Schnatter, Malsiner-Walli and Grün (2021) with medians m,
+    :math:`\mu \sim N(m, R^2)`, :math:`\Sigma \sim IW(d + 4, C)`, :math:`C \sim W(d, H)` and :math:`H` diagonal,
+    :math:`100 d / ((d + 4) R^2)`.
     """
     low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
     length = high - low
@@ -147,6 +179,11 @@ def hierarchical_prior(family: Family, values: Float[np.ndarray, "n d"]) -> dict
         squares = length**2 if family.structure.parameter.axes else np.mean(length**2)
         scale = laws.Gamma(np.asarray(0.2), 10.0 / squares)
         return {"variance": laws.InverseGamma(np.asarray(2.0), scale), "mean": laws.Normal((low + high) / 2.0, length)}
+    if isinstance(family, Normal) and "covariance" in family.parameters:
+        d = len(length)
+        own = laws.Wishart(np.asarray(float(d)), np.diag(100.0 * d / ((d + 4.0) * length**2)))
+        middle = np.nanmedian(values, axis=0)
+        return {"covariance": laws.InverseWishart(np.asarray(d + 4.0), own), "mean": laws.Normal(middle, length)}
     if isinstance(family, Poisson):
         return {"rate": laws.Gamma(np.asarray(0.1), laws.Gamma(np.asarray(0.5), 5.0 * np.nanmean(values, axis=0)))}
     return None

@@ -16,6 +16,7 @@ law                 log density at :math:`v`, without its constant              
 `Beta`              :math:`(a - 1) \log v + (b - 1) \log (1 - v)`                                 between 0 and 1
 `Dirichlet`         :math:`\sum_k (\alpha_k - 1) \log v_k`                                        simplex
 `InverseWishart`    :math:`-\tfrac12 (\nu + d + 1) \log |V| - \tfrac12 \mathrm{tr}(\Psi V^{-1})`  positive definite
+`Wishart`           :math:`\tfrac12 (\nu - d - 1) \log |V| - \tfrac12 \mathrm{tr}(B V)`            positive definite
 `NormalGiven`       :math:`-\tfrac12 \kappa (v - m)' \Sigma_k^{-1} (v - m) - \log |R_k|`          real
 `LKJ`               :math:`(\eta - 1) \log |V|`                                                   correlations
 `LogRatios`         :math:`-\lVert \log v \rVert^2 / 2 s^2`                                         product one
@@ -41,7 +42,7 @@ from jax.scipy.special import betaln, gammaln, multigammaln, xlog1py, xlogy
 
 from emjax.families.axis_laws import LogRatios as LogRatios
 from emjax.families.axis_laws import UniformRotations as UniformRotations
-from emjax.families.draws import log_gamma
+from emjax.families.draws import inverse_wishart_root, log_gamma
 from emjax.families.law import Flat as Flat
 from emjax.families.law import Law, elementwise, law, led
 from emjax.families.linalg import cholesky, diagonal, inverse_lower, product
@@ -131,6 +132,11 @@ class Gamma(Law):
     def mode(self) -> Any:
         """Where the density is largest; zero for a shape below one."""
         return jnp.maximum(self.shape - 1.0, 0.0) / jnp.maximum(self.rate, jnp.finfo(jnp.result_type(self.rate)).tiny)
+
+    @property
+    def mean(self) -> Any:
+        """The mean of each number."""
+        return self.shape / self.rate
 
     def draw(self, key: jax.Array) -> Any:
         """A draw of each number."""
@@ -343,6 +349,46 @@ class InverseWishart(Law):
 
     def rescaled(self, shift: Any, scale: Any) -> InverseWishart:
         return InverseWishart(self.degrees_of_freedom, self.scatter / scale)
+
+
+@law
+class Wishart(Law):
+    """A Wishart law of matrices with ``degrees_of_freedom`` and ``rate`` ``(d, d)``; ``mean`` is their quotient."""
+
+    degrees_of_freedom: Any
+    rate: Any
+    n_axes: ClassVar[int] = 2
+
+    def log_prob(self, value: Any, given: Any = None) -> Any:
+        d, half = value.shape[-1], 0.5 * jnp.asarray(self.degrees_of_freedom)
+        log_det, log_rate = (jnp.sum(jnp.log(diagonal(cholesky(each))), axis=-1) for each in (value, self.rate))
+        trace = jnp.sum(led(value, self.rate)[0] * value, axis=(-1, -2))
+        log_normalizer = 2.0 * half * log_rate - half * d * math.log(2.0) - multigammaln(half, d)
+        return log_normalizer + (2.0 * half - d - 1.0) * log_det - 0.5 * trace
+
+    @property
+    def mean(self) -> Any:
+        """The mean, ``(d, d)``."""
+        half = inverse_lower(cholesky(self.rate))
+        return self.degrees_of_freedom * product(jnp.swapaxes(half, -1, -2), half)
+
+    def updated(self, degrees: Any, rate: Any) -> Wishart:
+        """The law with these added to its degrees of freedom and its rate."""
+        return Wishart(self.degrees_of_freedom + degrees, self.rate + rate)
+
+    def draw(self, key: jax.Array) -> Any:
+        """A draw of the matrix: the inverse of one of the inverse Wishart law."""
+        root = inverse_wishart_root(key, jnp.asarray(self.degrees_of_freedom), jnp.asarray(self.rate))
+        return jnp.linalg.inv(product(root, jnp.swapaxes(root, -1, -2)))
+
+    def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
+        import numpyro.distributions as dist
+
+        law = dist.Wishart(self.degrees_of_freedom, rate_matrix=jnp.asarray(self.rate))
+        return law.expand(shape[:-2]).to_event(len(shape) - 2)
+
+    def rescaled(self, shift: Any, scale: Any) -> Wishart:
+        return Wishart(self.degrees_of_freedom, self.rate * scale)
 
 
 @law

@@ -28,6 +28,7 @@ _POSITIVE: dict[type[laws.Law], tuple[str, ...]] = {
     laws.Beta: ("ones", "zeros"),
     laws.Dirichlet: ("concentration",),
     laws.InverseWishart: ("degrees_of_freedom",),
+    laws.Wishart: ("degrees_of_freedom",),
     laws.NormalGiven: ("precision",),
     laws.LKJ: ("concentration",),
     laws.LogRatios: ("scale",),
@@ -66,7 +67,7 @@ def check_proper(prior: Prior) -> None:
     for site, law in prior.items():
         alone = site == WEIGHTS or prior.parameter(site).shared or prior.n_components == 1
         domain = None if site == WEIGHTS else prior.parameter(site).domain
-        if fault := _without_integral(law, domain, alone=alone) or _wrong_number(law):
+        if fault := _without_integral(law, domain, alone=alone) or wrong_number(law):
             raise ConfigError(
                 f"prior[{site!r}] is {_words(law)}, {fault}; give {_example(domain)}, or leave {site!r} out for its "
                 "default"
@@ -76,7 +77,7 @@ def check_proper(prior: Prior) -> None:
 def explain_laws(prior: Prior) -> str:
     """Which number of a law makes a prior none, so that no objective is finite; empty where none does."""
     for site, law in prior.items():
-        if fault := _wrong_number(law):
+        if fault := wrong_number(law):
             return f"prior[{site!r}] is a {type(law).__name__}, {fault}."
     return ""
 
@@ -98,7 +99,7 @@ def _without_integral(law: laws.Law, domain: domains.Domain | None, *, alone: bo
     return f"{fault} (emjax.fit takes it): of a component that holds no data the posterior is the prior"
 
 
-def _wrong_number(law: laws.Law) -> str:
+def wrong_number(law: laws.Law) -> str:
     """Which number keeps a law from integrating to one; empty where none does."""
     if isinstance(law, laws.FromNumPyro):
         return _without_density(law.distribution)
@@ -110,7 +111,12 @@ def _wrong_number(law: laws.Law) -> str:
     for name, values in ((field.name, getattr(law, field.name)) for field in dataclasses.fields(law)):  # type: ignore[arg-type]
         if type(law) in _POSITIVE and values is not None and not np.isfinite(np.asarray(values, dtype=float)).all():
             return f"which is no law: {name} must be finite"
-    return _wrong_wishart(law) if isinstance(law, laws.InverseWishart) else ""
+    match law:
+        case laws.InverseWishart():
+            return _wrong_wishart(law.degrees_of_freedom, "scatter", law.scatter)
+        case laws.Wishart():
+            return _wrong_wishart(law.degrees_of_freedom, "rate", law.rate)
+    return ""
 
 
 def _own(law: laws.Law, values: np.ndarray) -> Any:
@@ -121,13 +127,13 @@ def _own(law: laws.Law, values: np.ndarray) -> Any:
     return np.broadcast_to(np.arange(values.shape[-1]) < np.asarray(lengths)[:, None], values.shape)
 
 
-def _wrong_wishart(law: laws.InverseWishart) -> str:
-    scatter = np.asarray(law.scatter, dtype=float)
-    fewest = scatter.shape[-1] - 1
-    if not (np.asarray(law.degrees_of_freedom) > fewest).all():
+def _wrong_wishart(degrees_of_freedom: Any, name: str, matrix: Any) -> str:
+    matrix = np.asarray(matrix, dtype=float)
+    fewest = matrix.shape[-1] - 1
+    if not (np.asarray(degrees_of_freedom) > fewest).all():
         return f"which is no law: degrees_of_freedom must be above {fewest}, one less than there are features"
-    if not (np.linalg.eigvalsh(scatter) > 0).all():
-        return "which is no law: scatter must be positive definite"
+    if not (np.linalg.eigvalsh(matrix) > 0).all():
+        return f"which is no law: {name} must be positive definite"
     return ""
 
 

@@ -14,7 +14,7 @@ REFERENCE = Path(__file__).parent.parent / "reference" / "posteriordb"
 
 
 def test_every_bundled_data_set_loads_as_the_catalogue_says():
-    assert datasets.available() == ("acidity", "carcinoma", "deaths", "faithful", "galaxies", "iris")
+    assert datasets.available() == ("acidity", "carcinoma", "deaths", "faithful", "galaxies", "iris", "thyroid")
     for name in datasets.available():
         entry, data = datasets.describe(name), datasets.load(name)
         assert data.name == entry.name == name
@@ -170,7 +170,7 @@ def test_labels_are_not_a_column(refusal):
 
 def test_unknown_catalogue_name(refusal):
     message = refusal(datasets.describe, "old\nfaithful")
-    assert "deaths, faithful, galaxies, iris" in message
+    assert "deaths, faithful, galaxies, iris, thyroid" in message
 
 
 def test_a_bundled_name_wins_over_a_file_unless_it_is_written_as_a_path(tmp_path, monkeypatch):
@@ -194,13 +194,13 @@ def test_files_in_the_home_folder(tmp_path, monkeypatch):
     [
         (
             "faithfull",
-            ("no file and no bundled data set 'faithfull'", "did you mean 'faithful'", "galaxies, iris"),
+            ("no file and no bundled data set 'faithfull'", "did you mean 'faithful'", "galaxies, iris, thyroid"),
         ),
         ("Galaxies", ("did you mean 'galaxies'",)),
-        ("qqqqqq", ("Bundled data sets: acidity, carcinoma, deaths, faithful, galaxies, iris",)),
+        ("qqqqqq", ("Bundled data sets: acidity, carcinoma, deaths, faithful, galaxies, iris, thyroid",)),
         ("faithful.cvs", ("no file 'faithful.cvs'", "did you mean 'faithful'")),
         ("no/such/folder.csv", ("no file 'no/such/folder.csv'",)),
-        ("", ("no data set was named", "deaths, faithful, galaxies, iris")),
+        ("", ("no data set was named", "deaths, faithful, galaxies, iris, thyroid")),
         ("a\nb.csv", (r"'a\nb.csv'",)),
         ("a\0b.csv", ("NUL character", "give another one")),
         ("x" * 260 + ".csv", ("cannot be read", "too long")),
