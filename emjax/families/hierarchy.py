@@ -171,7 +171,7 @@ def hierarchical_prior(family: Family, values: Float[np.ndarray, "n d"]) -> dict
     Frühwirth-Schnatter and Malsiner-Walli (2019), rates :math:`Ga(0.1, B)`, :math:`B \sim Ga(0.5, 5 \bar x)`; for
     covariances of d features that of Frühwirth-Schnatter, Malsiner-Walli and Grün (2021) with medians m,
     :math:`\mu \sim N(m, R^2)`, :math:`\Sigma \sim IW(d + 4, C)`, :math:`C \sim W(d, H)` and :math:`H` diagonal,
-    :math:`100 d / ((d + 4) R^2)`.
+    :math:`100 d / ((d + 4) R^2)`, but for features that determine each other, which need a fixed scatter.
     """
     low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
     length = high - low
@@ -181,6 +181,8 @@ def hierarchical_prior(family: Family, values: Float[np.ndarray, "n d"]) -> dict
         return {"variance": laws.InverseGamma(np.asarray(2.0), scale), "mean": laws.Normal((low + high) / 2.0, length)}
     if isinstance(family, Normal) and "covariance" in family.parameters:
         d = len(length)
+        if np.linalg.matrix_rank((values[np.isfinite(values).all(axis=1)] - low) / length) < d:
+            return None  # features that determine each other: every scatter would follow the covariances down to zero
         own = laws.Wishart(np.asarray(float(d)), np.diag(100.0 * d / ((d + 4.0) * length**2)))
         middle = np.nanmedian(values, axis=0)
         return {"covariance": laws.InverseWishart(np.asarray(d + 4.0), own), "mean": laws.Normal(middle, length)}

@@ -8,6 +8,14 @@ import scipy.stats
 
 import emjax
 from emjax.families.hierarchy import common_numbers, fixed_laws
+from emjax.selection import telescope
+
+
+def test_features_that_determine_each_other_have_the_familys_own_prior():
+    x = np.random.default_rng(0).normal(size=(30, 1)) @ [[1.0, 2.0]]
+    found = telescope(emjax.Normal(), x, n_components=3, chains=2, warmup=50, draws=50, thin=2, key=0)
+    assert "the family's own" in found.prior_note
+    assert np.isfinite(found.params.covariance).all()
 
 
 @pytest.mark.parametrize("structure", ["full", "tied"])

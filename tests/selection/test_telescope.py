@@ -393,6 +393,7 @@ def test_what_is_no_model_of_an_unknown_number_is_refused_in_one_line():
     )
     refused("with a Wishart law", prior={"covariance": wishart(gamma(1.0, 1.0))}, **of_matrices)
     refused("cells are missing", x=np.array([[1.0], [np.nan], [3.0]]))
+    refused("cells are missing", family=emjax.Normal(), x=np.where(PLANE == 7.0, np.nan, PLANE))
     refused("number of sticks", n_components=uniform(10), weights=StickBreaking(1.0))
     refused("give StaticWeights", weights=1.0)
     refused("draws = 10", draws=10)
