@@ -299,7 +299,7 @@ def test_a_move_of_independent_means_and_variances_leaves_their_posterior_as_it_
 def test_parameters_and_data_drawn_in_turn_have_their_prior(weights):
     """Geweke, Journal of the American Statistical Association 99, 2004: an error in any conditional would show."""
     family, number, n = emjax.Poisson(), geometric(0.4, 8), 5
-    common = Common(emjax.laws.Gamma(3.0, 2.0), jnp.asarray(1.0), jnp.asarray(SHAPE), "rate", False)
+    common = Common(emjax.laws.Gamma(3.0, 2.0), jnp.asarray(1.0), jnp.asarray(SHAPE), "rate", emjax.laws.Gamma)
     mixture = emjax.Mixture(family, number.most)
     plan = Plan(mixture, type(weights), n, 1, True)
     laws = {"rate": emjax.laws.Gamma(jnp.asarray(SHAPE), jnp.asarray(1.0))}
