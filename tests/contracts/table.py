@@ -136,19 +136,21 @@ def has_two_features_elsewhere(row: Row) -> bool:
 
 
 def walk_with_and_without_prior(
-    rows: tuple[Row, ...] = ROWS, by_name: Callable[[Row], bool] = is_alike
+    rows: tuple[Row, ...] = ROWS,
+    by_name: Callable[[Row], bool] = is_alike,
+    ml_by_name: Callable[[Row], bool] = has_two_features_elsewhere,
 ) -> pytest.MarkDecorator:
     """As `walk`, with a prior and without.
 
-    Without one, rows of another number of features than two run by name: that neither the setting nor the number of
-    features matters to what a prior is, the other rows show.
+    Without one, more rows run by name, those of another number of features than two at least: that neither the setting
+    nor the number of features matters to what a prior is, the other rows show.
     """
     cases = [
         pytest.param(
             row,
             with_prior,
             id=f"{'map' if with_prior else 'ml'}-{row.name}",
-            marks=[pytest.mark.slow] * (by_name(row) or (not with_prior and has_two_features_elsewhere(row))),
+            marks=[pytest.mark.slow] * (by_name(row) or (not with_prior and ml_by_name(row))),
         )
         for row in rows
         for with_prior in (False, True)
