@@ -19,13 +19,18 @@ def test_the_information_is_louis_formula(row: Row):
         params, data, prior, frame = problem_of(fit)
         found = np.asarray(derivatives(mixture, params, data, prior, frame)[0])
         coordinates = mixture.coordinates(mixture.family.n_features(params))
-        flat = coordinates.flat(params)
+        flat = jax.jit(coordinates.flat)(params)
         rows = jax.tree.map(lambda leaf: leaf[0], data.rows)
         weights = np.asarray(data.weights[0])
         joint = lambda at: mixture.log_joint(coordinates.params(at), rows)  # noqa: E731
-        shares = np.asarray(jax.nn.softmax(joint(flat), axis=0))
-        complete = -np.asarray(jax.hessian(lambda at: (weights * shares * joint(at)).sum())(flat))
-        scores = np.asarray(jax.jacfwd(joint)(flat))
+
+        @jax.jit
+        def written_out(flat):
+            shares = jax.lax.stop_gradient(jax.nn.softmax(joint(flat), axis=0))
+            held = jax.hessian(lambda at: (weights[None] * shares * joint(at)).sum())(flat)
+            return shares, -held, jax.jacfwd(joint)(flat)
+
+        shares, complete, scores = map(np.asarray, written_out(flat))
     mean = np.einsum("kn,knp->np", shares, scores)
     missing = np.einsum("n,kn,knp,knq->pq", weights, shares, scores, scores) - (mean.T * weights) @ mean
     scale = np.sqrt(np.abs(np.diag(complete)))

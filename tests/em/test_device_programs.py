@@ -66,8 +66,16 @@ def test_every_product_of_a_density_is_exact(family: Any):
         assert [each for each in found if "precision = [HIGHEST, HIGHEST]" not in each] == []
 
 
-@pytest.mark.parametrize("block", [1 << 12, 1 << 20])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+# Either block and either precision once; the other two by name.
+@pytest.mark.parametrize(
+    ("dtype", "block"),
+    [
+        ("float32", 1 << 20),
+        ("float64", 1 << 12),
+        pytest.param("float32", 1 << 12, marks=pytest.mark.slow),
+        pytest.param("float64", 1 << 20, marks=pytest.mark.slow),
+    ],
+)
 def test_a_hundred_million_rows_take_little_more_than_themselves(dtype: str, block: int):
     n_rows, n_features, n_components = 100_000_000, 16, 64
     with jax.enable_x64(dtype == "float64"):
