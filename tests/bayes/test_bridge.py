@@ -24,6 +24,9 @@ from emjax.families.observations import observed
 MODELS = Path(__file__).resolve().parents[2] / "models"
 NORMALS = [(Normal(name), d) for name in ("full", "tied", "diag", "spherical") for d in (1, 2, 3)]
 CASES = [*NORMALS, (Poisson(), 1), (Poisson(), 2)]
+IN_EVERY_RUN = {("full", 1), ("full", 2), ("tied", 2), ("diag", 2), ("spherical", 2), ("", 2)}
+"""Every structure once, and the family without one; `test_densities.py` has the other numbers of features."""
+
 N_COMPONENTS, N_DRAWS, N_SAMPLES = 3, 40, 30
 
 
@@ -65,7 +68,14 @@ def stacked_params(mixture, x, n_draws=N_DRAWS):
     return jax.tree.map(lambda *leaves: np.stack(leaves), *(random_params(mixture, x, rng) for _ in range(n_draws)))
 
 
-@pytest.mark.parametrize("case", CASES, ids=case_id)
+def is_by_name(case):
+    family, n_features = case
+    return (getattr(family, "covariance", ""), n_features) not in IN_EVERY_RUN
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case_id(case), marks=[pytest.mark.slow] * is_by_name(case)) for case in CASES]
+)
 def test_log_density_of_the_program_is_the_objective_of_map_em(case):
     family, n_features = case
     x = make_data(family, n_features)
@@ -150,8 +160,9 @@ def test_plain_numpyro_program_runs_alone_and_generates_data():
     }
     assert np.isfinite(potential)
     assert (np.ptp(samples["mean"], axis=0) > 0).all()
+    predict = jax.jit(lambda key, x: Predictive(model, samples)(key, x, n_components=2, observed=False)["x"])
     with jax.enable_x64(True):
-        new = np.asarray(Predictive(model, samples)(jax.random.key(1), x, n_components=2, observed=False)["x"])
+        new = np.asarray(predict(jax.random.key(1), x))
     assert new.shape == (5, N_SAMPLES, 1)
     assert not np.array_equal(new[0], x)
 
@@ -193,7 +204,13 @@ def test_given_prior_and_default_prior_are_the_ones_used():
 class TestMarginalMixture:
     """The observed site's distribution."""
 
-    @pytest.mark.parametrize("case", [(Normal("full"), 2), (Normal("tied"), 1), (Poisson(), 2)], ids=case_id)
+    @pytest.mark.parametrize(
+        "case",
+        [
+            pytest.param(case, id=case_id(case), marks=[pytest.mark.slow] * (case != (Normal("full"), 2)))
+            for case in [(Normal("full"), 2), (Normal("tied"), 1), (Poisson(), 2)]
+        ],
+    )
     @pytest.mark.usefixtures("x64")
     def test_log_prob_of_any_leading_shape(self, case):
         family, n_features = case
@@ -284,7 +301,7 @@ class TestPrograms:
         x = make_data(Poisson(), 2)
         model = emjax.to_numpyro(Mixture(Poisson(), 2), x)
         with jax.enable_x64(True):
-            drawn = Predictive(model, num_samples=4000)(jax.random.key(0), n_samples=3)
+            drawn = jax.jit(lambda key: Predictive(model, num_samples=4000)(key, n_samples=3))(jax.random.key(0))
         assert set(drawn) == {"weights", "rate", "x"}
         assert drawn["x"].shape == (4000, 3, 2)
         new = np.asarray(drawn["x"])
@@ -303,7 +320,8 @@ class TestPrograms:
             "variance": np.ones((2, 2, 1)),
         }
         with jax.enable_x64(True):
-            new = np.asarray(Predictive(model, samples)(jax.random.key(0), n_samples=2000)["x"])
+            predict = jax.jit(lambda key: Predictive(model, samples)(key, n_samples=2000)["x"])
+            new = np.asarray(predict(jax.random.key(0)))
         assert new.shape == (2, 2000, 1)
         assert abs(new[0].mean()) < 5 / np.sqrt(2000)
         assert abs((new[1] > 1005).mean() - 0.75) < 5 * np.sqrt(0.25 * 0.75 / 2000)

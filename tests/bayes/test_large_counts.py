@@ -15,7 +15,7 @@ import emjax
 CASES = json.loads((Path(__file__).parents[1] / "reference" / "poisson_evidence.json").read_text())
 
 
-@pytest.mark.parametrize("scale", [pytest.param(each, marks=[pytest.mark.slow] * (each == "1e+04")) for each in CASES])
+@pytest.mark.parametrize("scale", [pytest.param(each, marks=[pytest.mark.slow] * (each != "4e+15")) for each in CASES])
 def test_evidence_does_not_lose_digits_to_the_size_of_counts(scale: str):
     case = CASES[scale]
     x = np.array([int(value) for value in case["x"]], dtype=float)[:, None]

@@ -180,12 +180,13 @@ def density_by_scipy(name, drawn, chain, draw, x):
 def test_pointwise_log_likelihood_is_the_mixture_s_density(name, sampled):
     posterior, x, _ = sampled(name)
     drawn, pointwise = posterior.sampled["posterior"], posterior.sampled["log_likelihood"]["x"].values
+    log_prob = jax.jit(posterior.mixture.log_prob)
     for chain, draw in [(0, 0), (2, 17), (CHAINS - 1, DRAWS - 1)]:
         expected = density_by_scipy(name, drawn.to_dataset(), chain, draw, x)
         np.testing.assert_allclose(pointwise[chain, draw], expected, rtol=1e-9, atol=1e-9)
         flat_params = jax.tree.map(lambda leaf, row=chain * DRAWS + draw: leaf[row], posterior.params)
         with jax.enable_x64(True):
-            ours = posterior.mixture.log_prob(flat_params, x.reshape(N_SAMPLES, -1))
+            ours = log_prob(flat_params, x.reshape(N_SAMPLES, -1))
         np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-9)
 
 
@@ -193,7 +194,7 @@ def test_pointwise_log_likelihood_is_the_mixture_s_density(name, sampled):
 
 
 def test_posterior_predictive_density_is_the_mean_over_draws(sampled):
-    posterior, x, _ = sampled("line")
+    posterior, x, _ = sampled("counts")
     pointwise = posterior.sampled["log_likelihood"]["x"].values.reshape(-1, N_SAMPLES)
     expected = logsumexp(pointwise, axis=0) - np.log(len(pointwise))
     np.testing.assert_allclose(posterior.log_predictive(x, n_draws=10**6), expected, rtol=1e-10)
@@ -220,11 +221,12 @@ def test_arviz_reads_the_tree(sampled):
 
 
 def test_no_prior_means_the_default_one_and_says_so(sampled):
-    posterior, x, _ = sampled("line")
+    posterior, x, _ = sampled("counts")
     assert "no prior" in posterior.prior_note
     assert "default" in posterior.prior_note
     assert isinstance(posterior.mixture.prior, Prior)
-    assert posterior.mixture.prior["mean"].mean == pytest.approx(x.mean())
+    law = posterior.mixture.prior["rate"]
+    assert law.shape / law.rate == pytest.approx(x.mean())
 
 
 def test_a_prior_that_was_asked_for_is_not_called_missing(sampled):
@@ -382,9 +384,9 @@ def assert_moments(draws, mean, sd):
     assert abs(draws.std(ddof=1) - sd) < 4 * array_stats.mcse(draws, method="sd")
 
 
-@pytest.mark.parametrize(
-    "method", ["gibbs", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hmc", "nuts", "laplace"))]
-)
+# By name: each sampler has an exact posterior in a file of its own, and the whole way that of counts below.
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["gibbs", "hmc", "nuts", "laplace"])
 def test_one_normal_has_the_normal_inverse_wishart_posterior(method):
     rng = np.random.default_rng(11)
     x = rng.normal(size=(200, 2)) @ [[2.0, 1.0], [0.0, 0.5]] + [100.0, -3.0]

@@ -48,7 +48,7 @@ def test_the_target_of_weights_is_that_of_copies(family: emjax.Family):
             problem = prepare(mixture, samples)
             target, data = problem.target(1)
             point = jnp.linspace(-0.3, 0.3, target.n_parameters)
-            value, gradient = target.value_and_gradient(point, data)
+            value, gradient = jax.jit(target.value_and_gradient)(point, data)
             values.append((float(value) + float(data.base_measure), np.asarray(gradient)))
     np.testing.assert_allclose(values[0][0], values[1][0], rtol=1e-11)
     np.testing.assert_allclose(values[0][1], values[1][1], rtol=1e-9, atol=1e-9)

@@ -90,7 +90,7 @@ def test_the_death_notices(deaths, method: str, most: int):
     assert is_monotone(fit)
 
 
-@pytest.mark.parametrize("method", ["none", *METHODS])
+@pytest.mark.parametrize("method", ["none", pytest.param("squarem", marks=pytest.mark.slow), "anderson"])
 @pytest.mark.parametrize("prior", [None, pytest.param("default", marks=pytest.mark.slow)])
 def test_overlapping_normals(overlapping, method: str, prior):
     mixture = emjax.Mixture(emjax.Normal(), 2, prior)
@@ -183,7 +183,7 @@ def _retraced():
 # Each is a program of its own; those that run by name are refused by the rules that the others are refused by.
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name in ("infinity", "far away"))) for name in BAD_STEPS],
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in ("infinity", "far away", "noise"))) for name in BAD_STEPS],
 )
 def test_bad_proposals_do_no_harm(deaths, monkeypatch, name: str):
     monkeypatch.setattr(accelerate, "_anderson", BAD_STEPS[name])

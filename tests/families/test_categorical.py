@@ -14,7 +14,7 @@ PUBLISHED = {2: -317.2568, 3: -293.705}
 """Of carcinoma, by poLCA's own example (Linzer and Lewis, Journal of Statistical Software 42, 2011)."""
 
 
-@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("n_classes", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_latent_classes_of_carcinoma_reach_the_published_log_likelihood(n_classes: int):
     x = emjax.datasets.load("carcinoma")
     fit = emjax.fit(emjax.Mixture(emjax.Categorical(), n_classes), x, key=1)

@@ -33,7 +33,8 @@ def x() -> np.ndarray:
 STARTS = ((-1.0, 7.0, 0.05, 0.05), (-0.3, 5.8, 0.2, 0.2), (0.0, 6.0, 10.0, 10.0), (3.0, 4.0, 0.1, 5.0))
 
 
-@pytest.mark.parametrize("accelerate", ["none", "anderson"])
+# The step is one, whichever loop takes it.
+@pytest.mark.parametrize("accelerate", [pytest.param("none", marks=pytest.mark.slow), "anderson"])
 def test_a_step_that_falls_is_tried_again_shorter(cauchy: Any, x: np.ndarray, accelerate: str):
     def fits(family: emjax.Family) -> list[emjax.Fit]:
         mixture = emjax.Mixture(family, 2)

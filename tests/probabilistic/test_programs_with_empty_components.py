@@ -52,6 +52,7 @@ def weights_alone(y):
 
 def test_where_weights_are_all_there_is_there_is_no_ridge():
     posterior = emjax.sample(emjax.program(weights_alone), Y, key=3, method="laplace", chains=1, draws=500)
+    assert posterior.map_fit.converged
     # One number, on a grid.
     own = np.stack([-0.5 * (Y - mean) ** 2 for mean in (-1.0, 1.5)])
     grid = np.linspace(0.0005, 0.9995, 1000)
