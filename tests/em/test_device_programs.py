@@ -46,7 +46,7 @@ def products(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("exact", [False, True])
-@pytest.mark.parametrize("prior", [None, "default"])
+@pytest.mark.parametrize("prior", [pytest.param(None, marks=pytest.mark.slow), "default"])
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: getattr(family, "covariance", family.name))
 def test_every_product_of_an_iteration_is_exact(family: Any, prior: str | None, exact: bool):
     # Accelerators multiply float32 in fewer bits (TF32, bfloat16) unless they are told not to.
