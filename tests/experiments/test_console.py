@@ -39,7 +39,8 @@ def test_a_terminal_gets_whole_words_and_a_pipe_one_line():
 @pytest.mark.parametrize("options", [["--json"], ["--log-every", "1"]])
 def test_what_nobody_reads_any_more_is_still_written(options, tmp_path):
     out = tmp_path / "run"
-    command = [*COMMAND, "fit", "acidity", "-k", "2", "--n-init", "1", "--out", str(out), "--no-progress", *options]
+    command = [*COMMAND, "fit", "deaths", "-k", "1", "--family", "poisson", "--n-init", "1", "--out", str(out)]
+    command += ["--no-progress", "--no-intervals", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         errors = process.stderr.read()

@@ -132,6 +132,24 @@ def page_of(request, tmp_path_factory):
     return written
 
 
+OF_A_RUN = {
+    "provenance": {
+        "started": "2026-01-01",
+        "data": {"name": "faithful", "source": "Azzalini and Bowman 1990, https://example.org/x", "sha256": "ab12"},
+        "versions": {"emjax": "0.1.0", "jax": "0.12.0"},
+        "machine": {"python": "3.12.1"},
+        "command": ["emjax", "compare", "faithful"],
+    }
+}
+"""What a run tells its page of where its numbers come from."""
+
+
+@pytest.fixture(scope="session")
+def of_a_run(faithful, tmp_path_factory) -> Path:
+    """The page of ``faithful`` with all that a run knows, written once."""
+    return write_report(faithful, tmp_path_factory.mktemp("page") / "report.html", **OF_A_RUN)
+
+
 @pytest.mark.parametrize(
     "case",
     ["faithful", "hostile"]
@@ -169,10 +187,10 @@ def test_every_kind_of_mixture_gets_a_whole_page(case, page_of, request):
     ("case", "names"),
     [
         ("faithful", {"density", "forest", "map", "certainty", "em-trace", "chains-0"}),
+        ("eruptions", {"density", "forest", "along", "certainty", "em-trace", "chains-0"}),
         pytest.param(
-            "eruptions", {"density", "forest", "along", "certainty", "em-trace", "chains-0"}, marks=pytest.mark.slow
+            "deaths", {"density", "forest", "along", "certainty", "em-trace", "chains-0"}, marks=pytest.mark.slow
         ),
-        ("deaths", {"density", "forest", "along", "certainty", "em-trace", "chains-0"}),
         pytest.param("iris", {"density", "forest", "certainty", "em-trace", "chains-0"}, marks=pytest.mark.slow),
         pytest.param("single", {"density", "forest", "em-trace", "chains-0"}, marks=pytest.mark.slow),
     ],
@@ -202,8 +220,9 @@ def test_the_verdict_comes_first(faithful, tmp_path):
     assert "not converged" not in found.text
 
 
-def test_nothing_is_loaded_from_anywhere(faithful, tmp_path):
-    found = page(faithful, tmp_path, provenance={"data": {"name": "faithful", "source": "https://example.org/x"}})
+def test_nothing_is_loaded_from_anywhere(of_a_run):
+    found = Page(of_a_run.read_text(encoding="utf-8"))
+    assert "https://example.org/x" in found.text
     assert not {"script", "link", "iframe", "object", "embed", "base"} & {
         tag for tag, attributes in found.tags if attributes.get("href") != "data:,"
     }
@@ -309,10 +328,9 @@ def test_missing_numbers_are_dashes(eruptions, tmp_path):
     assert [gauge.zone for gauge in gauges(dataclasses.replace(eruptions, rows=rows))][3:] == ["unknown", "unknown"]
 
 
-def test_the_same_input_gives_the_same_bytes(faithful, tmp_path):
-    options = {"provenance": {"started": "2026-01-01", "versions": {"emjax": "0"}}, "command": "emjax compare"}
-    first = write_report(faithful, tmp_path / "first.html", **options).read_bytes()
-    second = write_report(faithful, tmp_path / "second.html", **options).read_bytes()
+def test_the_same_input_gives_the_same_bytes(faithful, of_a_run, tmp_path):
+    first = of_a_run.read_bytes()
+    second = write_report(faithful, tmp_path / "second.html", **OF_A_RUN).read_bytes()
     assert first == second
     assert len(first) < 2_000_000
     assert b"2026-01-01" in first
@@ -326,20 +344,11 @@ def test_nothing_global_changes(faithful, page_of, tmp_path):
     assert found.figures() == page_of("faithful").figures(), "the reader's settings do not show"
 
 
-def test_provenance_and_spaces_are_named(faithful, page_of, tmp_path):
-    found = page(
-        faithful,
-        tmp_path,
-        provenance={
-            "data": {"name": "faithful", "source": "Azzalini and Bowman 1990", "sha256": "ab12"},
-            "versions": {"emjax": "0.1.0", "jax": "0.12.0"},
-            "machine": {"python": "3.12.1"},
-            "command": ["emjax", "compare", "faithful"],
-        },
-    )
+def test_provenance_and_spaces_are_named(faithful, page_of, of_a_run):
+    found = Page(of_a_run.read_text(encoding="utf-8"))
     for text in (
         "Is EM enough for faithful?",
-        "Azzalini and Bowman 1990",
+        "Azzalini and Bowman 1990, https://example.org/x",
         "ab12",
         "emjax 0.1.0, jax 0.12.0",
         "emjax compare faithful",

@@ -96,7 +96,9 @@ def test_a_file_of_texts_from_the_command_line(command, tmp_path, emjax_command)
     rows = [f"{a},{b}" for a, b in zip(rng.choice(["no", "yes"], 60), rng.choice(["x", "y", "z"], 60), strict=True)]
     (tmp_path / "c.csv").write_text("smokes,kind\n" + "\n".join(rows) + "\n")
     options = (
-        ["--method", "gibbs", "--warmup", "20", "--draws", "50"] if command == "compare" else ["--prior", "default"]
+        ["--method", "gibbs", "--warmup", "20", "--draws", "50"]
+        if command == "compare"
+        else ["--prior", "default", "--intervals", "information"]
     )
     result = emjax_command(
         command, str(tmp_path / "c.csv"), "-k", "2", "--family", "categorical", "--n-init", "2",
