@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
-import jax
 import numpy as np
 import pytest
+from imitation import compared
 from playwright.sync_api import Browser, Page
 
 import emjax
@@ -21,14 +21,11 @@ HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The page of a short run on columns with hostile names: as if the chains had converged, and as if they had not."""
+    """A page of columns with hostile names: as if the chains had converged, and as if they had not."""
     folder = tmp_path_factory.mktemp("reports")
     x = Dataset(np.asarray(emjax.datasets.load("faithful")), (HOSTILE, "$y_{" + "long" * 45), name=HOSTILE)
     mixture = emjax.Mixture(emjax.Normal(), 2)
-    fit = emjax.fit(mixture, x, key=jax.random.key(0), n_init=2)
-    sizes = {"method": "hmc", "chains": 2, "warmup": 150, "draws": 150}  # those of tests/experiments/test_runs.py
-    posterior = emjax.sample(mixture, x, key=jax.random.key(1), init=fit, **sizes)
-    comparison = emjax.compare(fit, posterior, x)
+    comparison = compared(x, mixture)
     provenance = {"data": {"name": HOSTILE, "source": HOSTILE}}
     return {
         name: write_report(

@@ -94,7 +94,9 @@ def test_the_intervals_of_em_are_those_that_were_asked_for():
     spec = job_spec("em", **{**CHEAP_EM, "intervals": "jackknife"}, resamples=30)
     replicate = replicates_of(spec)[0]
     (outcome,) = run_method(spec, [replicate])
-    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2), replicate.data.values, key=random_key(spec, replicate.number))
+    settings = {"n_init": CHEAP_EM["n_init"], "accelerate": CHEAP_EM["accelerate"]}
+    key = random_key(spec, replicate.number)
+    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2), replicate.data.values, key=key, **settings)
     found = fit.intervals(spec["level"], "jackknife", n_replicates=30, key=fit.key)
     assert found.replicates.n_replicates == 30
     for parameter in outcome.parameters:
