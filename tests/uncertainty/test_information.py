@@ -22,7 +22,9 @@ def table(found):
 
 @pytest.fixture(scope="module")
 def deaths():
-    return emjax.fit(Mixture(Poisson(), 2), emjax.datasets.load("deaths"), key=KEY, tol=1e-9)
+    return emjax.fit(
+        Mixture(Poisson(), 2), emjax.datasets.load("deaths"), key=KEY, tol=1e-9, n_init=4, accelerate="none"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def pairs():
 
 @pytest.fixture(scope="module")
 def pairs_fit(pairs):
-    return emjax.fit(Mixture(Normal("full"), 2), pairs, key=KEY, tol=1e-8)
+    return emjax.fit(Mixture(Normal("full"), 2), pairs, key=KEY, tol=1e-8, n_init=4, accelerate="none")
 
 
 def test_published_standard_errors_of_the_death_notices(deaths):
@@ -50,7 +52,7 @@ def test_published_standard_errors_of_the_death_notices(deaths):
 @pytest.mark.parametrize("covariance", ["full", pytest.param("diag", marks=pytest.mark.slow)])
 def test_one_normal_has_its_textbook_standard_errors(covariance):
     x = np.random.default_rng(1).normal(size=(50, 2)) @ [[1.0, 0.7], [0.0, 30.0]] + [1e3, -5.0]
-    fit = emjax.fit(Mixture(Normal(covariance), 1), x, key=KEY, n_init=1)
+    fit = emjax.fit(Mixture(Normal(covariance), 1), x, key=KEY, n_init=1, accelerate="none")
     found = fit.intervals(level=0.95, method="information")
     rows, s, n = table(found), x.std(axis=0), len(x)
     for j, feature in enumerate(fit.feature_names):
@@ -156,7 +158,7 @@ def test_a_higher_level_widens_intervals_and_leaves_standard_errors(deaths):
 def test_exchanging_components_exchanges_rows(covariance, pairs, pairs_fit):
     fit = pairs_fit
     if covariance != "full":
-        fit = emjax.fit(Mixture(Normal(covariance), 2), pairs, key=KEY, n_init=4)
+        fit = emjax.fit(Mixture(Normal(covariance), 2), pairs, key=KEY, n_init=4, accelerate="none")
     swapped = dataclasses.replace(fit, params=fit.mixture.permute(fit.params, np.array([1, 0])))
     rows, others = table(fit.intervals(method="information")), table(swapped.intervals(method="information"))
     assert set(rows) == set(others)
@@ -215,7 +217,7 @@ def test_at_the_optimum_standard_errors_do_not_ask_what_made_em_stop(pairs_fit):
 
 
 def test_em_that_was_stopped_early_has_no_standard_errors(pairs, pairs_fit):
-    early = emjax.fit(pairs_fit.mixture, pairs, key=KEY, max_iter=2, tol=0.0)
+    early = emjax.fit(pairs_fit.mixture, pairs, key=KEY, max_iter=2, tol=0.0, n_init=4, accelerate="none")
     assert early.intervals(method="information").status in (IntervalStatus.NOT_AT_OPTIMUM, IntervalStatus.SINGULAR)
 
 
@@ -238,14 +240,16 @@ def test_a_saddle_is_singular(deaths):
 
 def test_a_prior_adds_to_the_information(deaths):
     x = deaths.data
-    fit = emjax.fit(Mixture(Poisson(), 1, prior="default"), x, key=KEY, n_init=1)
+    fit = emjax.fit(Mixture(Poisson(), 1, prior="default"), x, key=KEY, n_init=1, accelerate="none")
     row = fit.intervals(method="information")["rate[0, x]"]
     # Gamma(2, 2 / mean): the information of log(rate) is (events + n rate + the prior's own) by hand.
     inverse_scale = 2.0 / x.mean()
     rate = (x.sum() + 1.0) / (len(x) + inverse_scale)
     assert row.estimate == pytest.approx(rate, rel=1e-10)
     assert row.se == pytest.approx(np.sqrt(rate / (len(x) + inverse_scale)), rel=1e-10)
-    without = emjax.fit(Mixture(Poisson(), 1), x, key=KEY, n_init=1).intervals(method="information")["rate[0, x]"]
+    without = emjax.fit(Mixture(Poisson(), 1), x, key=KEY, n_init=1, accelerate="none").intervals(method="information")[
+        "rate[0, x]"
+    ]
     assert without.se == pytest.approx(np.sqrt(x.mean() / len(x)), rel=1e-10)
     assert row.se < without.se
 
@@ -270,7 +274,13 @@ def test_rows_are_found_by_name_and_the_method_says_what_the_function_says(death
 
 
 def test_intervals_print_as_a_table():
-    fit = emjax.fit(Mixture(Poisson(), 1), np.repeat([1.0, 2.0, 4.0], [20, 30, 10]), key=jax.random.key(0))
+    fit = emjax.fit(
+        Mixture(Poisson(), 1),
+        np.repeat([1.0, 2.0, 4.0], [20, 30, 10]),
+        key=jax.random.key(0),
+        n_init=1,
+        accelerate="none",
+    )
     head, *lines = str(fit.intervals(level=0.9, method="information")).splitlines()
     assert "90%, ok" in head
     assert [line.split()[0] for line in lines] == ["weights[0]", "rate[0,"]

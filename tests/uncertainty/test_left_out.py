@@ -15,7 +15,7 @@ from emjax.uncertainty.results import IntervalStatus
 @pytest.fixture(scope="module")
 def wide():
     x = np.random.default_rng(0).normal(size=(8, 1001))
-    return emjax.fit(Mixture(Normal("diag"), 1), x, key=jax.random.key(0), n_init=1)
+    return emjax.fit(Mixture(Normal("diag"), 1), x, key=jax.random.key(0), n_init=1, accelerate="none")
 
 
 def test_so_many_parameters_have_estimates_and_no_intervals(wide):
@@ -39,7 +39,7 @@ def test_the_document_of_many_features_holds_no_matrix_of_zeros(wide):
 
 def test_work_for_many_rows_is_bounded_too_and_can_be_asked_for(monkeypatch):
     x = np.random.default_rng(1).normal(size=(50, 1))
-    fit = emjax.fit(Mixture(Normal(), 1), x, key=jax.random.key(0), n_init=1)
+    fit = emjax.fit(Mixture(Normal(), 1), x, key=jax.random.key(0), n_init=1, accelerate="none")
     monkeypatch.setattr(limits, "MOST_OPERATIONS", 3 * 2 * 50)
     assert "2 parameters of 50 rows would take" in fit.intervals(method="information").message
     computed = fit.intervals(method="information", bounded=False)
@@ -48,7 +48,7 @@ def test_work_for_many_rows_is_bounded_too_and_can_be_asked_for(monkeypatch):
 
 
 def test_a_profile_is_left_out_sooner(monkeypatch):
-    fit = emjax.fit(Mixture(emjax.Poisson(), 1), np.arange(50.0), key=0)
+    fit = emjax.fit(Mixture(emjax.Poisson(), 1), np.arange(50.0), key=0, n_init=1, accelerate="none")
     monkeypatch.setattr(limits, "MOST_OPERATIONS", 1000.0)
     assert fit.intervals(method="information").status is not IntervalStatus.LEFT_OUT
     found = fit.intervals(method="profile")

@@ -11,7 +11,7 @@ X = np.r_[RNG.normal(-1.0, 1.0, 150), RNG.normal(3.0, 1.5, 100)]
 
 @pytest.fixture(scope="module")
 def fit() -> emjax.Fit:
-    return emjax.fit(emjax.Mixture(emjax.Normal(), 2), X, key=0, tol=1e-10)
+    return emjax.fit(emjax.Mixture(emjax.Normal(), 2), X, key=0, tol=1e-10, n_init=4, accelerate="none")
 
 
 @pytest.mark.parametrize("method", ["information", "sandwich"])

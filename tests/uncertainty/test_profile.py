@@ -23,7 +23,9 @@ def roots(fall, estimate, low, high):
 def test_one_normal_has_students_interval_and_the_closed_form_of_its_scale():
     x = RNG.normal(3.0, 2.0, 12)
     n, s = len(x), x.std()
-    found = emjax.fit(emjax.Mixture(emjax.Normal(), 1), x, key=0, tol=1e-10).intervals(method="profile")
+    found = emjax.fit(emjax.Mixture(emjax.Normal(), 1), x, key=0, tol=1e-10, n_init=1, accelerate="none").intervals(
+        method="profile"
+    )
     student = scipy.stats.t.interval(0.9, n - 1, x.mean(), x.std(ddof=1) / np.sqrt(n))
     assert ends_of(found["mean[0, x]"]) == pytest.approx(student, rel=1e-6)
     fall = n * np.log1p(scipy.stats.t.ppf(0.95, n - 1) ** 2 / (n - 1))
@@ -35,7 +37,9 @@ def test_one_normal_has_students_interval_and_the_closed_form_of_its_scale():
 def test_counts_of_deaths_fall_as_far_as_the_level_allows_at_every_end():
     deaths = emjax.datasets.load("deaths")
     x, weights = np.unique(deaths.values, return_counts=True)
-    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, weights=weights, key=0, tol=1e-10)
+    fit = emjax.fit(
+        emjax.Mixture(emjax.Poisson(), 2), x, weights=weights, key=0, tol=1e-10, n_init=4, accelerate="none"
+    )
     found = fit.intervals(method="profile")
     assert found.status is IntervalStatus.OK
 
@@ -71,7 +75,7 @@ def test_counts_of_deaths_fall_as_far_as_the_level_allows_at_every_end():
 @pytest.mark.slow
 def test_it_is_the_same_in_any_coordinates():
     x = np.r_[RNG.poisson(2.0, 60), RNG.poisson(9.0, 40)].astype(float)
-    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, key=0, tol=1e-10)
+    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, key=0, tol=1e-10, n_init=4, accelerate="none")
     own = fit.intervals(method="profile")["rate[1, x]"]
     square = fit.intervals(method="profile", of=lambda params: params.rate[1, 0] ** 2)["of"]
     assert (square.lower**0.5, square.upper**0.5) == pytest.approx(ends_of(own), rel=1e-6)
@@ -80,7 +84,7 @@ def test_it_is_the_same_in_any_coordinates():
 def test_an_open_end_is_the_border_of_the_range_with_a_word():
     # Fifteen counts that one Poisson law explains as well: the likelihood hardly knows of a second component.
     x = np.array([2, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 7, 8, 9, 12.0])
-    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, key=0)
+    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, key=0, n_init=4, accelerate="none")
     found = fit.intervals(method="profile", level=0.99)
     assert found.status is IntervalStatus.ROUGH
     open_rows = [row for row in found.rows if row.note]
@@ -91,7 +95,7 @@ def test_an_open_end_is_the_border_of_the_range_with_a_word():
 
 def test_a_component_that_the_data_hardly_need_makes_the_intervals_rough():
     x = np.random.default_rng(15).poisson(6.0, 80).astype(float)
-    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, key=0)
+    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, key=0, n_init=4, accelerate="none")
     assert fit.params.rate[1, 0] > 1.5 * fit.params.rate[0, 0]
     found = fit.intervals(method="profile", level=0.5)
     assert found.status is IntervalStatus.ROUGH

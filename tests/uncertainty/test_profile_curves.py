@@ -17,7 +17,9 @@ from emjax.uncertainty.results import IntervalStatus
 @pytest.fixture(scope="module")
 def of_one_normal():
     x = np.random.default_rng(4).normal(3.0, 2.0, 12)
-    return x, emjax.fit(emjax.Mixture(emjax.Normal(), 1), x, key=0, tol=1e-10).intervals(method="profile")
+    return x, emjax.fit(emjax.Mixture(emjax.Normal(), 1), x, key=0, tol=1e-10, n_init=1, accelerate="none").intervals(
+        method="profile"
+    )
 
 
 def test_the_points_lie_on_the_closed_form_of_one_normal(of_one_normal):
@@ -90,7 +92,9 @@ def test_open_ends_are_marked_and_rough_curves_grey(of_one_normal):
 def test_a_profile_that_cannot_be_followed_has_an_open_curve():
     # Fifteen counts that one Poisson law explains as well.
     x = np.array([2, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 7, 8, 9, 12.0])
-    found = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, key=0).intervals(method="profile", level=0.99)
+    found = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, key=0, n_init=4, accelerate="none").intervals(
+        method="profile", level=0.99
+    )
     ends = {curve.name: curve.open_ends for curve in found.curves}
     assert any(True in each for each in ends.values())
     for name, (below, above) in ends.items():

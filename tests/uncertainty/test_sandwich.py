@@ -17,7 +17,7 @@ def errors(found: Intervals) -> dict[str, float]:
 
 
 def test_one_normal_has_the_errors_of_its_moments():
-    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 1), SKEWED, key=0)
+    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 1), SKEWED, key=0, n_init=1, accelerate="none")
     found = fit.intervals(method="sandwich")
     n, s = len(SKEWED), SKEWED.std()
     fourth = np.mean((SKEWED - SKEWED.mean()) ** 4)
@@ -35,7 +35,7 @@ def test_one_normal_has_the_errors_of_its_moments():
 
 def test_two_poissons_have_the_scores_of_a_density_written_by_hand():
     x = np.r_[RNG.poisson(2.0, 120), RNG.poisson(9.0, 90)].astype(float)
-    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, key=0, tol=1e-10)
+    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, key=0, tol=1e-10, n_init=4, accelerate="none")
 
     def log_density(at: np.ndarray) -> np.ndarray:
         share, rates = 1.0 / (1.0 + np.exp(-at[0])), np.exp(at[1:])
@@ -63,15 +63,19 @@ def test_two_poissons_have_the_scores_of_a_density_written_by_hand():
 def test_rows_that_count_twice_are_two_rows():
     x, counts = np.arange(12.0), np.array([9, 14, 8, 5, 2, 1, 3, 6, 8, 5, 3, 1])
     mixture = emjax.Mixture(emjax.Poisson(), 2)
-    one = emjax.fit(mixture, x, weights=counts, key=0, tol=1e-10).intervals(method="sandwich")
-    other = emjax.fit(mixture, np.repeat(x, counts), key=0, tol=1e-10).intervals(method="sandwich")
+    one = emjax.fit(mixture, x, weights=counts, key=0, tol=1e-10, n_init=4, accelerate="none").intervals(
+        method="sandwich"
+    )
+    other = emjax.fit(mixture, np.repeat(x, counts), key=0, tol=1e-10, n_init=4, accelerate="none").intervals(
+        method="sandwich"
+    )
     np.testing.assert_allclose(one.covariance, other.covariance, rtol=1e-6)
 
 
 def test_a_prior_is_in_the_information_and_no_datum():
     x = RNG.negative_binomial(2, 0.3, 80).astype(float)
     prior = {"rate": emjax.laws.Gamma(40.0, 4.0)}
-    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 1, prior=prior), x, key=0)
+    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 1, prior=prior), x, key=0, n_init=1, accelerate="none")
     rate = float(fit.params.rate[0, 0])
     information = (rate / fit.intervals(method="information")["rate[0, x]"].se) ** 2
     spread = np.sum((x - x.mean()) ** 2)
@@ -80,6 +84,6 @@ def test_a_prior_is_in_the_information_and_no_datum():
 
 
 def test_unknown_methods_are_named():
-    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 1), np.arange(9.0), key=0)
+    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 1), np.arange(9.0), key=0, n_init=1, accelerate="none")
     with pytest.raises(ValueError, match=r"information.*sandwich"):
         fit.intervals(method="sandwitch")
