@@ -1,5 +1,7 @@
 """A NumPyro program is the mixture that it says it is: its rows, its roles, and the fit and posterior of its twin."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -210,11 +212,21 @@ def test_the_posterior_is_that_of_the_declared_twin_and_of_numpyro():
         assert (apart <= 4 * error).all(), (name, apart / error)
 
 
-def test_keys_of_jax_draw_the_data_of_a_program(regression: emjax.Mixture):
-    params = regression.params(a=0.0, b=0.0, mu=[-3.0, 3.0], sigma=0.1)
-    with computing():
-        x, labels = regression.sample(params, jax.random.key(0), 500)
-    x, labels = np.asarray(x), np.asarray(labels)
+@pytest.fixture(scope="module")
+def drawn(regression: emjax.Mixture) -> Callable[[emjax.MixtureParams], tuple[np.ndarray, np.ndarray]]:
+    """500 rows and their labels, by one program."""
+    sample = jax.jit(lambda params: regression.sample(params, jax.random.key(0), 500))
+
+    def get(params: emjax.MixtureParams) -> tuple[np.ndarray, np.ndarray]:
+        with computing():
+            x, labels = sample(params)
+        return np.asarray(x), np.asarray(labels)
+
+    return get
+
+
+def test_keys_of_jax_draw_the_data_of_a_program(regression: emjax.Mixture, drawn: Callable):
+    x, labels = drawn(regression.params(a=0.0, b=0.0, mu=[-3.0, 3.0], sigma=0.1))
     assert x.shape == (500, 2)
     # The covariate is one of the data's, the rest is drawn by its label.
     assert np.isin(x[:, 1], T).all()
@@ -366,11 +378,8 @@ def test_an_improper_site_gives_no_starts():
         emjax.fit(emjax.program(flat), Y, key=0, starts="prior_draws")
 
 
-def test_labels_that_hang_on_a_covariate_are_drawn_with_it(regression: emjax.Mixture):
-    params = regression.params(a=0.0, b=400.0, mu=[-3.0, 3.0], sigma=0.1)
-    with computing():
-        x, labels = regression.sample(params, jax.random.key(0), 400)
-    x, labels = np.asarray(x), np.asarray(labels)
+def test_labels_that_hang_on_a_covariate_are_drawn_with_it(regression: emjax.Mixture, drawn: Callable):
+    x, labels = drawn(regression.params(a=0.0, b=400.0, mu=[-3.0, 3.0], sigma=0.1))
     sure = np.abs(x[:, 1]) > 0.2
     assert sure.sum() > 200
     np.testing.assert_array_equal(labels[sure] == 1, x[sure, 1] > 0)
