@@ -144,7 +144,7 @@ def test_a_run_is_that_of_python_to_the_last_bit(tmp_path, emjax_command):
     path = tmp_path / "config.toml"
     path.write_text(
         'seed = 5\n[data]\nsource = "faithful"\n[model]\nn_components = 2\n[[methods]]\nkind = "map"\nn_init = 2\n'
-        '[model.prior.mean]\nlaw = "normal"\nmean = [3, 70]\nscale = 10\n'
+        'intervals = "none"\n[model.prior.mean]\nlaw = "normal"\nmean = [3, 70]\nscale = 10\n'
     )
     result = emjax_command("run", str(path), "--out", str(tmp_path / "run"), "--json", "--quiet")
     assert result.code == 0, result.err

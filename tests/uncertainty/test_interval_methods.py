@@ -11,7 +11,7 @@ X = np.r_[np.random.default_rng(2).poisson(2.0, 90), np.random.default_rng(3).po
 
 
 def test_each_method_is_a_line_on_the_scale_of_the_first():
-    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), X, key=0)
+    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), X, key=0, n_init=4, accelerate="none")
     known = [fit.intervals(method="information"), fit.intervals(method="jackknife")]
     (axes,) = plots.interval_methods(known).axes
     named = {line.get_label(): line for line in axes.get_lines()}
@@ -27,7 +27,7 @@ def test_each_method_is_a_line_on_the_scale_of_the_first():
 def test_rough_ones_are_grey_and_withheld_ones_left_out():
     fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), np.random.default_rng(9).poisson(6.0, 80).astype(float), key=0)
     rough = fit.intervals(method="information")
-    early = emjax.fit(fit.mixture, X, key=0, max_iter=2).intervals(method="bootstrap")
+    early = emjax.fit(fit.mixture, X, key=0, max_iter=2, n_init=4, accelerate="none").intervals(method="bootstrap")
     assert (rough.status.value, early.status.value) == ("rough", "not_at_optimum")
     (axes,) = plots.interval_methods([early, rough]).axes
     labels = {line.get_label(): line.get_color() for line in axes.get_lines()}

@@ -27,7 +27,7 @@ def two_normals(distance=3.0):
 
 
 def test_two_normals_have_the_variances_of_complete_data():
-    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2), two_normals(), key=0, tol=1e-10)
+    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2), two_normals(), key=0, tol=1e-10, n_init=4, accelerate="none")
     shares, known = shares_of(fit)
     rows, scale, w = fit.optima[0].effective_counts, fit.params.scale[:, 0], fit.params.weights
     for k in (0, 1):
@@ -48,7 +48,7 @@ def test_means_in_two_dimensions_and_of_rows_that_count_several_times_or_not_at_
     x = np.r_[random.normal(size=(50, 2)), random.normal([2.5, 0.0], 1.5, (70, 2))]
     counted = random.integers(0, 4, len(x)).astype(float)
     x[counted == 0] = 1e6
-    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2), x, weights=counted, key=0, tol=1e-10)
+    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2), x, weights=counted, key=0, tol=1e-10, n_init=4, accelerate="none")
     shares, known = shares_of(fit)
     rows = fit.optima[0].effective_counts
     for k in (0, 1):
@@ -58,20 +58,27 @@ def test_means_in_two_dimensions_and_of_rows_that_count_several_times_or_not_at_
 
 
 def test_everything_is_there_of_one_component_and_where_labels_are_known():
-    one, _ = shares_of(emjax.fit(emjax.Mixture(emjax.Normal(), 1), two_normals(), key=0))
+    one, _ = shares_of(emjax.fit(emjax.Mixture(emjax.Normal(), 1), two_normals(), key=0, n_init=1, accelerate="none"))
     assert one["mean[0, x]"] == one["scale[0, x]"] == 1.0
     labels = np.repeat([0, 1], [60, 90])
-    known, _ = shares_of(emjax.fit(emjax.Mixture(emjax.Normal(), 2), two_normals(), labels=labels, key=0))
+    known, _ = shares_of(
+        emjax.fit(emjax.Mixture(emjax.Normal(), 2), two_normals(), labels=labels, key=0, n_init=4, accelerate="none")
+    )
     np.testing.assert_allclose(list(known.values()), 1.0, rtol=1e-9)
     few = np.where(np.arange(150) % 5 == 0, labels, -1)
-    some, _ = shares_of(emjax.fit(emjax.Mixture(emjax.Normal(), 2), two_normals(), labels=few, key=0))
-    none, _ = shares_of(emjax.fit(emjax.Mixture(emjax.Normal(), 2), two_normals(), key=0))
+    some, _ = shares_of(
+        emjax.fit(emjax.Mixture(emjax.Normal(), 2), two_normals(), labels=few, key=0, n_init=4, accelerate="none")
+    )
+    none, _ = shares_of(emjax.fit(emjax.Mixture(emjax.Normal(), 2), two_normals(), key=0, n_init=4, accelerate="none"))
     assert all(none[name] < some[name] < 1 for name in none)
 
 
 def test_it_is_the_same_in_any_unit_and_on_any_scale():
     fit, large = (
-        emjax.fit(emjax.Mixture(emjax.Normal(), 2), factor * two_normals(), key=0, tol=1e-10) for factor in (1.0, 1e8)
+        emjax.fit(
+            emjax.Mixture(emjax.Normal(), 2), factor * two_normals(), key=0, tol=1e-10, n_init=4, accelerate="none"
+        )
+        for factor in (1.0, 1e8)
     )
     shares, others = shares_of(fit)[0], shares_of(large)[0]
     np.testing.assert_allclose(list(others.values()), list(shares.values()), rtol=1e-5)
@@ -80,7 +87,7 @@ def test_it_is_the_same_in_any_unit_and_on_any_scale():
 
 
 def test_the_profile_counts_the_rows_that_tell_something():
-    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2), two_normals(2.0), key=0, tol=1e-10)
+    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2), two_normals(2.0), key=0, tol=1e-10, n_init=4, accelerate="none")
     shares, _ = shares_of(fit)
     rows = fit.optima[0].effective_counts
     counted = {curve.name: curve.effective_rows for curve in fit.intervals(method="profile").curves if curve.gap == 0}

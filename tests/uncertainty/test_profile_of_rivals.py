@@ -104,6 +104,6 @@ def test_the_rival_has_a_dashed_curve_below_the_estimates(found):
 
 
 def test_nothing_that_can_move_has_nothing_to_follow():
-    one = emjax.fit(emjax.Mixture(emjax.Poisson(), 1), np.array([3.0, 5.0, 2.0, 6.0]), key=0)
+    one = emjax.fit(emjax.Mixture(emjax.Poisson(), 1), np.array([3.0, 5.0, 2.0, 6.0]), key=0, n_init=1)
     found = one.intervals(method="profile", of=lambda params: 0.0 * params.rate[0, 0] + 7.0)
     assert (found.rows[0].lower, found.rows[0].upper, found.curves) == (7.0, 7.0, ())
