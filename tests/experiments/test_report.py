@@ -20,7 +20,7 @@ from emjax import plots
 from emjax.bayes.diagnostics import PosteriorStatus
 from emjax.comparison import Comparison
 from emjax.datasets.dataset import Dataset
-from emjax.report import write_report
+from emjax.report import svg, write_report
 from emjax.report.drawing.chains import rank_counts
 from emjax.report.drawing.outlines import outlines
 from emjax.report.drawing.view import as_view, curves, entropy
@@ -150,6 +150,12 @@ def of_a_run(faithful, tmp_path_factory) -> Path:
     return write_report(faithful, tmp_path_factory.mktemp("page") / "report.html", **OF_A_RUN)
 
 
+@pytest.fixture
+def words_alone(monkeypatch):
+    """Figures are drawn and not written, which takes half the time of a page: for tests that read its words."""
+    monkeypatch.setattr(svg, "svg_text", lambda figure, **_: "<svg></svg>")
+
+
 @pytest.mark.parametrize(
     "case",
     ["faithful", "hostile"]
@@ -208,6 +214,7 @@ def test_figures_say_what_they_show_in_numbers(case, names, page_of):
     assert not any("nan" in image["alt"].lower().split() for image in found.all("img"))
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_the_verdict_comes_first(faithful, tmp_path):
     found = page(faithful, tmp_path, title="Is EM enough for geysers?")
     headings = re.findall(r"<h[123][^>]*>(.*?)</h[123]>", found.raw)
@@ -251,6 +258,7 @@ def test_strings_from_the_data_are_text(hostile, tmp_path):
     assert "$x_1^2$" in drawn  # text, not a formula
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_controls_and_surrogates_do_not_break_the_page(eruptions, tmp_path):
     found = page(eruptions, tmp_path, title="a\x00b\ud800", command="emjax \x1b[31m")
     assert "a\\x00b\\ud800" in found.text
@@ -286,6 +294,7 @@ def test_a_posterior_has_its_colour_and_em_too(page_of):
         assert f"var({variable[1]})" in drawing
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_em_that_has_not_converged_leads(eruptions, tmp_path):
     fit = dataclasses.replace(eruptions.fit, status=emjax.Status.DEGENERATE)
     found = page(dataclasses.replace(eruptions, fit=fit, verdict=Verdict.INCONCLUSIVE), tmp_path)
@@ -293,6 +302,7 @@ def test_em_that_has_not_converged_leads(eruptions, tmp_path):
     assert fit.message in found.text
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_labels_that_cannot_be_trusted_lead(eruptions, tmp_path):
     alignment = dataclasses.replace(eruptions.posterior.alignment, trust=0.12)
     posterior = dataclasses.replace(eruptions.posterior, alignment=alignment)
@@ -308,6 +318,7 @@ def test_labels_that_cannot_be_trusted_lead(eruptions, tmp_path):
     assert [name == "gauge unlabelled" for name in set_aside] == [False, False, True, True, True]
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_labels_that_are_trusted_less_than_asked_are_named_and_not_greyed_out(eruptions, tmp_path):
     alignment = dataclasses.replace(eruptions.posterior.alignment, trust=0.6)
     posterior = dataclasses.replace(eruptions.posterior, alignment=alignment)

@@ -257,7 +257,7 @@ def test_a_simulation_is_declared_in_a_config(emjax_command, workplace):
             "n_samples": 2000,
         },
         "model": {"n_components": 2},
-        "methods": [{"kind": "em", "precision": "float32", "tol": 1e-3}],
+        "methods": [{"kind": "em", "precision": "float32", "tol": 1e-3, "n_init": 4, "intervals": "none"}],
     }
     (workplace / "config.toml").write_text(tomli_w.dumps(config))
     result = emjax_command("run", "config.toml", "--json")

@@ -20,12 +20,12 @@ MANY = np.tile(FEW, 15)
 
 @pytest.fixture(scope="module")
 def few():
-    return emjax.fit(ONE, FEW, key=0, n_init=4)
+    return emjax.fit(ONE, FEW, key=0, n_init=1)
 
 
 @pytest.fixture(scope="module")
 def many():
-    return emjax.fit(ONE, MANY, key=0, n_init=4)
+    return emjax.fit(ONE, MANY, key=0, n_init=1)
 
 
 def test_many_rows_in_every_component_take_the_information(many):
