@@ -67,7 +67,8 @@ def fits():
     return fit
 
 
-_BY_NAME = ("poisson", "exponential", "student_t")  # others stand for them: counts, positive data, ellipses
+_BY_NAME = ("poisson", "exponential", "student_t", "bernoulli")
+"""Others stand for them: counts, positive data, ellipses, levels."""
 
 
 @pytest.mark.parametrize(
