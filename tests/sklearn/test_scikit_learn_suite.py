@@ -45,6 +45,14 @@ EXCLUDED = {
 }
 """Tests that use the class and do not apply to it, with the reason."""
 
+BY_NAME = {
+    "test_gaussian_mixture_aic_bic": "test_facade.py compares both criteria with scikit-learn's, of every structure",
+    "test_gaussian_mixture_fit_predict_n_init": "that labels are those of predict, test_facade.py holds",
+    "test_init": "that the best of several starts is kept, test_facade.py holds to the last bit",
+    "test_multiple_init": "test_facade.py compares fits of two starts with scikit-learn's, of every structure",
+}
+"""Tests that compile for long and ask for less than one of emjax's own that always runs: they run with ``-m slow``."""
+
 
 def load(name: str) -> ModuleType:
     """One of scikit-learn's test modules, in which `GaussianMixture` is emjax's."""
@@ -75,6 +83,8 @@ def concerns_the_class(function: FunctionType) -> bool:
 
 
 SUITE = {name: function for name, function in all_tests().items() if concerns_the_class(function)}
+for name in BY_NAME:
+    pytest.mark.slow(SUITE[name])
 globals().update({name: function for name, function in SUITE.items() if name not in EXCLUDED})
 
 
@@ -98,3 +108,4 @@ def test_exclusions_are_tests_of_the_class():
 def test_most_of_the_suite_runs():
     assert len(SUITE) >= 30
     assert len(EXCLUDED) <= 6
+    assert len(BY_NAME) <= 4
