@@ -18,7 +18,7 @@ from emjax.wording import count
 
 FEW_ROWS = 50.0
 """Rows of the smallest component below which the information is not relied on: of 15 rows its 90% intervals for the
-worst parameter hold the truth in 77% of data sets, those by the profile in 87%."""
+worst parameter hold the truth in 77% of data sets, those by the profile in 90%."""
 
 MOST_SHIFT_RELIED_ON = 0.125
 """The third-order shift up to which it is. Its own limit, twice as far, leaves those data sets that look sure by luck:
