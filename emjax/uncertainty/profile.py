@@ -95,6 +95,8 @@ _GOOD = {
     ),
 }
 
+_Problem = tuple[MixtureParams, Blocks, Prior | None, Frame]
+
 UNTRUSTED = "No interval of EM's can be trusted here"
 
 
@@ -108,12 +110,12 @@ def by_profile(fit: Fit, level: float, of: Any = None, known: Intervals | None =
         return dataclasses.replace(known, method="profile")
     make_room()
     with computing():
-        reading = reading_of(fit, of)
-        held = _effective_rows(fit, known, reading)
+        reading, given = reading_of(fit, of), problem_of(fit)
+        held = _effective_rows(fit, known, reading, given)
     reach = float(reach_of(held, level).max())
     tops = _tops(fit, reach)
     with computing():
-        curves = _curves(fit, known, held, level, reading, tops)
+        curves = _curves(fit, known, held, level, reading, tops, given)
     rows = []
     for row, link in zip(known.rows, reading.links, strict=True):
         own = [curve for curve in curves if curve.name == row.name]
@@ -156,9 +158,10 @@ def _curves(
     level: float,
     reading: Reading,
     tops: list[tuple[MixtureParams, float]],
+    given: _Problem,
 ) -> list[ProfileCurve]:
     """What is passed on the way from every top to both ends of every number that can move."""
-    _, data, prior, frame = problem_of(fit)
+    _, data, prior, frame = given
     mixture = fit.mixture.likelihood
     numbers = np.flatnonzero(np.array([row.se > 0 for row in known.rows]))
     followed = _program_of_few if are_few(fit) else _program
@@ -178,14 +181,14 @@ def _curves(
     return curves
 
 
-def _effective_rows(fit: Fit, known: Intervals, reading: Reading) -> np.ndarray:
+def _effective_rows(fit: Fit, known: Intervals, reading: Reading, given: _Problem) -> np.ndarray:
     """The rows of each number's component ``(m,)``, of the smallest where the number is of no single one, as far as
     they tell something of it."""
     rows = fit.optima[0].effective_counts
     of_components = fit.mixture.family.reported(len(fit.feature_names))
     own = [p.component if p.variable in of_components else None for p in known.parameters]
     held = np.array([rows.min() if k is None else rows[k] for k in own])
-    params, data, _, frame = problem_of(fit)
+    params, data, _, frame = given
     share = share_there(fit.mixture.likelihood, reading, params, data, frame, jnp.asarray(known.information))
     # Of what cannot move nothing is missing; what rounds to more than everything is everything.
     return np.maximum(held * np.clip(np.nan_to_num(np.asarray(share), nan=1.0), 0.0, 1.0), 1.0 + _FEWEST)
