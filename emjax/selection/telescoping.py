@@ -98,9 +98,8 @@ def telescope(
         Laws of the components' parameters, as of `emjax.Mixture` but without ``weights``; one number of a law may be
         random and common to all components, ``emjax.laws.InverseGamma(2.0, emjax.laws.Gamma(0.2, 10.0))`` (see
         `emjax.families.hierarchy`). Laws have to be conjugate; means of normals may be `emjax.laws.Normal`, too. By
-        default the one of Richardson and Green (1997) for normals with variances, those of Frühwirth-Schnatter,
-        Malsiner-Walli and Grün for covariances (2021) and counts (2019), and else the family's own for three
-        components: ``prior_note`` says which.
+        default the one of `hierarchical_prior` there for normals with variances or covariances and for counts, and
+        else the family's own for three components: ``prior_note`` says which.
     n_components
         The prior of their number: `uniform` on 1 to 30 (default), `beta_negative_binomial`, `geometric`, `fixed`
         or a whole number, or probabilities of 1, 2, ... components.
