@@ -86,14 +86,12 @@ class Common:
     def draw(self, key: Array, params: MixtureParams, held: Bool[Array, " K"]) -> Any:
         """A draw of it given the components (in the frame) that hold data."""
         values = params[self.site]
-        if self.kind is laws.InverseWishart and values.ndim == 2:
-            return self.law.updated(self.shape, self.factor * jnp.linalg.inv(values)).draw(key)
+        if 0 < values.ndim == self.law.n_axes:  # one matrix that all components share
+            values, held = values[None], jnp.ones(1, bool)
         own = held.reshape(-1, *(1,) * (values.ndim - 1))
         factor = jnp.broadcast_to(self.factor, values.shape[1:])[None]
         sums = jnp.sum(jnp.where(own, factor * self._told(values), 0.0), axis=0)
-        if self.kind is laws.InverseWishart:
-            return self.law.updated(self.shape * jnp.sum(held), sums).draw(key)
-        n_numbers = jnp.sum(held) * jnp.ones(values.shape[1:], values.dtype)
+        n_numbers = jnp.sum(held) * jnp.ones(sums.shape[: sums.ndim - self.law.n_axes], values.dtype)
         if jnp.ndim(self.first) < sums.ndim:
             sums, n_numbers = jnp.sum(sums), jnp.sum(n_numbers)
         return self.law.updated(self.shape * n_numbers, sums).draw(key)
@@ -136,7 +134,7 @@ def common_numbers(given: Mapping[str, Any], framed: Mapping[str, Any]) -> tuple
     """The random numbers of laws; ``framed`` are those of `fixed_laws` in the frame."""
     found = []
     for site, law in given.items():
-        name = _RANDOM[type(law)][0] if type(law) in _RANDOM else ""
+        name, _ = _RANDOM.get(type(law), ("", None))
         own = getattr(law, name, None)
         if isinstance(own, laws.Gamma | laws.Wishart):
             own = _on_host(own)

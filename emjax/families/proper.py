@@ -129,6 +129,8 @@ def _own(law: laws.Law, values: np.ndarray) -> Any:
 
 def _wrong_wishart(degrees_of_freedom: Any, name: str, matrix: Any) -> str:
     matrix = np.asarray(matrix, dtype=float)
+    if matrix.ndim < 2 or matrix.shape[-2] != matrix.shape[-1] or not np.allclose(matrix, matrix.swapaxes(-1, -2)):
+        return f"which is no law: {name} must be a symmetric matrix"
     fewest = matrix.shape[-1] - 1
     if not (np.asarray(degrees_of_freedom) > fewest).all():
         return f"which is no law: degrees_of_freedom must be above {fewest}, one less than there are features"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm, poisson
 
+import emjax
 from emjax import datasets
 
 REFERENCE = Path(__file__).parent.parent / "reference" / "posteriordb"
@@ -50,6 +51,21 @@ def test_galaxies_are_those_of_mass():
     assert velocity.sum() == pytest.approx(1707.910, abs=1e-9)
     # log-likelihood of one normal (R: logLik(lm(velocity ~ 1)))
     assert norm(velocity.mean(), velocity.std()).logpdf(velocity).sum() == pytest.approx(-240.3379, abs=5e-5)
+
+
+def test_thyroid_is_that_of_mclust():
+    data = datasets.load("thyroid")
+    # R: colMeans(thyroid[, -1]), cor(thyroid$T4, thyroid$T3), table(thyroid$Diagnosis), Mclust(thyroid[, -1])$bic
+    means = [109.595348837, 9.804651163, 2.050232558, 2.880000000, 4.199069767]
+    assert data.values.mean(axis=0) == pytest.approx(means, abs=1e-8)
+    assert np.corrcoef(data.values, rowvar=False)[1, 2] == pytest.approx(0.71868158, abs=5e-9)
+    assert dict(zip(*np.unique(data.labels, return_counts=True), strict=True)) == {
+        "hyper": 35,
+        "hypo": 30,
+        "normal": 150,
+    }
+    fit = emjax.fit(emjax.Mixture(emjax.Normal("diag"), 3), data, key=0)
+    assert fit.bic() == pytest.approx(4777.906858, abs=1e-2)
 
 
 def test_acidity_is_that_of_mclust():

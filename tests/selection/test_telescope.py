@@ -391,6 +391,9 @@ def test_what_is_no_model_of_an_unknown_number_is_refused_in_one_line():
     refused(
         "rate must be positive def", prior={"covariance": wishart(emjax.laws.Wishart(1.0, [[-1.0]]))}, **of_matrices
     )
+    for rate in ([1.0, 2.0], [[1.0, 0.9], [0.1, 1.0]]):
+        law = emjax.laws.InverseWishart(6.0, emjax.laws.Wishart(3.0, rate))
+        refused("rate must be a symmetric matrix", family=emjax.Normal(), x=PLANE, prior={"covariance": law})
     refused("with a Wishart law", prior={"covariance": wishart(gamma(1.0, 1.0))}, **of_matrices)
     refused("cells are missing", x=np.array([[1.0], [np.nan], [3.0]]))
     refused("cells are missing", family=emjax.Normal(), x=np.where(PLANE == 7.0, np.nan, PLANE))
