@@ -28,8 +28,8 @@ def in_threads[Item, Result](function: Callable[[Item], Result], items: Sequence
 
     Results are in the order of ``items`` whatever ended first, so that sums over them have the same bits everywhere.
     """
-    n_threads = min(usable_cores(), _MOST_THREADS, len(items))
-    if n_threads < 2 or len(items) < _FEWEST_ITEMS:
+    n_threads = min(usable_cores(), _MOST_THREADS, len(items)) if len(items) >= _FEWEST_ITEMS else 1
+    if n_threads < 2:
         return [function(item) for item in items]
     with ThreadPoolExecutor(n_threads, thread_name_prefix="emjax-rows") as pool:
         return list(pool.map(function, items))

@@ -46,11 +46,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Float
 
 from emjax.em.blocks import Blocks
 from emjax.em.loop import chunk
-from emjax.em.point import Point, evaluate
+from emjax.em.point import Judged, Point, evaluate
 from emjax.em.state import (
     CONVERGED,
     DECREASED,
@@ -67,7 +68,7 @@ from emjax.em.state import (
 )
 from emjax.em.step import Statistics
 from emjax.families.arrays import AnyArray
-from emjax.families.linalg import product
+from emjax.families.linalg import cholesky, diagonal, product
 from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.programs import QUICKLY_COMPILED
 
@@ -93,11 +94,12 @@ _STRAY = 2.0  # of `Options.reach`: farther from where acceleration began it goe
 class Walk:
     """What accelerated starts carry from trip to trip; every array leads with ``n_starts``.
 
-    ``at`` is the current point. ``du`` and ``df`` ``(n_starts, m, p)`` hold the last ``n_pairs`` differences, the
+    ``at`` is the current point. ``pairs (n_starts, m, 2, p)`` holds the last ``n_pairs`` differences of u and of f, the
     newest last. ``target`` ``(n_starts, p)`` is the next candidate where ``kind`` is not EM's own step. ``steady``
     counts ratios in a row that agree; ``wait`` is how many EM steps come before the next proposal, ``pause`` how many
     after the next rejection; ``followed`` says that the last step was EM's. ``anchor (n_starts, p)`` is where
-    acceleration last began. The other names are those of `EMState`.
+    acceleration last began and ``span`` how far it may go from there, None where it may go anywhere. The other names
+    are those of `EMState`.
     """
 
     at: Point
@@ -108,8 +110,7 @@ class Walk:
     code: Any
     n_iter: Any
     n_evaluations: Any
-    du: Any
-    df: Any
+    pairs: Any
     n_pairs: Any
     target: Any
     kind: Any
@@ -117,14 +118,24 @@ class Walk:
     wait: Any
     pause: Any
     followed: Any
-    anchor: Any
-    span: Any
+    anchor: Any = None
+    span: Any = None
     length: Any = None
 
     @property
     def objective(self) -> Any:
         """The objective at the current points."""
         return self.at.objective
+
+    @property
+    def du(self) -> Any:
+        """Differences of u, ``(n_starts, m, p)``."""
+        return self.pairs[:, :, 0]
+
+    @property
+    def df(self) -> Any:
+        """Differences of f, ``(n_starts, m, p)``."""
+        return self.pairs[:, :, 1]
 
 
 _CHUNK = 1024
@@ -152,6 +163,8 @@ class Accelerated:
         params = jax.tree.map(np.asarray, params)
         mixture = self.program.mixture
         walk = _before(params, coordinates(mixture, params).n_parameters)
+        if self.program.options.reach is not None:
+            walk = dataclasses.replace(walk, anchor=walk.target, span=walk.step)
         return walk if mixture.family.exact else dataclasses.replace(walk, length=np.ones_like(walk.step))
 
     def advance(self, walk: Walk, until: int, limit: int) -> tuple[Walk, np.ndarray]:
@@ -215,9 +228,8 @@ class Accelerated:
 def _before(params: MixtureParams, width: int) -> Walk:
     """A walk that has not begun: its first trip evaluates ``params``."""
     n_starts, dtype = len(params.weights), params.weights.dtype
-    flat, pairs = np.zeros((n_starts, width), dtype), np.zeros((n_starts, DEPTH, width), dtype)
+    flat, pairs = np.zeros((n_starts, width), dtype), np.zeros((n_starts, DEPTH, 2, width), dtype)
     number, count = np.zeros(n_starts, dtype), np.zeros(n_starts, np.int32)
-    running = count + np.int32(RUNNING)
     at = Point(
         params=params,
         image=params,
@@ -226,9 +238,6 @@ def _before(params: MixtureParams, width: int) -> Walk:
         objective=number,
         log_likelihood=number,
         counts=np.zeros_like(params.weights),
-        code=running,
-        rounding=number,
-        still=number,
     )
     return Walk(
         at=at,
@@ -236,11 +245,10 @@ def _before(params: MixtureParams, width: int) -> Walk:
         rate=number + np.nan,
         gain=number + np.inf,
         gain_rate=number + np.nan,
-        code=running,
+        code=count + np.int32(RUNNING),
         n_iter=count,
         n_evaluations=count,
-        du=pairs,
-        df=pairs,
+        pairs=pairs,
         n_pairs=count,
         target=flat,
         kind=count + np.int32(_PLAIN),
@@ -248,8 +256,6 @@ def _before(params: MixtureParams, width: int) -> Walk:
         wait=count,
         pause=count + np.int32(1),
         followed=np.ones(n_starts, bool),
-        anchor=flat,
-        span=number + np.inf,
     )
 
 
@@ -277,23 +283,25 @@ def _trip(program: Program, walk: Walk) -> Walk:
     if walk.length is not None:
         shorter = ~by_u & (walk.length < 1.0)
         target, by_u = _rows(shorter, walk.at.u + walk.length[:, None] * walk.at.f, target), by_u | shorter
-    new = evaluate(program, walk.at.image, target, by_u, walk.code == RUNNING)
+    judged = evaluate(program, walk.at.image, target, by_u, walk.code == RUNNING)
+    new, code = judged.point, judged.code
     eps, total_weight = jnp.finfo(new.objective.dtype).eps, program.data.total_weight
     size = jnp.abs(new.objective) + total_weight
     plain, probe = walk.kind == _PLAIN, walk.kind == _PROBE
     proposed = (walk.kind == _PROPOSED) | (walk.kind == _NEWTON)
-    code = new.code
     if program.options.ridge is None:
-        slack = 1e4 * eps * size + 4.0 * new.rounding * total_weight
+        slack = 1e4 * eps * size + 4.0 * judged.rounding * total_weight
         fell = new.objective < walk.at.objective - slack
         code = jnp.where((code == RUNNING) & fell, DECREASED, code)
-    good = (code == RUNNING) & (plain | jnp.isfinite(new.f).all(axis=1))
+    step = jnp.abs(new.f).max(axis=1)
+    good = (code == RUNNING) & (plain | jnp.isfinite(step))
     not_below = new.objective >= walk.at.objective - 16 * eps * size
-    taken = good & (plain | (proposed & not_below))
+    taken, probed = good & (plain | (proposed & not_below)), good & probe
 
-    after = _either(taken, _stepped(walk, new, plain, program.options.reach), _missed(walk, new, probe & good))
-    after = dataclasses.replace(after, n_evaluations=walk.n_evaluations + 1)
-    after = _aim(program, after, walk, taken, size)
+    after = _either(taken, _stepped(walk, new, step, plain, program.options.reach), _missed(walk, probed))
+    pairs = _rows(taken | probed, _with_pair(walk, new, probe), walk.pairs)
+    after = dataclasses.replace(after, pairs=pairs, n_evaluations=walk.n_evaluations + 1)
+    after = _aim(program, after, walk, judged, taken, size)
     # EM's own step fails: the start stops at its last good point, as it does without acceleration.
     failed = plain & ~good
     if walk.length is not None:
@@ -301,23 +309,24 @@ def _trip(program: Program, walk: Walk) -> Walk:
         after = dataclasses.replace(after, length=jnp.where(plain, next_length(walk.length, retried), walk.length))
         failed &= ~retried
     after = dataclasses.replace(after, code=jnp.where(failed, code, after.code))
-    return _either(walk.n_evaluations > 0, after, _begun(walk, new))
+    return _either(walk.n_evaluations > 0, after, _begun(walk, judged, step))
 
 
-def _begun(walk: Walk, new: Point) -> Walk:
+def _begun(walk: Walk, judged: Judged, step: Array) -> Walk:
     """After the first trip, which evaluates the start: EM's step comes next."""
-    size, kind = jnp.abs(new.f).max(axis=1), jnp.full_like(walk.kind, _PLAIN)
-    n_evaluations = walk.n_evaluations + 1
-    return dataclasses.replace(walk, at=new, step=size, code=new.code, kind=kind, n_evaluations=n_evaluations)
+    kind, n_evaluations = jnp.full_like(walk.kind, _PLAIN), walk.n_evaluations + 1
+    return dataclasses.replace(
+        walk, at=judged.point, step=step, code=judged.code, kind=kind, n_evaluations=n_evaluations
+    )
 
 
-def _aim(program: Program, walk: Walk, before: Walk, taken: Array, size: Array) -> Walk:
+def _aim(program: Program, walk: Walk, before: Walk, judged: Judged, taken: Array, size: Array) -> Walk:
     """Which starts have come to rest, and which candidate comes next for the others."""
     options, squarem = program.options, program.method == "squarem"
     active = walk.steady >= _IN_A_ROW
     probed = (before.kind == _PROBE) & (walk.n_pairs > 0)
     complete = probed & (walk.n_pairs >= DEPTH)
-    at_rest = taken & _rests(program, walk, before, active, size)
+    at_rest = taken & _rests(program, walk, before, active, judged.still, size)
     newton = _anderson(walk)
     move = _rows(complete, newton, _squarem(walk)) if squarem else newton
     distance = jnp.abs(move).max(axis=1)
@@ -325,10 +334,12 @@ def _aim(program: Program, walk: Walk, before: Walk, taken: Array, size: Array) 
     if squarem:
         proposes &= walk.followed | complete
 
-    turned = _rows((move * walk.at.f).sum(axis=1) < 0, -move, move)
-    shorter = turned * jnp.minimum(1.0, _LARGEST_MOVE / jnp.maximum(distance, _LARGEST_MOVE))[:, None]
-    strays = active & (jnp.abs(walk.at.u + shorter - walk.anchor).max(axis=1) > walk.span)
-    proposes &= ~strays
+    back = _inner(move, walk.at.f) < 0
+    shorter = _rows(back, -move, move) * jnp.minimum(1.0, _LARGEST_MOVE / jnp.maximum(distance, _LARGEST_MOVE))[:, None]
+    strays = jnp.zeros_like(active)
+    if options.reach is not None:
+        strays = active & (jnp.abs(walk.at.u + shorter - walk.anchor).max(axis=1) > walk.span)
+        proposes &= ~strays
 
     # A tolerance of zero is none, and nothing is below it.
     nearest = jnp.where(options.parameters > 0, options.parameters, -1.0)
@@ -341,10 +352,10 @@ def _aim(program: Program, walk: Walk, before: Walk, taken: Array, size: Array) 
     probing = near | (probed & ~complete)
     # The first probe looks along the estimated way to the limit, where slow directions weigh most.
     along = _rows(near, newton, _beyond(walk))
-    norms = jnp.linalg.norm(along, axis=1, keepdims=True)
+    norms = jnp.sqrt(_inner(along, along))[:, None]
     along = along / jnp.where(norms > 0, norms, 1.0)
     target = walk.at.u + _rows(probing, _probe_width(along.dtype) * along, shorter)
-    whole = complete & (shorter == move).all(axis=1)
+    whole = complete & ~back & (distance <= _LARGEST_MOVE)
     kind = jnp.where(probing, _PROBE, jnp.where(proposes, jnp.where(whole, _NEWTON, _PROPOSED), _PLAIN))
     return dataclasses.replace(
         walk,
@@ -356,7 +367,7 @@ def _aim(program: Program, walk: Walk, before: Walk, taken: Array, size: Array) 
     )
 
 
-def _rests(program: Program, walk: Walk, before: Walk, active: Array, size: Array) -> Array:
+def _rests(program: Program, walk: Walk, before: Walk, active: Array, still: Array, size: Array) -> Array:
     """Whether a step was the last: where nothing moves any more, or by plain EM's tests before any acceleration."""
     options = program.options
     # The step to come is known already, and need not be estimated as in the loop of plain EM. So of steps there are
@@ -365,21 +376,24 @@ def _rests(program: Program, walk: Walk, before: Walk, active: Array, size: Arra
     distance = sum_of_series(walk.step, rate, walk.n_iter >= 2, first=True)
     enough = gain_to_come(before, walk.gain, walk.gain_rate, size) <= options.gain * program.data.total_weight
     wanted = (options.parameters > 0) | (options.gain > 0)
-    return wanted & ((~active & ((distance <= options.parameters) | enough)) | (walk.step <= walk.at.still))
+    return wanted & ((~active & ((distance <= options.parameters) | enough)) | (walk.step <= still))
 
 
-def _stepped(walk: Walk, new: Point, plain: Array, reach: Array) -> Walk:
-    """After a step: sizes and rates (EM's own where EM made the step), and one more pair of differences."""
-    step = jnp.abs(new.f).max(axis=1)
+def _stepped(walk: Walk, new: Point, step: Array, plain: Array, reach: Array | None) -> Walk:
+    """After a step: sizes and rates (EM's own where EM made the step), and room for one more pair."""
     rate = step / walk.step
     gain = jnp.abs(new.objective - walk.at.objective)
     # Ratios of steps that are mostly rounding say nothing of the rate.
     tells = plain & (step > 1e4 * jnp.finfo(step.dtype).eps)
     agree = plain & (jnp.abs(rate - walk.rate) <= _AGREE) & (rate > _SLOW)
     to_go = sum_of_series(step, jnp.maximum(rate, walk.rate), walk.n_iter >= 2, first=False)
-    agree &= to_go <= reach
+    if reach is not None:
+        agree &= to_go <= reach
     steady = jnp.where(agree, walk.steady + 1, jnp.where(walk.steady >= _IN_A_ROW, walk.steady, 0))
-    begins = (steady >= _IN_A_ROW) & (walk.steady < _IN_A_ROW)
+    if reach is not None:
+        begins = (steady >= _IN_A_ROW) & (walk.steady < _IN_A_ROW)
+        anchor, span = _rows(begins, new.u, walk.anchor), jnp.where(begins, _STRAY * to_go, walk.span)
+        walk = dataclasses.replace(walk, anchor=anchor, span=span)
     return dataclasses.replace(
         walk,
         at=new,
@@ -388,44 +402,42 @@ def _stepped(walk: Walk, new: Point, plain: Array, reach: Array) -> Walk:
         gain=gain,
         gain_rate=jnp.where(plain, gain / walk.gain, jnp.inf).astype(gain.dtype),
         n_iter=walk.n_iter + 1,
-        du=_push(walk.du, new.u - walk.at.u),
-        df=_push(walk.df, new.f - walk.at.f),
         n_pairs=jnp.minimum(walk.n_pairs + 1, DEPTH),
         steady=steady,
         wait=jnp.where(plain, jnp.maximum(walk.wait - 1, 0), walk.wait),
         pause=jnp.where(plain, walk.pause, 1),
         followed=plain,
-        anchor=_rows(begins, new.u, walk.anchor),
-        span=jnp.where(begins & jnp.isfinite(reach), _STRAY * to_go, walk.span),
     )
 
 
-def _missed(walk: Walk, new: Point, probed: Array) -> Walk:
+def _missed(walk: Walk, probed: Array) -> Walk:
     """After a probe, which adds a pair, or after a rejection, which forgets all of them."""
-    width = _probe_width(new.u.dtype)
     return dataclasses.replace(
         walk,
-        du=_rows(probed, _push(walk.du, (new.u - walk.at.u) / width), walk.du),
-        df=_rows(probed, _push(walk.df, (new.f - walk.at.f) / width), walk.df),
         n_pairs=jnp.where(probed, walk.n_pairs + 1, 0),
         wait=jnp.where(probed, 0, walk.pause),
         pause=jnp.where(probed, walk.pause, jnp.minimum(2 * walk.pause, _LONGEST_PAUSE)),
     )
 
 
+def _with_pair(walk: Walk, new: Point, probe: Array) -> Array:
+    """The pairs with one more in place of the oldest, of probes per length."""
+    width = jnp.where(probe, _probe_width(new.u.dtype), 1.0)[:, None, None]
+    pair = jnp.stack([new.u - walk.at.u, new.f - walk.at.f], axis=1) / width.astype(new.u.dtype)
+    return jnp.concatenate([walk.pairs[:, 1:], pair[:, None]], axis=1)
+
+
 def _anderson(walk: Walk) -> Array:
-    kept = _kept(walk)
-    df = jnp.where(kept, walk.df, 0.0)
-    scale = jnp.linalg.norm(df, axis=2)
+    known, f = _known(walk), walk.at.f
+    df = known[:, :, 1]
+    gram = product(df, df.swapaxes(1, 2))
+    scale = jnp.sqrt(diagonal(gram))
     scale = jnp.where(scale > 0, scale, 1.0)
-    unit = df / scale[:, :, None]
     # A touch of ridge: differences that are nearly parallel must not be told apart by their rounding.
-    gram = product(unit, unit.swapaxes(1, 2)) + 4096 * jnp.finfo(df.dtype).eps * jnp.eye(DEPTH, dtype=df.dtype)[None]
-    f = walk.at.f[:, :, None]
-    usable = jnp.isfinite(gram).all(axis=(1, 2)) & jnp.isfinite(f).all(axis=(1, 2))
-    gram = jnp.where(usable[:, None, None], gram, jnp.eye(DEPTH, dtype=df.dtype)[None])
-    gamma = jnp.linalg.solve(gram, product(unit, f))[:, :, 0] / scale
-    return walk.at.f - (gamma[:, :, None] * jnp.where(kept, walk.du + walk.df, 0.0)).sum(axis=1)
+    ridge = 4096 * jnp.finfo(df.dtype).eps * np.eye(DEPTH, dtype=df.dtype)
+    root = cholesky(gram / (scale[:, :, None] * scale[:, None, :]) + ridge[None])
+    gamma = cho_solve((root, True), product(df, f[:, :, None]) / scale[:, :, None])[:, :, 0] / scale
+    return f - product(gamma[:, None, :], known.sum(axis=2))[:, 0]
 
 
 def _squarem(walk: Walk) -> Array:
@@ -438,18 +450,25 @@ def _squarem(walk: Walk) -> Array:
 
 def _beyond(walk: Walk) -> Array:
     """``J v`` of the last probe, less what lies in the directions looked at already (Arnoldi)."""
-    du = jnp.where(_kept(walk), walk.du, 0.0)
-    squares = (du * du).sum(axis=2)
+    du = _known(walk)[:, :, 0]
+    squares = diagonal(product(du, du.swapaxes(1, 2)))
     squares = jnp.where(squares > 0, squares, 1.0)
-    vector = walk.du[:, -1] + walk.df[:, -1]
+    vector = walk.pairs[:, -1].sum(axis=1)
     for _ in range(2):  # twice is enough for orthogonality to rounding
         shares = product(du, vector[:, :, None])[:, :, 0] / squares
-        vector = vector - (shares[:, :, None] * du).sum(axis=1)
+        vector = vector - product(shares[:, None, :], du)[:, 0]
     return vector
 
 
-def _kept(walk: Walk) -> Array:
-    return (jnp.arange(DEPTH)[None, :] >= DEPTH - walk.n_pairs[:, None])[:, :, None]
+def _inner(a: Array, b: Array) -> Array:
+    """The inner product of each start. XLA compiles one kernel for it, and three for a sum of products."""
+    return product(a[:, None, :], b[:, :, None])[:, 0, 0]
+
+
+def _known(walk: Walk) -> Float[Array, "n m 2 p"]:
+    """The pairs that count, zeros in place of the others."""
+    kept = jnp.arange(DEPTH)[None, :] >= DEPTH - walk.n_pairs[:, None]
+    return jnp.where(kept[:, :, None, None], walk.pairs, 0.0)
 
 
 def _largest_rate(du: np.ndarray, df: np.ndarray, *, otherwise: np.ndarray | float) -> np.ndarray:
@@ -462,10 +481,6 @@ def _largest_rate(du: np.ndarray, df: np.ndarray, *, otherwise: np.ndarray | flo
 
 def _probe_width(dtype: Any) -> float:
     return 8.0 * float(jnp.finfo(dtype).eps) ** 0.5
-
-
-def _push(rows: Array, row: Array) -> Array:
-    return jnp.concatenate([rows[:, 1:], row[:, None, :]], axis=1)
 
 
 def _rows(condition: AnyArray, one: AnyArray, other: AnyArray) -> Array:

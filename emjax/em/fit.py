@@ -259,7 +259,7 @@ class Settings:
     def options(self, frame: Frame) -> Options:
         """The traced part of the settings, in the frame."""
         ridge = np.asarray(self.ridge / frame.scale**2, self.dtype) if self.ridge else None
-        reach = np.asarray(_REACH if self.chosen else np.inf, self.dtype)
+        reach = np.asarray(_REACH, self.dtype) if self.chosen else None
         return dataclasses.replace(self.shared_options(), ridge=ridge, reach=reach)
 
     def shared_options(self) -> Options:
@@ -270,7 +270,6 @@ class Settings:
         return Options(
             parameters=reachable if self.criterion == "parameters" else never,
             gain=reachable if self.criterion == "log_likelihood" else never,
-            reach=np.asarray(np.inf, self.dtype),
         )
 
 

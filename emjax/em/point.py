@@ -18,7 +18,7 @@ from emjax.mixture import MixtureParams, Prior
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """What one E-step and one M-step tell of a candidate.
+    """A candidate, with what one E-step and one M-step tell of it and later trips need.
 
     ``image`` is EM's step from ``params``; ``u (p,)`` are the coordinates of ``params`` and ``f (p,)`` those of the
     image less these.
@@ -31,12 +31,20 @@ class Point:
     objective: Any
     log_likelihood: Any
     counts: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """A candidate and whether it can be used: its code, the rounding of a density, and a step that is none any more."""
+
+    point: Point
     code: Any
     rounding: Any
     still: Any
 
 
-def evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, runs: Array) -> Point:
+def evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, runs: Array) -> Judged:
     """A batch of candidates, each at its parameters as they are ``given`` or (where ``by_u``) at its coordinates.
 
     ``runs`` tells the starts of which anything is wanted.
@@ -52,7 +60,7 @@ def evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, runs
     def placed(given: MixtureParams, u: Array, by_u: Array) -> MixtureParams:
         return jax.tree.map(lambda a, b: jnp.where(by_u, a, b), own.params(weighted(u, -jnp.inf)), given)
 
-    def one(params: MixtureParams, statistics: Statistics, prior: Prior | None) -> Point:
+    def one(params: MixtureParams, statistics: Statistics, prior: Prior | None) -> Judged:
         value = objective(mixture, params, statistics, prior)
         image = maximization(mixture, params, statistics, prior, ridge)
         known = statistics
@@ -60,7 +68,7 @@ def evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, runs
             image = held(image, params, live)
             known = dataclasses.replace(statistics, counts=jnp.where(live, statistics.counts, jnp.inf))
         u = weighted(own.flat(params), 0.0)
-        return Point(
+        point = Point(
             params=params,
             image=image,
             u=u,
@@ -68,6 +76,9 @@ def evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, runs
             objective=value,
             log_likelihood=statistics.log_likelihood,
             counts=statistics.counts,
+        )
+        return Judged(
+            point,
             code=verdict(mixture, params, known, value, any_data, prior, ridge, jnp.asarray(RUNNING, jnp.int32)),
             rounding=rounding(mixture, params, any_data),
             still=still(mixture, params),

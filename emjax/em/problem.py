@@ -141,17 +141,26 @@ def _blocks(z: Rows, mixture: Mixture, n_starts: int, *, exact: bool = False, on
 
 
 def _units(family: Family, frame: Frame, summary: Summary, blocks: Blocks, prior: Prior | None) -> Units:
-    base, jacobian = _constants(family, frame, blocks, prior)
+    if type(family).log_base_measure is Family.log_base_measure:
+        base = family.log_cell * float(summary.observed.sum())
+    else:
+        base = float(_base_measure(family, blocks))
     # Each cell that was observed loses the scale of its column in the way back.
     lost = float(summary.observed @ np.log(frame.scale))
-    return Units(log_likelihood=float(base) - lost, log_prior=float(jacobian))
+    return Units(base - lost, 0.0 if prior is None else float(_log_jacobian(prior, frame)))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _constants(family: Family, frame: Frame, blocks: Blocks, prior: Prior | None) -> tuple[Array, Array]:
-    """The base measure of all data, and what a log prior loses in the way back to the data's units."""
+def _base_measure(family: Family, blocks: Blocks) -> Array:
+    """The base measure of all data."""
     base = jax.vmap(lambda rows, weights: jnp.sum(weights * family.log_base_measure(rows)))
-    return jnp.sum(base(blocks.rows, blocks.weights)), jnp.zeros(()) if prior is None else prior.log_jacobian(frame)
+    return jnp.sum(base(blocks.rows, blocks.weights))
+
+
+@jax.jit
+def _log_jacobian(prior: Prior, frame: Frame) -> Array:
+    """What a log prior loses in the way back to the data's units."""
+    return prior.log_jacobian(frame)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -124,7 +124,7 @@ class _Refitting:
         self._n_starts = len(self._begin.weights)
         lanes = max(min(_LANES, _ROWS_OF_LANES // len(self._z)), _FEWEST_LANES)
         self._n_slots = max(lanes // self._n_starts, 1)
-        self._options = Options(parameters=np.asarray(tol), gain=np.asarray(-1.0), reach=np.asarray(np.inf))
+        self._options = Options(parameters=np.asarray(tol), gain=np.asarray(-1.0))
         self._ends: list[_Ends] = []
 
     def run(self, replicates: Iterable[Replicate]) -> Refits:

@@ -67,13 +67,14 @@ class Options:
 
     ``parameters`` bounds the estimated distance to the limit, ``gain`` the estimated gain of the objective per sample
     that is still to come; ``ridge`` ``(d,)``, or ``None``, is added to every variance after the M-step. Acceleration
-    begins where the distance that EM has still to go is estimated below ``reach``. ``live (K,)``, or ``None`` for all,
-    tells the components that there are from those that are filled up (`emjax.em.filled`).
+    begins where the distance that EM has still to go is estimated below ``reach``, and keeps near, or wherever it likes
+    with ``None``. ``live (K,)``, or ``None`` for all, tells the components that there are from those that are filled up
+    (`emjax.em.filled`).
     """
 
     parameters: Any
     gain: Any
-    reach: Any
+    reach: Any = None
     ridge: Any = None
     live: Any = None
 

@@ -113,6 +113,9 @@ class Family(abc.ABC):
     independent: ClassVar[bool] = False
     """Whether features are independent given the component, whatever the parameters."""
 
+    log_cell: ClassVar[float] = 0.0
+    """What each observed cell adds to a log density whatever the parameters, see `log_base_measure`."""
+
     derived: ClassVar[tuple[str, ...]] = ()
     """Names of what else can be read from parameters, see `derive`."""
 
@@ -301,8 +304,9 @@ class Family(abc.ABC):
         return product(self.natural_parameters(params, holes=rows.seen is not None), statistics)
 
     def log_base_measure(self, rows: Observations) -> Float[Array, " n"]:
-        """The rest of the log density: it depends on the data alone, so EM need not repeat it; by default zero."""
-        return jnp.zeros(rows.y.shape[-1], jnp.result_type(rows.y))
+        """The rest of the log density, of the data alone: EM need not repeat it; by default `log_cell` of each cell."""
+        n_seen = rows.y.shape[-2] if rows.seen is None else jnp.sum(rows.seen, axis=0)
+        return jnp.broadcast_to(self.log_cell * n_seen, rows.y.shape[-1:]).astype(jnp.result_type(rows.y))
 
     def log_density(self, params: MixtureParams, x: Any) -> Float[Array, "K n"]:
         """``log p(x_n | component k)``, of what was observed; ``x (n, d)`` or `Observations`."""
@@ -480,17 +484,9 @@ class Family(abc.ABC):
 
     def numpyro_support(self) -> Any:
         """The NumPyro constraint that one datum ``(n_features,)`` satisfies."""
-        from numpyro.distributions import constraints
+        from emjax.families.numpyro_domains import constraint_of
 
-        own = {
-            "real": constraints.real,
-            "positive": constraints.positive,
-            "nonnegative": constraints.nonnegative,
-            "count": constraints.nonnegative_integer,
-            "level": constraints.nonnegative_integer,
-            "binary": constraints.boolean,
-        }
-        return constraints.independent(own[self.support], 1)
+        return constraint_of(self.support)
 
 
 def _last(values: Mapping[str, Any]) -> int:

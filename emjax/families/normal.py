@@ -51,8 +51,6 @@ from emjax.moments import Summary
 from emjax.samples import Samples, check_not_constant, check_squares
 from emjax.scope import computing
 
-_LOG_TWO_PI = math.log(2 * math.pi)
-
 _NARROW_OF_ALL, _NARROW_WITHIN = 2e-3, 5e-2
 """A component is narrow if its variance in some direction is less than these shares of that of all the data and of that
 within components. Clusters that lie far apart are narrow beside the data alone, and so in few directions only: in ``d``
@@ -91,6 +89,7 @@ class Normal(Family):
     name: ClassVar[str] = "normal"
     derived: ClassVar[tuple[str, ...]] = ("covariance", "scale", "correlation")
     squares: ClassVar[Mapping[str, str]] = {"scale": "variance"}
+    log_cell: ClassVar[float] = -0.5 * math.log(2 * math.pi)
 
     def __post_init__(self) -> None:
         one_of("covariance", self.covariance, STRUCTURES)
@@ -325,12 +324,6 @@ class Normal(Family):
         root, y = self._whitened(params, rows)
         log_det = self.structure.log_determinant(root, *params.mean.shape)
         return -0.5 * jnp.sum(y * y, axis=-1) - log_det[:, None]
-
-    def log_base_measure(self, rows: Observations) -> Float[Array, " n"]:
-        if rows.seen is not None:
-            return -0.5 * _LOG_TWO_PI * jnp.sum(rows.seen, axis=0)
-        d, n = rows.y.shape
-        return jnp.full(n, -0.5 * d * _LOG_TWO_PI, jnp.result_type(rows.y))
 
     def _whitened(self, params: MixtureParams, rows: Observations) -> tuple[Array, Array]:
         root = self.structure.root(self.structure.of(params))

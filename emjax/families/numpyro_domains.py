@@ -15,6 +15,20 @@ from numpyro.distributions.transforms import ParameterFreeTransform, biject_to
 from emjax.families.domains import Domain
 from emjax.families.rotations import ROTATIONS, draw_rotations, log_volume_of_rotations
 
+_OF_SUPPORT = {
+    "real": constraints.real,
+    "positive": constraints.positive,
+    "nonnegative": constraints.nonnegative,
+    "count": constraints.nonnegative_integer,
+    "level": constraints.nonnegative_integer,
+    "binary": constraints.boolean,
+}
+
+
+def constraint_of(support: str) -> Any:
+    """The constraint of one datum ``(n_features,)`` whose features lie in a ``support`` of families."""
+    return constraints.independent(_OF_SUPPORT[support], 1)
+
 
 class InDomain(constraints.Constraint):
     """That a value lies in one of our domains."""

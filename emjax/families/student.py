@@ -94,6 +94,7 @@ class StudentT(Normal):
     name: ClassVar[str] = "student_t"
     derived: ClassVar[tuple[str, ...]] = (*Normal.derived, "df")
     squares: ClassVar[Mapping[str, str]] = {}
+    log_cell: ClassVar[float] = -0.5 * math.log(math.pi)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -217,11 +218,6 @@ class StudentT(Normal):
         half = 0.5 * (df + n_seen)
         constant = gammaln(half) - gammaln(0.5 * df) - 0.5 * n_seen * jnp.log(df)
         return rows.of_each(constant) - log_det - rows.of_each(half) * jnp.log1p(distance / df)
-
-    def log_base_measure(self, rows: Observations) -> Float[Array, " n"]:
-        d, n = rows.y.shape
-        n_seen = jnp.full(n, float(d)) if rows.seen is None else jnp.sum(rows.seen, axis=0)
-        return (-0.5 * math.log(math.pi) * n_seen).astype(jnp.result_type(rows.y))
 
     def _distances(self, params: MixtureParams, rows: Observations) -> tuple[Array, Array, Array, Array]:
         """Squared distances ``(K, n)``, half the log determinants, numbers observed ``(1, g)``, degrees of freedom.

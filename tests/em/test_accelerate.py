@@ -238,13 +238,12 @@ def linear_walk(n_pairs: int) -> tuple[accelerate.Walk, np.ndarray, np.ndarray]:
     jacobian = basis @ np.diag(rates) @ np.linalg.inv(basis)
     points = rng.normal(size=(n_pairs + 1, 4))
     residuals = points @ jacobian.T - points
-    du, df = np.zeros((1, DEPTH, 4)), np.zeros((1, DEPTH, 4))
-    du[0, DEPTH - n_pairs :] = np.diff(points, axis=0)
-    df[0, DEPTH - n_pairs :] = np.diff(residuals, axis=0)
+    pairs = np.zeros((1, DEPTH, 2, 4))
+    pairs[0, DEPTH - n_pairs :] = np.stack([np.diff(points, axis=0), np.diff(residuals, axis=0)], axis=1)
     params = POISSON.params(rate=[1.0, 3.0])  # looked at by nobody here
-    at = accelerate.Point(params, params, points[-1][None], residuals[-1][None], *[None] * 6)
+    at = accelerate.Point(params, params, points[-1][None], residuals[-1][None], *[None] * 3)
     walk = accelerate.Walk(at, *[None] * (len(dataclasses.fields(accelerate.Walk)) - 1))
-    return dataclasses.replace(walk, du=du, df=df, n_pairs=np.array([n_pairs])), points[-1], rates
+    return dataclasses.replace(walk, pairs=pairs, n_pairs=np.array([n_pairs])), points[-1], rates
 
 
 def move(step, walk: accelerate.Walk) -> np.ndarray:
@@ -274,8 +273,8 @@ def test_squarem_is_exact_for_one_direction():
     """``u -> 0.99 u``: steps in one direction, so that the fixed point is one extrapolation away."""
     walk, _, _ = linear_walk(1)
     u0 = np.array([1.0, 2.0, -1.0, 0.5])
-    du, df = np.zeros((1, DEPTH, 4)), np.zeros((1, DEPTH, 4))
-    du[0, -1], df[0, -1] = -0.01 * u0, 0.0001 * u0
+    pairs = np.zeros((1, DEPTH, 2, 4))
+    pairs[0, -1] = -0.01 * u0, 0.0001 * u0
     at = dataclasses.replace(walk.at, u=0.99 * u0[None], f=-0.0099 * u0[None])
-    walk = dataclasses.replace(walk, at=at, du=du, df=df)
+    walk = dataclasses.replace(walk, at=at, pairs=pairs)
     np.testing.assert_allclose(move(accelerate._squarem, walk)[0], -0.99 * u0, rtol=1e-10)
