@@ -220,11 +220,14 @@ def _of_information(fit: Fit, weights: np.ndarray) -> tuple[float, np.ndarray, f
     """The condition of the information, the influence of each row, and the information ratio."""
     params, data, prior, _ = problem_of(fit, spread=False)
     hessian, displaced = _scores_in_metric(fit.mixture.likelihood, params, data, prior)
-    scale = 1.0 / np.sqrt(np.diagonal(np.asarray(hessian)))
-    eigenvalues = np.linalg.eigvalsh(np.asarray(hessian) * scale[:, None] * scale[None, :])
-    found = np.asarray(displaced).reshape(-1)[: len(weights)]
+    information = np.asarray(hessian)
+    curvatures, eigenvalues = np.diagonal(information), np.zeros(1)
+    if np.isfinite(information).all() and (curvatures > 0).all():
+        scale = 1.0 / np.sqrt(curvatures)
+        eigenvalues = np.linalg.eigvalsh(information * scale[:, None] * scale[None, :])
     if not eigenvalues[0] > 1e-10 * eigenvalues[-1]:
         return float("nan"), np.full(len(weights), np.nan), float("nan")
+    found = np.asarray(displaced).reshape(-1)[: len(weights)]
     return float(eigenvalues[-1] / eigenvalues[0]), weights**2 * found, float(weights @ found / len(eigenvalues))
 
 

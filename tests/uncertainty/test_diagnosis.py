@@ -111,3 +111,13 @@ def test_replicates_of_which_none_is_regular_give_no_p_value(two, monkeypatch):
     found = two.diagnose(n_replicates=2)
     assert np.isnan(found.p_value)
     assert "p value" not in str(found)
+
+
+@pytest.mark.filterwarnings("error")
+def test_of_an_information_that_is_none_nothing_is_told_and_nothing_is_warned_of():
+    """Three different rows, each several times: a component has collapsed onto one of them."""
+    x = np.random.default_rng(0).normal(size=(8, 3))[[0, 0, 1, 1, 1, 2, 2, 2]]
+    found = emjax.fit(emjax.Mixture(emjax.Normal(), 3), x, key=1).diagnose()
+    assert np.isnan([found.condition, found.information_ratio]).all()
+    assert np.isnan(found.influence).all()
+    np.testing.assert_allclose(found.overlap.sum(axis=1), 1.0)
