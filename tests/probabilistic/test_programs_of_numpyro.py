@@ -128,7 +128,8 @@ def test_the_prior_is_what_stands_outside_the_plate(bound: emjax.Mixture, regres
 
 
 def test_the_fit_is_that_of_the_declared_twin(bound: emjax.Mixture):
-    fit, twin = emjax.fit(emjax.program(normals), Y, key=0), emjax.fit(TWIN, Y, key=0)
+    # One start: of several that end in one optimum, rounding may keep another.
+    fit, twin = emjax.fit(emjax.program(normals), Y, key=0, n_init=1), emjax.fit(TWIN, Y, key=0, n_init=1)
     assert fit.converged
     assert twin.converged
     # The same starts, the same path, the same end: the family is recognised.
