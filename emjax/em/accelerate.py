@@ -334,7 +334,7 @@ def _aim(program: Program, walk: Walk, before: Walk, judged: Judged, taken: Arra
     if squarem:
         proposes &= walk.followed | complete
 
-    back = _inner(move, walk.at.f) < 0
+    back = (move * walk.at.f).sum(axis=1) < 0
     shorter = _rows(back, -move, move) * jnp.minimum(1.0, _LARGEST_MOVE / jnp.maximum(distance, _LARGEST_MOVE))[:, None]
     strays = jnp.zeros_like(active)
     if options.reach is not None:
@@ -352,7 +352,7 @@ def _aim(program: Program, walk: Walk, before: Walk, judged: Judged, taken: Arra
     probing = near | (probed & ~complete)
     # The first probe looks along the estimated way to the limit, where slow directions weigh most.
     along = _rows(near, newton, _beyond(walk))
-    norms = jnp.sqrt(_inner(along, along))[:, None]
+    norms = jnp.linalg.norm(along, axis=1, keepdims=True)
     along = along / jnp.where(norms > 0, norms, 1.0)
     target = walk.at.u + _rows(probing, _probe_width(along.dtype) * along, shorter)
     whole = complete & ~back & (distance <= _LARGEST_MOVE)
@@ -458,11 +458,6 @@ def _beyond(walk: Walk) -> Array:
         shares = product(du, vector[:, :, None])[:, :, 0] / squares
         vector = vector - product(shares[:, None, :], du)[:, 0]
     return vector
-
-
-def _inner(a: Array, b: Array) -> Array:
-    """The inner product of each start. XLA compiles one kernel for it, and three for a sum of products."""
-    return product(a[:, None, :], b[:, :, None])[:, 0, 0]
 
 
 def _known(walk: Walk) -> Float[Array, "n m 2 p"]:

@@ -94,7 +94,12 @@ def expectations(mixture: Mixture, params: MixtureParams, data: Blocks, runs: An
 
 
 def _n_groups(mixture: Mixture, data: Blocks, n_lanes: int) -> int:
-    """Into how many equal groups the lanes of one data set fall."""
+    """Into how many equal groups the lanes of one data set fall.
+
+    Each group takes the sufficient statistics of the rows anew. Where they are more than its components, in ten
+    dimensions, that cost up to a sixth more than it saved.
+    """
     size = max(each for each in range(1, _LANES + 1) if n_lanes % each == 0)
-    pays = size >= _LANES - 1 and _LEAST <= size * mixture.n_components * data.weights.size <= _MOST
+    n_components, n_products = size * mixture.n_components, (1 + data.x.shape[1]) ** 2 // 2
+    pays = size >= _LANES - 1 and _LEAST <= n_components * data.weights.size <= _MOST and n_products <= n_components
     return n_lanes // size if pays and data.mesh is None and jax.default_backend() == "cpu" else 1

@@ -56,3 +56,5 @@ def test_groups_are_made_where_they_pay():
     assert sets._n_groups(MIXTURE, some, 7) == 1  # of one start each, all would be overhead
     assert sets._n_groups(MIXTURE, few, 20) == 1
     assert sets._n_groups(MIXTURE, many, 20) == 1
+    wide = make_blocks(np.random.default_rng(0).normal(size=(N_ROWS, 10)), MIXTURE, n_starts=20)
+    assert sets._n_groups(MIXTURE, wide, 20) == 1

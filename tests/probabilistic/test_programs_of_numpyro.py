@@ -144,6 +144,13 @@ def test_the_fit_is_that_of_the_declared_twin(bound: emjax.Mixture):
     assert [row.name for row in ours.rows][2:] == ["mu[0]", "mu[1]", "sigma[0]", "sigma[1]"]
 
 
+def test_from_all_starts_the_fit_ends_where_that_of_the_declared_twin_does():
+    fit, twin = emjax.fit(emjax.program(normals), Y, key=0), emjax.fit(TWIN, Y, key=0)
+    assert fit.objective == pytest.approx(twin.objective, abs=1e-8)
+    np.testing.assert_allclose(fit.params.mu, twin.params.mean[:, 0], rtol=0, atol=1e-5)
+    assert [each.kind for each in fit.optima] == [each.kind for each in twin.optima]
+
+
 @pytest.mark.slow
 def test_maximum_likelihood_is_that_of_the_declared_twin():
     fit = emjax.fit(emjax.program(normals, prior=None), Y, key=0)
