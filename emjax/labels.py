@@ -125,7 +125,7 @@ def _array_of(labels: Any, n_samples: int, name: str, of: str) -> np.ndarray:
     if len(array) != n_samples:
         raise DataError(f"{name} has {len(array):,} rows and {of} has {n_samples:,}: give as many")
     if is_boolean(array):
-        raise DataError(f"{name} holds true and false: {name}.astype(int) has the labels 1 and 0")
+        raise DataError(f"{name} holds true and false: write 1 and 0, as astype(int) does")
     return array
 
 

@@ -41,7 +41,7 @@ def checked_weights(weights: Any, n_samples: int, *, name: str = "weights", of: 
     if len(array) != n_samples:
         raise DataError(f"{name} has {len(array):,} values and {of} has {n_samples:,} rows: give one for each row")
     if is_boolean(array):
-        raise DataError(f"{name} holds true and false, which are no weights: {name}.astype(float) has 1 and 0")
+        raise DataError(f"{name} holds true and false, which are no weights: write 1 and 0, as astype(float) does")
     values = to_float(array[:, np.newaxis], ("weights",), name, missing=True)[:, 0]
     for wrong, what, remedy in (
         (np.isnan(values), "is not there", "a row that does not count has the weight 0"),

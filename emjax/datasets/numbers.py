@@ -11,7 +11,7 @@ MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?", "."})
 
 TRUTH = {"true": 1.0, "false": 0.0}
 
-_GROUPED = re.compile(r"[+-]?\d{1,3}([,.' \u00a0\u202f\u2019])\d{3}(?:\1\d{3})*(?:[.,]\d+)?")
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([,.' \u00a0\u202f\u2019])\d{3}(?:\1\d{3})*(?:[.,]\d+)?")
 
 
 def number(cell: str, decimal: str = ".") -> float | None:

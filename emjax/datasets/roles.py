@@ -78,7 +78,8 @@ class Request:
         wanted = set(names if default is None else default)
         rest = [position for position, name in enumerate(names) if position not in taken and name in wanted]
         if not rest:
-            raise DataError(f"{place} has no column for the features besides {listed(names)}: add one")
+            besides = f" besides {listed(names)}" if names else ""
+            raise DataError(f"{place} has no column for the features{besides}: add one")
         if any(not names[position] for position in rest):
             choose_columns(names, None, place)  # refuses it
         return Places(rest, weights, labels)

@@ -68,7 +68,7 @@ def examined(content: Content, layout: Layout, places: Places, place: str, reque
 
     if wrong := [position for position in features if position in texts]:
         line, cell = texts[wrong[0]]
-        taken = {*texts, weights, places.labels}
+        taken = {*texts, *truths, weights, places.labels}
         others = [name or str(each) for each, name in enumerate(layout.names) if each not in taken]
         remedy = _remedy_for_text(cell, others)
         raise DataError(f"{at(line, wrong[0])}: {quoted(cell)} is not a number{remedy}")

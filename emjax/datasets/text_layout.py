@@ -25,6 +25,8 @@ type Content = Path | bytes
 DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 """The first line by which Excel is told the separator."""
+_COMMENT = re.compile(r"#(?!N/A|DIV/0!|VALUE!|REF!|NAME\?|NUM!|NULL!)")
+"""How a comment begins; spreadsheets write errors of their cells with the same sign, and those stand in rows."""
 _SNIFFED_BYTES = 1 << 16
 _SNIFFED_ROWS = 50
 _LONGEST_RECORD = 1 << 22
@@ -62,7 +64,7 @@ def find_layout(content: Content, place: str, header: bool | None) -> Layout:
     if cut_off and len(lines) > 1:
         lines.pop()
     told = _SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
-    table = [line for line in lines[1 if told else 0 :] if not line.startswith("#")]
+    table = [line for line in lines[1 if told else 0 :] if not _COMMENT.match(line)]
     delimiter, decimal = _sniff(table, (told[1],) if told else tuple(DELIMITER_NAMES))
     first_line, first = next(records(content, delimiter, place), (0, []))
     if not first:
@@ -74,7 +76,7 @@ def find_layout(content: Content, place: str, header: bool | None) -> Layout:
     if not named:
         names = _commented_names(lines, first_line, delimiter, len(first)) or default_feature_names(len(first))
     check_unique(names, place)
-    n_comments = sum(line.startswith("#") for line in lines[: first_line - 1])
+    n_comments = sum(_COMMENT.match(line) is not None for line in lines[: first_line - 1])
     return Layout(delimiter, decimal, named, names, first_line, n_comments, () if note is None else (note,))
 
 
@@ -97,7 +99,7 @@ def records(content: Content, delimiter: str, place: str) -> Iterator[tuple[int,
                     f"{place}: the row that begins in line {start} has more than {_LONGEST_RECORD:,} characters: give "
                     "every row a line of its own"
                 )
-            if start == n_lines and (text.startswith("#") or (n_lines == 1 and _SEPARATOR_LINE.fullmatch(text))):
+            if start == n_lines and (_COMMENT.match(text) or (n_lines == 1 and _SEPARATOR_LINE.fullmatch(text))):
                 start = length = 0
             else:
                 yield text
@@ -174,7 +176,7 @@ def _raw_rows(lines: list[str], delimiter: str, first: list[str]) -> list[list[s
 def _commented_names(lines: list[str], first_line: int, delimiter: str, n_fields: int) -> tuple[str, ...] | None:
     """Names in the comment right above the first row, as NumPy's ``savetxt`` writes them."""
     above = lines[first_line - 2] if 2 <= first_line <= len(lines) else ""
-    if not above.startswith("#") or n_fields < 2:
+    if not _COMMENT.match(above) or n_fields < 2:
         return None
     cells = [cell.strip() for row in _head_rows([above[1:]], delimiter) for cell in row]
     is_names = len(cells) == n_fields and all(cells) and not any(number(cell) is not None for cell in cells)

@@ -73,6 +73,13 @@ def test_integers_are_numbers_and_booleans_where_they_are_asked_for(write):
     assert data.values.tolist() == [[1.0, 1.0], [2.0, 0.0]]
 
 
+def test_three_decimals_after_a_zero_are_no_thousands(write):
+    assert datasets.load(write("a.csv", "a;b\n0,123;1,200\n-0,456;2,300\n")).values.tolist() == [
+        [0.123, 1.2],
+        [-0.456, 2.3],
+    ]
+
+
 def test_text_columns_are_left_out_by_choosing_the_others(write):
     path = write("a.csv", "species,a,b\nsetosa,1,2\n,3,4\n")
     assert datasets.load(path, columns=["b", "a"]).values.tolist() == [[2.0, 1.0], [4.0, 3.0]]
@@ -140,7 +147,13 @@ def test_an_error_late_in_a_large_csv_names_its_line(tmp_path, refusal):
         pytest.param(
             "n,flag\n1,true\n", ("'flag' holds true and false", "--columns n; --columns n,flag"), id="booleans"
         ),
+        pytest.param(
+            "s,flag,a\nu,true,1\n", ("'u' is not a number", "numeric columns, --columns a"), id="text-and-truth"
+        ),
         pytest.param("# a,b\n# 1,2\n", ("comments and no rows",), id="only-comments"),
+        pytest.param(
+            "a,b\n1,2\n#N/A,3\n", ("line 3, column 'a'", "'#N/A' is not a number"), id="cell-of-a-spreadsheet"
+        ),
         pytest.param("a b\n1 2\n3 4\n", ("line 2, column 'a b'", "'1 2'", "not by spaces"), id="spaces"),
         pytest.param("a,b\n1,2\n3,4,5\n", ("line 3 has 3 fields where line 1 has 2", "commas"), id="long-row"),
         pytest.param("a;b\n1;2\n3\n", ("line 3 has 1 field where line 1 has 2", "semicolons"), id="short-row"),
