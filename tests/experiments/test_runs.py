@@ -73,6 +73,7 @@ def test_compare_writes_a_whole_folder_and_prints_one_document(emjax_command, wo
     assert len(environment["data"]["sha256"]) == 64
     assert environment["seed"] == 0
     assert environment["versions"]["numpyro"]
+    assert environment["seconds"] > sum(printed["cost"][side]["run_seconds"] for side in ("em", "mcmc"))
 
     import arviz
 

@@ -216,7 +216,12 @@ class _Run:
         with suppress(UnknownTypeError):
             folder.write(FILE, written_objects(self.done))
         written = [folder.partial / name for name in (FILE, TREE)]
-        environment = {**self._described, "files": {path.name: sha256_of(path) for path in written if path.exists()}}
+        # `_described` is told once, before anything has run.
+        environment = {
+            **self._described,
+            "seconds": self.started.seconds,
+            "files": {path.name: sha256_of(path) for path in written if path.exists()},
+        }
         folder.write(ENVIRONMENT, environment)
         return environment
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from emjax.experiments.summary.estimates import ENOUGH, kinds_in, outcomes, summarize, trusted_rows
 from emjax.experiments.summary.measures import MEASURE, Measure, measures_of
 from emjax.experiments.summary.words import value_text
+from emjax.experiments.work.outcome import is_measured
 from emjax.shown import Shown
 from emjax.wording import elided, seconds
 
@@ -253,6 +254,7 @@ class StudyView(Shown):
         told = [
             Measure(name, name, said.title or name.replace("_", " "), said.meaning, directions[said.better])
             for name, said in words.items()
+            if not is_measured(name)
         ]
         table = measures_of(self.planned_rows, told)
         return tuple(measure for name, measure in table.items() if name not in MEASURE or name in words)

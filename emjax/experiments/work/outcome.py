@@ -21,11 +21,17 @@ MEASURED = frozenset((
     "log_score", "log_score_loss", "log_score_loss_se", "total_variation", "hellinger",
     "ari", "co_clustering_error", "calibration_error", "brier",
     "trusted", "compile_seconds", "run_seconds", "verdict",
+    "bias", "rmse", "empirical_se", "mean_se", "coverage", "worst_coverage", "em_enough",
 ))  # fmt: skip
-"""The quantities that emjax measures: a number of the user's own has another name."""
+"""The quantities that emjax measures, and what summaries make of them: a number of the user's own has another name."""
 
-OF_LEVEL = re.compile(r"(covered|width)_\d+(\.\d+)?")
-"""What it measures of a study's lower levels, in percent: ``covered_50``."""
+OF_LEVEL = re.compile(r"(covered|width|coverage|worst_coverage)_\d+(\.\d+)?")
+"""The same of a study's lower levels, in percent: ``covered_50``."""
+
+
+def is_measured(name: str) -> bool:
+    """Whether a quantity, or a measure of a summary, is one of emjax's own."""
+    return name in MEASURED or OF_LEVEL.fullmatch(name) is not None
 
 
 @dataclasses.dataclass(frozen=True)

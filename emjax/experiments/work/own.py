@@ -30,11 +30,15 @@ from emjax.errors import ConfigError
 from emjax.experiments.config.python_files import called, function_of
 from emjax.experiments.plan.jobs import data_seed, method_seed
 from emjax.experiments.work.methods.shared import check_deadline, failed
-from emjax.experiments.work.outcome import MEASURED, OF_LEVEL, Outcome, ParameterEstimate, Replicate, Truth
+from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate, Truth, is_measured
+from emjax.floats import is_gap
 from emjax.matrix import default_feature_names
 from emjax.metrics.parameter import equal_tailed
 from emjax.naming import scalar_parameters
 from emjax.wording import printable
+
+_ROUNDED = 0.05
+"""How far probabilities that somebody has rounded may be from a sum of 1."""
 
 
 def _numbers(value: Any) -> np.ndarray:
@@ -59,6 +63,8 @@ def _labels(value: Any) -> np.ndarray:
     # Whatever names the groups, they become 0, 1, ...; -1 is a row that no component has drawn.
     if array.dtype.kind in "iu" and array.size and array.min() >= -1:
         return array.astype(np.int64)
+    if any(is_gap(label) for label in array.tolist()):
+        raise ValueError("expected a label for each row; -1 is that of a row that no component has drawn")
     return np.unique(array, return_inverse=True)[1]
 
 
@@ -68,7 +74,7 @@ def _by_component(value: Any) -> np.ndarray:
 
 def _own_names(numbers: dict[str, float]) -> dict[str, float]:
     for name in numbers:
-        if name in MEASURED or OF_LEVEL.fullmatch(name) or not name.isprintable() or not name:
+        if is_measured(name) or not name.isprintable() or not name:
             raise ValueError(f"{name!r} is what emjax measures, or no name: give the number another one")
     return numbers
 
@@ -108,6 +114,11 @@ class Generated(_Returned):
         if self.feature_names is not None and len(self.feature_names) != n_features:
             raise ValueError(f"expected {n_features} feature_names")
         _check_parameters("parameters", self.parameters, n_features)
+        n_components = _n_components(self.parameters)
+        if self.labels is not None and n_components is not None and self.labels.max() >= n_components:
+            raise ValueError(
+                f"expected labels from 0 to {n_components - 1}, the components of parameters, or -1 for none"
+            )
         return self
 
 
@@ -133,6 +144,8 @@ class Estimated(_Returned):
 
 def _check_parameters(what: str, named: Mapping[str, np.ndarray], n_features: int) -> None:
     """Raise ValueError where arrays do not lead with the same components, followed by features."""
+    if without := [name for name, values in named.items() if values.ndim == 0]:
+        raise ValueError(f"expected {what} {without[0]!r} that leads with the components")
     n_components = {len(values) for values in named.values()}
     if len(n_components) > 1:
         raise ValueError(f"expected {what} that all lead with the same number of components")
@@ -205,11 +218,14 @@ def generated(spec: Mapping[str, Any], number: int) -> Replicate:
     call = _Caller(spec["data"], "generator")
     made: Generated = call.checked(Generated, call(data_seed(spec, number)))
     names = made.feature_names or default_feature_names(made.rows.shape[1])
-    data = Dataset(values=made.rows, feature_names=names, name="generated", labels=made.labels, truth=made.parameters)
+    labels, n_components = made.labels, _n_components(made.parameters)
+    if n_components is None and labels is not None:
+        if made.responsibilities is None:
+            # Nothing else counts the components: they are the groups there are, and -1 stays what it is.
+            labels = np.unique(np.append(labels, -1), return_inverse=True)[1][:-1] - 1
+        n_components = int(labels.max()) + 1
+    data = Dataset(values=made.rows, feature_names=names, name="generated", labels=labels, truth=made.parameters)
     holdout = None if made.holdout is None else dataclasses.replace(data, values=made.holdout, labels=None)
-    n_components = _n_components(made.parameters)
-    if n_components is None and made.labels is not None:
-        n_components = int(made.labels.max()) + 1
     truth = Truth(
         named=made.parameters,
         log_density=call.of_rows(made.log_density, "a log_density"),
@@ -276,6 +292,9 @@ def _parameters(
     for name, values in {**se, **{name: np.stack(pair, axis=-1)[..., 0] for name, pair in intervals.items()}}.items():
         if name not in named or np.shape(values) != named[name].shape:
             raise ValueError(f"expected se and intervals of {name!r} of the shape of its estimate")
+    for name, (lower, upper) in intervals.items():
+        if (lower > upper).any():
+            raise ValueError(f"expected intervals of {name!r} whose lower ends come first")
 
     def of(parameter: Any) -> ParameterEstimate:
         place = parameter.place
@@ -302,16 +321,18 @@ def _responsibilities(
         return call.of_rows(found.responsibilities, "responsibilities", n_components)
     shares = found.responsibilities
     if shares is None and found.labels is not None:
-        most = int(found.labels.max(initial=0)) + 1
-        shares = np.eye(max(most, n_components or 0) + 1)[found.labels]
         # Where it has components, what it calls -1 is of none of them; else it is a group like others.
-        shares = shares[:, shares.any(axis=0)] if n_components is None else shares[:, :-1]
+        drawn = found.labels[found.labels >= 0]
+        groups = np.unique(found.labels) if n_components is None else np.union1d(drawn, np.arange(n_components))
+        shares = (found.labels[:, np.newaxis] == groups).astype(np.float64)
     if shares is None:
         return None
     if len(shares) != len(data):
         raise ValueError(f"expected labels or responsibilities of {len(data)} rows, and there are {len(shares)}")
     if n_components not in (None, shares.shape[1]):
         raise ValueError(f"expected labels or responsibilities of the {n_components} components of its estimate")
+    if (shares < 0).any() or (np.abs(shares.sum(axis=1) - 1) > _ROUNDED).any():
+        raise ValueError("expected responsibilities that are probabilities: each row sums to 1")
     of_data = shares
 
     def responsibilities(rows: np.ndarray) -> np.ndarray:
@@ -325,9 +346,12 @@ def own_rows(
     measures: Sequence[Mapping[str, Any]], replicate: Replicate, outcome: Outcome
 ) -> list[tuple[str, str, float]]:
     """What the user's own measures say of an outcome. Raises ConfigError."""
-    rows = []
+    rows: dict[str, float] = {}
     for section in measures:
         call = _Caller(section, "measure")
-        returned = call.by_name(outcome=outcome, replicate=replicate)
-        rows += [(name, "", value) for name, value in call.checked(Numbers, returned).items()]
-    return rows
+        returned = call.checked(Numbers, call.by_name(outcome=outcome, replicate=replicate))
+        if taken := sorted(returned.keys() & (rows.keys() | outcome.numbers.keys())):
+            # two rows of one name would be averaged
+            raise call.refused(f"{taken[0]!r}, which the method or another measure gives: give the number another name")
+        rows |= returned
+    return [(name, "", value) for name, value in rows.items()]

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from synthetic_study import METHODS, VERDICTS, declaration, declare, draw_rows, shown, view_of
 
-from emjax.experiments.config.parts import GeneratorData
+from emjax.experiments.config.parts import GeneratorData, OwnMeasure, Words
 from emjax.experiments.config.schema import Study
 from emjax.experiments.pages.build import _declared
 from emjax.experiments.pages.curves import curve_pictures, fitted
@@ -99,6 +99,14 @@ def test_a_number_of_ones_own_without_words_has_a_caption_all_the_same():
     captions = {picture.name: picture.caption for picture in curve_pictures(view)}
     assert captions["gap"].startswith("Bands and bars: 95%")
     assert captions["ari"].startswith("Adjusted Rand index")
+
+
+def test_words_of_a_number_of_emjax_s_own_take_nothing_from_it():
+    view = view_of(declare({"data.overlap": (0.05, 0.4)}, 12))
+    measure = OwnMeasure(file="m.py", words={"coverage": Words(title="Held"), "gap": Words(title="Gap")})
+    told = view_of(view.study.model_copy(update={"measures": (measure,)}), view.rows)
+    assert told.measures["coverage"] == view.measures["coverage"]
+    assert told.measures["gap"].short == "Gap"
 
 
 def test_unbeaten_is_decided_cell_by_cell():

@@ -183,7 +183,15 @@ def test_a_method_that_cannot_run_says_why(study_file):
         ("{'estimate': {'mean': [1, 2], 'weights': [1]}}", "lead with the same number of components"),
         ("{'estimate': {'mean': [[1, 2, 3], [1, 2, 3]]}}", "of shape (K,), (K, 1) or (K, 1, 1), and it is (2, 3)"),
         ("{'estimate': {'mean': [1, 2]}, 'se': {'mean': [1]}}", "of the shape of its estimate"),
+        ("{'estimate': {'mean': [1, 2]}, 'intervals': {'mean': ([1, 3], [2, 2])}}", "whose lower ends come first"),
         ("{'numbers': {'ari': 1.0}}", "'ari' is what emjax measures"),
+        ("{'numbers': {'coverage': 3.0}}", "'coverage' is what emjax measures"),
+        ("{'numbers': {'worst_coverage_50': 3.0}}", "'worst_coverage_50' is what emjax measures"),
+        ("{'labels': [None] * 40}", "labels: expected a label for each row"),
+        ("{'labels': [float('nan')] + [1.0] * 39}", "labels: expected a label for each row"),
+        ("{'estimate': {'mean': [1, 2]}, 'labels': [10**9] * 40}", "of the 2 components of its estimate"),
+        ("{'responsibilities': np.full((40, 2), -0.7)}", "probabilities: each row sums to 1"),
+        ("{'draws': {'mean': np.zeros(9)}}", "'mean' that leads with the components"),
         ("{'log_density': lambda rows: 1.0}", "a log_density that gives an array of shape (); expected (200,)"),
     ],
 )
@@ -193,6 +201,44 @@ def test_a_bad_return_says_what_was_expected(study_file, returned, problem):
     assert "parts.py: bad() returned" in str(caught.value)
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("returned", "problem"),
+    [
+        ("'labels': np.tile([1, 2], 20), 'parameters': {'mean': [0, 3]}", "expected labels from 0 to 1"),
+        ("'labels': [None] * 40", "labels: expected a label for each row"),
+    ],
+)
+def test_labels_of_a_generator_are_those_of_its_components(study_file, returned, problem):
+    (study_file.parent / "bad.py").write_text(
+        f"import numpy as np\n\ndef generate(key):\n    return {{'rows': np.arange(40.0), {returned}}}\n"
+    )
+    changes = [f"data.generator='{study_file.parent / 'bad.py'}'", "sweep.grid={}", "sweep.replicates=3"]
+    with pytest.raises(ConfigError, match=f"bad.py: generate\\(\\) returned .*{problem}"):
+        run_job(make_plan(read_study(study_file, changes)).jobs[0].spec, study_file.parent)
+
+
+def test_labels_without_parameters_are_groups_by_whatever_numbers(study_file, tmp_path):
+    """Groups 1 and 1,000,000,000 are two, and what depends on their order is measured too."""
+    (study_file.parent / "named.py").write_text(
+        "import numpy as np\n\n"
+        "def generate(key):\n"
+        "    labels = np.tile([1, 10**9, -1], 20)\n"
+        "    return {'rows': np.where(labels == 1, -3.0, 3.0), 'labels': labels}\n"
+    )
+    changes = [f"data.generator='{study_file.parent / 'named.py'}'", "sweep.grid={}", "sweep.replicates=3"]
+    rows = rows_of(make_plan(read_study(study_file, changes)).jobs[0], tmp_path / "rows")
+    assert values(rows, "ari")[""] == 1.0
+    assert values(rows, "brier")[""] == 0.0
+
+
+def test_two_numbers_have_no_name_in_common(study_file):
+    """Rows of one name would be averaged."""
+    (study_file.parent / "again.py").write_text("def measure(outcome, replicate):\n    return {'smallest': 1.0}\n")
+    changes = [f"measures=[{{ file = '{study_file.parent / 'again.py'}' }}]"]
+    with pytest.raises(ConfigError, match=r"returned 'smallest', which the method or another measure gives"):
+        run_job(make_plan(read_study(study_file, changes)).jobs[0].spec, study_file.parent)
 
 
 def test_a_part_that_is_not_there_is_refused_before_anything_runs(study_file):
