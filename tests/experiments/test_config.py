@@ -16,6 +16,7 @@ from emjax.experiments.config.schema import Study, resolved, single_task
 from emjax.experiments.plan.cells import checked_study
 
 COMPLETE = '[data]\nsource = "faithful"\n[model]\nn_components = 2\n'
+LAW = '[model.prior.mean]\nlaw = "normal"\nscale = 1\nmean = {}\n'
 EM, SAMPLER = '[[methods]]\nkind = "em"\n', '[[methods]]\nkind = "{}"\n'
 
 
@@ -65,6 +66,13 @@ def message_of(path: Path, overrides=()) -> str:
             COMPLETE + SAMPLER.format("nutz"),
             "nuts, gibbs, laplace, bootstrap, sklearn, own (did",
         ),
+        (
+            COMPLETE + EM + 'intervals = "profil"\n',
+            "methods[0].intervals = 'profil' is not allowed; use one of auto,",
+        ),
+        (COMPLETE + EM + 'intervals = "nine"\n', "jackknife, none (did you mean 'none'?)"),
+        (COMPLETE + LAW.format('["x"]'), "model.prior.mean.mean[0] = 'x' is not allowed; it"),
+        (COMPLETE + LAW.format("[[1, 2], [3]]"), "model.prior.mean.mean: every list needs as many numbers as the one"),
         (COMPLETE + SAMPLER.format("auto") + "target_accept_prob = 1.0\n", "target_accept_prob = 1.0 is not allowed"),
         (COMPLETE.replace("= 2", "= 0"), "model.n_components = 0 is not allowed; it should be greater"),
         (COMPLETE.replace("= 2", "= true"), "model.n_components = True is not allowed"),
@@ -107,7 +115,16 @@ def test_a_wrong_config_is_refused_in_one_line(write, text, expected):
             "give df and mean and scale, or cov",
         ),
         ('family = "categorical"\nweights = [1]\nprobability = [[[0.5, 1.5]]]', "data.probability"),
-        ('family = "gamma"\nweights = [1]\nrate = [1]\nshape = [[1, 2]]', "rate has 1 features and shape has 2"),
+        ('family = "gamma"\nweights = [1]\nrate = [1]\nshape = [[1, 2]]', "rate has 1 feature and shape has 2"),
+        ("weights = [0.5, 0.5]\nrate = [1]", "rate has 1 component and weights has 2"),
+        (
+            'family = "bernoulli"\nweights = [1]\nprobability = [[0.5, 1.5]]',
+            "data.probability[0][1] = 1.5 is not allowed; it should be less",
+        ),
+        (
+            'family = "bernoulli"\nweights = [1]\nprobability = "x"',
+            "data.probability = 'x' is not allowed; it should",
+        ),
         ("weights = [0.5, 0.5]\nrate = [1, 2, 3]", "rate has 3 components and weights has 2"),
         ("weights = [0.5, 0.5]\nmean = [[0, 1], [2]]\nscale = [1, 1]", "same number of features"),
         (

@@ -20,6 +20,7 @@ from emjax.experiments.execution.progress import StudyProgress, in_words, said
 from emjax.experiments.execution.run import run_study, shard_of
 from emjax.experiments.execution.runtime import one_line_warnings
 from emjax.experiments.plan.grid import make_plan
+from emjax.experiments.summary.stepwise import check_measures
 from emjax.wording import count, printable
 
 MOST_LINES = 20
@@ -76,6 +77,7 @@ def run(study: Study, target: Path, *, shard: str | None, console: Console, **op
 
 def show_plan(study: Study, target: Path, shard: str | None, console: Console) -> int:
     """Say what a run would do, and write nothing; return the exit code."""
+    check_measures(study)
     archive = Archive(target)
     plan = make_plan(study, archive.known_jobs())
     jobs = shard_of(plan.jobs, shard)

@@ -28,6 +28,7 @@ from emjax.experiments.config.fields import (
 )
 from emjax.experiments.config.parts import GeneratorData
 from emjax.nearest import suggestion
+from emjax.wording import count
 
 
 class SourceData(Section):
@@ -161,7 +162,9 @@ class SimulatedData(Section):
             raise ValueError(f"give {wanted}")
         for name, value in given.items():
             if len(value) != len(self.weights):
-                raise Misplaced(f"{name} has {len(value)} components and weights has {len(self.weights)}", name)
+                raise Misplaced(
+                    f"{name} has {count(len(value), 'component')} and weights has {len(self.weights)}", name
+                )
         self._check_features()
         self._check_normal_only()
         return self
@@ -174,7 +177,7 @@ class SimulatedData(Section):
                 raise Misplaced(f"a covariance has to be {n_features} x {n_features}, like the means", "covariance")
         for name, value in rows.items():
             if len(value[0]) != len(rows[first][0]):
-                raise Misplaced(f"{first} has {n_features} features and {name} has {len(value[0])}", name)
+                raise Misplaced(f"{first} has {count(n_features, 'feature')} and {name} has {len(value[0])}", name)
 
     def _check_normal_only(self) -> None:
         for name in ("overlap", "contamination", "misspecification"):

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from emjax.bounds import BOUNDS, LARGEST, LONGEST_SECONDS
 from emjax.shown import Shown
@@ -118,6 +118,29 @@ def _as_matrices(value: Any) -> Any:
     return value if rows is value else [[row] for row in rows]
 
 
+def tagged(choose: Callable[[Any], str | None]) -> Discriminator:
+    """What chooses a variant by its name. The tag is no name that a key could have: ``<name>``."""
+
+    def tag(value: Any) -> str | None:
+        name = choose(value)
+        return None if name is None else f"<{name}>"
+
+    return Discriminator(tag)
+
+
+def _depth(value: Any) -> int:
+    """How many lists lie within one another."""
+    return 1 + max(map(_depth, value), default=0) if isinstance(value, list | tuple) else 0
+
+
+def by_depth(least: int, most: int) -> Discriminator:
+    """What chooses among ``<a>``, ``<b>``, ... by how deep the lists of a value are, from ``least`` to ``most``.
+
+    What is wrong is then said of what somebody has written, and not of every variant.
+    """
+    return tagged(lambda value: "abcd"[min(max(_depth(value), least), most) - least])
+
+
 Row = Annotated[tuple[Number, ...], Field(min_length=1)]
 PositiveRow = Annotated[tuple[Positive, ...], Field(min_length=1)]
 _Rows = tuple[Row, ...]
@@ -134,22 +157,14 @@ _Share = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1)]
 _Shares = Annotated[tuple[_Share, ...], Field(min_length=1)]
 _SharesOfLevels = Annotated[tuple[_Shares, ...], Field(min_length=1)]
 Probabilities = Annotated[
-    tuple[_Shares, ...] | tuple[_SharesOfLevels, ...],
+    Annotated[
+        Annotated[tuple[_Shares, ...], Tag("<a>")] | Annotated[tuple[_SharesOfLevels, ...], Tag("<b>")], by_depth(2, 3)
+    ],
     BeforeValidator(_as_rows, json_schema_input_type=tuple[_Shares, ...] | tuple[_SharesOfLevels, ...] | _Shares),
     AfterValidator(_rectangular),
 ]
 """Of each component one for each feature; or of each feature those of its levels."""
 Matrices = Annotated[_Matrices, BeforeValidator(_as_matrices, json_schema_input_type=_Matrices | PositiveRow)]
-
-
-def tagged(choose: Callable[[Any], str | None]) -> Discriminator:
-    """What chooses a variant by its name. The tag is no name that a key could have: ``<name>``."""
-
-    def tag(value: Any) -> str | None:
-        name = choose(value)
-        return None if name is None else f"<{name}>"
-
-    return Discriminator(tag)
 
 
 class Section(Shown, BaseModel):

@@ -86,7 +86,7 @@ class EmMethod(MethodBase):
         default=None, description="run exactly this many iterations; max_iter and tol are then not used"
     )
     precision: Precision = Field(default="float64", description="precision of EM")
-    intervals: IntervalName | Literal["none"] = Field(
+    intervals: Literal[IntervalName, "none"] = Field(
         default=DEFAULT_INTERVALS,
         description="how intervals are made; information: from the log-likelihood's curvature; sandwich: from the "
         "spread of the scores beside it; profile: from the log-likelihood itself; bootstrap, weighted, parametric, "

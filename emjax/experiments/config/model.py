@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, Tag, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, Tag, TypeAdapter, ValidationError, model_validator
 
 from emjax.catalogue import (
     DEFAULT_FAMILY,
@@ -16,13 +16,45 @@ from emjax.catalogue import (
     family_list,
     is_structured,
 )
-from emjax.experiments.config.fields import Arguments, Misplaced, Positive, PythonFile, Section, Text, bounded, tagged
+from emjax.experiments.config.fields import (
+    Arguments,
+    Misplaced,
+    Positive,
+    PythonFile,
+    Section,
+    Text,
+    bounded,
+    by_depth,
+    tagged,
+)
 from emjax.experiments.config.programs import ComponentAxis, ProgramModel
 from emjax.experiments.config.python_files import build_from_file
 from emjax.nearest import nearest, suggestion
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Numbers = Number | tuple[Number, ...] | tuple[tuple[Number, ...], ...] | tuple[tuple[tuple[Number, ...], ...], ...]
+_Row = tuple[Number, ...]
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    shapes = {_shape(entry) for entry in value} if isinstance(value, tuple) else {()}
+    if len(shapes) > 1:
+        raise ValueError("every list needs as many numbers as the one beside it")
+    return (len(value), *next(iter(shapes), ())) if isinstance(value, tuple) else ()
+
+
+def _even(value: Any) -> Any:
+    _shape(value)
+    return value
+
+
+Numbers = Annotated[
+    Annotated[Number, Tag("<a>")]
+    | Annotated[_Row, Tag("<b>")]
+    | Annotated[tuple[_Row, ...], Tag("<c>")]
+    | Annotated[tuple[tuple[_Row, ...], ...], Tag("<d>")],
+    by_depth(0, 3),
+    AfterValidator(_even),
+]
 
 
 class LawTable(Section):

@@ -237,3 +237,5 @@ def test_a_measure_that_is_none_is_refused(tmp_path):
     )
     with pytest.raises(ConfigError, match=r"sweep\.until: there is no measure 'covrage'; did you mean 'coverage'"):
         check_measures(read_study(tmp_path / "config.toml"))
+    with pytest.raises(ConfigError, match="there is no measure 'covrage'"):
+        show_plan(read_study(tmp_path / "config.toml"), tmp_path / "run", None, Console())
