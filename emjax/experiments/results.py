@@ -109,10 +109,15 @@ class StudyResult(StudyView, Pictured):
         }
 
     def settings_by_key(self) -> dict[str, Any]:
-        """The settings by dotted key, methods by their label; without those that no number depends on."""
+        """The settings by dotted key, methods by their label; without those that no number depends on.
+
+        Of what is swept the sweep says the values; what stands elsewhere is that of the first cell.
+        """
         tree = comparable(self.study)
         methods = {method.label: entry for method, entry in zip(self.study.methods, tree["methods"], strict=True)}
-        return flattened({**tree, "methods": methods})
+        swept = tuple(f"{key}." for key in self.swept)
+        settings = flattened({**tree, "methods": methods})
+        return {key: value for key, value in settings.items() if not f"{key}.".startswith(swept)}
 
     def versions(self) -> dict[str, Any]:
         """The versions that some fifty of the jobs were done with, joined by commas where they differ."""

@@ -32,11 +32,11 @@ _STATES = {
 def said_of(numbers: NumberComparison, names: tuple[str, str]) -> tuple[str, str, list[str]]:
     """What became of the numbers: a sentence, what to make of it (``good`` or ``bad``), and how it is known."""
     sentence, mark = _STATES[numbers.state]
-    counts = [f"{numbers.n_compared} compared"]
+    counts = [f"{numbers.n_compared:,} compared"]
     if numbers.state == "different":
-        counts = [f"{numbers.n_different} of {numbers.n_compared} differ beyond rounding"]
+        counts = [f"{numbers.n_different:,} of {numbers.n_compared:,} differ beyond rounding"]
     only = zip(names, (numbers.n_only_first, numbers.n_only_second), strict=True)
-    return sentence, mark, [*counts, *(f"{n} only in {name}" for name, n in only if n)]
+    return sentence, mark, [*counts, *(f"{n:,} only in {name}" for name, n in only if n)]
 
 
 def largest_table(numbers: NumberComparison, names: tuple[str, str]) -> Table:

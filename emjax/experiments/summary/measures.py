@@ -145,7 +145,11 @@ _DIAGNOSTICS = {
     "draws": "draws that were kept under a budget",
     "max_iter": "the most iterations under a budget",
 }
-MEASURES += tuple(Measure(name, name, name.replace("_", " "), meaning, 0) for name, meaning in _DIAGNOSTICS.items())
+MEASURES += tuple(
+    # Whether something is so is a share of the replicates.
+    Measure(name, name, name.replace("_", " "), meaning, 0, pooled="share" if meaning.startswith("whether") else "mean")
+    for name, meaning in _DIAGNOSTICS.items()
+)
 
 MEASURE = {measure.name: measure for measure in MEASURES}
 

@@ -170,7 +170,7 @@ class StudyView(Shown):
 
     @property
     def provenance(self) -> list[tuple[str, str]]:
-        """When, how long, with what and on what, in words; devices and the hash of the data as a finished job says."""
+        """When, how long, with what and on what, in words; devices and hash as a finished job says."""
         stored = self.declaration["provenance"]
         job = self.archive.record(next(iter(self.finished))) if self.finished else None
         spec, ran = (job["spec"], job["provenance"]) if job is not None else ({}, stored)
@@ -181,12 +181,18 @@ class StudyView(Shown):
         rows = [
             ("Begun", str(stored.get("started", ""))),
             ("Time of all jobs together", seconds(sum(took)) if took else ""),
-            ("SHA-256 of the data", str(spec.get("data", {}).get("sha256", ""))),
+            self._hash_of(spec.get("data", {})),
             ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
             ("Machine", f"Python {machine.get('python')}, {system}, {machine.get('cpus')} cores" if machine else ""),
             ("Devices", ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))),
         ]
         return [(label, text) for label, text in rows if text]
+
+    def _hash_of(self, data: Mapping[str, Any]) -> tuple[str, str]:
+        """The hash of a job's data, or of the file whose function makes them; nothing where there are several."""
+        several = {"data.source", "data.generator"} & {axis.key for axis in self.axes}
+        what = "data" if data.get("kind") == "source" else "file that makes the data"
+        return f"SHA-256 of the {what}", "" if several else str(data.get("sha256", ""))
 
     # -- its rows
 

@@ -191,12 +191,16 @@ def test_diff_of_numbers(command, workplace, study, fill, shift, state, code):
 
 def test_diff_of_settings(command, workplace, declare, fill):
     fill(workplace / "a", declare())
-    fill(workplace / "b", declare(seed=1, replicates=6, grid={"data.n_samples": [50, 100, 200]}))
+    other = declare(seed=1, replicates=6, grid={"data.n_samples": [200, 100, 50]})
+    # As a config is read: a swept setting stands elsewhere with the value of the first cell.
+    other = other.model_copy(update={"data": other.data.model_copy(update={"n_samples": 200})})
+    fill(workplace / "b", other)
     ended = command("diff", "a", "b", "--json")
     assert ended.code == 3
     found = json.loads(ended.out)
     assert found["settings"]["seed"] == [0, 1]
     assert found["settings"]["sweep.replicates"] == [4, 6]
+    assert "data.n_samples" not in found["settings"], "the sweep says what it is, and the first cell does not"
     assert found["numbers"]["n_compared"] == 80
     assert found["numbers"]["n_only_first"] == 0
     assert found["numbers"]["n_only_second"] == 3 * 2 * 6 * 5 - 80

@@ -250,6 +250,17 @@ def test_wilson_is_that_of_scipy_and_never_a_point():
     assert line(always, "coverage", "m")["lower"] == pytest.approx(found_low(20))
 
 
+def test_whether_something_is_so_is_a_share_with_its_band():
+    found = line(
+        summarize(made({("intervals_rough", ""): [1.0] * 7 + [0.0] * 3, ("trusted", ""): [1.0] * 10})),
+        "intervals_rough",
+    )
+    assert (found["value"], found["upper"]) == (
+        0.7,
+        pytest.approx(stats.binomtest(7, 10).proportion_ci(method="wilson").high),
+    )
+
+
 def found_low(n: int) -> float:
     return stats.binomtest(n, n).proportion_ci(method="wilson").low
 

@@ -92,6 +92,20 @@ def test_what_all_cells_share_leaves_out_what_is_swept():
     assert ("Data", "kind = generator, generator = g.py") in _declared(view)
 
 
+def test_one_hash_is_not_said_of_several_data():
+    data = {"kind": "source", "source": "faithful", "sha256": "abc"}
+    study = declare({}, 1)
+    for swept, said in {"data.holdout": "abc", "data.source": ""}.items():
+        cells = [
+            {"index": place, "key": f"{place:012x}", "settings": {swept: value}} for place, value in enumerate("ab")
+        ]
+        declared = {"cells": cells, "jobs": [{"key": "0"}]}
+        view = shown(study, declared, draw_rows(study, declaration(study)).head(0), done=["0"])
+        view.archive.record = lambda _: {"spec": {"data": data}, "provenance": {}}
+        assert dict(view.provenance).get("SHA-256 of the data", "") == said
+        assert view._hash_of({"kind": "generator", "sha256": "d"})[0] == "SHA-256 of the file that makes the data"
+
+
 def test_a_number_of_ones_own_without_words_has_a_caption_all_the_same():
     view = view_of(declare({"data.overlap": (0.05, 0.4)}, 12))
     rows = view.rows[view.rows["quantity"] == "ari"].assign(quantity="gap")
