@@ -20,6 +20,7 @@ from emjax.experiments.config.schema import comparable
 from emjax.experiments.summary.view import StudyView
 from emjax.files import user_path
 from emjax.jsonable import canonical
+from emjax.nearest import suggestion
 from emjax.shown import Card, Pictured
 from emjax.wording import printable
 
@@ -145,9 +146,16 @@ class StudyResult(StudyView, Pictured):
         -------
         DataFrame
             ``cell``, the swept keys, and the columns of `emjax.experiments.summary.estimates.summarize`.
+
+        Raises
+        ------
+        ConfigError
+            For a measure that there is not; one that this study cannot take has no rows.
         """
         from emjax.experiments.summary.tables import summary_frame
 
+        if unknown := [name for name in measures if name not in self.measures]:
+            raise ConfigError(f"there is no measure {unknown[0]!r}; {suggestion(unknown[0], self.measures)}")
         found = summary_frame(self, self.means if trusted else self.means_of_all)
         return found[found["measure"].isin(measures)].reset_index(drop=True) if measures else found
 

@@ -12,7 +12,7 @@ import emjax
 from emjax.experiments.archive import assignments
 from emjax.experiments.archive.store import run_folder
 from emjax.report.drawing.interval_methods import interval_pictures
-from emjax.report.drawing.pit import pit_picture
+from emjax.report.drawing.pit import pit, pit_picture, transforms
 from emjax.report.page import render_fit
 from emjax.result import Status
 from emjax.uncertainty import ProfileCurve
@@ -88,6 +88,15 @@ def test_intervals_by_the_profile_have_its_curves(fit):
     assert [picture.name for picture in pictures] == ["interval-methods", "profile-curves"]
     assert "1 profile could not be followed" in pictures[1].caption
     assert not list(interval_pictures(fit, known))
+
+
+def test_a_long_name_leaves_room_for_the_distance(fit):
+    known = transforms(fit)
+    figure = pit(dataclasses.replace(known, feature_names=("net income of the household, a month",) * 3))
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert [title.partition("…")[2].partition(": ")[2] for title in titles] == [
+        f"distance {found:.2g}" for found in known.distances
+    ]
 
 
 def test_a_wrong_law_is_told(fit):

@@ -45,8 +45,9 @@ def pit(source: Diagnosis | Transforms | Fit, *, width: float = 7.0) -> Figure:
     n_columns = min(len(chosen), 3 if width >= 4 else 2)
     figure, all_axes = style.panels(width, len(chosen), n_columns, 2.1)
     for axes, j in zip(all_axes, chosen, strict=True):
-        title = f"{source.feature_names[j]}: distance {number(float(source.distances[j]), 2)}"
-        axes.set_title(elided(title, int(width / n_columns / 0.083)), fontsize=8.5)
+        found = f": distance {number(float(source.distances[j]), 2)}"
+        room = int(width / n_columns / 0.083) - len(found)
+        axes.set_title(elided(source.feature_names[j], room) + found, fontsize=8.5)
         _curve(axes, source.pit[:, j], source.row_weights)
     return figure
 

@@ -62,6 +62,12 @@ def test_the_summary_leaves_out_what_its_method_does_not_trust(result):
     assert (result.summary("run_seconds")["n"] > 1).all(), "what was spent was spent"
 
 
+def test_a_measure_that_there_is_not_is_no_empty_table(result):
+    assert len(result.summary("ari")) == 0, "a study need not have it"
+    with pytest.raises(ConfigError, match="there is no measure 'covrage'; did you mean 'coverage'"):
+        result.summary("covrage")
+
+
 def test_a_notebook_shows_an_escaped_table(result):
     page = result._repr_html_()
     assert "A &lt;b&gt;study&lt;/b&gt;" in page
