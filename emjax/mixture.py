@@ -49,7 +49,7 @@ class Mixture(Shown):
         ``None`` (maximum likelihood), ``"default"`` (the family's weakly informative conjugate prior, scaled by the
         data it meets), a mapping from parameters to laws of `emjax.laws` or NumPyro distributions, ``{"mean":
         emjax.laws.Normal(0, 10)}`` (what is left out keeps its default), or a `Prior` as another mixture resolved it.
-        ``family.sites`` are the names.
+        ``family.sites`` are the names; a law must be of all the numbers that its parameter may be.
 
     Raises
     ------

@@ -49,6 +49,9 @@ class Domain(abc.ABC):
     laws: ClassVar[tuple[str, ...]] = ()
     """The names of the only laws that values may have; empty where any of as many axes will do."""
 
+    ends: ClassVar[tuple[float, float] | None] = None
+    """Between which numbers values lie, where a law of numbers must lie too; ``None`` where nothing is known of it."""
+
     @abc.abstractmethod
     def to_free(self, value: Any) -> Any:
         """The free coordinates of values."""
@@ -72,6 +75,7 @@ class Domain(abc.ABC):
 
 class _Real(Domain):
     link = "identity"
+    ends = (-math.inf, math.inf)
 
     def to_free(self, value: Any) -> Any:
         return jnp.asarray(value)
@@ -88,6 +92,7 @@ class _Positive(Domain):
     power: float
     link: ClassVar[str] = "log"
     demands: ClassVar[str] = "positive and finite"
+    ends: ClassVar[tuple[float, float] | None] = (0.0, math.inf)
 
     def to_free(self, value: Any) -> Any:
         return jnp.log(value) if self.power == 1.0 else jnp.log(value) / self.power
@@ -105,6 +110,7 @@ class _Positive(Domain):
 class _Unit(Domain):
     link = "logit"
     demands = "between 0 and 1, without these"
+    ends = (0.0, 1.0)
 
     def to_free(self, value: Any) -> Any:
         return jnp.log(value) - jnp.log1p(-value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -43,6 +44,19 @@ _TWINS = {
 }
 """NumPyro's distributions that are laws of our own; a subclass, as HalfNormal of a folded one, is none."""
 
+_ENDS: dict[type[Law], tuple[float, float]] = {
+    Normal: (-math.inf, math.inf),
+    LogNormal: (0.0, math.inf),
+    HalfNormal: (0.0, math.inf),
+    Gamma: (0.0, math.inf),
+    InverseGamma: (0.0, math.inf),
+    Beta: (0.0, 1.0),
+}
+"""Between which numbers each law of single numbers has its density."""
+
+_UNBOUNDED = ("lower_bound", -math.inf), ("upper_bound", math.inf)
+"""What NumPyro's supports call their ends, and what these are where a support has none."""
+
 
 def as_law(site: str, given: Any) -> Law:
     """A law, or a NumPyro distribution as one.
@@ -69,3 +83,30 @@ def as_law(site: str, given: Any) -> Law:
             "emjax.laws"
         )
     return FromNumPyro(given, np.zeros(()), np.ones(()))
+
+
+def elsewhere(law: Law, ends: tuple[float, float]) -> str:
+    """Where a law has its density, in words, if a parameter lies elsewhere: between these ``ends``; else empty.
+
+    A law of fewer numbers would be taken for one of all: nothing keeps EM or a chain within its bounds.
+    """
+    if isinstance(law, FromNumPyro):
+        support = law.distribution.support
+        if support.is_discrete:
+            return "whole numbers"
+        own = tuple(getattr(support, name, end) for name, end in _UNBOUNDED)
+    elif type(law) in _ENDS:
+        own = _ENDS[type(law)]
+    else:
+        return ""
+    if all(np.all(np.asarray(mine) == theirs) for mine, theirs in zip(own, ends, strict=True)):
+        return ""
+    return between(*own)
+
+
+def between(lower: Any, upper: Any) -> str:
+    """Which numbers lie between two ends, in words."""
+    low, high = float(np.min(lower)), float(np.max(upper))
+    if high < math.inf:
+        return f"all numbers below {high:.4g}" if low == -math.inf else f"all numbers between {low:.4g} and {high:.4g}"
+    return {-math.inf: "all numbers", 0.0: "all positive numbers"}.get(low, f"all numbers above {low:.4g}")

@@ -471,10 +471,10 @@ class FromNumPyro(Law):
     def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
         import numpyro.distributions as dist
 
-        moved = [dist.transforms.AffineTransform(-self.shift / self.scale, 1.0 / self.scale)]
-        moved = [] if np.ndim(self.shift) == 0 and self.shift == 0.0 and np.all(self.scale == 1.0) else moved
-        expanded = self.distribution.expand(shape)
-        return (dist.TransformedDistribution(expanded, moved) if moved else expanded).to_event(len(shape))
+        moved = dist.transforms.AffineTransform(
+            -self.shift / self.scale, 1.0 / self.scale, domain=self.distribution.support
+        )
+        return dist.TransformedDistribution(self.distribution.expand(shape), moved).to_event(len(shape))
 
     def rescaled(self, shift: Any, scale: Any) -> FromNumPyro:
         return FromNumPyro(self.distribution, self.shift + self.scale * shift, self.scale * scale)

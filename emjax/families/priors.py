@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.families.frame import Frame
-from emjax.families.given_laws import as_law
+from emjax.families.given_laws import as_law, between, elsewhere
 from emjax.families.laws import Dirichlet, FromNumPyro, Law
 from emjax.families.parameters import MixtureParams, Parameter
 from emjax.shown import Shown
@@ -194,6 +194,11 @@ def given_laws(family: Any, n_components: int, given: Mapping[str, Any]) -> dict
             law = _of_weights(law, n_components)
         elif not law.fits(family.site(site)):
             raise ValueError(f"prior[{site!r}] is a {type(law).__name__}, which is no law of what {site} is made of")
+        elif (ends := family.site(site).domain.ends) and (where := elsewhere(law, ends)):
+            kind = type(getattr(law, "distribution", law)).__name__
+            raise ValueError(
+                f"prior[{site!r}] is a {kind}, a law of {where}; {site} needs a law of {between(*ends)}"
+            )
         laws[site] = _with_arrays(law)
     return laws
 

@@ -222,8 +222,49 @@ def test_a_distribution_of_numpyro_that_does_not_integrate_has_no_posterior():
         mixture = emjax.Mixture(emjax.Normal(), 2, {"mean": distribution})
         with pytest.raises(emjax.ConfigError, match=message):
             emjax.sample(mixture, X, key=0)
-    for distribution in (dist.TruncatedNormal(0.0, 1.0, low=0.0, high=np.inf), dist.Normal(0.0, 1.0).mask(True)):
-        check_proper(emjax.Mixture(emjax.Normal(), 2, {"mean": distribution}).resolved_prior(X))
+    for site, distribution in (
+        ("scale", dist.TruncatedNormal(0.0, 1.0, low=0.0, high=np.inf)),
+        ("mean", dist.Normal(0.0, 1.0).mask(True)),
+    ):
+        check_proper(emjax.Mixture(emjax.Normal(), 2, {site: distribution}).resolved_prior(X))
+
+
+@pytest.mark.runs_numpyro
+def test_a_law_of_other_numbers_than_the_parameter_s_is_refused():
+    import numpyro.distributions as dist
+
+    # Nothing would hold a parameter within such bounds: the MAP of this rate was 8.6, and draws of it "converged".
+    for family, prior, message in (
+        (emjax.Poisson(), {"rate": dist.Uniform(0.0, 5.0)}, "a law of all numbers between 0 and 5; rate needs"),
+        (emjax.Poisson(), {"rate": laws.Normal(0.0, 1.0)}, "a Normal, a law of all numbers; rate needs .* positive"),
+        (emjax.Poisson(), {"rate": dist.Pareto(1.0, 2.0)}, "a Pareto, a law of all numbers above 1; rate needs"),
+        (emjax.Normal(), {"mean": laws.LogNormal(0.0, 1.0)}, "all positive numbers; mean needs a law of all numbers$"),
+        (emjax.Normal(), {"mean": dist.Poisson(3.0)}, "a Poisson, a law of whole numbers; mean needs"),
+        (emjax.Bernoulli(), {"probability": dist.HalfNormal(1.0)}, "probability needs a law of all numbers between 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            emjax.Mixture(family, 2, prior)
+    emjax.Mixture(emjax.Bernoulli(), 2, {"probability": dist.Uniform(0.0, 1.0)})
+
+
+@pytest.mark.runs_numpyro
+def test_a_distribution_of_numpyro_is_a_law_inside_compiled_programs_too(x64):
+    import numpyro.distributions as dist
+
+    prior = {"scale": dist.HalfCauchy(2.0), "mean": dist.StudentT(3.0, 0.0, 10.0)}
+    prior = emjax.Mixture(emjax.Normal("diag"), 2, prior).resolved_prior(X)
+    drawn = prior.draws(jax.random.key(0), 4000)
+    assert (drawn.scale > 0).all()
+    np.testing.assert_allclose(np.median(drawn.scale), 2.0, rtol=0.05)
+    np.testing.assert_allclose(np.quantile(drawn.mean, 0.75), 10.0 * 0.76489, rtol=0.08)
+    # In other units it is the same law, and its numbers stay positive.
+    law = prior["scale"].rescaled(np.zeros(()), np.array([4.0, 0.5]))
+    value = np.array([[0.1, 3.0], [2.0, 0.7]])
+    with jax.numpy_rank_promotion("allow"):  # NumPyro relies on it
+        found = jax.jit(lambda law, value: law.numpyro((2, 2)).log_prob(value))(law, value)
+    in_own_units = 2.0 / (np.pi * 2.0 * (1.0 + (value * np.array([[4.0, 0.5]]) / 2.0) ** 2))
+    np.testing.assert_allclose(found, np.log(in_own_units * np.array([[4.0, 0.5]])).sum(), rtol=1e-12)
+    assert law.numpyro((2, 2)).support.base_constraint.lower_bound.min() == 0.0
 
 
 def test_default_priors_are_proper_whatever_the_number_of_levels():
