@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import biject_to, constraints
@@ -61,7 +62,8 @@ def domain_of(constraint: Any) -> Domain:
             return POSITIVE
         if ends == [0.0, 1.0]:
             return UNIT
-    return Supported(single)
+    # Its bounds as numbers of the host: what is counted outside of x64 would have JAX warn of whole ones of 64 bits.
+    return Supported(jax.tree.map(lambda bound: np.asarray(bound, float), single))
 
 
 def is_same(own: Domain, other: Domain) -> bool:

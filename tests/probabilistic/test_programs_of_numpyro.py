@@ -272,6 +272,20 @@ def test_a_probability_of_zero_has_no_second_derivative_and_a_fit_all_the_same()
     assert not fit.intervals(method="information").status.withheld
 
 
+def bounded(y):
+    share = numpyro.sample("share", dist.Beta(2.0, 2.0))
+    mu = numpyro.sample("mu", dist.Uniform(-9, 9).expand([2]).to_event(1))
+    with numpyro.plate("datum", len(y)):
+        z = numpyro.sample("z", dist.Bernoulli(share))
+        numpyro.sample("y", dist.Normal(mu[z], 1.0), obs=y)
+
+
+def test_bounds_that_are_whole_numbers_have_jax_warn_of_nothing():
+    fit = emjax.fit(emjax.program(bounded), Y, key=0, n_init=1)
+    assert fit.n_parameters == 3
+    assert fit.bic() == pytest.approx(-2 * fit.log_likelihood + 3 * np.log(len(Y)))
+
+
 def softmax(y, t):
     slopes = numpyro.sample("slopes", dist.Normal(0, 2).expand([2, 2]).to_event(2))
     mu = numpyro.sample("mu", dist.Normal(0, 3).expand([2]).to_event(1))
