@@ -66,7 +66,7 @@ BUILT_AHEAD = 20_000
 """The most rows for which programs are built, and so run once, beside the sampler."""
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Comparison(Stored, Pictured):
     """EM against the posterior.
 

@@ -103,7 +103,7 @@ _WHY_NOT = {
 }
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Optimum(Shown):
     """One distinct end point of the starts of a fit.
 
@@ -152,7 +152,7 @@ class Optimum(Shown):
         return f"{self.log_likelihood:16.4f}  {self.count:6d}  {self.kind:10}  {counts}"
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Fit(Stored, Pictured):
     """A mixture fitted by EM.
 

@@ -142,6 +142,7 @@ def as_samples(
     labels: Any = None,
     n_components: int | None = None,
     missing: bool = False,
+    unseen: bool = False,
     levels: LevelNames | None = None,
 ) -> Samples:
     """Turn ``x`` into checked :class:`Samples`.
@@ -158,6 +159,7 @@ def as_samples(
             that was loaded with labels says, else nothing.
         n_components: the components that labels are of; None for as many as they name.
         missing: whether a cell may be empty (NaN, None, pandas' NA, a null, a masked entry): it then was not seen.
+        unseen: whether a whole column may be empty.
         levels: for a family of categories, whose columns may be texts (true and false are such): the names of the
             levels of each column, or ``()`` for those that occur.  None, for any other: texts are refused.
 
@@ -190,7 +192,7 @@ def as_samples(
         counts = None if samples.weights is None else samples.weights > 0
         found = checked_labels(labels, n_samples, n_components, counts=counts, of=name) or Labels(None)
         samples = dataclasses.replace(samples, labels=found.log_prob, label_names=found.names)
-    if samples is not x:
+    if samples is not x and not unseen:
         _check_seen(samples, name)
     if n_components is not None and samples.labels is not None and samples.labels.shape[1] != n_components:
         raise DataError(
@@ -248,6 +250,8 @@ def as_samples_like(
 ) -> Samples:
     """`as_samples` for data that come after an estimate: the features must be those of the estimate, in its order.
 
+    Nothing need be seen of a column: a single row with a gap has such columns.
+
     Args:
         x: as in `as_samples`.
         feature_names: those of the estimate.
@@ -259,7 +263,7 @@ def as_samples_like(
         DataError: as in `as_samples`; if names were given on both sides and differ, or are in another order; or, where
             names are missing on either side, if the number of features differs.
     """
-    samples = as_samples(x, name=name, missing=True, levels=levels)
+    samples = as_samples(x, name=name, missing=True, unseen=True, levels=levels)
     ours, theirs = samples.feature_names, tuple(feature_names)
     if ours == theirs:
         return samples

@@ -29,7 +29,7 @@ def summarised(named: Mapping[str, Any], family: Any, *, wanted: bool = True) ->
     }
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Summary(Shown):
     """The summary of a fit; ``print`` it for the table.
 

@@ -5,6 +5,8 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 
 import emjax
 from emjax import samples
@@ -100,6 +102,22 @@ def test_one_datum_is_a_row(fit):
     with pytest.raises(DataError, match=r"one datum is x\[None, :\], of shape \(1, 2\)"):
         fit.score_samples(X[0])
     assert fit.score_samples(X[0][None]).shape == (1,)
+
+
+def test_a_column_may_be_empty_in_rows_that_come_later(fit, posterior):
+    row = np.array([[2.1, np.nan]])
+    params = fit.params
+    joint = np.log(params.weights) + scipy.stats.norm.logpdf(
+        2.1, params.mean[:, 0], np.sqrt(params.covariance[:, 0, 0])
+    )
+    expected = scipy.special.logsumexp(joint)
+    np.testing.assert_allclose(fit.score_samples(row), expected, rtol=1e-12)
+    np.testing.assert_allclose(posterior.log_predictive(row), expected, rtol=1e-12)
+    np.testing.assert_allclose(fit.predict_proba(row), [np.exp(joint - expected)], rtol=1e-10)
+    # Of a row of which nothing was seen nothing is known but the weights.
+    np.testing.assert_allclose(fit.predict_proba([[np.nan, np.nan]]), [params.weights], rtol=1e-12)
+    slides = emjax.fit(emjax.Mixture(emjax.Categorical(), 2), np.eye(2)[[0, 1] * 6], key=KEY, n_init=1)
+    assert slides.predict_proba([[1.0, None]]).shape == (1, 2)
 
 
 def test_names_that_only_stand_in_another_order_count_although_they_are_defaults():

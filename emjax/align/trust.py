@@ -21,7 +21,7 @@ TRUST_LOW = 0.5
 """Bounds of the wording of `Alignment.note`; they decide nothing else."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Alignment(Shown):
     r"""Labels of the draws, and how far they can be trusted.
 

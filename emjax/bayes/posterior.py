@@ -40,7 +40,7 @@ _PREDICTIVE = 1
 """What the key of the chains is folded with for draws that only ArviZ's checks ask for."""
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Posterior(Stored, Pictured):
     """A sampled posterior of a mixture.
 

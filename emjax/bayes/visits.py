@@ -22,7 +22,7 @@ NON_NEGLIGIBLE = 0.02
 _MOST_POINTS = 2000
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class PosteriorMode(Shown):
     """One mode of the posterior, up to labels.
 
@@ -70,7 +70,7 @@ class PosteriorMode(Shown):
         return f"the region where {components} empty"
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class PosteriorModes(Shown):
     """The modes of a posterior that EM knows of.
 

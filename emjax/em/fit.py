@@ -56,7 +56,7 @@ _REACH = 0.03
 """From a given start EM is accelerated only so near to its limit (in coordinates), or it would go to another one."""
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Progress(Shown):
     """What a caller learns between two chunks of iterations.
 

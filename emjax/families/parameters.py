@@ -191,7 +191,7 @@ class MixtureParams(Shown):
             return self.family.derive(name, self)
         if name in values:
             return values[name]
-        known = ", ".join([*values, *self.family.derived])
+        known = ", ".join(dict.fromkeys([*values, *self.family.derived]))
         raise AttributeError(f"{self.family.name} mixtures have no parameter {name!r}; they have {known}")
 
     def __dir__(self) -> list[str]:

@@ -196,9 +196,7 @@ def given_laws(family: Any, n_components: int, given: Mapping[str, Any]) -> dict
             raise ValueError(f"prior[{site!r}] is a {type(law).__name__}, which is no law of what {site} is made of")
         elif (ends := family.site(site).domain.ends) and (where := elsewhere(law, ends)):
             kind = type(getattr(law, "distribution", law)).__name__
-            raise ValueError(
-                f"prior[{site!r}] is a {kind}, a law of {where}; {site} needs a law of {between(*ends)}"
-            )
+            raise ValueError(f"prior[{site!r}] is a {kind}, a law of {where}; {site} needs a law of {between(*ends)}")
         laws[site] = _with_arrays(law)
     return laws
 

@@ -31,6 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from emjax.bounds import one_of, share
 from emjax.errors import ConfigError, DataError
+from emjax.shown import Shown
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -43,8 +44,8 @@ _STARTS = 6
 _SWEEPS = 100
 
 
-@dataclass(frozen=True)
-class PartitionEstimate:
+@dataclass(frozen=True, eq=False, repr=False)
+class PartitionEstimate(Shown):
     """A partition with what is known of it.
 
     Attributes:

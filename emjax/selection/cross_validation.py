@@ -44,7 +44,7 @@ class Sampled:
     n_components: int
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class CrossValidation(Shown):
     """The log scores of models on rows that they were not fitted to.
 

@@ -51,7 +51,7 @@ LEVEL = 0.95
 """Of the interval for the p value."""
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class LikelihoodRatioTest(Shown):
     """The bootstrap test of a number of components against a larger one.
 

@@ -33,7 +33,7 @@ _AT_THE_END = 0.01
 _WORTH_SHOWING = 0.001
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class NumberPosterior(Stored, Pictured):
     """The posterior of the number of components, and of all parameters with it.
 

@@ -41,7 +41,7 @@ MOST = 12
 """Models that are refitted at most, those first that are nearest to the top by any criterion."""
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Picks(Shown):
     """How often each criterion picked each model.
 

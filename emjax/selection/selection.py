@@ -34,7 +34,7 @@ _REASONS = 6
 _LOWER = "The lower the better; mclust prints BIC and ICL with the opposite sign."
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Candidate(Shown):
     """One mixture of a sweep.
 
@@ -106,7 +106,7 @@ def ranked(candidates: Iterable[Candidate], criterion: str) -> list[Candidate]:
     return sorted(known, key=lambda each: (each.value(criterion), each.n_components))
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Selection(Pictured):
     """Mixtures of one data set, side by side.
 

@@ -57,7 +57,7 @@ _INFLUENTIAL = 10.0
 """A row is named whose influence is so many times the average."""
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis(Pictured):
     """What a fit says of itself; the module's text has the formulas.
 
@@ -69,8 +69,8 @@ class Diagnosis(Pictured):
         ``(n_components, n_components)``, rows add up to one.
     influence
         Of each row that counts, ``(n,)``.
-    row_weights
-        How often each of these rows counts, ``(n,)``.
+    rows, row_weights
+        Which rows of the data these are, and how often each of them counts, ``(n,)``.
     pit
         Of each cell of these rows, ``(n, n_features)``, NaN where it was not observed.
     distances
@@ -88,6 +88,7 @@ class Diagnosis(Pictured):
     entropy: float
     overlap: np.ndarray
     influence: np.ndarray
+    rows: np.ndarray
     row_weights: np.ndarray
     pit: np.ndarray
     distances: np.ndarray
@@ -98,9 +99,9 @@ class Diagnosis(Pictured):
 
     @property
     def influential(self) -> np.ndarray:
-        """The rows whose influence is ten times the average or more, the largest first."""
+        """The rows of the data whose influence is ten times the average or more, the largest first."""
         order = np.argsort(-self.influence, kind="stable")
-        return order[self.influence[order] >= _INFLUENTIAL * self.influence.mean()]
+        return self.rows[order[self.influence[order] >= _INFLUENTIAL * self.influence.mean()]]
 
     def table(self) -> Table:
         """All single numbers with a word on what they mean."""
@@ -192,6 +193,7 @@ def diagnose(fit: Fit, *, n_replicates: int = 0, key: KeyLike = 0) -> Diagnosis:
         entropy=_entropy(shares, own),
         overlap=_overlap(shares, own),
         influence=influence,
+        rows=np.flatnonzero(fit.samples.counts),
         row_weights=own,
         pit=found.pit,
         distances=distances,

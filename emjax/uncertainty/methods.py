@@ -79,9 +79,9 @@ def intervals(
     Raises
     ------
     ValueError
-        If an argument is out of range.
+        If an argument is out of range, or ``of`` is not finite at the estimate.
     TypeError
-        If ``of`` is no function, or none that JAX can differentiate.
+        If ``of`` is no function, none of numbers, or none that JAX can differentiate.
     DataError
         If the matrices of all parameters do not fit the memory, or ``"parametric"`` has no law to draw from.
     """

@@ -84,6 +84,9 @@ this leaves 7% that are said to be good."""
 _FEWEST = 1.0
 """Degrees of freedom, at least."""
 
+_ROUNDINGS = 8 * np.finfo(float).eps
+"""Of a number, in which its standard error may be nothing but rounding."""
+
 MOST_TOPS = 4
 """Optima around which the profile is followed, at most."""
 
@@ -163,7 +166,8 @@ def _curves(
     """What is passed on the way from every top to both ends of every number that can move."""
     _, data, prior, frame = given
     mixture = fit.mixture.likelihood
-    numbers = np.flatnonzero(np.array([row.se > 0 for row in known.rows]))
+    # What cannot move, such as the diagonal of a correlation, may have a standard error of some roundings.
+    numbers = np.flatnonzero(np.array([row.se > _ROUNDINGS * abs(row.estimate) for row in known.rows]))
     followed = _program_of_few if are_few(fit) else _program
     curves: list[ProfileCurve] = []
     for params, gap in tops if len(numbers) else ():

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from emjax.bounds import written
 from emjax.families.frame import Frame
 from emjax.mixture import Mixture, MixtureParams
 from emjax.naming import ScalarParameter, scalar_parameters
@@ -61,7 +62,9 @@ def reading_of(fit: Fit, of: Any = None) -> Reading:
     Raises
     ------
     TypeError
-        If ``of`` is neither a function nor a mapping of such.
+        If ``of`` is neither a function nor a mapping of such, or returns what is no number.
+    ValueError
+        If a number at the estimate is none that is finite.
     """
     if of is None:
         named = fit.mixture.named_parameters(fit.params)
@@ -69,7 +72,7 @@ def reading_of(fit: Fit, of: Any = None) -> Reading:
         places = tuple(map(int, _places(named, chosen)))
         return Reading(chosen, tuple(links[one.variable] for one in chosen), places)
     functions = _named(of)
-    found = {name: jnp.asarray(function(fit.params), float) for name, function in functions.items()}
+    found = {name: _numbers_of(name, function(fit.params)) for name, function in functions.items()}
     chosen = scalar_parameters(found, fit.feature_names, own_axes=dict.fromkeys(found, True))
     return Reading(chosen, ("identity",) * len(chosen), tuple(range(len(chosen))), tuple(functions.items()))
 
@@ -151,6 +154,21 @@ def _named(of: Any) -> dict[str, Callable[[MixtureParams], Any]]:
     if isinstance(of, Mapping) and of and all(map(callable, of.values())):
         return {str(name): function for name, function in of.items()}
     raise TypeError("of must be a function of the parameters, or a mapping of names to such, as {'gap': function}")
+
+
+def _numbers_of(name: str, value: Any) -> np.ndarray:
+    """What a function makes of the estimate, as an array of numbers."""
+    try:
+        found = np.asarray(value)
+    except ValueError:  # lists of unequal lengths
+        found = np.empty(0)
+    if found.dtype.kind not in "iuf" or not found.size:
+        raise TypeError(f"of: {name!r} returns {written(value)} at the estimate: return a number, or an array of some")
+    if not np.isfinite(found).all():
+        raise ValueError(
+            f"of: {name!r} is {written(found.tolist())} at the estimate: only what is finite has an interval"
+        )
+    return found
 
 
 def _places(named: Mapping[str, Any], chosen: tuple[ScalarParameter, ...]) -> np.ndarray:

@@ -72,7 +72,7 @@ class IntervalRow(Shown):
     note: str = ""
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ProfileCurve(Shown):
     r"""The profile log-likelihood of one number around one top, at points from its lower end to its upper.
 
@@ -108,7 +108,7 @@ class ProfileCurve(Shown):
         return bool(self.roots[0] > -self.reach), bool(self.roots[-1] < self.reach)
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Intervals(Pictured):
     """Standard errors and intervals of a fit.
 

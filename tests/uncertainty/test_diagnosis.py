@@ -47,6 +47,18 @@ def test_the_most_influential_row_is_the_one_whose_absence_moves_most(two):
     np.testing.assert_allclose(found.influence[[0, 90]], moved[1:], rtol=0.15)
 
 
+def test_rows_are_counted_as_in_the_data_where_some_do_not_count():
+    x = np.r_[50.0, X[:140], 1e3, X[140:]]
+    weights = np.where(x > 20, 0.0, 1.0)
+    found = emjax.fit(emjax.Mixture(emjax.Normal(), 2), x, weights=weights, key=0).diagnose()
+    assert found.influential[0] == 142  # what is row 140 of those that count
+    assert x[found.influential[0]] == X[140]
+    np.testing.assert_array_equal(found.rows, np.flatnonzero(weights))
+    axes = found.plot("influence").axes[0]
+    assert axes.texts[0].get_text() == "142"
+    assert axes.texts[0].xy[0] == 142
+
+
 def test_overlap_and_entropy_are_those_of_the_responsibilities(two):
     found, shares = two.diagnose(), two.predict_proba()
     labels = shares.argmax(axis=1)

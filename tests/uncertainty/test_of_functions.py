@@ -1,5 +1,6 @@
 """Intervals of functions of the parameters: the delta method on what the parameters' own intervals say."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -62,9 +63,30 @@ def test_a_parameter_s_own_function_has_its_interval(fit: emjax.Fit):
         ("mean", "must be a function"),
         ({}, "must be a function"),
         ({"a": 1.0}, "must be a function"),
+        (lambda params: None, "of: 'of' returns None at the estimate: return a number"),
+        ({"name": lambda params: "a"}, "of: 'name' returns 'a' at"),
+        ({"pair": lambda params: {"a": params.weights[0]}}, "of: 'pair' returns {'a'"),
+        ({"z": lambda params: params.weights[0] + 1j}, "of: 'z' returns "),
+        ({"nothing": lambda params: params.weights[:0]}, "of: 'nothing' returns "),
+        ({"larger": lambda params: params.weights[0] > 0.5}, "of: 'larger' returns "),
     ],
 )
 def test_what_is_no_function_is_refused_in_one_line(fit: emjax.Fit, of: object, message: str):
     with pytest.raises(TypeError, match=message) as raised:
         fit.intervals(method="information", of=of)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("method", ["information", "profile", "jackknife"])
+def test_what_is_not_finite_at_the_estimate_is_refused_and_not_called_ok(fit: emjax.Fit, method: str):
+    with pytest.raises(ValueError, match="of: 'log' is nan at the estimate: only what is finite has an interval"):
+        fit.intervals(method=method, of={"log": lambda params: jnp.log(params.mean[0, 0])})
+
+
+def test_what_cannot_move_but_for_rounding_leaves_a_profile_as_good_as_it_is():
+    x = np.random.default_rng(0).normal(size=(80, 2))
+    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 1), x, key=0, n_init=1)
+    found = fit.intervals(method="profile", of={"correlation": lambda params: params.correlation[0]})
+    assert found.status.value == "ok"
+    assert (found["correlation[0, 0]"].lower, found["correlation[1, 1]"].upper) == pytest.approx((1.0, 1.0), abs=1e-12)
+    assert found["correlation[0, 1]"].lower < found["correlation[0, 1]"].estimate < found["correlation[0, 1]"].upper

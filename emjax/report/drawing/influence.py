@@ -24,15 +24,14 @@ def influence(source: Diagnosis, *, width: float = 7.0) -> Figure:
         raise ValueError("rows have no influence: the data do not identify every parameter")
     figure, (axes,) = style.canvas(width, 2.4)
     values = source.influence
-    rows, outlying = np.arange(len(values)), source.influential
-    axes.vlines(rows, 0.0, values, color=style.DATA, linewidth=0.8)
-    axes.plot(rows[outlying], values[outlying], "o", color=style.EM, markersize=4.2)
-    for row in outlying[:MOST_NAMED]:
-        axes.annotate(
-            f"{row}", (row, values[row]), (0, 3), textcoords="offset points", ha="center", va="bottom", fontsize=8
-        )
+    outlying = source.influential
+    heights = values[np.searchsorted(source.rows, outlying)]
+    axes.vlines(source.rows, 0.0, values, color=style.DATA, linewidth=0.8)
+    axes.plot(outlying, heights, "o", color=style.EM, markersize=4.2)
+    for row, height in zip(outlying[:MOST_NAMED], heights[:MOST_NAMED], strict=True):
+        axes.annotate(f"{row}", (row, height), (0, 3), textcoords="offset points", ha="center", va="bottom", fontsize=8)
     axes.axhline(values.mean(), color=style.EM, linestyle=style.EM_LINE, linewidth=1.0, label="average")
-    axes.set_xlim(-0.5, len(values) - 0.5)
+    axes.set_xlim(source.rows[0] - 0.5, source.rows[-1] + 0.5)
     axes.set_ylim(0.0, 1.15 * float(values.max()))
     style.finish(axes, "row", "influence")
     style.key(figure)
