@@ -277,7 +277,7 @@ def _rows_apart(rows: tuple[int, int], limit: float) -> str:
     """Which part of the data changes company, in words; empty where that is not known."""
     if not rows[0]:
         return ""
-    return f"{rows[0]} of {rows[1]} rows change company by more than {_percent(limit)} on average."
+    return f"{rows[0]:,} of {rows[1]:,} rows change company by more than {_percent(limit)} on average."
 
 
 def _missing_from_em(evidence: Evidence, thresholds: Thresholds) -> dict[str, list[str]]:

@@ -185,10 +185,10 @@ def test_intervals_are_a_remedy_for_parameters_alone(key):
 
 
 def test_co_clustering_names_the_rows_and_its_own_remedy():
-    found = judge(dataclasses.replace(with_value("co_clustering", 0.04), rows_apart=(31, 200)))
+    found = judge(dataclasses.replace(with_value("co_clustering", 0.04), rows_apart=(31, 1000)))
     assert "assignments" in found.sentence
     assert "who shares a component with whom" in found.sentence
-    assert found.reasons[1] == "31 of 200 rows change company by more than 2.0% on average."
+    assert found.reasons[1] == "31 of 1,000 rows change company by more than 2.0% on average."
     assert "averaged over the posterior's draws" in found.reasons[2]
     density = judge(with_value("total_variation", 0.05))
     assert "density" in density.sentence

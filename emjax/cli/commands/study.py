@@ -21,6 +21,7 @@ from emjax.experiments.execution.run import run_study, shard_of
 from emjax.experiments.execution.runtime import one_line_warnings
 from emjax.experiments.plan.grid import make_plan
 from emjax.experiments.summary.stepwise import check_measures
+from emjax.experiments.summary.words import value_text
 from emjax.wording import count, printable
 
 MOST_LINES = 20
@@ -96,7 +97,7 @@ def show_plan(study: Study, target: Path, shard: str | None, console: Console) -
     if keys:
         table = Table("cell", *map(printable, keys), box=None, pad_edge=False)
         for cell in plan.cells[:MOST_LINES]:
-            table.add_row(cell.key, *(printable(cell.settings.get(key, "")) for key in keys))
+            table.add_row(cell.key, *(value_text(cell.settings.get(key, "")) for key in keys))
         lines += ["", table] + [f"and {len(plan.cells) - MOST_LINES} more"] * (len(plan.cells) > MOST_LINES)
     console.show(*lines)
     console.document(

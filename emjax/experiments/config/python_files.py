@@ -101,6 +101,8 @@ def function_of(section: Mapping[str, Any], what: str) -> tuple[Callable[..., An
             function = _entry_point(name, what).load()
         except (Exception, SystemExit) as error:
             raise ConfigError(f"{what} {printable(name)!r} cannot be loaded: {_reason(error)}") from None
+        if not callable(function):
+            raise ConfigError(f"{what} {printable(name)!r} is no function, but a {type(function).__name__}")
         code = getattr(function, "__code__", None)
         return function, printable(name) if code is None else code.co_filename
     found = function_in(section["file"], what, section["function"], _NAME_ANOTHER, section.get("sha256"))

@@ -230,6 +230,15 @@ def test_what_cannot_be_solved_is_refused(archive_of, change, problem):
         archive_of(CONFIG + SOLVE, "run", [change])
 
 
+def test_a_plan_shows_settings_as_the_page_does(tmp_path, capsys):
+    (tmp_path / "config.toml").write_text(
+        '[data]\nsource = "faithful"\n[model]\nn_components = 2\n[[methods]]\nkind = "em"\n'
+        "[sweep.grid]\nmethods.em.budget = [{ evaluations = 2000 }, { evaluations = 4000 }]\n"
+    )
+    assert show_plan(read_study(tmp_path / "config.toml"), tmp_path / "run", None, Console()) == 0
+    assert "evaluations=2,000" in capsys.readouterr().out
+
+
 def test_a_measure_that_is_none_is_refused(tmp_path):
     (tmp_path / "config.toml").write_text(
         '[data]\nsource = "faithful"\n[model]\nn_components = 2\n[[methods]]\nkind = "em"\n'

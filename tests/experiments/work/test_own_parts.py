@@ -12,6 +12,7 @@ import pytest
 
 from emjax.errors import ConfigError
 from emjax.experiments import make_plan, read_study
+from emjax.experiments.config.python_files import function_of
 from emjax.experiments.config.schema import Study
 from emjax.experiments.work.job import run_job
 
@@ -332,6 +333,13 @@ def test_packages_bring_parts_by_name(study_file, tmp_path, monkeypatch):
         ConfigError, match=r"'there': no installed package offers it in emjax.methods .did you mean 'theirs'"
     ):
         make_plan(study.model_copy(update={"methods": (type(study.methods[0])(entry_point="there"),)}))
+    monkeypatch.setattr(
+        importlib.metadata,
+        "entry_points",
+        lambda group: [importlib.metadata.EntryPoint("theirs", "own_parts_of_a_package:CENTRES", group)],
+    )
+    with pytest.raises(ConfigError, match="method 'theirs' is no function, but a ndarray"):
+        function_of({"entry_point": "theirs"}, "method")
 
 
 def test_mclust_as_in_the_docs_is_skipped_in_words_where_there_is_no_r(study_file, monkeypatch):
