@@ -83,6 +83,9 @@ class ConfigOption:
 KINDS_OF_EM = {"none": "em", "default": "map"}
 """The method that is EM by the prior that it works under."""
 
+KINDS_OF_SAMPLERS = {kind: kind for kind in get_args(SamplerMethod.model_fields["kind"].annotation)}
+"""The samplers: no other method of a config draws."""
+
 OPTIONS = (
     ConfigOption("components", "model.n_components", short="-k"),
     ConfigOption("family", "model.family"),
@@ -114,7 +117,7 @@ OPTIONS = (
     ConfigOption("log_every", "em.log_every", "fit"),
     ConfigOption("intervals", "em.intervals", "fit"),
     ConfigOption("no_intervals", "em.intervals", "fit sample", help="No standard errors.", values={True: "none"}),
-    ConfigOption("method", "sampler.kind", "compare sample"),
+    ConfigOption("method", "sampler.kind", "compare sample", values=KINDS_OF_SAMPLERS),
     ConfigOption("chains", "sampler.chains", "compare sample"),
     ConfigOption("warmup", "sampler.warmup", "compare sample"),
     ConfigOption("draws", "sampler.draws", "compare sample"),
