@@ -22,6 +22,7 @@ from emjax.comparison import Comparison
 from emjax.datasets.dataset import Dataset
 from emjax.report import svg, write_report
 from emjax.report.drawing.chains import rank_counts
+from emjax.report.drawing.forest import forest_picture
 from emjax.report.drawing.outlines import outlines
 from emjax.report.drawing.view import as_view, curves, entropy
 from emjax.report.evidence import gauges
@@ -283,6 +284,15 @@ def test_draws_that_have_not_converged_lead_and_are_no_posterior(page_of):
     texts = " ".join(image["alt"] for image in found.all("img"))
     assert "averaged over the posterior" not in texts
     assert "not converged" in texts
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.1])
+def test_an_estimate_that_is_the_map_has_no_second_one(faithful, apart):
+    rows = tuple(dataclasses.replace(row, map=row.em * (1 + 1e-15) + apart * row.sd) for row in faithful.rows)
+    found = dataclasses.replace(faithful, rows=rows)
+    labels = [text.get_text() for text in plots.forest(found).legends[0].get_texts()]
+    assert ("The diamond is EM under the sampler's prior" in forest_picture(found).caption) == bool(apart)
+    assert ("MAP" in labels) == bool(apart)
 
 
 def test_a_posterior_has_its_colour_and_em_too(page_of):

@@ -102,6 +102,11 @@ def _ends(row: ParameterRow) -> np.ndarray:
     return (values - row.mean) / row.sd
 
 
+def _is_apart(row: ParameterRow) -> bool:
+    """Whether the MAP is another point than EM's estimate, which may be the MAP itself."""
+    return abs(row.map - row.em) > 1e-6 * row.sd
+
+
 def _draw_row(axes: Axes, row: ParameterRow, place: float, limit: float, view: View) -> None:
     """EM's estimate and interval above, the posterior's below, the MAP between; what is off the scale as an arrow."""
     em_lower, em_upper, em, mode, lower, upper = _ends(row)
@@ -113,7 +118,7 @@ def _draw_row(axes: Axes, row: ParameterRow, place: float, limit: float, view: V
     ends = np.clip([em_lower, em_upper], -limit, limit)
     if abs(em) <= limit:
         axes.plot(np.insert(ends, 1, em), [above] * 3, "o", markevery=[1], **dashes)
-        if abs(mode) <= limit:
+        if abs(mode) <= limit and _is_apart(row):
             axes.plot(mode, place, "D", markersize=3.4, label="MAP", **style.hollow(style.EM))
         return
     axes.plot(ends, [above] * 2, **dashes)
@@ -135,6 +140,8 @@ def forest_picture(comparison: Comparison) -> Picture | None:
     posterior, mean = view.posterior_name, f"{view.posterior_name} mean"
     if not view.trusted:
         posterior, mean = "draws that have not converged", "draws' mean"
+    diamond = " The diamond is EM under the sampler's prior (MAP): its distance to the circle is what the prior does."
+    diamond = diamond if any(map(_is_apart, rows)) else ""
     left_out = f" Of {n_rows} rows the {len(rows)} that differ most; the table below holds all."
     return Picture(
         "forest",
@@ -144,7 +151,6 @@ def forest_picture(comparison: Comparison) -> Picture | None:
             f"{count(len(rows), 'estimate')} with {comparison.level:.0%} intervals. Every row has its own scale: 0 is "
             f"the {mean}, 1 one of its standard deviations, so that rows can be compared. EM is furthest from it in "
             f"{elided(worst.name, 60)}, by {number(abs(worst.difference_in_sd), 2)}. The first number in a row's name "
-            "is the component. The diamond is EM under the sampler's prior (MAP): its distance to the circle is what "
-            f"the prior does.{left_out if len(rows) < n_rows else ''}"
+            f"is the component.{diamond}{left_out if len(rows) < n_rows else ''}"
         ),
     )
