@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from emjax.bounds import written
 from emjax.families.frame import Frame
 from emjax.families.given_laws import as_law, between, elsewhere
 from emjax.families.laws import Dirichlet, FromNumPyro, Law
@@ -190,6 +192,7 @@ def given_laws(family: Any, n_components: int, given: Mapping[str, Any]) -> dict
         if site not in known:
             raise ValueError(f"prior: {site!r} is no parameter of {family.name}; there are {', '.join(known)}")
         law = as_law(site, one)
+        _check_numbers(site, law)
         if site == WEIGHTS:
             law = _of_weights(law, n_components)
         elif not law.fits(family.site(site)):
@@ -199,6 +202,22 @@ def given_laws(family: Any, n_components: int, given: Mapping[str, Any]) -> dict
             raise ValueError(f"prior[{site!r}] is a {kind}, a law of {where}; {site} needs a law of {between(*ends)}")
         laws[site] = _with_arrays(law)
     return laws
+
+
+def _check_numbers(site: str, law: Law) -> None:
+    """Raise a `ValueError` that names what of a law is no number, nor an array of some."""
+    own = () if isinstance(law, FromNumPyro) else dataclasses.fields(law)  # type: ignore[arg-type]
+    for name in (field.name for field in own if not field.metadata.get("static")):
+        value = getattr(law, name)
+        try:
+            if value is None:  # NumPy has a number for it
+                raise TypeError
+            np.asarray(value, dtype=float)
+        except (TypeError, ValueError):
+            why = "; laws of it are for emjax.selection.telescope" if isinstance(value, Law) else ""
+            raise ValueError(
+                f"prior[{site!r}] is a {type(law).__name__} whose {name} is {written(value)}: give numbers{why}"
+            ) from None
 
 
 def _of_weights(law: Law, n_components: int) -> Dirichlet:

@@ -247,6 +247,21 @@ def test_a_law_of_other_numbers_than_the_parameter_s_is_refused():
     emjax.Mixture(emjax.Bernoulli(), 2, {"probability": dist.Uniform(0.0, 1.0)})
 
 
+@pytest.mark.parametrize(
+    ("site", "law", "message"),
+    [
+        ("mean", laws.Normal(0.0, laws.Gamma(1.0, 1.0)), r"'mean'\] is a Normal whose scale is Gamma\(.*telescope$"),
+        ("variance", laws.InverseGamma(2.0, "a"), r"'variance'\] is a InverseGamma whose scale is 'a': give numbers$"),
+        ("mean", laws.Normal(None, 1.0), r"'mean'\] is a Normal whose mean is None: give numbers$"),
+        ("mean", laws.Normal([[1.0], [2.0, 3.0]], 1.0), "whose mean is .*: give numbers$"),
+        ("weights", laws.Dirichlet(laws.Gamma(1.0, 1.0)), "whose concentration is Gamma.*telescope$"),
+    ],
+)
+def test_what_is_no_number_of_a_law_is_named(site: str, law, message: str):
+    with pytest.raises(ValueError, match=message):
+        emjax.Mixture(emjax.Normal("diag"), 2, {site: law})
+
+
 @pytest.mark.runs_numpyro
 def test_a_distribution_of_numpyro_is_a_law_inside_compiled_programs_too(x64):
     import numpyro.distributions as dist
