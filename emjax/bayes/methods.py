@@ -234,12 +234,14 @@ def _nuts(job: Job, chosen: SamplerEntry) -> Attempts:
     flat_cloud = np.concatenate(
         [moved[name][chosen.chains :].reshape(len(cloud), -1) for name in sorted(moved)], axis=1
     )
+    # Where EM's mode lies on a border the approximation reaches beyond all numbers: the warm-up then finds a metric.
+    known = np.isfinite(flat_cloud).all()
     runs = nuts_runs(
         problem.program,
         *problem.arguments,
         key=job.key,
         starts={name: value[: chosen.chains] for name, value in moved.items()},
-        inverse_mass_matrix=np.cov(flat_cloud.T).reshape(flat_cloud.shape[1], -1),
+        inverse_mass_matrix=np.cov(flat_cloud.T).reshape(flat_cloud.shape[1], -1) if known else None,
         warmup=chosen.warmup,
         draws=chosen.draws,
         thinning=_NUTS_THINNING,

@@ -8,9 +8,11 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+import scipy.stats
 from arviz_stats.base import array_stats
 from numpyro.infer.util import potential_energy
 
+import emjax
 from emjax.bayes.nuts import nuts_runs, run_nuts
 from emjax.clock import stopwatch
 from emjax.errors import ConfigError
@@ -224,3 +226,13 @@ def test_errors_name_the_setting_in_one_line(settings, message):
     with pytest.raises(ConfigError, match=message) as caught:
         run_nuts(scalar_normal, key=jax.random.key(0), **options)
     assert "\n" not in str(caught.value)
+
+
+def test_a_mode_on_a_border_has_no_metric_and_chains_all_the_same():
+    # No one of 30 under a uniform law: at zero, EM's mode, the Laplace approximation reaches beyond all numbers.
+    x = np.column_stack([np.zeros(30), np.arange(30) % 2])
+    mixture = emjax.Mixture(emjax.Bernoulli(), 1, {"probability": emjax.laws.Beta(1.0, 1.0)})
+    found = emjax.sample(mixture, x, key=0, method="nuts", chains=2, warmup=300, draws=400)
+    expected = scipy.stats.beta([1.0, 16.0], [31.0, 16.0])
+    np.testing.assert_allclose(found.params.probability[:, 0].mean(axis=0), expected.mean(), rtol=0.2)
+    np.testing.assert_allclose(found.params.probability[:, 0].std(axis=0), expected.std(), rtol=0.25)
