@@ -22,7 +22,7 @@ from emjax.files import user_path
 from emjax.jsonable import canonical
 from emjax.nearest import suggestion
 from emjax.shown import Card, Pictured
-from emjax.wording import printable
+from emjax.wording import count, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ class Progress:
         return self.n_done == self.n_jobs
 
     def __str__(self) -> str:
-        parts = [f"{self.n_done} of {self.n_jobs} jobs done"]
+        parts = [f"{self.n_done:,} of {count(self.n_jobs, 'job')} done"]
         parts += [f"{self.n_failed} failed"] if self.n_failed else []
         parts += [f"{self.n_missing} missing"] if self.n_missing else []
         return ", ".join(parts)

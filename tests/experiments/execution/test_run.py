@@ -378,7 +378,7 @@ def test_the_command_runs_a_study(emjax_command, workplace, study_tree, inline_w
     config = write(workplace, study_tree(n_cells=1, replicates=2))
     result = emjax_command("run", config, "--out", "out", "--workers", "1")
     assert result.code == 0
-    assert "1 of 1 jobs done" in result.out
+    assert "1 of 1 job done" in result.out
     assert result.out.splitlines()[-1] == "The report:  emjax report out"
     document = json.loads(emjax_command("run", config, "--out", "out", "--json").out)
     assert (document["n_jobs"], document["n_done"], document["n_results_of_this_run"]) == (1, 1, 0)
