@@ -371,7 +371,8 @@ def _check_same(fit: Fit, posterior: Posterior, samples: Samples) -> None:
     if ours != theirs:
         raise ValueError(f"fit is of {ours}, posterior of {theirs}: compare the same mixture")
     for name, other in (("fit", fit), ("posterior", posterior.map_fit)):
-        if not np.array_equal(other.data, samples.values, equal_nan=True):
+        data = np.asarray(other.data)  # what was saved without data says so here; NumPy would call it unequal
+        if not np.array_equal(data, samples.values, equal_nan=True):
             raise ValueError(f"x is not the data that {name} was made from")
     if not fit.samples.same_as(posterior.map_fit.samples):
         raise ValueError("fit and posterior were made with different weights or labels: give both the same")

@@ -198,6 +198,8 @@ def test_without_the_data_what_needs_them_says_so(fit, tmp_path):
     ):
         with pytest.raises(DataError, match=r"^the fit was saved without its data: give x, or save it with data=True$"):
             needs()
+    with jax.numpy_rank_promotion("allow"), pytest.raises(DataError, match="without its data"):
+        emjax.compare(fit, dataclasses.replace(imitated(fit), map_fit=found), X)
     assert "<table" in found._repr_html_()
     again = emjax.load(found.save(tmp_path / "again.npz"))
     assert same(again.optima, fit.optima) > 10

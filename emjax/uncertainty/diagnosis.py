@@ -64,7 +64,8 @@ class Diagnosis(Pictured):
     Attributes
     ----------
     missing_information, condition, information_ratio, entropy
-        Numbers; NaN where the information is not positive definite (``condition``, ``information_ratio``).
+        Numbers; NaN where the information is not positive definite (``condition``, ``information_ratio``) or EM's steps
+        grow (``missing_information``).
     overlap
         ``(n_components, n_components)``, rows add up to one.
     influence
@@ -118,7 +119,8 @@ class Diagnosis(Pictured):
         ]
         if math.isfinite(self.p_value):
             rows.append(("p value", of_number(self.p_value), f"of that, ± {number(self.p_value_error)}"))
-        notes = [f"{count(len(self.influential), 'row')} of ten times the average influence or more"]
+        known = bool(np.isfinite(self.influence).all())
+        notes = [f"{count(len(self.influential), 'row')} of ten times the average influence or more"] if known else []
         notes.append(f"{sum(o.count for o in self.optima)} starts, {count(len(self.optima), 'distinct end point')}")
         return Table(("", "value", ""), rows, notes, of="diagnosis")
 
@@ -187,7 +189,7 @@ def diagnose(fit: Fit, *, n_replicates: int = 0, key: KeyLike = 0) -> Diagnosis:
         p_value = float((1 + (others >= distances.max()).sum()) / (1 + len(others)))
         error = math.sqrt(p_value * (1 - p_value) / len(others))
     return Diagnosis(
-        missing_information=fit.rate,
+        missing_information=fit.rate if fit.rate <= 1 else math.nan,  # where EM moves away from rest it is no share
         condition=condition,
         information_ratio=ratio,
         entropy=_entropy(shares, own),

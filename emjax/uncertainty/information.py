@@ -45,7 +45,7 @@ from emjax.programs import QUICKLY_COMPILED, make_room
 from emjax.result import Fit
 from emjax.scope import computing
 from emjax.uncertainty.links import symmetric
-from emjax.uncertainty.quantities import Quantities, named_quantities, quantities_of
+from emjax.uncertainty.quantities import Quantities, named_quantities, quantities_of, reading_of
 from emjax.uncertainty.results import IntervalRow, Intervals, IntervalStatus
 from emjax.uncertainty.scores import spread_of_scores
 
@@ -82,18 +82,20 @@ def left_out(
     *,
     method: str = "information",
     status: IntervalStatus = IntervalStatus.LEFT_OUT,
+    of: Any = None,
 ) -> Intervals:
     """The estimates of a fit without any standard errors; ``why`` where they were not simply not asked for."""
     with computing():
-        named = {name: np.asarray(value) for name, value in fit.mixture.named_parameters(fit.params).items()}
-    chosen = fit.mixture.scalars(named, fit.feature_names)
+        reading = reading_of(fit, of)
+        estimates = np.asarray(reading.numbers(fit.mixture.likelihood, fit.params))
     unknown = float("nan")
     rows = (
-        IntervalRow(p.name, float(named[p.variable][p.index]), unknown, unknown, unknown, "identity") for p in chosen
+        IntervalRow(p.name, float(value), unknown, unknown, unknown, "identity")
+        for p, value in zip(reading.parameters, estimates, strict=True)
     )
     # Of so many numbers the matrix might not fit.
     nothing = np.empty((0, 0))
-    return Intervals(level, method, SPACE, status, tuple(rows), nothing, detail=why, parameters=chosen)
+    return Intervals(level, method, SPACE, status, tuple(rows), nothing, detail=why, parameters=reading.parameters)
 
 
 def problem_of(fit: Fit, *, spread: bool = True) -> tuple[MixtureParams, Blocks, Prior | None, Frame]:

@@ -92,7 +92,7 @@ def intervals(
         if not_negative("alpha", alpha) == 0:
             raise ConfigError("alpha = 0 is not allowed: all weight would lie on one row; give a number above 0")
         if (status := _no_estimate(fit)) is not None:
-            return left_out(fit, level, method=method, status=status)
+            return left_out(fit, level, method=method, status=status, of=of)
         with progress_line(progress, method) as line:
             return by_resampling(fit, level, method, of, n_replicates=n_replicates, key=key, alpha=alpha, line=line)
     if bounded and (why := too_large(fit.mixture, fit.data.shape, followed=method == "profile")):

@@ -59,6 +59,16 @@ def test_rows_are_counted_as_in_the_data_where_some_do_not_count():
     assert axes.texts[0].xy[0] == 142
 
 
+def test_of_a_collapse_nothing_is_said_that_nobody_knows():
+    x = np.repeat([0.0, 1.0], 20)
+    fit = emjax.fit(emjax.Mixture(emjax.Normal(), 2), x, key=0, n_init=2)
+    assert fit.status.value == "degenerate"
+    assert fit.rate > 1
+    found = fit.diagnose()
+    assert np.isnan(found.missing_information)
+    assert "influence or more" not in str(found)
+
+
 def test_overlap_and_entropy_are_those_of_the_responsibilities(two):
     found, shares = two.diagnose(), two.predict_proba()
     labels = shares.argmax(axis=1)

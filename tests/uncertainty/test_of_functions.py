@@ -90,3 +90,13 @@ def test_what_cannot_move_but_for_rounding_leaves_a_profile_as_good_as_it_is():
     assert found.status.value == "ok"
     assert (found["correlation[0, 0]"].lower, found["correlation[1, 1]"].upper) == pytest.approx((1.0, 1.0), abs=1e-12)
     assert found["correlation[0, 1]"].lower < found["correlation[0, 1]"].estimate < found["correlation[0, 1]"].upper
+
+
+@pytest.mark.parametrize("method", ["information", "profile", "bootstrap"])
+def test_where_there_is_no_optimum_the_functions_stand_there_without_an_end(method: str):
+    early = emjax.fit(emjax.Mixture(emjax.Normal(), 2), X, key=0, n_init=1, max_iter=1, accelerate="none")
+    found = early.intervals(method=method, of={"gap": lambda params: params.mean[1, 0] - params.mean[0, 0]})
+    assert found.status.withheld
+    assert [row.name for row in found.rows] == ["gap"]
+    assert found["gap"].estimate == pytest.approx(early.params.mean[1, 0] - early.params.mean[0, 0])
+    assert np.isnan(found["gap"].se)
