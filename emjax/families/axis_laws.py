@@ -55,7 +55,8 @@ class UniformRotations(Law):
         return parameter.domain is ROTATIONS
 
     def log_prob(self, value: Any, given: Any = None) -> Any:
-        return jnp.full(value.shape[:-2], -log_volume_of_rotations(value.shape[-1]), value.dtype)
+        # In the precision that JAX has there, whatever that of an array of NumPy's is.
+        return jnp.full(value.shape[:-2], -log_volume_of_rotations(value.shape[-1]), jnp.result_type(float))
 
     def numpyro(self, shape: tuple[int, ...], given: Any = None) -> Any:
         from emjax.families.numpyro_domains import HaarRotations

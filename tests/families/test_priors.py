@@ -127,6 +127,11 @@ def test_maximum_likelihood_is_the_mode_under_flat_laws_of_scales():
     np.testing.assert_allclose(fit.params.scale[0], X[:, :1].std(axis=0), rtol=1e-8)
 
 
+def test_a_law_of_rotations_takes_the_precision_that_there_is():
+    # NumPy's double precision, where JAX has single, had been asked for with a warning.
+    assert laws.UniformRotations().log_prob(np.eye(3)[None]).dtype == np.float32
+
+
 COUNTS = np.random.default_rng(1).poisson(3.0, (40, 1)).astype(float)
 
 _EMPTY = "of a component that holds no data the posterior is the prior"
