@@ -299,7 +299,7 @@ def _trip(program: Program, walk: Walk) -> Walk:
     taken, probed = good & (plain | (proposed & not_below)), good & probe
 
     after = _either(taken, _stepped(walk, new, step, plain, program.options.reach), _missed(walk, probed))
-    pairs = _rows(taken | probed, _with_pair(walk, new, probe), walk.pairs)
+    pairs = _rows(taken | probed, _with_pair(walk, new), walk.pairs)
     after = dataclasses.replace(after, pairs=pairs, n_evaluations=walk.n_evaluations + 1)
     after = _aim(program, after, walk, judged, taken, size)
     # EM's own step fails: the start stops at its last good point, as it does without acceleration.
@@ -420,10 +420,9 @@ def _missed(walk: Walk, probed: Array) -> Walk:
     )
 
 
-def _with_pair(walk: Walk, new: Point, probe: Array) -> Array:
-    """The pairs with one more in place of the oldest, of probes per length."""
-    width = jnp.where(probe, _probe_width(new.u.dtype), 1.0)[:, None, None]
-    pair = jnp.stack([new.u - walk.at.u, new.f - walk.at.f], axis=1) / width.astype(new.u.dtype)
+def _with_pair(walk: Walk, new: Point) -> Array:
+    """The pairs with one more in place of the oldest: of a probe as small as it is, since only directions count."""
+    pair = jnp.stack([new.u - walk.at.u, new.f - walk.at.f], axis=1)
     return jnp.concatenate([walk.pairs[:, 1:], pair[:, None]], axis=1)
 
 

@@ -58,7 +58,9 @@ def evaluate(program: Program, given: MixtureParams, u: Array, by_u: Array, runs
         return u if live is None else own.with_logits(u, jnp.where(live, own.logits(u), otherwise))
 
     def placed(given: MixtureParams, u: Array, by_u: Array) -> MixtureParams:
-        return jax.tree.map(lambda a, b: jnp.where(by_u, a, b), own.params(weighted(u, -jnp.inf)), given)
+        # Beyond a bound of the M-step the objective may be higher, and the step back would be a fall.
+        moved = mixture.family.bounded(own.params(weighted(u, -jnp.inf)))
+        return jax.tree.map(lambda a, b: jnp.where(by_u, a, b), moved, given)
 
     def one(params: MixtureParams, statistics: Statistics, prior: Prior | None) -> Judged:
         value = objective(mixture, params, statistics, prior)

@@ -356,6 +356,10 @@ class Family(abc.ABC):
         """The parameters with ``ridge`` (squared units of the frame) added to every variance; by default none has."""
         return {name: params[name] for name in self.parameters}
 
+    def bounded(self, params: MixtureParams) -> MixtureParams:
+        """What lies beyond the bounds that `maximize` keeps to put on them; by default there are none."""
+        return params
+
     def closed(self, laws: Laws) -> bool:
         """Whether `maximize` is a closed form under these laws; by default not."""
         return False

@@ -301,6 +301,11 @@ class StudentT(Normal):
         found = jnp.exp(newton(objective, start)[:, 0])
         return jnp.clip(jnp.reshape(found, params["df"].shape), _FEWEST, _MOST)
 
+    def bounded(self, params: MixtureParams) -> MixtureParams:
+        if self.df is not None:
+            return params
+        return MixtureParams(self, {**dict(params.items()), "df": jnp.clip(params["df"], _FEWEST, _MOST)})
+
     def closed(self, laws: Laws) -> bool:
         return self.df is not None and super().closed(laws)
 

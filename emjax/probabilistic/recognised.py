@@ -140,6 +140,13 @@ class RecognisedFamily(ProgramFamily):
 
     # -- the M-step
 
+    def bounded(self, params: MixtureParams) -> MixtureParams:
+        """As of the family where that has bounds."""
+        if type(self.base).bounded is Family.bounded:
+            return params
+        moved = self.from_base(dict(self.base.bounded(self.to_base(params)).items()))
+        return MixtureParams(self, {WEIGHTS: params[WEIGHTS], **moved})
+
     def statistics(self, params: MixtureParams, rows: Observations, responsibilities: Float[Array, "K n"]) -> Any:
         """Those of the family, with gradient and Hessian beside them where the program's own M-step may need these."""
         found = self.base.statistics(self.to_base(params), rows, responsibilities)

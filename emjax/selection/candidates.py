@@ -67,7 +67,9 @@ def groups_of(
             made[each.name] = Mixture(each, 1).samples(x, weights=weights, labels=labels)
     kept = list(_distinct(families, made))
     several = len({each.name for each in kept}) > 1
-    return tuple(Group(each, _name(each, several), numbers, made[each.name], prior) for each in kept)
+    return tuple(
+        Group(each.resolved(made[each.name]), _name(each, several), numbers, made[each.name], prior) for each in kept
+    )
 
 
 def numbers_of(value: Any) -> tuple[int, ...]:

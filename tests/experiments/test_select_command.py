@@ -67,6 +67,17 @@ def test_a_figure_is_drawn_as_its_name_ends(emjax_command, tmp_path):
     assert (tmp_path / "b.png").read_bytes() == path.read_bytes()
 
 
+def test_texts_are_levels_of_a_family_of_levels(emjax_command, tmp_path):
+    answers = np.array(["no", "yes"])[np.random.default_rng(0).integers(2, size=(40, 3))]
+    (tmp_path / "answers.csv").write_text("\n".join(["a,b,c", *map(",".join, answers)]))
+    arguments = ("select", str(tmp_path / "answers.csv"), "-k", "1:2", "--n-init", "4", "--csv")
+    rows = list(csv.DictReader(io.StringIO(emjax_command(*arguments, "--family", "categorical").out)))
+    assert {row["K"]: row["df"] for row in rows} == {"1": "3", "2": "7"}
+    refused = emjax_command(*arguments)
+    assert refused.code == 2
+    assert "is not a number" in refused.err
+
+
 def test_numbers_of_components():
     assert numbers_of("1:3, 7,5") == [1, 2, 3, 7, 5]
     assert numbers_of("4") == [4]

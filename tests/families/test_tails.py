@@ -34,6 +34,16 @@ def test_fixed_degrees_of_freedom_are_those_of_the_estimate():
         emjax.StudentT(df=0)
 
 
+def test_no_start_ends_beyond_the_bound_of_the_degrees_of_freedom():
+    """Normal data want more of them than there may be: an accelerated step past the bound had to fall back."""
+    rng = np.random.default_rng(3)
+    first = rng.random(200) < 0.4
+    x = np.where(first, rng.normal(0.0, 1.0, 200), rng.normal(3.6, 1.0, 200))
+    fit = emjax.fit(emjax.Mixture(emjax.StudentT(), 2), x, key=0, n_init=10)
+    assert {each.status for each in fit.optima} == {emjax.Status.CONVERGED}
+    np.testing.assert_allclose(fit.params.df, 1000.0)
+
+
 def test_student_t_with_missing_cells_is_the_maximum():
     rng = np.random.default_rng(4)
     x = scipy.stats.multivariate_t([1.0, -1.0], [[1.0, 0.6], [0.6, 2.0]], df=4).rvs(300, random_state=4)

@@ -177,3 +177,9 @@ def test_what_is_swept():
         emjax.select(two, criterion="bica")
     with pytest.raises(emjax.DataError, match=r"NaN|infinite"):
         names(np.array([1.0, np.inf]))
+
+
+def test_levels_are_those_of_the_data():
+    x = np.random.default_rng(0).integers(3, size=(40, 2))
+    selection = emjax.select(x, family="categorical", n_components=[1, 2], n_init=4, key=0)
+    assert [each.fit.n_parameters for each in selection.candidates] == [4, 9]

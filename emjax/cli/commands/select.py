@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emjax.bounds import one_of
-from emjax.catalogue import DEFAULT_FAMILY
+from emjax.catalogue import DEFAULT_FAMILY, FAMILY_ENTRIES
 from emjax.cli.console import Console, unbroken
 from emjax.cli.exits import EXIT_INTERRUPTED, EXIT_NOT_CONVERGED, EXIT_OK
 from emjax.cli.options import Bars, Json, NoCache, Quiet, data_names, flag
@@ -95,6 +95,8 @@ def select(
         "key": seed,
     }
     read = {"columns": split_columns(columns) if columns else None, "header": header, "weights": weights}
+    if any(entry.of_levels for name, entry in FAMILY_ENTRIES.items() if name in options["family"]):
+        read["texts"] = "levels"  # as in a config
     found = _swept(console, data, read, options, cache=not no_cache)
     further = _further(console, found, folds, bootstrap)
     told = _told(console, found, further, csv=csv)
