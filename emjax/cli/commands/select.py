@@ -95,7 +95,7 @@ def select(
         "key": seed,
     }
     read = {"columns": split_columns(columns) if columns else None, "header": header, "weights": weights}
-    if any(entry.of_levels for name, entry in FAMILY_ENTRIES.items() if name in options["family"]):
+    if any(entry.of_levels for name, entry in FAMILY_ENTRIES.items() if name in _names(family)):
         read["texts"] = "levels"  # as in a config
     found = _swept(console, data, read, options, cache=not no_cache)
     further = _further(console, found, folds, bootstrap)
