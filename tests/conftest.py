@@ -57,6 +57,8 @@ HOOKED = (
     "emjax.bayes.numbering",
     "emjax.bayes.target",
     "emjax.selection.bridge_sampling",
+    "emjax.selection.partition_prior",
+    "emjax.selection.split_merge",
     "emjax.selection.sweep",
     "emjax.selection.thames",
     "emjax.probabilistic.family",

@@ -40,12 +40,18 @@ class Law(Shown, abc.ABC):
 
     def tells_apart(self, n_axes: int) -> bool:
         """Whether it is not the same for all components of a parameter with so many axes, on the host."""
-        return any(_differs(leaf, n_axes) for leaf in jax.tree.leaves(self))
+        leading = [np.asarray(leaf) for leaf in jax.tree.leaves(self) if self._leads(leaf, n_axes)]
+        return any((leaf != leaf[:1]).any() for leaf in leading)
 
+    def of_one(self, n_axes: int) -> Law:
+        """The law of one component, where those of all are alike: its numbers without an axis of components."""
+        alone: Law = jax.tree.map(lambda leaf: leaf[0] if self._leads(leaf, n_axes) else leaf, self)
+        return alone
 
-def _differs(leaf: Any, n_axes: int) -> bool:
-    leaf = np.asarray(leaf)
-    return leaf.ndim == n_axes and n_axes > 0 and bool((leaf != leaf[:1]).any())
+    def _leads(self, leaf: Any, n_axes: int) -> bool:
+        """Whether components come first in one of its numbers, as they do in a parameter with so many axes."""
+        of_matrices = self.n_axes == 2 and np.ndim(leaf) == n_axes - 2  # one number for each matrix
+        return np.ndim(leaf) > 0 and (np.ndim(leaf) == n_axes or of_matrices)
 
 
 @dataclass_transform(frozen_default=True)

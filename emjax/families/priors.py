@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from emjax.bounds import written
 from emjax.families.frame import Frame
 from emjax.families.given_laws import as_law, between, elsewhere
-from emjax.families.laws import Dirichlet, FromNumPyro, Law
+from emjax.families.laws import Dirichlet, FromNumPyro, Law, NormalGiven
 from emjax.families.parameters import MixtureParams, Parameter
 from emjax.shown import Shown
 
@@ -244,14 +244,21 @@ def check_shapes(prior: Prior) -> None:
         for leaf in jax.tree.leaves(law):
             if law.n_axes == 2 and np.ndim(leaf) >= 2:
                 fits = np.shape(leaf)[-2:] == shape[-2:]  # a matrix of another size cannot be stretched to this one
-            elif law.n_axes:
-                continue
+            elif law.n_axes == 2:
+                fits = np.shape(leaf) in ((), shape[:-2])
+            elif isinstance(law, NormalGiven):
+                fits = _stretches(leaf, () if leaf is law.precision else shape)
             else:
-                try:
-                    fits = np.broadcast_shapes(np.shape(leaf), shape) == shape
-                except ValueError:
-                    fits = False
+                fits = bool(law.n_axes) or _stretches(leaf, shape)
             if not fits:
                 raise ValueError(
                     f"prior[{site!r}] has numbers of shape {np.shape(leaf)}, which do not fit {site} of shape {shape}"
                 )
+
+
+def _stretches(leaf: Any, shape: tuple[int, ...]) -> bool:
+    """Whether numbers can be broadcast to a shape."""
+    try:
+        return np.broadcast_shapes(np.shape(leaf), shape) == shape
+    except ValueError:
+        return False

@@ -3,7 +3,8 @@ r"""One sweep of the telescoping sampler, traced: labels, what is common, the nu
 Components stand in ``K_max`` places, of which those with data and as many empty ones as there are components are in
 use. In this order, each from its conditional:
 
-1. labels :math:`z_i`, with weight zero for places not in use; :math:`C` is the partition that they make;
+1. labels :math:`z_i`, with weight zero for places not in use; :math:`C` is the partition that they make; then two
+   clusters may become one, or one two (`emjax.selection.split_merge`);
 2. numbers that components have in common, given the components that hold data (those without are integrated out);
 3. the number of components, :math:`p(K \mid C) \propto p(K) \, p(C \mid K)` (`emjax.selection.number_priors`), in which
    no parameter is left; and a random concentration given :math:`C` and :math:`K`, by Metropolis and Hastings;
@@ -29,11 +30,10 @@ from jax.scipy.special import gammaln, logsumexp
 from jaxtyping import Array, Bool, Float, Int
 
 from emjax.families.draws import log_gamma
-from emjax.families.hierarchy import Common
 from emjax.families.linalg import product
 from emjax.families.moves import move_components
-from emjax.mixture import Mixture, MixtureParams
-from emjax.selection.number_priors import DynamicWeights, StickBreaking, WeightPrior
+from emjax.selection.partition_prior import Given, Plan, State, log_joint, log_rising
+from emjax.selection.split_merge import split_or_merge
 
 _STEP = 1.5
 """The standard deviation of a step of a concentration's logarithm, telescope's choice for a gamma law."""
@@ -42,70 +42,6 @@ _MOVES = 2
 """Steps of a concentration in a sweep."""
 
 _GROUP = 6
-
-MOST_TABLED = 2000
-"""Up to so many data, sums over components of log rising factorials are products with a table of logarithms."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """The static part of a run: the mixture of ``K_max`` places, the kind of weights, and what a call hands out."""
-
-    mixture: Mixture
-    weights: type[WeightPrior]
-    n_samples: int
-    draws: int
-    keeps_labels: bool
-
-    @property
-    def most(self) -> int:
-        """The number of places."""
-        return self.mixture.n_components
-
-    @property
-    def dynamic(self) -> bool:
-        """Whether the concentration is one for all components together."""
-        return self.weights is DynamicWeights
-
-    @property
-    def sticks(self) -> bool:
-        """Whether the weights are those of a Dirichlet process."""
-        return self.weights is StickBreaking
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Given:
-    """What is given, traced.
-
-    Attributes
-    ----------
-    features
-        The sufficient statistics of all data, ``(p, n)``.
-    laws, common
-        Of the components' parameters in the frame, with common numbers at any value; and these numbers.
-    log_number
-        The log prior of 1, 2, ... components, ``(K_max,)``.
-    concentration
-        The law of the weights' concentration; None where it is a number.
-    """
-
-    features: Any
-    laws: Any
-    common: tuple[Common, ...]
-    log_number: Any
-    concentration: Any
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class State:
-    """Where one chain is: ``params`` of all places, which are in use, common numbers and the concentration."""
-
-    params: MixtureParams
-    in_use: Any
-    common: tuple[Any, ...]
-    concentration: Any
 
 
 @jax.tree_util.register_dataclass
@@ -126,6 +62,9 @@ def sweep(plan: Plan, key: Array, state: State, given: Given) -> tuple[State, Se
     log_weights = jnp.log(jnp.maximum(state.params.weights, jnp.finfo(natural.dtype).tiny))
     joint = product(natural, given.features) + log_weights[:, None]
     members = _members(label_key, jnp.where(state.in_use[:, None], joint, -jnp.inf))
+    if plan.splits:
+        split_key, key = jax.random.split(key)
+        state, members = split_or_merge(plan, split_key, state, members, given)
     state, seen = given_labels(plan, key, state, members, given)
     return state, seen, jnp.argmax(members, axis=0)
 
@@ -157,13 +96,14 @@ def given_labels(
     n_held = jnp.sum(held)
     keys = jax.random.split(common_key, max(1, len(given.common)))
     common = tuple(each.draw(own, state.params, held) for own, each in zip(keys, given.common, strict=False))
-    share = log_shares(plan, counts, state.concentration, given)
+    joint = log_joint(plan, counts, state.concentration, given)
+    share = joint - logsumexp(joint)
     number = _drawn_place(number_key, share) + 1
     concentration = state.concentration
     if given.concentration is not None:
         for own in jax.random.split(concentration_key, _MOVES):
             concentration = _moved(plan, own, counts, number, concentration, given.concentration)
-    laws = {**given.laws, **{each.site: each.applied(own) for each, own in zip(given.common, common, strict=True)}}
+    laws = given.laws_at(common)
     statistics = family.from_moments(state.params, moments)
     own_params = move_components(family, component_key, statistics, counts, state.params, laws)
     in_use = held | (jnp.cumsum(~held) <= number - n_held)
@@ -173,38 +113,6 @@ def given_labels(
         weights = _dirichlet(weight_key, counts, in_use, concentration / number if plan.dynamic else concentration)
     state = State(plan.mixture.assembled(weights, own_params), in_use, common, concentration)
     return state, Seen(number, n_held, jnp.exp(share), counts)
-
-
-def log_shares(
-    plan: Plan, counts: Float[Array, " K"], concentration: Float[Array, ""], given: Given
-) -> Float[Array, " K"]:
-    """``log p(K | C)`` of 1, 2, ... components; of a Dirichlet process all places are in use."""
-    places = jnp.arange(1, plan.most + 1)
-    if plan.sticks:
-        return jnp.where(places == plan.most, 0.0, -jnp.inf)
-    numbers = places.astype(counts.dtype)
-    n_held = jnp.sum(counts > 0)
-    # log (K! / (K - K+)!)
-    log_factorials = jnp.concatenate([jnp.zeros(1), jnp.cumsum(jnp.log(numbers))])
-    log_ways = log_factorials[1:] - log_factorials[jnp.maximum(places - n_held, 0)]
-    if plan.dynamic:
-        own = _log_rising(plan, counts, concentration / numbers)
-    else:
-        total = concentration * numbers
-        own = gammaln(total) - gammaln(plan.n_samples + total)
-    logits = jnp.where(places >= n_held, given.log_number + log_ways + own, -jnp.inf)
-    return logits - logsumexp(logits)
-
-
-def _log_rising(plan: Plan, counts: Float[Array, " K"], gamma: Float[Array, " g"]) -> Float[Array, " g"]:
-    """The sum over components with data of ``log Gamma(N + gamma) - log Gamma(gamma)``, for each of some gammas."""
-    if plan.n_samples <= MOST_TABLED:
-        # It is the sum over j < N of log (gamma + j): j counts as often as there are components with more than j data.
-        steps = jnp.arange(plan.n_samples, dtype=counts.dtype)
-        n_larger = jnp.sum(counts[:, None] > steps[None, :], axis=0).astype(counts.dtype)
-        return product(jnp.log(gamma[:, None] + steps[None, :]), n_larger)
-    terms = gammaln(counts[None, :] + gamma[:, None]) - gammaln(gamma)[:, None]
-    return jnp.sum(jnp.where(counts[None, :] > 0, terms, 0.0), axis=1)
 
 
 def _moved(
@@ -218,7 +126,7 @@ def _moved(
     else:
         gamma = both / number if plan.dynamic else both
         total = gamma * number
-        heights = gammaln(total) - gammaln(plan.n_samples + total) + _log_rising(plan, counts, gamma)
+        heights = gammaln(total) - gammaln(plan.n_samples + total) + log_rising(plan, counts, gamma)
     heights = heights + law.log_prob(both) + jnp.log(both)
     accepted = jnp.log(jax.random.uniform(accept_key, (), counts.dtype)) < heights[1] - heights[0]
     return jnp.where(accepted, both[1], both[0])

@@ -30,7 +30,7 @@ from emjax.families.hierarchy import common_numbers, fixed_laws, hierarchical_pr
 from emjax.families.moves import refuses_moves
 from emjax.families.priors import WEIGHTS
 from emjax.keys import KeyLike, as_key, kept_key, numpy_generator
-from emjax.mixture import Mixture, MixtureParams
+from emjax.mixture import Mixture, MixtureParams, Prior
 from emjax.progress import both, progress_line
 from emjax.samples import Samples
 from emjax.scope import computing
@@ -45,7 +45,8 @@ from emjax.selection.number_priors import (
     prior_of_clusters,
     uniform,
 )
-from emjax.selection.sweep import Given, Plan, State, advance
+from emjax.selection.partition_prior import Given, Plan, State
+from emjax.selection.sweep import advance
 
 _CHUNK = 50
 """Draws of one call, so that a run can be interrupted between calls."""
@@ -177,7 +178,7 @@ def _drawn(asked: _Asked, key: jax.Array, tell: OnSweeps | None) -> dict[str, An
     n_samples = len(problem.z.repeated or problem.z)
     keeps_labels = asked.chains * asked.draws * n_samples <= _MOST_LABELS
     plan = Plan(problem.mixture.likelihood, type(weights), n_samples, _CHUNK, keeps_labels)
-    framed = problem.frame_prior.components
+    framed = _laws_of_one(problem.frame_prior)
     given = Given(
         features=np.asarray(_features(problem))[:, :n_samples],
         laws=framed,
@@ -212,6 +213,14 @@ def _drawn(asked: _Asked, key: jax.Array, tell: OnSweeps | None) -> dict[str, An
         "common": {each.site: own for each, own in zip(given.common, found["state"].common, strict=True)},
         "concentration": found["state"].concentration,
         "n_sweeps": thin * asked.draws,
+    }
+
+
+def _laws_of_one(prior: Prior) -> dict[str, Any]:
+    """The laws without an axis of components, which are alike: a split has three of them, not as many as places."""
+    return {
+        site: law if prior.parameter(site).shared else law.of_one(len(prior.shape(site)))
+        for site, law in prior.components.items()
     }
 
 

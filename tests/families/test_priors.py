@@ -59,6 +59,23 @@ def test_a_matrix_for_another_number_of_features_is_refused():
         mixture.resolved_prior(X)
 
 
+def test_degrees_of_freedom_of_each_component_tell_them_apart():
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    for degrees, alike in (([5.0, 50.0], False), ([5.0, 5.0], True), (5.0, True)):
+        prior = {"covariance": emjax.laws.InverseWishart(degrees, np.eye(2))}
+        assert emjax.Mixture(emjax.Normal(), 2, prior=prior).resolved_prior(x).exchangeable is alike
+    for law in (emjax.laws.InverseWishart([5.0, 5.0, 5.0], np.eye(2)), emjax.laws.InverseWishart([[5.0]], np.eye(2))):
+        with pytest.raises(ValueError, match="which do not fit covariance"):
+            emjax.Mixture(emjax.Normal(), 2, prior={"covariance": law}).resolved_prior(x)
+
+
+@pytest.mark.parametrize("precision", [[1.0, 50.0], [[1.0], [50.0]]])
+def test_a_mean_given_its_covariance_has_one_precision(precision):
+    prior = {"mean": emjax.laws.NormalGiven(0.0, precision)}
+    with pytest.raises(ValueError, match="which do not fit mean"):
+        emjax.Mixture(emjax.Normal(), 2, prior=prior).resolved_prior(np.eye(5)[:, :2])
+
+
 def test_a_mixture_reads_like_its_declaration():
     mixture = emjax.Mixture(emjax.Normal("diag"), 2, {"mean": emjax.laws.Normal(0, 10)})
     assert repr(mixture) == (

@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
+COUNTS = np.array([0.0, 1.0, 2.0, 3.0, 7.0, 9.0, 12.0])
+SHAPE, RATE = 2.0, 0.5
+NUMBERS = np.array([-1.0, -0.8, 0.1, 1.5, 1.7])
+
 
 def partitions(n: int) -> Iterator[list[list[int]]]:
     """All partitions of ``n`` data into blocks."""
@@ -62,3 +66,22 @@ def exact(
     shares = np.exp(logs - logsumexp(logs))
     clusters = np.bincount(np.array(n_blocks) - 1, shares.sum(axis=1), minlength=shares.shape[1])
     return shares.sum(axis=0), clusters[: shares.shape[1]]
+
+
+def log_counts(block, rate=RATE, shape=SHAPE):
+    """The log marginal of counts of one rate, factorials left out."""
+    total, n = COUNTS[block].sum(), len(block)
+    return shape * np.log(rate) - gammaln(shape) + gammaln(shape + total) - (shape + total) * np.log(rate + n)
+
+
+def log_normals(block, length, middle, log_scales):
+    """The log marginal of `NUMBERS` in a block, at each scale: the mean in closed form, the variance by a sum."""
+    x, n, width = NUMBERS[block], len(block), 0.1
+    ratio = np.arange(-4.0, 60.0, width)  # log variance less log scale
+    log_prior = -2.0 * ratio - np.exp(-ratio)  # IG(2, 1), as a density of the logarithm
+    variance = np.exp(log_scales[:, None] + ratio[None, :])
+    center = x.mean()
+    within = ((x - center) ** 2).sum()
+    of_mean = -0.5 * np.log(length**2 + variance / n) - 0.5 * (center - middle) ** 2 / (length**2 + variance / n)
+    rest = -0.5 * (n - 1) * np.log(2.0 * np.pi * variance) - 0.5 * math.log(n) - 0.5 * within / variance
+    return logsumexp(log_prior + of_mean - 0.5 * math.log(2.0 * math.pi) + rest, axis=1) + math.log(width)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
-from partitions import exact, log_process, log_static
-from scipy.special import gammaln, logsumexp
+from partitions import COUNTS, NUMBERS, RATE, SHAPE, exact, log_counts, log_normals, log_process, log_static
+from scipy.special import logsumexp
 
 import emjax
 from emjax.bayes.diagnostics import PosteriorStatus
@@ -30,18 +30,11 @@ from emjax.selection import (
 )
 from emjax.selection.number_posterior import _mean, judge
 from emjax.selection.number_priors import prior_of_clusters
-from emjax.selection.sweep import Given, Plan, State, sweep
+from emjax.selection.partition_prior import Given, Plan, State
+from emjax.selection.sweep import sweep
 
-COUNTS = np.array([0.0, 1.0, 2.0, 3.0, 7.0, 9.0, 12.0])
-SHAPE, RATE = 2.0, 0.5
 RATES = {"rate": emjax.laws.Gamma(SHAPE, RATE)}
 SETTINGS = {"warmup": 200, "draws": 500, "thin": 10, "key": 1}
-
-
-def log_counts(block, rate=RATE, shape=SHAPE):
-    """The log marginal of counts of one rate, factorials left out."""
-    total, n = COUNTS[block].sum(), len(block)
-    return shape * np.log(rate) - gammaln(shape) + gammaln(shape + total) - (shape + total) * np.log(rate + n)
 
 
 def with_static(number, gamma):
@@ -164,20 +157,6 @@ def test_a_random_rate_of_rates_has_the_posterior_of_all_partitions():
 
 
 PLANE = np.array([[0.0, 1.0], [2.0, 5.0], [3.0, -2.0], [7.0, 0.0]])
-NUMBERS = np.array([-1.0, -0.8, 0.1, 1.5, 1.7])
-
-
-def log_normals(block, length, middle, log_scales):
-    """The log marginal of `NUMBERS` in a block, at each scale: the mean in closed form, the variance by a sum."""
-    x, n, width = NUMBERS[block], len(block), 0.1
-    ratio = np.arange(-4.0, 60.0, width)  # log variance less log scale
-    log_prior = -2.0 * ratio - np.exp(-ratio)  # IG(2, 1), as a density of the logarithm
-    variance = np.exp(log_scales[:, None] + ratio[None, :])
-    center = x.mean()
-    within = ((x - center) ** 2).sum()
-    of_mean = -0.5 * np.log(length**2 + variance / n) - 0.5 * (center - middle) ** 2 / (length**2 + variance / n)
-    rest = -0.5 * (n - 1) * np.log(2.0 * np.pi * variance) - 0.5 * math.log(n) - 0.5 * within / variance
-    return logsumexp(log_prior + of_mean - 0.5 * math.log(2.0 * math.pi) + rest, axis=1) + math.log(width)
 
 
 def richardson_and_green(structure):
