@@ -105,10 +105,11 @@ def _log_evidence(
 ) -> Float[Array, " K"]:
     """`Family.log_evidence` of each component."""
 
-    def one(*given: Any) -> Array:
-        return family.log_evidence(*jax.tree.map(lambda leaf: leaf[None], given), laws)
+    def one(given: Any) -> Array:
+        statistics, counts, params = jax.tree.map(lambda leaf: leaf[None], given)
+        return family.log_evidence(statistics, counts, params, laws)
 
-    return jax.vmap(one)(statistics, counts, params)
+    return jax.vmap(one)((statistics, counts, params))
 
 
 def _independent(family: Family, laws: Laws) -> bool:

@@ -95,8 +95,6 @@ def select(
         "key": seed,
     }
     read = {"columns": split_columns(columns) if columns else None, "header": header, "weights": weights}
-    if any(entry.of_levels for name, entry in FAMILY_ENTRIES.items() if name in _names(family)):
-        read["texts"] = "levels"  # as in a config
     found = _swept(console, data, read, options, cache=not no_cache)
     further = _further(console, found, folds, bootstrap)
     told = _told(console, found, further, csv=csv)
@@ -143,6 +141,8 @@ def _swept(console: Console, data: str, read: dict[str, Any], options: dict[str,
     from emjax.selection.select import select as sweep
 
     console.start_jax(cache=cache)
+    if any(FAMILY_ENTRIES[name].of_levels for name in options["family"] if name in FAMILY_ENTRIES):
+        read = {**read, "texts": "levels"}  # as in a config
     x = load(data, **read)
     with console.bar("models") as tell:
         say = lambda done, total, best: tell(done, total, f"best so far: {best}" if best else "")  # noqa: E731
