@@ -53,7 +53,9 @@ def log_prior(weights, number):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param("counts", marks=pytest.mark.slow), pytest.param("diag", marks=pytest.mark.slow), "full"]
+)
 def test_splits_and_mergers_alone_have_the_posterior_of_all_partitions(kind):
     family, weights = KINDS[kind]
     x, laws, first, log_marginal = declared(family)
