@@ -19,7 +19,7 @@ from emjax.families.linalg import product
 from emjax.mixture import Mixture, MixtureParams
 from emjax.selection.number_priors import DynamicWeights, StickBreaking, WeightPrior
 
-MOST_TABLED = 2000
+_MOST_TABLED = 2000
 """Up to so many data, sums over components of log rising factorials are products with a table of logarithms."""
 
 
@@ -128,7 +128,7 @@ def log_partition(
 
 def log_rising(plan: Plan, counts: Float[Array, " K"], gamma: Float[Array, " g"]) -> Float[Array, " g"]:
     """The sum over components with data of ``log Gamma(N + gamma) - log Gamma(gamma)``, for each of some gammas."""
-    if plan.n_samples <= MOST_TABLED:
+    if plan.n_samples <= _MOST_TABLED:
         # It is the sum over j < N of log (gamma + j): j counts as often as there are components with more than j data.
         steps = jnp.arange(plan.n_samples, dtype=counts.dtype)
         n_larger = jnp.sum(counts[:, None] > steps[None, :], axis=0).astype(counts.dtype)

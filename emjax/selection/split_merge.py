@@ -55,9 +55,9 @@ def split_or_merge(
     """The state and the ``members`` (ones at labels, zeros elsewhere) after one proposal."""
     pair_key, scan_key, accept_key = jax.random.split(key, 3)
     pair = _pair(pair_key, plan.n_samples, members.dtype)
-    one, other = product(pair, members.T)
+    one, other = places = product(pair, members.T)
     together = jnp.sum(one * other) > 0
-    found = _scanned(plan, scan_key, state, members, pair, given)
+    found = _scanned(plan, scan_key, state, members, given, pair, places)
 
     sizes, (first, second, union) = jnp.sum(members, axis=1), jnp.sum(found.sides, axis=1)
     new = (sizes == 0) & (jnp.cumsum(sizes == 0) == 1)
@@ -91,14 +91,19 @@ def _pair(key: Array, n_samples: int, dtype: Any) -> Float[Array, "2 n"]:
 
 
 def _scanned(
-    plan: Plan, key: Array, state: State, members: Float[Array, "K n"], pair: Float[Array, "2 n"], given: Given
+    plan: Plan,
+    key: Array,
+    state: State,
+    members: Float[Array, "K n"],
+    given: Given,
+    pair: Float[Array, "2 n"],
+    places: Float[Array, "2 K"],
 ) -> _Scanned:
     """Both ways between one cluster and two: what the chain is at and what is proposed, each from the same scans.
 
     These begin with parameters from the prior, which forget where the chain is, and then with one datum on each side.
     """
     family, laws = plan.mixture.family, given.laws_at(state.common)
-    places = product(pair, members.T)
     together = jnp.sum(places[0] * places[1]) > 0
     union = product(jnp.max(places, axis=0)[None], members)[0]
     free = union - pair[0] - pair[1]

@@ -92,6 +92,14 @@ def test_counts_have_the_posterior_of_all_partitions():
     assert 0.1 < refined[0] < 2.0 < 5.0 < refined[1] < 14.0
 
 
+def test_laws_that_lead_with_components_are_those_of_one():
+    settings = {"n_components": 4, "chains": 2, "warmup": 20, "draws": 50, "thin": 1, "key": 0}
+    one = telescope(emjax.Poisson(), COUNTS[:, None], prior=RATES, **settings)
+    each = {"rate": emjax.laws.Gamma(np.full((4, 1), SHAPE), np.full((4, 1), RATE))}
+    other = telescope(emjax.Poisson(), COUNTS[:, None], prior=each, **settings)
+    np.testing.assert_array_equal(other.labels, one.labels)
+
+
 ALPHAS = np.exp(np.linspace(-9.0, 3.5, 100))
 BNB = beta_negative_binomial(most=20)
 CASES = {
