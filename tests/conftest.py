@@ -3,6 +3,7 @@ are compiled fast."""
 
 import atexit
 import contextlib
+import ctypes.util
 import gc
 import importlib.util
 import os
@@ -38,7 +39,7 @@ if _PROGRAMS not in os.environ:
     os.environ[_PROGRAMS] = tempfile.mkdtemp(prefix="emjax-tests-")
     atexit.register(shutil.rmtree, os.environ[_PROGRAMS], ignore_errors=True)
 jax.config.update("jax_compilation_cache_dir", os.environ[_PROGRAMS])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # smaller ones cost as much to read as to compile
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)  # most smaller ones are written and never read
 
 HOOKED = (
     "emjax.families",
@@ -72,7 +73,22 @@ HOOKED = (
 refuse strange input by messages of their own, which a type checker in front of them would replace."""
 
 # Every process that imports emjax for tests comes through here first, the workers of pytest-xdist as well.
-jaxtyping.install_import_hook(list(HOOKED), "beartype.beartype")
+jaxtyping.install_import_hook(list(HOOKED), "annotations.checked")
+
+
+def pytest_xdist_setupnodes() -> None:
+    """XLA makes and drops millions of small objects for every program. Where jemalloc is installed, the workers take
+    their memory from it: a fifth less time of compiling than with glibc's. What they start themselves does not."""
+    library = ctypes.util.find_library("jemalloc")
+    if library is not None:
+        os.environ.setdefault("LD_PRELOAD", library)
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.pop("LD_PRELOAD", None)
+
+# A collection looks at all the programs that are kept, and most of what a test makes is gone with its last reference.
+gc.set_threshold(50_000, 20, 50)
 
 _RUNS_NUMPYRO = {"bayes", "experiments", "e2e"}
 _TESTS = Path(__file__).resolve().parent
