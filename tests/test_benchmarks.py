@@ -63,7 +63,10 @@ def test_likelihood_of_an_invalid_covariance_is_not_a_number():
     assert np.isnan(log_likelihood(dataclasses.replace(truth, covariances=-truth.covariances), x))
 
 
-@pytest.mark.parametrize("name", PEERS)
+# `test_the_whole_command` has three of them do the same iterations.
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "double-loop" else pytest.mark.slow) for name in PEERS]
+)
 def test_every_package_that_is_there_does_the_same_iterations(name: str):
     """Equal iterations from the same start as a plain loop. A package that is not there says what is missing."""
     with Worker(name, CORE) as worker:

@@ -168,10 +168,10 @@ def test_parameters_are_checked_in_float64():
 
 
 def test_memory_is_estimated_before_it_is_taken(monkeypatch):
-    x = np.random.default_rng(1).normal(size=(2100, 2000))
+    x = np.random.default_rng(1).normal(size=(1050, 1000))
     monkeypatch.setattr(memory, "memory_limit", lambda: 12e9)
     with pytest.raises(
-        DataError, match=r"2000 features: 20 starts of 2 .* full covariances .* about \d+ GB, .* 12 GB"
+        DataError, match=r"1000 features: 20 starts of 2 .* full covariances .* about \d+ GB, .* 12 GB"
     ) as e:
         emjax.fit(NORMAL, x, key=KEY)
     assert str(e.value).endswith("use fewer features or covariance='diag' or fewer starts (n_init=1)")

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from emjax.cli.app import app
+from emjax.report import svg
 
 SMALL_MCMC = ("--chains", "2", "--warmup", "150", "--draws", "150")
 
@@ -22,6 +23,19 @@ def workplace(tmp_path, monkeypatch):
     # The command line gives warnings a form of its own; the tests want theirs back.
     monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
     return tmp_path
+
+
+@pytest.fixture
+def no_page(monkeypatch):
+    """Runs write one word in place of their page, which takes longer than all the rest and has tests of its own."""
+    for name in ("render_report", "render_fit"):
+        monkeypatch.setattr(f"emjax.report.page.{name}", lambda *arguments, **more: "page")
+
+
+@pytest.fixture
+def words_alone(monkeypatch):
+    """Figures are drawn and not written, which takes half the time of a page: for tests that read its words."""
+    monkeypatch.setattr(svg, "svg_text", lambda figure, **_: "<svg></svg>")
 
 
 @pytest.fixture

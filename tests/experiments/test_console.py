@@ -36,7 +36,7 @@ def test_a_terminal_gets_whole_words_and_a_pipe_one_line():
     assert " ".join(lines) == piped.stderr.strip(), "no word is cut"
 
 
-@pytest.mark.parametrize("options", [["--json"], ["--log-every", "1"]])
+@pytest.mark.parametrize("options", [pytest.param(["--json"], marks=pytest.mark.slow), ["--log-every", "1"]])
 def test_what_nobody_reads_any_more_is_still_written(options, tmp_path):
     out = tmp_path / "run"
     command = [*COMMAND, "fit", "deaths", "-k", "1", "--family", "poisson", "--n-init", "1", "--out", str(out)]

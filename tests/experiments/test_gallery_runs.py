@@ -39,6 +39,7 @@ def test_all_programs_are_here():
     assert there == {*QUICK, *OTHERS}
 
 
+@pytest.mark.usefixtures("words_alone")
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 def test_the_whole_way(emjax_command, workplace, name):
     program = str(MODELS / f"{name}.py")

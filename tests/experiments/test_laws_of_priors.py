@@ -140,6 +140,7 @@ def test_a_law_that_does_not_fit_the_data_is_refused(prior, expected):
         mixture_for(resolved_model(declared(prior=prior).model), X, with_prior=True)
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_run_is_that_of_python_to_the_last_bit(tmp_path, emjax_command):
     path = tmp_path / "config.toml"
     path.write_text(

@@ -36,7 +36,8 @@ def made(tmp_path_factory):
         "methods": [EM, SAMPLER],
         "output": {"dir": str(folder / "run")},
     }
-    with jax.numpy_rank_promotion("allow"):
+    with jax.numpy_rank_promotion("allow"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("emjax.report.page.render_report", lambda *arguments, **more: "page")
         return runner.run(Study.model_validate(tree))
 
 
@@ -65,6 +66,7 @@ def test_a_comparison_is_given_back_to_the_last_bit(made):
     assert repr(run).endswith(f": compare of eruptions, {made.comparison.verdict})")
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_what_is_given_back_can_be_used(made, tmp_path):
     run = emjax.open_run(str(made.folder))
     assert run.fit.bic(run.data) == made.fit.bic(run.data)

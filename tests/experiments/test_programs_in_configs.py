@@ -258,6 +258,7 @@ def test_an_axis_that_a_program_does_not_have_is_refused_in_one_line(emjax_comma
     assert "component_axis says 0 of 'slope', whose shape is (): that is no axis of length 2" in done.err
 
 
+@pytest.mark.usefixtures("no_page")
 def test_looking_at_a_run_runs_no_program(emjax_command, program, workplace):
     study = Study.model_validate(
         {

@@ -20,7 +20,7 @@ from emjax import plots
 from emjax.bayes.diagnostics import PosteriorStatus
 from emjax.comparison import Comparison
 from emjax.datasets.dataset import Dataset
-from emjax.report import svg, write_report
+from emjax.report import write_report
 from emjax.report.drawing.chains import rank_counts
 from emjax.report.drawing.forest import forest_picture
 from emjax.report.drawing.outlines import outlines
@@ -149,12 +149,6 @@ OF_A_RUN = {
 def of_a_run(faithful, tmp_path_factory) -> Path:
     """The page of ``faithful`` with all that a run knows, written once."""
     return write_report(faithful, tmp_path_factory.mktemp("page") / "report.html", **OF_A_RUN)
-
-
-@pytest.fixture
-def words_alone(monkeypatch):
-    """Figures are drawn and not written, which takes half the time of a page: for tests that read its words."""
-    monkeypatch.setattr(svg, "svg_text", lambda figure, **_: "<svg></svg>")
 
 
 @pytest.mark.parametrize(

@@ -449,7 +449,7 @@ def test_whole_folders_are_shown(root, without_drawing, kind):
     assert holds(("diff", root / "whole" / kind, root / "runs" / "it")) == 0
 
 
-@settings(LOOKED, max_examples=20)
+@settings(LOOKED, max_examples=8)
 @given(damage=damages(), among=st.integers(0, 9))
 def test_a_damaged_folder_is_shown_or_refused_in_one_line(root, without_drawing, damage, among):
     check(root, without_drawing, damage, pages=among == 0)

@@ -4,9 +4,10 @@ import functools
 import os
 
 import pytest
+import submitit
 
 from emjax.errors import ConfigError
-from emjax.experiments.execution import run
+from emjax.experiments.execution import run, slurm
 from emjax.experiments.execution.run import run_study, shard_of
 from emjax.experiments.execution.slurm import SlurmExecutor, is_slurm
 
@@ -19,9 +20,13 @@ def _dying():
 @pytest.fixture
 def local_cluster(monkeypatch):
     monkeypatch.setattr(run, "SlurmExecutor", functools.partial(SlurmExecutor, cluster="local"))
+    # Here no file is late: one that is not there when its process has ended does not come.
+    monkeypatch.setattr(submitit.Job, "_results_timeout_s", 0.5)
+    monkeypatch.setattr(slurm, "POLL_SECONDS", 0.1)
 
 
-def test_a_cluster_writes_the_rows_of_local_processes(tmp_path, small_study, comparable_rows, local_cluster):
+@pytest.mark.usefixtures("local_cluster", "inline_workers")
+def test_a_cluster_writes_the_rows_of_a_run_here(tmp_path, small_study, comparable_rows):
     study = small_study(n_cells=1)
     run_study(study, folder=tmp_path / "here", workers=1)
     result = run_study(study, folder=tmp_path / "cluster", scheduler="slurm:2")
