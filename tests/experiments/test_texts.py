@@ -90,6 +90,7 @@ def test_a_config_reads_texts_where_its_family_is_of_levels(survey):
         Study.model_validate({"data": {**data, "texts": "levels"}, "model": {"n_components": 2}})
 
 
+@pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize("command", ["fit", pytest.param("compare", marks=pytest.mark.slow)])
 def test_a_file_of_texts_from_the_command_line(command, tmp_path, emjax_command):
     rng = np.random.default_rng(0)

@@ -61,6 +61,7 @@ def test_what_is_wrong_is_said_in_one_line(emjax_command, data, options, parts, 
     assert not (data.parent / "runs").exists()
 
 
+@pytest.mark.usefixtures("no_page")
 def test_options_end_in_the_config_and_the_run_is_opened_with_them(emjax_command, workplace):
     rows = [f"{x},{y},1.0,," for x, y in datasets.load("faithful").values[:40].tolist()]
     (workplace / "data.csv").write_text("a,b,w,g,\n" + "\n".join(rows))

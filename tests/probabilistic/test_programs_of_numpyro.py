@@ -144,6 +144,7 @@ def test_the_fit_is_that_of_the_declared_twin(bound: emjax.Mixture):
     assert [row.name for row in ours.rows][2:] == ["mu[0]", "mu[1]", "sigma[0]", "sigma[1]"]
 
 
+@pytest.mark.slow
 def test_from_all_starts_the_fit_ends_where_that_of_the_declared_twin_does():
     fit, twin = emjax.fit(emjax.program(normals), Y, key=0), emjax.fit(TWIN, Y, key=0)
     assert fit.objective == pytest.approx(twin.objective, abs=1e-8)
@@ -321,7 +322,7 @@ def test_a_label_in_every_shape_gives_the_same_rows():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("looks_for_nan", [True, False])
+@pytest.mark.parametrize("looks_for_nan", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_what_is_masked_may_be_no_number(looks_for_nan: bool):
     def masked(y, seen):
         mu = numpyro.sample("mu", dist.Normal(0, 3).expand([2, 2]).to_event(2))

@@ -338,7 +338,10 @@ def test_the_units_of_the_data_do_not_matter_to_starts_from_points(x, init_param
     assert_same(*both(x * 1e6, init_params=init_params), rtol=1e-6)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize(
+    "covariance_type",
+    ["full", "diag", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tied", "spherical"))],
+)
 def test_a_constant_column_has_the_variance_reg_covar(x, covariance_type):
     x = np.column_stack([x, np.full(len(x), 7.0)])
     ours, theirs = both(x, covariance_type=covariance_type)

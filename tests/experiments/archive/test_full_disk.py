@@ -63,7 +63,7 @@ def test_the_first_file_of_a_new_experiment_goes_with_the_second(workplace, monk
     assert list(workplace.iterdir()) == []
 
 
-@pytest.mark.parametrize("n_bytes", [500, 5_000])
+@pytest.mark.parametrize("n_bytes", [500, pytest.param(5_000, marks=pytest.mark.slow)])
 def test_the_pages_of_a_study_are_each_the_old_or_the_new(emjax_command, workplace, declare, fill, n_bytes):
     archive = fill(workplace / "study", declare())
     archive.collect()

@@ -366,7 +366,12 @@ def test_texts_of_a_table_are_no_formulas():
 
 
 @pytest.mark.parametrize(
-    "values", [[float("nan"), float("inf"), -float("inf")], [1e308, -1e308, 0.0], [5e-324, 0.0, -5e-324]]
+    "values",
+    [
+        [float("nan"), float("inf"), -float("inf")],
+        [1e308, -1e308, 0.0],
+        pytest.param([5e-324, 0.0, -5e-324], marks=pytest.mark.slow),
+    ],
 )
 def test_a_study_of_odd_numbers_is_shown(copied, emjax_command, values):
     """A record lists the hash of its rows, so these are what a job says that it has found."""

@@ -41,7 +41,9 @@ def test_every_family_is_drawn_from():
     assert set(PARAMETERS) == set(FAMILY_ENTRIES) - {"normal", "poisson"}, "which have laws of their own"
 
 
-@pytest.mark.parametrize("family", PARAMETERS)
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=[pytest.mark.slow] * (name == "gamma")) for name in PARAMETERS]
+)
 def test_data_of_a_family_follow_the_textbook_s_density(family):
     data = declared(family, n_samples=2048, seed=3)
     drawn, law = load_data(data), law_of(data.model_dump(mode="json", exclude_none=True))
