@@ -22,6 +22,9 @@ from emjax.uncertainty.links import TRACED
 _AT_ONCE = 64
 """Sets of parameters that are read side by side."""
 
+_UNTRACED = (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError)
+"""What NumPy, and decisions in Python, make of numbers that are not there yet."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
@@ -77,24 +80,18 @@ def reading_of(fit: Fit, of: Any = None) -> Reading:
     return Reading(chosen, ("identity",) * len(chosen), tuple(range(len(chosen))), tuple(functions.items()))
 
 
-@dataclasses.dataclass(frozen=True)
-class Values:
-    """Numbers, their values at an estimate ``(m,)`` and at many others ``(n, m)``."""
+def values_of(fit: Fit, reading: Reading, params: MixtureParams) -> np.ndarray:
+    """The numbers ``(n, m)`` at parameters in the data's units that lead with ``n``.
 
-    reading: Reading
-    estimates: np.ndarray
-    of_each: np.ndarray
-
-
-def values_of(fit: Fit, params: MixtureParams, of: Any = None) -> Values:
-    """What people read of a fit, or functions of the parameters, at its estimate and at many others.
-
-    ``params`` are in the data's units and lead with ``n``.
+    Raises
+    ------
+    TypeError
+        If a function is none that JAX can trace.
     """
-    reading, mixture = reading_of(fit, of), fit.mixture.likelihood
-    one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], fit.params)
-    estimates, of_each = (np.asarray(_read(mixture, reading, each)) for each in (one, params))
-    return Values(reading, estimates[0], of_each)
+    try:
+        return np.asarray(_read(fit.mixture.likelihood, reading, params))
+    except _UNTRACED as error:
+        raise TypeError(f"of cannot be traced ({type(error).__name__}): write it with jax.numpy") from None
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -136,7 +133,7 @@ def quantities_of(fit: Fit, params: MixtureParams, frame: Frame, of: Any) -> Qua
     flat = coordinates.flat(jax.tree.map(jnp.asarray, params))
     try:
         found, slopes = values(flat), jax.jacfwd(values)(flat)
-    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
+    except _UNTRACED as error:
         raise TypeError(f"of cannot be differentiated ({type(error).__name__}): write it with jax.numpy") from None
     return Quantities(reading.parameters, reading.links, np.asarray(found), np.asarray(slopes))
 

@@ -44,7 +44,7 @@ from emjax.samples import Samples
 from emjax.scope import computing
 from emjax.uncertainty.links import LINKS, symmetric
 from emjax.uncertainty.numbering import told_apart
-from emjax.uncertainty.quantities import Values, values_of
+from emjax.uncertainty.quantities import Reading, reading_of, values_of
 from emjax.uncertainty.replicates import Replicates
 from emjax.uncertainty.results import IntervalRow, Intervals, IntervalStatus
 
@@ -77,6 +77,9 @@ def by_resampling(
     line: Line | None = None,
 ) -> Intervals:
     """Intervals of a fit by one of `SCHEMES`; see `emjax.uncertainty.intervals`."""
+    with computing():  # before the replicates, so that a function that does not work costs none
+        reading = reading_of(fit, of)
+        estimates = values_of(fit, reading, jax.tree.map(lambda leaf: np.asarray(leaf)[None], fit.params))[0]
     rng = numpy_generator(key)
     samples = fit.samples.counted
     groups: np.ndarray | None = None
@@ -92,7 +95,7 @@ def by_resampling(
     )
     aligned, ambiguous = _aligned(fit, found)
     with computing():
-        values = values_of(fit, aligned, of)
+        values = values_of(fit, reading, aligned)
     kept = Replicates(
         n_replicates=n_replicates,
         failed=int(((found.code != DEGENERATE) & ~found.regular & ~found.spurious).sum()),
@@ -100,12 +103,12 @@ def by_resampling(
         spurious=int((found.spurious & (found.code != DEGENERATE)).sum()),
         ambiguous=ambiguous,
         params=aligned,
-        values=values.of_each,
+        values=values,
         mixture=fit.mixture.likelihood,
         feature_names=fit.feature_names,
     )
     counts = None if groups is None else _units(samples, groups)[found.regular]
-    return _intervals(level, scheme, values, kept, counts)
+    return _intervals(level, scheme, reading, estimates, kept, counts)
 
 
 # -- the replicates
@@ -235,22 +238,24 @@ def _share_apart(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
         return (along / (line**2).sum(axis=1)).min(axis=1)
 
 
-def _intervals(level: float, scheme: str, values: Values, kept: Replicates, counts: np.ndarray | None) -> Intervals:
+def _intervals(
+    level: float, scheme: str, reading: Reading, estimates: np.ndarray, kept: Replicates, counts: np.ndarray | None
+) -> Intervals:
     status, detail = _status(kept)
-    parameters = values.reading.parameters
+    parameters = reading.parameters
     n_rows = len(parameters)
     covariance = np.full((n_rows, n_rows), np.nan)
     if not status.withheld:
-        covariance = _covariance(values.of_each, counts)
+        covariance = _covariance(kept.values, counts)
     rows = []
-    for i, (parameter, link) in enumerate(zip(parameters, values.reading.links, strict=True)):
-        se = float(np.sqrt(covariance[i, i]))
+    for i, (parameter, link) in enumerate(zip(parameters, reading.links, strict=True)):
+        estimate, se = float(estimates[i]), float(np.sqrt(covariance[i, i]))
         lower, upper, note = float("nan"), float("nan"), ""
         if not status.withheld:
             # The weight of a single component is one in all replicates.
             link = "identity" if se == 0 else link
-            lower, upper, note = ends_of(scheme, level, float(values.estimates[i]), values.of_each[:, i], se, link)
-        rows.append(IntervalRow(parameter.name, float(values.estimates[i]), se, lower, upper, link, note))
+            lower, upper, note = ends_of(scheme, level, estimate, kept.values[:, i], se, link)
+        rows.append(IntervalRow(parameter.name, estimate, se, lower, upper, link, note))
     return Intervals(
         level=level,
         method=scheme,

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import emjax
+from emjax.uncertainty import resampling
 
 RNG = np.random.default_rng(4)
 X = np.r_[RNG.normal(-1.0, 1.0, 150), RNG.normal(3.0, 1.5, 100)]
@@ -75,6 +76,21 @@ def test_what_is_no_function_is_refused_in_one_line(fit: emjax.Fit, of: object, 
     with pytest.raises(TypeError, match=message) as raised:
         fit.intervals(method="information", of=of)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("method", ["bootstrap", "weighted"])
+def test_what_does_not_work_is_refused_before_any_replicate(
+    fit: emjax.Fit, monkeypatch: pytest.MonkeyPatch, method: str
+):
+    monkeypatch.setattr(resampling, "refit", lambda *_, **__: pytest.fail("replicates were fitted"))
+    for of, message in [
+        (lambda params: np.log(params.weights), "write it with jax.numpy"),
+        (lambda params: 1.0 if params.weights[0] > 0.5 else 0.0, "write it with jax.numpy"),
+        (lambda params: None, "of: 'of' returns None at the estimate"),
+    ]:
+        with pytest.raises(TypeError, match=message) as raised:
+            fit.intervals(method=method, of=of)
+        assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("method", ["information", "profile", "jackknife"])
