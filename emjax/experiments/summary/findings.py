@@ -25,6 +25,7 @@ from emjax.experiments.summary.estimates import (
 )
 from emjax.experiments.summary.measures import ALL, KIND, MEASURE, Measure
 from emjax.experiments.summary.solving import solution_of, solution_sentence
+from emjax.experiments.summary.stepwise import unreached
 from emjax.experiments.summary.verdicts import CellVerdicts
 from emjax.experiments.summary.view import StudyView
 from emjax.experiments.summary.words import point_text, value_text
@@ -107,7 +108,19 @@ def alerts(view: StudyView) -> list[tuple[str, str]]:
     asked = view.answered_by
     if asked and len(view.rows) and asked not in ("verdict", *view.measures):
         found.append((f"{elided(asked, 40)} was not measured", "The study says that its answer is about it."))
-    return [*found, *untrusted(view)]
+    return [*found, *imprecise(view), *untrusted(view)]
+
+
+def imprecise(view: StudyView) -> list[tuple[str, str]]:
+    """How many cells ended with larger errors than the study asks for."""
+    ended = view.finished.keys() | view.failures.keys()
+    cells = unreached(view.study, view.declaration, ended, view.rows)
+    if not cells:
+        return []
+    errors = listed([f"{name} = {error:g}" for name, error in view.study.sweep.until.items()])
+    where = f"{len(cells)} of {count(len(view.places), 'cell')}" if len(view.places) > 1 else "The study"
+    what = f"{where} ended before the Monte-Carlo errors were reached (until {errors})"
+    return [(what, f"The {count(view.n_replicates, 'replicate')} were used up: more of them go on from here.")]
 
 
 def untrusted(view: StudyView) -> list[tuple[str, str]]:

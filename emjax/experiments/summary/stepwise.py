@@ -61,6 +61,18 @@ def reached(
     return found
 
 
+def unreached(study: Study, declared: Mapping[str, Any], ended: Set[str], rows: pd.DataFrame) -> list[str]:
+    """The cells that have all the replicates there may be without the errors of ``sweep.until``."""
+    if not study.sweep.until:
+        return []
+    table, most = measures_of(rows), study.sweep.replicates
+    measures = [table.get(name) for name in study.sweep.until]
+    errors = study.sweep.until.values()
+    full = [cell for cell, n_ended in covered_by(study, declared, ended).items() if n_ended >= most]
+    rows = rows[rows["replicate"] < most]
+    return [cell for cell in full if not _known(rows[rows["cell"] == cell], measures, errors)]
+
+
 def covered_by(study: Study, declared: Mapping[str, Any], ended: Set[str]) -> dict[str, int]:
     """By cell, up to which replicate all methods have ended."""
     ends: dict[tuple[str, str], int] = {}

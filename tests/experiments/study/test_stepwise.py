@@ -14,6 +14,7 @@ from emjax.experiments import make_plan, read_study
 from emjax.experiments.archive.folder import Archive
 from emjax.experiments.config.sweeps import Solve
 from emjax.experiments.execution.run import _reached
+from emjax.experiments.summary.findings import find
 from emjax.experiments.summary.solving import Search, solution_of, solution_sentence
 from emjax.experiments.summary.stepwise import check_measures
 from emjax.experiments.summary.view import StudyView
@@ -102,6 +103,16 @@ def test_replicates_are_added_until_the_error_is_reached(archive_of):
     again, _ = archive_of(UNTIL, "again", order=reversed)
     assert {job["key"] for job in again.known_jobs()} == {job["key"] for job in archive.known_jobs()}
     assert len(steps) > 3
+    assert not [what for what, _ in find(view, ()).alerts if "ended before" in what]
+
+
+def test_what_is_not_known_when_the_replicates_are_used_up_is_said(archive_of):
+    archive, _ = archive_of(UNTIL, "run", ["sweep.replicates=40"])
+    said = [f"{what}. {text}" for what, text in find(StudyView(archive), ()).alerts]
+    assert said == [
+        "1 of 2 cells ended before the Monte-Carlo errors were reached (until coverage = 0.04). "
+        "The 40 replicates were used up: more of them go on from here."
+    ]
 
 
 def test_the_value_at_which_a_limit_is_met_is_found_with_its_interval(archive_of, tmp_path):
