@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from emjax.catalogue import SAMPLERS
 from emjax.datasets.readers import STANDARD_INPUT
 from emjax.environment import fingerprint_of
@@ -177,7 +179,7 @@ class _Sections:
         for method in methods:
             if n_features is not None:
                 check_prior(method["model"], n_features)
-            _check_method(method, method["model"], data)
+            _check_method(method, method["model"], data, has_holes=self._has_holes(study.data))
         rest: dict[str, Any] = {"level": study.level}
         if study.levels:
             rest["levels"] = list(study.levels)
@@ -219,23 +221,32 @@ class _Sections:
             )
         if is_path(data.source):
             tree["source"] = os.path.abspath(user_path(data.source))
-        # A file is read once for all of its splits.
-        sha256, n_features = self._content(data.model_copy(update={"holdout": 0.0, "resample": "none"}))
+        sha256, n_features, _ = self._content(_all_of(data))
         return {**tree, "sha256": sha256}, n_features
 
+    def _has_holes(self, data: Any) -> bool:
+        return isinstance(data, SourceData) and self._content(_all_of(data))[2]
+
     @functools.cache  # noqa: B019  (lives as long as one plan is made)
-    def _content(self, declared: SourceData) -> tuple[str, int]:
-        """The hash of the content of a data source, and its number of features."""
+    def _content(self, declared: SourceData) -> tuple[str, int, bool]:
+        """The hash of the content of a data source, its number of features, and whether it has empty cells."""
         try:
             dataset = load_data(declared)
-            return fingerprint_of(dataset), int(dataset.shape[1])
+            return fingerprint_of(dataset), int(dataset.shape[1]), bool(np.isnan(dataset.values).any())
         except EmjaxError as error:
             raise DataError(one_line(str(error))) from None
         except (OSError, ValueError) as error:
             raise DataError(one_line(f"{declared.source}: cannot be read: {error}")) from None
 
 
-def _check_method(method: Mapping[str, Any], model: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+def _all_of(data: SourceData) -> SourceData:
+    """The source of data, whatever is held out of it or drawn from it."""
+    return data.model_copy(update={"holdout": 0.0, "resample": "none"})
+
+
+def _check_method(
+    method: Mapping[str, Any], model: Mapping[str, Any], data: Mapping[str, Any], *, has_holes: bool
+) -> None:
     """Refuse what would fail on every data set."""
     if method["kind"] in ("em", "map"):
         em_iterations(method)
@@ -246,4 +257,9 @@ def _check_method(method: Mapping[str, Any], model: Mapping[str, Any], data: Map
                 raise ConfigError(
                     f"methods.{method['name']}: scikit-learn's mixtures read no data.{role}: leave this method out"
                 )
+        if has_holes:
+            raise ConfigError(
+                f"methods.{method['name']}: scikit-learn's mixtures read no empty cells, as {data['source']} has: "
+                "leave this method out"
+            )
         sklearn_iterations(method)

@@ -266,7 +266,8 @@ def accuracy_sentences(view: StudyView, heard: pd.DataFrame) -> dict[str, list[s
     if len(view.study.methods) < 2:
         return {}
     if view.n_replicates < FEW:
-        few = f"{count(view.n_replicates, 'replicate')} per cell cannot tell the methods apart; {FEW} are the least."
+        of_each = " per cell" if len(view.places) > 1 else ""
+        few = f"{count(view.n_replicates, 'replicate')}{of_each} cannot tell the methods apart; {FEW} are the least."
         return {"rmse": [few]}
     wished = [*(("rmse", kind) for kind in view.kinds[:1]), ("log_score_loss", "")]
     found = {}
