@@ -167,7 +167,5 @@ def test_peers_that_read_no_weights_are_refused_when_the_study_is_planned(data):
 def test_peers_that_read_no_gaps_are_refused_when_the_study_is_planned(tmp_path):
     (tmp_path / "gaps.csv").write_text("a,b\n1,2\n3,\n5,6\n7,9\n8,8\n")
     assert plan(tmp_path / "gaps.csv", missing="keep").jobs
-    with pytest.raises(
-        ConfigError, match=r"methods.sklearn: scikit-learn's mixtures read no empty cells, as .*gaps"
-    ):
+    with pytest.raises(ConfigError, match=r"methods.sklearn: scikit-learn's mixtures read no empty cells, as .*gaps"):
         plan(tmp_path / "gaps.csv", methods=[{"kind": "em"}, {"kind": "sklearn"}], missing="keep")
