@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import numbers
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ __all__ = [
     "check_width",
     "choose_columns",
     "for_option",
+    "is_nameless",
     "listed",
     "refuse_truth",
     "split_columns",
@@ -101,6 +103,11 @@ def refuse_truth(names: Sequence[str], truth: Sequence[bool], place: str) -> Non
         )
 
 
+def is_nameless(name: str) -> bool:
+    """Whether a column has no name, or only the one that pandas gives to a column without."""
+    return not name or re.fullmatch(r"Unnamed: \d+", name) is not None
+
+
 def check_width(n_columns: int, place: str) -> None:
     """Raise :class:`DataError` for more columns than `MOST_COLUMNS`."""
     if n_columns > MOST_COLUMNS:
@@ -130,12 +137,13 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _check_named(names: Sequence[str], place: str) -> None:
-    if "" in names:
+    nameless = [position for position, name in enumerate(names) if is_nameless(name)]
+    if nameless:
+        named = [name for position, name in enumerate(names) if position not in nameless]
         raise DataError(
-            f"{place}: column {names.index('')} (counting from 0) has no name (row numbers written "
+            f"{place}: column {nameless[0]} (counting from 0) has no name (row numbers written "
             "by R or pandas?): "
-            f"name it, or choose the columns to use, for instance --columns "
-            f"{for_option([name for name in names if name] or ['0'])}"
+            f"name it, or choose the columns to use, for instance --columns {for_option(named or ['0'])}"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from emjax.datasets.columns import KEEP, Columns, choose_columns, listed
+from emjax.datasets.columns import KEEP, Columns, choose_columns, for_option, is_nameless, listed
 from emjax.datasets.dataset import Table
 from emjax.errors import DataError
 from emjax.floats import quoted
@@ -16,6 +16,9 @@ from emjax.levels import Coder
 from emjax.matrix import check_finite
 
 __all__ = ["Places", "Request", "assembled", "floats_of", "without_payload"]
+
+_FEWEST_COUNTED = 10
+"""In fewer rows 1, 2, 3, ... may be a measurement."""
 
 
 class Places(NamedTuple):
@@ -80,7 +83,7 @@ class Request:
         if not rest:
             besides = f" besides {listed(names)}" if names else ""
             raise DataError(f"{place} has no column for the features{besides}: add one")
-        if any(not names[position] for position in rest):
+        if any(is_nameless(names[position]) for position in rest):
             choose_columns(names, None, place)  # refuses it
         return Places(rest, weights, labels)
 
@@ -107,8 +110,27 @@ def assembled(
         values = np.asarray(coder.coded(values, names, place), dtype=float)
     check_finite(values, names, place, missing=request.missing, keep=KEEP)
     values = without_payload(values) if request.missing else values
+    if request.columns is None:
+        notes = (*notes, *_counting(values, names))
     weights, labels = (None if role is None else columns[role] for role in (places.weights, places.labels))
     return Table(values, names, notes, weights, labels, coder.names(values, names, place) if request.levels else None)
+
+
+def _counting(values: np.ndarray, names: Sequence[str]) -> list[str]:
+    """A sentence where one of several columns that nobody asked for by name numbers the rows."""
+    n_rows, n_columns = values.shape
+    if n_rows < _FEWEST_COUNTED or n_columns == 1:
+        return []
+    counts = [name for name, column in zip(names, values.T, strict=True) if _counts(column)]
+    others = [name for name in names if name not in counts]
+    if not counts or not others:
+        return []
+    rest = f"--columns {for_option(others)} leaves it out"
+    return [f"column {quoted(counts[0])} numbers the rows, and is read as a feature; {rest}"]
+
+
+def _counts(column: np.ndarray) -> bool:
+    return column[0] in (0, 1) and np.array_equal(column, np.arange(len(column)) + column[0])
 
 
 def floats_of(column: Any) -> np.ndarray:

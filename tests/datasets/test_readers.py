@@ -165,6 +165,9 @@ def test_an_error_late_in_a_large_csv_names_its_line(tmp_path, refusal):
         pytest.param("a,b\n\n\n", ("no rows",), id="header-and-empty-lines"),
         pytest.param("a,b,a\n1,2,3\n", ("columns 0 and 2", "both called 'a'", "rename"), id="same-name"),
         pytest.param(",a,b\n1,2,3\n", ("column 0 ", "has no name", "--columns a,b"), id="row-numbers"),
+        pytest.param(
+            "Unnamed: 0,a,b\n1,2,3\n", ("column 0 ", "has no name", "--columns a,b"), id="row-numbers-of-pandas"
+        ),
         pytest.param("a,b,\n1,2,\n", ("column 2 ", "has no name"), id="comma-at-the-end"),
         pytest.param('a,b\n1,"2\n3,4\n', ("line 2",), id="open-quote"),
         pytest.param(f'a,b\n1,"{"2" * 200_000}"\n', ("line 2", "cannot be split", "quote"), id="huge-cell"),
@@ -194,6 +197,21 @@ def test_unknown_column_of_a_csv(write, refusal):
 def test_a_long_list_of_columns_is_cut(write, refusal):
     path = write("a.csv", ",".join(f"column_{i}" for i in range(500)) + "\n" + ",".join(["1"] * 500) + "\n")
     assert "and 488 more" in refusal(datasets.load, path, columns=["zzz"])
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_column_that_numbers_the_rows_is_told_of(write, first):
+    rows = [f"{first + i},{i * i},{i % 3}\n" for i in range(12)]
+    path = write("a.csv", "".join(["id,x,y\n", *rows]))
+    told = r"a\.csv: column 'id' numbers the rows, and is read as a feature; --columns x,y leaves it out"
+    with pytest.warns(DataWarning, match=told):
+        assert datasets.load(path).feature_names == ("id", "x", "y")
+    for columns in (["id", "x"], ["x", "y"]):  # who asks for it knows of it
+        assert datasets.load(path, columns=columns).feature_names == tuple(columns)
+    alone = write("b.csv", "".join(["id\n", *(f"{first + i}\n" for i in range(12))]))
+    few = write("c.csv", "".join(["id,x,y\n", *rows[:9]]))
+    for other in (alone, few):
+        assert datasets.load(other).feature_names[0] == "id"
 
 
 def test_a_column_without_a_name_can_be_chosen_by_position(write, refusal):
