@@ -24,8 +24,8 @@ from emjax.families.observations import observed
 MODELS = Path(__file__).resolve().parents[2] / "models"
 NORMALS = [(Normal(name), d) for name in ("full", "tied", "diag", "spherical") for d in (1, 2, 3)]
 CASES = [*NORMALS, (Poisson(), 1), (Poisson(), 2)]
-IN_EVERY_RUN = {("full", 1), ("full", 2), ("tied", 2), ("diag", 2), ("spherical", 2), ("", 2)}
-"""Every structure once, and the family without one; `test_densities.py` has the other numbers of features."""
+IN_EVERY_RUN = {("full", 2), ("tied", 2), ("diag", 2), ("", 2)}
+"""Matrices, one shared, variances, and the family without; `test_densities.py` has the other structures and numbers."""
 
 N_COMPONENTS, N_DRAWS, N_SAMPLES = 3, 40, 30
 
@@ -339,4 +339,5 @@ class TestPrograms:
     def test_no_data_and_no_number_of_rows_is_an_error(self):
         x = make_data(Poisson(), 1)
         with pytest.raises(ValueError, match="n_samples"):
-            Predictive(emjax.to_numpyro(Mixture(Poisson(), 2), x), num_samples=1)(jax.random.key(0))
+            # Traced alone: outside of jit NumPyro compiles a hundred operations before it comes to the rows.
+            jax.eval_shape(Predictive(emjax.to_numpyro(Mixture(Poisson(), 2), x), num_samples=1), jax.random.key(0))

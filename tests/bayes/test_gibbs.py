@@ -302,6 +302,21 @@ def test_settings_that_cannot_work(changed, message: str):
 def test_labels_stay_where_rows_of_known_components_tell_them_apart():
     # They were shuffled, as if nothing were known: half of the draws had the components of the other half.
     rng = np.random.default_rng(0)
+    x = np.concatenate([rng.poisson(2.0, 15), rng.poisson(12.0, 14)]).astype(float)[:, None]
+    labels = np.zeros((29, 2))
+    labels[[0, 1, 2], 0] = labels[[15, 16, 17], 1] = -np.inf
+    starts = jax.tree.map(lambda leaf: np.repeat(leaf[1:2], CHAINS, axis=0), STARTS)
+    with jax.enable_x64(True), jax.numpy_rank_promotion("raise"):
+        rows = Rows(x, identity_frame(1), x.dtype, labels=labels)
+        drawn = run_gibbs(POISSON, rows, PRIOR, key=jax.random.key(0), starts=starts, warmup=50, draws=100)
+    assert PRIOR.exchangeable
+    assert drawn.rate[..., 0, 0].min() > 6.0
+    assert drawn.rate[..., 1, 0].max() < 5.0
+
+
+@pytest.mark.slow
+def test_a_posterior_keeps_the_labels_of_rows_of_known_components():
+    rng = np.random.default_rng(0)
     x = np.concatenate([rng.poisson(2.0, 100), rng.poisson(12.0, 100)]).astype(float)
     known = np.full(200, -1)
     known[[0, 1, 2, 100, 101, 102]] = [1, 1, 1, 0, 0, 0]

@@ -90,6 +90,7 @@ def test_weighted_draws_are_those_of_the_sum_over_labellings(weighted):
     check_exactness(weighted, exact(CLUSTERS, np.where(np.isnan(LIKELY), 1.0, LIKELY)))
 
 
+@pytest.mark.slow
 def test_chains_are_those_of_the_sum_over_labellings(weighted):
     posterior = emjax.sample(MIXTURE, CLUSTERS, labels=LIKELY, method="hmc", key=1, draws=300, init=weighted.map_fit)
     check_exactness(posterior, exact(CLUSTERS, np.where(np.isnan(LIKELY), 1.0, LIKELY)))

@@ -228,11 +228,29 @@ def test_errors_name_the_setting_in_one_line(settings, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_mode_on_a_border_has_no_metric_and_chains_all_the_same():
-    # No one of 30 under a uniform law: at zero, EM's mode, the Laplace approximation reaches beyond all numbers.
-    x = np.column_stack([np.zeros(30), np.arange(30) % 2])
-    mixture = emjax.Mixture(emjax.Bernoulli(), 1, {"probability": emjax.laws.Beta(1.0, 1.0)})
-    found = emjax.sample(mixture, x, key=0, method="nuts", chains=2, warmup=300, draws=400)
+# No one of 30 under a uniform law: at zero, EM's mode, the Laplace approximation reaches beyond all numbers.
+ON_A_BORDER = np.column_stack([np.zeros(30), np.arange(30) % 2])
+UNIFORM = emjax.Mixture(emjax.Bernoulli(), 1, {"probability": emjax.laws.Beta(1.0, 1.0)})
+
+
+def test_a_mode_on_a_border_has_no_metric(monkeypatch):
+    given = []
+
+    def listen(*_, inverse_mass_matrix, starts, **settings):
+        given.append((inverse_mass_matrix, starts))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("emjax.bayes.nuts.nuts_runs", listen)
+    with pytest.raises(KeyboardInterrupt):
+        emjax.sample(UNIFORM, ON_A_BORDER, key=0, method="nuts", chains=2, warmup=300, draws=400)
+    ((metric, starts),) = given
+    assert metric is None
+    assert all(np.isfinite(value).all() for value in starts.values())
+
+
+@pytest.mark.slow
+def test_a_mode_on_a_border_has_chains_all_the_same():
+    found = emjax.sample(UNIFORM, ON_A_BORDER, key=0, method="nuts", chains=2, warmup=300, draws=400)
     expected = scipy.stats.beta([1.0, 16.0], [31.0, 16.0])
     np.testing.assert_allclose(found.params.probability[:, 0].mean(axis=0), expected.mean(), rtol=0.2)
     np.testing.assert_allclose(found.params.probability[:, 0].std(axis=0), expected.std(), rtol=0.25)

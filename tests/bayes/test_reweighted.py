@@ -19,7 +19,7 @@ SHAPE, RATE = 30.0, 20.0
 @pytest.fixture(scope="module")
 def posterior():
     mixture = emjax.Mixture(emjax.Poisson(), 1, prior=poisson_prior([1.0], shape=SHAPE, rate=[RATE]))
-    return emjax.sample(mixture, COUNTS, method="bootstrap", key=1, chains=2, draws=1000)
+    return emjax.sample(mixture, COUNTS, method="bootstrap", key=1, chains=2, draws=300)
 
 
 def test_one_rate_has_the_moments_of_weighted_sums(posterior):
@@ -27,19 +27,18 @@ def test_one_rate_has_the_moments_of_weighted_sums(posterior):
     n, drawn = len(COUNTS), posterior.params.rate[:, 0]
     mean = (SHAPE - 1 + COUNTS.sum()) / (RATE + n)
     sd = n / (RATE + n) * COUNTS.std() / np.sqrt(n + 1)
-    # 2000 draws know a mean to 2% of an sd, and an sd to 1.6%.
-    assert drawn.mean() == pytest.approx(mean, abs=4 * 0.022 * sd)
-    assert drawn.std() == pytest.approx(sd, rel=4 * 0.016)
+    # 600 draws know a mean to 4.1% of an sd, and an sd to 2.9%.
+    assert drawn.mean() == pytest.approx(mean, abs=4 * 0.041 * sd)
+    assert drawn.std() == pytest.approx(sd, rel=4 * 0.029)
 
 
 def test_it_says_what_it_is(posterior):
     assert posterior.status is PosteriorStatus.approximate
     assert posterior.usable
     assert not posterior.converged
-    assert "0 of 2,000 weightings left out" in posterior.starts_note
+    assert "0 of 600 weightings left out" in posterior.starts_note
     assert "no nearer with more draws" in posterior.message
-    fit = emjax.fit(posterior.mixture, COUNTS, key=0)
-    compared = emjax.compare(fit, posterior, COUNTS, loo=False)
+    compared = emjax.compare(posterior.map_fit, posterior, COUNTS, loo=False)
     assert compared.verdict.value == "inconclusive"
 
 

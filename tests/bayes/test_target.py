@@ -98,7 +98,7 @@ def test_many_blocks_are_one(reference, prior, monkeypatch):
     assert_same(evaluate(points), expected)
 
 
-@pytest.mark.parametrize("n_blocks", [1, 3])
+@pytest.mark.parametrize("n_blocks", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_family_without_a_natural_form_has_the_same_density(n_blocks, reference, prior, monkeypatch):
     _, points, *expected = reference
     if n_blocks > 1:
@@ -148,7 +148,9 @@ def counts_with(n_distinct: int) -> np.ndarray:
     return x[:300].astype(float)[:, None]
 
 
-@pytest.mark.parametrize(("fewer", "more"), [(9, 23), (3, 31), (33, 61), (70, 101)])
+@pytest.mark.parametrize(
+    ("fewer", "more"), [(9, 23), *(pytest.param(*each, marks=pytest.mark.slow) for each in ((3, 31), (33, 61))), (70, 101)]
+)
 def test_counts_with_more_or_fewer_values_share_their_programs(fewer: int, more: int):
     mixture = emjax.Mixture(emjax.Poisson(), 2)
     first, second = (counts_with(n) for n in (fewer, more))
