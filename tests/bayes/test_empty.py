@@ -71,9 +71,10 @@ def test_the_sum_over_labellings_is_that_of_a_closed_form_and_of_bayes_factors()
 # --- the ridges
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("k", "concentration"),
-    [(2, 4.0), pytest.param(2, 1.0, marks=pytest.mark.slow), pytest.param(3, 1.0, marks=pytest.mark.slow)],
+    [(2, 4.0), (2, 1.0), (3, 1.0)],
 )
 def test_the_mass_of_each_ridge_is_that_of_the_labellings_with_so_many_empty_components(k, concentration):
     mixture, _, handoff = handed_off(MILLIONS, k, concentration=np.full(k, concentration))
@@ -198,7 +199,7 @@ SLOW = [pytest.param(each, marks=pytest.mark.slow) for each in CASES[:3]]
 
 @pytest.mark.parametrize("case", [*SLOW, *CASES[3:]])
 def test_weighted_draws_agree_with_all_labellings_or_say_no(case):
-    outcomes = [run(case, "laplace", key) for key in range(2)]
+    outcomes = [run(case, "laplace", key) for key in range(1 if case.concentration == 0.5 else 2)]
     assert [outcome.verdict for outcome in outcomes].count("wrong") == 0
     assert any(outcome.verdict == "right" for outcome in outcomes)
 

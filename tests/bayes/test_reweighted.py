@@ -111,6 +111,7 @@ def test_a_draw_is_the_fit_of_data_and_rows_from_the_prior(two):
         np.testing.assert_allclose(found.params.weights[number], fit.params.weights, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_rows_that_weigh_nothing_change_nothing(two):
     (rows,) = with_pseudo_rows(two, 1, np.random.default_rng(6), 1e-9)
     stacked = refit(two, [rows], weights=False, tol=1e-8).params

@@ -63,8 +63,8 @@ def test_gibbs_wants_whole_weights():
 
 def test_leave_one_out_of_weights_is_that_of_copies():
     x, weights = counts(), np.random.default_rng(1).integers(0, 3, 120)
-    mixture = emjax.Mixture(emjax.Poisson(), 2, "default")
-    posterior = emjax.sample(mixture, x, weights=weights, method="gibbs", key=3, draws=400, warmup=200)
+    mixture = emjax.Mixture(emjax.Poisson(), 1, "default")
+    posterior = emjax.sample(mixture, x, weights=weights, method="laplace", key=3)
     fit = posterior.map_fit
     found = emjax.compare(fit, posterior, x, key=0).invariants
     # By hand: each row that counts, as often as it does, from the draws that the comparison had.

@@ -52,8 +52,12 @@ def points_of(row: Row, target, order=None) -> np.ndarray:
     return np.asarray(flats(target, jax.tree.map(lambda *leaves: np.stack(leaves), *params)))
 
 
-# One rate alone is what the shape and the rate of a gamma law are together.
-@walk(SOME, by_name=lambda row: is_alike(row) or row.name in ("poisson-2d", "exponential-2d"))
+# A shared matrix is one matrix, a variance for all features one variance, and a rate alone is what the shape and the
+# rate of a gamma law are together.
+BY_NAME = ("normal-tied-2d", "normal-spherical-2d", "poisson-2d", "exponential-2d")
+
+
+@walk(SOME, by_name=lambda row: is_alike(row) or row.name in BY_NAME)
 def test_the_samplers_density_is_likelihood_prior_and_volume(row: Row):
     x, prior = row.data(1), row.prior(1)
     target, data = make_target(row.mixture(), x, prior)

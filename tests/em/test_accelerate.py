@@ -90,7 +90,9 @@ def test_the_death_notices(deaths, method: str, most: int):
     assert is_monotone(fit)
 
 
-@pytest.mark.parametrize("method", ["none", pytest.param("squarem", marks=pytest.mark.slow), "anderson"])
+@pytest.mark.parametrize(
+    "method", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("none", "squarem")), "anderson"]
+)
 @pytest.mark.parametrize("prior", [None, pytest.param("default", marks=pytest.mark.slow)])
 def test_overlapping_normals(overlapping, method: str, prior):
     mixture = emjax.Mixture(emjax.Normal(), 2, prior)
@@ -110,12 +112,13 @@ def test_overlapping_normals(overlapping, method: str, prior):
         assert fit.rate == pytest.approx(plain.rate, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "covariance", "n_components"),
     [
-        pytest.param("anderson", "full", 3, marks=pytest.mark.slow),
-        pytest.param("squarem", "full", 3, marks=pytest.mark.slow),
-        pytest.param("anderson", "tied", 3, marks=pytest.mark.slow),
+        ("anderson", "full", 3),
+        ("squarem", "full", 3),
+        ("anderson", "tied", 3),
         ("anderson", "spherical", 2),
     ],
 )
@@ -222,6 +225,7 @@ def test_the_gain_still_to_come_is_what_was_asked_for(overlapping, method: str):
     assert (best - plain.trace[first]) / len(overlapping) > 10e-7
 
 
+@pytest.mark.slow
 def test_float32(overlapping):
     init = NORMAL.params(mean=[-0.5, 2.0], scale=[0.8, 0.8])
     double = emjax.fit(NORMAL, overlapping, key=KEY, init=init)

@@ -364,6 +364,7 @@ def test_starts_from_a_prior_that_is_none_or_improper_are_refused(z):
         emjax.fit(flat, z, key=0, starts="prior_draws")
 
 
+@pytest.mark.slow
 def test_data_sets_together_are_fitted_from_the_same_draws_of_the_prior(counts):
     mixture = dataclasses.replace(POISSON, prior="default")
     alone = emjax.fit(mixture, counts, key=KEY, n_init=6, starts="prior_draws")

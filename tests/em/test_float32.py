@@ -27,7 +27,7 @@ def both(x: np.ndarray, means: np.ndarray, covariance: str, scale: float, n_iter
     return double, single
 
 
-@pytest.mark.parametrize("scale", [1.0, 0.05, 1e-2, 1e-3])
+@pytest.mark.parametrize("scale", [1.0, *(pytest.param(scale, marks=pytest.mark.slow) for scale in (0.05, 1e-2)), 1e-3])
 def test_separated_and_ever_narrower_components(scale: float):
     x, means = simulate(5000, 2, 4, scale)
     double, single = both(x, means, "full", scale, 15)

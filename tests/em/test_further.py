@@ -60,7 +60,7 @@ def test_the_number_is_doubled_and_more_until_the_best_was_reached_often_enough(
     assert n_starts(emjax.fit(MIXTURE, X, key=jax.random.key(0))) == 20
 
 
-@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("together", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_every_start_is_judged_once(monkeypatch, together: bool):
     # Again with every batch of further ones, they took a fifth of the time of a sweep.
     judged, ends = [], restarts._ends
@@ -73,6 +73,7 @@ def test_every_start_is_judged_once(monkeypatch, together: bool):
     assert judged == [20, 20, 20, 20]
 
 
+@pytest.mark.slow
 def test_one_component_has_one_optimum():
     assert n_starts(emjax.fit(emjax.Mixture(emjax.Normal(), 1), X, key=jax.random.key(0))) == 20
 
@@ -116,7 +117,7 @@ def test_an_interruption_of_further_starts_keeps_the_first(monkeypatch):
 
 
 def test_the_message_says_how_often_the_best_was_reached():
-    fit = emjax.fit(MIXTURE, X, key=jax.random.key(0), n_init=5)
+    fit = emjax.fit(MIXTURE, X, key=jax.random.key(0), n_init=20)
 
     def message(*counts: int, **changes: bool) -> str:
         optima = tuple(dataclasses.replace(fit.optima[0], count=count) for count in counts)

@@ -29,7 +29,7 @@ def ask_often(monkeypatch, n_steps: int) -> None:
     monkeypatch.setattr(lanes, "_ASKED_SECONDS", 1e-9)
 
 
-@pytest.mark.parametrize("method", ["none", "anderson"])
+@pytest.mark.parametrize("method", [pytest.param("none", marks=pytest.mark.slow), "anderson"])
 def test_shrinking_batches_change_nothing(galaxies, monkeypatch, method: str):
     mixture = emjax.Mixture(emjax.Normal(), 3)
     sizes, fits = [], []
@@ -185,6 +185,7 @@ def test_a_few_starts_in_exact_arithmetic_are_not_worth_much_compiling(monkeypat
     assert [(o.status, o.count) for o in again.optima] == [(o.status, o.count) for o in fit.optima]
 
 
+@pytest.mark.slow
 def test_what_exact_arithmetic_does_not_help_is_said(monkeypatch):
     x = np.asarray(emjax.datasets.load("faithful"))[:262]
     mixture = emjax.Mixture(emjax.Normal(), 2)

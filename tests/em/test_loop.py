@@ -48,7 +48,9 @@ def test_a_run_can_be_continued(deaths, long_run):
     np.testing.assert_allclose(second.params.rate, long_run.params.rate, rtol=1e-12)
 
 
-@pytest.mark.parametrize("log_every", [1, 7, 100, 256, 300, 1000])
+@pytest.mark.parametrize(
+    "log_every", [*(pytest.param(number, marks=pytest.mark.slow) for number in (1, 100, 300)), 7, 256, 1000]
+)
 def test_progress_at_exact_multiples(deaths, long_run, log_every: int):
     seen = []
     fit = run(deaths, 600, log_every=log_every, on_progress=seen.append)
@@ -110,8 +112,8 @@ def test_draws_repeat_with_their_key(faithful):
 
 def test_float32_agrees_with_float64(faithful):
     mixture = emjax.Mixture(emjax.Normal(), 2)
-    double = emjax.fit(mixture, faithful, key=KEY, n_init=4)
-    single = emjax.fit(mixture, faithful, key=KEY, n_init=4, dtype="float32")
+    double = emjax.fit(mixture, faithful, key=KEY, n_init=20)
+    single = emjax.fit(mixture, faithful, key=KEY, n_init=20, dtype="float32")
     assert single.converged
     assert abs(single.log_likelihood - double.log_likelihood) / 272 < 1e-4
     assert abs(single.score_samples(faithful).sum() - double.log_likelihood) / 272 < 1e-4

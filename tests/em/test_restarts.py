@@ -64,7 +64,7 @@ def test_numbers_that_are_not_finite_are_never_the_same():
 
 
 def test_optima_that_mirror_each_other_are_both_listed():
-    cluster = np.random.default_rng(0).normal(0, 0.5, 60)
+    cluster = np.random.default_rng(0).normal(0, 0.5, 30)
     cluster -= cluster.mean()
     x = np.concatenate([cluster - 6, cluster, -cluster, 6 - cluster])
     fit = emjax.fit(NORMAL, x, key=KEY, n_init=20)
@@ -75,7 +75,7 @@ def test_optima_that_mirror_each_other_are_both_listed():
 
 
 def test_collapses_on_one_point_are_one_entry():
-    x = np.concatenate([np.full(30, 1.0), np.random.default_rng(2).normal(8.0, 1.0, 30)])
+    x = np.concatenate([np.full(60, 1.0), np.random.default_rng(2).normal(8.0, 1.0, 60)])
     fit = emjax.fit(NORMAL, x, key=KEY, n_init=20)
     collapsed = [o for o in fit.optima if o.status is Status.DEGENERATE]
     assert sum(o.count for o in fit.optima) == 20

@@ -45,9 +45,8 @@ def test_equal_rates_are_a_saddle():
 
 def test_maxima_are_no_saddles():
     x = emjax.datasets.load("faithful")
-    for covariance in ("tied", "diag"):
-        mixture = emjax.Mixture(emjax.Normal(covariance=covariance), 2)
-        assert emjax.fit(mixture, x, key=KEY, init=np.asarray(x)[[0, 1]]).converged
+    mixture = emjax.Mixture(emjax.Normal(covariance="tied"), 2)
+    assert emjax.fit(mixture, x, key=KEY, init=np.asarray(x)[[0, 1]]).converged
     deaths = emjax.datasets.load("deaths")
     assert emjax.fit(emjax.Mixture(emjax.Poisson(), 2), deaths, key=KEY, init=[1.0, 3.0]).converged
 

@@ -7,13 +7,20 @@ import pytest
 import scipy.stats
 
 import emjax
-from emjax.families.hierarchy import common_numbers, fixed_laws
+from emjax.families.hierarchy import common_numbers, fixed_laws, hierarchical_prior
 from emjax.selection import telescope
 
+DETERMINED = np.random.default_rng(0).normal(size=(30, 1)) @ [[1.0, 2.0]]
 
+
+def test_features_that_determine_each_other_have_no_random_scatter():
+    assert hierarchical_prior(emjax.Normal(), DETERMINED) is None
+    assert hierarchical_prior(emjax.Normal(), DETERMINED[:, :1])["covariance"].degrees_of_freedom == 5.0
+
+
+@pytest.mark.slow
 def test_features_that_determine_each_other_have_the_familys_own_prior():
-    x = np.random.default_rng(0).normal(size=(30, 1)) @ [[1.0, 2.0]]
-    found = telescope(emjax.Normal(), x, n_components=3, chains=2, warmup=50, draws=50, thin=2, key=0)
+    found = telescope(emjax.Normal(), DETERMINED, n_components=3, chains=2, warmup=50, draws=50, thin=2, key=0)
     assert "the family's own" in found.prior_note
     assert np.isfinite(found.params.covariance).all()
 

@@ -76,7 +76,7 @@ def test_splits_and_mergers_alone_have_the_posterior_of_all_partitions(kind):
         state, seen = given_labels(plan, rest, state, members, given)
         return (state, members), (seen.share, seen.n_held, members.sum(axis=0))
 
-    run = jax.jit(jax.vmap(lambda key: jax.lax.scan(step, (state, members), jax.random.split(key, 6000))[1]))
+    run = jax.jit(jax.vmap(lambda key: jax.lax.scan(step, (state, members), jax.random.split(key, 3000))[1]))
     shares, n_held, once = (np.asarray(each) for each in run(jax.random.split(jax.random.key(3), 16)))
     assert (once == 1.0).all()
     of_all, of_clusters = exact(len(x), log_marginal, log_prior(weights, number))
@@ -84,7 +84,7 @@ def test_splits_and_mergers_alone_have_the_posterior_of_all_partitions(kind):
     for found, expected in ((shares[:, 50:], of_all), (held, of_clusters)):
         means = found.mean(axis=1)
         errors = means.std(axis=0, ddof=1) / 4.0  # chains do not know of each other
-        assert errors.max() < 0.006
+        assert errors.max() < 0.0085
         # Student's law with 15 degrees of freedom lies beyond this once in 5000.
         assert (np.abs(means.mean(axis=0) - expected) < 4.9 * errors + 1e-4).all()
 

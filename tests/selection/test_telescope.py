@@ -92,12 +92,18 @@ def test_counts_have_the_posterior_of_all_partitions():
     assert 0.1 < refined[0] < 2.0 < 5.0 < refined[1] < 14.0
 
 
-def test_laws_that_lead_with_components_are_those_of_one():
-    settings = {"n_components": 4, "chains": 2, "warmup": 20, "draws": 50, "thin": 1, "key": 0}
-    one = telescope(emjax.Poisson(), COUNTS[:, None], prior=RATES, **settings)
-    each = {"rate": emjax.laws.Gamma(np.full((4, 1), SHAPE), np.full((4, 1), RATE))}
-    other = telescope(emjax.Poisson(), COUNTS[:, None], prior=each, **settings)
-    np.testing.assert_array_equal(other.labels, one.labels)
+SHORT = {"n_components": uniform(3), "chains": 2, "warmup": 620, "draws": 60, "thin": 2, "key": 1}
+
+
+@pytest.fixture(scope="module")
+def short():
+    return telescope(emjax.Poisson(), COUNTS, prior=RATES, **SHORT)
+
+
+def test_laws_that_lead_with_components_are_those_of_one(short):
+    each = {"rate": emjax.laws.Gamma(np.full((3, 1), SHAPE), np.full((3, 1), RATE))}
+    other = telescope(emjax.Poisson(), COUNTS[:, None], prior=each, **SHORT)
+    np.testing.assert_array_equal(other.labels, short.labels)
 
 
 ALPHAS = np.exp(np.linspace(-9.0, 3.5, 100))
@@ -322,23 +328,14 @@ def test_parameters_and_data_drawn_in_turn_have_their_prior(weights):
         assert (np.abs(found - expected) < 4.0 * error + 1e-4).all()
 
 
-def test_what_is_heard_changes_no_number_and_what_is_saved_comes_back(tmp_path, capsys):
-    settings = {
-        "prior": RATES,
-        "n_components": uniform(3),
-        "chains": 2,
-        "warmup": 620,
-        "draws": 60,
-        "thin": 2,
-        "key": 1,
-    }
+def test_what_is_heard_changes_no_number_and_what_is_saved_comes_back(short, tmp_path, capsys):
+    settings = {"prior": RATES, **SHORT}
     calls = []
     heard = telescope(emjax.Poisson(), COUNTS, **settings, on_progress=lambda *call: calls.append(call), progress=True)
     assert calls == [("warmup", 500, 650), ("warmup", 650, 650), ("draws", 100, 200), ("draws", 200, 200)]
     assert capsys.readouterr().out == ""
-    quiet = telescope(emjax.Poisson(), COUNTS, **settings)
-    np.testing.assert_array_equal(heard.n_components, quiet.n_components)
-    np.testing.assert_array_equal(heard.params.rate, quiet.params.rate)
+    np.testing.assert_array_equal(heard.n_components, short.n_components)
+    np.testing.assert_array_equal(heard.params.rate, short.params.rate)
     found = emjax.load(heard.save(tmp_path / "number.npz"))
     for field in dataclasses.fields(found):
         for one, other in zip(*(jax.tree.leaves(getattr(each, field.name)) for each in (heard, found)), strict=True):

@@ -135,6 +135,7 @@ def test_replicates_of_which_none_is_regular_give_no_p_value(two, monkeypatch):
     assert "p value" not in str(found)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_of_an_information_that_is_none_nothing_is_told_and_nothing_is_warned_of():
     """Three different rows, each several times: a component has collapsed onto one of them."""

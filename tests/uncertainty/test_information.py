@@ -154,7 +154,7 @@ def test_a_higher_level_widens_intervals_and_leaves_standard_errors(deaths):
         assert other.upper > one.upper
 
 
-@pytest.mark.parametrize("covariance", ["full", "spherical"])
+@pytest.mark.parametrize("covariance", ["full", pytest.param("spherical", marks=pytest.mark.slow)])
 def test_exchanging_components_exchanges_rows(covariance, pairs, pairs_fit):
     fit = pairs_fit
     if covariance != "full":

@@ -19,7 +19,15 @@ def fit():
     return FIT["one"]
 
 
-@pytest.mark.parametrize("method", [one for one in INTERVALS if one not in (DEFAULT_INTERVALS, "parametric")])
+# Replicates are read alike, whatever they are of.
+METHODS = [
+    pytest.param(one, marks=[pytest.mark.slow] * (one == "bootstrap"))
+    for one in INTERVALS
+    if one not in (DEFAULT_INTERVALS, "parametric")
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_another_level_is_that_of_the_fit(method):
     options = {"n_replicates": 40} if method not in ("information", "sandwich", "profile") else {}
     known, expected = (fit().intervals(level, method, **options) for level in (0.95, 0.6))

@@ -20,6 +20,14 @@ def roots(fall, estimate, low, high):
     return scipy.optimize.brentq(fall, low, estimate), scipy.optimize.brentq(fall, estimate, high)
 
 
+def fit_of_counts(counts, **settings):
+    """Two Poissons of different counts, each as often as it occurs: data of any size share a program."""
+    x, weights = np.unique(counts, return_counts=True)
+    return emjax.fit(
+        emjax.Mixture(emjax.Poisson(), 2), x, weights=weights, key=0, n_init=4, accelerate="none", **settings
+    )
+
+
 def test_one_normal_has_students_interval_and_the_closed_form_of_its_scale():
     x = RNG.normal(3.0, 2.0, 12)
     n, s = len(x), x.std()
@@ -37,9 +45,7 @@ def test_one_normal_has_students_interval_and_the_closed_form_of_its_scale():
 def test_counts_of_deaths_fall_as_far_as_the_level_allows_at_every_end():
     deaths = emjax.datasets.load("deaths")
     x, weights = np.unique(deaths.values, return_counts=True)
-    fit = emjax.fit(
-        emjax.Mixture(emjax.Poisson(), 2), x, weights=weights, key=0, tol=1e-10, n_init=4, accelerate="none"
-    )
+    fit = fit_of_counts(deaths.values, tol=1e-10)
     found = fit.intervals(method="profile")
     assert found.status is IntervalStatus.OK
 
@@ -84,7 +90,7 @@ def test_it_is_the_same_in_any_coordinates():
 def test_an_open_end_is_the_border_of_the_range_with_a_word():
     # Fifteen counts that one Poisson law explains as well: the likelihood hardly knows of a second component.
     x = np.array([2, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 7, 8, 9, 12.0])
-    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, key=0, n_init=4, accelerate="none")
+    fit = fit_of_counts(x)
     found = fit.intervals(method="profile", level=0.99)
     assert found.status is IntervalStatus.ROUGH
     open_rows = [row for row in found.rows if row.note]
@@ -95,7 +101,7 @@ def test_an_open_end_is_the_border_of_the_range_with_a_word():
 
 def test_a_component_that_the_data_hardly_need_makes_the_intervals_rough():
     x = np.random.default_rng(15).poisson(6.0, 80).astype(float)
-    fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, key=0, n_init=4, accelerate="none")
+    fit = fit_of_counts(x)
     assert fit.params.rate[1, 0] > 1.5 * fit.params.rate[0, 0]
     found = fit.intervals(method="profile", level=0.5)
     assert found.status is IntervalStatus.ROUGH

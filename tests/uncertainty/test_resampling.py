@@ -16,7 +16,7 @@ from emjax.uncertainty.results import IntervalStatus
 RNG = np.random.default_rng(12)
 WAITS = RNG.gamma(2.0, 1.5, 90)
 TWO = np.r_[RNG.poisson(2.0, 90), RNG.poisson(11.0, 60)].astype(float)
-N = 2000
+N = 1000
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_the_jackknife_of_counted_rows_is_that_of_repeated_ones():
     "method", ["weighted", *(pytest.param(m, marks=pytest.mark.slow) for m in ("bootstrap", "parametric"))]
 )
 def test_bootstraps_of_one_rate_have_the_spread_that_they_must(one, method):
-    """The delta method gives it, to the order of 1/n; 2000 replicates know a standard deviation to 1.6%."""
+    """The delta method gives it, to the order of 1/n; 1000 replicates know a standard deviation to 2.2%."""
     rate, n = 1.0 / WAITS.mean(), len(WAITS)
     of_mean = {"bootstrap": WAITS.std(), "weighted": WAITS.std() / np.sqrt(0.8137), "parametric": WAITS.mean()}[method]
     found = one.intervals(method=method, n_replicates=N)
@@ -88,7 +88,7 @@ def test_bootstraps_of_one_rate_have_the_spread_that_they_must(one, method):
     assert found.replicates.n_kept == N
     se = rate**2 * of_mean / np.sqrt(n)
     row = found["rate[0, x]"]
-    assert row.se == pytest.approx(se, rel=4 * 0.016 + 3 / n)
+    assert row.se == pytest.approx(se, rel=4 * 0.022 + 3 / n)
     values = found.replicates.values[:, [one.name for one in found.parameters].index("rate[0, x]")]
     low, high = np.quantile(values, [0.05, 0.95])
     ends = (2 * row.estimate - high, 2 * row.estimate - low) if method == "weighted" else (low, high)
@@ -208,6 +208,7 @@ def test_a_replicate_may_prefer_another_optimum(two):
     np.testing.assert_allclose(found.params.rate[0], two.params.rate, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_replicates_that_lose_precision_end_in_exact_arithmetic(monkeypatch):
     x = np.r_[RNG.normal(0.0, 1.0, 31), RNG.normal(6.0, 1.0, 30)]
     fit = emjax.fit(emjax.Mixture(emjax.Normal("diag"), 2), x, key=0, n_init=4, accelerate="none")

@@ -34,7 +34,7 @@ def test_one_normal_has_the_errors_of_its_moments():
 
 
 def test_two_poissons_have_the_scores_of_a_density_written_by_hand():
-    x = np.r_[RNG.poisson(2.0, 120), RNG.poisson(9.0, 90)].astype(float)
+    x = np.r_[RNG.poisson(2.0, 90), RNG.poisson(9.0, 60)].astype(float)
     fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), x, key=0, tol=1e-10, n_init=4, accelerate="none")
 
     def log_density(at: np.ndarray) -> np.ndarray:
@@ -62,13 +62,9 @@ def test_two_poissons_have_the_scores_of_a_density_written_by_hand():
 
 def test_rows_that_count_twice_are_two_rows():
     x, counts = np.arange(12.0), np.array([9, 14, 8, 5, 2, 1, 3, 6, 8, 5, 3, 1])
-    mixture = emjax.Mixture(emjax.Poisson(), 2)
-    one = emjax.fit(mixture, x, weights=counts, key=0, tol=1e-10, n_init=4, accelerate="none").intervals(
-        method="sandwich"
-    )
-    other = emjax.fit(mixture, np.repeat(x, counts), key=0, tol=1e-10, n_init=4, accelerate="none").intervals(
-        method="sandwich"
-    )
+    mixture = emjax.Mixture(emjax.Poisson(), 1)
+    one = emjax.fit(mixture, x, weights=counts, key=0, n_init=1, accelerate="none").intervals(method="sandwich")
+    other = emjax.fit(mixture, np.repeat(x, counts), key=0, n_init=1, accelerate="none").intervals(method="sandwich")
     np.testing.assert_allclose(one.covariance, other.covariance, rtol=1e-6)
 
 
