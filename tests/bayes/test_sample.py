@@ -436,6 +436,7 @@ def test_one_poisson_has_the_gamma_posterior_of_the_prior_that_was_given(one_poi
         assert abs(x[:, j].mean() - exact.mean()) > 10 * array_stats.mcse(draws[:, :, 0, j], method="mean")
 
 
+@pytest.mark.slow
 def test_one_component_can_be_compared(one_poisson):
     posterior, x = one_poisson
     assert posterior.status == "converged"

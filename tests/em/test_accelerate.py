@@ -69,7 +69,7 @@ def is_monotone(fit: emjax.Fit) -> bool:
     return bool(np.diff(fit.trace).min() >= -1e-14 * (np.abs(fit.trace).max() + fit.n_samples))
 
 
-@pytest.mark.parametrize(("method", "most"), [("squarem", 110), ("anderson", 40)])
+@pytest.mark.parametrize(("method", "most"), [pytest.param("squarem", 110, marks=pytest.mark.slow), ("anderson", 40)])
 def test_the_death_notices(deaths, method: str, most: int):
     published = PUBLISHED["deaths"]
     plain = emjax.fit(POISSON, deaths, key=KEY, init=DEATHS_START, accelerate="none")

@@ -94,6 +94,7 @@ def test_each_kind_of_drawn_start(faithful, starts: str):
     assert fit.trace[0] < fit.trace[-1]
 
 
+@pytest.mark.slow
 def test_random_starts_are_points_of_the_data_with_equal_weights(faithful):
     seen = []
     emjax.fit(DIAG, faithful, key=KEY, n_init=1, starts="random", max_iter=1, log_every=1, on_progress=seen.append)

@@ -69,7 +69,7 @@ def test_one_unfinished_start_is_enough():
         if progress.n_running < progress.n_init:
             raise KeyboardInterrupt
 
-    fit = emjax.fit(mixture, x, key=KEY, n_init=6, log_every=1, on_progress=on_progress)
+    fit = emjax.fit(mixture, x, key=KEY, n_init=20, log_every=1, on_progress=on_progress)
     assert fit.status is Status.INTERRUPTED
     statuses = {optimum.status for optimum in fit.optima}
     assert Status.INTERRUPTED in statuses

@@ -160,6 +160,7 @@ def test_starts_that_become_imprecise_go_on_in_exact_arithmetic(monkeypatch, met
     assert np.diff(fit.trace).min() > -1e-9
 
 
+@pytest.mark.slow
 def test_a_few_starts_in_exact_arithmetic_are_not_worth_much_compiling(monkeypatch):
     # A component of four starts in twenty shrinks to twelve equal numbers.
     drawn = np.random.default_rng(0).normal(size=716)[630:]
