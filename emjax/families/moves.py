@@ -22,7 +22,8 @@ drawn from :math:`p(\theta_k \mid z, x)`, the ratio :math:`p(x_k, \theta_k) / q(
     = \frac{p(\mu_k) \, p(x_k \mid \mu_k)}{q(\mu_k \mid \Sigma_0)},
 
 with the covariance integrated out of :math:`p(x_k \mid \mu_k)` in closed form, and :math:`\Sigma_0` that of the
-parameters from which the move goes on.
+parameters from which the move goes on. A covariance that all components share stays as it is, and given it the means
+are drawn exactly, under `emjax.families.laws.NormalGiven` too.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def propose_components(
 ) -> tuple[Values, Float[Array, " K"]]:
     """Parameters as of `move_components` or as ``given``, and ``log p(x, parameters) - log q(parameters)`` of each.
 
-    The base measure of the data is left out; components share no parameter.
+    The base measure of the data is left out. What components share stays as it is, and with it given, what depends on
+    the data alone is left out too.
     """
 
     def chosen(drawn: Values) -> Values:
@@ -84,6 +86,11 @@ def propose_components(
             for name, value in drawn.items()
         }
 
+    if any(parameter.shared for parameter in family.parameters.values()):
+        law = _mean_step(family.structure, statistics, counts, params, laws["mean"])  # type: ignore[attr-defined]
+        kept = {name: params[name] for name in family.parameters}
+        own = kept | chosen({"mean": params.mean + law.draw(key)})
+        return own, _log_ratio_of_means(family, law, statistics, counts, params, own["mean"], laws["mean"])
     if not _independent(family, laws):
         drawn = family.draw_components(key, statistics, counts, params, laws)
         return chosen(drawn), _log_evidence(family, statistics, counts, params, laws)
@@ -98,6 +105,18 @@ def propose_components(
     ratio = (before.log_normalizer - after.log_normalizer).reshape(len(counts), -1).sum(axis=1)
     ratio = ratio + laws["mean"].log_prob(mean).sum(axis=1) - law.log_prob(mean - params.mean)
     return {"mean": mean, **chosen({structure.site: dispersion})}, ratio
+
+
+def _log_ratio_of_means(
+    family: Any, step: _MeanStep, statistics: Any, counts: Any, params: MixtureParams, mean: Any, law: Any
+) -> Float[Array, " K"]:
+    r"""``log p(x, mean) - log q(mean)`` of each component given the dispersion, less what depends on the data alone."""
+    structure = family.structure
+    total = statistics.first + counts[:, None] * params.mean
+    root = structure.root(structure.of(params))
+    white = structure.whiten(root, jnp.stack([mean, total - 0.5 * counts[:, None] * mean], axis=1))
+    log_prior = law.log_prob(mean, params).reshape(len(counts), -1).sum(axis=1)
+    return jnp.sum(white[:, 0] * white[:, 1], axis=1) + log_prior - step.log_prob(mean - params.mean)
 
 
 def _log_evidence(
@@ -152,18 +171,25 @@ def _mean_step(
     structure: Any, statistics: NormalStatistics, counts: Float[Array, " K"], params: MixtureParams, law: Any
 ) -> _MeanStep:
     k, d = params.mean.shape
-    center, scale = jnp.broadcast_to(law.mean, (k, d)), jnp.broadcast_to(law.scale, (k, d))
-    away = (center - params.mean) / scale**2
+    away = jnp.broadcast_to(law.mean, (k, d)) - params.mean
     if not structure.has_correlation:
-        variance = jnp.square(params.scale)
-        factor = jnp.sqrt(counts[:, None] / variance + scale**-2)
-        return _MeanStep(factor, 1.0 / factor, (statistics.first / variance + away) / factor)
+        own = jnp.square(params.scale) ** -1
+        prior = law.precision * own if _given(law) else jnp.broadcast_to(law.scale, (k, d)) ** -2
+        factor = jnp.sqrt(counts[:, None] * own + prior)
+        return _MeanStep(factor, 1.0 / factor, (statistics.first * own + prior * away) / factor)
     inverse = inverse_lower(cholesky(params.covariance))
     own = product(jnp.swapaxes(inverse, -1, -2), inverse)
-    prior = scale[:, :, None] ** -2 * jnp.eye(d, dtype=own.dtype)[None]
+    if _given(law):
+        prior = law.precision * own
+    else:
+        prior = jnp.broadcast_to(law.scale, (k, d))[:, :, None] ** -2 * jnp.eye(d, dtype=own.dtype)[None]
     factor = cholesky(counts[:, None, None] * own + prior)
     root = inverse_lower(factor)
-    return _MeanStep(factor, root, _times(root, _times(own, statistics.first) + away))
+    return _MeanStep(factor, root, _times(root, _times(own, statistics.first) + _times(prior, away)))
+
+
+def _given(law: Any) -> bool:
+    return isinstance(law, all_laws.NormalGiven)
 
 
 def _dispersion_law(

@@ -35,9 +35,8 @@ class Plan:
 
     @property
     def splits(self) -> bool:
-        """Whether clusters are split and merged: they have to be drawn without each other."""
-        shares = any(each.shared for each in self.mixture.family.parameters.values())
-        return min(self.most, self.n_samples) > 1 and not shares
+        """Whether clusters are split and merged: there have to be two."""
+        return min(self.most, self.n_samples) > 1
 
     @property
     def most(self) -> int:

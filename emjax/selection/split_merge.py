@@ -10,6 +10,7 @@ With :math:`r_k = p(x_k, \theta_k) / q(\theta_k)` (`emjax.families.moves`), a sp
 .. math:: \min\Big(1, \frac{p(C') \, r_1 r_2}{p(C) \, r_{12} \, q(C')}\Big),
 
 a merger with that of the inverse of the same ratio; the number of components is integrated out (`partition_prior`).
+What components share, a tied covariance, stays as it is.
 
 Jain and Neal, "Splitting and merging components of a nonconjugate Dirichlet process mixture model", Bayesian Analysis
 2, 2007; of mixtures with a random number of components Miller and Harrison, Journal of the American Statistical
@@ -75,7 +76,10 @@ def split_or_merge(
         changed = jnp.where((other > 0).reshape(shape), ours[1][None], held)
         return jnp.where(accepted, jnp.where((one > 0).reshape(shape), into_one, changed), held)
 
-    own = {name: placed(state.params[name], found.components[name]) for name in plan.mixture.family.parameters}
+    own = {
+        name: state.params[name] if parameter.shared else placed(state.params[name], found.components[name])
+        for name, parameter in plan.mixture.family.parameters.items()
+    }
     params = plan.mixture.assembled(state.params.weights, own)
     # A place that a merger has left holds nothing, and gets parameters from the prior before they are asked for.
     sides = found.sides * jnp.stack([jnp.ones(()), together, jnp.ones(())])[:, None]
@@ -108,7 +112,9 @@ def _scanned(
     union = product(jnp.max(places, axis=0)[None], members)[0]
     free = union - pair[0] - pair[1]
     at = jnp.argmax(places, axis=1)[jnp.array([0, 1, 0])]
-    current = MixtureParams(family, {name: value[at] for name, value in state.params.items()})
+    shared = [name for name, parameter in family.parameters.items() if parameter.shared]
+    values = {name: value if name in shared else value[at] for name, value in state.params.items()}
+    current = MixtureParams(family, values)
     is_current = jnp.stack([~together, ~together, together])
     at_first = product(places[:1], members)[0]
     begun = jnp.stack([pair[0], pair[1], union])

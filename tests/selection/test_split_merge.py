@@ -16,19 +16,23 @@ from emjax.selection.sweep import given_labels
 
 PLACES = 6
 CONCENTRATION = 0.7
-MEAN, LENGTH = 0.3, 1.4
+MEAN, LENGTH, KAPPA = 0.3, 1.4, 0.4
 KINDS = {
     "counts": (emjax.Poisson(), StickBreaking),
     "diag": (emjax.Normal("diag"), DynamicWeights),
     "full": (emjax.Normal("full"), StaticWeights),
+    "tied": (emjax.Normal("tied"), StaticWeights),
+    "tied, conjugate": (emjax.Normal("tied"), DynamicWeights),
 }
 
 
-def declared(family):
+def declared(family, *, conjugate=False):
     """The data, the laws, what all places begin with, and the log marginal of the data of a block."""
     if isinstance(family, emjax.Poisson):
         laws = {"rate": emjax.laws.Gamma(jnp.asarray(SHAPE), jnp.asarray(RATE))}
-        return COUNTS, laws, {"rate": jnp.ones((PLACES, 1))}, log_counts
+        return COUNTS, laws, {"rate": jnp.ones((PLACES, 1))}, (log_counts,)
+    if family.covariance == "tied":
+        return NUMBERS, *tied(conjugate)
     # IG(2, 1) of variances, and the same as a law of matrices.
     if family.covariance == "diag":
         law, unit = emjax.laws.InverseGamma(jnp.asarray(2.0), jnp.asarray(1.0)), jnp.ones((PLACES, 1))
@@ -37,7 +41,29 @@ def declared(family):
     first = {"mean": jnp.zeros((PLACES, 1)), family.structure.site: unit}
     log_marginal = lambda block: log_normals(block, LENGTH, MEAN, np.zeros(1))  # noqa: E731
     of_mean = emjax.laws.Normal(jnp.asarray([MEAN]), jnp.asarray([LENGTH]))
-    return NUMBERS, {"mean": of_mean, family.structure.site: law}, first, log_marginal
+    return NUMBERS, {"mean": of_mean, family.structure.site: law}, first, (log_marginal,)
+
+
+def tied(conjugate):
+    """A variance that all components share, IG(2, 1): the marginals at each point of a grid, with its weights."""
+    width = 0.02
+    variances = np.exp(np.arange(-4.0, 6.0, width))
+    log_grid = -2.0 * np.log(variances) - 1.0 / variances + np.log(width)
+
+    def log_marginal(block):
+        x, n = NUMBERS[block], len(block)
+        of_mean = variances / KAPPA if conjugate else LENGTH**2
+        total = variances + n * of_mean
+        away = ((x - MEAN) ** 2).sum() - of_mean / total * (x - MEAN).sum() ** 2
+        return -0.5 * (n * np.log(2.0 * np.pi * variances) + np.log(total / variances) + away / variances)
+
+    law = emjax.laws.InverseWishart(jnp.asarray(4.0), 2.0 * jnp.ones((1, 1)))
+    if conjugate:
+        of_mean = emjax.laws.NormalGiven(jnp.asarray([MEAN]), jnp.asarray(KAPPA))
+    else:
+        of_mean = emjax.laws.Normal(jnp.asarray([MEAN]), jnp.asarray([LENGTH]))
+    first = {"mean": jnp.zeros((PLACES, 1)), "covariance": jnp.ones((1, 1))}
+    return {"mean": of_mean, "covariance": law}, first, (log_marginal, log_grid)
 
 
 def log_prior(weights, number):
@@ -54,11 +80,11 @@ def log_prior(weights, number):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(
-    "kind", [pytest.param("counts", marks=pytest.mark.slow), pytest.param("diag", marks=pytest.mark.slow), "full"]
+    "kind", [pytest.param(kind, marks=[] if kind == "full" else pytest.mark.slow) for kind in KINDS]
 )
 def test_splits_and_mergers_alone_have_the_posterior_of_all_partitions(kind):
     family, weights = KINDS[kind]
-    x, laws, first, log_marginal = declared(family)
+    x, laws, first, (log_marginal, *log_grid) = declared(family, conjugate=kind.endswith("conjugate"))
     number = uniform(PLACES)
     mixture = emjax.Mixture(family, PLACES)
     plan = Plan(mixture, weights, len(x), 1, True)
@@ -79,7 +105,7 @@ def test_splits_and_mergers_alone_have_the_posterior_of_all_partitions(kind):
     run = jax.jit(jax.vmap(lambda key: jax.lax.scan(step, (state, members), jax.random.split(key, 3000))[1]))
     shares, n_held, once = (np.asarray(each) for each in run(jax.random.split(jax.random.key(3), 16)))
     assert (once == 1.0).all()
-    of_all, of_clusters = exact(len(x), log_marginal, log_prior(weights, number))
+    of_all, of_clusters = exact(len(x), log_marginal, log_prior(weights, number), *log_grid)
     held = np.eye(PLACES)[n_held[:, 50:] - 1]
     for found, expected in ((shares[:, 50:], of_all), (held, of_clusters)):
         means = found.mean(axis=1)
