@@ -64,7 +64,7 @@ def mixture():
 
 @pytest.fixture(scope="module")
 def fit(mixture, x):
-    return emjax.fit(mixture, x, key=jax.random.key(0), n_init=4)
+    return emjax.fit(mixture, x, key=jax.random.key(0), n_init=4, accelerate="none")
 
 
 def modes(fit, *masses, visited=(), pareto_k=0.1):
@@ -193,7 +193,9 @@ def test_an_em_that_did_not_converge_gives_no_verdict(status, fit, same, x):
 @pytest.fixture(scope="module")
 def with_prior(x):
     """EM under the default prior, and the posterior that it describes perfectly."""
-    map_fit = emjax.fit(Mixture(Normal("full"), 2, prior="default"), x, key=jax.random.key(0), n_init=4)
+    map_fit = emjax.fit(
+        Mixture(Normal("full"), 2, prior="default"), x, key=jax.random.key(0), n_init=4, accelerate="none"
+    )
     return map_fit, hand_made(map_fit)
 
 

@@ -23,7 +23,7 @@ def counts(n: int) -> np.ndarray:
 
 @functools.cache
 def known() -> emjax.Fit:
-    return emjax.fit(MIXTURE, counts(20), key=KEY, n_init=1)
+    return emjax.fit(MIXTURE, counts(20), key=KEY, n_init=1, accelerate="none")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def is_full(monkeypatch):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: emjax.fit(MIXTURE, counts(20), key=KEY, n_init=1),
+        lambda: emjax.fit(MIXTURE, counts(20), key=KEY, n_init=1, accelerate="none"),
         lambda: fit_many(MIXTURE, [counts(20)], keys=[KEY]),
         lambda: known().intervals(method="information"),
         lambda: intervals_many([known()]),
@@ -55,7 +55,7 @@ def test_everything_that_compiles_makes_room_first(call, is_full, monkeypatch):
 def test_numbers_are_the_same_after_programs_went(is_full):
     before = known()
     assert programs.make_room()
-    again = emjax.fit(MIXTURE, counts(20), key=KEY, n_init=1)
+    again = emjax.fit(MIXTURE, counts(20), key=KEY, n_init=1, accelerate="none")
     assert again.log_likelihood == before.log_likelihood
     assert again.compile_seconds > 0.0
 

@@ -105,7 +105,7 @@ def test_traced_keys_are_refused_in_words(function):
 
 
 def test_a_fit_refuses_traced_data_in_words():
-    fit = emjax.fit(MIXTURE, X, key=KEY, n_init=3)
+    fit = emjax.fit(MIXTURE, X, key=KEY, n_init=2)
     with pytest.raises(TypeError, match="x is traced"):
         jax.jit(fit.score_samples)(X)
 
@@ -118,11 +118,11 @@ def test_a_mixture_can_be_traced():
 
 def test_eight_threads_fit_what_one_does():
     keys = jax.random.split(KEY, 8)
-    alone = [emjax.fit(MIXTURE, X, key=key, n_init=3).log_likelihood for key in keys]
+    alone = [emjax.fit(MIXTURE, X, key=key, n_init=2).log_likelihood for key in keys]
     together = [0.0] * 8
 
     def work(number: int) -> None:
-        together[number] = emjax.fit(MIXTURE, X, key=keys[number], n_init=3).log_likelihood
+        together[number] = emjax.fit(MIXTURE, X, key=keys[number], n_init=2).log_likelihood
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -135,13 +135,13 @@ def test_eight_threads_fit_what_one_does():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork")
 def test_a_forked_process_says_that_it_cannot_compute():
-    emjax.fit(MIXTURE, X, key=KEY, n_init=3)
+    emjax.fit(MIXTURE, X, key=KEY, n_init=2)
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
             try:
-                emjax.fit(MIXTURE, X, key=KEY, n_init=3)
+                emjax.fit(MIXTURE, X, key=KEY, n_init=2)
             except emjax.EmjaxError as error:
                 os.write(writing, str(error).encode())
         os._exit(0)

@@ -26,7 +26,9 @@ def fit():
     """Three features with an odd name, two components."""
     x = np.random.default_rng(0).normal(size=(60, 3)) + 5.0 * (np.arange(60)[:, None] % 2)
     data = emjax.datasets.Dataset(x, ("a", "<script>", "c"))
-    return emjax.fit(emjax.Mixture(emjax.Normal(covariance="diag"), 2), data, key=jax.random.key(0), n_init=2)
+    return emjax.fit(
+        emjax.Mixture(emjax.Normal(covariance="diag"), 2), data, key=jax.random.key(0), n_init=2, accelerate="none"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +104,11 @@ def test_a_long_name_leaves_room_for_the_distance(fit):
 def test_a_wrong_law_is_told(fit):
     assert "Outside the band: 0 of 3 curves. The band" in pit_picture(fit).caption
     x = np.random.default_rng(0).exponential(1.0, 400)
-    wrong = emjax.fit(emjax.Mixture(emjax.Normal(), 1), x, key=0, n_init=1)
+    wrong = emjax.fit(emjax.Mixture(emjax.Normal(), 1), x, key=0, n_init=1, accelerate="none")
     assert "Outside the band: 1 of 1 curve. The law is another one" in pit_picture(wrong).caption
     assert pit_picture(dataclasses.replace(fit, status=Status.MAX_ITER)) is None
     mixture = emjax.Mixture(emjax.Categorical(), 1, prior="default")
-    of_levels = emjax.fit(mixture, np.array(["a", "b"] * 9), key=0, n_init=1)
+    of_levels = emjax.fit(mixture, np.array(["a", "b"] * 9), key=0, n_init=1, accelerate="none")
     assert pit_picture(of_levels) is None
 
 

@@ -136,7 +136,7 @@ def test_columns_of_a_file_go_to_the_arguments_of_their_names(program, workplace
     np.savetxt(workplace / "rows.csv", rows, delimiter=",", header=header, comments="", fmt="%.17g")
     shared = {
         "model": {"program": str(program)},
-        "methods": [{"kind": "map", "n_init": 1, "intervals": "none"}],
+        "methods": [{"kind": "map", "n_init": 1, "intervals": "none", "accelerate": "none"}],
     }
     fits = [
         run(Study.model_validate({**shared, **given, "output": {"dir": str(workplace / out)}}))
@@ -263,7 +263,7 @@ def test_looking_at_a_run_runs_no_program(emjax_command, program, workplace):
     study = Study.model_validate(
         {
             "model": {"program": str(program)},
-            "methods": [{"kind": "map", "n_init": 1, "intervals": "none"}],
+            "methods": [{"kind": "map", "n_init": 1, "intervals": "none", "accelerate": "none"}],
             "output": {"dir": "looked"},
         }
     )

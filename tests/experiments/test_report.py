@@ -387,7 +387,9 @@ def test_provenance_and_spaces_are_named(faithful, page_of, of_a_run):
 
 def test_many_data_are_drawn_as_pixels_and_said_to_be_fewer(faithful):
     x = np.random.default_rng(0).normal(size=(12_000, 2))
-    fit = emjax.fit(emjax.Mixture(emjax.Normal("spherical"), 2), x, key=jax.random.key(0), n_init=1, max_iter=5)
+    fit = emjax.fit(
+        emjax.Mixture(emjax.Normal("spherical"), 2), x, key=jax.random.key(0), n_init=1, max_iter=5, accelerate="none"
+    )
     view = as_view(fit)
     assert len(view.rows) == 10_000
     assert "10,000 random rows of 12,000" in view.sampled_note()

@@ -366,7 +366,9 @@ def test_a_cache_that_cannot_be_written_is_one_line_of_warning(emjax_command, wo
     assert result.err.count("\n") == 1
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
+)
 def test_a_killed_run_leaves_nothing(workplace, number, code):
     # A shell that starts the tests in the background has them ignore Ctrl-C, and so would their children.
     program = (

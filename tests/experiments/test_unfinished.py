@@ -16,7 +16,7 @@ SETTINGS = {
     "data": {"source": "faithful", "columns": ["eruptions"]},
     "model": {"n_components": 1},
 }
-EM = {"kind": "em", "n_init": 2}
+EM = {"kind": "em", "n_init": 2, "accelerate": "none"}
 SAMPLER = {"kind": "laplace", "draws": 100}
 COMPARED = [EM, {**SAMPLER, "verdict": True, "loo": False}]
 SAMPLED = [{**EM, "kind": "map"}, SAMPLER]

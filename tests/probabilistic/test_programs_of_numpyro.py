@@ -170,7 +170,7 @@ def test_a_reparametrised_program_has_the_same_maximum_likelihood():
 
 
 def test_data_come_as_a_mapping_a_tuple_or_an_array(bound: emjax.Mixture):
-    fit = emjax.fit(bound, Y, key=0, init=bound.params(mu=[-2.0, 1.0], sigma=[1.0, 1.0]))
+    fit = emjax.fit(bound, Y, key=0, init=bound.params(mu=[-2.0, 1.0], sigma=[1.0, 1.0]), accelerate="none")
     scores = fit.score_samples(Y)
     for form in ({"y": Y}, (Y,), Y.tolist()):
         np.testing.assert_array_equal(fit.score_samples(form), scores)
@@ -255,7 +255,7 @@ def captures(y):
 
 
 def test_a_probability_of_zero_has_no_second_derivative_and_a_fit_all_the_same():
-    fit = emjax.fit(emjax.program(captures), CAUGHT, key=0)
+    fit = emjax.fit(emjax.program(captures), CAUGHT, key=0, n_init=4, accelerate="none")
     family = fit.mixture.family
     assert not family.smooth
     assert (family.structure.weights.site, family.structure.weights.entry) == ("exists", 1)
@@ -282,7 +282,7 @@ def bounded(y):
 
 
 def test_bounds_that_are_whole_numbers_have_jax_warn_of_nothing():
-    fit = emjax.fit(emjax.program(bounded), Y, key=0, n_init=1)
+    fit = emjax.fit(emjax.program(bounded), Y, key=0, n_init=1, accelerate="none")
     assert fit.n_parameters == 3
     assert fit.bic() == pytest.approx(-2 * fit.log_likelihood + 3 * np.log(len(Y)))
 
@@ -333,7 +333,7 @@ def test_what_is_masked_may_be_no_number(looks_for_nan: bool):
 
     rows = np.stack([Y, 1.0 - Y], axis=1)
     rows[3, 1] = rows[7, 0] = np.nan
-    fit = emjax.fit(emjax.program(masked), {"y": rows, "seen": ~np.isnan(rows)}, key=0)
+    fit = emjax.fit(emjax.program(masked), {"y": rows, "seen": ~np.isnan(rows)}, key=0, n_init=4, accelerate="none")
     mixture = fit.mixture
     assert mixture.family.structure.layout.holes == looks_for_nan
     assert fit.converged

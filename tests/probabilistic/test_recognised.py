@@ -160,10 +160,9 @@ TWIN = emjax.Mixture(
 def test_an_iteration_is_that_of_the_declared_twin(prior: str | None, tmp_path: Path):
     program, twin = emjax.program(counts, prior=prior), TWIN if prior else TWIN.likelihood
     given = declared(program, COUNTS).params(weights=[0.5, 0.5], lam=[3.0, 6.0])
-    ours = emjax.fit(program, COUNTS, key=0, init=given, tol=0.0, max_iter=30)
-    theirs = emjax.fit(
-        twin, COUNTS, key=0, init=twin.params(weights=[0.5, 0.5], rate=[[3.0], [6.0]]), tol=0.0, max_iter=30
-    )
+    steps = {"key": 0, "tol": 0.0, "max_iter": 30, "accelerate": "none"}
+    ours = emjax.fit(program, COUNTS, init=given, **steps)
+    theirs = emjax.fit(twin, COUNTS, init=twin.params(weights=[0.5, 0.5], rate=[[3.0], [6.0]]), **steps)
     np.testing.assert_allclose(ours.trace, theirs.trace, rtol=1e-12)
     np.testing.assert_allclose(ours.params.lam, theirs.params.rate[:, 0], rtol=1e-10)
     np.testing.assert_allclose(ours.params.w, theirs.params.weights, rtol=1e-10)
