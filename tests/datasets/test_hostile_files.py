@@ -223,7 +223,7 @@ MUTATIONS = settings(
 )
 
 
-@settings(MUTATIONS, max_examples=300)
+@settings(MUTATIONS, max_examples=150)
 @given(mutation=mutations())
 def test_damaged_files_are_read_or_refused_and_nothing_else(whole, only_reading, mutation):
     check_mutated(whole, only_reading, *mutation)

@@ -174,7 +174,16 @@ CURVES = {
 }
 
 
-@pytest.mark.parametrize("curve", CURVES.values(), ids=CURVES)
+BY_DEFAULT = ("as EM's verdicts", "flat", "a step")
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        pytest.param(curve, id=name, marks=[] if name in BY_DEFAULT else [pytest.mark.slow])
+        for name, curve in CURVES.items()
+    ],
+)
 @pytest.mark.parametrize("root", [300, 800])
 def test_intervals_of_shares_hold_the_value_whatever_the_curve(curve, root):
     """Yes or no of each of 55 data sets, where the share of yes rises with the logarithm of the setting."""
