@@ -7,6 +7,7 @@ import pytest
 from posteriors import check_agreement
 
 import emjax
+from emjax.bayes.loo import psis_loo
 from emjax.bayes.problem import prepare
 from emjax.samples import as_samples
 
@@ -65,14 +66,22 @@ def test_leave_one_out_of_weights_is_that_of_copies():
     x, weights = counts(), np.random.default_rng(1).integers(0, 3, 120)
     mixture = emjax.Mixture(emjax.Poisson(), 1, "default")
     posterior = emjax.sample(mixture, x, weights=weights, method="laplace", key=3)
-    fit = posterior.map_fit
-    found = emjax.compare(fit, posterior, x, key=0).invariants
-    # By hand: each row that counts, as often as it does, from the draws that the comparison had.
+    # By hand: each row that counts, as often as it does, from the draws that the estimate had.
     pointwise = posterior.sampled["log_likelihood"]["x"].values.reshape(-1, 120)
     predictive = np.logaddexp.reduce(pointwise, axis=0) - np.log(len(pointwise))
-    elpd = found["elpd_loo"]
+    elpd = psis_loo(posterior)
     np.testing.assert_allclose(elpd["value"] + elpd["effective_parameters"], weights @ predictive, rtol=1e-9)
     assert 1.0 < elpd["effective_parameters"] < 12.0
+
+
+@pytest.mark.slow
+def test_scores_of_a_comparison_count_rows_as_often_as_they_weigh():
+    x, weights = counts(), np.random.default_rng(1).integers(0, 3, 120)
+    posterior = emjax.sample(emjax.Mixture(emjax.Poisson(), 2, "default"), x, weights=weights, method="gibbs", key=3)
+    fit = posterior.map_fit
+    found = emjax.compare(fit, posterior, x, key=0).invariants
+    elpd = psis_loo(posterior)
+    assert (found["elpd_loo"]["value"], found["elpd_loo"]["standard_error"]) == (elpd["value"], elpd["standard_error"])
     np.testing.assert_allclose(found["log_score"]["em"], (weights @ fit.score_samples()) / weights.sum(), rtol=1e-12)
 
 

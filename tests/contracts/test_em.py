@@ -30,9 +30,13 @@ def is_elsewhere(row: Row) -> bool:
     return is_alike(row) or has_two_features_elsewhere(row)
 
 
-walk_settings = walk_with_and_without_prior(by_name=is_elsewhere, ml_by_name=lambda row: row.name != "normal-full-2d")
-"""Every setting has one row here, of two features where there is one; without a prior the normal one. The others run by
-name."""
+LIKE_OTHERS = ("normal-spherical-2d", "student_t-tied-tied-1d", "exponential-2d", "bernoulli-4d")
+walk_settings = walk_with_and_without_prior(
+    by_name=lambda row: is_elsewhere(row) or row.name in LIKE_OTHERS,
+    ml_by_name=lambda row: row.name != "normal-full-2d",
+)
+"""Every kind of M-step has one row here, of two features where there is one; without a prior the normal one. The others
+run by name: their M-steps are held to a double loop below."""
 
 
 @walk_settings

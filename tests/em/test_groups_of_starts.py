@@ -30,7 +30,7 @@ def blocks(n_starts: int) -> Blocks:
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("n_starts", [20, 10, 7])
+@pytest.mark.parametrize("n_starts", [20, pytest.param(10, marks=pytest.mark.slow), 7])
 def test_starts_in_groups_have_the_statistics_of_each_alone(n_starts: int):
     data, params = blocks(n_starts), starts(n_starts)
     runs = np.arange(n_starts) % 2 == 0  # some of every group

@@ -12,12 +12,12 @@ X = np.r_[np.random.default_rng(2).poisson(2.0, 90), np.random.default_rng(3).po
 
 def test_each_method_is_a_line_on_the_scale_of_the_first():
     fit = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), X, key=0, n_init=4, accelerate="none")
-    known = [fit.intervals(method="information"), fit.intervals(method="jackknife")]
+    known = [fit.intervals(method="information"), fit.intervals(method="sandwich")]
     (axes,) = plots.interval_methods(known).axes
     named = {line.get_label(): line for line in axes.get_lines()}
-    assert {"information", "jackknife"} <= set(named)
+    assert {"information", "sandwich"} <= set(named)
     row, other = known[0]["weights[0]"], known[1]["weights[0]"]
-    ends = named["jackknife"].get_xdata()
+    ends = named["sandwich"].get_xdata()
     np.testing.assert_allclose(
         [ends[0], ends[-1]], [(other.lower - row.estimate) / row.se, (other.upper - row.estimate) / row.se]
     )
