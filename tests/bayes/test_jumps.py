@@ -48,7 +48,7 @@ def proposed(jumps, evaluate, n=N):
     return map(np.asarray, both(jumps, evaluate.data, keys))
 
 
-@pytest.mark.parametrize("kind", ["normal", "labelling"])
+@pytest.mark.parametrize("kind", [pytest.param("normal", marks=pytest.mark.slow), "labelling"])
 def test_what_is_proposed_has_the_density_that_is_claimed(kind, problem):
     evaluate, rows, modes = problem
     if kind == "normal":

@@ -128,6 +128,7 @@ def test_one_key_gives_the_same_draws(two):
     assert (one != other).all()
 
 
+@pytest.mark.slow
 def test_one_rate_has_the_moments_of_sums_over_data_and_prior():
     """Linear in the weights; their moments are those of a Dirichlet law at rows of which some are random."""
     c, n_drawn, n = 20.0, 200, len(COUNTS)

@@ -97,6 +97,7 @@ def eight(params):
     return jax.tree.map(lambda leaf: np.stack([np.asarray(leaf)] * 8), params)
 
 
+@pytest.mark.slow
 def test_starts_are_displaced_in_coordinates_of_the_components_that_there_are():
     mixture = emjax.Mixture(emjax.Normal("EVI"), 2)
     with computing(True):
@@ -113,6 +114,7 @@ def test_starts_are_displaced_in_coordinates_of_the_components_that_there_are():
                 np.testing.assert_allclose(found[i], leaf, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_saddles_are_told_by_the_program_that_iterates():
     # Equal components rest on a saddle. Every number of components looks at such ends: none may compile for that.
     compiled: list[str] = []
