@@ -6,12 +6,14 @@ their class.
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from emjax.errors import DataError
+from emjax.errors import DataError, DataWarning
 from emjax.floats import is_gap, quoted, to_float
 from emjax.levels import Coder
 from emjax.threads import in_threads, pieces
@@ -24,12 +26,17 @@ __all__ = [
     "default_feature_names",
     "has_names",
     "is_boolean",
+    "is_nameless",
     "real_names",
+    "row_numbers",
 ]
 
 _NAMED_BY = ("feature_names", "columns", "column_names", "data_vars", "coords", "to_numpy")
 """What has one of these may have names of its own, and what has none has none."""
 _SHAPES = "(n_samples,) or (n_samples, n_features)"
+
+_FEWEST_COUNTED = 10
+"""In fewer rows 1, 2, 3, ... may be a measurement."""
 
 
 def as_matrix(
@@ -46,6 +53,9 @@ def as_matrix(
     Raises:
         DataError: if it is empty, has more than two dimensions, or holds anything but finite real numbers (and empty
             cells, where they are allowed).
+
+    Warns:
+        DataWarning: where a column of a table numbers its rows.
     """
     table = _columns_of(x, name)
     if table is not None:
@@ -53,7 +63,28 @@ def as_matrix(
     else:
         values, feature_names = _from_array(x, name, missing=missing, coder=coder)
     check_finite(values, feature_names, name, missing=missing)
+    for column in row_numbers(values, feature_names) if table is not None else ():
+        told = f"{name}: column {quoted(column)} numbers the rows, and is read as a feature: leave it out if it is none"
+        warnings.warn(told, DataWarning, stacklevel=2)
     return values, feature_names
+
+
+def is_nameless(name: str) -> bool:
+    """Whether a column has no name, or only the one that pandas gives to a column without."""
+    return not name or re.fullmatch(r"Unnamed: \d+", name) is not None
+
+
+def row_numbers(values: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Which of several columns number the rows, from 0 or 1."""
+    n_rows, n_columns = values.shape
+    if n_rows < _FEWEST_COUNTED or n_columns == 1:
+        return []
+    found = [
+        name
+        for name, column in zip(names, values.T, strict=True)
+        if column[0] in (0, 1) and np.array_equal(column, np.arange(n_rows) + column[0])
+    ]
+    return found if len(found) < n_columns else []
 
 
 def default_feature_names(n_features: int) -> tuple[str, ...]:
@@ -201,6 +232,11 @@ def _from_table(
     for label in feature_names:
         if feature_names.count(label) > 1:
             raise DataError(f"{name}: two columns are called {quoted(label)}: rename one of them")
+        if is_nameless(label):
+            raise DataError(
+                f"{name}: column {quoted(label)} has no name (row numbers written by R or pandas?): leave it out, or "
+                "rename it"
+            )
     arrays = [np.asarray(column_at(place))[:, np.newaxis] for place in range(len(feature_names))]
     check_not_empty((len(arrays[0]) if arrays else 1, len(arrays)), name)
     if coder is not None:

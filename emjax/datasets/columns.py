@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import numbers
-import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from emjax.bounds import written
 from emjax.errors import DataError
 from emjax.floats import quoted
+from emjax.matrix import is_nameless
 from emjax.nearest import nearest
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "check_width",
     "choose_columns",
     "for_option",
-    "is_nameless",
     "listed",
     "refuse_truth",
     "split_columns",
@@ -101,11 +100,6 @@ def refuse_truth(names: Sequence[str], truth: Sequence[bool], place: str) -> Non
             f"{place}: column {quoted(name)} holds true and false, which are no measurements: {remedy}"
             f"--columns {for_option(names)} reads them as 1 and 0"
         )
-
-
-def is_nameless(name: str) -> bool:
-    """Whether a column has no name, or only the one that pandas gives to a column without."""
-    return not name or re.fullmatch(r"Unnamed: \d+", name) is not None
 
 
 def check_width(n_columns: int, place: str) -> None:

@@ -8,17 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from emjax.datasets.columns import KEEP, Columns, choose_columns, for_option, is_nameless, listed
+from emjax.datasets.columns import KEEP, Columns, choose_columns, for_option, listed
 from emjax.datasets.dataset import Table
 from emjax.errors import DataError
 from emjax.floats import quoted
 from emjax.levels import Coder
-from emjax.matrix import check_finite
+from emjax.matrix import check_finite, is_nameless, row_numbers
 
 __all__ = ["Places", "Request", "assembled", "floats_of", "without_payload"]
-
-_FEWEST_COUNTED = 10
-"""In fewer rows 1, 2, 3, ... may be a measurement."""
 
 
 class Places(NamedTuple):
@@ -118,19 +115,9 @@ def assembled(
 
 def _counting(values: np.ndarray, names: Sequence[str]) -> list[str]:
     """A sentence where one of several columns that nobody asked for by name numbers the rows."""
-    n_rows, n_columns = values.shape
-    if n_rows < _FEWEST_COUNTED or n_columns == 1:
-        return []
-    counts = [name for name, column in zip(names, values.T, strict=True) if _counts(column)]
-    others = [name for name in names if name not in counts]
-    if not counts or not others:
-        return []
-    rest = f"--columns {for_option(others)} leaves it out"
-    return [f"column {quoted(counts[0])} numbers the rows, and is read as a feature; {rest}"]
-
-
-def _counts(column: np.ndarray) -> bool:
-    return column[0] in (0, 1) and np.array_equal(column, np.arange(len(column)) + column[0])
+    counts = row_numbers(values, names)
+    rest = f"--columns {for_option([name for name in names if name not in counts])} leaves it out"
+    return [f"column {quoted(name)} numbers the rows, and is read as a feature; {rest}" for name in counts[:1]]
 
 
 def floats_of(column: Any) -> np.ndarray:

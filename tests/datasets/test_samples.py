@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 from emjax import datasets
+from emjax.errors import DataError, DataWarning
 from emjax.samples import Samples, as_samples, check_against_components, check_not_constant
 
 
@@ -210,3 +211,17 @@ def test_pandas_is_not_imported_for_files(tmp_path, content):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_row_numbers_that_a_table_brings_along_are_refused_or_told_of():
+    numbers, x = np.arange(12), np.linspace(0.0, 1.0, 12) ** 2
+    with pytest.raises(DataError, match=r"x: column 'Unnamed: 0' has no name .* leave it out, or rename it"):
+        as_samples(pd.DataFrame({"Unnamed: 0": numbers, "x": x}))
+    for first in (0, 1):
+        table = pd.DataFrame({"id": numbers + first, "x": x})
+        with pytest.warns(DataWarning, match="x: column 'id' numbers the rows, and is read as a feature"):
+            assert as_samples(table).feature_names == ("id", "x")
+    # Alone, in another order, of few rows or in an array without names they may be measurements.
+    others = [table[["id"]], table[::-1], table[:9], table.to_numpy()]
+    for other in others:
+        assert as_samples(other).n_samples == len(other)
