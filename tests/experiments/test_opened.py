@@ -42,6 +42,12 @@ def made(tmp_path_factory):
         return runner.run(Study.model_validate(tree))
 
 
+@pytest.fixture(scope="module")
+def for_objects(made, tmp_path_factory):
+    """A copy whose ``objects.json`` each test replaces."""
+    return shutil.copytree(made.folder, tmp_path_factory.mktemp("objects") / "run")
+
+
 @pytest.fixture
 def copied(made, tmp_path):
     """The run in another folder, to be damaged."""
@@ -122,10 +128,10 @@ def test_changed_bytes_are_refused(copied, file):
         {"float": "x"},
     ],
 )
-def test_what_somebody_has_written_makes_nothing_else(copied, value):
+def test_what_somebody_has_written_makes_nothing_else(for_objects, value):
     text = json.dumps({"format": 2, "objects": {"dict": {"fit": value}} if value != 7 else value})
-    put(copied, "objects.json", text.encode())
-    run = emjax.open_run(copied)
+    put(for_objects, "objects.json", text.encode())
+    run = emjax.open_run(for_objects)
     with pytest.raises(ConfigError, match=r"objects\.json: damaged: ") as caught:
         _ = run.fit
     assert str(caught.value).isprintable()
