@@ -250,9 +250,6 @@ def rhat_of(draws):
     return array_stats.rhat(draws, method="rank")
 
 
-N_DRAWS = 500
-
-
 def test_chains_in_permuted_modes_are_brought_to_the_same_labels(sampled, monkeypatch):
     """Chains 1 and 3 start with the components exchanged: the same posterior, other labels."""
     original = methods_module.overdispersed_starts
@@ -265,11 +262,10 @@ def test_chains_in_permuted_modes_are_brought_to_the_same_labels(sampled, monkey
 
     monkeypatch.setattr(methods_module, "overdispersed_starts", permuted)
     _, x, _ = sampled("counts")
-    settings = {"chains": CHAINS, "warmup": 200, "draws": N_DRAWS}
-    posterior = emjax.sample(make_case("counts")[0], x, key=jax.random.key(5), method="nuts", **settings)
+    posterior = emjax.sample(make_case("counts")[0], x, key=jax.random.key(5), method="nuts", **SETTINGS)
     assert posterior.decision == ()
     assert posterior.sampled.attrs["sampler"] == "nuts"
-    order = posterior.alignment.permutations.reshape(CHAINS, N_DRAWS, 2)
+    order = posterior.alignment.permutations.reshape(CHAINS, DRAWS, 2)
     assert (order[[0, 2]] == [0, 1]).all()
     assert (order[[1, 3]] == [1, 0]).all()
     aligned = posterior.sampled["posterior"]["rate"].values[..., 0]
