@@ -19,6 +19,13 @@ _DEMANDS = {
 }
 
 
+def outside_support(values: np.ndarray, support: str) -> np.ndarray:
+    """Which values lie outside the support of a family; those that were not observed do not."""
+    if support == "real":
+        return np.zeros(np.shape(values), bool)
+    return _DEMANDS["level" if support == "count" else support][1](values)
+
+
 def check_support(samples: Samples, support: str, family: str) -> None:
     """Raise a `DataError` that names the first cell outside the support of a family."""
     if support == "real":
@@ -26,9 +33,8 @@ def check_support(samples: Samples, support: str, family: str) -> None:
     if support == "count":
         check_counts(samples)
         return
-    words, outside = _DEMANDS[support]
-    values = samples.counted.values
-    bad = np.argwhere(outside(values))
+    words, values = _DEMANDS[support][0], samples.counted.values
+    bad = np.argwhere(outside_support(values, support))
     if bad.size:
         row, column = (int(place) for place in bad[0])
         raise DataError(

@@ -1,6 +1,6 @@
 """How close an outcome's predictive density comes to the truth, and how well it predicts rows that it has not seen.
 
-One feature: the trapezoid rule on nodes that follow the components of the truth and of the estimate, exact to 0.0003.
+One feature: the trapezoid rule on nodes that follow the components of the truth and of the estimate, exact to 0.0003 for normal ones.
 Counts of one feature: exact sums. Several features: 2,048 draws from the truth, the same in all replicates of a cell,
 and as many from something wider, exact to about 2% of a distance.
 """
@@ -20,6 +20,9 @@ from emjax.metrics import Estimate, distances_from_draws, distances_on_counts, d
 N_POINTS = 2048
 N_NODES = 301
 FEWEST_DRAWS = 100
+
+_TOWARDS_ZERO = 2.0 ** -np.arange(40.0, 0.0, -1.0)
+"""Further nodes below the first of a positive feature, in its units."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +89,14 @@ def comparable(truth: Truth | None, outcome: Outcome) -> bool:
 def _points(law: MixtureLaw, outcome: Outcome) -> _Points:
     if law.n_features == 1:
         nodes = _counts(law) if law.discrete else _nodes(law, outcome)
+        if not law.family:
+            return _Points(nodes)
         # Other families may refuse rows that the law never draws.
-        return _Points(nodes[np.isfinite(law.log_density(nodes))] if law.family else nodes)
+        held = nodes[np.isfinite(law.log_density(nodes))]
+        if len(held) < len(nodes) and not law.discrete:
+            # Where a density may jump or have no bound, at zero, nodes come as near as need be.
+            held = np.concatenate([held.min() * _TOWARDS_ZERO[:, np.newaxis], held])
+        return _Points(held)
     wider = _wider(law, outcome)
     drawn, _ = law.sample(N_POINTS, np.random.default_rng(0))
     others, _ = wider.sample(N_POINTS, np.random.default_rng(1))

@@ -16,6 +16,7 @@ import numpy as np
 from emjax.datasets.laws import MixtureLaw
 from emjax.errors import DataError
 from emjax.families import FAMILIES
+from emjax.families.support import outside_support
 from emjax.mixture import Mixture, MixtureParams
 from emjax.moments import Summary
 from emjax.scope import computing
@@ -61,9 +62,12 @@ class FamilyLaw(MixtureLaw):
         return FamilyLaw(mixture, mixture.assembled(np.append(0.5 * self.weights, 0.5), values))
 
     def log_joint(self, rows: np.ndarray) -> np.ndarray:
+        rows = np.asarray(rows, float)
         with computing():
-            joint = np.asarray(self._mixture.log_joint(self._params, np.asarray(rows, float))).T
-        return np.where(np.isnan(joint), -np.inf, joint)  # outside the support
+            joint = np.asarray(self._mixture.log_joint(self._params, rows)).T
+        # A density says nothing of where its family has none: that of an exponential law grows below zero.
+        outside = outside_support(rows, self._mixture.family.support).any(axis=1)
+        return np.where(np.isnan(joint) | outside[:, np.newaxis], -np.inf, joint)
 
     def log_components(self, rows: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore"):

@@ -8,6 +8,7 @@ from emjax import datasets
 from emjax.catalogue import FAMILY_ENTRIES
 from emjax.errors import DataError
 from emjax.experiments.config.data import SimulatedData
+from emjax.experiments.work.family_law import family_law
 from emjax.experiments.work.loading import load_data
 from emjax.experiments.work.measures import measure
 from emjax.experiments.work.outcome import Outcome, ParameterEstimate, Replicate, Truth
@@ -74,6 +75,20 @@ def test_parameters_are_measured_against_those_of_their_own_family(family, known
     assert rows["error", "weights[0]"] == 0.0
     assert rows.get(("error", "rate[1, x]")) == (0.5 if known else None)
     assert abs(rows["total_variation", ""]) < 1e-9
+
+
+def test_nothing_lies_outside_the_support():
+    outside = {"gamma": -1.0, "exponential": -5.0, "bernoulli": 0.5, "categorical": -1.0}
+    for family, value in outside.items():
+        law = law_of(declared(family).model_dump(mode="json", exclude_none=True))
+        assert (law.log_density(np.full((1, law.n_features), value)) == -np.inf).all()
+    # Half the integral of |p - q|, of two exponential laws that cross at log 4 / 3.
+    law = family_law("exponential", [1.0], {"rate": [[4.0]]})
+    data = datasets.Dataset(values=law.sample(64, np.random.default_rng(0))[0], feature_names=("x",))
+    outcome = Outcome("converged", named={}, family="exponential", log_density=lambda x: stats.expon.logpdf(x[:, 0]))
+    rows = {quantity: value for quantity, _, value in measure(Replicate(0, data, None, Truth.of(law)), outcome, 0.9)}
+    cross = np.log(4.0) / 3.0
+    assert rows["total_variation"] == pytest.approx(np.exp(-cross) - np.exp(-4.0 * cross), abs=1e-3)
 
 
 def test_parameters_that_make_no_law_are_refused():
