@@ -1,8 +1,9 @@
 """How close an outcome's predictive density comes to the truth, and how well it predicts rows that it has not seen.
 
-One feature: the trapezoid rule on nodes that follow the components of the truth and of the estimate, exact to 0.0003 for normal ones.
-Counts of one feature: exact sums. Several features: 2,048 draws from the truth, the same in all replicates of a cell,
-and as many from something wider, exact to about 2% of a distance.
+One feature: the trapezoid rule on nodes that follow the components of the truth and of the estimate, exact to 0.0003
+for normal ones and to 0.001 where a density jumps at zero. Counts of one feature: exact sums. Several features: 2,048
+draws from the truth, the same in all replicates of a cell, and as many from something wider, exact to about 2% of a
+distance.
 """
 
 from __future__ import annotations
