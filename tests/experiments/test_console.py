@@ -41,7 +41,8 @@ def test_what_nobody_reads_any_more_is_still_written(options, tmp_path):
     out = tmp_path / "run"
     command = [*COMMAND, "fit", "deaths", "-k", "1", "--family", "poisson", "--n-init", "1", "--out", str(out)]
     command += ["--no-progress", "--no-intervals", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    asked = {**os.environ, "EMJAX_CACHE_DIR": os.environ.get("EMJAX_TESTS_PROGRAMS", str(tmp_path / "programs"))}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=asked) as process:
         process.stdout.close()
         errors = process.stderr.read()
     assert (process.returncode, errors) == (0, "")
