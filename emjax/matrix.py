@@ -79,10 +79,13 @@ def row_numbers(values: np.ndarray, names: Sequence[str]) -> list[str]:
     n_rows, n_columns = values.shape
     if n_rows < _FEWEST_COUNTED or n_columns == 1:
         return []
+    # The ends say it of nearly all columns, and no numbers are made to compare with.
+    ends = (values[0] == 0) | (values[0] == 1)
+    ends &= values[-1] - values[0] == n_rows - 1
     found = [
-        name
-        for name, column in zip(names, values.T, strict=True)
-        if column[0] in (0, 1) and np.array_equal(column, np.arange(n_rows) + column[0])
+        names[i]
+        for i in np.flatnonzero(ends).tolist()
+        if np.array_equal(values[:, i] - values[0, i], np.arange(n_rows))
     ]
     return found if len(found) < n_columns else []
 

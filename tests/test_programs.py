@@ -49,9 +49,8 @@ def is_full(monkeypatch):
 def test_everything_that_compiles_makes_room_first(call, is_full, monkeypatch):
     cleared = []
     monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(True))
-    monkeypatch.setattr(
-        programs, "gc", SimpleNamespace(collect=lambda: 0)
-    )  # a second each time, late in a long process
+    # A collection takes a second each time, late in a long process.
+    monkeypatch.setattr(programs, "gc", SimpleNamespace(collect=lambda: 0))
     call()
     assert cleared
 

@@ -174,22 +174,18 @@ def _mean_step(
     away = jnp.broadcast_to(law.mean, (k, d)) - params.mean
     if not structure.has_correlation:
         own = jnp.square(params.scale) ** -1
-        prior = law.precision * own if _given(law) else jnp.broadcast_to(law.scale, (k, d)) ** -2
+        prior = jnp.broadcast_to(law.scale, (k, d)) ** -2
         factor = jnp.sqrt(counts[:, None] * own + prior)
         return _MeanStep(factor, 1.0 / factor, (statistics.first * own + prior * away) / factor)
     inverse = inverse_lower(cholesky(params.covariance))
     own = product(jnp.swapaxes(inverse, -1, -2), inverse)
-    if _given(law):
+    if isinstance(law, all_laws.NormalGiven):
         prior = law.precision * own
     else:
         prior = jnp.broadcast_to(law.scale, (k, d))[:, :, None] ** -2 * jnp.eye(d, dtype=own.dtype)[None]
     factor = cholesky(counts[:, None, None] * own + prior)
     root = inverse_lower(factor)
     return _MeanStep(factor, root, _times(root, _times(own, statistics.first) + _times(prior, away)))
-
-
-def _given(law: Any) -> bool:
-    return isinstance(law, all_laws.NormalGiven)
 
 
 def _dispersion_law(

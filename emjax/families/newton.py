@@ -60,13 +60,14 @@ def newton(
         return (i <= steps) & jnp.any(running)
 
     def step(carry: Any) -> Any:
-        (u, value, gradient, curvature), new, (small, last), damping, running, i = carry
+        (u, value, gradient, curvature), new, small, damping, running, i = carry
         new_value, new_gradient, hessian = with_hessian(new)
         finite = jnp.isfinite(new_gradient).all(axis=1) & jnp.isfinite(new_value)
         taken = running & finite & (small | (new_value >= value))
         u, gradient = (jnp.where(taken[:, None], a, b) for a, b in ((new, u), (new_gradient, gradient)))
         value = jnp.where(taken, new_value, value)
         curvature = jnp.where(taken[:, None, None], jnp.where(jnp.isfinite(hessian), -hessian, 0.0), curvature)
+        last = small & (damping == 0.0)
         running = running & ~last & (damping < _MOST_DAMPING) & (taken | (i > 0))
         damping = jnp.where(taken, jnp.where(small, 0.0, damping * _LESS), jnp.maximum(damping, _FIRST_DAMPING) * _MORE)
         scale = jnp.maximum(jnp.abs(jnp.diagonal(curvature, axis1=-2, axis2=-1)), jnp.finfo(dtype).tiny ** 0.5)
@@ -76,11 +77,11 @@ def newton(
         # What such a step gains is less than the rounding of the objective, which can no longer judge it. The last one
         # is not damped, so that it is as exact as Newton's method is.
         small = 0.5 * jnp.sum(gradient * move, axis=1) <= _ROUNDINGS * eps * (1.0 + jnp.abs(value))
-        return (u, value, gradient, curvature), u + move, (small, small & (damping == 0.0)), damping, running, i + 1
+        return (u, value, gradient, curvature), u + move, small, damping, running, i + 1
 
     # The first trip evaluates the start: a program of its own for that would take as long to compile as the loop's.
     nothing, no = jnp.zeros(n_rows, dtype), jnp.zeros(n_rows, bool)
-    begin = (start, nothing - jnp.inf, jnp.zeros_like(start), jnp.zeros((n_rows, q, q), dtype)), start, (no, no)
+    begin = (start, nothing - jnp.inf, jnp.zeros_like(start), jnp.zeros((n_rows, q, q), dtype)), start, no
     return jax.lax.while_loop(go_on, step, (*begin, nothing, ~no, jnp.zeros((), jnp.int32)))[0][0]
 
 

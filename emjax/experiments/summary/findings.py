@@ -29,7 +29,6 @@ from emjax.experiments.summary.stepwise import unreached
 from emjax.experiments.summary.verdicts import CellVerdicts
 from emjax.experiments.summary.view import StudyView
 from emjax.experiments.summary.words import point_text, value_text
-from emjax.experiments.work.outcome import is_measured
 from emjax.wording import count, elided, listed, number, percent
 
 CLAIM = 3.0
@@ -109,7 +108,7 @@ def alerts(view: StudyView) -> list[tuple[str, str]]:
     asked = view.answered_by
     if asked and len(view.rows) and asked not in ("verdict", *view.measures):
         found.append((f"{elided(asked, 40)} was not measured", "The study says that its answer is about it."))
-    return [*found, *imprecise(view), *unmeasured(view), *untrusted(view)]
+    return [*found, *imprecise(view), *untrusted(view)]
 
 
 def imprecise(view: StudyView) -> list[tuple[str, str]]:
@@ -122,17 +121,6 @@ def imprecise(view: StudyView) -> list[tuple[str, str]]:
     where = f"{len(cells)} of {count(len(view.places), 'cell')}" if len(view.places) > 1 else "The study"
     what = f"{where} ended before the Monte-Carlo errors were reached (until {errors})"
     return [(what, f"The {count(view.n_replicates, 'replicate')} were used up: more of them go on from here.")]
-
-
-def unmeasured(view: StudyView) -> list[tuple[str, str]]:
-    """The user's own numbers that are none in some trusted outcomes, which their means leave out."""
-    found, of_emjax = [], {measure.quantity for measure in MEASURE.values()}
-    for name, values in view.good.groupby("quantity", sort=False, observed=True)["value"]:
-        n = int(values.isna().sum())
-        if n and name not in of_emjax and not is_measured(str(name)):
-            what = f"{_name(name)} is no number in {n:,} of {count(len(values), 'outcome')}"
-            found.append((what, "Its means are those of the others." if n < len(values) else "It has no mean."))
-    return found
 
 
 def untrusted(view: StudyView) -> list[tuple[str, str]]:

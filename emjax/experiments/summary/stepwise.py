@@ -50,11 +50,9 @@ def reached(
     covered = covered_by(study, declared, ended)
     found: dict[Any, int] = {}
     step, most = study.sweep.step(study.execution.batch), study.sweep.replicates
-    table = measures_of(rows)
-    measures = [table.get(name) for name in study.sweep.until]
+    measures, errors = _asked(study, rows)
     for key, n_ended in covered.items():
         own, n = rows[rows["cell"] == key], max(step, (so_far or {}).get(key, 0))
-        errors = study.sweep.until.values()
         while n < most and n_ended >= n and not _known(own[own["replicate"] < n], measures, errors):
             n = min(n + step, most)
         found[key] = n
@@ -65,12 +63,16 @@ def unreached(study: Study, declared: Mapping[str, Any], ended: Set[str], rows: 
     """The cells that have all the replicates there may be without the errors of ``sweep.until``."""
     if not study.sweep.until:
         return []
-    table, most = measures_of(rows), study.sweep.replicates
-    measures = [table.get(name) for name in study.sweep.until]
-    errors = study.sweep.until.values()
+    measures, errors, most = *_asked(study, rows), study.sweep.replicates
     full = [cell for cell, n_ended in covered_by(study, declared, ended).items() if n_ended >= most]
     rows = rows[rows["replicate"] < most]
     return [cell for cell in full if not _known(rows[rows["cell"] == cell], measures, errors)]
+
+
+def _asked(study: Study, rows: pd.DataFrame) -> tuple[list[Measure | None], list[float]]:
+    """The measures of ``sweep.until``, None where the rows have none of that name, and their errors."""
+    table = measures_of(rows)
+    return [table.get(name) for name in study.sweep.until], list(study.sweep.until.values())
 
 
 def covered_by(study: Study, declared: Mapping[str, Any], ended: Set[str]) -> dict[str, int]:

@@ -246,19 +246,6 @@ def test_an_answer_that_nobody_has_measured_is_said():
         assert [title for title in titles if "measured" in title] == said
 
 
-def test_numbers_of_ones_own_that_are_none_are_counted():
-    view = view_of(declare({"data.n_samples": (100, 1000)}, 12))
-    trusted = view.rows["status"] == "converged"
-    gap = view.rows[trusted & (view.rows["quantity"] == "ari")].assign(quantity="gap", value=float("nan"))
-    some = gap.assign(quantity="some", value=[1.0, *gap["value"][1:]])
-    of_emjax = [gap.assign(quantity=name) for name in ("log_score_loss", "max_rhat", "n_iter")]
-    alerts = found(view_of(view.study, pd.concat([view.rows, gap, some, *of_emjax]))).alerts
-    assert [alert for alert in alerts if "is no number" in alert[0]] == [
-        (f"gap is no number in {len(gap)} of {len(gap)} outcomes", "It has no mean."),
-        (f"some is no number in {len(gap) - 1} of {len(gap)} outcomes", "Its means are those of the others."),
-    ]
-
-
 @pytest.mark.parametrize("methods", [METHODS, METHODS[1:]])
 def test_verdicts_are_right_where_em_was_good_enough(methods):
     study = declare({"data.overlap": (0.01, 0.4), "data.n_samples": (3000, 100)}, 80, methods)
