@@ -59,11 +59,11 @@ def study_view(result: "StudyResult", width: int = 80) -> list[RenderableType]:
 
         lines.append(_safe(solution_sentence(result, found)))
     if result.finished:
-        from emjax.experiments.summary.findings import untrusted
+        from emjax.experiments.summary.findings import left_out
         from emjax.experiments.summary.tables import main_table
 
         table = main_table(result)
-        for what, text in untrusted(result):
+        for what, text in left_out(result):
             lines.append(Text.assemble((f"{what}: ", _STYLES["fair"]), printable(text), "\n"))
         lines += terminal_table(table.fitting(width, len(result.swept) + 3), _REST)
         lines += _verdicts(result)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from emjax.experiments.summary.estimates import (
     FEW,
+    OUTCOME,
     Point,
     falls_short,
     paired_difference,
@@ -29,6 +30,7 @@ from emjax.experiments.summary.stepwise import unreached
 from emjax.experiments.summary.verdicts import CellVerdicts
 from emjax.experiments.summary.view import StudyView
 from emjax.experiments.summary.words import point_text, value_text
+from emjax.experiments.work.outcome import NOT_MEASURED
 from emjax.wording import count, elided, listed, number, percent
 
 CLAIM = 3.0
@@ -108,7 +110,7 @@ def alerts(view: StudyView) -> list[tuple[str, str]]:
     asked = view.answered_by
     if asked and len(view.rows) and asked not in ("verdict", *view.measures):
         found.append((f"{elided(asked, 40)} was not measured", "The study says that its answer is about it."))
-    return [*found, *imprecise(view), *untrusted(view)]
+    return [*found, *imprecise(view), *left_out(view)]
 
 
 def imprecise(view: StudyView) -> list[tuple[str, str]]:
@@ -121,6 +123,25 @@ def imprecise(view: StudyView) -> list[tuple[str, str]]:
     where = f"{len(cells)} of {count(len(view.places), 'cell')}" if len(view.places) > 1 else "The study"
     what = f"{where} ended before the Monte-Carlo errors were reached (until {errors})"
     return [(what, f"The {count(view.n_replicates, 'replicate')} were used up: more of them go on from here.")]
+
+
+def left_out(view: StudyView) -> list[tuple[str, str]]:
+    """What numbers leave out: outcomes that cannot be trusted, and of the others those that lack a number."""
+    return [*untrusted(view), *unmeasured(view)]
+
+
+def unmeasured(view: StudyView) -> list[tuple[str, str]]:
+    """Of how many trusted outcomes a number of the user's own was NaN, by method."""
+    missing = view.good[view.good["quantity"] == NOT_MEASURED]
+    n_trusted = view.good.drop_duplicates([*OUTCOME])["method"].value_counts()
+    found = []
+    for name, own in missing.groupby("parameter", sort=False, observed=True):
+        counts = own["method"].value_counts()
+        parts = [f"{_name(method)} {n:,} of {n_trusted[method]:,}" for method, n in counts.items() if n]
+        label = view.measures[name].short if name in view.measures else str(name)
+        what = f"{elided(label, 40)} is not a number (NaN) in {count(len(own), 'outcome')}"
+        found.append((what, f"{'; '.join(parts)}. Whatever is shown of it rests on the others."))
+    return found
 
 
 def untrusted(view: StudyView) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from emjax.catalogue import FAMILY_ENTRIES, SITES
-from emjax.experiments.work.outcome import OF_LEVEL
+from emjax.experiments.work.outcome import NOT_MEASURED, OF_LEVEL
 from emjax.wording import elided
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def measures_of(rows: pd.DataFrame, given: Iterable[Measure] = ()) -> dict[str, 
     for quantity in rows["quantity"].unique():
         if OF_LEVEL.fullmatch(quantity):
             table |= {measure.name: measure for measure in of_level(quantity.partition("_")[2])}
-    known = {"verdict", *(measure.quantity for measure in table.values())}
+    known = {"verdict", NOT_MEASURED, *(measure.quantity for measure in table.values())}
     for quantity, parameter in rows[["quantity", "parameter"]].drop_duplicates("quantity").itertuples(index=False):
         if quantity not in known:
             table[quantity] = Measure(

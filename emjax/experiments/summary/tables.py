@@ -23,6 +23,7 @@ DOUBTFUL = f"† fewer than {percent(ENOUGH, 0)} of the outcomes can be trusted:
 def main_table(view: StudyView, *, linked: bool = False) -> Table:
     """All cells and methods; ``linked``: with the number of each cell, which leads to its page."""
     shown = main_measures(view.means, view.kinds, view.own_measures)
+    shown.sort(key=lambda pair: pair[0].name != view.answered_by)  # a narrow terminal has the first ones alone
     found = {(point.cell, point.method, point.measure, point.group): point for point in points(view.means)}
     rows = []
     for cell in view.places:

@@ -17,7 +17,7 @@ import numpy as np
 from emjax import align
 from emjax.experiments.work.assignment_measures import Assignment, assignment_of, assignment_rows
 from emjax.experiments.work.density_measures import comparable, density_rows
-from emjax.experiments.work.outcome import NOT_RUN, Outcome, ParameterEstimate, Replicate, Truth
+from emjax.experiments.work.outcome import NOT_MEASURED, NOT_RUN, Outcome, ParameterEstimate, Replicate, Truth
 from emjax.experiments.work.own import own_rows
 from emjax.metrics import interval_score
 from emjax.naming import scalar_parameters
@@ -34,7 +34,8 @@ def measure(replicate: Replicate, outcome: Outcome, level: float, own: Sequence[
 
     Per parameter ``estimate``, ``error``, ``se``, ``covered``, ``width``, ``interval_score`` at the ``level``, and of
     lower levels ``covered_50`` and ``width_50``; then ranks, densities, assignments, what the method says of itself,
-    and the user's ``own`` measures, as they stand in a spec. ``log_score`` may be -inf, where a row that was held out
+    and the user's ``own`` measures, as they stand in a spec; of these one that is NaN is a row ``not_measured``,
+    of value 1 and with its name as the parameter. ``log_score`` may be -inf, where a row that was held out
     has density 0, and ``log_score_loss`` then is +inf. A failed outcome gives ``trusted`` and its cost.
     """
     assignment = assignment_of(replicate, outcome)
@@ -43,8 +44,10 @@ def measure(replicate: Replicate, outcome: Outcome, level: float, own: Sequence[
     rows += density_rows(replicate, outcome)
     rows += assignment_rows(assignment)
     rows += [(name, "", float(value)) for name, value in outcome.numbers.items()]
-    if own and outcome.status not in NOT_RUN:
-        rows += own_rows(own, replicate, outcome)
+    own_numbers = own_rows(own, replicate, outcome) if own and outcome.status not in NOT_RUN else []
+    # Of the user's own numbers nothing else would say that there should be one.
+    missing = [*outcome.not_measured, *(name for name, _, value in own_numbers if math.isnan(value))]
+    rows += [*own_numbers, *((NOT_MEASURED, name, 1.0) for name in missing)]
     rows.append(("trusted", "", float(outcome.trusted)))
     rows += [(name, "", float(getattr(outcome, name))) for name in sorted(COST)]
     if outcome.verdict is not None:

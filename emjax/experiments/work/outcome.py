@@ -20,10 +20,13 @@ MEASURED = frozenset((
     "estimate", "error", "se", "covered", "width", "interval_score", "rank", "rank_spread",
     "log_score", "log_score_loss", "log_score_loss_se", "total_variation", "hellinger",
     "ari", "co_clustering_error", "calibration_error", "brier",
-    "trusted", "compile_seconds", "run_seconds", "verdict",
+    "trusted", "compile_seconds", "run_seconds", "verdict", "not_measured",
     "bias", "rmse", "empirical_se", "mean_se", "coverage", "worst_coverage", "em_enough",
 ))  # fmt: skip
 """The quantities that emjax measures, and what summaries make of them: a number of the user's own has another name."""
+
+NOT_MEASURED = "not_measured"
+"""The quantity of a row that stands for a number of the user's own that was NaN: 1, with its name as the parameter."""
 
 OF_LEVEL = re.compile(r"(covered|width|coverage|worst_coverage)_\d+(\.\d+)?")
 """The same of a study's lower levels, in percent: ``covered_50``."""
@@ -64,6 +67,7 @@ class Outcome:
     log_density: Callable[[np.ndarray], np.ndarray] | None = None
     responsibilities: Callable[[np.ndarray], np.ndarray] | None = None
     numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)  # what else it tells of itself
+    not_measured: Sequence[str] = ()  # which parameters and numbers of the user's own method were NaN
     compile_seconds: float = float("nan")  # a batch's seconds are shared out evenly over its replicates
     run_seconds: float = float("nan")
     verdict: str | None = None  # what the comparison with EM said, None where none was asked for

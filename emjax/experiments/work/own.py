@@ -274,6 +274,7 @@ def _outcome(call: _Caller, returned: Any, data: Dataset, level: float) -> Outco
         log_density=call.of_rows(found.log_density, "a log_density"),
         responsibilities=responsibilities,
         numbers=found.numbers,
+        not_measured=[name for name, value in {**named, **found.numbers}.items() if np.isnan(value).any()],
         discrete=found.discrete,
         draws=found.draws,
     )

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from synthetic_study import METHODS, VERDICTS, declaration, declare, draw_rows, shown, view_of
@@ -12,7 +13,8 @@ from emjax.experiments.pages.build import _declared
 from emjax.experiments.pages.curves import curve_pictures, fitted
 from emjax.experiments.pages.frontier import unbeaten
 from emjax.experiments.pages.lanes import best_axes, lanes
-from emjax.experiments.summary.findings import find
+from emjax.experiments.summary.findings import alerts, find
+from emjax.experiments.summary.tables import main_table
 from emjax.experiments.summary.verdicts import cell_verdicts
 from emjax.experiments.summary.view import StudyView
 from emjax.experiments.summary.words import value_text
@@ -244,6 +246,22 @@ def test_an_answer_that_nobody_has_measured_is_said():
     for asked, said in {"gap": ["gap was not measured"], "rmse": [], "verdict": []}.items():
         titles = [title for title, _ in found(view_of(study.model_copy(update={"answered_by": asked}))).alerts]
         assert [title for title in titles if "measured" in title] == said
+
+
+def test_numbers_of_ones_own_that_were_nan_are_counted():
+    """A page, and the terminal's table, begin with what they are about."""
+    view = view_of(declare({}, 20))
+    gap = view.rows[(view.rows["quantity"] == "ari") & (view.rows["method"] != "MAP")].assign(quantity="gap")
+    nan = gap["replicate"] < 5
+    gap = gap.assign(quantity=np.where(nan, "not_measured", "gap"), parameter=np.where(nan, "gap", ""), value=1.0)
+    measure = OwnMeasure(file="m.py", words={"gap": Words(title="Gap of the means")})
+    study = view.study.model_copy(update={"measures": (measure,), "answered_by": "gap"})
+    view = view_of(study, pd.concat([view.rows, gap]))
+    what, text = alerts(view)[-1]
+    assert what == "Gap of the means is not a number (NaN) in 10 outcomes"
+    assert text == "em 5 of 19; hmc 5 of 20. Whatever is shown of it rests on the others."
+    assert "not_measured" not in view.measures
+    assert main_table(view).header[2].name == "Gap of the means"
 
 
 @pytest.mark.parametrize("methods", [METHODS, METHODS[1:]])

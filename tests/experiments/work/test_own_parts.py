@@ -128,6 +128,20 @@ def test_a_study_of_parts_of_ones_own(study_file, tmp_path):
     assert values(rows, "gap")[""] == pytest.approx(2 * np.ptp(list(values(rows, "estimate").values())))
 
 
+def test_a_number_of_ones_own_that_is_nan_is_told_of(study_file, tmp_path):
+    """Nothing else would be left of it; nor of an estimate."""
+    file = study_file.parent / "parts.py"
+    text = PARTS.replace('"rows": len(', '"lost": float("nan") if replicate.number else 1.0, "rows": len(')
+    file.write_text(text.replace('"n_iter": 1,', '"n_iter": 1, "never": np.nan,'))
+    job = make_plan(read_study(study_file)).jobs[0]
+    rows = rows_of(job, tmp_path / "rows")
+    assert not rows["value"].isna().any()
+    assert [set(values(rows, "not_measured", number)) for number in range(3)] == [{"never"}, *[{"never", "lost"}] * 2]
+    file.write_text(file.read_text().replace('{"mean": mean}', '{"mean": mean * np.nan}'))
+    rows = rows_of(make_plan(read_study(study_file)).jobs[0], tmp_path / "rows")
+    assert set(values(rows, "not_measured", 0)) == {"never", "gap", "mean"}
+
+
 def test_ranks_of_a_truth_that_is_drawn_are_uniform(study_file, tmp_path):
     spec = next(job.spec for job in make_plan(read_study(study_file)).jobs if job.method == "sample")
     run_job({**spec, "stop": 200}, tmp_path)
