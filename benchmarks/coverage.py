@@ -85,8 +85,9 @@ def of_default_level(fit: Fit, known: Intervals) -> Intervals:
     """A profile with the status that it has at `DEFAULT`: an end may be open at the highest level alone."""
     if not known.curves or known.status is not IntervalStatus.ROUGH:
         return known
-    reach = max(float(reach_of(np.array([curve.effective_rows]), DEFAULT)[0]) for curve in known.curves)
-    good = not problem_of_rows(fit, list(at_level(known, DEFAULT).rows), reach)
+    held, in_doubt = np.array([curve.effective_rows for curve in known.curves]), known.curves[0].in_doubt
+    reach = float(reach_of(held, DEFAULT, in_doubt).max())
+    good = not problem_of_rows(fit, list(at_level(known, DEFAULT).rows), reach, in_doubt)
     return dataclasses.replace(known, status=IntervalStatus.OK) if good else known
 
 

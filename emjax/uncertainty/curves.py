@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.interpolate import CubicSpline
-from scipy.special import stdtrit
+from scipy.special import chdtri, stdtrit
 
 from emjax.uncertainty.links import LINKS
 from emjax.uncertainty.results import IntervalRow, ProfileCurve
@@ -26,18 +26,19 @@ _NOTES = {
 }
 
 
-def reach_of(rows: np.ndarray, level: float) -> np.ndarray:
-    """The q of numbers that so many ``rows (m,)`` hold."""
-    return np.sqrt(rows * np.log1p(stdtrit(rows - 1.0, 0.5 + level / 2) ** 2 / (rows - 1.0)))
+def reach_of(rows: np.ndarray, level: float, in_doubt: int = 0) -> np.ndarray:
+    """The q of numbers that so many ``rows (m,)`` hold, ``in_doubt`` degrees of freedom being in doubt."""
+    own = np.sqrt(rows * np.log1p(stdtrit(rows - 1.0, 0.5 + level / 2) ** 2 / (rows - 1.0)))
+    return np.maximum(own, math.sqrt(chdtri(in_doubt, 1.0 - level))) if in_doubt else own
 
 
-def own_reach(rows: np.ndarray, gap: float, level: float) -> np.ndarray:
+def own_reach(rows: np.ndarray, gap: float, level: float, in_doubt: int = 0) -> np.ndarray:
     """The r of the ends around a top that lies ``gap`` nats below the estimate's, NaN where it is lower than the ends.
 
     ``rows (m,)`` are those that hold the numbers.
     """
     with np.errstate(invalid="ignore"):
-        return np.sqrt(reach_of(rows, level) ** 2 - 2 * gap)
+        return np.sqrt(reach_of(rows, level, in_doubt) ** 2 - 2 * gap)
 
 
 def values_at(curve: ProfileCurve, link: str, roots: np.ndarray) -> np.ndarray:
@@ -71,7 +72,7 @@ def outermost(curves: Sequence[ProfileCurve], link: str, level: float, side: int
     """The outermost point on one ``side`` (0 below, -1 above) at a level, and whether the interval ends there."""
     sign, found = (-1.0, 1.0)[side], []
     for curve in curves:
-        reach = float(own_reach(np.array([curve.effective_rows]), curve.gap, level)[0])
+        reach = float(own_reach(np.array([curve.effective_rows]), curve.gap, level, curve.in_doubt)[0])
         if math.isnan(reach):
             continue
         followed = abs(float(curve.roots[side]))

@@ -14,6 +14,12 @@ data sets with all rows counted, in .86 with those that tell something. The inte
 need not be symmetric, and is open where the log-likelihood never falls so far (as where a component may as well be
 empty).
 
+Where one component fewer explains the data about as well (`_in_doubt`), they do not say whether the component is there,
+and the likelihood ratio of the truth is not distributed as that of one number. There :math:`q^2` is at least the
+quantile of a chi-squared with :math:`2 (p - 1)` degrees of freedom, p the parameters that go with a component: Wolfe's
+law for the test of one component fewer. Of two normals 2 sd apart with 100 rows in each, intervals for 90% then held
+the worst number in .87 of 400 data sets, without it in .72. The same is done where an instrument may be weak.
+
 The maximum is that over all :math:`\theta`. Another optimum that stands above the ends has its own part of the profile,
 which is followed likewise (of the `MOST_TOPS` highest), and the interval reaches from the lowest end to the highest. Of
 two normals 2 sd apart, 500 rows in each, one data set in five has such a rival: intervals for 90% around the best alone
@@ -26,7 +32,10 @@ profile itself. On the way the point must stay a maximum among those with the sa
 be followed the border of the number's range is told, with a note.
 
 References: Venzon and Moolgavkar, Applied Statistics 37, 1988, for the equations; Wilks, Annals of Mathematical
-Statistics 9, 1938; McLachlan and Peel, "Finite Mixture Models", 2000, section 2.15.
+Statistics 9, 1938; McLachlan and Peel, "Finite Mixture Models", 2000, section 2.15; Wolfe, "A Monte Carlo study of the
+sampling distribution of the likelihood ratio for mixtures of multinormal distributions", Technical Bulletin STB 72-2,
+Naval Personnel and Training Research Laboratory, 1971; Andrews and Cheng, Econometrica 80, 2012, for critical values
+that depend on whether the data identify the parameters.
 """
 
 from __future__ import annotations
@@ -115,15 +124,16 @@ def by_profile(fit: Fit, level: float, of: Any = None, known: Intervals | None =
     with computing():
         reading, given = reading_of(fit, of), problem_of(fit)
         held = _effective_rows(fit, known, reading, given)
-    reach = float(reach_of(held, level).max())
+    in_doubt = _in_doubt(fit)
+    reach = float(reach_of(held, level, in_doubt).max())
     tops = _tops(fit, reach)
     with computing():
-        curves = _curves(fit, known, held, level, reading, tops, given)
+        curves = _curves(fit, known, (held, level, in_doubt), reading, tops, given)
     rows = []
     for row, link in zip(known.rows, reading.links, strict=True):
         own = [curve for curve in curves if curve.name == row.name]
         rows.append(row_of(row, link, own, level) if own else row)
-    problem = problem_of_rows(fit, rows, reach)
+    problem = problem_of_rows(fit, rows, reach, in_doubt)
     return dataclasses.replace(
         known,
         method="profile",
@@ -157,31 +167,32 @@ def _tops(fit: Fit, reach: float) -> list[tuple[MixtureParams, float]]:
 def _curves(
     fit: Fit,
     known: Intervals,
-    held: np.ndarray,
-    level: float,
+    ends: tuple[np.ndarray, float, int],
     reading: Reading,
     tops: list[tuple[MixtureParams, float]],
     given: _Problem,
 ) -> list[ProfileCurve]:
     """What is passed on the way from every top to both ends of every number that can move."""
     _, data, prior, frame = given
+    held, level, in_doubt = ends
     mixture = fit.mixture.likelihood
     # What cannot move, such as the diagonal of a correlation, may have a standard error of some roundings.
     numbers = np.flatnonzero(np.array([row.se > _ROUNDINGS * abs(row.estimate) for row in known.rows]))
     followed = _program_of_few if are_few(fit) else _program
     curves: list[ProfileCurve] = []
     for params, gap in tops if len(numbers) else ():
-        reach = own_reach(held[numbers], gap, level)
+        reach = own_reach(held[numbers], gap, level, in_doubt)
         # Of a number that few rows hold the ends may lie below another's top.
         above = np.where(np.isnan(reach), 0.0, reach)
         sides = np.repeat([-1.0, 1.0], len(numbers))
-        ends = np.tile(numbers, 2), sides, np.tile(above, 2)
-        paths = followed(mixture, reading, mixture.to_frame(params, frame), data, prior, frame, *ends)
+        each_end = np.tile(numbers, 2), sides, np.tile(above, 2)
+        paths = followed(mixture, reading, mixture.to_frame(params, frame), data, prior, frame, *each_end)
         tops_at, psi, reached = (np.asarray(each).reshape(2, len(numbers), -1) for each in paths)
         for i in np.flatnonzero(above > 0):
             name, link = known.rows[numbers[i]].name, reading.links[numbers[i]]
             points = tops_at[0, i, 0], psi[:, i], reached[:, i]
-            curves.append(_curve(name, link, *points, float(above[i]), float(held[numbers[i]]), gap))
+            curve = _curve(name, link, *points, float(above[i]), float(held[numbers[i]]))
+            curves.append(dataclasses.replace(curve, gap=gap, in_doubt=in_doubt))
     return curves
 
 
@@ -199,7 +210,7 @@ def _effective_rows(fit: Fit, known: Intervals, reading: Reading, given: _Proble
 
 
 def _curve(
-    name: str, link: str, top: float, psi: np.ndarray, reached: np.ndarray, reach: float, held: float, gap: float
+    name: str, link: str, top: float, psi: np.ndarray, reached: np.ndarray, reach: float, held: float
 ) -> ProfileCurve:
     """The points that were reached on both sides, and the top."""
     r, back = reach * np.arange(1, STEPS + 1) / STEPS, LINKS[link][1]
@@ -207,11 +218,18 @@ def _curve(
     with np.errstate(over="ignore"):
         values = back(np.concatenate([below[at_below][::-1], [top], above[at_above]]))
     roots = np.concatenate([-r[at_below][::-1], [0.0], r[at_above]])
-    return ProfileCurve(name, np.asarray(values), roots, reach, held, gap)
+    return ProfileCurve(name, np.asarray(values), roots, reach, held)
 
 
-def problem_of_rows(fit: Fit, rows: list[IntervalRow], reach: float) -> str:
+def problem_of_rows(fit: Fit, rows: list[IntervalRow], reach: float, in_doubt: int) -> str:
     """Why the intervals hold less than they claim, in words; empty where nothing says so."""
+    if in_doubt:
+        return (
+            f"{UNTRUSTED} by itself: the data hardly need so many components. One fewer explains them about as well, "
+            "and then estimates that look sure are the lucky ones. The intervals are as wide as that doubt makes them; "
+            "open ends stand at the border of a number's range. Use the posterior's intervals, more rows or fewer "
+            "components."
+        )
     if any(row.note for row in rows):
         return (
             f"{UNTRUSTED}: the log-likelihood does not fall far enough around every estimate, and open ends stand at "
@@ -223,16 +241,11 @@ def problem_of_rows(fit: Fit, rows: list[IntervalRow], reach: float) -> str:
             f"{UNTRUSTED}: another optimum is about as high, and no interval reaches around it. Use the posterior's "
             "intervals, more rows or fewer components."
         )
-    if _hardly_needed(fit):
-        return (
-            f"{UNTRUSTED}: the data hardly need so many components. One fewer explains them about as well, and then "
-            "estimates that look sure are the lucky ones. Use the posterior's intervals, more rows or fewer components."
-        )
     return ""
 
 
-def _hardly_needed(fit: Fit) -> bool:
-    """Whether one component fewer lowers the log-likelihood by less than chance does.
+def _in_doubt(fit: Fit) -> int:
+    """Degrees of freedom in doubt: 0 where one component fewer lowers the log-likelihood by more than chance does.
 
     Chance: twice the fall is below :math:`p + 5 \\sqrt{2 p}` with p the parameters that go with a component, five
     standard deviations above the mean of a chi-squared. Components whose number is given (labels, programs, priors) are
@@ -241,12 +254,13 @@ def _hardly_needed(fit: Fit) -> bool:
     mixture = fit.mixture
     given = mixture.prior is not None or fit.samples.labels is not None or mixture.family.own_program() is not None
     if mixture.n_components == 1 or given:
-        return False
+        return 0
     fewer = emjax_fit(
         dataclasses.replace(mixture, n_components=mixture.n_components - 1), fit.samples, key=0, n_init=_PROBES
     )
     p = fit.n_parameters - fewer.n_parameters
-    return bool(2 * (fit.log_likelihood - fewer.log_likelihood) < p + _SURE * np.sqrt(2 * p))
+    needed = 2 * (fit.log_likelihood - fewer.log_likelihood) >= p + _SURE * np.sqrt(2 * p)
+    return 0 if needed else max(2 * (p - 1), 1)
 
 
 def _followed(

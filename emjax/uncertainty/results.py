@@ -93,6 +93,9 @@ class ProfileCurve(Shown):
     gap
         Nats by which the top lies below that of the estimate: 0 for the estimate's own curve. Another optimum that is
         about as high has a curve of its own.
+    in_doubt
+        Degrees of freedom of the chi-squared that the log-likelihood has to fall by at least, where one component fewer
+        explains the data about as well; 0 elsewhere.
     """
 
     name: str
@@ -101,6 +104,7 @@ class ProfileCurve(Shown):
     reach: float
     effective_rows: float
     gap: float = 0.0
+    in_doubt: int = 0
 
     @property
     def open_ends(self) -> tuple[bool, bool]:
