@@ -225,7 +225,7 @@ def problem_of_rows(fit: Fit, rows: list[IntervalRow], reach: float, in_doubt: i
     """Why the intervals hold less than they claim, in words; empty where nothing says so."""
     if in_doubt:
         return (
-            f"{UNTRUSTED} by itself: the data hardly need so many components. One fewer explains them about as well, "
+            f"{UNTRUSTED}: the data hardly need so many components. One fewer explains them about as well, "
             "and then estimates that look sure are the lucky ones. The intervals are as wide as that doubt makes them; "
             "open ends stand at the border of a number's range. Use the posterior's intervals, more rows or fewer "
             "components."

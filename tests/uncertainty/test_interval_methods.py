@@ -1,5 +1,7 @@
 """The picture of several methods' intervals: what stands where, and in which colour."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -35,3 +37,17 @@ def test_rough_ones_are_grey_and_withheld_ones_left_out():
     assert not any("bootstrap" in label for label in labels)
     with pytest.raises(ValueError, match="withheld"):
         plots.interval_methods([early])
+
+
+def test_an_end_at_infinity_is_drawn_to_the_edge_with_a_triangle():
+    known = emjax.fit(emjax.Mixture(emjax.Poisson(), 2), X, key=0, n_init=4, accelerate="none").intervals(
+        method="information"
+    )
+    rows = [dataclasses.replace(row, upper=np.inf) if row.name == "rate[0, x]" else row for row in known.rows]
+    _, axes = plots.intervals(dataclasses.replace(known, rows=tuple(rows))).axes
+    (line, _), (first, other) = axes.collections, [known[f"rate[{k}, x]"] for k in (0, 1)]
+    (lower, upper) = line.get_segments()[0][:, 0]
+    assert lower == pytest.approx(first.lower)
+    assert upper > max(first.upper, other.upper)
+    (triangle,) = [each for each in axes.get_lines() if each.get_marker() == ">"]
+    assert triangle.get_xydata().tolist() == [[upper, 0.0]]

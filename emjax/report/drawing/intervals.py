@@ -33,8 +33,8 @@ def groups(rows: Sequence[IntervalRow]) -> dict[str, list[tuple[str, IntervalRow
 def intervals(source: Intervals | Fit | Comparison, *, width: float = 7.0) -> Figure:
     """EM's estimates with their intervals, a panel for each parameter and unit, a line for each component.
 
-    Rough intervals are grey; where they are withheld there are only the estimates. The first nine parameters and twelve
-    components are drawn. A fit's own intervals are those for 90%.
+    Rough intervals are grey, ends at infinity are triangles; where they are withheld there are only the estimates. The
+    first nine parameters and twelve components are drawn. A fit's own intervals are those for 90%.
     """
     known = source.intervals if isinstance(source, Comparison) else source
     known = known.intervals() if isinstance(known, Fit) else known
@@ -59,12 +59,25 @@ def _title(intervals: Intervals, hidden: int, n_groups: int) -> str:
     return f"{text}; first {n_groups - hidden} of {n_groups} parameters" if hidden else text
 
 
+def _seen(finite: np.ndarray) -> tuple[float, float]:
+    """What a panel shows where an interval goes on for ever: all its finite numbers, and some more."""
+    least, most = float(finite.min()), float(finite.max())
+    more = 0.15 * (most - least) or 0.15 * abs(least) or 1.0
+    return least - more, most + more
+
+
 def _panel(axes: Axes, name: str, rows: Sequence[tuple[str, IntervalRow]], status: IntervalStatus) -> None:
     color = style.EM if status is IntervalStatus.OK else style.UNTRUSTED
     places = np.arange(len(rows))
+    numbers = np.array([(row.estimate, row.lower, row.upper) for _, row in rows])
+    finite = numbers[np.isfinite(numbers)]
     for place, (_, row) in zip(places, rows, strict=True):
-        if np.isfinite([row.lower, row.upper]).all():
-            axes.hlines(place, row.lower, row.upper, color=color, linewidth=2.2)
+        if not np.isnan([row.lower, row.upper]).any():
+            lower, upper = np.clip([row.lower, row.upper], *_seen(finite))
+            axes.hlines(place, lower, upper, color=color, linewidth=2.2)
+            for end, at, mark in ((row.lower, lower, "<"), (row.upper, upper, ">")):
+                if np.isinf(end):
+                    axes.plot(at, place, mark, markersize=5, color=color)
         if np.isfinite(row.estimate):
             axes.plot(row.estimate, place, marker="o", markersize=4.6, color=color)
     axes.set_ylim(len(rows) - 0.4, -0.6)
