@@ -112,13 +112,6 @@ class _Record(NamedTuple):
     step_size: Any
 
 
-def run_nuts(
-    model: Callable[..., Any], model_args: tuple = (), model_kwargs: Mapping[str, Any] | None = None, **settings: Any
-) -> NutsRun:
-    """Sample a NumPyro program with NUTS from given starts: the first run of `nuts_runs`, which has the settings."""
-    return next(nuts_runs(model, model_args, model_kwargs, **settings))
-
-
 def nuts_runs(
     model: Callable[..., Any],
     model_args: tuple = (),

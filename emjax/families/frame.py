@@ -28,10 +28,6 @@ class Frame:
         """The data in the frame's units, ``(x - shift) / scale``."""
         return (x - self.shift[None, :]) / self.scale[None, :]
 
-    def invert(self, z: Float[AnyArray, "n d"]) -> Float[AnyArray, "n d"]:
-        """The data in their own units, ``shift + scale * z``."""
-        return self.shift[None, :] + self.scale[None, :] * z
-
     def log_scale(self) -> Float[Array, ""]:
         """What one log density loses in the way back: ``log p(x) = log p(z) - sum(log scale)``."""
         return jnp.sum(jnp.log(self.scale))
