@@ -133,13 +133,13 @@ def left_out(view: StudyView) -> list[tuple[str, str]]:
 def unmeasured(view: StudyView) -> list[tuple[str, str]]:
     """Of how many trusted outcomes a number of the user's own was NaN, by method."""
     missing = view.good[view.good["quantity"] == NOT_MEASURED]
-    n_trusted = view.good.drop_duplicates([*OUTCOME])["method"].value_counts()
+    n_trusted = view.good.drop_duplicates([*OUTCOME])["method"].astype(str).value_counts()
     found = []
-    for name, own in missing.groupby("parameter", sort=False, observed=True):
-        counts = own["method"].value_counts()
-        parts = [f"{_name(method)} {n:,} of {n_trusted[method]:,}" for method, n in counts.items() if n]
-        label = view.measures[name].short if name in view.measures else str(name)
-        what = f"{elided(label, 40)} is not a number (NaN) in {count(len(own), 'outcome')}"
+    for name, own in missing.groupby(missing["parameter"].astype(str), sort=False):
+        counts = own["method"].astype(str).value_counts()
+        parts = [f"{_name(method)} {n:,} of {n_trusted[str(method)]:,}" for method, n in counts.items()]
+        known = view.measures.get(str(name))
+        what = f"{elided(known.short if known else str(name), 40)} is not a number (NaN) in {count(len(own), 'outcome')}"
         found.append((what, f"{'; '.join(parts)}. Whatever is shown of it rests on the others."))
     return found
 

@@ -274,7 +274,10 @@ def _outcome(call: _Caller, returned: Any, data: Dataset, level: float) -> Outco
         log_density=call.of_rows(found.log_density, "a log_density"),
         responsibilities=responsibilities,
         numbers=found.numbers,
-        not_measured=[name for name, value in {**named, **found.numbers}.items() if np.isnan(value).any()],
+        not_measured=[
+            *(name for name, value in named.items() if np.isnan(value).any()),
+            *(name for name, value in found.numbers.items() if math.isnan(value)),
+        ],
         discrete=found.discrete,
         draws=found.draws,
     )
