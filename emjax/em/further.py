@@ -62,7 +62,7 @@ def wants_more(
     """Whether a fit whose starts ended in these optima needs further ones.
 
     ``before`` is what `best_of` said after each batch of starts but the last; ``most`` is how many starts there may be,
-    where EM is cheap, until the best has been reached by `ENOUGH`.
+    where EM is cheap, until the best regular optimum has been reached by `ENOUGH`.
     """
     best, n_starts = kept[0].optimum, len(ended.traces)
     if ended.interrupted or best.status in (Status.MAX_ITER, Status.PRECISION) or problem.mixture.n_components == 1:
@@ -71,10 +71,11 @@ def wants_more(
     seconds = nominal_seconds(samples.n_samples, samples.n_features, FIRST * problem.mixture.n_components)
     n_steps = float(np.mean(ended.state.n_evaluations))
     cheap = seconds <= _CHEAP_SECONDS and seconds * n_steps <= _CHEAP_RUN_SECONDS
-    missed = best.kind != "regular" or best.count < ENOUGH
-    if n_starts >= (max(MOST_OF_CHEAP, most * missed) if cheap else MOST):
+    regular, seldom = best.kind == "regular", best.count < ENOUGH
+    # Where hundreds of starts have found no regular optimum there is none to be reached again.
+    if n_starts >= (max(MOST_OF_CHEAP, most * (regular and seldom)) if cheap else MOST):
         return False
-    if missed:
+    if seldom or not regular:
         return seconds <= _MOST_SECONDS
     # Where EM was at its end at once it has no rate.
     sure = not before and best.count >= _SURE_SHARE * n_starts and not kept[0].rate >= _SURE_RATE

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator
 from typing import Any
+
+import numpy as np
 
 from emjax.bounds import one_of, whole, written
 from emjax.errors import ConfigError
@@ -14,6 +17,9 @@ from emjax.mixture import Mixture
 from emjax.samples import Samples
 
 ALL = "all"
+
+_VALUES = 2
+"""So many values of the data there have to be for each parameter of a model without a prior."""
 
 _KNOWN = ("full", "tied")
 """What structures that are the same of one feature are called, where these are among them."""
@@ -35,6 +41,29 @@ class Group:
     def mixture(self, n_components: int) -> Mixture:
         """The mixture of so many components."""
         return Mixture(self.family, n_components, self.prior)
+
+    def refuses(self, n_components: int) -> str:
+        """Why so many components are not fitted, or nothing: criteria of so few values for each parameter mislead.
+
+        BIC's best mixture of ten draws from one normal is nine with a standard deviation in common. A prior keeps
+        parameters from following the values, and one component is what others are compared with.
+        """
+        if self.prior is not None or n_components == 1:
+            return ""
+        n_parameters = self.mixture(n_components).n_parameters(self.samples.n_features)
+        if n_parameters * _VALUES <= self.n_values:
+            return ""
+        return (
+            f"the data have {self.n_values:.9g} values, fewer than {_VALUES} for each parameter: ask for fewer "
+            "components, a structure with fewer parameters, or the default prior"
+        )
+
+    @functools.cached_property
+    def n_values(self) -> float:
+        """The cells that were seen, each as often as its row counts; of weights below one each once."""
+        counted = self.samples.counted
+        seen = np.isfinite(counted.values).sum(axis=1)
+        return float(seen.sum() if counted.weights is None else max(seen.sum(), seen @ counted.weights))
 
 
 def groups_of(

@@ -24,6 +24,7 @@ from emjax.families.hierarchy import fixed_laws
 from emjax.keys import KeyLike, as_key, kept_key
 from emjax.mixture import Mixture
 from emjax.progress import both, progress_line
+from emjax.result import Fit
 from emjax.selection.evidence import Evidence, log_evidence
 from emjax.selection.number_posterior import NumberPosterior
 from emjax.selection.number_priors import NumberPrior, WeightPrior
@@ -80,7 +81,7 @@ def choose(
     called("on_progress", on_progress)
     if not isinstance(selection, Selection):
         raise ConfigError(f"selection = {written(selection)} is not allowed; give what emjax.select returns")
-    candidates = _candidates(selection, model)
+    candidates, like = _candidates(selection, model)
     key = kept_key("emjax.selection.choose", key)
     keys = jax.random.split(as_key(key), 3)
     with progress_line(progress, "posteriors") as line:
@@ -88,9 +89,9 @@ def choose(
         found = []
         for place, each in enumerate(candidates):
             _told(tell, place, len(candidates) + 1, f"{count(each.n_components, 'component')}")
-            found.append(_of_number(each, prior, keys[0], keys[1]))
+            found.append(_of_number(each, like, prior, keys[0], keys[1]))
         _told(tell, len(candidates), len(candidates) + 1, "their number")
-        posterior, reason = _of_all(candidates[0], prior, number, weights, keys[2])
+        posterior, reason = _of_all(like, prior, number, weights, keys[2])
         _told(tell, len(candidates) + 1, len(candidates) + 1, "done")
     votes = [*_of_criteria(candidates), _of_evidence(found), _of_loo(found), *_of_posterior(posterior, reason)]
     return Choice(
@@ -114,8 +115,11 @@ def _told(tell: Callable[..., None] | None, done: int, total: int, what: str) ->
         tell(done, total, what)
 
 
-def _candidates(selection: Selection, model: str | None) -> list[Candidate]:
-    """The candidates of one model that have been fitted, by their numbers of components."""
+def _candidates(selection: Selection, model: str | None) -> tuple[list[Candidate], Fit]:
+    """The candidates of one model that can be sampled, by their numbers of components, and a fit of it.
+
+    Among them are those that likelihood alone has too few data for (`Group.refuses`): a posterior has a prior.
+    """
     names = list(dict.fromkeys(each.name for each in selection.candidates))
     if model is None:
         first = selection.ranked()
@@ -123,23 +127,25 @@ def _candidates(selection: Selection, model: str | None) -> list[Candidate]:
             raise ConfigError("no candidate of the selection can be trusted, so model= has to say which is meant")
         model = first[0].name
     one_of("model", model, names)
-    found = [each for each in selection.candidates if each.name == model and each.fit is not None]
-    if len(found) < _FEWEST:
+    own = sorted((each for each in selection.candidates if each.name == model), key=lambda each: each.n_components)
+    fit = next((each.fit for each in own if each.fit is not None), None)
+    found = [] if fit is None else [each for each in own if each.n_components <= fit.samples.counted.n_samples]
+    if fit is None or len(found) < _FEWEST:
         raise ConfigError(f"{model} was fitted with {count(len(found), 'number')} of components; two are the fewest")
-    return sorted(found, key=lambda each: each.n_components)
+    return found, fit
 
 
 _Sampled = tuple[OfNumber, np.ndarray | None]
 
 
-def _of_number(each: Candidate, prior: Mapping[str, Any] | None, key: jax.Array, evidence_key: jax.Array) -> _Sampled:
-    """The evidence and PSIS-LOO of one number of components, and the latter of each datum."""
-    fit = each.fit
-    assert fit is not None
+def _of_number(
+    each: Candidate, like: Fit, prior: Mapping[str, Any] | None, key: jax.Array, evidence_key: jax.Array
+) -> _Sampled:
+    """The evidence and PSIS-LOO of one number of components of the model of ``like``, and the latter of each datum."""
     laws: Any = "default" if prior is None else fixed_laws(prior)
     try:
-        mixture = Mixture(fit.mixture.family, each.n_components, prior=laws)
-        posterior = sample(mixture, fit.samples, key=key, init=fit if each.usable else None)
+        mixture = Mixture(like.mixture.family, each.n_components, prior=laws)
+        posterior = sample(mixture, like.samples, key=key, init=each.fit if each.usable else None)
         evidence = log_evidence(posterior, key=evidence_key)
     except (EmjaxError, ValueError) as error:
         return OfNumber(each.n_components, None, None, str(error)), None
@@ -153,17 +159,15 @@ def _described(n_components: int, posterior: Posterior, evidence: Evidence) -> _
 
 
 def _of_all(
-    each: Candidate,
+    like: Fit,
     prior: Mapping[str, Any] | None,
     number: Any,
     weights: WeightPrior | None,
     key: jax.Array,
 ) -> tuple[NumberPosterior | None, str]:
     """The posterior of the number, or why there is none."""
-    fit = each.fit
-    assert fit is not None
     try:
-        found = telescope(fit.mixture.family, fit.samples, prior=prior, n_components=number, weights=weights, key=key)
+        found = telescope(like.mixture.family, like.samples, prior=prior, n_components=number, weights=weights, key=key)
     except (EmjaxError, ValueError) as error:
         return None, str(error)
     return found, ""

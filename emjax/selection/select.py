@@ -148,10 +148,13 @@ def _size(group: Group) -> tuple[int, int]:
 
 
 def _fitted(group: Group, settings: dict[str, Any], stop: threading.Event) -> Iterator[Candidate]:
-    """The candidates of one group, those with most components first: what takes longest begins."""
-    for n_components in reversed(group.n_components):
+    """The candidates of one group, those with fewest components first: most are what somebody waits in vain for."""
+    for n_components in group.n_components:
         if stop.is_set():
             return
+        if refused := group.refuses(n_components):
+            yield Candidate(group.name, group.family, n_components, None, refused, prior=group.prior)
+            continue
         filled = _filled_to(group, n_components, settings["n_init"] or FIRST)
         fit: Fit | None = None
         failure = ""
@@ -167,7 +170,8 @@ def _fitted(group: Group, settings: dict[str, Any], stop: threading.Event) -> It
 def _filled_to(group: Group, n_components: int, n_starts: int) -> int:
     """To how many components a program is filled up: the most that can be fitted, or where that costs, half as many."""
     n_rows = group.samples.counted.n_samples
-    size = max((each for each in group.n_components if each <= n_rows), default=n_components)
+    fitted = (each for each in group.n_components if each <= n_rows and not group.refuses(each))
+    size = max(fitted, default=n_components)
     mixture = group.mixture(n_components)
     mixture = mixture.resolved(group.samples)
     while size > n_components and not may_fill(mixture, group.samples, size, n_starts):

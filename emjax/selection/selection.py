@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emjax.bounds import one_of
@@ -14,7 +14,7 @@ from emjax.families.base import Family
 from emjax.result import ENOUGH, Fit
 from emjax.shown import Card, Pictured, Shown
 from emjax.table import Cell, Column, Table, of_number
-from emjax.wording import MISSING, count, elided, fixed
+from emjax.wording import MISSING, count, elided, fixed, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -224,9 +224,13 @@ class Selection(Pictured):
             notes.append("spurious: a component stands on few points and is nearly singular; see docs/starts.md.")
         if self.interrupted:
             notes.append("The sweep was interrupted.")
-        failed = [each for each in self.candidates if each.failure]
-        notes += [f"{each.name}, K = {each.n_components}: {each.failure}" for each in failed[:_REASONS]]
-        return [*notes, f"… and {len(failed) - _REASONS} more failed"] if len(failed) > _REASONS else notes
+        failed: dict[tuple[str, str], list[int]] = {}
+        for each in self.candidates:
+            if each.failure:
+                failed.setdefault((each.name, each.failure), []).append(each.n_components)
+        reasons = [f"{name}, K = {_ends(numbers)}: {failure}" for (name, failure), numbers in failed.items()]
+        more = [f"… and {len(reasons) - _REASONS} more reasons"] if len(reasons) > _REASONS else []
+        return [*notes, *reasons[:_REASONS], *more]
 
     def __str__(self) -> str:
         return self.tabulated().brief.text
@@ -246,6 +250,12 @@ class Selection(Pictured):
         if found and found[0].unreplicated:
             alerts.append(f"Fewer than {ENOUGH} starts reached the optimum of the best model: others may be better.")
         return Card(f"{SHORT[self.criterion]}: {title}", alerts, table=self.tabulated().brief, rest="see to_frame()")
+
+
+def _ends(numbers: Sequence[int]) -> str:
+    """``3 to 9`` where three or more have no gap, else ``3, 5 and 6``."""
+    run = len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1
+    return f"{numbers[0]} to {numbers[-1]}" if run else listed([*map(str, numbers)])
 
 
 def _decimal(value: float, decimals: int) -> Cell:

@@ -9,7 +9,7 @@ import pytest
 import emjax
 from emjax.bayes.diagnostics import PosteriorStatus
 from emjax.selection import choose, uniform
-from emjax.selection.choice import _of_criteria, _of_evidence, _of_loo, _of_posterior
+from emjax.selection.choice import _candidates, _of_criteria, _of_evidence, _of_loo, _of_posterior
 from emjax.selection.evidence import Evidence, EvidenceEstimate
 from emjax.selection.number_posterior import NumberPosterior
 from emjax.selection.number_priors import NumberPrior
@@ -162,6 +162,13 @@ def test_what_cannot_be_asked_is_refused_in_one_line(swept):
         choose(swept, model="tied")
     with pytest.raises(emjax.ConfigError, match="two are the fewest"):
         choose(Selection(swept.candidates[:1], "bic"))
+
+
+def test_numbers_that_likelihood_alone_has_too_few_data_for_are_sampled(swept):
+    refused = [dataclasses.replace(swept.candidates[0], n_components=number, fit=None) for number in (2, 12, 13)]
+    found, like = _candidates(Selection((swept.candidates[0], *refused), "bic"), None)
+    assert [each.n_components for each in found] == [1, 2, 12]  # of 12 rows
+    assert like is swept.candidates[0].fit
 
 
 @pytest.mark.slow

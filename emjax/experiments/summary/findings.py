@@ -139,7 +139,9 @@ def unmeasured(view: StudyView) -> list[tuple[str, str]]:
         counts = own["method"].astype(str).value_counts()
         parts = [f"{_name(method)} {n:,} of {n_trusted[str(method)]:,}" for method, n in counts.items()]
         known = view.measures.get(str(name))
-        what = f"{elided(known.short if known else str(name), 40)} is not a number (NaN) in {count(len(own), 'outcome')}"
+        what = (
+            f"{elided(known.short if known else str(name), 40)} is not a number (NaN) in {count(len(own), 'outcome')}"
+        )
         found.append((what, f"{'; '.join(parts)}. Whatever is shown of it rests on the others."))
     return found
 
