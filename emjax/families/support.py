@@ -38,7 +38,7 @@ def check_support(samples: Samples, support: str, family: str) -> None:
     if bad.size:
         row, column = (int(place) for place in bad[0])
         raise DataError(
-            f"x: a mixture of family {family} needs {words}, and row {place_of(samples, row)} (counting from 0) of column "
+            f"x: {family} components need {words}, and row {place_of(samples, row)} (counting from 0) of column "
             f"{quoted(samples.feature_names[column])} is {values[row, column]:g}; choose other columns or "
             "another family"
         )
