@@ -26,6 +26,7 @@ import xarray as xr
 from emjax.bayes.rhat import nested_rhat, split_rhat
 from emjax.jsonable import to_jsonable
 from emjax.shown import Shown
+from emjax.wording import count
 
 _MIN_DRAWS = 4
 _TAIL = (0.05, 0.95)
@@ -84,7 +85,7 @@ _MESSAGES = {
         "The chains have not explored the same posterior; use more draws, fewer components or a stronger prior."
     ),
     PosteriorStatus.too_few_draws: (
-        "The chains agree but hold too few effective draws; ask for more draws or more chains."
+        "The chains hold too few effective draws; ask for more draws or more chains."
     ),
     PosteriorStatus.divergent: (
         "Too many transitions diverged, so a part of the posterior was not explored; raise "
@@ -289,7 +290,7 @@ def _problems(
         yield PosteriorStatus.nonfinite, f"NaN or infinity in {', '.join(nonfinite[:3])}{more}"
         return
     if n_draws < _MIN_DRAWS:
-        yield PosteriorStatus.too_few_draws, f"{n_draws} draws per chain, at least {_MIN_DRAWS} are needed"
+        yield PosteriorStatus.too_few_draws, f"{count(n_draws, 'draw')} per chain, at least {_MIN_DRAWS} are needed"
     elif n_varying == 0:
         yield PosteriorStatus.not_converged, "no quantity varies: the chains did not move"
     else:

@@ -178,7 +178,7 @@ class NumberPosterior(Stored, Pictured):
 _MESSAGES = {
     PosteriorStatus.converged: "The chains agree and hold enough draws; the posterior can be used.",
     PosteriorStatus.not_converged: "The chains have not explored the same posterior; use more draws, or a longer thin.",
-    PosteriorStatus.too_few_draws: "The chains agree but hold too few effective draws; use more of them.",
+    PosteriorStatus.too_few_draws: "The chains hold too few effective draws; use more of them.",
     PosteriorStatus.unreliable: "The prior of the number was cut off within the posterior; raise its most.",
     PosteriorStatus.nonfinite: "Some draws are NaN or infinite; check the data and the prior.",
 }

@@ -77,8 +77,12 @@ class Diagnosis(Pictured):
     distances
         Of each feature's PIT from uniform, ``(n_features,)``.
     p_value, p_value_error
-        The share of data sets from the fit whose largest distance is no smaller, and its Monte-Carlo standard error;
-        NaN where none were drawn, or none of them ended in a regular optimum.
+        The share of data sets from the fit whose largest distance is no smaller, and its Monte-Carlo standard error
+        (given a uniform law before); NaN where none were drawn, or none of them ended in a regular optimum.
+    n_replicates, n_regular
+        How many data sets were drawn for it, and how many of these it rests on: their fits ended in a regular optimum.
+    doubt
+        Why the fit itself cannot be trusted, and nothing here can; empty where it can.
     optima
         Where all starts ended, the best first.
     """
@@ -95,6 +99,9 @@ class Diagnosis(Pictured):
     distances: np.ndarray
     p_value: float
     p_value_error: float
+    n_replicates: int
+    n_regular: int
+    doubt: str
     optima: tuple[Optimum, ...]
     feature_names: tuple[str, ...]
 
@@ -117,10 +124,13 @@ class Diagnosis(Pictured):
             ("largest influence", of_number(float(self.influence.max())), f"average {number(self.influence.mean())}"),
             ("PIT distance", of_number(float(self.distances[worst])), f"from uniform, of {self.feature_names[worst]}"),
         ]
-        if math.isfinite(self.p_value):
+        if self.n_replicates:
             rows.append(("p value", of_number(self.p_value), f"of that, ± {number(self.p_value_error)}"))
         known = bool(np.isfinite(self.influence).all())
         notes = [f"{count(len(self.influential), 'row')} of ten times the average influence or more"] if known else []
+        if self.n_regular < self.n_replicates:
+            of_all = f"{self.n_regular} of {count(self.n_replicates, 'data set')}"
+            notes.append(f"the p value rests on {of_all}: fits to the others ended in no regular optimum")
         notes.append(f"{sum(o.count for o in self.optima)} starts, {count(len(self.optima), 'distinct end point')}")
         return Table(("", "value", ""), rows, notes, of="diagnosis")
 
@@ -129,11 +139,12 @@ class Diagnosis(Pictured):
         yield from ((name, getattr(self, name)) for name in names)
 
     def _card(self) -> Card:
-        return Card("What the fit says of itself", table=self.table())
+        alerts = [self.doubt] if self.doubt else []
+        return Card("What the fit says of itself", alerts, table=self.table())
 
     def __str__(self) -> str:
         table = self.table()
-        return "\n".join([*table.lines(), *table.notes])
+        return "\n".join([*([self.doubt] if self.doubt else []), *table.lines(), *table.notes])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,8 +197,11 @@ def diagnose(fit: Fit, *, n_replicates: int = 0, key: KeyLike = 0) -> Diagnosis:
     p_value = error = float("nan")
     others = _distances_of_replicates(fit, n_replicates, rng) if n_replicates else np.empty(0)
     if len(others):
-        p_value = float((1 + (others >= distances.max()).sum()) / (1 + len(others)))
-        error = math.sqrt(p_value * (1 - p_value) / len(others))
+        n_larger = int((others >= distances.max()).sum())
+        p_value = (1 + n_larger) / (1 + len(others))
+        # Where all are larger, the variance of the share itself would call it certain.
+        share = (1 + n_larger) / (2 + len(others))
+        error = math.sqrt(share * (1 - share) / (3 + len(others)))
     return Diagnosis(
         missing_information=fit.rate if fit.rate <= 1 else math.nan,  # where EM moves away from rest it is no share
         condition=condition,
@@ -201,6 +215,9 @@ def diagnose(fit: Fit, *, n_replicates: int = 0, key: KeyLike = 0) -> Diagnosis:
         distances=distances,
         p_value=p_value,
         p_value_error=error,
+        n_replicates=n_replicates,
+        n_regular=len(others),
+        doubt="" if fit.converged and not fit.spurious else fit.message,
         optima=fit.optima,
         feature_names=fit.feature_names,
     )

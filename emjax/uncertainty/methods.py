@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from emjax.bounds import not_negative, one_of, share, whole
+from emjax.bounds import not_negative, one_of, share, whole, written
 from emjax.catalogue import DEFAULT_INTERVALS, INTERVALS
 from emjax.em.memory import check_hessians
 from emjax.em.restarts import coincide
@@ -24,6 +24,8 @@ from emjax.uncertainty.profile import by_profile
 from emjax.uncertainty.resampling import ALPHA, SCHEMES, by_resampling
 from emjax.uncertainty.results import Intervals, IntervalStatus
 
+_REPLICATES = 1000
+
 
 def intervals(
     fit: Fit,
@@ -32,7 +34,7 @@ def intervals(
     method: str = DEFAULT_INTERVALS,
     of: Any = None,
     bounded: bool = True,
-    n_replicates: int = 1000,
+    n_replicates: int | None = None,
     key: KeyLike = 0,
     alpha: float = ALPHA,
     progress: bool = False,
@@ -88,13 +90,18 @@ def intervals(
     share("level", level)
     one_of("method", method, INTERVALS)
     if method in SCHEMES:
-        whole("replicates", n_replicates, shown="n_replicates")
+        n_replicates = _REPLICATES if n_replicates is None else whole("replicates", n_replicates, shown="n_replicates")
         if not_negative("alpha", alpha) == 0:
             raise ConfigError("alpha = 0 is not allowed: all weight would lie on one row; give a number above 0")
         if (status := _no_estimate(fit)) is not None:
             return left_out(fit, level, method=method, status=status, of=of)
         with progress_line(progress, method) as line:
             return by_resampling(fit, level, method, of, n_replicates=n_replicates, key=key, alpha=alpha, line=line)
+    if n_replicates is not None:
+        raise ConfigError(
+            f"n_replicates = {written(n_replicates)} says nothing to method='{method}', which draws none: take one of "
+            f"{', '.join(SCHEMES)}, or leave it out"
+        )
     if bounded and (why := too_large(fit.mixture, fit.data.shape, followed=method == "profile")):
         if of is not None:
             raise ValueError(f"no intervals of a function: {why}; bounded=False computes them all the same")

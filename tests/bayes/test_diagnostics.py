@@ -157,6 +157,8 @@ def test_too_few_draws():
     assert "effective sample size of a" in result.reasons[0]
     tiny = assess(dataset(a=few[:, :3]), good_stats((CHAINS, 3)))
     assert tiny.status is PosteriorStatus.too_few_draws
+    assert "agree" not in tiny.status.message  # nobody knows
+    assert "1 draw per chain" in assess(dataset(a=few[:, :1]), good_stats((CHAINS, 1))).reasons[0]
 
 
 def test_the_tail_counts_too():

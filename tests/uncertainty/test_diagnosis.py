@@ -8,6 +8,7 @@ import scipy.stats
 
 import emjax
 from emjax.em.refits import refit
+from emjax.result import Status
 
 RNG = np.random.default_rng(21)
 X = np.r_[RNG.normal(0.0, 1.0, 80), RNG.normal(5.0, 1.5, 60), 13.0]
@@ -132,7 +133,22 @@ def test_replicates_of_which_none_is_regular_give_no_p_value(two, monkeypatch):
     monkeypatch.setattr(diagnosis, "refit", failed)
     found = two.diagnose(n_replicates=2)
     assert np.isnan(found.p_value)
-    assert "p value" not in str(found)
+    assert found.p_value_error != 0.0
+    assert "the p value rests on 0 of 2 data sets" in str(found)
+
+
+def test_a_p_value_is_never_certain_and_a_fit_that_cannot_be_trusted_is_told_of(two, monkeypatch):
+    from emjax.uncertainty import diagnosis
+
+    monkeypatch.setattr(diagnosis, "_distances_of_replicates", lambda *_: np.ones(2))
+    found = two.diagnose(n_replicates=3)
+    assert found.p_value == 1.0
+    assert found.p_value_error == pytest.approx(np.sqrt(3 / 4 * 1 / 4 / 5))  # of Beta(3, 1)
+    assert "the p value rests on 2 of 3 data sets" in str(found)
+    assert not found.doubt
+    collapsed = dataclasses.replace(two, status=Status.DEGENERATE).diagnose()
+    assert str(collapsed).startswith("A component collapsed on")
+    assert "A component collapsed on" in collapsed._repr_html_()
 
 
 @pytest.mark.slow

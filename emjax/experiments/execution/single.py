@@ -41,6 +41,7 @@ from emjax.jsonable import digest
 from emjax.plain import UnknownTypeError
 from emjax.samples import Samples, as_samples
 from emjax.uncertainty.information import left_out
+from emjax.uncertainty.resampling import SCHEMES
 
 _STAGES = {"fit": "EM", "posterior": "sampling"}
 """What is kept of a run that is ended early, in the order of its stages."""
@@ -257,7 +258,8 @@ class _Run:
         if method == DEFAULT_INTERVALS and self.task.kind != "fit":
             # What stands beside a posterior is what comparisons judge by, at no cost.
             method = OF_COMPARISONS
-        return fit.intervals(level, method, n_replicates=self.em.resamples, key=self.study.seed)
+        resamples = self.em.resamples if method in SCHEMES else None
+        return fit.intervals(level, method, n_replicates=resamples, key=self.study.seed)
 
     @property
     def _estimate(self) -> str:

@@ -31,6 +31,7 @@ from emjax.scope import computing
 from emjax.uncertainty.choice import chosen
 from emjax.uncertainty.levels import at_level
 from emjax.uncertainty.many import intervals_many
+from emjax.uncertainty.resampling import SCHEMES
 from emjax.uncertainty.results import Intervals, IntervalStatus
 
 
@@ -109,7 +110,8 @@ def _intervals(spec: Mapping[str, Any], fits: Sequence[Fit]) -> list[Any]:
             else [chosen(fit, level, known=each) for fit, each in zip(fits, known, strict=True)]
         )
     # Each data set has random numbers of its own.
-    settings = {"level": level, "method": method, "n_replicates": spec["method"]["resamples"]}
+    resamples = spec["method"]["resamples"] if method in SCHEMES else None
+    settings = {"level": level, "method": method, "n_replicates": resamples}
     return [fit.intervals(**settings, key=fit.key) for fit in fits]
 
 
