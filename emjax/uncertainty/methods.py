@@ -46,9 +46,7 @@ def intervals(
     observed information :math:`I` of the log-likelihood (plus log prior for a MAP estimate), or the sandwich
     :math:`I^{-1} M I^{-1}` with the spread :math:`M` of the data's own scores, which holds where the data come from
     another law than the model, too. ``"profile"`` follows the log-likelihood itself to where it has fallen as far as
-    the level allows (`emjax.uncertainty.profile`), and so follows skewness. The others fit EM to replicates of the data
-    (`emjax.uncertainty.resampling`).
-
+    the level allows (`emjax.uncertainty.profile`). The others fit EM to replicates (`emjax.uncertainty.resampling`).
     ``"auto"`` takes the information where it can be relied on, and the profile where not (`emjax.uncertainty.choice`).
 
     Parameters
@@ -98,10 +96,8 @@ def intervals(
         with progress_line(progress, method) as line:
             return by_resampling(fit, level, method, of, n_replicates=n_replicates, key=key, alpha=alpha, line=line)
     if n_replicates is not None:
-        raise ConfigError(
-            f"n_replicates = {written(n_replicates)} says nothing to method='{method}', which draws none: take one of "
-            f"{', '.join(SCHEMES)}, or leave it out"
-        )
+        problem = f"n_replicates = {written(n_replicates)} says nothing to method='{method}'"
+        raise ConfigError(f"{problem}, which draws none: take one of {', '.join(SCHEMES)}, or leave it out")
     if bounded and (why := too_large(fit.mixture, fit.data.shape, followed=method == "profile")):
         if of is not None:
             raise ValueError(f"no intervals of a function: {why}; bounded=False computes them all the same")
