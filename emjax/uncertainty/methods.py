@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from emjax.bounds import not_negative, one_of, share, whole, written
+from emjax.bounds import not_negative, one_of, share, whole
 from emjax.catalogue import DEFAULT_INTERVALS, INTERVALS
 from emjax.em.memory import check_hessians
 from emjax.em.restarts import coincide
@@ -96,8 +96,7 @@ def intervals(
         with progress_line(progress, method) as line:
             return by_resampling(fit, level, method, of, n_replicates=n_replicates, key=key, alpha=alpha, line=line)
     if n_replicates is not None:
-        problem = f"n_replicates = {written(n_replicates)} says nothing to method='{method}'"
-        raise ConfigError(f"{problem}, which draws none: take one of {', '.join(SCHEMES)}, or leave it out")
+        raise ConfigError(f"n_replicates says nothing to method='{method}': take one of {', '.join(SCHEMES)}")
     if bounded and (why := too_large(fit.mixture, fit.data.shape, followed=method == "profile")):
         if of is not None:
             raise ValueError(f"no intervals of a function: {why}; bounded=False computes them all the same")
