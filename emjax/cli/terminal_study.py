@@ -104,7 +104,7 @@ def intention_view(intention: "Intention") -> list[RenderableType]:
     return [
         _safe(f"Would compute anew: {f'{count(jobs, "job")} of the study' if jobs else intention.task}"),
         _safe(f"Data: {', '.join(data[:3]) + more if data else 'simulated'}"),
-        *(_safe(f"Would run the model file {file}") for file in intention.model_files),
+        *(_safe(f"Would run the file {file}") for file in intention.model_files),
         Text("Nothing was run.", style="dim"),
     ]
 

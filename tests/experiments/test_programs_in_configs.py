@@ -271,7 +271,7 @@ def test_looking_at_a_run_runs_no_program(emjax_command, program, workplace):
     program.write_text("import pathlib\npathlib.Path(__file__).with_name('executed').touch()\n")
     for arguments in (("show", "looked"), ("show", "looked", "--json"), ("ls", "."), ("report", "looked")):
         assert emjax_command(*arguments).code == 0, arguments
-    assert f"Would run the model file {program}" in " ".join(
+    assert f"Would run the file {program}" in " ".join(
         emjax_command("rerun", "looked", "--dry-run").out.replace("\n", "").split()
     )
     opened = emjax.open_run("looked")

@@ -6,6 +6,7 @@ from rich.console import Console
 from emjax.bayes.progress import ChainProgress
 from emjax.cli.terminal import comparison_view, fit_view, modes_text, optima_text, posterior_view
 from emjax.experiments.execution.listener import ChainBars
+from emjax.experiments.summary import changes
 
 
 def optimum(objective: float, count: int, spurious: bool = False, status: str = "converged") -> dict:
@@ -241,3 +242,9 @@ def test_a_few_chains_have_a_bar_each_and_many_share_the_slowest():
     assert bars.stages["8 chains"][0] == 50
     moved("draws", 10, 500, ChainProgress(7, (1,) * 8, (0.1,) * 8))
     assert bars.stages["8 chains"] == (0, 500, "draws, 8 divergent")
+
+
+def test_a_difference_does_not_name_the_only_cell():
+    entry = {"method": "em", "cell": "{}", "replicate": 3, "quantity": "error", "parameter": "mean[0, x]"}
+    assert changes._named(entry) == "em, replicate 3: error mean[0, x]"
+    assert changes._named({**entry, "cell": "n = 2"}) == "em, cell n = 2, replicate 3: error mean[0, x]"

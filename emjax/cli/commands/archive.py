@@ -145,7 +145,7 @@ def rerun(
         console.document({"run": str(run), **dataclasses.asdict(intention)})
         return EXIT_OK
     for file in intention.model_files:
-        console.note(f"runs the model file {file}, which {run} names")
+        console.note(f"runs the file {file}, which {run} names")
     if not intention.jobs:
         runtime.one_line_warnings(show=True)
         runtime.configure(cache=not no_cache)

@@ -53,7 +53,8 @@ def _named(entry: Mapping[str, Any]) -> str:
     if "place" in entry:
         return f"{entry['file']} {entry['place']}"
     what = " ".join(filter(None, (entry["quantity"], entry["parameter"])))
-    return f"{entry['method']}, cell {entry['cell']}, replicate {entry['replicate']}: {what}"
+    cell = f"cell {entry['cell']}, " if entry["cell"] != "{}" else ""  # the only one
+    return f"{entry['method']}, {cell}replicate {entry['replicate']}: {what}"
 
 
 def _exact(value: float) -> str:

@@ -88,7 +88,7 @@ def test_no_looking_command_runs_a_model_file(with_model_file, emjax_command, ki
     emjax_command("report", run, "--no-figures")
     if kind != "study":
         assert "(272 x 2)" in emjax_command("show", run).out or kind == "compare"
-        assert "Would run the model file" in emjax_command("rerun", run, "--dry-run").out
+        assert "Would run the file" in emjax_command("rerun", run, "--dry-run").out
 
 
 def test_no_looking_function_runs_a_model_file(with_model_file):
@@ -116,7 +116,7 @@ def test_a_rerun_says_which_file_it_runs(copied, workplace, emjax_command):
     ended = emjax_command("rerun", str(run))
     assert ended.code == 2
     note, error = ended.err.replace("\n", " ").split(" emjax: error: ")
-    assert note.startswith(f"emjax: runs the model file {workplace / 'model.py'}, which {run} names")
+    assert note.startswith(f"emjax: runs the file {workplace / 'model.py'}, which {run} names")
     assert "has no function build()" in error
     assert (workplace / "executed").exists()
 
