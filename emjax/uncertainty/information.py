@@ -58,6 +58,9 @@ that it was read from."""
 RIVAL_GAP = 3.0
 """Nats within which another regular optimum is about as high as the best: an interval for 90% reaches 1.35 down."""
 
+Problem = tuple[MixtureParams, Blocks, Prior | None, Frame]
+"""Parameters, data and prior in the standard frame, and the frame."""
+
 _STEP = 0.05  # standard errors: far enough for the digits of a second difference, near enough for the top
 _DIFFERENCE = 1e-5  # of free coordinates, where a density has no second derivatives
 _COLUMNS_AT_ONCE = 8  # columns of the Hessian that are differentiated side by side: bounds the memory
@@ -68,8 +71,7 @@ def by_information(fit: Fit, level: float, method: str, of: Any = None) -> Inter
     make_room()
     with computing():
         given = problem_of(fit)
-        program = _derivatives_of_few if are_few(fit) else _derivatives
-        found = [np.asarray(each) for each in program(fit.mixture.likelihood, *given)]
+        found = derivatives_of(fit, given)
         scores = np.asarray(spread_of_scores(fit.mixture.likelihood, *given[:2])) if method == "sandwich" else None
         numbers = None if of is None else quantities_of(fit, given[0], given[3], of)
         return from_derivatives(fit, level, *found, scores=scores, numbers=numbers)
@@ -98,7 +100,7 @@ def left_out(
     return Intervals(level, method, SPACE, status, tuple(rows), nothing, detail=why, parameters=reading.parameters)
 
 
-def problem_of(fit: Fit, *, spread: bool = True) -> tuple[MixtureParams, Blocks, Prior | None, Frame]:
+def problem_of(fit: Fit, *, spread: bool = True) -> Problem:
     """The estimate, the data and the prior in the standard frame, and the frame."""
     mixture, samples = fit.mixture, fit.samples
     rows, prior = Rows.of(samples, mixture.family), mixture.resolved_prior(samples)
@@ -125,6 +127,9 @@ def from_derivatives(
     """
     numbers = numbers or named_quantities(fit, estimates, jacobian)
     status, covariance = _invert(information, gradient, numbers.jacobian, scores)
+    if fit.spurious:
+        # A maximum all the same, but of no estimate.
+        status, covariance = IntervalStatus.NOT_AT_OPTIMUM, np.full_like(covariance, np.nan)
     if status is IntervalStatus.OK and not (shift <= MOST_SHIFT and fit.gap_to_rival >= RIVAL_GAP):
         status = IntervalStatus.ROUGH
     return Intervals(
@@ -155,6 +160,12 @@ def derivatives(
     hessian = hessian_at(gradient, flat, smooth=mixture.family.smooth)
     at_top, shift = _third_order_shift(gradient, flat, -hessian)
     return -hessian, at_top, jax.jacfwd(reported)(flat), reported(flat), shift
+
+
+def derivatives_of(fit: Fit, given: Problem) -> list[np.ndarray]:
+    """The same of a fit's mixture at what is ``given``, by the program that suits the size of the data."""
+    program = _derivatives_of_few if are_few(fit) else _derivatives
+    return [np.asarray(each) for each in program(fit.mixture.likelihood, *given)]
 
 
 def free_objective(

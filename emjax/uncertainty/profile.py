@@ -58,8 +58,10 @@ from emjax.scope import computing
 from emjax.uncertainty.curves import own_reach, reach_of, row_of
 from emjax.uncertainty.information import (
     RIVAL_GAP,
+    Problem,
     are_few,
     by_information,
+    derivatives_of,
     free_objective,
     hessian_at,
     problem_of,
@@ -73,8 +75,8 @@ from emjax.uncertainty.results import IntervalRow, Intervals, IntervalStatus, Pr
 STEPS = 8
 """Steps of r from the estimate to the end of an interval."""
 
-_CORRECTIONS = 8
-"""Newton steps at each of them, at most."""
+_ROUNDS, _CORRECTIONS = 4, 6
+"""Matrices at each of them, and corrections by each, at most."""
 
 _NEAR = 1e-6
 """Standard errors within which an end is known."""
@@ -106,8 +108,6 @@ _GOOD = {
         "all of them."
     ),
 }
-
-_Problem = tuple[MixtureParams, Blocks, Prior | None, Frame]
 
 UNTRUSTED = "No interval of EM's can be trusted here"
 
@@ -170,12 +170,11 @@ def _curves(
     ends: tuple[np.ndarray, float, int],
     reading: Reading,
     tops: list[tuple[MixtureParams, float]],
-    given: _Problem,
+    given: Problem,
 ) -> list[ProfileCurve]:
     """What is passed on the way from every top to both ends of every number that can move."""
-    _, data, prior, frame = given
     held, level, in_doubt = ends
-    mixture = fit.mixture.likelihood
+    mixture, frame = fit.mixture.likelihood, given[-1]
     # What cannot move, such as the diagonal of a correlation, may have a standard error of some roundings.
     numbers = np.flatnonzero(np.array([row.se > _ROUNDINGS * abs(row.estimate) for row in known.rows]))
     followed = _program_of_few if are_few(fit) else _program
@@ -186,7 +185,9 @@ def _curves(
         above = np.where(np.isnan(reach), 0.0, reach)
         sides = np.repeat([-1.0, 1.0], len(numbers))
         each_end = np.tile(numbers, 2), sides, np.tile(above, 2)
-        paths = followed(mixture, reading, mixture.to_frame(params, frame), data, prior, frame, *each_end)
+        at_top = mixture.to_frame(params, frame), *given[1:]
+        root = _root(derivatives_of(fit, at_top)[0] if gap else known.information)
+        paths = followed(mixture, reading, *at_top, root, *each_end)
         tops_at, psi, reached = (np.asarray(each).reshape(2, len(numbers), -1) for each in paths)
         for i in np.flatnonzero(above > 0):
             name, link = known.rows[numbers[i]].name, reading.links[numbers[i]]
@@ -196,7 +197,14 @@ def _curves(
     return curves
 
 
-def _effective_rows(fit: Fit, known: Intervals, reading: Reading, given: _Problem) -> np.ndarray:
+def _root(information: np.ndarray) -> np.ndarray:
+    """The coordinates in which the information is the identity, as columns."""
+    scale = 1.0 / np.sqrt(np.diagonal(information))
+    eigenvalues, vectors = np.linalg.eigh(information * scale[:, None] * scale[None, :])
+    return scale[:, None] * vectors / np.sqrt(eigenvalues)[None, :]
+
+
+def _effective_rows(fit: Fit, known: Intervals, reading: Reading, given: Problem) -> np.ndarray:
     """The rows of each number's component ``(m,)``, of the smallest where the number is of no single one, as far as
     they tell something of it."""
     rows = fit.optima[0].effective_counts
@@ -259,8 +267,8 @@ def _in_doubt(fit: Fit) -> int:
         dataclasses.replace(mixture, n_components=mixture.n_components - 1), fit.samples, key=0, n_init=_PROBES
     )
     p = fit.n_parameters - fewer.n_parameters
-    needed = 2 * (fit.log_likelihood - fewer.log_likelihood) >= p + _SURE * np.sqrt(2 * p)
-    return 0 if needed else max(2 * (p - 1), 1)
+    hardly = 2 * (fit.log_likelihood - fewer.log_likelihood) < p + _SURE * np.sqrt(2 * p)
+    return max(2 * (p - 1), 1) if hardly else 0
 
 
 def _followed(
@@ -270,20 +278,18 @@ def _followed(
     data: Blocks,
     prior: Prior | None,
     frame: Frame,
+    root: Float[Array, "p p"],
     numbers: Array,
     sides: Array,
     reach: Array,
 ) -> tuple[Float[Array, " ends"], Float[Array, "ends steps"], Array]:
     """The profile from a top to each end: the number on its scale there and at every step of r, and which were reached.
 
-    ``numbers`` and ``sides`` (-1 or 1) say which end, ``reach`` at which r it lies.
+    With ``root`` coordinates are those in which the information is the identity; ``numbers`` and ``sides`` (-1 or 1)
+    say which end, ``reach`` at which r it lies.
     """
     objective, coordinates = free_objective(mixture, params, data, prior)
     flat = coordinates.flat(params)
-    information = -hessian_at(jax.grad(objective), flat, smooth=mixture.family.smooth)
-    scale = 1.0 / jnp.sqrt(jnp.diagonal(information))
-    eigenvalues, vectors = jnp.linalg.eigh(information * scale[:, None] * scale[None, :])
-    root = scale[:, None] * vectors / jnp.sqrt(eigenvalues)[None, :]
     top = objective(flat)
 
     def fall(y: Float[Array, " p"]) -> Array:
@@ -316,8 +322,7 @@ def _path(fall: Any, psi: Any, side: Array, q: Array, n: int, *, smooth: bool) -
 
     def step(carry: tuple[Array, Array, Array], r: Array) -> tuple[Any, tuple[Array, Array]]:
         at, ahead, good = carry
-        at, found, ahead = _corrected(fall, psi, at + ahead * q / STEPS, r, smooth=smooth)
-        good &= found
+        at, good, ahead = _corrected(fall, psi, at + ahead * q / STEPS, r, good, smooth=smooth)
         return (at, ahead, good), (psi(at[:n]), good)
 
     carry = jnp.zeros(n + 1), begin, jnp.asarray(True)
@@ -325,37 +330,54 @@ def _path(fall: Any, psi: Any, side: Array, q: Array, n: int, *, smooth: bool) -
     return values, good
 
 
-def _corrected(fall: Any, psi: Any, at: Array, r: Array, *, smooth: bool) -> tuple[Array, Array, Array]:
-    """The point (y, mu) at r, whether it is one, and its derivative by r."""
+def _corrected(fall: Any, psi: Any, at: Array, r: Array, good: Array, *, smooth: bool) -> tuple[Array, Array, Array]:
+    """The point (y, mu) at r, whether it is one, and its derivative by r; nothing is asked of what is not ``good``.
+
+    Newton's method, whose matrix serves as long as each correction is less than half as long as the one before
+    (Shamanskii, Ukrainian Mathematical Journal 19, 1967): a Hessian costs ten gradients and more.
+    """
     n = at.size - 1
 
-    def equations(at: Array) -> tuple[Array, Array]:
+    def missed(at: Array) -> Array:
+        value, gradient = jax.value_and_grad(fall)(at[:n])
+        return jnp.append(gradient - at[n] * jax.grad(psi)(at[:n]), value + r * r / 2)
+
+    def matrix_at(at: Array) -> Array:
         y, mu = at[:n], at[n]
-        gradient, slope = jax.grad(fall)(y), jax.grad(psi)(y)
-        bent = hessian_at(jax.grad(fall), y, smooth=smooth) - mu * jax.jacfwd(jax.grad(psi))(y)
-        matrix = jnp.block([[bent, -slope[:, None]], [gradient[None, :], jnp.zeros((1, 1))]])
-        return jnp.append(gradient - mu * slope, fall(y) + r * r / 2), matrix
+        bent = hessian_at(jax.grad(lambda y: fall(y) - mu * psi(y)), y, smooth=smooth)
+        return jnp.block([[bent, -jax.grad(psi)(y)[:, None]], [jax.grad(fall)(y)[None, :], jnp.zeros((1, 1))]])
 
-    def goes_on(carry: tuple[Array, Array, Array, Array]) -> Array:
-        return (carry[1] > _NEAR) & (carry[2] < _CORRECTIONS)
+    def round_of(carry: tuple[Array, Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array, Array]:
+        matrix = matrix_at(carry[0])
+        inverse = jnp.linalg.inv(matrix)
 
-    def correct(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        at, _, done, _ = carry
-        missed, matrix = equations(at)
-        move = -jnp.linalg.solve(matrix, missed)
-        length = jnp.linalg.norm(move[:n])
-        move *= jnp.minimum(1.0, _LONGEST / jnp.maximum(length, _LONGEST))
-        return at + move, length, done + 1, matrix
+        def shrinks(carry: tuple[Array, Array, Array, Array]) -> Array:
+            _, length, before, done = carry
+            return (length > _NEAR) & (length < before / 2) & (done < _CORRECTIONS)
 
-    begin = at, jnp.asarray(jnp.inf), jnp.asarray(0), jnp.zeros((n + 1, n + 1))
-    # The matrix is that of the point before the last move, which was no more than `_NEAR`.
-    at, length, _, matrix = jax.lax.while_loop(goes_on, correct, begin)
-    ahead = jnp.linalg.solve(matrix, jnp.append(jnp.zeros(n), -r))
+        def correct(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+            at, length, _, done = carry
+            move = -inverse @ missed(at)
+            own = jnp.linalg.norm(move[:n])
+            return at + move * jnp.minimum(1.0, _LONGEST / jnp.maximum(own, _LONGEST)), own, length, done + 1
+
+        begin = carry[0], jnp.asarray(jnp.finfo(at.dtype).max), jnp.asarray(jnp.inf), jnp.asarray(0)
+        reached, length, _, _ = jax.lax.while_loop(shrinks, correct, begin)
+        return reached, length, carry[2] + 1, matrix, inverse
+
+    def goes_on(carry: tuple[Array, Array, Array, Array, Array]) -> Array:
+        return (carry[1] > _NEAR) & (carry[2] < _ROUNDS)
+
+    nothing = jnp.zeros((n + 1, n + 1))
+    begin = at, jnp.where(good, jnp.inf, 0.0), jnp.asarray(0), nothing, nothing
+    at, length, _, matrix, inverse = jax.lax.while_loop(goes_on, round_of, begin)
+    ahead = -r * inverse[:, n]
     slope = -matrix[:n, n]
     unit = slope / jnp.linalg.norm(slope)
     across = jnp.eye(n) - jnp.outer(unit, unit)
-    # Among points with the same number a maximum: no direction across leads up.
+    # Among points with the same number a maximum: no direction across leads up. The matrix is that of a point from
+    # which corrections became shorter and shorter.
     highest = jnp.linalg.eigvalsh(across @ matrix[:n, :n] @ across - jnp.outer(unit, unit))[-1]
-    found = (length <= _NEAR) & (highest < 0) & jnp.isfinite(ahead).all() & jnp.isfinite(at).all()
-    # Of what was lost nothing more is asked; numbers that are none would spoil the others side by side.
+    found = good & (length <= _NEAR) & (highest < 0) & jnp.isfinite(ahead).all() & jnp.isfinite(at).all()
+    # Numbers that are none would spoil the others side by side.
     return jnp.where(found, at, 0.0), found, jnp.where(found, ahead, 0.0)

@@ -55,8 +55,11 @@ class Reading:
 
     def scaled(self, mixture: Mixture, params: MixtureParams) -> Float[Array, " m"]:
         """The same on the scales of their intervals."""
-        values = self.numbers(mixture, params)
-        return jnp.stack([TRACED[link](value) for link, value in zip(self.links, values, strict=True)])
+        values, links = self.numbers(mixture, params), np.array(self.links)
+        # All numbers of a scale at once: each by itself would be a piece of every program.
+        own = {link: np.flatnonzero(links == link) for link in dict.fromkeys(self.links)}
+        found = jnp.concatenate([TRACED[link](values[places]) for link, places in own.items()])
+        return found[np.argsort(np.concatenate(list(own.values())))]
 
 
 def reading_of(fit: Fit, of: Any = None) -> Reading:

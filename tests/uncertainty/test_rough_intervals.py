@@ -80,6 +80,11 @@ def test_another_optimum_as_high_makes_intervals_rough_and_a_spurious_one_does_n
     assert dataclasses.replace(fit, optima=(best, rival)).intervals(method="information").status is IntervalStatus.ROUGH
     spurious = dataclasses.replace(rival, spurious=True)
     assert dataclasses.replace(fit, optima=(best, spurious)).intervals(method="information").status is IntervalStatus.OK
+    # ... unless it is all that there is: then it is no estimate.
+    alone = dataclasses.replace(fit, optima=(dataclasses.replace(best, spurious=True),))
+    for method in ("auto", "information", "profile", "bootstrap"):
+        found = alone.intervals(method=method)
+        assert (found.status, np.isnan([row.se for row in found.rows]).all()) == (IntervalStatus.NOT_AT_OPTIMUM, True)
     rough = dataclasses.replace(fit, optima=(best, rival)).intervals(method="information")
     assert not rough.status.withheld
     assert np.isfinite([row.se for row in rough.rows]).all()
