@@ -18,7 +18,7 @@ Where one component fewer explains the data about as well (`_in_doubt`), they do
 and the likelihood ratio of the truth is not distributed as that of one number. There :math:`q^2` is at least the
 quantile of a chi-squared with :math:`2 (p - 1)` degrees of freedom, p the parameters that go with a component: Wolfe's
 law for the test of one component fewer. Of two normals 2 sd apart with 100 rows in each, intervals for 90% then held
-the worst number in .87 of 400 data sets, without it in .72. The same is done where an instrument may be weak.
+the worst number in .87 of 2,000 data sets, without it in .72 of 500. The same is done where instruments may be weak.
 
 The maximum is that over all :math:`\theta`. Another optimum that stands above the ends has its own part of the profile,
 which is followed likewise (of the `MOST_TOPS` highest), and the interval reaches from the lowest end to the highest. Of
@@ -89,8 +89,7 @@ _ENDS_AT_ONCE = 8
 
 _PROBES = 10
 _SURE = 5.0
-"""Of 500 data sets with 100 rows in each of two components 2 sd apart, of whose intervals seven in ten hold the truth,
-this leaves 7% that are said to be good."""
+"""Of 2,000 data sets with 100 rows in each of two components 2 sd apart this leaves 7% that are not in doubt."""
 
 _FEWEST = 1.0
 """Degrees of freedom, at least."""
