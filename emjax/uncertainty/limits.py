@@ -11,7 +11,7 @@ MOST_PARAMETERS = 2000
 MOST_OPERATIONS = 1e11
 """Rows times components times numbers of a datum, for each of three passes per parameter: a few minutes of one core."""
 
-MOST_UNASKED = 5e8
+MOST_UNASKED = 1e9
 """The same for a profile that nobody asked for: some ten seconds."""
 
 _PASSES = 3
@@ -19,6 +19,9 @@ _PASSES = 3
 
 _PASSES_OF_ENDS = 24
 """The same for both ends of one number's profile: eight steps, an information and some gradients each."""
+
+_OF_MATRICES = 70
+"""What the matrices at those steps cost beside: times the fourth power of the number of parameters."""
 
 _REMEDY = "Fit.intervals(bounded=False) computes them in Python, whatever it takes."
 
@@ -42,7 +45,8 @@ def too_large(mixture: Mixture, shape: tuple[int, int], *, followed: bool = Fals
 
 def is_quick(mixture: Mixture, shape: tuple[int, int]) -> bool:
     """Whether the profile of every number takes no more than seconds."""
-    return _operations(mixture, shape, followed=True) <= MOST_UNASKED
+    of_matrices = _OF_MATRICES * float(mixture.n_parameters(shape[1])) ** 4
+    return _operations(mixture, shape, followed=True) + of_matrices <= MOST_UNASKED
 
 
 def _operations(mixture: Mixture, shape: tuple[int, int], *, followed: bool) -> float:

@@ -53,6 +53,13 @@ def test_what_would_take_long_is_left_to_the_information(few, monkeypatch):
     assert few.intervals().method == "information"
 
 
+def test_what_takes_ten_seconds_is_known_by_rows_and_by_parameters():
+    """Iris with three components takes 3 s on two cores; of 30 rows in 20 features matrices alone took 30."""
+    assert limits.is_quick(emjax.Mixture(emjax.Normal(), 3), (150, 4))
+    assert not limits.is_quick(emjax.Mixture(emjax.Normal("diag"), 2), (30, 20))
+    assert not limits.is_quick(emjax.Mixture(emjax.Normal(), 3), (1500, 4))
+
+
 def test_without_standard_errors_nothing_is_followed(few):
     found = dataclasses.replace(few, params=few.params.replace(rate=few.params.rate + 1.0)).intervals()
     assert (found.method, found.status.withheld) == ("information", True)
