@@ -84,7 +84,7 @@ _MESSAGES = {
     PosteriorStatus.not_converged: (
         "The chains have not explored the same posterior; use more draws, fewer components or a stronger prior."
     ),
-    PosteriorStatus.too_few_draws: ("The chains hold too few effective draws; ask for more draws or more chains."),
+    PosteriorStatus.too_few_draws: "The chains hold too few effective draws; ask for more draws or more chains.",
     PosteriorStatus.divergent: (
         "Too many transitions diverged, so a part of the posterior was not explored; raise "
         "target_accept_prob towards 0.99 or use a stronger prior."

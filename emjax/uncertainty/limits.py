@@ -21,7 +21,7 @@ _PASSES_OF_ENDS = 24
 """The same for both ends of one number's profile: eight steps, an information and some gradients each."""
 
 _OF_MATRICES = 70
-"""What the matrices at those steps cost beside: times the fourth power of the number of parameters."""
+"""What the matrices at those steps cost, whatever the rows: times the fourth power of the number of parameters."""
 
 _REMEDY = "Fit.intervals(bounded=False) computes them in Python, whatever it takes."
 
@@ -45,8 +45,7 @@ def too_large(mixture: Mixture, shape: tuple[int, int], *, followed: bool = Fals
 
 def is_quick(mixture: Mixture, shape: tuple[int, int]) -> bool:
     """Whether the profile of every number takes no more than seconds."""
-    of_matrices = _OF_MATRICES * float(mixture.n_parameters(shape[1])) ** 4
-    return _operations(mixture, shape, followed=True) + of_matrices <= MOST_UNASKED
+    return _operations(mixture, shape, followed=True) <= MOST_UNASKED
 
 
 def _operations(mixture: Mixture, shape: tuple[int, int], *, followed: bool) -> float:
@@ -54,4 +53,5 @@ def _operations(mixture: Mixture, shape: tuple[int, int], *, followed: bool) -> 
     n_parameters = mixture.n_parameters(n_features)
     numbers = n_statistics(family, n_features) if family.natural else n_features
     passes = _PASSES_OF_ENDS * n_parameters if followed else _PASSES
-    return float(passes * n_parameters) * n_samples * mixture.n_components * numbers
+    of_matrices = _OF_MATRICES * float(n_parameters) ** 4 if followed else 0.0
+    return float(passes * n_parameters) * n_samples * mixture.n_components * numbers + of_matrices

@@ -58,6 +58,10 @@ def test_what_takes_ten_seconds_is_known_by_rows_and_by_parameters():
     assert limits.is_quick(emjax.Mixture(emjax.Normal(), 3), (150, 4))
     assert not limits.is_quick(emjax.Mixture(emjax.Normal("diag"), 2), (30, 20))
     assert not limits.is_quick(emjax.Mixture(emjax.Normal(), 3), (1500, 4))
+    # A profile that was asked for is bounded by the same count.
+    many = emjax.Mixture(emjax.Normal("diag"), 5), (30, 20)
+    assert limits.too_large(*many, followed=True)
+    assert not limits.too_large(*many)
 
 
 def test_without_standard_errors_nothing_is_followed(few):
